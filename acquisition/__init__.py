@@ -1,0 +1,1 @@
+"""The run: protocol, plan, field loop, storage, hand-over to analysis, casebook."""

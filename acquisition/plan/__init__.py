@@ -1,0 +1,1 @@
+"""From an area on the slide to an ordered sequence of fields."""

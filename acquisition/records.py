@@ -1,0 +1,131 @@
+"""What a run leaves behind, as frozen records; the casebook stores them, the report reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class RunStatus(StrEnum):
+    """How a run stands or ended."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    COMPLETED_WITH_ERRORS = "completed_with_errors"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class FieldStatus(StrEnum):
+    """What became of a field."""
+
+    DONE = "done"
+    FAILED = "failed"
+
+
+class CandidateStatus(StrEnum):
+    """What became of a candidate."""
+
+    FOUND = "found"
+    CAPTURED = "captured"
+    NOT_SELECTED = "not_selected"
+    FAILED = "failed"
+
+
+class KaryotypeStatus(StrEnum):
+    """What became of a karyotype proposal."""
+
+    PROPOSED = "proposed"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """Identity and circumstances of a run; positions are in slide um, times are UTC.
+
+    `protocol_yaml` and `rig_yaml` hold the text that was used, so that the record stays readable when files change.
+    """
+
+    uid: str
+    slide: str
+    rig: str
+    rig_yaml: str
+    protocol: str
+    protocol_yaml: str
+    software_version: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRecord:
+    """One field of the low-magnification scan."""
+
+    index: int
+    row: int
+    column: int
+    slide_x_um: float
+    slide_y_um: float
+    stage_x_um: float | None
+    stage_y_um: float | None
+    z_um: float | None
+    status: FieldStatus
+    taken_at: datetime
+    move_ms: float
+    focus_ms: float
+    expose_ms: float
+    find_ms: float
+    candidates: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRecord:
+    """A metaphase candidate after de-duplication; `rank` counts from 1, best first."""
+
+    uid: str
+    field_index: int
+    slide_x_um: float
+    slide_y_um: float
+    radius_um: float
+    score: float
+    rank: int
+    status: CandidateStatus
+    thumbnail: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureRecord:
+    """One high-magnification picture; `path` is relative to the run folder, slide position is the image centre."""
+
+    uid: str
+    candidate_uid: str
+    path: str
+    sha256: str
+    slide_x_um: float
+    slide_y_um: float
+    stage_x_um: float
+    stage_y_um: float
+    z_um: float
+    objective: str
+    um_per_px: float
+    exposure_ms: float
+    focus_score: float
+    centring_um: float
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KaryotypeRecord:
+    """The analysis' proposal for one capture; paths are relative to the run folder."""
+
+    capture_uid: str
+    status: KaryotypeStatus
+    seconds: float
+    iscn: str | None = None
+    chromosomes: int | None = None
+    json_path: str | None = None
+    picture_path: str | None = None
+    error: str | None = None

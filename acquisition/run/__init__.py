@@ -1,0 +1,1 @@
+"""The strict field loop and the capture loop."""

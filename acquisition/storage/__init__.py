@@ -1,0 +1,1 @@
+"""Pictures on disk: written whole or not at all."""

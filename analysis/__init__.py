@@ -1,0 +1,1 @@
+"""From image to knowledge: metaphases, chromosomes, classes, karyogram, ISCN."""

@@ -1,0 +1,1 @@
+"""The class and polarity of a single chromosome."""

@@ -1,0 +1,46 @@
+"""The errors of the analysis.
+
+::
+
+    AnalysisError
+    +-- ImageError         the image can't be read or can't be worked on
+    |   +-- NoMetaphaseError   readable, but there is no metaphase on it
+    +-- WeightsError       weights are missing, damaged or of another net
+    +-- DatasetError       a data set isn't there or isn't what it should be
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class AnalysisError(Exception):
+    """Root of the analysis' errors.
+
+    Parameters
+    ----------
+    message
+        One line for the user.
+    path
+        File concerned, where there is one.
+    """
+
+    def __init__(self, message: str, *, path: Path | None = None) -> None:
+        self.path = path
+        super().__init__(message if path is None else f"{path}: {message}")
+
+
+class ImageError(AnalysisError):
+    """The image can't be read or can't be worked on."""
+
+
+class NoMetaphaseError(ImageError):
+    """The image is readable, but there is no metaphase on it."""
+
+
+class WeightsError(AnalysisError):
+    """Weights are missing, damaged or belong to another net."""
+
+
+class DatasetError(AnalysisError):
+    """A data set isn't there or isn't what it should be."""

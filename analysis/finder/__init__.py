@@ -1,0 +1,1 @@
+"""Metaphases in a low-magnification field."""

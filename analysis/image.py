@@ -1,0 +1,49 @@
+"""One canonical grey image, whatever the file was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class GreyImage:
+    """A metaphase picture in canonical form: dark chromosomes on a bright background.
+
+    Attributes
+    ----------
+    pixels
+        uint8, shape (height_px, width_px), C-contiguous.
+    source
+        Path or name for messages.
+    inverted
+        True where the file showed bright chromosomes on dark (fluorescence) and was inverted.
+    bit_depth
+        Bits a sample of the file (8 or 16).
+    colour
+        True where the file had colour channels.
+    """
+
+    pixels: NDArray[np.uint8]
+    source: str
+    inverted: bool = False
+    bit_depth: int = 8
+    colour: bool = False
+
+    @property
+    def height_px(self) -> int:
+        """Rows of the image."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width_px(self) -> int:
+        """Columns of the image."""
+        return int(self.pixels.shape[1])
+
+
+def read_image(path: Path) -> GreyImage:
+    """Read an image file into canonical form. See `to_grey` for what is accepted."""
+    raise NotImplementedError(path)

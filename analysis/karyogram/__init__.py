@@ -1,0 +1,1 @@
+"""Joint assignment of a cell's chromosomes, ISCN and the karyogram picture."""

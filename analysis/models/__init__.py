@@ -1,0 +1,1 @@
+"""Nets, their weights and the manifests that vouch for them."""

@@ -1,0 +1,1 @@
+"""Chromosomes of a metaphase as separate masks."""

@@ -1,0 +1,52 @@
+"""One chromosome as the segmentation saw it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A chromosome proposed by the segmentation.
+
+    Attributes
+    ----------
+    box_px
+        (xmin, ymin, xmax, ymax) in image px, half open: ``mask.shape == (ymax - ymin, xmax - xmin)``.
+    mask
+        bool, amodal: pixels shared by two chromosomes belong to both.
+    score
+        Confidence in [0, 1] that this is exactly one chromosome.
+    route
+        How it was made: ``"single"``, ``"watershed"``, ``"cut"``, ``"cluster"`` ...
+    overlaps
+        Indices, in the segmentation's list, of instances that share pixels or a cut line with this one.
+    """
+
+    box_px: tuple[int, int, int, int]
+    mask: NDArray[np.bool_]
+    score: float
+    route: str
+    overlaps: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """All chromosomes of one image, and what was set aside.
+
+    Attributes
+    ----------
+    instances
+        The chromosomes.
+    background
+        float32, shape (height_px, width_px): grey level of the empty slide under every pixel.
+    nuclei
+        bool, shape (height_px, width_px): interphase nuclei and other bodies too large to be chromosomes.
+    """
+
+    instances: tuple[Instance, ...]
+    background: NDArray[np.float32]
+    nuclei: NDArray[np.bool_]

@@ -1,0 +1,1 @@
+"""The instrument: what a motorised microscope can do, safely."""

@@ -1,0 +1,1 @@
+"""Focus measures and the search for the plane of best focus."""

@@ -1,0 +1,1 @@
+"""Seeded specimens that know their own truth."""
