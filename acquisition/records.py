@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -39,6 +40,14 @@ class KaryotypeStatus(StrEnum):
     PROPOSED = "proposed"
     REFUSED = "refused"
     FAILED = "failed"
+
+
+class EventLevel(StrEnum):
+    """How much an event of the run matters."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +137,39 @@ class KaryotypeRecord:
     chromosomes: int | None = None
     json_path: str | None = None
     picture_path: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """Something that happened during a run.
+
+    Attributes
+    ----------
+    at
+        When, with a time zone.
+    level
+        How much it matters.
+    kind
+        Machine-readable word, such as ``"field_failed"``.
+    message
+        One line for people.
+    context
+        Further values that JSON can hold, such as ``{"field": 7, "wanted_um": 10.0}``.
+    """
+
+    at: datetime
+    level: EventLevel
+    kind: str
+    message: str
+    context: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run and how it stands; `finished_at` is None while `status` is ``running``."""
+
+    record: RunRecord
+    status: RunStatus
+    finished_at: datetime | None = None
     error: str | None = None
