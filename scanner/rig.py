@@ -1,0 +1,252 @@
+"""The description of one instrument: ``hardware_configs/<rig>/rig.yaml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from scanner.coordinates import CameraFrame, ParcentricOffset, SlideFrame, StagePoint
+from scanner.errors import RigError
+from scanner.strict_yaml import load_strict
+
+RIG_FILE = "rig.yaml"
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Span(_Strict):
+    """A closed range on one axis, in um."""
+
+    min_um: Finite = Field(description="lowest allowed position")
+    max_um: Finite = Field(description="highest allowed position")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.min_um < self.max_um:
+            raise ValueError(f"min_um {self.min_um} must be below max_um {self.max_um}")
+        return self
+
+    def __contains__(self, value_um: object) -> bool:
+        return isinstance(value_um, (int, float)) and self.min_um <= value_um <= self.max_um
+
+    def __str__(self) -> str:
+        return f"{self.min_um:g} .. {self.max_um:g}"
+
+
+class DeviceLabels(_Strict):
+    """Labels of the devices in the Micro-Manager configuration."""
+
+    stage: str = Field(description="XY stage")
+    focus: str = Field(description="focus drive")
+    turret: str = Field(description="objective turret")
+    lamp: str = Field(description="shutter of the transmitted light")
+    camera: str = Field(description="camera")
+
+
+class Motion(_Strict):
+    """What an axis can do; deadlines are computed from it."""
+
+    speed_um_s: Positive = Field(description="top speed")
+    acceleration_um_s2: Positive = Field(description="acceleration")
+    settle_ms: NotNegative = Field(default=0.0, description="time to come to rest after arrival")
+    tolerance_um: Positive = Field(
+        description="largest accepted distance between target and position read back"
+    )
+
+    def duration_s(self, distance_um: float) -> float:
+        """Time of a trapezoidal move, settling included.
+
+        Parameters
+        ----------
+        distance_um
+            Way to go; the sign is ignored.
+        """
+        way = abs(distance_um)
+        ramp = self.speed_um_s**2 / self.acceleration_um_s2
+        seconds: float
+        if way < ramp:
+            seconds = 2.0 * (way / self.acceleration_um_s2) ** 0.5
+        else:
+            seconds = way / self.speed_um_s + self.speed_um_s / self.acceleration_um_s2
+        return seconds + self.settle_ms / 1000.0
+
+
+class StageConfig(_Strict):
+    """XY stage."""
+
+    x: Span = Field(description="allowed positions, stage um")
+    y: Span = Field(description="allowed positions, stage um")
+    motion: Motion
+
+
+class FocusConfig(_Strict):
+    """Focus drive; a higher z is nearer to the specimen."""
+
+    z: Span = Field(description="allowed positions, um")
+    down_um: Finite = Field(
+        description="position in which nothing can touch: before turret and slide changes"
+    )
+    motion: Motion
+
+    @model_validator(mode="after")
+    def _down_inside(self) -> Self:
+        if self.down_um not in self.z:
+            raise ValueError(f"down_um {self.down_um} must lie within z {self.z}")
+        return self
+
+
+class Objective(_Strict):
+    """One position of the turret."""
+
+    name: str = Field(description="name used by protocols, such as 10x")
+    label: str = Field(description="label of the turret position in the Micro-Manager configuration")
+    magnification: Positive
+    numerical_aperture: Positive
+    immersion: Literal["air", "oil"]
+    um_per_px: Positive = Field(description="size of a camera pixel on the specimen")
+    focus: Span = Field(description="focus envelope: z this objective may use")
+    parcentric_x_um: Finite = Field(default=0.0, description="where its centre looks, against the reference")
+    parcentric_y_um: Finite = Field(default=0.0, description="where its centre looks, against the reference")
+    parfocal_um: Finite = Field(default=0.0, description="its focus minus the reference objective's focus")
+
+    @property
+    def parcentric(self) -> ParcentricOffset:
+        """Offset against the reference objective."""
+        return ParcentricOffset(self.parcentric_x_um, self.parcentric_y_um)
+
+    @property
+    def depth_of_field_um(self) -> float:
+        """Wave-optical depth of field in green light (0.55 um), without the camera's share."""
+        index = 1.515 if self.immersion == "oil" else 1.0
+        return 0.55 * index / self.numerical_aperture**2
+
+
+class CameraConfig(_Strict):
+    """Camera and how it is mounted."""
+
+    width_px: Annotated[int, Field(gt=0)]
+    height_px: Annotated[int, Field(gt=0)]
+    bit_depth: Annotated[int, Field(ge=8, le=16)]
+    read_out_ms: NotNegative = Field(description="time from the end of the exposure to the frame in memory")
+    rotation_deg: Finite = Field(default=0.0, description="from image to stage axes")
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @property
+    def full_scale(self) -> int:
+        """Largest grey level."""
+        return int(2**self.bit_depth - 1)
+
+
+class SlideConfig(_Strict):
+    """How a slide lies on the stage."""
+
+    x_um: Finite = Field(default=0.0, description="stage x of the slide's corner")
+    y_um: Finite = Field(default=0.0, description="stage y of the slide's corner")
+    rotation_deg: Finite = 0.0
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @property
+    def frame(self) -> SlideFrame:
+        """The conversion between slide and stage."""
+        return SlideFrame(StagePoint(self.x_um, self.y_um), self.rotation_deg, self.flip_x, self.flip_y)
+
+
+class Rig(_Strict):
+    """A whole instrument.
+
+    The first objective is the reference: parcentric and parfocal offsets are counted from it.
+    """
+
+    version: Literal[1] = Field(description="version of this schema")
+    name: str
+    description: str = ""
+    simulated: bool = Field(default=False, description="true where the configuration loads the digital twin")
+    micro_manager_cfg: str = Field(description="Micro-Manager configuration beside this file")
+    devices: DeviceLabels
+    stage: StageConfig
+    focus: FocusConfig
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
+    camera: CameraConfig
+    slide: SlideConfig = SlideConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [objective.name for objective in self.objectives]
+        if len(set(names)) != len(names):
+            raise ValueError(f"objective names must differ, found {', '.join(names)}")
+        for objective in self.objectives:
+            if objective.focus.min_um not in self.focus.z or objective.focus.max_um not in self.focus.z:
+                raise ValueError(
+                    f"focus envelope {objective.focus} of {objective.name} leaves the drive's {self.focus.z}"
+                )
+            if self.focus.down_um in objective.focus:
+                raise ValueError(
+                    f"focus.down_um {self.focus.down_um} lies in the envelope of {objective.name}"
+                )
+        return self
+
+    def objective(self, name: str) -> Objective:
+        """The objective of this name.
+
+        Raises
+        ------
+        RigError
+            There is none.
+        """
+        for objective in self.objectives:
+            if objective.name == name:
+                return objective
+        known = ", ".join(objective.name for objective in self.objectives)
+        raise RigError(f"rig {self.name} has no objective {name!r}; it has {known}")
+
+    def camera_frame(self, objective: Objective) -> CameraFrame:
+        """Geometry of the camera with an objective."""
+        camera = self.camera
+        return CameraFrame(
+            camera.width_px,
+            camera.height_px,
+            objective.um_per_px,
+            camera.rotation_deg,
+            camera.flip_x,
+            camera.flip_y,
+        )
+
+
+def _rig_fault(message: str, path: Path, line: int | None) -> RigError:
+    return RigError(message, path=path, line=line)
+
+
+def load_rig(folder: Path) -> tuple[Rig, Path]:
+    """Read a rig.
+
+    Parameters
+    ----------
+    folder
+        Folder of the rig, or its ``rig.yaml``.
+
+    Returns
+    -------
+    rig, cfg
+        The description and the path of the Micro-Manager configuration.
+
+    Raises
+    ------
+    RigError
+        Anything is missing or wrong; with file, line, key, found and allowed.
+    """
+    path = folder if folder.suffix in {".yaml", ".yml"} else folder / RIG_FILE
+    rig = load_strict(Rig, path, _rig_fault)
+    cfg = path.parent / rig.micro_manager_cfg
+    if not cfg.is_file():
+        raise RigError(f"micro_manager_cfg: no such file {cfg}", path=path)
+    return rig, cfg
