@@ -57,9 +57,7 @@ class Motion(_Strict):
     speed_um_s: Positive = Field(description="top speed")
     acceleration_um_s2: Positive = Field(description="acceleration")
     settle_ms: NotNegative = Field(default=0.0, description="time to come to rest after arrival")
-    tolerance_um: Positive = Field(
-        description="largest accepted distance between target and position read back"
-    )
+    tolerance_um: Positive = Field(description="largest accepted distance between target and position read back")
 
     def duration_s(self, distance_um: float) -> float:
         """Time of a trapezoidal move, settling included.
@@ -91,9 +89,7 @@ class FocusConfig(_Strict):
     """Focus drive; a higher z is nearer to the specimen."""
 
     z: Span = Field(description="allowed positions, um")
-    down_um: Finite = Field(
-        description="position in which nothing can touch: before turret and slide changes"
-    )
+    down_um: Finite = Field(description="position in which nothing can touch: before turret and slide changes")
     motion: Motion
 
     @model_validator(mode="after")
@@ -116,6 +112,11 @@ class Objective(_Strict):
     parcentric_x_um: Finite = Field(default=0.0, description="where its centre looks, against the reference")
     parcentric_y_um: Finite = Field(default=0.0, description="where its centre looks, against the reference")
     parfocal_um: Finite = Field(default=0.0, description="its focus minus the reference objective's focus")
+    travel_free_um: NotNegative = Field(
+        default=float(1_000_000),
+        description="stage moves up to this length are made without lowering the focus",
+    )
+    travel_drop_um: NotNegative = Field(default=0.0, description="how far the focus is lowered for longer moves")
 
     @property
     def parcentric(self) -> ParcentricOffset:
@@ -190,9 +191,7 @@ class Rig(_Strict):
                     f"focus envelope {objective.focus} of {objective.name} leaves the drive's {self.focus.z}"
                 )
             if self.focus.down_um in objective.focus:
-                raise ValueError(
-                    f"focus.down_um {self.focus.down_um} lies in the envelope of {objective.name}"
-                )
+                raise ValueError(f"focus.down_um {self.focus.down_um} lies in the envelope of {objective.name}")
         return self
 
     def objective(self, name: str) -> Objective:

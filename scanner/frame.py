@@ -1,0 +1,39 @@
+"""One picture from the camera, with everything needed to say where and how it was taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.coordinates import View
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A picture.
+
+    Attributes
+    ----------
+    pixels
+        uint16, shape (height_px, width_px).
+    view
+        Geometry, with the stage position read back.
+    z_um
+        Focus position read back.
+    objective
+        Name of the objective in the rig.
+    exposure_ms
+        Exposure time.
+    taken_at
+        Start of the exposure, UTC.
+    """
+
+    pixels: NDArray[np.uint16]
+    view: View
+    z_um: float
+    objective: str
+    exposure_ms: float
+    taken_at: datetime

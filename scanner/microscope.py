@@ -1,0 +1,481 @@
+"""One object for the whole instrument: what a run may ask of it, and what it refuses."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from scanner.coordinates import StagePoint, View
+from scanner.core import ScanCore
+from scanner.errors import (
+    DeviceError,
+    DeviceNotReadyError,
+    FrameError,
+    InterlockError,
+    LimitError,
+    MoveStoppedError,
+    MoveTimeoutError,
+    PositionError,
+    ScannerError,
+)
+from scanner.frame import Frame
+from scanner.rig import Motion, Objective, Rig, Span
+
+_log = logging.getLogger(__name__)
+
+POLL_S = 0.001
+# A move may take this many times its computed duration, plus a fixed share for the controller's answer.
+DEADLINE_FACTOR = 2.0
+DEADLINE_MARGIN_S = 1.0
+# A turret has no speed in the rig; the slowest motorised ones need 2-3 s for a change.
+TURRET_DEADLINE_S = 10.0
+# A lit field whose 99th percentile stays below this share of full scale is a dead lamp or a closed shutter.
+BLACK_SHARE = 0.02
+# Above this share of pixels at full scale, dark chromosomes can no longer be told from clipped background.
+SATURATED_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    target: StagePoint
+    deadline_s: float
+
+
+class Microscope:
+    """The instrument, made safe.
+
+    Every move is checked against its limits before it starts, waited for until a deadline computed from distance,
+    speed and acceleration, and read back. Nothing is photographed unless the stage rests where it was sent.
+
+    Parameters
+    ----------
+    core
+        Core with the rig's configuration loaded.
+    rig
+        Description of the instrument.
+    now, pause
+        Time source and waiting, in s; replaced in tests.
+
+    Notes
+    -----
+    One thread drives the instrument. `stop` may be called from any thread: it makes a waiting move fail with
+    `MoveStoppedError`, and every later move too, until `resume` is called.
+    """
+
+    def __init__(
+        self,
+        core: ScanCore,
+        rig: Rig,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.rig = rig
+        self._core = core
+        self._now = now
+        self._pause = pause
+        self._stopped = threading.Event()
+        self._pending: _Move | None = None
+        self._target: StagePoint | None = None
+        self._exposure_ms: float | None = None
+        self._objective = self._read_objective()
+
+    # -- state ---------------------------------------------------------------------------------------------
+
+    @property
+    def objective(self) -> Objective:
+        """The objective in the light path."""
+        return self._objective
+
+    def stage_position(self) -> StagePoint:
+        """Position of the stage, read from the controller."""
+        label = self.rig.devices.stage
+        with self._talking_to(label, "position"):
+            x_um, y_um = self._core.getXYPosition(label)
+        return StagePoint(self._finite(x_um, label, "x"), self._finite(y_um, label, "y"))
+
+    def focus_position_um(self) -> float:
+        """Position of the focus drive, read from the controller."""
+        label = self.rig.devices.focus
+        with self._talking_to(label, "position"):
+            z_um = self._core.getPosition(label)
+        return self._finite(z_um, label, "z")
+
+    def view(self) -> View:
+        """Geometry of a picture taken now."""
+        return View(self.stage_position(), self.rig.camera_frame(self._objective), self._objective.parcentric)
+
+    # -- stage ---------------------------------------------------------------------------------------------
+
+    def check_reachable(self, target: StagePoint) -> None:
+        """Refuse a stage position outside the limits.
+
+        Raises
+        ------
+        LimitError
+            With axis, wanted, allowed and unit.
+        """
+        self._check_limit(self.rig.devices.stage, "x", target.x_um, self.rig.stage.x)
+        self._check_limit(self.rig.devices.stage, "y", target.y_um, self.rig.stage.y)
+
+    def move_to(self, target: StagePoint) -> StagePoint:
+        """Move the stage and wait until it rests there.
+
+        Returns
+        -------
+        StagePoint
+            The position read back, within tolerance of `target`.
+
+        Raises
+        ------
+        LimitError, MoveTimeoutError, MoveStoppedError, PositionError, DeviceError
+            See `scanner.errors`.
+        """
+        self.start_move(target)
+        return self.finish_move()
+
+    def start_move(self, target: StagePoint) -> None:
+        """Start a move and return at once; `finish_move` has to follow before anything else is asked.
+
+        Raises
+        ------
+        LimitError
+            Before moving.
+        MoveStoppedError
+            The instrument was stopped.
+        DeviceError
+            The controller refused.
+        """
+        if self._pending is not None:
+            raise InterlockError("a move is still under way", device=self.rig.devices.stage)
+        self._check_not_stopped(self.rig.devices.stage)
+        self.check_reachable(target)
+        label = self.rig.devices.stage
+        here = self.stage_position()
+        self._drop_for_travel(here.distance_um(target))
+        way_um = max(abs(target.x_um - here.x_um), abs(target.y_um - here.y_um))
+        # Until the move is proven, nothing may be photographed.
+        self._target = None
+        with self._talking_to(label, "move", wanted=f"({target.x_um:.1f}, {target.y_um:.1f})"):
+            self._core.setXYPosition(label, target.x_um, target.y_um)
+        self._pending = _Move(target, self._now() + self._allowance_s(self.rig.stage.motion, way_um))
+
+    def finish_move(self) -> StagePoint:
+        """Wait for the move that `start_move` began and prove its end.
+
+        Returns
+        -------
+        StagePoint
+            The position read back.
+
+        Raises
+        ------
+        MoveTimeoutError, MoveStoppedError, PositionError, DeviceError
+            The stage isn't where it was sent; it has been told to stop.
+        """
+        if self._pending is None:
+            raise InterlockError("no move was started", device=self.rig.devices.stage)
+        move, self._pending = self._pending, None
+        label = self.rig.devices.stage
+        self._wait(label, move.deadline_s)
+        here = self.stage_position()
+        self._check_arrival(here, move.target)
+        self._target = move.target
+        return here
+
+    # -- focus and turret ----------------------------------------------------------------------------------
+
+    def focus_to(self, z_um: float) -> float:
+        """Move the focus within the envelope of the objective and wait.
+
+        Returns
+        -------
+        float
+            The position read back, um.
+
+        Raises
+        ------
+        LimitError
+            Outside the objective's focus envelope or the drive's range; nothing has moved.
+        """
+        label = self.rig.devices.focus
+        self._check_limit(label, "z", z_um, self._objective.focus, f"focus envelope of {self._objective.name}")
+        self._check_limit(label, "z", z_um, self.rig.focus.z)
+        return self._drive_focus(z_um)
+
+    def lower_focus(self) -> None:
+        """Bring the objective away from the slide, to the position in which nothing can touch."""
+        self._drive_focus(self.rig.focus.down_um)
+
+    def select_objective(self, name: str, *, oil_allowed: bool = False) -> Objective:
+        """Change the objective, focus down first.
+
+        Parameters
+        ----------
+        name
+            Name in the rig.
+        oil_allowed
+            Immersion oil may be used on this slide.
+
+        Raises
+        ------
+        InterlockError
+            An oil objective without permission, or a dry one after oil; nothing has moved.
+        DeviceNotReadyError
+            The turret did not end where it was sent.
+        """
+        wanted = self.rig.objective(name)
+        turret = self.rig.devices.turret
+        if wanted.immersion == "oil" and not oil_allowed:
+            raise InterlockError("oil objective without permission for oil", device=turret, wanted=wanted.name)
+        self._check_not_stopped(turret)
+        self.lower_focus()
+        if self._core.getStateLabel(turret) != wanted.label:
+            with self._talking_to(turret, "change", wanted=wanted.label):
+                self._core.setStateLabel(turret, wanted.label)
+            self._wait(turret, self._now() + TURRET_DEADLINE_S)
+        self._objective = self._read_objective()
+        if self._objective.name != wanted.name:
+            raise DeviceNotReadyError(
+                "turret is in another position",
+                device=turret,
+                wanted=wanted.name,
+                actual=self._objective.name,
+            )
+        _log.info("objective %s", wanted.name)
+        return self._objective
+
+    # -- light and camera ----------------------------------------------------------------------------------
+
+    def light(self, *, on: bool) -> None:
+        """Open or close the light and prove it."""
+        label = self.rig.devices.lamp
+        with self._talking_to(label, "shutter", wanted="open" if on else "closed"):
+            self._core.setShutterOpen(label, on)
+            self._wait(label, self._now() + DEADLINE_MARGIN_S, stoppable=False)
+            is_on = bool(self._core.getShutterOpen(label))
+        if is_on != on:
+            raise DeviceNotReadyError(
+                "light did not switch",
+                device=label,
+                wanted="on" if on else "off",
+                actual="on" if is_on else "off",
+            )
+
+    @contextmanager
+    def lit(self) -> Iterator[None]:
+        """Light on within, off after, whatever happens."""
+        try:
+            self.light(on=True)
+            yield
+        finally:
+            self.light(on=False)
+
+    def snap(self, exposure_ms: float) -> Frame:
+        """Take a picture of where the stage was sent.
+
+        Parameters
+        ----------
+        exposure_ms
+            Exposure time.
+
+        Raises
+        ------
+        PositionError
+            The stage isn't, or did not stay, where it was sent: there is no picture.
+        FrameError
+            No frame, of another size, black or saturated.
+        """
+        if self._target is None or self._pending is not None:
+            raise PositionError("no proven position to photograph", device=self.rig.devices.stage)
+        target = self._target
+        self._check_arrival(self.stage_position(), target)
+        label = self.rig.devices.camera
+        taken_at = datetime.now(UTC)
+        with self._talking_to(label, "exposure"):
+            if exposure_ms != self._exposure_ms:
+                self._core.setExposure(label, exposure_ms)
+                self._exposure_ms = exposure_ms
+            self._core.snapImage()
+            pixels = np.asarray(self._core.getImage())
+        # Read again after the exposure: a stage that crept or was pushed spoils the picture.
+        here = self.stage_position()
+        self._check_arrival(here, target)
+        self._check_frame(pixels)
+        view = View(here, self.rig.camera_frame(self._objective), self._objective.parcentric)
+        return Frame(pixels, view, self.focus_position_um(), self._objective.name, exposure_ms, taken_at)
+
+    # -- stopping ------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Halt the stage now; a waiting move fails, later ones are refused until `resume`. Any thread."""
+        self._stopped.set()
+        for label in (self.rig.devices.stage, self.rig.devices.focus):
+            with self._talking_to(label, "stop"):
+                self._core.stop(label)
+
+    def resume(self) -> None:
+        """Allow moves again after `stop`."""
+        self._stopped.clear()
+
+    def safe_state(self) -> tuple[ScannerError, ...]:
+        """Light off, stage halted, focus down: each is tried whatever the others do.
+
+        Returns
+        -------
+        tuple of ScannerError
+            What could not be done; empty when the instrument is safe.
+        """
+        self._pending = None
+        self._target = None
+        faults: list[ScannerError] = []
+        steps: tuple[Callable[[], None], ...] = (
+            lambda: self.light(on=False),
+            self.stop,
+            self._lower_when_stopped,
+        )
+        for step in steps:
+            try:
+                step()
+            except ScannerError as error:
+                _log.exception("safe state")
+                faults.append(error)
+        return tuple(faults)
+
+    # -- inside --------------------------------------------------------------------------------------------
+
+    def _lower_when_stopped(self) -> None:
+        # Lowering is always safe, so it's the one move that a stopped instrument still makes.
+        self._drive_focus(self.rig.focus.down_um, stoppable=False)
+
+    def _drive_focus(self, z_um: float, *, stoppable: bool = True) -> float:
+        label = self.rig.devices.focus
+        if stoppable:
+            self._check_not_stopped(label)
+        motion = self.rig.focus.motion
+        way_um = abs(z_um - self.focus_position_um())
+        with self._talking_to(label, "move", wanted=f"{z_um:.2f}"):
+            self._core.setPosition(label, z_um)
+        self._wait(label, self._now() + self._allowance_s(motion, way_um), stoppable=stoppable)
+        here_um = self.focus_position_um()
+        if abs(here_um - z_um) > motion.tolerance_um:
+            raise PositionError(
+                "not where it was sent", device=label, axis="z", wanted=z_um, actual=here_um, unit="um"
+            )
+        return here_um
+
+    def _drop_for_travel(self, way_um: float) -> None:
+        objective = self._objective
+        if way_um <= objective.travel_free_um:
+            return
+        z_um = self.focus_position_um()
+        if z_um in objective.focus:
+            self._drive_focus(max(self.rig.focus.down_um, z_um - objective.travel_drop_um))
+
+    def _read_objective(self) -> Objective:
+        turret = self.rig.devices.turret
+        with self._talking_to(turret, "position"):
+            label = self._core.getStateLabel(turret)
+        for objective in self.rig.objectives:
+            if objective.label == label:
+                return objective
+        known = ", ".join(objective.label for objective in self.rig.objectives)
+        raise DeviceNotReadyError("turret position unknown to the rig", device=turret, actual=label, allowed=known)
+
+    def _allowance_s(self, motion: Motion, way_um: float) -> float:
+        return DEADLINE_FACTOR * motion.duration_s(way_um) + DEADLINE_MARGIN_S
+
+    def _wait(self, label: str, deadline_s: float, *, stoppable: bool = True) -> None:
+        while True:
+            with self._talking_to(label, "busy"):
+                busy = bool(self._core.deviceBusy(label))
+            if stoppable and self._stopped.is_set():
+                raise MoveStoppedError("stopped while moving", device=label)
+            if not busy:
+                return
+            if self._now() > deadline_s:
+                with self._talking_to(label, "stop"):
+                    self._core.stop(label)
+                raise MoveTimeoutError("still busy after its deadline; told to stop", device=label)
+            self._pause(POLL_S)
+
+    def _check_not_stopped(self, label: str) -> None:
+        if self._stopped.is_set():
+            raise MoveStoppedError("the instrument was stopped", device=label)
+
+    def _check_limit(self, label: str, axis: str, value: float, span: Span, what: str = "") -> None:
+        if not (math.isfinite(value) and value in span):
+            allowed = f"{span} um" + (f" ({what})" if what else "")
+            raise LimitError(
+                "refused before moving",
+                device=label,
+                axis=axis,
+                wanted=float(value),
+                allowed=allowed,
+                unit="um",
+            )
+
+    def _check_arrival(self, here: StagePoint, target: StagePoint) -> None:
+        tolerance = self.rig.stage.motion.tolerance_um
+        for axis, actual, wanted in (("x", here.x_um, target.x_um), ("y", here.y_um, target.y_um)):
+            if abs(actual - wanted) > tolerance:
+                self._target = None
+                raise PositionError(
+                    "not where it was sent",
+                    device=self.rig.devices.stage,
+                    axis=axis,
+                    wanted=wanted,
+                    actual=actual,
+                    unit="um",
+                )
+
+    def _check_frame(self, pixels: np.ndarray) -> None:
+        camera = self.rig.camera
+        label = self.rig.devices.camera
+        expected = (camera.height_px, camera.width_px)
+        if pixels.shape != expected or pixels.dtype != np.uint16:
+            raise FrameError(
+                "frame of another kind",
+                device=label,
+                wanted=f"{expected} uint16",
+                actual=f"{pixels.shape} {pixels.dtype}",
+            )
+        sample = pixels[::8, ::8]
+        bright = float(np.percentile(sample, 99))
+        if bright < BLACK_SHARE * camera.full_scale:
+            raise FrameError(
+                "black frame: lamp dead, shutter closed or light path blocked", device=label, actual=bright
+            )
+        clipped = float(np.mean(sample >= camera.full_scale))
+        if clipped > SATURATED_SHARE:
+            raise FrameError(
+                "saturated frame",
+                device=label,
+                actual=clipped,
+                allowed=f"up to {SATURATED_SHARE} of the pixels",
+            )
+
+    def _finite(self, value: float, label: str, axis: str) -> float:
+        if not math.isfinite(value):
+            raise DeviceNotReadyError("no position", device=label, axis=axis, actual=str(value))
+        return float(value)
+
+    @contextmanager
+    def _talking_to(self, label: str, doing: str, wanted: str | None = None) -> Iterator[None]:
+        """Turn whatever the core raises into a typed error that names the device."""
+        try:
+            yield
+        except ScannerError:
+            raise
+        except Exception as error:
+            text = str(error).strip().splitlines()
+            reason = text[0] if text else type(error).__name__
+            raise DeviceError(f"{doing} failed: {reason}", device=label, wanted=wanted) from error
