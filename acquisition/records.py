@@ -54,7 +54,8 @@ class EventLevel(StrEnum):
 class RunRecord:
     """Identity and circumstances of a run; positions are in slide um, times are UTC.
 
-    `protocol_yaml` and `rig_yaml` hold the text that was used, so that the record stays readable when files change.
+    `protocol_yaml` and `rig_yaml` hold the text that was used, so that the record stays readable when files
+    change.
     """
 
     uid: str
@@ -107,7 +108,10 @@ class CandidateRecord:
 
 @dataclass(frozen=True, slots=True)
 class CaptureRecord:
-    """One high-magnification picture; `path` is relative to the run folder, slide position is the image centre."""
+    """One high-magnification picture.
+
+    `path` is relative to the run folder; the positions are those of the image centre.
+    """
 
     uid: str
     candidate_uid: str

@@ -1,0 +1,232 @@
+"""The casebook itself: frozen records in, frozen records out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from sqlalchemy import ColumnElement, Engine, select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from acquisition.casebook.engine import sqlite_engine, writer
+from acquisition.casebook.models import (
+    Base,
+    CandidateRow,
+    CaptureRow,
+    FieldRow,
+    KaryotypeRow,
+    RunEventRow,
+    RunRow,
+)
+from acquisition.casebook.schema import check_is_casebook, upgrade
+from acquisition.errors import CasebookError
+from acquisition.records import (
+    CandidateRecord,
+    CandidateStatus,
+    CaptureRecord,
+    FieldRecord,
+    KaryotypeRecord,
+    RunEvent,
+    RunRecord,
+    RunStatus,
+    RunSummary,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Record = TypeVar("_Record", bound="DataclassInstance")
+
+
+def open_casebook(path: Path, *, create: bool = True) -> Casebook:
+    """Open the casebook at `path` and bring it to the newest schema.
+
+    Parameters
+    ----------
+    path
+        Database file; its folder has to exist.
+    create
+        Whether an absent or empty file becomes a new casebook; otherwise it is an error.
+
+    Raises
+    ------
+    CasebookError
+        The file is not a casebook, is newer than this software, or can't be opened, created or migrated.
+    """
+    if not check_is_casebook(path) and not create:
+        raise CasebookError("there is no casebook", path=path)
+    upgrade(path)
+    return Casebook(sqlite_engine(path), path)
+
+
+class Casebook:
+    """Runs with their fields, candidates, captures, karyotypes and events.
+
+    Each write is one durable transaction: when the method returns, the record is on the disk. Several threads
+    may use one casebook, and several processes one file. Obtain one from `open_casebook`; close it, or use it
+    as a context manager. All methods raise `CasebookError` where the database refuses.
+
+    Parameters
+    ----------
+    engine
+        Engine of a database with the newest schema; the casebook disposes of it.
+    path
+        File for messages.
+    """
+
+    def __init__(self, engine: Engine, path: Path) -> None:
+        self._engine = engine
+        self._writer = writer(engine)
+        self.path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def begin_run(self, run: RunRecord) -> None:
+        """Record a new run as running."""
+        with self._write(f"run {run.uid}") as session:
+            session.add(RunRow(**_values(run), status=RunStatus.RUNNING))
+
+    def record_field(self, run_uid: str, record: FieldRecord) -> None:
+        """Record what became of a field; an index can be recorded once in a run."""
+        with self._write(f"field {record.index} of run {run_uid}") as session:
+            session.add(FieldRow(run_id=self._run_id(session, run_uid), **_values(record)))
+
+    def record_candidates(self, run_uid: str, records: Sequence[CandidateRecord]) -> None:
+        """Record candidates, all or none; their fields have to be recorded already."""
+        with self._write(f"candidates of run {run_uid}") as session:
+            run_id = self._run_id(session, run_uid)
+            session.add_all(CandidateRow(run_id=run_id, **_values(record)) for record in records)
+
+    def set_candidate_status(
+        self, run_uid: str, candidate_uid: str, status: CandidateStatus, error: str | None = None
+    ) -> None:
+        """Say what became of a candidate; `error` replaces the former one."""
+        with self._write(f"candidate {candidate_uid} of run {run_uid}") as session:
+            row = session.get(CandidateRow, (self._run_id(session, run_uid), candidate_uid))
+            if row is None:
+                raise CasebookError(f"no candidate {candidate_uid} in run {run_uid}", path=self.path)
+            row.status = status
+            row.error = error
+
+    def record_capture(self, run_uid: str, record: CaptureRecord) -> None:
+        """Record a picture; its candidate has to be recorded already."""
+        with self._write(f"capture {record.uid} of run {run_uid}") as session:
+            session.add(CaptureRow(run_id=self._run_id(session, run_uid), **_values(record)))
+
+    def record_karyotype(self, run_uid: str, record: KaryotypeRecord) -> None:
+        """Record the proposal for a capture; a second one for the same capture replaces the first."""
+        with self._write(f"karyotype of capture {record.capture_uid} of run {run_uid}") as session:
+            session.merge(KaryotypeRow(run_id=self._run_id(session, run_uid), **_values(record)))
+
+    def record_event(self, run_uid: str, record: RunEvent) -> None:
+        """Add an event to the run."""
+        with self._write(f"event {record.kind} of run {run_uid}") as session:
+            values = {**_values(record), "context": dict(record.context)}
+            session.add(RunEventRow(run_id=self._run_id(session, run_uid), **values))
+
+    def finish_run(self, run_uid: str, status: RunStatus, finished_at: datetime, error: str | None = None) -> None:
+        """Close a running run; how a run ended is said once and never rewritten."""
+        if status is RunStatus.RUNNING:
+            raise CasebookError(f"run {run_uid} can't be finished as running", path=self.path)
+        with self._write(f"end of run {run_uid}") as session:
+            row = session.get_one(RunRow, self._run_id(session, run_uid))
+            if row.status is not RunStatus.RUNNING:
+                raise CasebookError(f"run {run_uid} is already finished: {row.status}", path=self.path)
+            row.status, row.finished_at, row.error = status, finished_at, error
+
+    def runs(self) -> tuple[RunSummary, ...]:
+        """All runs, in the order in which they began."""
+        with self._read() as session:
+            rows = session.scalars(select(RunRow).order_by(RunRow.started_at, RunRow.id))
+            return tuple(_summary(row) for row in rows)
+
+    def run(self, uid: str) -> RunSummary:
+        """One run; `CasebookError` where there is none of that uid."""
+        with self._read() as session:
+            return _summary(session.get_one(RunRow, self._run_id(session, uid)))
+
+    def fields(self, run_uid: str) -> tuple[FieldRecord, ...]:
+        """Fields by index."""
+        return self._children(run_uid, FieldRow, FieldRecord, FieldRow.index)
+
+    def candidates(self, run_uid: str) -> tuple[CandidateRecord, ...]:
+        """Candidates by rank."""
+        return self._children(run_uid, CandidateRow, CandidateRecord, CandidateRow.rank, CandidateRow.uid)
+
+    def captures(self, run_uid: str) -> tuple[CaptureRecord, ...]:
+        """Captures in the order in which they were taken."""
+        return self._children(run_uid, CaptureRow, CaptureRecord, CaptureRow.taken_at, CaptureRow.uid)
+
+    def karyotypes(self, run_uid: str) -> tuple[KaryotypeRecord, ...]:
+        """Karyotype proposals by capture uid."""
+        return self._children(run_uid, KaryotypeRow, KaryotypeRecord, KaryotypeRow.capture_uid)
+
+    def events(self, run_uid: str) -> tuple[RunEvent, ...]:
+        """Events in the order in which they were recorded."""
+        return self._children(run_uid, RunEventRow, RunEvent, RunEventRow.id)
+
+    def _children(
+        self,
+        run_uid: str,
+        table: type[Base],
+        kind: type[_Record],
+        *order: Any,  # noqa: ANN401
+    ) -> tuple[_Record, ...]:
+        with self._read() as session:
+            own: ColumnElement[bool] = table.__table__.c.run_id == self._run_id(session, run_uid)
+            return tuple(_record(kind, row) for row in session.scalars(select(table).where(own).order_by(*order)))
+
+    def _run_id(self, session: Session, uid: str) -> int:
+        found = session.scalar(select(RunRow.id).where(RunRow.uid == uid))
+        if found is None:
+            raise CasebookError(f"no run {uid}", path=self.path)
+        return found
+
+    @contextmanager
+    def _write(self, what: str) -> Iterator[Session]:
+        with self._errors(f"{what} can't be recorded"), Session(self._writer) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _read(self) -> Iterator[Session]:
+        with self._errors("can't be read"), Session(self._engine) as session:
+            yield session
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError as error:
+            raise CasebookError(f"{what}: {error.orig}", path=self.path) from error
+        except SQLAlchemyError as error:
+            # The driver's word where there is one; the text of SQLAlchemy runs over several lines.
+            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise CasebookError(f"{what}: {reason}", path=self.path) from error
+
+
+def _values(record: DataclassInstance) -> dict[str, Any]:
+    return {item.name: getattr(record, item.name) for item in fields(record)}
+
+
+def _record(kind: type[_Record], row: Base) -> _Record:
+    return kind(**{item.name: getattr(row, item.name) for item in fields(kind)})
+
+
+def _summary(row: RunRow) -> RunSummary:
+    return RunSummary(_record(RunRecord, row), row.status, row.finished_at, row.error)
