@@ -1,1 +1,21 @@
-"""Pictures on disk: written whole or not at all."""
+"""Pictures and the run folder on disk."""
+
+from __future__ import annotations
+
+from acquisition.storage.atomic import write_bytes_atomic, write_json_atomic, write_png_atomic
+from acquisition.storage.capture_file import Capture, read_capture, write_capture
+from acquisition.storage.capture_metadata import CaptureMetadata, Immersion, ObjectiveMetadata
+from acquisition.storage.run_folder import RunFolder
+
+__all__ = [
+    "Capture",
+    "CaptureMetadata",
+    "Immersion",
+    "ObjectiveMetadata",
+    "RunFolder",
+    "read_capture",
+    "write_bytes_atomic",
+    "write_capture",
+    "write_json_atomic",
+    "write_png_atomic",
+]
