@@ -1,0 +1,134 @@
+"""Cuts from notch to notch along the palest way.
+
+Touching chromosomes leave a pair of notches in the common outline; the cut between them follows the cheapest path in optical
+density, which keeps to the pale slit where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.segmentation.contour import Outline
+from analysis.segmentation.shape import Shape
+from analysis.segmentation.split import Split, split_along
+
+_MAX_CUT_WIDTHS: Final = 2.4
+_MAX_CUTS: Final = 14
+_BAND_WIDTHS: Final = 0.35
+"""How far the path may leave the straight line on either side."""
+
+_OPPOSITE_SPAN: Final = 2.5
+"""A notch without a partner is cut to the far border only when the way round is at least this many times the cut."""
+
+
+def propose_cuts(
+    mask: NDArray[np.bool_], density: NDArray[np.float32], shape: Shape, width_px: float, min_area_px: float
+) -> Iterator[Split]:
+    """Propose cuts of a piece, the likeliest first.
+
+    Parameters
+    ----------
+    mask, density
+        The piece and the optical density in its frame.
+    shape
+        Its measures.
+    width_px
+        Typical chromosome width.
+    min_area_px
+        Parts smaller than this aren't proposed.
+    """
+    seen: set[tuple[int, int]] = set()
+    for _, start, end in _ranked_pairs(shape.outlines, width_px)[:_MAX_CUTS]:
+        line = _cheapest_path(mask.shape, density, start, end, width_px)
+        split = split_along(mask, line, min_area_px)
+        if split is None:
+            continue
+        key = (int(np.count_nonzero(split.first)) // 8, int(np.count_nonzero(split.second)) // 8)
+        if key not in seen:
+            seen.add(key)
+            yield split
+
+
+def _ranked_pairs(
+    borders: tuple[Outline, ...], width_px: float
+) -> list[tuple[float, NDArray[np.float32], NDArray[np.float32]]]:
+    """Pairs of points to cut between, by length less what the depth of the notches is worth."""
+    outer = borders[0]
+    pairs = []
+    limit = _MAX_CUT_WIDTHS * width_px
+    for k, i in enumerate(outer.notches):
+        for m in range(k + 1, len(outer.notches)):
+            j = outer.notches[m]
+            length = float(np.hypot(*(outer.points[i] - outer.points[j])))
+            if length <= limit:
+                worth = min(outer.notch_depths[k], 90.0) + min(outer.notch_depths[m], 90.0)
+                pairs.append((length / width_px - worth / 90.0, outer.points[i], outer.points[j]))
+        opposite = _opposite(outer, i, width_px)
+        if opposite is not None:
+            length = float(np.hypot(*(outer.points[i] - outer.points[opposite])))
+            worth = min(outer.notch_depths[k], 90.0)
+            pairs.append((length / width_px - worth / 90.0 + 0.4, outer.points[i], outer.points[opposite]))
+    pairs.sort(key=lambda pair: pair[0])
+    return pairs
+
+
+def _opposite(outer: Outline, index: int, width_px: float) -> int | None:
+    """Find the border point across from a notch: near through the piece, far along the border."""
+    count = len(outer.points)
+    apart = np.hypot(*(outer.points - outer.points[index]).T)
+    steps = np.abs(np.arange(count) - index)
+    round_about = np.minimum(steps, count - steps) * outer.perimeter_px / count
+    allowed = round_about >= _OPPOSITE_SPAN * np.maximum(apart, 0.4 * width_px)
+    if not allowed.any():
+        return None
+    apart = np.where(allowed, apart, np.inf)
+    nearest = int(np.argmin(apart))
+    return nearest if apart[nearest] <= 1.5 * width_px else None
+
+
+def _cheapest_path(
+    size: tuple[int, ...],
+    density: NDArray[np.float32],
+    start: NDArray[np.float32],
+    end: NDArray[np.float32],
+    width_px: float,
+) -> NDArray[np.bool_]:
+    """Draw the palest path from start to end within a band round the straight line (dynamic programming)."""
+    length = float(np.hypot(*(end - start)))
+    count = max(2, round(length) + 1)
+    half = max(1, round(min(_BAND_WIDTHS * width_px, 0.5 * length)))
+    direction = (end - start) / max(length, 1e-6)
+    normal = np.array([-direction[1], direction[0]], np.float32)
+    along = np.linspace(0.0, length, count, dtype=np.float32)
+    across = np.arange(-half, half + 1, dtype=np.float32)
+    xs = start[0] + along[:, None] * direction[0] + across * normal[0]
+    ys = start[1] + along[:, None] * direction[1] + across * normal[1]
+    cost = cv2.remap(density, xs.astype(np.float32), ys.astype(np.float32), cv2.INTER_LINEAR)
+    # Leaving the line costs a little, so that in an even density the cut is straight.
+    cost = cost + 0.02 * float(cost.max()) * np.abs(across) / half + 1e-4
+    best = np.full_like(cost, np.inf)
+    came = np.zeros(cost.shape, np.int8)
+    best[0, half] = cost[0, half]
+    for row in range(1, count):
+        previous = np.pad(best[row - 1], 1, constant_values=np.inf)
+        options = np.stack([previous[:-2] * 1.0, previous[1:-1], previous[2:]])
+        choice = np.argmin(options, axis=0)
+        came[row] = choice - 1
+        best[row] = np.take_along_axis(options, choice[None], axis=0)[0] + cost[row]
+    track = [half]
+    for row in range(count - 1, 0, -1):
+        track.append(int(np.clip(track[-1] + came[row, track[-1]], 0, 2 * half)))
+    columns = np.asarray(track[::-1])
+    rows = np.arange(count)
+    path = np.stack([xs[rows, columns], ys[rows, columns]], axis=1)
+    # Carried on beyond both ends, as the outline was smoothed and its points lie a little inside the true border.
+    reach = 0.3 * width_px + 1.5
+    path = np.vstack([start - direction * reach, path, end + direction * reach])
+    canvas = np.zeros(size, np.uint8)
+    cv2.polylines(canvas, [np.rint(path).astype(np.int32)[:, None, :]], isClosed=False, color=1, thickness=1)
+    return canvas > 0

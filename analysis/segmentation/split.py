@@ -1,0 +1,70 @@
+"""A proposed split of one piece into two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Route = Literal["single", "watershed", "cut", "crossing"]
+
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Two parts of one piece, masks in the piece's frame.
+
+    Attributes
+    ----------
+    first, second
+        bool masks; together the whole piece; disjoint unless the route is ``"crossing"``.
+    route
+        How it was found.
+    seam
+        bool: the pixels on either side of the cut; for a crossing the shared pixels.
+    """
+
+    first: NDArray[np.bool_]
+    second: NDArray[np.bool_]
+    route: Route
+    seam: NDArray[np.bool_]
+
+
+def split_along(mask: NDArray[np.bool_], line: NDArray[np.bool_], min_area_px: float) -> Split | None:
+    """Split a mask along a line of pixels; None where the line doesn't part it into two pieces of the least area.
+
+    The pixels of the line, and crumbs cut off with it, go to the nearer part, so that nothing is lost.
+    """
+    rest = (mask & ~line).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=4)
+    if count < 3:
+        return None
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    order = np.argsort(-areas)
+    if areas[order[1]] < min_area_px or (len(order) > 2 and areas[order[2]] >= min_area_px):
+        return None
+    return _grown(mask, labels == order[0] + 1, labels == order[1] + 1)
+
+
+def split_between(mask: NDArray[np.bool_], first: NDArray[np.bool_], route: Route) -> Split:
+    """Make the split of a mask into a part and what is left of it."""
+    second = mask & ~first
+    return Split(first, second, route, _seam(first, second))
+
+
+def _grown(mask: NDArray[np.bool_], first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Split:
+    to_first = cv2.distanceTransform((~first).astype(np.uint8), cv2.DIST_L2, 3)
+    to_second = cv2.distanceTransform((~second).astype(np.uint8), cv2.DIST_L2, 3)
+    near = mask & (to_first <= to_second)
+    return split_between(mask, near & ~second | first, "cut")
+
+
+def _seam(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    wide_first = cv2.dilate(first.astype(np.uint8), _CROSS) > 0
+    wide_second = cv2.dilate(second.astype(np.uint8), _CROSS) > 0
+    seam: NDArray[np.bool_] = (wide_first & second) | (wide_second & first)
+    return seam
