@@ -1,0 +1,60 @@
+"""Candidates of all fields as one list: each cell once, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scanner.coordinates import SlidePoint
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A candidate as one field saw it.
+
+    Attributes
+    ----------
+    field_index
+        Field in which it was seen.
+    where
+        Centre, slide um.
+    radius_um
+        Radius of the cell.
+    score
+        In [0, 1].
+    edge_um
+        Distance from the centre to the nearest edge of the field: a cell cut by the edge has less than its radius.
+    """
+
+    field_index: int
+    where: SlidePoint
+    radius_um: float
+    score: float
+    edge_um: float
+
+
+def same_cell(first: Sighting, second: Sighting) -> bool:
+    """Whether two sightings show the same cell."""
+    reach = 0.8 * max(first.radius_um, second.radius_um)
+    return first.where.distance_um(second.where) < reach
+
+
+def merge(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
+    """One sighting a cell, best score first.
+
+    Of several sightings of a cell the one furthest from its field's edge is kept, since a cut cell has a wrong
+    centre; the cell takes the best score among them.
+    """
+    whole_first = sorted(sightings, key=lambda s: (s.edge_um < s.radius_um, -s.score, s.field_index))
+    kept: list[Sighting] = []
+    for sighting in whole_first:
+        for index, other in enumerate(kept):
+            if same_cell(sighting, other):
+                if sighting.score > other.score:
+                    kept[index] = Sighting(
+                        other.field_index, other.where, other.radius_um, sighting.score, other.edge_um
+                    )
+                break
+        else:
+            kept.append(sighting)
+    return tuple(sorted(kept, key=lambda s: (-s.score, s.field_index, s.where.x_um)))

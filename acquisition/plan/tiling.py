@@ -1,0 +1,96 @@
+"""Fields that cover an area, in serpentine order."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from acquisition.protocol import Area
+from scanner.coordinates import SlidePoint
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedField:
+    """One field of the scan.
+
+    Attributes
+    ----------
+    index
+        Order of photographing, from 0.
+    row, column
+        Place in the grid.
+    centre
+        Slide point in the middle of the field.
+    """
+
+    index: int
+    row: int
+    column: int
+    centre: SlidePoint
+
+
+def steps_to_cover(length_um: float, field_um: float, overlap: float) -> int:
+    """Smallest number of fields along one side that covers it with at least this overlap.
+
+    Raises
+    ------
+    ValueError
+        A length isn't positive, or the overlap isn't in [0, 1).
+    """
+    if not (length_um > 0 and field_um > 0 and 0 <= overlap < 1):
+        raise ValueError(f"can't cover {length_um} um with fields of {field_um} um at overlap {overlap}")
+    if length_um <= field_um:
+        return 1
+    # The epsilon keeps an area of exactly n fields from needing n + 1 for the sake of rounding.
+    return math.ceil((length_um - field_um) / (field_um * (1 - overlap)) - 1e-9) + 1
+
+
+def _centres(low_um: float, high_um: float, field_um: float, overlap: float) -> list[float]:
+    count = steps_to_cover(high_um - low_um, field_um, overlap)
+    if count == 1:
+        return [(low_um + high_um) / 2]
+    # Spread evenly: what is too much becomes more overlap instead of a strip outside the area.
+    first, last = low_um + field_um / 2, high_um - field_um / 2
+    return [first + (last - first) * k / (count - 1) for k in range(count)]
+
+
+def serpentine(
+    area: Area, field_width_um: float, field_height_um: float, overlap: float
+) -> tuple[PlannedField, ...]:
+    """Cover an area with fields, rows alternately left to right and right to left.
+
+    Parameters
+    ----------
+    area
+        What has to be covered, slide um.
+    field_width_um, field_height_um
+        Size of a field along the slide's axes.
+    overlap
+        Least share of a field that it has in common with its neighbour, in [0, 1).
+
+    Returns
+    -------
+    tuple of PlannedField
+        In order of photographing; every point of the area lies in at least one field.
+    """
+    xs = _centres(area.x_min_um, area.x_max_um, field_width_um, overlap)
+    ys = _centres(area.y_min_um, area.y_max_um, field_height_um, overlap)
+    fields = []
+    for row, y in enumerate(ys):
+        columns = range(len(xs)) if row % 2 == 0 else range(len(xs) - 1, -1, -1)
+        for column in columns:
+            fields.append(PlannedField(len(fields), row, column, SlidePoint(xs[column], y)))
+    return tuple(fields)
+
+
+def spread_out(fields: tuple[PlannedField, ...], count: int) -> tuple[PlannedField, ...]:
+    """Choose fields far from each other: the centre first, then always the one furthest from those chosen."""
+    if not fields:
+        return ()
+    middle = SlidePoint(
+        sum(f.centre.x_um for f in fields) / len(fields), sum(f.centre.y_um for f in fields) / len(fields)
+    )
+    chosen = [min(fields, key=lambda f: (f.centre.distance_um(middle), f.index))]
+    while len(chosen) < min(count, len(fields)):
+        chosen.append(max(fields, key=lambda f: (min(f.centre.distance_um(c.centre) for c in chosen), -f.index)))
+    return tuple(chosen)
