@@ -8,6 +8,7 @@
     +-- StorageError       a picture or the record could not be written
     |   +-- DiskFullError
     |   +-- FolderInUseError
+    +-- NotConfirmedError  high magnification shows no metaphase where the scan saw one
     +-- CasebookError      the database can't be opened, migrated or written
     +-- HandoffError       the analysis workers can't be reached
 """
@@ -55,6 +56,10 @@ class DiskFullError(StorageError):
 
 class FolderInUseError(StorageError):
     """The output folder belongs to another run."""
+
+
+class NotConfirmedError(AcquisitionError):
+    """High magnification shows no metaphase where the scan saw one."""
 
 
 class CasebookError(AcquisitionError):

@@ -75,7 +75,7 @@ def serpentine(
     """
     xs = _centres(area.x_min_um, area.x_max_um, field_width_um, overlap)
     ys = _centres(area.y_min_um, area.y_max_um, field_height_um, overlap)
-    fields = []
+    fields: list[PlannedField] = []
     for row, y in enumerate(ys):
         columns = range(len(xs)) if row % 2 == 0 else range(len(xs) - 1, -1, -1)
         for column in columns:

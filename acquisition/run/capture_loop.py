@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from acquisition.errors import NotConfirmedError
 from acquisition.plan.candidates import Sighting
 from acquisition.records import CandidateStatus, CaptureRecord, EventLevel
 from acquisition.run.context import RunContext
@@ -86,8 +87,11 @@ class CaptureLoop:
                 capture = self._capture(candidate)
             except MoveStoppedError:
                 raise
+            except (NotConfirmedError, FocusError) as error:
+                # The cell's fault, not the instrument's: it says nothing about the next one.
+                self._fail(candidate, error)
             except DeviceError as error:
-                failed_in_a_row += not isinstance(error, FocusError)
+                failed_in_a_row += 1
                 self._fail(candidate, error)
                 if failed_in_a_row > self._context.protocol.errors.max_failed_fields:
                     raise
@@ -155,32 +159,29 @@ class CaptureLoop:
         sweep = sweep_for(
             objective.depth_of_field_um, capture.focus_range_um, capture.exposure_ms, share=FOCUS_SHARE
         )
-        focus: FocusResult | None = None
-        offset_um = float("inf")
-        for _ in range(CENTRING_TRIES):
+        for tries in range(1, CENTRING_TRIES + 1):
             microscope.move_to(stage_to_centre(where, objective.parcentric))
-            focus = search_focus(microscope, focus.z_um if focus else expected_um, sweep)
+            focus = search_focus(microscope, expected_um, sweep)
+            expected_um = focus.z_um
             frame = microscope.snap(capture.exposure_ms)
             seen = self._nearest_cell(frame)
             if seen is None:
-                raise FocusError(
-                    "no metaphase where the scan saw one: not confirmed at high magnification",
-                    device=microscope.rig.devices.camera,
-                    wanted=candidate.uid,
-                )
+                raise NotConfirmedError("high magnification shows no metaphase here")
             seen_at = frame.view.to_stage(ImagePoint(seen.x_px, seen.y_px))
             offset_um = seen_at.distance_um(frame.view.centre)
+            centred = _Centred(frame, focus, offset_um)
             if offset_um <= capture.centring_tolerance_um:
-                return _Centred(frame, focus, offset_um)
+                break
             where = seen_at
-        self._context.note(
-            EventLevel.WARNING,
-            "not_centred",
-            f"{candidate.uid}: still {offset_um:.1f} um off centre after {CENTRING_TRIES} tries",
-            candidate=candidate.uid,
-            offset_um=offset_um,
-        )
-        return _Centred(frame, focus, offset_um)
+            if tries == CENTRING_TRIES:
+                self._context.note(
+                    EventLevel.WARNING,
+                    "not_centred",
+                    f"{candidate.uid}: still {offset_um:.1f} um off centre after {tries} tries",
+                    candidate=candidate.uid,
+                    offset_um=offset_um,
+                )
+        return centred
 
     def _nearest_cell(self, frame: Frame) -> Candidate | None:
         um_per_px = frame.view.camera.um_per_px
@@ -192,7 +193,7 @@ class CaptureLoop:
         near = [c for c in self._context.finder(frame.pixels, um_per_px) if distance_um(c) <= SAME_CELL_UM]
         return min(near, key=distance_um, default=None)
 
-    def _fail(self, candidate: RankedCandidate, error: DeviceError) -> None:
+    def _fail(self, candidate: RankedCandidate, error: DeviceError | NotConfirmedError) -> None:
         self._context.casebook.set_candidate_status(
             self._context.run_uid, candidate.uid, CandidateStatus.FAILED, str(error)
         )
