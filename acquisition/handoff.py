@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import signal
 import time
 from collections import deque
 from collections.abc import Callable
@@ -56,7 +57,11 @@ def _karyotyper() -> Karyotyper:
 
 
 def prepare_worker() -> None:
-    """Give a worker process one torch thread: several workers share the cores, not each all of them."""
+    """Prepare a worker process: one torch thread, since workers share the cores, and deaf to Ctrl-C.
+
+    Ctrl-C reaches every process of a terminal; when the workers end is for the run to decide.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 
@@ -68,7 +73,8 @@ def karyotype_capture(task: KaryotypeTask) -> KaryotypeRecord:
     Returns
     -------
     KaryotypeRecord
-        ``REFUSED`` with the reason where the picture shows no usable metaphase, ``FAILED`` where the analysis broke.
+        ``REFUSED`` with the reason where the picture shows no usable metaphase, ``FAILED`` where the analysis
+        broke.
     """
     start_s = time.perf_counter()
     run_dir = Path(task.run_dir)

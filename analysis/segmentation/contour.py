@@ -81,8 +81,9 @@ def _smooth_ring(points: NDArray[np.float64], sigma: float) -> NDArray[np.float6
 def _turning(points: NDArray[np.float64], chord_widths: float) -> NDArray[np.float64]:
     """Angle in degrees between the chords before and after each point; positive where the border turns round the piece."""
     reach = max(1, min(round(chord_widths / STEP_WIDTHS), len(points) // 3))
-    before = points - np.roll(points, reach, axis=0)
-    after = np.roll(points, -reach, axis=0) - points
+    index = np.arange(len(points))
+    before = points - points[index - reach]
+    after = points[(index + reach) % len(points)] - points
     cross = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
     dot = (before * after).sum(axis=1)
     # OpenCV's outer contours run anticlockwise as seen with y down: a convex corner has a negative cross product.
@@ -92,9 +93,8 @@ def _turning(points: NDArray[np.float64], chord_widths: float) -> NDArray[np.flo
 def _peaks(values: NDArray[np.float64], least: float, apart: int) -> tuple[int, ...]:
     """Indices of the maxima of a ring above a level, the higher ones first to claim their surroundings."""
     count = len(values)
-    candidates = np.flatnonzero(
-        (values >= least) & (values >= np.roll(values, 1)) & (values >= np.roll(values, -1))
-    )
+    ring = np.concatenate([values[-1:], values, values[:1]])
+    candidates = np.flatnonzero((values >= least) & (values >= ring[:-2]) & (values >= ring[2:]))
     chosen: list[int] = []
     for index in candidates[np.argsort(-values[candidates])]:
         if all(min(abs(index - other), count - abs(index - other)) >= apart for other in chosen):

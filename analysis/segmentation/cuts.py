@@ -111,18 +111,17 @@ def _cheapest_path(
     cost = cv2.remap(density, xs.astype(np.float32), ys.astype(np.float32), cv2.INTER_LINEAR)
     # Leaving the line costs a little, so that in an even density the cut is straight.
     cost = cost + 0.02 * float(cost.max()) * np.abs(across) / half + 1e-4
-    best = np.full_like(cost, np.inf)
-    came = np.zeros(cost.shape, np.int8)
-    best[0, half] = cost[0, half]
+    width = 2 * half + 1
+    best = np.full(width + 2, np.inf, np.float32)
+    best[half + 1] = cost[0, half]
+    came = np.zeros((count, width), np.int8)
     for row in range(1, count):
-        previous = np.pad(best[row - 1], 1, constant_values=np.inf)
-        options = np.stack([previous[:-2] * 1.0, previous[1:-1], previous[2:]])
-        choice = np.argmin(options, axis=0)
-        came[row] = choice - 1
-        best[row] = np.take_along_axis(options, choice[None], axis=0)[0] + cost[row]
+        options = np.stack((best[:-2], best[1:-1], best[2:]))
+        came[row] = options.argmin(axis=0) - 1
+        best[1:-1] = options.min(axis=0) + cost[row]
     track = [half]
     for row in range(count - 1, 0, -1):
-        track.append(int(np.clip(track[-1] + came[row, track[-1]], 0, 2 * half)))
+        track.append(min(max(track[-1] + int(came[row, track[-1]]), 0), 2 * half))
     columns = np.asarray(track[::-1])
     rows = np.arange(count)
     path = np.stack([xs[rows, columns], ys[rows, columns]], axis=1)

@@ -93,8 +93,13 @@ def _local_mean(
     values: NDArray[np.float32], where: NDArray[np.bool_], *, sigma: float, prior: float
 ) -> NDArray[np.float32]:
     """Average over the chosen pixels of the neighbourhood, drawn to the prior where there are few."""
+    # Means over several widths need no full resolution.
+    step = max(1, int(sigma / 5.0))
+    height, width = values.shape
+    size = (max(1, width // step), max(1, height // step))
     weight = where.astype(np.float32)
-    total = cv2.GaussianBlur(values * weight, (0, 0), sigma)
-    weights = cv2.GaussianBlur(weight, (0, 0), sigma)
+    total = cv2.GaussianBlur(cv2.resize(values * weight, size, interpolation=cv2.INTER_AREA), (0, 0), sigma / step)
+    weights = cv2.GaussianBlur(cv2.resize(weight, size, interpolation=cv2.INTER_AREA), (0, 0), sigma / step)
     pull = 0.02
-    return ((total + pull * prior) / (weights + pull)).astype(np.float32)
+    mean = (total + pull * prior) / (weights + pull)
+    return np.asarray(cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)

@@ -39,7 +39,9 @@ LENGTH_FACTOR: dict[tuple[str, str, str], float] = {
     ("16", "q", "11.2"): 0.75,
     ("19", "q", "12"): 0.6,
     ("19", "q", "11"): 0.6,
-    ("19", "p", "12"): 0.9,
+    ("19", "p", "12"): 0.6,
+    ("19", "p", "13.3"): 0.85,
+    ("19", "q", "13.43"): 1.2,
     ("Y", "q", "12"): 0.7,
 }
 """Bands that are drawn shorter or longer than their ISCN coordinates say."""
@@ -54,7 +56,7 @@ KNOWN_DENSITY: dict[tuple[str, str, str], float] = {
     ("9", "q", "12"): 0.15,
     ("16", "q", "11.2"): 0.95,
     ("19", "p", "12"): 0.8,
-    ("19", "q", "12"): 0.8,
+    ("19", "q", "12"): 0.45,
     ("19", "p", "11"): 0.9,
     ("19", "q", "11"): 0.9,
     ("20", "p", "11.1"): 0.85,
@@ -98,7 +100,7 @@ class Look:
     light_od: float = 0.2
     dark_od: float = 0.66
     band_blur_um: float = 0.18
-    chromatid_gap: float = 0.3
+    chromatid_gap: float = 0.2
     constriction: float = 0.22
     grain: float = 0.07
     width: float = 1.0
@@ -112,7 +114,7 @@ def random_look(rng: np.random.Generator) -> Look:
         light_od=float(np.clip(rng.normal(0.2, 0.03), 0.12, 0.3)) * stain,
         dark_od=float(np.clip(rng.normal(0.66, 0.07), 0.45, 0.85)) * stain,
         band_blur_um=float(rng.uniform(0.12, 0.26)),
-        chromatid_gap=float(np.clip(rng.normal(0.3, 0.2), 0.0, 0.9)),
+        chromatid_gap=float(np.clip(rng.normal(0.2, 0.18), 0.0, 0.8)),
         constriction=float(rng.uniform(0.1, 0.35)),
         grain=float(rng.uniform(0.03, 0.1)),
         width=float(np.exp(rng.normal(0.0, 0.05))),
