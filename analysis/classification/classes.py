@@ -1,0 +1,6 @@
+"""The 24 classes of human chromosomes."""
+
+from __future__ import annotations
+
+CLASS_NAMES: tuple[str, ...] = (*(str(number) for number in range(1, 23)), "X", "Y")
+UNCLASSIFIED = "?"

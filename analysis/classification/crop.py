@@ -1,0 +1,154 @@
+"""What the classifier looks at: straightened, contrast and size relative to the own cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.classification.straighten import MedialAxis, medial_axis, sample_straight
+from analysis.image import GreyImage
+from analysis.segmentation.instance import Instance
+
+CROP_ROWS = 96
+CROP_COLUMNS = 24
+CROP_WIDTHS = 2.0
+"""Width of a crop in median chromosome widths of the cell."""
+WHITE_LEVEL = 250
+"""Grey level from which on a ready-cut picture is background."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPixels:
+    """One object cut out of its image.
+
+    Attributes
+    ----------
+    density
+        float32, shape (h, w): optical density (log10 of background over grey), not below 0.
+    mask
+        bool, shape (h, w).
+    """
+
+    density: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class ChromosomeCrop:
+    """One chromosome, straight, ready for the classifier.
+
+    Attributes
+    ----------
+    image
+        float32, shape (CROP_ROWS, CROP_COLUMNS): optical density over the cell's median; one arm up, nobody knows
+        which; the length always fills all rows, the width is to the cell's scale.
+    relative_length, relative_area, relative_density
+        Arc length, mask area and mean optical density over the median of the cell's objects: the only sizes there
+        are, because the scale of a picture isn't known and condensation differs from cell to cell.
+    """
+
+    image: NDArray[np.float32]
+    relative_length: float
+    relative_area: float
+    relative_density: float
+
+    def features(self) -> NDArray[np.float32]:
+        """float32, shape (3,): natural logarithms of the relative length, area and density."""
+        values = (self.relative_length, self.relative_area, self.relative_density)
+        return np.log(np.maximum(values, 1e-3)).astype(np.float32)
+
+
+def optical_density(grey: NDArray[np.uint8], background: NDArray[np.floating] | float) -> NDArray[np.float32]:
+    """Optical density of a bright-field picture: transmittances multiply, densities add.
+
+    Parameters
+    ----------
+    grey
+        uint8, any shape.
+    background
+        Grey level of the empty slide, of the same shape or one number.
+    """
+    ratio = (np.asarray(background, dtype=np.float32) + 1.0) / (grey.astype(np.float32) + 1.0)
+    return np.maximum(np.log10(np.maximum(ratio, 1e-6)), 0.0).astype(np.float32)
+
+
+def cut_instances(
+    image: GreyImage, background: NDArray[np.float32], instances: Sequence[Instance]
+) -> tuple[ObjectPixels, ...]:
+    """Cut the instances of a segmentation out of their image, each with its own mask."""
+    pieces = []
+    for instance in instances:
+        xmin, ymin, xmax, ymax = instance.box_px
+        window = (slice(ymin, ymax), slice(xmin, xmax))
+        density = optical_density(image.pixels[window], background[window])
+        pieces.append(ObjectPixels(density, instance.mask))
+    return tuple(pieces)
+
+
+def object_from_picture(grey: NDArray[np.uint8]) -> ObjectPixels:
+    """Take a ready-cut picture (dark chromosome, background already removed to white).
+
+    Parameters
+    ----------
+    grey
+        uint8, shape (h, w).
+    """
+    mask = (grey < WHITE_LEVEL).astype(np.uint8)
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    if count <= 1:
+        return ObjectPixels(optical_density(grey, 255.0), np.ones(grey.shape, dtype=np.bool_))
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    kept = 1 + np.nonzero(areas >= 0.15 * areas.max())[0]
+    return ObjectPixels(optical_density(grey, 255.0), np.isin(labels, kept))
+
+
+def crops_of_cell(objects: Sequence[ObjectPixels]) -> tuple[ChromosomeCrop, ...]:
+    """Straighten all objects of one cell and relate them to each other.
+
+    Parameters
+    ----------
+    objects
+        All objects of one cell, as complete as possible: their medians are the scale.
+
+    Returns
+    -------
+    tuple of ChromosomeCrop
+        In the same order.
+    """
+    if not objects:
+        return ()
+    axes = [medial_axis(piece.mask) for piece in objects]
+    areas = np.array([np.count_nonzero(piece.mask) for piece in objects], dtype=np.float64)
+    densities = np.array([float(piece.density[piece.mask].mean()) for piece in objects])
+    lengths = np.array([axis.length_px for axis in axes])
+    half_width_px = 0.5 * CROP_WIDTHS * float(np.median([axis.width_px for axis in axes]))
+    length, area = float(np.median(lengths)), float(np.median(areas))
+    density = max(float(np.median(densities)), 1e-3)
+    return tuple(
+        ChromosomeCrop(
+            _straight_image(piece, axis, half_width_px, density),
+            float(lengths[k] / length),
+            float(areas[k] / area),
+            float(densities[k] / density),
+        )
+        for k, (piece, axis) in enumerate(zip(objects, axes, strict=True))
+    )
+
+
+def _straight_image(
+    piece: ObjectPixels, axis: MedialAxis, half_width_px: float, density: float
+) -> NDArray[np.float32]:
+    straight = sample_straight(
+        piece.density,
+        piece.mask,
+        axis,
+        rows=CROP_ROWS,
+        columns=CROP_COLUMNS,
+        half_width_px=half_width_px,
+    )
+    return np.asarray(np.clip(straight / density, 0.0, 4.0), dtype=np.float32)

@@ -1,0 +1,103 @@
+"""Compose the ISCN string of a cell from the counts of its chromosomes, and count back.
+
+Only whole chromosomes are spoken of: structural changes aren't seen by the classifier and never claimed. Where
+objects stay without a class the string ends in ``inc`` (incomplete karyotype): gains are then listed, losses
+aren't, because any of the unclassified objects may be the chromosome that seems to be lost; a marker (``+mar``) is
+never claimed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+
+MIN_COUNT = 35
+MAX_COUNT = 103
+"""Counts outside are no whole cell, or several (hypodiploid begins at 35, near-tetraploid ends at 103)."""
+AUTOSOMES = CLASS_NAMES[:22]
+_FORM = re.compile(
+    r"(?P<count>\d+)(?:<(?P<ploidy>[234])n>)?,(?P<sex>X+Y*)(?P<changes>(?:,[+-](?:\d+))*)(?P<inc>,inc)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IscnResult:
+    """An ISCN string, or why there is none.
+
+    Attributes
+    ----------
+    text
+        Such as ``47,XY,+21``; None where nothing can be said.
+    reason
+        One line where ``text`` is None, otherwise empty.
+    """
+
+    text: str | None
+    reason: str = ""
+
+
+def compose(classes: Iterable[str]) -> IscnResult:
+    """Compose the ISCN string of one cell.
+
+    Parameters
+    ----------
+    classes
+        Class of every chromosome: "1".."22", "X", "Y" or "?".
+    """
+    counts = Counter(classes)
+    total = sum(counts.values())
+    unclassified = counts[UNCLASSIFIED]
+    if not MIN_COUNT <= total <= MAX_COUNT:
+        return IscnResult(None, f"{total} chromosomes aren't one whole cell ({MIN_COUNT} to {MAX_COUNT})")
+    if counts["X"] == 0:
+        return IscnResult(None, "no X chromosome was recognised")
+    if 2 * unclassified > total:
+        return IscnResult(None, f"{unclassified} of {total} chromosomes have no class")
+    ploidy = 2 if total <= 57 else 3 if total <= 80 else 4
+    changes = []
+    for name in AUTOSOMES:
+        surplus = counts[name] - ploidy
+        if surplus > 0:
+            changes += [f"+{name}"] * surplus
+        elif surplus < 0 and not unclassified:
+            changes += [f"-{name}"] * -surplus
+    # Whole triploid and tetraploid cells need no ploidy level; relative to another level than 2n it is stated.
+    level = f"<{ploidy}n>" if ploidy > 2 and (changes or unclassified) else ""
+    parts = [f"{total}{level}", "X" * counts["X"] + "Y" * counts["Y"], *changes]
+    return IscnResult(",".join(parts + (["inc"] if unclassified else [])))
+
+
+def chromosome_counts(text: str) -> Mapping[str, int]:
+    """Count the chromosomes an ISCN string of `compose` speaks of.
+
+    Returns
+    -------
+    Mapping
+        Copies of every class, "?" for those an incomplete karyotype doesn't name.
+
+    Raises
+    ------
+    ValueError
+        Where the string has another form, or its parts don't add up to its count.
+    """
+    form = _FORM.fullmatch(text)
+    if form is None:
+        raise ValueError(f"not a numerical karyotype: {text!r}")
+    total, sex = int(form["count"]), form["sex"]
+    ploidy = int(form["ploidy"]) if form["ploidy"] else 2 if total <= 57 else 3 if total <= 80 else 4
+    counts = Counter(dict.fromkeys(AUTOSOMES, ploidy))
+    counts.update({"X": sex.count("X"), "Y": sex.count("Y")})
+    for change in filter(None, form["changes"].split(",")):
+        if change[1:] not in AUTOSOMES:
+            raise ValueError(f"there is no chromosome {change[1:]!r}: {text!r}")
+        counts[change[1:]] += 1 if change[0] == "+" else -1
+    named = sum(counts.values())
+    if min(counts.values()) < 0 or (named != total and not form["inc"]):
+        raise ValueError(f"the parts make {named}, not {total}: {text!r}")
+    if form["inc"]:
+        counts[UNCLASSIFIED] = max(total - named, 0)
+    return counts

@@ -1,0 +1,276 @@
+"""From an image to a karyotype: cut, straighten, classify, assign jointly, draw."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from faster_coco_eval import mask as coco_mask
+from numpy.typing import NDArray
+
+from analysis.classification.classes import UNCLASSIFIED
+from analysis.classification.classifier import Classifier
+from analysis.classification.crop import ObjectPixels, crops_of_cell, cut_instances
+from analysis.errors import AnalysisError
+from analysis.image import GreyImage
+from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
+from analysis.karyogram.iscn import IscnResult, compose
+from analysis.karyogram.layout import KaryogramItem, draw_karyogram
+from analysis.karyogram.picture import upright_pictures
+from analysis.models.weights import write_whole
+from analysis.segmentation.instance import Instance, Segmentation
+from analysis.segmentation.segmenter import segment
+
+DOUBTFUL_BELOW = 0.9
+"""Chromosomes whose probability is lower are marked in the karyogram."""
+
+
+@dataclass(frozen=True, slots=True)
+class KaryotypedChromosome:
+    """One chromosome with its class.
+
+    Attributes
+    ----------
+    id
+        Index in the segmentation's list, which ``instance.overlaps`` refers to.
+    class_name
+        "1".."22", "X", "Y" or "?".
+    probability
+        In [0, 1]: that the class is right, given the whole cell.
+    instance
+        Box and mask.
+    flipped
+        True where the short arm is at the lower end of the chromosome as it lies in the image.
+    """
+
+    id: int
+    class_name: str
+    probability: float
+    instance: Instance
+    flipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Karyotype:
+    """A cell's karyotype proposal.
+
+    Attributes
+    ----------
+    image
+        The picture it is of.
+    background
+        float32, shape (height_px, width_px), see `Segmentation`.
+    chromosomes
+        In the order of the segmentation.
+    iscn
+        ISCN string, or why there is none.
+    hypothesis
+        Sex complement that fits best.
+    margin
+        Nats between the best and the second-best assignment of the cell.
+    seconds
+        Time it took.
+    """
+
+    image: GreyImage
+    background: NDArray[np.float32]
+    chromosomes: tuple[KaryotypedChromosome, ...]
+    iscn: IscnResult
+    hypothesis: str
+    margin: float
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Karyotype as plain data, masks as COCO run lengths of the full image; ``iscn`` may be None."""
+        return {
+            "image": self.image.source,
+            "width_px": self.image.width_px,
+            "height_px": self.image.height_px,
+            "iscn": self.iscn.text,
+            "seconds": round(self.seconds, 3),
+            "chromosomes": [self._chromosome_json(entry) for entry in self.chromosomes],
+        }
+
+    def _chromosome_json(self, entry: KaryotypedChromosome) -> dict[str, Any]:
+        return {
+            "id": entry.id,
+            "class": entry.class_name,
+            "probability": round(entry.probability, 4),
+            "box_px": [int(value) for value in entry.instance.box_px],
+            "mask": encode_mask(entry.instance, self.image.height_px, self.image.width_px),
+            "flipped": entry.flipped,
+            "overlaps": [int(other) for other in entry.instance.overlaps],
+        }
+
+    def draw(self) -> NDArray[np.uint8]:
+        """Karyogram picture: uint8, shape (height, width, 3), BGR."""
+        objects = cut_instances(self.image, self.background, [entry.instance for entry in self.chromosomes])
+        pictures = upright_pictures(objects, [entry.flipped for entry in self.chromosomes])
+        order = np.argsort([-picture.shape[0] for picture in pictures], kind="stable")
+        items = [
+            KaryogramItem(
+                pictures[k],
+                self.chromosomes[k].class_name,
+                self.chromosomes[k].class_name != UNCLASSIFIED
+                and self.chromosomes[k].probability < DOUBTFUL_BELOW,
+            )
+            for k in order
+        ]
+        return draw_karyogram(items, title=self._title(), note=self._note(items))
+
+    def _title(self) -> str:
+        return self.iscn.text or f"no ISCN: {self.iscn.reason}"
+
+    def _note(self, items: Sequence[KaryogramItem]) -> str:
+        doubtful = sum(item.doubtful for item in items)
+        left_out = sum(item.class_name == UNCLASSIFIED for item in items)
+        sure = [entry.probability for entry in self.chromosomes if entry.class_name != UNCLASSIFIED]
+        parts = [f"{len(items)} chromosomes"]
+        if sure:
+            parts.append(f"mean confidence {100 * float(np.mean(sure)):.0f} %")
+        if doubtful:
+            parts.append(f"{doubtful} to check")
+        if left_out:
+            parts.append(f"{left_out} unclassified")
+        return ", ".join(parts) + "  (proposal)"
+
+
+class Karyotyper:
+    """Karyotypes images; holds the classifier and the segmentation it was made with.
+
+    Parameters
+    ----------
+    classifier
+        Scores straightened chromosomes.
+    segmenter
+        Cuts an image into chromosomes.
+    prices
+        What deviations from a normal cell cost in the joint assignment.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        segmenter: Callable[[GreyImage], Segmentation] = segment,
+        prices: AssignmentPrices | None = None,
+    ) -> None:
+        self._classifier = classifier
+        self._segmenter = segmenter
+        self._prices = prices or AssignmentPrices()
+
+    def karyotype(self, image: GreyImage) -> Karyotype:
+        """Karyotype one image.
+
+        Raises
+        ------
+        NoMetaphaseError
+            Where the segmentation finds no metaphase.
+        """
+        started = time.perf_counter()
+        segmentation = self._segmenter(image)
+        objects = cut_instances(image, segmentation.background, segmentation.instances)
+        chromosomes, assignment = self._classified(objects, segmentation.instances)
+        return Karyotype(
+            image,
+            segmentation.background,
+            chromosomes,
+            compose(entry.class_name for entry in chromosomes),
+            assignment.hypothesis,
+            assignment.margin,
+            time.perf_counter() - started,
+        )
+
+    def classify_instances(
+        self,
+        image: GreyImage,
+        instances: Sequence[Instance],
+        background: NDArray[np.float32] | None = None,
+    ) -> tuple[KaryotypedChromosome, ...]:
+        """Classify chromosomes that are already cut, jointly assigned as one cell.
+
+        Parameters
+        ----------
+        image
+            The picture.
+        instances
+            All chromosomes of one cell.
+        background
+            float32, shape (height_px, width_px), see `Segmentation`; the bright end of the image where it is None.
+
+        Returns
+        -------
+        tuple of KaryotypedChromosome
+            In the order of ``instances``, which is what ``id`` counts.
+        """
+        if background is None:
+            level = float(np.percentile(image.pixels, 90))
+            background = np.full(image.pixels.shape, level, dtype=np.float32)
+        return self._classified(cut_instances(image, background, instances), instances)[0]
+
+    def _classified(
+        self, objects: Sequence[ObjectPixels], instances: Sequence[Instance]
+    ) -> tuple[tuple[KaryotypedChromosome, ...], Assignment]:
+        scores = self._classifier.score(crops_of_cell(objects))
+        assignment = assign(scores.log_prob, self._prices)
+        flipped = scores.flipped_as(assignment.classes)
+        chromosomes = tuple(
+            KaryotypedChromosome(
+                number,
+                assignment.classes[number],
+                float(assignment.probability[number]),
+                instance,
+                bool(flipped[number]),
+            )
+            for number, instance in enumerate(instances)
+        )
+        return chromosomes, assignment
+
+
+def load_karyotyper() -> Karyotyper:
+    """Karyotyper with the product's weights and segmentation.
+
+    Raises
+    ------
+    WeightsError
+        Where the weights are missing or damaged.
+    """
+    return Karyotyper(Classifier.load())
+
+
+def write_karyotype(karyotype: Karyotype, json_path: Path, png_path: Path) -> None:
+    """Write the karyotype's data and picture, each whole or not at all.
+
+    Raises
+    ------
+    AnalysisError
+        Where a file can't be written.
+    """
+    done, picture = cv2.imencode(".png", karyotype.draw())
+    if not done:
+        raise AnalysisError("the karyogram can't be encoded", path=png_path)
+    text = json.dumps(karyotype.to_json(), indent=1) + "\n"
+    for path, content in ((png_path, picture.tobytes()), (json_path, text.encode())):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, content)
+        except OSError as error:
+            raise AnalysisError(f"can't be written ({error.strerror})", path=path) from error
+
+
+def encode_mask(instance: Instance, height_px: int, width_px: int) -> dict[str, Any]:
+    """COCO run lengths of an instance in the full image: ``{"size": [height, width], "counts": str}``."""
+    full = np.zeros((height_px, width_px), dtype=np.uint8, order="F")
+    xmin, ymin, xmax, ymax = instance.box_px
+    full[ymin:ymax, xmin:xmax] = instance.mask
+    encoded = coco_mask.encode(full)
+    counts = encoded["counts"]
+    return {
+        "size": [int(height_px), int(width_px)],
+        "counts": counts.decode("ascii") if isinstance(counts, bytes) else str(counts),
+    }

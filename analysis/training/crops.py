@@ -1,0 +1,254 @@
+"""Prepared crops for the classifier's training, cached outside the repository.
+
+Crops are made by the very code of the inference, cell by cell, because sizes and contrast are relative to the
+cell.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import logging
+import os
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.classification.classes import CLASS_NAMES
+from analysis.classification.crop import (
+    CROP_COLUMNS,
+    CROP_ROWS,
+    ObjectPixels,
+    crops_of_cell,
+    cut_instances,
+    object_from_picture,
+)
+from analysis.classification.straighten import medial_axis
+from analysis.errors import DatasetError
+from analysis.image import GreyImage
+from analysis.segmentation.instance import Segmentation
+
+logger = logging.getLogger(__name__)
+
+DENSITY_STEPS = 63.0
+"""Relative densities up to 4 are kept as bytes."""
+POLARITY_UPRIGHT, POLARITY_TURNED, POLARITY_UNKNOWN = 0, 1, -1
+MATCH_IOU = 0.5
+UPRIGHT_SHARE = 0.25
+"""An axis that rises less than this share of its length doesn't say which of its ends is up."""
+PADDING_PX = 3.5
+"""Boxes of the tseng set are wider than the chromosome by this much on every side."""
+
+
+@dataclass(frozen=True, slots=True)
+class CropTable:
+    """Crops of many cells, row by row.
+
+    Attributes
+    ----------
+    images
+        uint8, shape (n, CROP_ROWS, CROP_COLUMNS): relative density times 63.
+    features
+        float32, shape (n, 3), see `ChromosomeCrop.features`.
+    classes
+        int64, shape (n,): 0..21 for 1..22, 22 X, 23 Y; -1 unknown.
+    polarity
+        int64, shape (n,): 0 short arm up in the crop, 1 down, -1 unknown.
+    cells
+        int64, shape (n,): rows with the same number are of one cell.
+    """
+
+    images: NDArray[np.uint8]
+    features: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    polarity: NDArray[np.int64]
+    cells: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def densities(self) -> NDArray[np.float32]:
+        """float32, shape (n, CROP_ROWS, CROP_COLUMNS): relative densities."""
+        return self.images.astype(np.float32) / np.float32(DENSITY_STEPS)
+
+    def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> CropTable:
+        """Take some rows."""
+        return CropTable(
+            self.images[rows], self.features[rows], self.classes[rows], self.polarity[rows], self.cells[rows]
+        )
+
+    def save(self, path: Path) -> None:
+        """Write whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".part")
+        with partial.open("wb") as file:
+            np.savez_compressed(
+                file,
+                images=self.images,
+                features=self.features,
+                classes=self.classes,
+                polarity=self.polarity,
+                cells=self.cells,
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    @staticmethod
+    def load(path: Path) -> CropTable:
+        """Read what `save` wrote."""
+        with np.load(path) as arrays:
+            return CropTable(
+                arrays["images"],
+                arrays["features"],
+                arrays["classes"],
+                arrays["polarity"],
+                arrays["cells"],
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledCell:
+    """Objects of one cell with what is known of them; -1 stands for unknown."""
+
+    objects: tuple[ObjectPixels, ...]
+    classes: tuple[int, ...]
+    polarity: tuple[int, ...]
+
+
+def table_of_cells(cells: Iterable[LabelledCell]) -> CropTable:
+    """Straighten cells into a table. Objects without a class only help to set their cell's scale."""
+    images: list[NDArray[np.uint8]] = []
+    features: list[NDArray[np.float32]] = []
+    rows: list[tuple[int, int, int]] = []
+    for number, cell in enumerate(cells):
+        for crop, label, polarity in zip(crops_of_cell(cell.objects), cell.classes, cell.polarity, strict=True):
+            if label < 0:
+                continue
+            images.append(np.rint(np.clip(crop.image * DENSITY_STEPS, 0, 255)).astype(np.uint8))
+            features.append(crop.features())
+            rows.append((label, polarity, number))
+    labels = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    return CropTable(
+        np.stack(images) if images else np.zeros((0, CROP_ROWS, CROP_COLUMNS), np.uint8),
+        np.stack(features) if features else np.zeros((0, 3), np.float32),
+        labels[:, 0],
+        labels[:, 1],
+        labels[:, 2],
+    )
+
+
+def gband612_cells(data_dir: Path, split: str) -> Iterator[LabelledCell]:
+    """Cells of the gband612 set: crops are upright, so that the polarity is known."""
+    folder = data_dir / "gband612"
+    cells: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for row in read_rows(folder / "crops.csv"):
+        if row["split"] == split:
+            cells[row["cell"]].append(row)
+    if not cells:
+        raise DatasetError(f"gband612 has no split {split!r}", path=folder / "crops.csv")
+    with zipfile.ZipFile(folder / "crops.zip") as archive:
+        for rows in cells.values():
+            objects = tuple(object_from_picture(_decoded(archive.read(row["file"]))) for row in rows)
+            classes = tuple(_class_index(row["class"]) for row in rows)
+            yield LabelledCell(objects, classes, tuple(upright_polarity(piece) for piece in objects))
+
+
+def upright_polarity(piece: ObjectPixels) -> int:
+    """Polarity of an object that is known to stand upright: unknown where its axis hardly rises."""
+    axis = medial_axis(piece.mask)
+    rise = float(axis.points_px[-1, 1] - axis.points_px[0, 1])
+    return POLARITY_UPRIGHT if rise >= UPRIGHT_SHARE * axis.length_px else POLARITY_UNKNOWN
+
+
+def tseng_cells(
+    data_dir: Path,
+    split: str,
+    segment: Callable[[GreyImage], Segmentation],
+    read: Callable[[Path], GreyImage],
+    limit: int | None = None,
+) -> Iterator[LabelledCell]:
+    """Cells of the tseng set: instances of the segmentation take the class of the box they match one to one."""
+    folder = data_dir / "tseng"
+    boxes: dict[str, list[tuple[int, tuple[float, float, float, float]]]] = defaultdict(list)
+    for row in read_rows(folder / "boxes.csv.gz"):
+        corners = (float(row["xmin"]), float(row["ymin"]), float(row["xmax"]), float(row["ymax"]))
+        boxes[row["image"]].append((_class_index(row["class"]), corners))
+    names = [row["image"] for row in read_rows(folder / "images.csv") if row["split"] == split]
+    for name in names[:limit]:
+        image = read(folder / "images" / f"{name}.jpg")
+        try:
+            segmentation = segment(image)
+        except DatasetError:
+            raise
+        except Exception:
+            # One image that can't be cut must not end an hour of preparation; it is recorded and left out.
+            logger.exception("image %s left out", name)
+            continue
+        objects = cut_instances(image, segmentation.background, segmentation.instances)
+        found = [instance.box_px for instance in segmentation.instances]
+        classes = match_classes(found, boxes[name])
+        yield LabelledCell(objects, classes, (POLARITY_UNKNOWN,) * len(objects))
+
+
+def match_classes(
+    found: Sequence[tuple[int, int, int, int]],
+    truth: Sequence[tuple[int, tuple[float, float, float, float]]],
+    padding_px: float = PADDING_PX,
+) -> tuple[int, ...]:
+    """Classes of found boxes by the true box that overlaps most, both ways; -1 where there is none.
+
+    Parameters
+    ----------
+    found
+        Boxes (xmin, ymin, xmax, ymax) in px.
+    truth
+        Class index and box, padded by ``padding_px`` on every side.
+    """
+    if not found or not truth:
+        return (-1,) * len(found)
+    a = np.asarray(found, dtype=np.float64)
+    b = np.asarray([box for _, box in truth]) + np.array([1, 1, -1, -1]) * padding_px
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.prod(np.maximum(high - low, 0.0), axis=2)
+    area_a, area_b = np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)
+    iou = shared / np.maximum(area_a[:, None] + area_b[None] - shared, 1e-9)
+    best = iou.argmax(axis=1)
+    mutual = iou.argmax(axis=0)[best] == np.arange(len(a))
+    good = mutual & (iou[np.arange(len(a)), best] >= MATCH_IOU)
+    return tuple(truth[best[k]][0] if good[k] else -1 for k in range(len(a)))
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a (gzipped) csv file.
+
+    Raises
+    ------
+    DatasetError
+        Where the file isn't there.
+    """
+    if not path.is_file():
+        raise DatasetError("the data set isn't there (see KARYOSCAN_DATA)", path=path)
+    if path.suffix == ".gz":
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _decoded(data: bytes) -> NDArray[np.uint8]:
+    grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if grey is None:
+        raise DatasetError("a crop of the archive is no image")
+    return np.asarray(grey, dtype=np.uint8)
+
+
+def _class_index(name: str) -> int:
+    return CLASS_NAMES.index(name) if name in CLASS_NAMES else -1
