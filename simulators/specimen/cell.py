@@ -1,0 +1,236 @@
+"""A metaphase: the chromosomes of one cell, spread in a disc."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from simulators.specimen.chromosome import LENGTH_UM, Look, RenderedChromosome, random_look, render_chromosome
+from simulators.specimen.karyotype import iscn_of
+
+NATIVE_UM_PER_PX = 0.10238
+"""Pixel size at which cells are drawn: that of a 6.45 um pixel behind a 63x objective."""
+
+_CLEARANCE_UM = 0.75
+_TRIES_PER_RING = 60
+_GROWTH = 1.04
+_TRIES_TO_TOUCH = 400
+_SMALLEST_RADIUS_UM = 20.0
+_LARGEST_BEND_DEG = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How a cell's chromosomes lie.
+
+    Attributes
+    ----------
+    radius_um
+        Radius of the disc that most chromosomes lie in; it grows where they find no room.
+    contacts
+        Mean number of chromosomes that are laid on or against another one.
+    overlap_fraction
+        Share of the contacts in which bodies overlap instead of touching.
+    bend_deg
+        Standard deviation of the bend of a chromosome 8 um long; longer ones bend more.
+    """
+
+    radius_um: float = 29.0
+    contacts: float = 1.2
+    overlap_fraction: float = 0.4
+    bend_deg: float = 28.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedChromosome:
+    """One chromosome of a drawn cell.
+
+    Attributes
+    ----------
+    class_name
+        ``"1"`` .. ``"22"``, ``"X"`` or ``"Y"``.
+    box_px
+        (xmin, ymin, xmax, ymax) on the cell's patch, half open.
+    mask
+        bool, the box's shape; amodal.
+    flipped
+        True where the short arm lies lower in the image than the long one.
+    """
+
+    class_name: str
+    box_px: tuple[int, int, int, int]
+    mask: NDArray[np.bool_]
+    flipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedCell:
+    """A cell on its own patch, whose centre is the cell's centre.
+
+    Attributes
+    ----------
+    od
+        float32, shape (size_px, size_px): optical density; bodies that overlap add.
+    um_per_px
+        Size of a patch pixel.
+    chromosomes
+        Truth, in the order of a karyogram.
+    iscn
+        Karyotype.
+    radius_um
+        Radius of the circle about the centre that holds every chromosome.
+    """
+
+    od: NDArray[np.float32]
+    um_per_px: float
+    chromosomes: tuple[PlacedChromosome, ...]
+    iscn: str
+    radius_um: float
+
+
+def render_cell(
+    chromosomes: Sequence[str],
+    rng: np.random.Generator,
+    *,
+    spread: Spread | None = None,
+    look: Look | None = None,
+    um_per_px: float = NATIVE_UM_PER_PX,
+) -> RenderedCell:
+    """Draw a metaphase.
+
+    Parameters
+    ----------
+    chromosomes
+        Classes, one entry a chromosome (see `karyotype.chromosomes_of`).
+    rng
+        Source of all variation.
+    spread
+        How they lie; a good spread where left out.
+    look
+        Condensation and stain; drawn from `rng` where left out.
+    um_per_px
+        Pixel size of the patch.
+    """
+    lie = spread or Spread()
+    shared = look or random_look(rng)
+    drawn = [_draw(name, rng, lie, shared, um_per_px) for name in chromosomes]
+    corners, radius_px = _lay_out(drawn, rng, lie, um_per_px)
+    half = int(np.ceil(radius_px + 2.0 / um_per_px))
+    od = _halo(half, radius_px, rng)
+    placed = []
+    for body, (x, y) in zip(drawn, corners, strict=True):
+        left, top = x + half, y + half
+        height, width = body.od.shape
+        od[top : top + height, left : left + width] += body.od
+        xmin, ymin, xmax, ymax = body.box_px
+        placed.append(
+            PlacedChromosome(
+                class_name=body.class_name,
+                box_px=(left + xmin, top + ymin, left + xmax, top + ymax),
+                mask=body.mask[ymin:ymax, xmin:xmax],
+                flipped=body.flipped,
+            )
+        )
+    return RenderedCell(od, um_per_px, tuple(placed), iscn_of(chromosomes), radius_px * um_per_px)
+
+
+def _draw(name: str, rng: np.random.Generator, spread: Spread, look: Look, um_per_px: float) -> RenderedChromosome:
+    bend_deg = rng.normal(0.0, spread.bend_deg * min(LENGTH_UM[name] / 8.0, 1.4))
+    return render_chromosome(
+        name,
+        rng,
+        um_per_px=um_per_px,
+        look=look,
+        angle_deg=float(rng.uniform(0.0, 360.0)),
+        bend_deg=float(np.clip(bend_deg, -_LARGEST_BEND_DEG, _LARGEST_BEND_DEG)),
+    )
+
+
+def _lay_out(
+    bodies: Sequence[RenderedChromosome], rng: np.random.Generator, spread: Spread, um_per_px: float
+) -> tuple[list[tuple[int, int]], float]:
+    """Upper left corners of the patches relative to the cell's centre, and the radius that holds all, in px."""
+    size = int(6.0 * max(spread.radius_um, _SMALLEST_RADIUS_UM) / um_per_px)
+    taken = np.zeros((size, size), np.bool_)
+    near = np.zeros((size, size), np.bool_)
+    reach = round(_CLEARANCE_UM / um_per_px)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    order = np.argsort([-int(body.mask.sum()) for body in bodies], kind="stable")
+    contacts = set(rng.choice(order[1:], min(int(rng.poisson(spread.contacts)), len(bodies) - 1), replace=False))
+    corners: list[tuple[int, int]] = [(0, 0)] * len(bodies)
+    for index in order:
+        body = bodies[index]
+        overlap = index in contacts and rng.random() < spread.overlap_fraction
+        wanted = (0.05, 0.3) if overlap else (0.0, 0.0)
+        corner = None
+        if index in contacts:
+            corner = _find_contact(body, taken, near, rng, spread.radius_um / um_per_px, wanted)
+        if corner is None:
+            corner = _find_room(body, near, rng, spread.radius_um / um_per_px)
+        x, y = corner
+        height, width = body.mask.shape
+        window = np.s_[y : y + height, x : x + width]
+        taken[window] |= body.mask
+        padded = np.pad(body.mask, reach).astype(np.uint8)
+        near[y - reach : y + height + reach, x - reach : x + width + reach] |= cv2.dilate(padded, kernel) > 0
+        corners[index] = (x - size // 2, y - size // 2)
+    rows, columns = np.nonzero(taken)
+    radius_px = float(np.hypot(rows - size // 2, columns - size // 2).max())
+    return corners, radius_px
+
+
+def _random_corner(
+    body: RenderedChromosome, rng: np.random.Generator, radius_px: float, size: int
+) -> tuple[int, int]:
+    distance, angle = radius_px * np.sqrt(rng.random()), rng.uniform(0.0, 2.0 * np.pi)
+    height, width = body.mask.shape
+    x = size // 2 + distance * np.cos(angle) - width / 2
+    y = size // 2 + distance * np.sin(angle) - height / 2
+    return int(x), int(y)
+
+
+def _find_room(
+    body: RenderedChromosome, near: NDArray[np.bool_], rng: np.random.Generator, radius_px: float
+) -> tuple[int, int]:
+    height, width = body.mask.shape
+    # Long chromosomes stay inside the disc by their whole length.
+    ring = max(radius_px - max(height, width) / 3.0, radius_px / 3.0)
+    while True:
+        for _ in range(_TRIES_PER_RING):
+            x, y = _random_corner(body, rng, ring, len(near))
+            if not (near[y : y + height, x : x + width] & body.mask).any():
+                return x, y
+        ring *= _GROWTH
+
+
+def _find_contact(
+    body: RenderedChromosome,
+    taken: NDArray[np.bool_],
+    near: NDArray[np.bool_],
+    rng: np.random.Generator,
+    radius_px: float,
+    wanted: tuple[float, float],
+) -> tuple[int, int] | None:
+    """A place where the body shares between `wanted` of its area with others and lies near one."""
+    height, width = body.mask.shape
+    area = float(body.mask.sum())
+    for _ in range(_TRIES_TO_TOUCH):
+        x, y = _random_corner(body, rng, radius_px * 0.8, len(near))
+        window = np.s_[y : y + height, x : x + width]
+        shared = float((taken[window] & body.mask).sum()) / area
+        if wanted[0] <= shared <= wanted[1] and (near[window] & body.mask).any():
+            return x, y
+    return None
+
+
+def _halo(half_px: int, radius_px: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Remains of cytoplasm: a faint, smooth rise of density under the cell."""
+    offset = np.arange(-half_px, half_px, dtype=np.float32)
+    distance = np.hypot(offset[:, None], offset[None, :]) / max(radius_px, 1.0)
+    depth = np.float32(rng.uniform(0.0, 0.012))
+    fall = np.clip(1.0 - distance, 0.0, 1.0)
+    return np.asarray(depth * fall * fall * (3.0 - 2.0 * fall), dtype=np.float32)

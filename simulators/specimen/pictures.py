@@ -1,0 +1,151 @@
+"""Real metaphase pictures laid on the slide at their physical scale."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
+TSENG_UM_PER_PX = 0.1024
+"""Pixel size that pictures are taken to have where nothing else is said."""
+
+_FEATHER_UM = 2.5
+_FLOOR_GREY = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class BoxLabel:
+    """One labelled chromosome: class and (xmin, ymin, xmax, ymax) in picture px, as the file has it."""
+
+    class_name: str
+    box_px: tuple[float, float, float, float]
+
+
+def list_pictures(folder: Path) -> tuple[Path, ...]:
+    """Pictures of a folder, sorted by name.
+
+    Raises
+    ------
+    ValueError
+        The folder isn't there or holds no picture.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"specimen {folder}: no such folder")
+    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    if not pictures:
+        raise ValueError(f"specimen {folder}: no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
+    return tuple(pictures)
+
+
+def find_boxes(picture: Path) -> tuple[BoxLabel, ...]:
+    """Labels of a picture from ``boxes.csv`` or ``boxes.csv.gz`` beside or above it; empty where there are none.
+
+    Links are followed, so that a folder of links into a labelled set is labelled too.
+    """
+    for start in (picture, picture.resolve()):
+        for folder in (start.parent, start.parent.parent):
+            for name in ("boxes.csv", "boxes.csv.gz"):
+                table = folder / name
+                if table.is_file():
+                    boxes = _read_boxes(table).get(start.stem)
+                    if boxes is not None:
+                        return boxes
+    return ()
+
+
+@lru_cache(maxsize=4)
+def _read_boxes(table: Path) -> dict[str, tuple[BoxLabel, ...]]:
+    raw = table.read_bytes()
+    text = (gzip.decompress(raw) if table.suffix == ".gz" else raw).decode("utf-8")
+    rows: dict[str, list[BoxLabel]] = defaultdict(list)
+    for row in csv.DictReader(text.splitlines()):
+        box = (float(row["xmin"]), float(row["ymin"]), float(row["xmax"]), float(row["ymax"]))
+        rows[Path(row["image"]).stem].append(BoxLabel(row["class"], box))
+    return {image: tuple(boxes) for image, boxes in rows.items()}
+
+
+def read_size(picture: Path) -> tuple[int, int]:
+    """Width and height of a picture in px.
+
+    Raises
+    ------
+    ValueError
+        The file isn't a readable picture.
+    """
+    height, width = _read_grey(picture).shape
+    return width, height
+
+
+def picture_od(picture: Path, um_per_px: float) -> NDArray[np.float32]:
+    """Optical density of a picture against its own background, fading to none at the border.
+
+    A smooth background is divided out. Bodies that the frame has cut fade over a few um, as does what is left of
+    the background, so that the picture's frame doesn't show on the slide.
+
+    Parameters
+    ----------
+    picture
+        File with dark chromosomes on bright ground, or bright on dark (then inverted).
+    um_per_px
+        Its pixel size.
+
+    Raises
+    ------
+    ValueError
+        The file isn't a readable picture.
+    """
+    grey = _read_grey(picture).astype(np.float32)
+    if np.median(grey) < 100.0 and np.percentile(grey, 5) < 60.0:
+        grey = 255.0 - grey
+    background = _background(grey)
+    od = -np.log10(np.maximum(grey, _FLOOR_GREY) / np.maximum(background, _FLOOR_GREY))
+    # Brighter than the background: its noise, halos and pasted white polygons are glass.
+    od = np.where(od < 0.0, np.maximum(od, -0.01), od)
+    od *= _feather(od.shape[0], od.shape[1], _FEATHER_UM / um_per_px)
+    return np.asarray(od, dtype=np.float32)
+
+
+def _read_grey(picture: Path) -> NDArray[np.uint8]:
+    try:
+        raw = np.frombuffer(picture.read_bytes(), np.uint8)
+    except OSError as error:
+        raise ValueError(f"specimen {picture}: {error.strerror}") from error
+    grey = cv2.imdecode(raw, cv2.IMREAD_GRAYSCALE) if raw.size else None
+    if grey is None:
+        raise ValueError(f"specimen {picture}: not a readable picture")
+    return np.asarray(grey, dtype=np.uint8)
+
+
+def _background(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Grey level of the empty glass: large-scale, from pixels near the brightest mode, bodies left out."""
+    counts = np.bincount(grey.astype(np.int64).ravel(), minlength=256).astype(np.float64)
+    smooth = gaussian_filter(counts, 2.0)
+    bright = int(np.percentile(grey, 50))
+    mode = float(bright + np.argmax(smooth[bright:]))
+    if mode >= 250.0:
+        return np.full_like(grey, mode)
+    glass = (np.abs(grey - mode) < 22.0).astype(np.float32)
+    sigma = max(grey.shape) / 10.0
+    weight = cv2.GaussianBlur(glass, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    total = cv2.GaussianBlur(glass * grey, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    # Where little glass is seen the mode of the whole picture stands in.
+    share = 0.05
+    return np.asarray((total + share * mode) / (weight + share), dtype=np.float32)
+
+
+def _feather(height_px: int, width_px: int, width_of_ramp_px: float) -> NDArray[np.float32]:
+    def ramp(length: int) -> NDArray[np.float32]:
+        from_edge = np.minimum(np.arange(length), np.arange(length)[::-1]).astype(np.float32)
+        part = np.clip((from_edge + 0.5) / width_of_ramp_px, 0.0, 1.0)
+        return np.asarray(part * part * (3.0 - 2.0 * part), dtype=np.float32)
+
+    return np.asarray(ramp(height_px)[:, None] * ramp(width_px)[None, :], dtype=np.float32)
