@@ -1,0 +1,317 @@
+"""The command ``karyoscan``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from acquisition.records import RunStatus
+from acquisition.run.control import RunControl
+from acquisition.storage import write_json_atomic
+from analysis.errors import AnalysisError
+from station.errors import EXPECTED_ERRORS, UsageError
+
+_log = logging.getLogger(__name__)
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_STOPPED = 130
+
+DATA_VARIABLE = "KARYOSCAN_DATA"
+DEFAULT_DATA = Path("../shared/data")
+
+app = typer.Typer(
+    name="karyoscan",
+    help="Automated slide scanning, metaphase finding and karyotyping. Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+train_app = typer.Typer(help="Train the weights that the product ships.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
+
+
+class EvaluationSet(StrEnum):
+    """Labelled data sets."""
+
+    TSENG = "tseng"
+    GBAND612 = "gband612"
+    BIOIMLAB = "bioimlab"
+    MFISH = "mfish"
+    CLUSTERS = "clusters"
+
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help=f"root of the data sets; default ${DATA_VARIABLE}, else {DEFAULT_DATA}"),
+]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="write the figures to this file as well")]
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", help="log to the terminal")] = False,
+) -> None:
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.CRITICAL,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+@app.command()
+def scan(
+    rig: Annotated[Path, typer.Option(help="folder of the rig")],
+    protocol: Annotated[Path, typer.Option(help="protocol file")],
+    out: Annotated[Path, typer.Option(help="folder of the run; must not hold another run")],
+    specimen: Annotated[
+        str, typer.Option(help="simulated rigs: 'rendered', or a folder of metaphase pictures")
+    ] = "rendered",
+    seed: Annotated[int, typer.Option(help="simulated rigs: seed of the slide")] = 1,
+    cells: Annotated[int, typer.Option(help="simulated rigs: metaphases planted on the area", min=0)] = 12,
+    slide: Annotated[str, typer.Option(help="name of the slide in the record")] = "slide-1",
+) -> None:
+    """Scan one slide: find metaphases, photograph them and propose karyograms."""
+    from station.progress import RichListener
+    from station.scan import ScanRequest, run_scan
+
+    console = Console()
+    control = RunControl()
+    request = ScanRequest(rig, protocol, out, specimen=specimen, seed=seed, cells=cells, slide=slide)
+    with RichListener(console) as listener, _stop_on_interrupt(control, listener.message):
+        result = run_scan(request, control, listener)
+    _print_run(console, result.summary)
+    console.print(f"Report: {result.report}", highlight=False, soft_wrap=True)
+    status = RunStatus(result.summary["status"])
+    if status is RunStatus.FAILED:
+        _complain(f"run failed: {result.summary['error']}")
+        raise typer.Exit(EXIT_FAILED)
+    if status is RunStatus.STOPPED:
+        raise typer.Exit(EXIT_STOPPED)
+
+
+@contextmanager
+def _stop_on_interrupt(control: RunControl, tell: Callable[[str], None]) -> Iterator[None]:
+    """First Ctrl-C: stop at the next field. Second: give up waiting, still through the safe state."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if control.stop_requested:
+            raise KeyboardInterrupt
+        control.request_stop()
+        tell("stopping after this field; light off and focus down follow")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_run(console: Console, summary: dict[str, Any]) -> None:
+    table = Table(title=f"Run {summary['status']}")
+    for column in ("planted", "found", "false finds", "captured", "karyotyped", "chromosomes right"):
+        table.add_column(column, justify="right")
+
+    def shown(key: str) -> str:
+        value = summary[key]
+        return "—" if value is None else str(value)
+
+    right, true = summary["chromosomes_right"], summary["chromosomes_true"]
+    share = f" ({right / true:.1%})" if true else ""
+    table.add_row(
+        shown("planted"),
+        shown("found"),
+        shown("false_finds"),
+        shown("captured"),
+        shown("karyotyped"),
+        "—" if true is None else f"{right} of {true}{share}",
+    )
+    console.print(table)
+    seconds = ", ".join(f"{phase} {value:.1f} s" for phase, value in summary["seconds"].items())
+    console.print(f"Time: {seconds}", highlight=False)
+
+
+@app.command()
+def karyotype(
+    images: Annotated[list[Path], typer.Argument(help="metaphase pictures")],
+    out: Annotated[Path, typer.Option(help="folder for <stem>.json and <stem>.karyogram.png")],
+) -> None:
+    """Propose a karyogram for each picture."""
+    from analysis.image import read_image
+    from analysis.karyotype import load_karyotyper, write_karyotype
+
+    stems = [_stem(image) for image in images]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice:
+        raise UsageError(f"several pictures would be written to {twice[0]}.json; karyotype them apart")
+    karyotyper = load_karyotyper()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{out}: can't be made: {error.strerror}") from error
+    refused = 0
+    for image, stem in zip(images, stems, strict=True):
+        try:
+            result = karyotyper.karyotype(read_image(image))
+            write_karyotype(result, out / f"{stem}.json", out / f"{stem}.karyogram.png")
+        except AnalysisError as error:
+            refused += 1
+            _complain(str(error) if error.path is not None else f"{image}: {error}")
+            continue
+        text = result.iscn.text or f"no ISCN: {result.iscn.reason}"
+        typer.echo(f"{image}: {text}, {len(result.chromosomes)} chromosomes, {result.seconds:.2f} s")
+    if refused:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for ending in (".ome.tiff", ".ome.tif"):
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
+    return path.stem
+
+
+@app.command()
+def find(
+    image: Annotated[Path, typer.Argument(help="one field")],
+    um_per_px: Annotated[float, typer.Option(help="size of a pixel on the specimen, um")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the candidates to this file")] = None,
+) -> None:
+    """List the metaphase candidates of a field, best first."""
+    from analysis.finder import find_metaphases
+    from analysis.image import read_image
+
+    candidates = find_metaphases(read_image(image).pixels, um_per_px)
+    rows = [
+        {
+            "x_px": round(candidate.x_px, 2),
+            "y_px": round(candidate.y_px, 2),
+            "radius_px": round(candidate.radius_px, 2),
+            "score": round(candidate.score, 4),
+        }
+        for candidate in candidates
+    ]
+    if json_file is not None:
+        write_json_atomic(json_file, rows)
+    table = Table("x px", "y px", "radius px", "score", title=f"{len(rows)} candidates")
+    for row in rows:
+        table.add_row(*(f"{value:.2f}" for value in row.values()))
+    Console().print(table)
+
+
+@app.command()
+def evaluate(
+    dataset: Annotated[EvaluationSet, typer.Argument(help="labelled data set")],
+    data: DataOption = None,
+    split: Annotated[str, typer.Option(help="train, val or test")] = "test",
+    limit: Annotated[int | None, typer.Option(help="only the first of them", min=1)] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Measure the analysis on labelled data."""
+    from station.evaluation import evaluate as evaluate_set
+
+    console = Console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(dataset.value)
+        figures = evaluate_set(
+            dataset.value,
+            data_root(data),
+            split,
+            limit=limit,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    table = Table("figure", "value", title=f"{dataset.value}, {split}")
+    for key, value in figures.items():
+        table.add_row(key, _shown(value))
+    console.print(table)
+    if json_file is not None:
+        write_json_atomic(json_file, figures)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, (list, tuple)):
+        return " .. ".join(_shown(part) for part in value)
+    return str(value)
+
+
+@train_app.command("classifier")
+def train_classifier(
+    out: Annotated[Path, typer.Option(help="folder for checkpoints, cache and log")] = Path("training/classifier"),
+    data: DataOption = None,
+    minutes: Annotated[float, typer.Option(help="stop after this time", min=0.1)] = 50.0,
+    resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = True,
+) -> None:
+    """Train the chromosome classifier; resumable."""
+    from station.training import train_classifier as train
+
+    train(data_root(data), out, minutes=minutes, resume=resume)
+
+
+@app.command()
+def doctor(
+    rigs: Annotated[Path, typer.Option(help="folder of rigs")] = Path("hardware_configs"),
+) -> None:
+    """Say what is installed, which rigs load, which weights are intact, and what the machine offers."""
+    from station.doctor import examine
+
+    console = Console()
+    table = Table("what", "state", "detail", title="karyoscan doctor")
+    findings = examine(rigs)
+    for finding in findings:
+        table.add_row(finding.what, "[green]ok[/green]" if finding.ok else "[red]fault[/red]", finding.detail)
+    console.print(table)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def data_root(given: Path | None) -> Path:
+    """Root of the data sets: as given, else from the environment, else beside the checkout."""
+    if given is not None:
+        return given
+    return Path(os.environ.get(DATA_VARIABLE, "") or DEFAULT_DATA)
+
+
+def _complain(text: str) -> None:
+    typer.echo(f"karyoscan: {text}", err=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: expected failures become one line and a non-zero exit."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(EXIT_STOPPED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        sys.exit(EXIT_STOPPED)
+    except EXPECTED_ERRORS as error:
+        _log.debug("refused", exc_info=True)
+        _complain(" ".join(str(error).split()))
+        sys.exit(EXIT_FAILED)
+    sys.exit(code if isinstance(code, int) else EXIT_OK)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""A check of everything a run will need."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from scanner.core import ScanCore
+
+from analysis.models.weights import weights_status
+from scanner.errors import ScannerError
+from scanner.rig import RIG_FILE, load_rig
+
+PACKAGES = (
+    "karyoscan",
+    "pymmcore-plus",
+    "mm-test-adapters",
+    "useq-schema",
+    "numpy",
+    "scipy",
+    "opencv-python-headless",
+    "torch",
+    "tifffile",
+    "sqlalchemy",
+    "alembic",
+    "pydantic",
+    "safetensors",
+)
+# A night of 80 slides with 20 captures each, plus overviews, stays below this.
+MIN_FREE_BYTES = 10 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the examination."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+def examine(rigs: Path) -> list[Finding]:
+    """Examine packages, rigs, weights, disk and cores.
+
+    Parameters
+    ----------
+    rigs
+        Folder that holds one folder a rig.
+    """
+    findings = [Finding("python", sys.version_info >= (3, 11), sys.version.split()[0])]
+    findings += [_package(name) for name in PACKAGES]
+    findings += [_rig(path.parent) for path in sorted(rigs.glob(f"*/{RIG_FILE}"))] or [
+        Finding("rigs", False, f"none in {rigs}")
+    ]
+    findings += [Finding(f"weights {status.name}", status.ok, status.detail) for status in weights_status()]
+    free = shutil.disk_usage(Path.cwd()).free
+    findings.append(Finding("disk", free >= MIN_FREE_BYTES, f"{free / 1024**3:.1f} GiB free"))
+    findings.append(Finding("cores", True, str(os.cpu_count())))
+    return findings
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, True, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, False, "not installed")
+
+
+def _rig(folder: Path) -> Finding:
+    what = f"rig {folder.name}"
+    try:
+        rig, cfg = load_rig(folder)
+        core = ScanCore()
+        try:
+            core.loadSystemConfiguration(cfg)
+            missing = sorted(set(rig.devices.model_dump().values()) - set(core.getLoadedDevices()))
+        finally:
+            core.unloadAllDevices()
+    except ScannerError as error:
+        return Finding(what, False, str(error))
+    if missing:
+        return Finding(what, False, f"devices named in rig.yaml but not loaded: {', '.join(missing)}")
+    return Finding(what, True, rig.description or rig.name)

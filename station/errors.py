@@ -1,0 +1,14 @@
+"""Which failures are the user's to read: one line, no traceback."""
+
+from __future__ import annotations
+
+from acquisition.errors import AcquisitionError
+from analysis.errors import AnalysisError
+from scanner.errors import ScannerError
+
+
+class UsageError(Exception):
+    """The command can't do what its arguments ask for."""
+
+
+EXPECTED_ERRORS = (ScannerError, AcquisitionError, AnalysisError, UsageError)

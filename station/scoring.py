@@ -1,0 +1,166 @@
+"""A run held against a slide whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from acquisition.records import CandidateRecord, CaptureRecord
+from scanner.coordinates import ImagePoint, SlidePoint, StagePoint, View
+from scanner.rig import Rig
+
+MATCH_IOU = 0.5
+
+BoxUm = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TrueChromosome:
+    """A chromosome that lies on the slide; box in slide um (xmin, ymin, xmax, ymax)."""
+
+    class_name: str
+    box_um: BoxUm
+
+
+@dataclass(frozen=True, slots=True)
+class TrueCell:
+    """A metaphase that lies on the slide."""
+
+    uid: str
+    where: SlidePoint
+    radius_um: float
+    iscn: str | None
+    chromosomes: tuple[TrueChromosome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Figures of a run against the truth.
+
+    Attributes
+    ----------
+    planted
+        Metaphases on the scanned area.
+    found
+        Of these, how many became a candidate.
+    false_finds
+        Candidates that are none of them.
+    chromosomes_true
+        Chromosomes of all planted metaphases, found or not.
+    chromosomes_right
+        Of these, how many were found on the capture (IoU >= 0.5) with the right class.
+    matches
+        (cell uid, candidate uid) of every cell found.
+    """
+
+    planted: int
+    found: int
+    false_finds: int
+    chromosomes_true: int
+    chromosomes_right: int
+    matches: tuple[tuple[str, str], ...]
+
+
+def match_cells(cells: Sequence[TrueCell], candidates: Sequence[CandidateRecord]) -> tuple[tuple[str, str], ...]:
+    """Pairs of cell and candidate: each used once, centre within the cell's radius, nearest pairs first."""
+    pairs = [
+        (cell.where.distance_um(SlidePoint(candidate.slide_x_um, candidate.slide_y_um)), cell.uid, candidate.uid)
+        for cell in cells
+        for candidate in candidates
+        if cell.where.distance_um(SlidePoint(candidate.slide_x_um, candidate.slide_y_um)) <= cell.radius_um
+    ]
+    matches: dict[str, str] = {}
+    used: set[str] = set()
+    for _, cell_uid, candidate_uid in sorted(pairs):
+        if cell_uid not in matches and candidate_uid not in used:
+            matches[cell_uid] = candidate_uid
+            used.add(candidate_uid)
+    return tuple(sorted(matches.items()))
+
+
+def score_run(
+    cells: Sequence[TrueCell],
+    candidates: Sequence[CandidateRecord],
+    captures: Sequence[CaptureRecord],
+    proposals: Mapping[str, Mapping[str, Any]],
+    rig: Rig,
+    *,
+    pad_px: float = 0.0,
+) -> Score:
+    """Hold a run against the truth.
+
+    Parameters
+    ----------
+    cells
+        What lies on the scanned area.
+    candidates, captures
+        From the casebook.
+    proposals
+        Karyotype JSON by capture uid, for captures that have one.
+    rig
+        The rig that was used.
+    pad_px
+        Padding of the true boxes against tight ones, px of the capture; proposals are padded alike.
+    """
+    matches = match_cells(cells, candidates)
+    capture_of = {capture.candidate_uid: capture for capture in captures}
+    candidate_of = dict(matches)
+    right = 0
+    for cell in cells:
+        capture = capture_of.get(candidate_of.get(cell.uid, ""))
+        if capture is not None and capture.uid in proposals:
+            right += _right(cell, capture, proposals[capture.uid], rig, pad_px)
+    return Score(
+        planted=len(cells),
+        found=len(matches),
+        false_finds=len(candidates) - len(matches),
+        chromosomes_true=sum(len(cell.chromosomes) for cell in cells),
+        chromosomes_right=right,
+        matches=matches,
+    )
+
+
+def _right(cell: TrueCell, capture: CaptureRecord, proposal: Mapping[str, Any], rig: Rig, pad_px: float) -> int:
+    """Chromosomes of one cell that were cut out and classified rightly."""
+    objective = rig.objective(capture.objective)
+    view = View(
+        StagePoint(capture.stage_x_um, capture.stage_y_um), rig.camera_frame(objective), objective.parcentric
+    )
+    seen = proposal["chromosomes"]
+    if not seen or not cell.chromosomes:
+        return 0
+    truth = np.array([_to_image(chromosome.box_um, view, rig) for chromosome in cell.chromosomes])
+    boxes = np.array([entry["box_px"] for entry in seen], dtype=float) + np.array(
+        [-pad_px, -pad_px, pad_px, pad_px]
+    )
+    overlap = iou(truth, boxes)
+    rows, columns = linear_sum_assignment(-np.where(overlap >= MATCH_IOU, overlap + 1, 0))
+    return sum(
+        1
+        for row, column in zip(rows, columns, strict=True)
+        if overlap[row, column] >= MATCH_IOU and seen[column]["class"] == cell.chromosomes[row].class_name
+    )
+
+
+def _to_image(box_um: BoxUm, view: View, rig: Rig) -> tuple[float, float, float, float]:
+    corners: list[ImagePoint] = [
+        view.to_image(rig.slide.frame.to_stage(SlidePoint(x_um, y_um)))
+        for x_um in (box_um[0], box_um[2])
+        for y_um in (box_um[1], box_um[3])
+    ]
+    xs, ys = [corner.x_px for corner in corners], [corner.y_px for corner in corners]
+    # Points are pixel centres, boxes are edges: half a pixel lies between them.
+    return min(xs) + 0.5, min(ys) + 0.5, max(xs) + 0.5, max(ys) + 0.5
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (xmin, ymin, xmax, ymax); shape (n, 4) and (m, 4) give (n, m)."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=2)
+    area = np.prod(first[:, 2:] - first[:, :2], axis=1)[:, None] + np.prod(second[:, 2:] - second[:, :2], axis=1)
+    return np.asarray(shared / np.maximum(area - shared, 1e-9))
