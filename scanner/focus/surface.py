@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scanner.coordinates import SlidePoint
 
-# Points further than this many robust deviations from the surface are outliers (dust on the coverslip, say).
+# Points further than this many deviations from the surface through the others are outliers (dust on the coverslip, say).
 OUTLIER_DEVIATIONS = 4.0
 # Deviations below this are the search's own repeatability at 10x and never make an outlier.
 MIN_DEVIATION_UM = 1.0
@@ -49,7 +49,7 @@ class FocusSurface:
 
     @classmethod
     def fit(cls, points: Sequence[FocusPoint]) -> FocusSurface:
-        """Fit robustly: the worst outlier is dropped and the fit repeated, never below three points.
+        """Fit robustly: outliers are dropped one by one, never below four points.
 
         Raises
         ------
@@ -64,16 +64,12 @@ class FocusSurface:
         scale_um = max(1.0, max(centre.distance_um(p.where) for p in points))
         kept = list(points)
         rejected: list[FocusPoint] = []
-        while True:
-            coefficients = _solve(kept, centre, scale_um)
-            residuals = np.array([p.z_um - _height(p.where, centre, scale_um, coefficients) for p in kept])
-            worst = int(np.argmax(np.abs(residuals)))
-            spread = max(MIN_DEVIATION_UM, 1.4826 * float(np.median(np.abs(residuals))))
-            # Three points always fit a plane: without redundancy nothing can be called an outlier.
-            if len(kept) <= _POINTS_FOR_PLANE + 1 or abs(residuals[worst]) <= OUTLIER_DEVIATIONS * spread:
-                rms_um = float(np.sqrt(np.mean(residuals**2)))
-                return cls(tuple(kept), tuple(rejected), rms_um, centre, scale_um, tuple(coefficients))
+        while len(kept) > _POINTS_FOR_PLANE + 1 and (worst := _outlier(kept, centre, scale_um)) is not None:
             rejected.append(kept.pop(worst))
+        coefficients = _solve(kept, centre, scale_um)
+        residuals = _residuals(kept, centre, scale_um, coefficients)
+        rms_um = float(np.sqrt(np.mean(residuals**2)))
+        return cls(tuple(kept), tuple(rejected), rms_um, centre, scale_um, tuple(coefficients))
 
     def z_um(self, where: SlidePoint) -> float:
         """Expected focus of the reference objective at a place of the slide."""
