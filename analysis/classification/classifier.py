@@ -14,7 +14,7 @@ from torch import Tensor
 from analysis.classification.classes import CLASS_NAMES
 from analysis.classification.crop import ChromosomeCrop
 from analysis.classification.profile import profiles
-from analysis.models.net import CLASS_COUNT, PROFILE_BINS, ChromosomeNet
+from analysis.models.net import CLASS_COUNT, OUTPUT_COUNT, PROFILE_BINS, ChromosomeNet
 from analysis.models.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
 
 CLASSIFIER_WEIGHTS = "classifier"
@@ -28,7 +28,10 @@ class ClassScores:
     Attributes
     ----------
     log_prob
-        float32, shape (n, 24): log probability of the classes 1..22, X, Y, summed over both polarities.
+        float32, shape (n, 24): log probability of the classes 1..22, X, Y, summed over both polarities, given that
+        the object is one chromosome.
+    log_none
+        float32, shape (n,): log probability that the object is no single chromosome.
     flipped
         bool, shape (n,): True where the short arm points down in the crop.
     polarity_margin
@@ -38,6 +41,7 @@ class ClassScores:
     """
 
     log_prob: NDArray[np.float32]
+    log_none: NDArray[np.float32]
     flipped: NDArray[np.bool_]
     polarity_margin: NDArray[np.float32]
     turned_log_odds: NDArray[np.float32]
@@ -93,7 +97,7 @@ class Classifier:
         """Score crops; both ways up are always looked at."""
         starts = range(0, len(crops), BATCH)
         parts = [self._logits(crops[start : start + BATCH]) for start in starts]
-        empty = torch.zeros((0, 2 * CLASS_COUNT))
+        empty = torch.zeros((0, OUTPUT_COUNT))
         return scores_from_logits(torch.cat([empty, *parts]), self._temperature)
 
     def _logits(self, crops: Sequence[ChromosomeCrop]) -> Tensor:
@@ -109,12 +113,15 @@ class Classifier:
 
 
 def scores_from_logits(logits: Tensor, temperature: float = 1.0) -> ClassScores:
-    """Turn the 48 logits of `ChromosomeNet` into class scores and polarity."""
-    log_prob = torch.log_softmax(logits.double() / temperature, dim=1).reshape(-1, 2, CLASS_COUNT)
+    """Turn the 49 logits of `ChromosomeNet` into class scores and polarity."""
+    scaled = logits.double() / temperature
+    log_none = torch.log_softmax(scaled, dim=1)[:, -1]
+    log_prob = torch.log_softmax(scaled[:, :-1], dim=1).reshape(-1, 2, CLASS_COUNT)
     classes = torch.logsumexp(log_prob, dim=1)
     turned = torch.logsumexp(log_prob[:, 1], dim=1).exp().numpy()
     return ClassScores(
         classes.numpy().astype(np.float32),
+        log_none.numpy().astype(np.float32),
         np.asarray(turned > 0.5),
         np.abs(2.0 * turned - 1.0).astype(np.float32),
         (log_prob[:, 1] - log_prob[:, 0]).numpy().astype(np.float32),

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 CLASS_COUNT = 24
+OUTPUT_COUNT = 2 * CLASS_COUNT + 1
+"""Classes upright, classes turned, and "no single chromosome"."""
 FEATURE_COUNT = 3
 PROFILE_BINS = 64
 
@@ -37,8 +39,9 @@ def _down(channels_in: int, channels_out: int) -> nn.Sequential:
 class ChromosomeNet(nn.Module):
     """Class and polarity of one straightened chromosome.
 
-    One function f gives 24 logits that mean "of this class, and upright". It looks at the crop and at the crop
-    turned by 180 degrees; a joint softmax over the 48 answers is turned with the crop, whatever the weights.
+    One function f gives 24 logits that mean "of this class, and upright", and one for "no single chromosome". It
+    looks at the crop and at the crop turned by 180 degrees; a joint softmax over the 48 answers and the mean of the
+    two others turns with the crop, whatever the weights.
     Image, banding profile and the sizes relative to the cell meet in one vector, as the banding vector does in
     KaryoXpert (Chen et al., section 3.4).
 
@@ -74,7 +77,7 @@ class ChromosomeNet(nn.Module):
             nn.Linear(12 * 4 * width + (PROFILE_BINS // 4) * width + 32, 192),
             nn.ReLU(),
             nn.Dropout(0.2),
-            nn.Linear(192, CLASS_COUNT),
+            nn.Linear(192, CLASS_COUNT + 1),
         )
 
     def forward(self, image: Tensor, profile: Tensor, features: Tensor) -> Tensor:
@@ -92,14 +95,17 @@ class ChromosomeNet(nn.Module):
         Returns
         -------
         Tensor
-            Shape (n, 48): logits of the 24 classes as presented (short arm up), then of the 24 classes turned.
+            Shape (n, 49): logits of the 24 classes as presented (short arm up), then of the 24 classes turned,
+            last of "no single chromosome" (debris, several in one, a part).
         """
         both_images = torch.cat([image, torch.flip(image, (2, 3))])
         both_profiles = torch.cat([profile, torch.flip(profile, (2,))])
-        upright = self.upright_logits(both_images, both_profiles, torch.cat([features, features]))
-        return torch.cat(upright.chunk(2), dim=1)
+        both = self.upright_logits(both_images, both_profiles, torch.cat([features, features]))
+        presented, turned = both.chunk(2)
+        none = 0.5 * (presented[:, CLASS_COUNT:] + turned[:, CLASS_COUNT:])
+        return torch.cat([presented[:, :CLASS_COUNT], turned[:, :CLASS_COUNT], none], dim=1)
 
     def upright_logits(self, image: Tensor, profile: Tensor, features: Tensor) -> Tensor:
-        """Score "of this class, and upright" for crops as presented: shape (n, 24)."""
+        """Score "of this class, and upright" and "none" for crops as presented: shape (n, 25)."""
         parts = [self.image(image).flatten(1), self.profile(profile).flatten(1), self.size(features)]
         return cast("Tensor", self.head(torch.cat(parts, dim=1)))

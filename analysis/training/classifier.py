@@ -18,12 +18,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from analysis.classification.classifier import scores_from_logits
 from analysis.classification.profile import profiles
 from analysis.errors import DatasetError
-from analysis.models.net import CLASS_COUNT, PROFILE_BINS, ChromosomeNet
+from analysis.image import read_image
+from analysis.models.net import CLASS_COUNT, OUTPUT_COUNT, PROFILE_BINS, ChromosomeNet
 from analysis.models.weights import Manifest, write_weights
+from analysis.segmentation.segmenter import segment
 from analysis.training.augment import AugmentSettings, augment
-from analysis.training.crops import CropTable
+from analysis.training.crops import CropTable, prepare_crops
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +77,58 @@ class TrainResult:
 
 
 def train_classifier(
+    data_dir: Path,
+    out_dir: Path,
+    *,
+    minutes: float = 45.0,
+    resume: bool = True,
+    seed: int = 20,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Prepare the crops of all sources that are there, then train the classifier on them.
+
+    Parameters
+    ----------
+    data_dir
+        Data root with ``gband612`` and, where it is there, ``tseng``; drawn chromosomes join always.
+    out_dir
+        Gets ``crops/``, the checkpoint, the log and the weights. Keep it outside of a repository: the crops are
+        other people's pictures.
+    minutes
+        Training time, without the preparation.
+    resume
+        Keep prepared crops and go on from the checkpoint; otherwise begin anew.
+    seed
+        Of weights, batches and augmentation.
+    threads
+        Threads of torch.
+    progress
+        Called with one line per step of the work.
+
+    Returns
+    -------
+    TrainResult
+        Where the weights are and how good they are.
+
+    Raises
+    ------
+    DatasetError
+        Where ``gband612`` isn't there.
+    """
+    prepare_crops(data_dir, out_dir / "crops", segment=segment, read=read_image, keep=resume, progress=progress)
+    return train_on_crops(
+        out_dir / "crops",
+        out_dir,
+        minutes=minutes,
+        resume=resume,
+        settings=TrainSettings(seed=seed, threads=threads),
+        command=f"karyoscan train classifier --minutes {minutes:g} --seed {seed}",
+        progress=progress,
+    )
+
+
+def train_on_crops(
     crops_dir: Path,
     out_dir: Path,
     *,
@@ -142,24 +197,26 @@ def load_tables(crops_dir: Path, split: str) -> dict[str, CropTable]:
 
 
 def polarity_loss(logits: Tensor, classes: Tensor, polarity: Tensor, smoothing: float) -> Tensor:
-    """48-way cross-entropy where the polarity is known, its marginal over both polarities where it isn't.
+    """Cross-entropy of class and polarity where the polarity is known, of its marginal where it isn't.
 
     Parameters
     ----------
     logits
-        Shape (n, 48), from `ChromosomeNet`.
+        Shape (n, 49), from `ChromosomeNet`.
     classes
-        int64, shape (n,).
+        int64, shape (n,); 24 is no single chromosome.
     polarity
         int64, shape (n,): 0 upright, 1 turned, -1 unknown.
     smoothing
         Share of the probability that is spread over all classes.
     """
     log_prob = functional.log_softmax(logits, dim=1)
-    upright = log_prob.gather(1, classes[:, None])[:, 0]
-    turned = log_prob.gather(1, classes[:, None] + CLASS_COUNT)[:, 0]
+    none = classes == CLASS_COUNT
+    upright = log_prob.gather(1, classes[:, None].clamp(max=CLASS_COUNT - 1))[:, 0]
+    turned = log_prob.gather(1, classes[:, None].clamp(max=CLASS_COUNT - 1) + CLASS_COUNT)[:, 0]
     either = torch.logaddexp(upright, turned)
     right = torch.where(polarity == 0, upright, torch.where(polarity == 1, turned, either))
+    right = torch.where(none, log_prob[:, -1], right)
     return -((1 - smoothing) * right + smoothing * log_prob.mean(dim=1)).mean()
 
 
@@ -304,10 +361,14 @@ class _Run:
         for name, table in val.items():
             logits = logits_of_table(net, table.select(np.arange(len(table))[:limit]))
             classes, polarity = table.classes[:limit], table.polarity[:limit]
-            prob = torch.softmax(logits, dim=1).reshape(-1, 2, CLASS_COUNT)
-            best = prob.sum(dim=1).argmax(dim=1).numpy()
-            turned = (prob[:, 1].sum(dim=1) > 0.5).numpy()
-            metrics[f"{name}_top1"] = round(float(np.mean(best == classes)), 4)
+            scores = scores_from_logits(logits)
+            best, turned = scores.log_prob.argmax(axis=1), scores.flipped
+            real = classes < CLASS_COUNT
+            metrics[f"{name}_top1"] = round(float(np.mean(best[real] == classes[real])), 4)
+            if not real.all():
+                refused = scores.log_none > np.log(0.5)
+                metrics[f"{name}_refused_right"] = round(float(np.mean(refused[~real])), 4)
+                metrics[f"{name}_refused_wrong"] = round(float(np.mean(refused[real])), 4)
             if (polarity >= 0).any():
                 known = polarity >= 0
                 metrics[f"{name}_polarity"] = round(float(np.mean(turned[known] == polarity[known])), 4)
@@ -315,8 +376,8 @@ class _Run:
 
 
 def logits_of_table(net: ChromosomeNet, table: CropTable, batch: int = 256) -> Tensor:
-    """Logits, shape (n, 48), of prepared crops."""
-    parts = [torch.zeros((0, 2 * CLASS_COUNT))]
+    """Logits, shape (n, 49), of prepared crops."""
+    parts = [torch.zeros((0, OUTPUT_COUNT))]
     with torch.no_grad():
         for start in range(0, len(table), batch):
             piece = table.select(np.arange(start, min(start + batch, len(table))))

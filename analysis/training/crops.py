@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from analysis.classification.classes import CLASS_NAMES
 from analysis.classification.crop import (
@@ -28,20 +29,32 @@ from analysis.classification.crop import (
     crops_of_cell,
     cut_instances,
     object_from_picture,
+    optical_density,
 )
 from analysis.classification.straighten import medial_axis
 from analysis.errors import DatasetError
 from analysis.image import GreyImage
 from analysis.segmentation.instance import Segmentation
+from simulators.specimen.chromosome import Look, random_look, render_chromosome
 
 logger = logging.getLogger(__name__)
 
 DENSITY_STEPS = 63.0
 """Relative densities up to 4 are kept as bytes."""
+NO_CHROMOSOME = len(CLASS_NAMES)
+"""Class index of debris, several chromosomes in one and parts of one."""
 POLARITY_UPRIGHT, POLARITY_TURNED, POLARITY_UNKNOWN = 0, 1, -1
 MATCH_IOU = 0.5
+"""From here on a found box has the class of the true one."""
+NO_MATCH_IOU = 0.35
+"""Below, it is no single chromosome; in between nobody can tell."""
 UPRIGHT_SHARE = 0.25
 """An axis that rises less than this share of its length doesn't say which of its ends is up."""
+RENDERED_UM_PER_PX = 0.1024
+RENDERED_CELLS = {"train": 150, "val": 12}
+RENDERED_SEED = {"train": 9002, "val": 9001}
+TSENG_IMAGES: dict[str, int | None] = {"train": None, "val": None}
+"""None takes all."""
 PADDING_PX = 3.5
 """Boxes of the tseng set are wider than the chromosome by this much on every side."""
 
@@ -57,7 +70,7 @@ class CropTable:
     features
         float32, shape (n, 3), see `ChromosomeCrop.features`.
     classes
-        int64, shape (n,): 0..21 for 1..22, 22 X, 23 Y; -1 unknown.
+        int64, shape (n,): 0..21 for 1..22, 22 X, 23 Y, 24 no single chromosome.
     polarity
         int64, shape (n,): 0 short arm up in the crop, 1 down, -1 unknown.
     cells
@@ -197,12 +210,98 @@ def tseng_cells(
         yield LabelledCell(objects, classes, (POLARITY_UNKNOWN,) * len(objects))
 
 
+def prepare_crops(
+    data_dir: Path,
+    crops_dir: Path,
+    *,
+    segment: Callable[[GreyImage], Segmentation],
+    read: Callable[[Path], GreyImage],
+    keep: bool = True,
+    progress: Callable[[str], None] | None = None,
+) -> None:
+    """Write the crop tables ``<source>-train.npz`` and ``<source>-val.npz`` of all sources.
+
+    Parameters
+    ----------
+    data_dir
+        Data root.
+    crops_dir
+        Where the tables go.
+    segment, read
+        Segmentation and image reader, for the sources that are whole metaphases.
+    keep
+        Leave tables alone that are there already.
+    progress
+        Called with one line per table.
+
+    Raises
+    ------
+    DatasetError
+        Where ``gband612`` isn't there. ``tseng`` may be missing.
+    """
+    makers: dict[str, Callable[[str], Iterable[LabelledCell]]] = {
+        "gband612": lambda split: gband612_cells(data_dir, split),
+        "rendered": lambda split: rendered_cells(RENDERED_CELLS[split], RENDERED_SEED[split]),
+    }
+    if (data_dir / "tseng" / "images.csv").is_file():
+        makers["tseng"] = lambda split: tseng_cells(data_dir, split, segment, read, TSENG_IMAGES[split])
+    for name, make in makers.items():
+        for split in ("val", "train"):
+            path = crops_dir / f"{name}-{split}.npz"
+            if keep and path.is_file():
+                continue
+            table = table_of_cells(make(split))
+            table.save(path)
+            if progress is not None:
+                progress(f"{path.name}: {len(table)} crops")
+
+
+def rendered_cells(count: int, seed: int) -> Iterator[LabelledCell]:
+    """Drawn cells, female and male by turns: class and polarity are known, the pictures are nobody's."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        look = random_look(rng)
+        names = [name for name in CLASS_NAMES[:22] for _ in range(2)] + (["X", "X"], ["X", "Y"])[number % 2]
+        blur_px = float(rng.uniform(0.7, 1.3))
+        drawn = [_rendered(name, look, blur_px, rng) for name in names]
+        yield LabelledCell(
+            tuple(piece for piece, _ in drawn),
+            tuple(CLASS_NAMES.index(name) for name in names),
+            tuple(polarity for _, polarity in drawn),
+        )
+
+
+def _rendered(name: str, look: Look, blur_px: float, rng: np.random.Generator) -> tuple[ObjectPixels, int]:
+    chromosome = render_chromosome(
+        name,
+        rng,
+        um_per_px=RENDERED_UM_PER_PX,
+        look=look,
+        condensation=float(np.exp(rng.normal(0.0, 0.03))),
+        angle_deg=float(rng.uniform(0.0, 360.0)),
+        bend_deg=float(rng.normal(0.0, 45.0)),
+    )
+    # As a camera sees it: blurred transmittance with noise, in 8 bits, above a grey level that isn't quite white.
+    light = 215.0 * 10.0 ** -gaussian_filter(chromosome.od, blur_px)
+    light += rng.normal(0.0, rng.uniform(0.5, 2.5), light.shape)
+    grey = np.clip(np.rint(light), 0, 255).astype(np.uint8)
+    density = gaussian_filter(optical_density(grey, 215.0), 0.6)
+    mask = density > rng.uniform(0.3, 0.5) * float(density[chromosome.mask].mean())
+    mask &= cv2.dilate(chromosome.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    piece = ObjectPixels(optical_density(grey, 215.0), mask if mask.any() else chromosome.mask)
+    ends = medial_axis(piece.mask).points_px[[0, -1]]
+    from_tip = np.hypot(*(ends - chromosome.axis_px[0]).T)
+    return piece, POLARITY_UPRIGHT if from_tip[0] <= from_tip[1] else POLARITY_TURNED
+
+
 def match_classes(
     found: Sequence[tuple[int, int, int, int]],
     truth: Sequence[tuple[int, tuple[float, float, float, float]]],
     padding_px: float = PADDING_PX,
 ) -> tuple[int, ...]:
-    """Classes of found boxes by the true box that overlaps most, both ways; -1 where there is none.
+    """Classes of found boxes by the true box that overlaps most, both ways.
+
+    24 (no single chromosome) where nothing overlaps much, -1 where it can't be told.
 
     Parameters
     ----------
@@ -212,7 +311,7 @@ def match_classes(
         Class index and box, padded by ``padding_px`` on every side.
     """
     if not found or not truth:
-        return (-1,) * len(found)
+        return (NO_CHROMOSOME,) * len(found)
     a = np.asarray(found, dtype=np.float64)
     b = np.asarray([box for _, box in truth]) + np.array([1, 1, -1, -1]) * padding_px
     low = np.maximum(a[:, None, :2], b[None, :, :2])
@@ -222,8 +321,10 @@ def match_classes(
     iou = shared / np.maximum(area_a[:, None] + area_b[None] - shared, 1e-9)
     best = iou.argmax(axis=1)
     mutual = iou.argmax(axis=0)[best] == np.arange(len(a))
-    good = mutual & (iou[np.arange(len(a)), best] >= MATCH_IOU)
-    return tuple(truth[best[k]][0] if good[k] else -1 for k in range(len(a)))
+    value = iou[np.arange(len(a)), best]
+    classes = np.array([label for label, _ in truth])[best]
+    classes = np.where(mutual & (value >= MATCH_IOU), classes, -1)
+    return tuple(int(label) for label in np.where(value < NO_MATCH_IOU, NO_CHROMOSOME, classes))
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
