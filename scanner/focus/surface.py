@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from scanner.coordinates import SlidePoint
 
-# Points further than this many deviations from the surface through the others are outliers (dust on the coverslip, say).
+# A point further than this many deviations from the surface through the others is an outlier: dust on the
+# coverslip, say.
 OUTLIER_DEVIATIONS = 4.0
 # Deviations below this are the search's own repeatability at 10x and never make an outlier.
 MIN_DEVIATION_UM = 1.0
@@ -92,6 +93,29 @@ def _solve(points: Sequence[FocusPoint], centre: SlidePoint, scale_um: float) ->
     design = np.array([_terms(p.where, centre, scale_um, count) for p in points])
     heights = np.array([p.z_um for p in points])
     return np.asarray(np.linalg.lstsq(design, heights, rcond=None)[0], dtype=np.float64)
+
+
+def _residuals(
+    points: Sequence[FocusPoint], centre: SlidePoint, scale_um: float, coefficients: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return np.array([p.z_um - _height(p.where, centre, scale_um, coefficients) for p in points])
+
+
+def _outlier(points: Sequence[FocusPoint], centre: SlidePoint, scale_um: float) -> int | None:
+    """Index of the point that the surface through all others misses most, if it misses it by far.
+
+    Each point is judged by a fit without it: within the common fit, an outlier among few points bends the surface
+    towards itself and makes its neighbours look wrong.
+    """
+    ratios = []
+    for index, point in enumerate(points):
+        others = [*points[:index], *points[index + 1 :]]
+        coefficients = _solve(others, centre, scale_um)
+        residuals = _residuals(others, centre, scale_um, coefficients)
+        spread_um = max(MIN_DEVIATION_UM, float(np.sqrt(np.mean(residuals**2))))
+        ratios.append(abs(point.z_um - _height(point.where, centre, scale_um, coefficients)) / spread_um)
+    worst = int(np.argmax(ratios))
+    return worst if ratios[worst] > OUTLIER_DEVIATIONS else None
 
 
 def _height(where: SlidePoint, centre: SlidePoint, scale_um: float, coefficients: NDArray[np.float64]) -> float:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ def test_fields_are_numbered_in_order_and_neighbours_follow_each_other(area, wid
     fields = serpentine(area, width, height, overlap)
     assert [f.index for f in fields] == list(range(len(fields)))
     assert len({(f.row, f.column) for f in fields}) == len(fields)
-    for before, after in zip(fields, fields[1:], strict=False):
+    for before, after in pairwise(fields):
         assert abs(before.row - after.row) + abs(before.column - after.column) == 1
 
 
