@@ -217,7 +217,7 @@ class Karyotyper:
         self, objects: Sequence[ObjectPixels], instances: Sequence[Instance]
     ) -> tuple[tuple[KaryotypedChromosome, ...], Assignment]:
         scores = self._classifier.score(crops_of_cell(objects))
-        assignment = assign(scores.log_prob, self._prices)
+        assignment = assign(scores.log_prob, scores.log_none, self._prices)
         flipped = scores.flipped_as(assignment.classes)
         chromosomes = tuple(
             KaryotypedChromosome(

@@ -31,7 +31,9 @@ class AssignmentPrices:
     extra, missing
         One chromosome more, or one less, than the hypothesis has.
     unclassified
-        An object that is left without a class.
+        An object that is left without a class, whatever the classifier says.
+    refused
+        The same, on top of the classifier's own "no single chromosome"; the cheaper one counts.
     odd_sex
         A sex complement other than XX and XY, on top of the slots.
     sharpness
@@ -41,6 +43,7 @@ class AssignmentPrices:
     extra: float = 4.0
     missing: float = 3.0
     unclassified: float = 9.0
+    refused: float = 1.0
     odd_sex: float = 2.0
     sharpness: float = 1.0
 
@@ -83,13 +86,19 @@ class Assignment:
     missing: tuple[str, ...]
 
 
-def assign(log_prob: NDArray[np.floating], prices: AssignmentPrices | None = None) -> Assignment:
+def assign(
+    log_prob: NDArray[np.floating],
+    log_none: NDArray[np.floating] | None = None,
+    prices: AssignmentPrices | None = None,
+) -> Assignment:
     """Assign all objects of a cell jointly.
 
     Parameters
     ----------
     log_prob
         Shape (n, 24): log probabilities of the classes, object by object (`ClassScores.log_prob`).
+    log_none
+        Shape (n,): log probability that an object is no single chromosome; none of them is where it is None.
     prices
         What deviations cost.
 
@@ -102,7 +111,12 @@ def assign(log_prob: NDArray[np.floating], prices: AssignmentPrices | None = Non
     cost = -np.asarray(log_prob, dtype=np.float64)
     if len(cost) == 0:
         return Assignment((), np.zeros(0, np.float32), "XX", 0.0, (), ())
-    problems = [_Problem(cost, x, y, prices) for _, x, y in SEX_COMPLEMENTS]
+    left_out = np.full(len(cost), prices.unclassified)
+    if log_none is not None:
+        none = np.minimum(np.asarray(log_none, dtype=np.float64), -1e-6)
+        cost = cost - np.log(-np.expm1(none))[:, None]
+        left_out = np.minimum(left_out, prices.refused - none)
+    problems = [_Problem(cost, left_out, x, y, prices) for _, x, y in SEX_COMPLEMENTS]
     solved = [problem.solve() for problem in problems]
     best = int(np.argmin([total for total, _ in solved]))
     total, chosen = solved[best]
@@ -128,7 +142,14 @@ def assign(log_prob: NDArray[np.floating], prices: AssignmentPrices | None = Non
 class _Problem:
     """Objects against the slots of one sex complement."""
 
-    def __init__(self, cost: NDArray[np.float64], copies_x: int, copies_y: int, prices: AssignmentPrices) -> None:
+    def __init__(
+        self,
+        cost: NDArray[np.float64],
+        left_out: NDArray[np.float64],
+        copies_x: int,
+        copies_y: int,
+        prices: AssignmentPrices,
+    ) -> None:
         count = len(cost)
         expected = _expected(copies_x, copies_y)
         regular = np.repeat(np.arange(len(CLASS_NAMES)), expected)
@@ -137,8 +158,8 @@ class _Problem:
         # A filled regular slot saves the price of a missing chromosome, so that all empty ones are paid here.
         self.base = prices.missing * len(regular)
         self.base += 0.0 if (copies_x, copies_y) in ((2, 0), (1, 1)) else prices.odd_sex
-        left_out = np.full((count, count), prices.unclassified)
-        self.matrix = np.hstack([cost[:, regular] - prices.missing, cost[:, extra] + prices.extra, left_out])
+        refusals = np.repeat(left_out[:, None], count, axis=1)
+        self.matrix = np.hstack([cost[:, regular] - prices.missing, cost[:, extra] + prices.extra, refusals])
 
     def solve(self) -> tuple[float, NDArray[np.intp]]:
         """Least total cost and the class index of every row (24: left out)."""

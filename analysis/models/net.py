@@ -40,8 +40,8 @@ class ChromosomeNet(nn.Module):
     """Class and polarity of one straightened chromosome.
 
     One function f gives 24 logits that mean "of this class, and upright", and one for "no single chromosome". It
-    looks at the crop and at the crop turned by 180 degrees; a joint softmax over the 48 answers and the mean of the
-    two others turns with the crop, whatever the weights.
+    looks at the crop and at the crop turned by 180 degrees; the joint softmax over the 48 answers and the mean of
+    the two others turns with the crop, whatever the weights.
     Image, banding profile and the sizes relative to the cell meet in one vector, as the banding vector does in
     KaryoXpert (Chen et al., section 3.4).
 
