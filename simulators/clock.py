@@ -60,8 +60,8 @@ class ScaledClock:
 class InstantClock:
     """Simulated time passes only when somebody waits for it, and then at once.
 
-    Devices make their moves wait on it (see `advances_itself`), so nothing is ever busy and a test needs no patience;
-    durations are still counted, so that simulated seconds can be reported.
+    Devices make their moves wait on it (see `advances_itself`), so nothing is ever busy and a test needs no
+    patience; durations are still counted, so that simulated seconds can be reported.
     """
 
     def __init__(self) -> None:

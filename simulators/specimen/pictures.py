@@ -20,6 +20,7 @@ TSENG_UM_PER_PX = 0.1024
 
 _FEATHER_UM = 2.5
 _FLOOR_GREY = 4.0
+_GRAIN_OD = 0.045
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,9 @@ def picture_od(picture: Path, um_per_px: float) -> NDArray[np.float32]:
         grey = 255.0 - grey
     background = _background(grey)
     od = -np.log10(np.maximum(grey, _FLOOR_GREY) / np.maximum(background, _FLOOR_GREY))
-    # Brighter than the background: its noise, halos and pasted white polygons are glass.
-    od = np.where(od < 0.0, np.maximum(od, -0.01), od)
+    # What is left of the background is grain of the camera and of JPEG: the twin's camera has its own.
+    depth = np.clip(od / _GRAIN_OD, 0.0, 1.0)
+    od = od * depth * depth * (3.0 - 2.0 * depth)
     od *= _feather(od.shape[0], od.shape[1], _FEATHER_UM / um_per_px)
     return np.asarray(od, dtype=np.float32)
 
