@@ -95,4 +95,6 @@ def _background(grey: NDArray[np.float32]) -> NDArray[np.float32]:
 def _noise(od: NDArray[np.float32]) -> float:
     # Differences of neighbours hold the noise and hardly any structure.
     step = np.abs(np.diff(od[::2, ::2], axis=1))
+    if step.size == 0:
+        return 1e-4
     return float(np.median(step)) * 1.4826 / 2**0.5 + 1e-4

@@ -1,0 +1,115 @@
+"""The composition root: the one place that chooses devices and opens the casebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from scanner.core import ScanCore
+from simulators.devices import Twin, twin_of
+
+from acquisition.handoff import Handoff, process_pool
+from acquisition.protocol import Area, Protocol
+from scanner.coordinates import SlidePoint
+from scanner.errors import DeviceNotReadyError
+from scanner.microscope import Microscope
+from scanner.rig import Rig, load_rig
+from station.scoring import TrueCell, TrueChromosome
+
+RENDERED = "rendered"
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedSlide:
+    """What lies on the stage of a simulated rig.
+
+    Attributes
+    ----------
+    specimen
+        ``rendered``, or the path of a folder with metaphase pictures.
+    seed
+        Seed of the slide.
+    cells
+        Metaphases on the area.
+    area
+        Where they are planted, slide um.
+    """
+
+    specimen: str
+    seed: int
+    cells: int
+    area: Area
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A microscope ready to run, and its twin where it is one."""
+
+    rig: Rig
+    microscope: Microscope
+    twin: Twin | None
+
+    def truth(self) -> tuple[TrueCell, ...] | None:
+        """What lies on the slide; None on glass."""
+        if self.twin is None:
+            return None
+        return tuple(
+            TrueCell(
+                cell.uid,
+                SlidePoint(cell.slide_x_um, cell.slide_y_um),
+                cell.radius_um,
+                cell.iscn,
+                tuple(TrueChromosome(c.class_name, c.box_um) for c in cell.chromosomes),
+            )
+            for cell in self.twin.truth
+        )
+
+
+@contextmanager
+def open_instrument(rig_folder: Path, slide: SimulatedSlide | None = None) -> Iterator[Instrument]:
+    """Load a rig's devices, and let them go at the end.
+
+    Parameters
+    ----------
+    rig_folder
+        Folder of the rig.
+    slide
+        What to lay on the stage of a simulated rig.
+
+    Raises
+    ------
+    RigError, DeviceNotReadyError
+        The rig is wrong, or a device does not answer.
+    """
+    rig, cfg = load_rig(rig_folder)
+    core = ScanCore()
+    try:
+        core.loadSystemConfiguration(cfg)
+        _require_devices(core, rig)
+        twin = twin_of(core) if rig.simulated else None
+        if twin is not None and slide is not None:
+            _lay(slide, twin)
+        yield Instrument(rig, Microscope(core, rig), twin)
+    finally:
+        core.unloadAllDevices()
+
+
+def _require_devices(core: ScanCore, rig: Rig) -> None:
+    loaded = set(core.getLoadedDevices())
+    for role, label in rig.devices.model_dump().items():
+        if label not in loaded:
+            raise DeviceNotReadyError(
+                f"devices.{role} of rig {rig.name} is not in its Micro-Manager configuration",
+                device=label,
+                allowed=", ".join(sorted(loaded)),
+            )
+
+
+def make_handoff(protocol: Protocol) -> Handoff | None:
+    """Workers for the protocol's karyotyping, or None where it asks for none."""
+    if not protocol.karyotype.enabled:
+        return None
+    workers = protocol.karyotype.workers
+    return Handoff(lambda: process_pool(workers), workers=workers)

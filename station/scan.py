@@ -1,0 +1,212 @@
+"""The command ``karyoscan scan``: compose a run, let it run, write its figures and its report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from acquisition.casebook import Casebook, open_casebook
+from acquisition.protocol import Protocol, load_protocol
+from acquisition.records import KaryotypeStatus, RunRecord
+from acquisition.run.context import RunContext
+from acquisition.run.control import RunControl
+from acquisition.run.listener import GuardedListener, RunListener
+from acquisition.run.slide_run import RunOutcome, SlideRun
+from acquisition.storage import RunFolder, write_json_atomic
+from analysis.evaluation.tseng import BOX_PADDING_PX
+from analysis.finder import find_metaphases
+from scanner.rig import RIG_FILE
+from station.compose import RENDERED, Instrument, SimulatedSlide, make_handoff, open_instrument
+from station.report import build_report
+from station.scoring import Score, TrueCell, score_run
+
+TRUTH_NAME = "truth.json"
+LOG_NAME = "run.log"
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest:
+    """What the command was asked.
+
+    Attributes
+    ----------
+    rig, protocol, out
+        Folder of the rig, protocol file, folder of the run.
+    specimen, seed, cells
+        Slide of a simulated rig.
+    slide
+        Name of the slide in the record.
+    """
+
+    rig: Path
+    protocol: Path
+    out: Path
+    specimen: str = RENDERED
+    seed: int = 1
+    cells: int = 12
+    slide: str = "slide-1"
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """Figures as in ``run.json``, and where the report is."""
+
+    summary: dict[str, Any]
+    report: Path
+
+
+def run_scan(request: ScanRequest, control: RunControl, listener: RunListener) -> ScanResult:
+    """Run a protocol on one slide.
+
+    Raises
+    ------
+    ScannerError, AcquisitionError, AnalysisError, UsageError
+        The run could not begin. A run that began and failed returns, with its status.
+    """
+    protocol = load_protocol(request.protocol)
+    lying = SimulatedSlide(request.specimen, request.seed, request.cells, protocol.scan.area)
+    start_s = time.perf_counter()
+    with (
+        open_instrument(request.rig, lying) as instrument,
+        RunFolder.create(request.out) as folder,
+        _log_to(folder.path / LOG_NAME),
+        open_casebook(folder.casebook) as casebook,
+    ):
+        run_uid = str(uuid.uuid4())
+        casebook.begin_run(_run_record(run_uid, request, instrument, protocol))
+        context = RunContext(
+            run_uid=run_uid,
+            slide=request.slide,
+            microscope=instrument.microscope,
+            protocol=protocol,
+            folder=folder,
+            casebook=casebook,
+            finder=find_metaphases,
+            control=control,
+            listener=GuardedListener(listener),
+        )
+        outcome = SlideRun(context, make_handoff(protocol)).run()
+        outcome.seconds["total"] = time.perf_counter() - start_s
+        score = _score(request, instrument, folder, casebook, run_uid)
+        summary = _summary(request, instrument, protocol, run_uid, outcome, score)
+        write_json_atomic(folder.run_json, summary)
+        return ScanResult(summary, build_report(folder.path))
+
+
+def _run_record(run_uid: str, request: ScanRequest, instrument: Instrument, protocol: Protocol) -> RunRecord:
+    rig_file = request.rig if request.rig.is_file() else request.rig / RIG_FILE
+    return RunRecord(
+        uid=run_uid,
+        slide=request.slide,
+        rig=instrument.rig.name,
+        rig_yaml=rig_file.read_text(encoding="utf-8"),
+        protocol=protocol.name,
+        protocol_yaml=request.protocol.read_text(encoding="utf-8"),
+        software_version=metadata.version("karyoscan"),
+        started_at=datetime.now(UTC),
+    )
+
+
+def _score(
+    request: ScanRequest, instrument: Instrument, folder: RunFolder, casebook: Casebook, run_uid: str
+) -> Score | None:
+    cells = instrument.truth()
+    if cells is None:
+        return None
+    proposals: dict[str, dict[str, Any]] = {
+        record.capture_uid: json.loads((folder.path / record.json_path).read_text(encoding="utf-8"))
+        for record in casebook.karyotypes(run_uid)
+        if record.json_path is not None
+    }
+    # Boxes of labelled pictures are padded as their data set pads them; rendered truth is tight.
+    pad_px = 0.0 if request.specimen == RENDERED else BOX_PADDING_PX
+    score = score_run(
+        cells,
+        casebook.candidates(run_uid),
+        casebook.captures(run_uid),
+        proposals,
+        instrument.rig,
+        pad_px=pad_px,
+    )
+    write_json_atomic(folder.path / TRUTH_NAME, _truth_json(cells, score))
+    return score
+
+
+def _truth_json(cells: tuple[TrueCell, ...], score: Score) -> dict[str, Any]:
+    return {
+        "cells": [
+            {
+                "uid": cell.uid,
+                "slide_x_um": cell.where.x_um,
+                "slide_y_um": cell.where.y_um,
+                "radius_um": cell.radius_um,
+                "iscn": cell.iscn,
+            }
+            for cell in cells
+        ],
+        "matches": [{"cell_uid": cell, "candidate_uid": candidate} for cell, candidate in score.matches],
+    }
+
+
+def _summary(
+    request: ScanRequest,
+    instrument: Instrument,
+    protocol: Protocol,
+    run_uid: str,
+    outcome: RunOutcome,
+    score: Score | None,
+) -> dict[str, Any]:
+    area = protocol.scan.area
+    frame = instrument.rig.camera_frame(instrument.rig.objective(protocol.scan.objective))
+    labelled = score is not None and score.chromosomes_true > 0
+    return {
+        "run_uid": run_uid,
+        "status": outcome.status.value,
+        "error": outcome.error,
+        "slide": request.slide,
+        "rig": instrument.rig.name,
+        "protocol": protocol.name,
+        "specimen": request.specimen if instrument.twin is not None else None,
+        "seed": request.seed if instrument.twin is not None else None,
+        "area_um": [area.x_min_um, area.y_min_um, area.x_max_um, area.y_max_um],
+        "field_um": [frame.width_um, frame.height_um],
+        "fields": outcome.fields,
+        "planted": score.planted if score else None,
+        "found": score.found if score else outcome.found,
+        "candidates": outcome.found,
+        "captured": len(outcome.captures),
+        "karyotyped": sum(record.status is KaryotypeStatus.PROPOSED for record in outcome.karyotypes),
+        "false_finds": score.false_finds if score else None,
+        "chromosomes_true": score.chromosomes_true if score and labelled else None,
+        "chromosomes_right": score.chromosomes_right if score and labelled else None,
+        "seconds": {phase: round(seconds, 3) for phase, seconds in outcome.seconds.items()},
+        "safe_state_faults": list(outcome.safe_state_faults),
+        "software_version": metadata.version("karyoscan"),
+    }
+
+
+@contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """Keep the run's log, tracebacks included, beside its record."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setLevel(logging.INFO)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(min(level, logging.INFO))
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        handler.close()
