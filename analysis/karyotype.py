@@ -24,6 +24,7 @@ from analysis.karyogram.iscn import IscnResult, compose
 from analysis.karyogram.layout import KaryogramItem, draw_karyogram
 from analysis.karyogram.picture import upright_pictures
 from analysis.models.weights import write_whole
+from analysis.segmentation.background import estimate_background
 from analysis.segmentation.instance import Instance, Segmentation
 from analysis.segmentation.segmenter import segment
 
@@ -201,7 +202,7 @@ class Karyotyper:
         instances
             All chromosomes of one cell.
         background
-            float32, shape (height_px, width_px), see `Segmentation`; the bright end of the image where it is None.
+            float32, shape (height_px, width_px), see `Segmentation`; estimated where it is None.
 
         Returns
         -------
@@ -209,8 +210,7 @@ class Karyotyper:
             In the order of ``instances``, which is what ``id`` counts.
         """
         if background is None:
-            level = float(np.percentile(image.pixels, 90))
-            background = np.full(image.pixels.shape, level, dtype=np.float32)
+            background = estimate_background(image.pixels)
         return self._classified(cut_instances(image, background, instances), instances)[0]
 
     def _classified(

@@ -6,12 +6,8 @@ cell.
 
 from __future__ import annotations
 
-import csv
-import gzip
 import logging
 import os
-import zipfile
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +29,8 @@ from analysis.classification.crop import (
 )
 from analysis.classification.straighten import medial_axis
 from analysis.errors import DatasetError
+from analysis.evaluation import crops
+from analysis.evaluation.datasets import load_tseng
 from analysis.image import GreyImage
 from analysis.segmentation.instance import Segmentation
 from simulators.specimen.chromosome import Look, random_look, render_chromosome
@@ -48,8 +46,6 @@ MATCH_IOU = 0.5
 """From here on a found box has the class of the true one."""
 NO_MATCH_IOU = 0.35
 """Below, it is no single chromosome; in between nobody can tell."""
-UPRIGHT_SHARE = 0.25
-"""An axis that rises less than this share of its length doesn't say which of its ends is up."""
 RENDERED_UM_PER_PX = 0.1024
 RENDERED_CELLS = {"train": 150, "val": 12}
 RENDERED_SEED = {"train": 9002, "val": 9001}
@@ -159,25 +155,11 @@ def table_of_cells(cells: Iterable[LabelledCell]) -> CropTable:
 
 def gband612_cells(data_dir: Path, split: str) -> Iterator[LabelledCell]:
     """Cells of the gband612 set: crops are upright, so that the polarity is known."""
-    folder = data_dir / "gband612"
-    cells: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for row in read_rows(folder / "crops.csv"):
-        if row["split"] == split:
-            cells[row["cell"]].append(row)
-    if not cells:
-        raise DatasetError(f"gband612 has no split {split!r}", path=folder / "crops.csv")
-    with zipfile.ZipFile(folder / "crops.zip") as archive:
-        for rows in cells.values():
-            objects = tuple(object_from_picture(_decoded(archive.read(row["file"]))) for row in rows)
-            classes = tuple(_class_index(row["class"]) for row in rows)
-            yield LabelledCell(objects, classes, tuple(upright_polarity(piece) for piece in objects))
-
-
-def upright_polarity(piece: ObjectPixels) -> int:
-    """Polarity of an object that is known to stand upright: unknown where its axis hardly rises."""
-    axis = medial_axis(piece.mask)
-    rise = float(axis.points_px[-1, 1] - axis.points_px[0, 1])
-    return POLARITY_UPRIGHT if rise >= UPRIGHT_SHARE * axis.length_px else POLARITY_UNKNOWN
+    for cell in crops.gband612_cells(data_dir / "gband612", split):
+        objects = tuple(object_from_picture(picture) for picture in cell.pictures)
+        classes = tuple(_class_index(name) for name in cell.classes)
+        polarity = tuple(POLARITY_UPRIGHT if crops.rises(piece) else POLARITY_UNKNOWN for piece in objects)
+        yield LabelledCell(objects, classes, polarity)
 
 
 def tseng_cells(
@@ -188,25 +170,23 @@ def tseng_cells(
     limit: int | None = None,
 ) -> Iterator[LabelledCell]:
     """Cells of the tseng set: instances of the segmentation take the class of the box they match one to one."""
-    folder = data_dir / "tseng"
-    boxes: dict[str, list[tuple[int, tuple[float, float, float, float]]]] = defaultdict(list)
-    for row in read_rows(folder / "boxes.csv.gz"):
-        corners = (float(row["xmin"]), float(row["ymin"]), float(row["xmax"]), float(row["ymax"]))
-        boxes[row["image"]].append((_class_index(row["class"]), corners))
-    names = [row["image"] for row in read_rows(folder / "images.csv") if row["split"] == split]
-    for name in names[:limit]:
-        image = read(folder / "images" / f"{name}.jpg")
+    for entry in load_tseng(data_dir / "tseng", split)[:limit]:
+        image = read(entry.path)
         try:
             segmentation = segment(image)
         except DatasetError:
             raise
         except Exception:
             # One image that can't be cut must not end an hour of preparation; it is recorded and left out.
-            logger.exception("image %s left out", name)
+            logger.exception("image %s left out", entry.name)
             continue
         objects = cut_instances(image, segmentation.background, segmentation.instances)
         found = [instance.box_px for instance in segmentation.instances]
-        classes = match_classes(found, boxes[name])
+        truth = [
+            (_class_index(name), (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
+            for name, box in zip(entry.classes, entry.boxes_px, strict=True)
+        ]
+        classes = match_classes(found, truth)
         yield LabelledCell(objects, classes, (POLARITY_UNKNOWN,) * len(objects))
 
 
@@ -325,30 +305,6 @@ def match_classes(
     classes = np.array([label for label, _ in truth])[best]
     classes = np.where(mutual & (value >= MATCH_IOU), classes, -1)
     return tuple(int(label) for label in np.where(value < NO_MATCH_IOU, NO_CHROMOSOME, classes))
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a (gzipped) csv file.
-
-    Raises
-    ------
-    DatasetError
-        Where the file isn't there.
-    """
-    if not path.is_file():
-        raise DatasetError("the data set isn't there (see KARYOSCAN_DATA)", path=path)
-    if path.suffix == ".gz":
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _decoded(data: bytes) -> NDArray[np.uint8]:
-    grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if grey is None:
-        raise DatasetError("a crop of the archive is no image")
-    return np.asarray(grey, dtype=np.uint8)
 
 
 def _class_index(name: str) -> int:
