@@ -31,7 +31,6 @@ from scanner.rig import Motion, Objective, Rig, Span
 
 _log = logging.getLogger(__name__)
 
-POLL_S = 0.001
 # A move may take this many times its computed duration, plus a fixed share for the controller's answer.
 DEADLINE_FACTOR = 2.0
 DEADLINE_MARGIN_S = 1.0
@@ -185,7 +184,7 @@ class Microscope:
             raise InterlockError("no move was started", device=self.rig.devices.stage)
         move, self._pending = self._pending, None
         label = self.rig.devices.stage
-        self._wait(label, move.deadline_s)
+        self._wait(label, max(0.0, move.deadline_s - self._now()))
         here = self.stage_position()
         self._check_arrival(here, move.target)
         self._target = move.target
@@ -241,7 +240,7 @@ class Microscope:
         if self._core.getStateLabel(turret) != wanted.label:
             with self._talking_to(turret, "change", wanted=wanted.label):
                 self._core.setStateLabel(turret, wanted.label)
-            self._wait(turret, self._now() + TURRET_DEADLINE_S)
+            self._wait(turret, TURRET_DEADLINE_S)
         self._objective = self._read_objective()
         if self._objective.name != wanted.name:
             raise DeviceNotReadyError(
@@ -260,7 +259,7 @@ class Microscope:
         label = self.rig.devices.lamp
         with self._talking_to(label, "shutter", wanted="open" if on else "closed"):
             self._core.setShutterOpen(label, on)
-            self._wait(label, self._now() + DEADLINE_MARGIN_S, stoppable=False)
+            self._wait(label, DEADLINE_MARGIN_S, stoppable=False)
             is_on = bool(self._core.getShutterOpen(label))
         if is_on != on:
             raise DeviceNotReadyError(
@@ -364,7 +363,7 @@ class Microscope:
         way_um = abs(z_um - self.focus_position_um())
         with self._talking_to(label, "move", wanted=f"{z_um:.2f}"):
             self._core.setPosition(label, z_um)
-        self._wait(label, self._now() + self._allowance_s(motion, way_um), stoppable=stoppable)
+        self._wait(label, self._allowance_s(motion, way_um), stoppable=stoppable)
         here_um = self.focus_position_um()
         if abs(here_um - z_um) > motion.tolerance_um:
             raise PositionError(
@@ -393,19 +392,19 @@ class Microscope:
     def _allowance_s(self, motion: Motion, way_um: float) -> float:
         return DEADLINE_FACTOR * motion.duration_s(way_um) + DEADLINE_MARGIN_S
 
-    def _wait(self, label: str, deadline_s: float, *, stoppable: bool = True) -> None:
-        while True:
+    def _wait(self, label: str, allowance_s: float, *, stoppable: bool = True) -> None:
+        def check() -> None:
+            if stoppable:
+                self._check_not_stopped(label)
+
+        try:
             with self._talking_to(label, "busy"):
-                busy = bool(self._core.deviceBusy(label))
-            if stoppable and self._stopped.is_set():
-                raise MoveStoppedError("stopped while moving", device=label)
-            if not busy:
-                return
-            if self._now() > deadline_s:
-                with self._talking_to(label, "stop"):
-                    self._core.stop(label)
-                raise MoveTimeoutError("still busy after its deadline; told to stop", device=label)
-            self._pause(POLL_S)
+                self._core.wait_until_idle([label], allowance_s, now=self._now, pause=self._pause, check=check)
+        except MoveTimeoutError:
+            # A device that can't say when it has arrived must not go on moving.
+            with self._talking_to(label, "stop"):
+                self._core.stop(label)
+            raise
 
     def _check_not_stopped(self, label: str) -> None:
         if self._stopped.is_set():

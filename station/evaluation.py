@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from analysis.evaluation.clusters import evaluate_clusters
 from analysis.evaluation.crops import evaluate_bioimlab, evaluate_gband612
-from analysis.evaluation.mfish import evaluate_mfish
-from analysis.evaluation.tseng import evaluate_tseng
 
 from analysis.classification.classifier import Classifier
+from analysis.evaluation.clusters import evaluate_clusters
+from analysis.evaluation.mfish import evaluate_mfish
+from analysis.evaluation.tseng import evaluate_tseng
 from analysis.karyotype import load_karyotyper
 from station.errors import UsageError
 
