@@ -74,9 +74,9 @@ def evaluate_gband612(
     Returns
     -------
     dict
-        ``crops`` with a known class; ``top1, top5`` one by one; ``top1_assigned`` jointly by cell; ``polarity``: share
-        of the right way up, every crop being shown upright or turned by 180 degrees at random (crops whose axis
-        doesn't rise, about one in a thousand, are left out); ``cells_wholly_right`` by joint assignment.
+        ``crops`` with a known class; ``top1, top5`` one by one; ``top1_assigned`` jointly by cell; ``polarity``:
+        share of the right way up, every crop being shown upright or turned by 180 degrees at random (crops whose
+        axis doesn't rise, about one in a thousand, are left out); ``cells_wholly_right`` by joint assignment.
 
     Raises
     ------
