@@ -1,7 +1,7 @@
 """Micro-Manager's core, made strict.
 
-`ScanCore` is a `UniMMCore` (C++ and Python devices behind one interface) in which what would go wrong in silence is
-an error with a name: devices that failed to start, configurations that name what isn't there, waits without an end.
+`ScanCore` is a `UniMMCore` (C++ and Python devices behind one interface) in which what would go wrong in silence
+is an error with a name: devices that failed to start, configurations that name what isn't there, endless waits.
 """
 
 from __future__ import annotations
