@@ -166,7 +166,7 @@ class PatchCache:
 
     def level(self, body: Body, um_per_px: float) -> _Level:
         """The body at a resolution that suits a camera pixel of this size."""
-        key = (*body.uid, round(um_per_px, 6))
+        key = (*body.patch_key, round(um_per_px, 6))
         level = self._levels.get(key)
         if level is None:
             level = _make_level(body.render(), um_per_px)

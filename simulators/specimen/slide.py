@@ -31,6 +31,9 @@ RENDERED = "rendered"
 SQUARE_UM = 400.0
 """Side of the squares that clutter is drawn in."""
 
+PATTERNS = 200
+"""Different nuclei, and different specks, on a slide: enough that no one field shows two alike side by side."""
+
 _CELL_STREAM, _SQUARE_STREAM, _PLACE_STREAM, _BODY_STREAM = range(4)
 _PLACING_TRIES = 2000
 _LARGEST_GROWTH = 1.35
@@ -140,8 +143,8 @@ class Body:
 
     Attributes
     ----------
-    uid
-        Unique on the slide; the key for caches.
+    patch_key
+        Names the patch, for caches: bodies that look alike share it.
     x_um, y_um
         Centre of the patch on the slide.
     half_width_um, half_height_um
@@ -150,7 +153,7 @@ class Body:
         Draws the patch.
     """
 
-    uid: tuple[object, ...]
+    patch_key: tuple[object, ...]
     x_um: float
     y_um: float
     half_width_um: float
@@ -292,17 +295,18 @@ class SlideWorld:
             ("nucleus", settings.nuclei_per_mm2, 1.45),
             ("speck", settings.specks_per_mm2, 5.2),
         ):
-            for number in range(int(rng.poisson(density * area_mm2))):
+            for _ in range(int(rng.poisson(density * area_mm2))):
                 x_um = (column + rng.random()) * SQUARE_UM
                 y_um = (row + rng.random()) * SQUARE_UM
-                size_um = _draw_size(kind, rng)
+                pattern = int(rng.integers(PATTERNS))
+                half_um = _draw_size(kind, _pattern_stream(settings.seed, kind, pattern)) * reach + 1.2
                 if not (0.0 <= x_um <= GLASS_UM[0] and 0.0 <= y_um <= GLASS_UM[1]):
                     continue
-                if kind == "nucleus" and self._is_on_cell(x_um, y_um, size_um * 1.3):
+                if kind == "nucleus" and self._is_on_cell(x_um, y_um, half_um):
                     continue
-                uid = (kind, column, row, number)
-                half_um = size_um * reach + 1.2
-                bodies.append(Body(uid, x_um, y_um, half_um, half_um, _renderer(settings.seed, uid, size_um)))
+                bodies.append(
+                    Body((kind, pattern), x_um, y_um, half_um, half_um, _renderer(settings.seed, kind, pattern))
+                )
         return tuple(bodies)
 
     def _is_on_cell(self, x_um: float, y_um: float, radius_um: float) -> bool:
@@ -319,18 +323,18 @@ def _draw_size(kind: str, rng: np.random.Generator) -> float:
     return float(np.clip(np.exp(rng.normal(math.log(0.35), 0.6)), 0.15, 2.5))
 
 
-def _renderer(seed: int, uid: tuple[object, ...], size_um: float) -> Callable[[], Patch]:
-    kind, column, row, number = uid
-    stream = [
-        seed,
-        _BODY_STREAM,
-        int(kind == "speck"),
-        int(str(column)) + 1000,
-        int(str(row)) + 1000,
-        int(str(number)),
-    ]
+def _pattern_stream(seed: int, kind: str, pattern: int) -> np.random.Generator:
+    return np.random.default_rng([seed, _BODY_STREAM, int(kind == "speck"), pattern])
+
+
+def _renderer(seed: int, kind: str, pattern: int) -> Callable[[], Patch]:
     draw = render_nucleus if kind == "nucleus" else render_speck
-    return lambda: draw(np.random.default_rng(stream), size_um)
+
+    def render() -> Patch:
+        rng = _pattern_stream(seed, kind, pattern)
+        return draw(rng, _draw_size(kind, rng))
+
+    return render
 
 
 def _plant(settings: SlideSettings) -> tuple[_Site, ...]:
