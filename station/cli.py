@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import click
 import typer
+from pymmcore_plus import configure_logging
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -67,11 +68,13 @@ JsonOption = Annotated[Path | None, typer.Option("--json", help="write the figur
 def _options(
     verbose: Annotated[bool, typer.Option("--verbose", help="log to the terminal")] = False,
 ) -> None:
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.CRITICAL,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    # pymmcore-plus puts handlers on its own logger when it is imported; its records go the way of all others.
+    configure_logging(stderr_level="CRITICAL", file=None)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.INFO if verbose else logging.CRITICAL)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
 
 
 @app.command()

@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanner.core import ScanCore
-from simulators.devices import Twin, twin_of
-
 from acquisition.handoff import Handoff, process_pool
 from acquisition.protocol import Area, Protocol
 from scanner.coordinates import SlidePoint
+from scanner.core import ScanCore
 from scanner.errors import DeviceNotReadyError
 from scanner.microscope import Microscope
 from scanner.rig import Rig, load_rig
+from simulators.devices import twin_of
+from simulators.specimen.slide import SlideSettings
+from simulators.twin import Twin
+from station.errors import UsageError
 from station.scoring import TrueCell, TrueChromosome
 
 RENDERED = "rendered"
@@ -63,7 +65,7 @@ class Instrument:
                 cell.iscn,
                 tuple(TrueChromosome(c.class_name, c.box_um) for c in cell.chromosomes),
             )
-            for cell in self.twin.truth
+            for cell in self.twin.truth()
         )
 
 
@@ -90,10 +92,36 @@ def open_instrument(rig_folder: Path, slide: SimulatedSlide | None = None) -> It
         _require_devices(core, rig)
         twin = twin_of(core) if rig.simulated else None
         if twin is not None and slide is not None:
-            _lay(slide, twin)
+            lay_slide(slide, twin)
         yield Instrument(rig, Microscope(core, rig), twin)
     finally:
         core.unloadAllDevices()
+
+
+def lay_slide(slide: SimulatedSlide, twin: Twin) -> None:
+    """Put a slide on the twin's stage.
+
+    Raises
+    ------
+    UsageError
+        There can't be such a slide.
+    """
+    area = slide.area
+    specimen = slide.specimen
+    if specimen != RENDERED:
+        specimen = str(Path(specimen).resolve())
+        if not Path(specimen).is_dir():
+            raise UsageError(f"--specimen: {slide.specimen} is neither 'rendered' nor a folder of pictures")
+    try:
+        twin.settings = SlideSettings(
+            specimen=specimen,
+            seed=slide.seed,
+            cells=slide.cells,
+            area_um=(area.x_min_um, area.y_min_um, area.x_max_um, area.y_max_um),
+        )
+        twin.truth()
+    except (ValueError, OSError) as error:
+        raise UsageError(f"no such slide: {error}") from error
 
 
 def _require_devices(core: ScanCore, rig: Rig) -> None:

@@ -22,7 +22,7 @@ from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
 from acquisition.run.slide_run import RunOutcome, SlideRun
 from acquisition.storage import RunFolder, write_json_atomic
-from analysis.evaluation.tseng import BOX_PADDING_PX
+from analysis.evaluation.boxes import TSENG_PADDING_PX
 from analysis.finder import find_metaphases
 from scanner.rig import RIG_FILE
 from station.compose import RENDERED, Instrument, SimulatedSlide, make_handoff, open_instrument
@@ -128,7 +128,7 @@ def _score(
         if record.json_path is not None
     }
     # Boxes of labelled pictures are padded as their data set pads them; rendered truth is tight.
-    pad_px = 0.0 if request.specimen == RENDERED else BOX_PADDING_PX
+    pad_px = 0.0 if request.specimen == RENDERED else TSENG_PADDING_PX
     score = score_run(
         cells,
         casebook.candidates(run_uid),

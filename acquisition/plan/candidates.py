@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from scanner.coordinates import SlidePoint
 
+# Two whole sightings of one cell agree within a part of its radius; the finder's radius holds 95 % of the cell.
+WHOLE_REACH = 0.8
+CUT_REACH = 1.25
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
@@ -32,10 +36,19 @@ class Sighting:
     score: float
     edge_um: float
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the edge of the field may have cut the cell."""
+        return self.edge_um < CUT_REACH * self.radius_um
+
 
 def same_cell(first: Sighting, second: Sighting) -> bool:
-    """Whether two sightings show the same cell."""
-    reach = 0.8 * max(first.radius_um, second.radius_um)
+    """Whether two sightings show the same cell.
+
+    A cell cut by the edge of a field shows a part of itself, whose centre lies anywhere within the whole.
+    """
+    cut = first.is_cut or second.is_cut
+    reach = (CUT_REACH if cut else WHOLE_REACH) * max(first.radius_um, second.radius_um)
     return first.where.distance_um(second.where) < reach
 
 
@@ -45,7 +58,7 @@ def merge(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
     Of several sightings of a cell the one furthest from its field's edge is kept, since a cut cell has a wrong
     centre; the cell takes the best score among them.
     """
-    whole_first = sorted(sightings, key=lambda s: (s.edge_um < s.radius_um, -s.score, s.field_index))
+    whole_first = sorted(sightings, key=lambda s: (s.is_cut, -s.score, s.field_index))
     kept: list[Sighting] = []
     for sighting in whole_first:
         for index, other in enumerate(kept):
