@@ -28,6 +28,7 @@ READ_OUT_DEADLINE_S = 10.0
 _CFG_LINE = re.compile(r"at line (\d+): (.*)", re.DOTALL)
 _CFG_COMMAND = re.compile(r"\s*Error executing command '\w+' with arguments \[.*?\]:")
 _CORE_LABEL = "Core"
+_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 @runtime_checkable
@@ -201,8 +202,13 @@ class ScanCore(UniMMCore):
         preset = self.getCurrentPixelSizeConfig(cached)
         if not preset:
             return (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        stored = tuple(float(value) for value in self.getPixelSizeAffineByID(preset))
+        if stored == _IDENTITY:
+            # None was given: axes run alike, and the pixel size says how far.
+            size_um = self.getPixelSizeUm(cached)
+            return (size_um, 0.0, 0.0, 0.0, size_um, 0.0)
         scale = self._binning() / float(self.getMagnificationFactor())
-        values = tuple(float(value) * scale for value in self.getPixelSizeAffineByID(preset))
+        values = tuple(value * scale for value in stored)
         return cast("tuple[float, float, float, float, float, float]", values)
 
     def _holds(self, device: str, name: str, wanted: str) -> bool:

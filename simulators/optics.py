@@ -19,6 +19,7 @@ CONDENSER_NA = 0.9
 
 _CACHE_BYTES = 256 * 2**20
 _NOISE_SPARE = 1 << 16
+_STRIP_ROWS = 32
 _SMALLEST_SIGMA_PX = 0.25
 _WIDE_SIGMA_PX = 6.0
 
@@ -230,12 +231,8 @@ class SlideCamera:
         """
         sensor = self.sensor
         level = sensor.levels_per_ms * shot.exposure_ms * shot.light * shot.objective.brightness
-        electrons_blank = level * sensor.electrons_per_level
-        if electrons_blank > 0.0:
-            electrons = cv2.multiply(self.see(shot), self._light, scale=electrons_blank)
-        else:
-            electrons = np.zeros((sensor.height_px, sensor.width_px), np.float32)
-        return self._digitise(np.asarray(electrons, dtype=np.float32), number)
+        seen = self.see(shot) if level > 0.0 else np.zeros((sensor.height_px, sensor.width_px), np.float32)
+        return self._digitise(seen, level, number)
 
     def see(self, shot: Shot) -> NDArray[np.float32]:
         """Share of the light that passes the slide: float32, shape (height_px, width_px), 0 .. 1."""
@@ -259,19 +256,26 @@ class SlideCamera:
             _multiply_in(canvas, self.cache.level(body, um_per_px), body, (left_um, top_um), um_per_px)
         return canvas
 
-    def _digitise(self, electrons: NDArray[np.float32], number: int) -> NDArray[np.uint16]:
+    def _digitise(self, seen: NDArray[np.float32], level: float, number: int) -> NDArray[np.uint16]:
         sensor = self.sensor
         offset = int(np.random.default_rng([self._seed, 78, number]).integers(_NOISE_SPARE))
-        deviates = self._deviates[offset : offset + electrons.size].reshape(electrons.shape)
-        # Photons of n electrons scatter by sqrt(n); the amplifier adds its own noise.
-        spread = np.add(electrons, np.float32(sensor.read_noise**2))
-        np.sqrt(spread, out=spread)
-        np.multiply(spread, deviates, out=spread)
-        np.add(spread, electrons, out=spread)
-        np.multiply(spread, np.float32(1.0 / sensor.electrons_per_level), out=spread)
-        np.add(spread, np.float32(sensor.bias_level + 0.5), out=spread)
-        np.clip(spread, np.float32(0.0), np.float32(sensor.full_scale), out=spread)
-        return spread.astype(np.uint16)
+        deviates = self._deviates[offset : offset + seen.size].reshape(seen.shape)
+        light = self._light * np.float32(level)
+        frame = np.empty(seen.shape, np.uint16)
+        # In strips that stay in the processor's cache: a whole frame at a time costs twice as much.
+        for top in range(0, sensor.height_px, _STRIP_ROWS):
+            rows = np.s_[top : top + _STRIP_ROWS]
+            levels = seen[rows] * light[rows]
+            # Photons of n electrons scatter by sqrt(n); the amplifier adds its own noise.
+            noise = levels * np.float32(1.0 / sensor.electrons_per_level)
+            noise += np.float32((sensor.read_noise / sensor.electrons_per_level) ** 2)
+            np.sqrt(noise, out=noise)
+            noise *= deviates[rows]
+            levels += noise
+            levels += np.float32(sensor.bias_level + 0.5)
+            np.clip(levels, np.float32(0.0), np.float32(sensor.full_scale), out=levels)
+            frame[rows] = levels
+        return frame
 
 
 def _make_level(patch: Patch, um_per_px: float) -> _Level:

@@ -77,7 +77,7 @@ class SlideSettings:
     abnormal_fraction: float = 0.25
     spread: Spread = field(default_factory=Spread)
     nuclei_per_mm2: float = 40.0
-    specks_per_mm2: float = 250.0
+    specks_per_mm2: float = 180.0
     spacing_um: float = 190.0
     picture_um_per_px: float = TSENG_UM_PER_PX
     tilt_um: float = 24.0
