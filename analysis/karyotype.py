@@ -15,7 +15,7 @@ from faster_coco_eval import mask as coco_mask
 from numpy.typing import NDArray
 
 from analysis.classification.classes import UNCLASSIFIED
-from analysis.classification.classifier import Classifier
+from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier
 from analysis.classification.crop import ObjectPixels, crops_of_cell, cut_instances
 from analysis.errors import AnalysisError
 from analysis.image import GreyImage
@@ -23,7 +23,7 @@ from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
 from analysis.karyogram.iscn import IscnResult, compose
 from analysis.karyogram.layout import KaryogramItem, draw_karyogram
 from analysis.karyogram.picture import upright_pictures
-from analysis.models.weights import write_whole
+from analysis.models.weights import read_manifest, write_whole
 from analysis.segmentation.background import estimate_background
 from analysis.segmentation.instance import Instance, Segmentation
 from analysis.segmentation.segmenter import segment
@@ -240,7 +240,8 @@ def load_karyotyper() -> Karyotyper:
     WeightsError
         Where the weights are missing or damaged.
     """
-    return Karyotyper(Classifier.load())
+    sharpness = read_manifest(CLASSIFIER_WEIGHTS).calibration.get("sharpness", 1.0)
+    return Karyotyper(Classifier.load(), prices=AssignmentPrices(sharpness=sharpness))
 
 
 def write_karyotype(karyotype: Karyotype, json_path: Path, png_path: Path) -> None:

@@ -224,7 +224,7 @@ def _trimmed(path: NDArray[np.float64], half_width: float) -> NDArray[np.float64
 def _smoothed(points: NDArray[np.float64], half_width: float) -> NDArray[np.float64]:
     points = _resampled(points, AXIS_POINTS)
     spacing = max(_arc_length(points) / (AXIS_POINTS - 1), 1e-6)
-    return _smooth(points, half_width / spacing)
+    return _smooth(points, min(half_width / spacing, 0.5 * AXIS_POINTS))
 
 
 def _smooth(points: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:

@@ -117,7 +117,8 @@ class _Scaled:
         blocks = [self._group(group) for group in groups]
         height = max(block.shape[0] for block in blocks)
         blocks = [_raised(block, height) for block in blocks]
-        inner = max(CANVAS_WIDTH_PX - 2 * MARGIN_PX, sum(b.shape[1] + 2 * SLOT_GAP_PX for b in blocks))
+        needed = sum(block.shape[1] for block in blocks) + 2 * SLOT_GAP_PX * (len(blocks) - 1)
+        inner = max(CANVAS_WIDTH_PX - 2 * MARGIN_PX, needed)
         strip = np.full((height, inner + 2 * MARGIN_PX, 3), WHITE, np.uint8)
         free = inner - sum(block.shape[1] for block in blocks)
         x = MARGIN_PX

@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from analysis.classification.classifier import scores_from_logits
 from analysis.classification.profile import profiles
 from analysis.errors import DatasetError
 from analysis.image import read_image
+from analysis.karyogram.assignment import AssignmentPrices
 from analysis.models.net import CLASS_COUNT, OUTPUT_COUNT, PROFILE_BINS, ChromosomeNet
 from analysis.models.weights import Manifest, write_weights
 from analysis.segmentation.segmenter import segment
 from analysis.training.augment import AugmentSettings, augment
+from analysis.training.calibration import calibrate
 from analysis.training.crops import CropTable, prepare_crops
 
 logger = logging.getLogger(__name__)
@@ -180,13 +182,15 @@ def train_on_crops(
         run.resume()
     report = progress or (lambda _line: None)
 
-    def keep(metrics: dict[str, float]) -> Path:
-        return write_weights(out_dir, run.average(), _manifest(run, train, metrics, command))
+    def keep(metrics: dict[str, float], calibration: dict[str, float] | None = None) -> Path:
+        manifest = _manifest(run, train, metrics, command)
+        return write_weights(out_dir, run.average(), replace(manifest, calibration=calibration or {}))
 
     run.train(train, val, report, keep)
     metrics = run.validate(val)
     report(f"step {run.step}: " + json.dumps(metrics))
-    return TrainResult(keep(metrics), run.step, metrics)
+    path = keep(metrics, calibrate(val, run.logits(val), AssignmentPrices()))
+    return TrainResult(path, run.step, metrics)
 
 
 def load_tables(crops_dir: Path, split: str) -> dict[str, CropTable]:
@@ -354,13 +358,11 @@ class _Run:
 
     def validate(self, val: Mapping[str, CropTable], limit: int | None = None) -> dict[str, float]:
         """Top-1 and polarity of the averaged weights, source by source."""
-        net = ChromosomeNet(self.settings.width)
-        net.load_state_dict(self.average())
-        net.eval()
+        parts = {name: table.select(np.arange(len(table))[:limit]) for name, table in val.items()}
         metrics: dict[str, float] = {}
-        for name, table in val.items():
-            logits = logits_of_table(net, table.select(np.arange(len(table))[:limit]))
-            classes, polarity = table.classes[:limit], table.polarity[:limit]
+        for name, logits in self.logits(parts).items():
+            table = parts[name]
+            classes, polarity = table.classes, table.polarity
             scores = scores_from_logits(logits)
             best, turned = scores.log_prob.argmax(axis=1), scores.flipped
             real = classes < CLASS_COUNT
@@ -373,6 +375,13 @@ class _Run:
                 known = polarity >= 0
                 metrics[f"{name}_polarity"] = round(float(np.mean(turned[known] == polarity[known])), 4)
         return metrics
+
+    def logits(self, tables: Mapping[str, CropTable]) -> dict[str, Tensor]:
+        """Logits of the averaged weights, source by source."""
+        net = ChromosomeNet(self.settings.width)
+        net.load_state_dict(self.average())
+        net.eval()
+        return {name: logits_of_table(net, table) for name, table in tables.items()}
 
 
 def logits_of_table(net: ChromosomeNet, table: CropTable, batch: int = 256) -> Tensor:

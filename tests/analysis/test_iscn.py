@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.classification.classes import CLASS_NAMES
+from analysis.karyogram.iscn import chromosome_counts, compose
+
+AUTOSOMES = [name for name in CLASS_NAMES[:22] for _ in range(2)]
+
+
+def cell(sex: str, gained: tuple[str, ...] = (), lost: tuple[str, ...] = (), sets: int = 2) -> list[str]:
+    names = [name for name in CLASS_NAMES[:22] for _ in range(sets)] + list(sex) + list(gained)
+    for name in lost:
+        names.remove(name)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (cell("XX"), "46,XX"),
+        (cell("XY"), "46,XY"),
+        (cell("X"), "45,X"),
+        (cell("XXY"), "47,XXY"),
+        (cell("XYY"), "47,XYY"),
+        (cell("XXX"), "47,XXX"),
+        (cell("XY", ("21",)), "47,XY,+21"),
+        (cell("XXY", ("21",)), "48,XXY,+21"),
+        (cell("X", ("21",)), "46,X,+21"),
+        (cell("XX", ("8", "8")), "48,XX,+8,+8"),
+        (cell("XX", (), ("7",)), "45,XX,-7"),
+        (cell("XY", ("21", "3"), ("7",)), "47,XY,+3,-7,+21"),
+        (cell("XXX", sets=3), "69,XXX"),
+        (cell("XXY", ("8",), sets=3), "70<3n>,XXY,+8"),
+        (cell("XXXX", sets=4), "92,XXXX"),
+        ([*cell("XX"), "?"], "47,XX,inc"),
+        ([*cell("XY", ("21",), ("7",)), "?"], "47,XY,+21,inc"),
+    ],
+)
+def test_composition(names: list[str], text: str) -> None:
+    assert compose(names).text == text
+    assert compose(reversed(names)).text == text
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["1"] * 34, "34 chromosomes"),
+        (["1"] * 104, "104 chromosomes"),
+        ([], "0 chromosomes"),
+        (cell("Y"), "no X"),
+        (["?"] * 46, "no X"),
+        (["X"] * 20 + ["?"] * 26, "26 of 46"),
+    ],
+)
+def test_refusals_have_a_reason(names: list[str], reason: str) -> None:
+    result = compose(names)
+    assert result.text is None
+    assert reason in result.reason
+
+
+@given(
+    st.sampled_from(["X", "XX", "XY", "XXY", "XYY", "XXX", "XXYY"]),
+    st.lists(st.sampled_from(CLASS_NAMES[:22]), max_size=12),
+    st.sets(st.sampled_from(range(44)), max_size=9),
+)
+def test_composed_strings_count_back(sex: str, gained: list[str], lost: set[int]) -> None:
+    names = [name for k, name in enumerate(AUTOSOMES) if k not in lost] + gained + list(sex)
+    text = compose(names).text
+    assert text is not None
+    counted = chromosome_counts(text)
+    assert {name: count for name, count in counted.items() if count} == dict(Counter(names))
+
+
+@pytest.mark.parametrize(
+    "text", ["46,XY,+21", "47,XX", "46", "47,XX,+23", "46,XX,t(9;22)", "46,YX", "", "47,XX,+0"]
+)
+def test_arithmetic_that_does_not_add_up_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"the parts make|not a numerical|no chromosome"):
+        chromosome_counts(text)

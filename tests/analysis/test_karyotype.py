@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from faster_coco_eval import mask as coco_mask
+
+from analysis.classification.classes import CLASS_NAMES
+from analysis.classification.classifier import Classifier
+from analysis.errors import AnalysisError
+from analysis.image import GreyImage, read_image
+from analysis.karyotype import (
+    Karyotype,
+    Karyotyper,
+    encode_mask,
+    load_karyotyper,
+    write_karyotype,
+)
+from analysis.models.net import ChromosomeNet
+from analysis.segmentation.instance import Instance, Segmentation
+from simulators.specimen.chromosome import Look, render_chromosome
+
+DATA = Path(os.environ.get("KARYOSCAN_DATA", Path(__file__).parents[2] / "../shared/data"))
+
+
+def drawn_cell(names: list[str], seed: int = 4) -> tuple[GreyImage, Segmentation, list[bool]]:
+    """A picture with all chromosomes side by side, its true segmentation and polarity."""
+    rng = np.random.default_rng(seed)
+    od = np.zeros((1080, 1440), np.float32)
+    instances, flipped = [], []
+    for k, name in enumerate(names):
+        body = render_chromosome(
+            name,
+            rng,
+            um_per_px=0.1024,
+            look=Look(),
+            angle_deg=float(rng.uniform(0, 360)),
+            bend_deg=float(rng.normal(0, 20)),
+        )
+        row, column = divmod(k, 8)
+        height, width = body.od.shape
+        y, x = row * 180 + (180 - height) // 2, column * 180 + (180 - width) // 2
+        od[y : y + height, x : x + width] += body.od
+        xmin, ymin, xmax, ymax = body.box_px
+        instances.append(
+            Instance((x + xmin, y + ymin, x + xmax, y + ymax), body.mask[ymin:ymax, xmin:xmax], 1.0, "single")
+        )
+        flipped.append(body.flipped)
+    light = 210.0 * 10.0 ** -cv2.GaussianBlur(od, (0, 0), 0.9) + rng.normal(0, 1.5, od.shape)
+    image = GreyImage(np.clip(np.rint(light), 0, 255).astype(np.uint8), "drawn.png")
+    background = np.full(od.shape, 210.0, np.float32)
+    return image, Segmentation(tuple(instances), background, np.zeros(od.shape, np.bool_)), flipped
+
+
+def cell_of(sex: str, *extra: str) -> list[str]:
+    return [*(name for name in CLASS_NAMES[:22] for _ in range(2)), *sex, *extra]
+
+
+@pytest.fixture(scope="module")
+def karyotype() -> Karyotype:
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    image, segmentation, _ = drawn_cell(["1", "4", "9", "21", "X"])
+    return Karyotyper(Classifier(ChromosomeNet(4)), lambda _image: segmentation).karyotype(image)
+
+
+def test_json_keeps_the_contract(karyotype: Karyotype) -> None:
+    content = json.loads(json.dumps(karyotype.to_json()))
+    assert list(content) == ["image", "width_px", "height_px", "iscn", "seconds", "chromosomes"]
+    assert (content["image"], content["width_px"], content["height_px"]) == ("drawn.png", 1440, 1080)
+    assert content["iscn"] is None
+    assert [entry["id"] for entry in content["chromosomes"]] == [0, 1, 2, 3, 4]
+    for entry, chromosome in zip(content["chromosomes"], karyotype.chromosomes, strict=True):
+        assert list(entry) == ["id", "class", "probability", "box_px", "mask", "flipped", "overlaps"]
+        assert entry["class"] in {*CLASS_NAMES, "?"}
+        assert 0 <= entry["probability"] <= 1
+        assert isinstance(entry["flipped"], bool)
+        assert isinstance(entry["mask"]["counts"], str)
+        xmin, ymin, xmax, ymax = entry["box_px"]
+        full = coco_mask.decode({**entry["mask"], "counts": entry["mask"]["counts"].encode()})
+        assert full.shape == (1080, 1440)
+        assert (full[ymin:ymax, xmin:xmax] > 0).tolist() == chromosome.instance.mask.tolist()
+        assert full.sum() == chromosome.instance.mask.sum()
+
+
+def test_mask_at_the_border_of_the_image() -> None:
+    instance = Instance((7, 0, 10, 2), np.ones((2, 3), np.bool_), 1.0, "single")
+    encoded = encode_mask(instance, 4, 10)
+    assert encoded["size"] == [4, 10]
+    assert coco_mask.decode({**encoded, "counts": encoded["counts"].encode()}).sum() == 6
+
+
+def test_files_are_whole_or_absent(karyotype: Karyotype, tmp_path: Path) -> None:
+    json_path, png_path = tmp_path / "new" / "a.json", tmp_path / "new" / "a.karyogram.png"
+    write_karyotype(karyotype, json_path, png_path)
+    assert json.loads(json_path.read_text())["width_px"] == 1440
+    assert cv2.imread(str(png_path)) is not None
+    assert sorted(path.name for path in json_path.parent.iterdir()) == ["a.json", "a.karyogram.png"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AnalysisError, match="can't be written"):
+        write_karyotype(karyotype, tmp_path / "file" / "a.json", tmp_path / "file" / "a.png")
+
+
+def test_nothing_found_is_an_empty_karyotype() -> None:
+    image, segmentation, _ = drawn_cell(["1"])
+    nothing = Segmentation((), segmentation.background, segmentation.nuclei)
+    empty = Karyotyper(Classifier(ChromosomeNet(4)), lambda _image: nothing).karyotype(image)
+    assert empty.chromosomes == ()
+    assert empty.iscn.text is None
+    assert empty.draw().ndim == 3
+
+
+@pytest.mark.parametrize(
+    ("names", "iscn"), [(cell_of("XX"), "46,XX"), (cell_of("XY", "21"), "47,XY,+21"), (cell_of("X"), "45,X")]
+)
+def test_drawn_cells_come_out_right(names: list[str], iscn: str) -> None:
+    torch.set_num_threads(1)
+    image, segmentation, flipped = drawn_cell(names)
+    karyotyper = load_karyotyper()
+    given = karyotyper.classify_instances(image, segmentation.instances)
+    right = [entry.class_name == name for entry, name in zip(given, names, strict=True)]
+    assert np.mean(right) >= 0.95
+    ways = [entry.flipped == way for entry, way in zip(given, flipped, strict=True)]
+    assert np.mean(ways) >= 0.9
+    whole = Karyotyper(Classifier.load(), lambda _image: segmentation).karyotype(image)
+    assert whole.iscn.text == iscn
+
+
+@pytest.mark.data
+def test_real_metaphase_gives_a_karyogram() -> None:
+    path = DATA / "tseng" / "images" / "103201.jpg"
+    if not path.is_file():
+        pytest.skip(f"needs the tseng set under {DATA} (KARYOSCAN_DATA)")
+    torch.set_num_threads(1)
+    karyotype = load_karyotyper().karyotype(read_image(path))
+    assert 35 <= len(karyotype.chromosomes) <= 57
+    assert karyotype.draw().shape[1] >= 1000

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.classification.classifier import Classifier
+from analysis.errors import DatasetError
+from analysis.models.weights import read_manifest
+from analysis.training.augment import AugmentSettings, augment
+from analysis.training.classifier import TrainSettings, polarity_loss, train_on_crops
+from analysis.training.crops import (
+    CropTable,
+    LabelledCell,
+    match_classes,
+    rendered_cells,
+    table_of_cells,
+)
+
+TINY = TrainSettings(width=4, batch=16, threads=1, checkpoint_s=0.4, shares={"drawn": 1.0})
+
+
+def table(count: int, seed: int = 1) -> CropTable:
+    rng = np.random.default_rng(seed)
+    classes = rng.integers(0, 25, count)
+    images = np.zeros((count, 96, 24), np.uint8)
+    for row, label in enumerate(classes):
+        images[row, :, 6:18] = 60
+        images[row, 3 * label : 3 * label + 9, 6:18] = 200
+    polarity = rng.integers(-1, 1, count)
+    features = rng.normal(0, 0.1, (count, 3)).astype(np.float32)
+    return CropTable(images, features, classes, polarity, np.zeros(count, np.int64))
+
+
+def test_tables_come_back_as_they_were(tmp_path: Path) -> None:
+    written = table(7)
+    written.save(tmp_path / "sub" / "drawn-train.npz")
+    read = CropTable.load(tmp_path / "sub" / "drawn-train.npz")
+    assert (read.images == written.images).all()
+    assert (read.classes == written.classes).all()
+    assert read.densities().max() <= 4.1
+    assert len(read.select(np.array([1, 2]))) == 2
+
+
+def test_training_writes_weights_that_load_and_resumes(tmp_path: Path) -> None:
+    table(200).save(tmp_path / "drawn-train.npz")
+    table(60, seed=2).save(tmp_path / "drawn-val.npz")
+    out = tmp_path / "out"
+    lines: list[str] = []
+    first = train_on_crops(tmp_path, out, minutes=0.02, settings=TINY, progress=lines.append)
+    assert first.weights_path.is_file()
+    assert first.steps > 0
+    assert set(first.metrics) >= {"drawn_top1", "drawn_polarity", "drawn_refused_right"}
+    manifest = read_manifest("classifier", out)
+    assert manifest.data == {"drawn": 200}
+    Classifier.load(folder=out)
+    again = train_on_crops(tmp_path, out, minutes=0.03, settings=TINY)
+    assert again.steps > first.steps
+    spent = train_on_crops(tmp_path, out, minutes=0.03, settings=TINY)
+    assert spent.steps == again.steps
+
+
+def test_nothing_to_train_on(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no prepared crops"):
+        train_on_crops(tmp_path, tmp_path / "out", minutes=0.01, settings=TINY)
+
+
+def test_loss_is_marginal_where_the_polarity_is_unknown() -> None:
+    logits = torch.full((1, 49), -20.0)
+    logits[0, 5], logits[0, 24 + 5] = 3.0, 3.0
+    five = torch.tensor([5])
+    known = polarity_loss(logits, five, torch.tensor([0]), 0.0)
+    unknown = polarity_loss(logits, five, torch.tensor([-1]), 0.0)
+    assert float(known) == pytest.approx(np.log(2), abs=1e-4)
+    assert float(unknown) == pytest.approx(0.0, abs=1e-4)
+    none = polarity_loss(logits, torch.tensor([24]), torch.tensor([-1]), 0.0)
+    assert float(none) > 20
+
+
+def test_augmentation_is_seeded_and_mild() -> None:
+    images = torch.from_numpy(table(40).densities())
+    features = torch.zeros((40, 3))
+    one, other = (augment(images, features, torch.Generator().manual_seed(4), AugmentSettings()) for _ in range(2))
+    assert torch.equal(one[0], other[0])
+    assert one[0].shape == images.shape
+    assert float(one[0].min()) >= 0
+    assert 0.5 < float(one[0].mean() / images.mean()) < 2.0
+    still = replace(
+        AugmentSettings(),
+        stretch=0.0,
+        end_share=0.0,
+        width=0.0,
+        bend=0.0,
+        shear=0.0,
+        contrast=0.0,
+        gamma=0.0,
+        noise=0.0,
+        feature_noise=0.0,
+    )
+    calm, same = augment(images, features, torch.Generator().manual_seed(4), still)
+    symmetric = torch.from_numpy(table(40).densities())
+    assert float((calm - symmetric).abs().mean()) < 0.15
+    assert torch.equal(same, features)
+
+
+def test_boxes_take_the_class_of_the_one_they_cover() -> None:
+    truth = [(3, (0.0, 0.0, 27.0, 67.0)), (8, (100.0, 0.0, 127.0, 67.0))]
+    found = [(4, 4, 24, 64), (100, 4, 124, 30), (0, 200, 20, 240), (4, 4, 124, 64)]
+    assert match_classes(found, truth) == (3, -1, 24, 24)
+    assert match_classes(found[:1], []) == (24,)
+    assert match_classes([], truth) == ()
+
+
+def test_drawn_cell_becomes_a_table() -> None:
+    (cell,) = rendered_cells(1, seed=5)
+    few = LabelledCell(cell.objects[::6], cell.classes[::6], cell.polarity[::6])
+    made = table_of_cells([few])
+    assert len(made) == 8
+    assert set(made.polarity.tolist()) <= {0, 1}
+    assert made.features[0, 0] > made.features[-2, 0]
+    assert made.densities().mean() > 0.1
