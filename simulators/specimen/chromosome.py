@@ -31,17 +31,18 @@ WIDTH_UM = 1.62
 WIDENING = 0.02
 """Increase of the width per um of length: long chromosomes lie a little broader."""
 
-SHORT_ARM_UM: dict[str, float] = {"13": 0.95, "14": 0.95, "15": 0.95, "21": 0.75, "22": 1.0}
+SHORT_ARM_UM: dict[str, float] = {"13": 0.95, "14": 0.95, "15": 0.95, "21": 0.75, "22": 1.15}
 """Drawn length of an acrocentric short arm: ISCN coordinates would give 20 to 40 per cent of the chromosome."""
 
 LENGTH_FACTOR: dict[tuple[str, str, str], float] = {
+    ("6", "p", "11.2"): 1.8,
+    ("6", "p", "12.1"): 1.4,
     ("16", "p", "11.2"): 1.3,
-    ("16", "q", "11.2"): 0.75,
     ("19", "q", "12"): 0.6,
-    ("19", "q", "11"): 0.6,
-    ("19", "p", "12"): 0.6,
-    ("19", "p", "13.3"): 0.85,
     ("19", "q", "13.43"): 1.2,
+    ("20", "p", "12.2"): 1.4,
+    ("20", "p", "11.22"): 1.4,
+    ("20", "p", "11.21"): 1.4,
     ("Y", "q", "12"): 0.7,
 }
 """Bands that are drawn shorter or longer than their ISCN coordinates say."""
@@ -49,19 +50,24 @@ LENGTH_FACTOR: dict[tuple[str, str, str], float] = {
 CENTROMERE_DENSITY = 0.5
 VARIABLE_DENSITY = 0.55
 STALK_DENSITY = 0.1
+SHORT_ARM_DENSITY = 0.28
 
 KNOWN_DENSITY: dict[tuple[str, str, str], float] = {
     ("1", "q", "12"): 0.85,
     ("3", "q", "11.2"): 0.9,
+    ("6", "p", "11.1"): 0.2,
+    ("6", "q", "11.1"): 0.6,
     ("9", "q", "12"): 0.15,
+    ("16", "p", "11.1"): 0.25,
+    ("16", "q", "11.1"): 0.45,
     ("16", "q", "11.2"): 0.95,
-    ("19", "p", "12"): 0.8,
-    ("19", "q", "12"): 0.45,
+    ("19", "p", "12"): 0.95,
     ("19", "p", "11"): 0.9,
-    ("19", "q", "11"): 0.9,
-    ("20", "p", "11.1"): 0.85,
-    ("20", "q", "11.1"): 0.85,
-    ("22", "p", "11.1"): 0.9,
+    ("19", "q", "11"): 0.5,
+    ("19", "q", "12"): 0.4,
+    ("20", "p", "11.1"): 0.55,
+    ("20", "q", "11.1"): 0.95,
+    ("22", "p", "11.1"): 0.45,
     ("22", "q", "11.1"): 0.9,
     ("Y", "q", "12"): 0.75,
 }
@@ -97,8 +103,8 @@ class Look:
     """
 
     condensation: float = 1.0
-    light_od: float = 0.2
-    dark_od: float = 0.66
+    light_od: float = 0.19
+    dark_od: float = 0.63
     band_blur_um: float = 0.18
     chromatid_gap: float = 0.2
     constriction: float = 0.22
@@ -111,8 +117,8 @@ def random_look(rng: np.random.Generator) -> Look:
     stain = float(np.exp(rng.normal(0.0, 0.16)))
     return Look(
         condensation=float(np.clip(np.exp(rng.normal(0.0, 0.1)), 0.75, 1.35)),
-        light_od=float(np.clip(rng.normal(0.2, 0.03), 0.12, 0.3)) * stain,
-        dark_od=float(np.clip(rng.normal(0.66, 0.07), 0.45, 0.85)) * stain,
+        light_od=float(np.clip(rng.normal(0.19, 0.03), 0.12, 0.3)) * stain,
+        dark_od=float(np.clip(rng.normal(0.63, 0.07), 0.45, 0.85)) * stain,
         band_blur_um=float(rng.uniform(0.12, 0.26)),
         chromatid_gap=float(np.clip(rng.normal(0.2, 0.18), 0.0, 0.8)),
         constriction=float(rng.uniform(0.1, 0.35)),
@@ -292,6 +298,8 @@ def _density(name: str, band: Band) -> float:
     known = KNOWN_DENSITY.get((name, band.arm, band.name))
     if known is not None:
         return known
+    if name in ACROCENTRIC and band.arm == "p":
+        return STALK_DENSITY if band.stain is Stain.STALK else SHORT_ARM_DENSITY
     kinds = {
         Stain.CENTROMERE: CENTROMERE_DENSITY,
         Stain.VARIABLE: VARIABLE_DENSITY,
@@ -343,7 +351,7 @@ def _satellite_width(
     positions_um: NDArray[np.float64], centromere_um: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """The short arm narrows towards its stalk; the satellite is a knob on top."""
-    thin = float(rng.uniform(0.55, 0.85))
+    thin = float(rng.uniform(0.45, 0.75))
     away = np.clip((centromere_um - positions_um) / max(centromere_um, 0.1), 0.0, 1.0)
     return 1.0 - (1.0 - thin) * np.clip(away * 1.6, 0.0, 1.0)
 
@@ -394,13 +402,13 @@ def _body(
     width_um = profile.width_um * profile.width[index]
     centre_um = width_um * (0.22 + 0.05 * look.chromatid_gap)
     radius_um = width_um / 2.0 - centre_um + 0.06 * (1.0 - look.chromatid_gap)
-    cap_um = radius_um * 0.75
+    cap_um = radius_um * 0.6
     from_ends = np.maximum(cap_um - along_um, along_um - (profile.length_um - cap_um))
     beyond = np.maximum(from_ends, 0.0) * (radius_um / cap_um)
     thickness = np.zeros_like(along_um)
     for side in (-1.0, 1.0):
         reach = np.hypot(across_um - side * centre_um, beyond) / radius_um
-        thickness += np.clip(1.0 - reach**3, 0.0, 1.0)
+        thickness += np.clip(1.0 - reach**4, 0.0, 1.0)
     # Where both chromatids share a pixel the dried chromosome is no thicker than one of them.
     return np.minimum(thickness, 1.0)
 
