@@ -1,9 +1,9 @@
 """Compose the ISCN string of a cell from the counts of its chromosomes, and count back.
 
-Only whole chromosomes are spoken of: structural changes aren't seen by the classifier and never claimed. Where
-objects stay without a class the string ends in ``inc`` (incomplete karyotype): gains are then listed, losses
-aren't, because any of the unclassified objects may be the chromosome that seems to be lost; a marker (``+mar``) is
-never claimed.
+Only whole chromosomes are spoken of: structural changes aren't seen by the classifier and never claimed. Objects
+without a class (debris, several chromosomes in one, parts of one) aren't counted and never claimed as markers
+(``+mar``); where there are any, the string ends in ``inc`` (incomplete karyotype): gains are then listed, losses
+aren't, because the chromosome that seems to be lost may be among them.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def compose(classes: Iterable[str]) -> IscnResult:
         Class of every chromosome: "1".."22", "X", "Y" or "?".
     """
     counts = Counter(classes)
+    unclassified = counts.pop(UNCLASSIFIED, 0)
     total = sum(counts.values())
-    unclassified = counts[UNCLASSIFIED]
     if not MIN_COUNT <= total <= MAX_COUNT:
         return IscnResult(None, f"{total} chromosomes aren't one whole cell ({MIN_COUNT} to {MAX_COUNT})")
     if counts["X"] == 0:
         return IscnResult(None, "no X chromosome was recognised")
     if 2 * unclassified > total:
-        return IscnResult(None, f"{unclassified} of {total} chromosomes have no class")
+        return IscnResult(None, f"{unclassified} objects beside {total} chromosomes have no class")
     ploidy = 2 if total <= 57 else 3 if total <= 80 else 4
     changes = []
     for name in AUTOSOMES:
@@ -77,7 +77,7 @@ def chromosome_counts(text: str) -> Mapping[str, int]:
     Returns
     -------
     Mapping
-        Copies of every class, "?" for those an incomplete karyotype doesn't name.
+        Copies of every class; of an incomplete karyotype at most so many, because its losses aren't listed.
 
     Raises
     ------
@@ -98,6 +98,4 @@ def chromosome_counts(text: str) -> Mapping[str, int]:
     named = sum(counts.values())
     if min(counts.values()) < 0 or (named != total and not form["inc"]):
         raise ValueError(f"the parts make {named}, not {total}: {text!r}")
-    if form["inc"]:
-        counts[UNCLASSIFIED] = max(total - named, 0)
     return counts

@@ -74,14 +74,16 @@ def draw_karyogram(items: Sequence[KaryogramItem], *, title: str = "", note: str
         Shape (height, width, 3), BGR.
     """
     pages = _Scaled(items)
-    strips = [pages.row(groups) for groups in ROWS]
-    tray = pages.tray()
+    rows = [[pages.group(names) for names in groups] for groups in ROWS]
+    # A row with many extra chromosomes widens the sheet for all.
+    width = max([CANVAS_WIDTH_PX, *(_needed_width(blocks) for blocks in rows)])
+    strips = [_row(blocks, width) for blocks in rows]
+    tray = pages.tray(width)
     if tray is not None:
         strips.append(tray)
-    width = max([CANVAS_WIDTH_PX, *(strip.shape[1] for strip in strips)])
     parts = [np.full((MARGIN_PX, width, 3), WHITE, np.uint8)]
     for strip in strips:
-        parts += [_widened(strip, width), np.full((ROW_GAP_PX, width, 3), WHITE, np.uint8)]
+        parts += [strip, np.full((ROW_GAP_PX, width, 3), WHITE, np.uint8)]
     parts.append(_caption(width, title, note))
     return np.concatenate(parts)
 
@@ -112,23 +114,8 @@ class _Scaled:
             item.doubtful,
         )
 
-    def row(self, groups: tuple[tuple[str, ...], ...]) -> NDArray[np.uint8]:
-        """One row with its groups from the left to the right margin."""
-        blocks = [self._group(group) for group in groups]
-        height = max(block.shape[0] for block in blocks)
-        blocks = [_raised(block, height) for block in blocks]
-        needed = sum(block.shape[1] for block in blocks) + 2 * SLOT_GAP_PX * (len(blocks) - 1)
-        inner = max(CANVAS_WIDTH_PX - 2 * MARGIN_PX, needed)
-        strip = np.full((height, inner + 2 * MARGIN_PX, 3), WHITE, np.uint8)
-        free = inner - sum(block.shape[1] for block in blocks)
-        x = MARGIN_PX
-        for block in blocks:
-            strip[:, x : x + block.shape[1]] = block
-            if len(blocks) > 1:
-                x += block.shape[1] + free // (len(blocks) - 1)
-        return strip
-
-    def _group(self, names: tuple[str, ...]) -> NDArray[np.uint8]:
+    def group(self, names: tuple[str, ...]) -> NDArray[np.uint8]:
+        """Classes of one group side by side."""
         slots = [self._slot(name) for name in names]
         height = max(slot.shape[0] for slot in slots)
         gap = np.full((height, SLOT_GAP_PX, 3), WHITE, np.uint8)
@@ -154,12 +141,12 @@ class _Scaled:
         _text(slot, name, (width // 2, tallest + LABEL_PX - 8), 0.7, INK, centred=True)
         return slot
 
-    def tray(self) -> NDArray[np.uint8] | None:
+    def tray(self, width: int) -> NDArray[np.uint8] | None:
         """Objects without a class, in as many lines as they need."""
         members = self.items.get(UNCLASSIFIED, [])
         if not members:
             return None
-        inner = CANVAS_WIDTH_PX - 2 * MARGIN_PX - 40
+        inner = width - 2 * MARGIN_PX - 40
         lines: list[list[KaryogramItem]] = [[]]
         used = 0
         for item in members:
@@ -172,14 +159,31 @@ class _Scaled:
         parts = []
         for number, line in enumerate(lines):
             tallest = max(item.picture.shape[0] for item in line)
-            strip = np.full((tallest + 16, CANVAS_WIDTH_PX, 3), WHITE, np.uint8)
+            strip = np.full((tallest + 16, width, 3), WHITE, np.uint8)
             _place(strip, line, MARGIN_PX + 40, tallest)
             if number == 0:
                 _text(strip, UNCLASSIFIED, (MARGIN_PX + 8, tallest), 0.7, INK)
             parts.append(strip)
-        rule = np.full((9, CANVAS_WIDTH_PX, 3), WHITE, np.uint8)
-        cv2.line(rule, (MARGIN_PX, 0), (CANVAS_WIDTH_PX - MARGIN_PX, 0), PALE_INK, 1)
+        rule = np.full((9, width, 3), WHITE, np.uint8)
+        cv2.line(rule, (MARGIN_PX, 0), (width - MARGIN_PX, 0), PALE_INK, 1)
         return np.concatenate([rule, *parts])
+
+
+def _needed_width(blocks: Sequence[NDArray[np.uint8]]) -> int:
+    gaps = 2 * SLOT_GAP_PX * (len(blocks) - 1)
+    return int(sum(block.shape[1] for block in blocks)) + gaps + 2 * MARGIN_PX
+
+
+def _row(blocks: Sequence[NDArray[np.uint8]], width: int) -> NDArray[np.uint8]:
+    """One row with its groups spread from the left to the right margin."""
+    height = max(block.shape[0] for block in blocks)
+    strip = np.full((height, width, 3), WHITE, np.uint8)
+    free = width - 2 * MARGIN_PX - sum(block.shape[1] for block in blocks)
+    x = MARGIN_PX
+    for block in blocks:
+        strip[height - block.shape[0] :, x : x + block.shape[1]] = block
+        x += block.shape[1] + free // max(len(blocks) - 1, 1)
+    return strip
 
 
 def _place(strip: NDArray[np.uint8], members: Sequence[KaryogramItem], x: int, bottom: int) -> None:
@@ -219,8 +223,3 @@ def _text(
 def _raised(block: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
     above = np.full((height - block.shape[0], block.shape[1], 3), WHITE, np.uint8)
     return np.concatenate([above, block])
-
-
-def _widened(strip: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    right = np.full((strip.shape[0], width - strip.shape[1], 3), WHITE, np.uint8)
-    return np.concatenate([strip, right], axis=1)
