@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acquisition.handoff import Handoff, process_pool
@@ -15,7 +15,6 @@ from scanner.errors import DeviceNotReadyError
 from scanner.microscope import Microscope
 from scanner.rig import Rig, load_rig
 from simulators.devices import twin_of
-from simulators.specimen.slide import SlideSettings
 from simulators.twin import Twin
 from station.errors import UsageError
 from station.scoring import TrueCell, TrueChromosome
@@ -113,7 +112,8 @@ def lay_slide(slide: SimulatedSlide, twin: Twin) -> None:
         if not Path(specimen).is_dir():
             raise UsageError(f"--specimen: {slide.specimen} is neither 'rendered' nor a folder of pictures")
     try:
-        twin.settings = SlideSettings(
+        twin.settings = replace(
+            twin.settings,
             specimen=specimen,
             seed=slide.seed,
             cells=slide.cells,

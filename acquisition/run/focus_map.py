@@ -5,7 +5,7 @@ from __future__ import annotations
 from acquisition.plan.tiling import PlannedField, spread_out
 from acquisition.records import EventLevel
 from acquisition.run.context import RunContext
-from scanner.errors import FocusError
+from scanner.errors import DeviceError, FocusError, MoveStoppedError
 from scanner.focus.search import FocusSweep, search_focus
 from scanner.focus.surface import FocusPoint, FocusSurface
 
@@ -50,6 +50,8 @@ def measure_focus_surface(context: RunContext, fields: tuple[PlannedField, ...])
     ------
     FocusError
         No field had anything to focus on.
+    DeviceError
+        The instrument failed on more fields in a row than the protocol allows.
     """
     scan = context.protocol.scan
     microscope = context.microscope
@@ -59,7 +61,8 @@ def measure_focus_surface(context: RunContext, fields: tuple[PlannedField, ...])
     expected_um = (objective.focus.min_um + objective.focus.max_um) / 2
     half_range_um = min(scan.focus.range_um, (objective.focus.max_um - objective.focus.min_um) / 2)
     points: list[FocusPoint] = []
-    last: FocusError | None = None
+    last: DeviceError | None = None
+    faults_in_a_row = 0
     context.listener.phase("focus", scan.focus.points)
     for field in spread_out(fields, scan.focus.points * TRIES_PER_POINT):
         if context.control.stop_requested:
@@ -67,13 +70,23 @@ def measure_focus_surface(context: RunContext, fields: tuple[PlannedField, ...])
         if len(points) == scan.focus.points:
             break
         sweep = sweep_for(depth_um, half_range_um, scan.exposure_ms)
-        microscope.move_to(frame.to_stage(field.centre))
         try:
+            microscope.move_to(frame.to_stage(field.centre))
             result = search_focus(microscope, expected_um, sweep)
+        except MoveStoppedError:
+            raise
         except FocusError as error:
             last = error
             context.note(EventLevel.INFO, "focus_skipped", f"field {field.index}: {error}", field=field.index)
             continue
+        except DeviceError as error:
+            last = error
+            faults_in_a_row += 1
+            context.note(EventLevel.WARNING, "focus_failed", f"field {field.index}: {error}", field=field.index)
+            if faults_in_a_row > context.protocol.errors.max_failed_fields:
+                raise
+            continue
+        faults_in_a_row = 0
         points.append(FocusPoint(field.centre, result.z_um))
         expected_um = result.z_um
         half_range_um = max(NEXT_RANGE_SHARE * scan.focus.range_um, 2 * COARSE_DEPTHS * depth_um)

@@ -1,0 +1,51 @@
+"""The twin under the real core, for every test that wants an instrument."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from scanner.core import ScanCore
+from scanner.microscope import Microscope
+from scanner.rig import Rig, load_rig
+from simulators.devices import twin_of
+from simulators.twin import Twin
+
+ROOT = Path(__file__).parents[1]
+SIMULATED_RIG = ROOT / "hardware_configs" / "simulated"
+
+# 1.6 x 1.2 mm: four fields at 10x.
+SMALL_AREA_UM = (30_000.0, 11_000.0, 31_600.0, 12_200.0)
+
+
+@dataclass
+class Bench:
+    """A simulated instrument with a small slide on it."""
+
+    rig: Rig
+    core: ScanCore
+    twin: Twin
+    microscope: Microscope
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    rig, cfg = load_rig(SIMULATED_RIG)
+    core = ScanCore()
+    core.loadSystemConfiguration(cfg)
+    twin = twin_of(core)
+    twin.settings = replace(twin.settings, seed=5, cells=2, area_um=SMALL_AREA_UM)
+    yield Bench(rig, core, twin, Microscope(core, rig))
+    core.unloadAllDevices()
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    root = Path(os.environ.get("KARYOSCAN_DATA") or ROOT / ".." / "shared" / "data")
+    if not (root / "README.md").is_file():
+        pytest.skip(f"no real images at {root}; set KARYOSCAN_DATA")
+    return root
