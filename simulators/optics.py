@@ -20,6 +20,8 @@ CONDENSER_NA = 0.9
 _CACHE_BYTES = 256 * 2**20
 _NOISE_SPARE = 1 << 16
 _STRIP_ROWS = 32
+_STAMP_PX = 24
+_PHASES = 4
 _SMALLEST_SIGMA_PX = 0.25
 _WIDE_SIGMA_PX = 6.0
 
@@ -149,6 +151,7 @@ class _Level:
 
     transmittance: NDArray[np.float32]
     um_per_px: float
+    stamps: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -248,8 +251,8 @@ class SlideCamera:
         self, centre_um: tuple[float, float], um_per_px: float, shape: tuple[int, int]
     ) -> NDArray[np.float32]:
         height, width = shape
-        left_um = centre_um[0] - (width - 1) / 2.0 * um_per_px
-        top_um = centre_um[1] - (height - 1) / 2.0 * um_per_px
+        left_um = centre_um[0] - width / 2.0 * um_per_px
+        top_um = centre_um[1] - height / 2.0 * um_per_px
         box_um = (left_um, top_um, left_um + width * um_per_px, top_um + height * um_per_px)
         canvas = np.ones(shape, np.float32)
         for body in self.world.bodies_in(box_um):
@@ -293,32 +296,70 @@ def _make_level(patch: Patch, um_per_px: float) -> _Level:
 def _multiply_in(
     canvas: NDArray[np.float32], level: _Level, body: Body, corner_um: tuple[float, float], um_per_px: float
 ) -> None:
+    """Darken the canvas by a body."""
     height, width = level.transmittance.shape
-    left_um = body.x_um - width * level.um_per_px / 2.0
-    top_um = body.y_um - height * level.um_per_px / 2.0
-    x0 = max(math.floor((left_um - corner_um[0]) / um_per_px), 0)
-    y0 = max(math.floor((top_um - corner_um[1]) / um_per_px), 0)
-    x1 = min(math.ceil((left_um + width * level.um_per_px - corner_um[0]) / um_per_px) + 1, canvas.shape[1])
-    y1 = min(math.ceil((top_um + height * level.um_per_px - corner_um[1]) / um_per_px) + 1, canvas.shape[0])
-    if x0 >= x1 or y0 >= y1:
+    # Left and upper edge of the body, in pixels of the canvas.
+    left = (body.x_um - corner_um[0] - width * level.um_per_px / 2.0) / um_per_px
+    top = (body.y_um - corner_um[1] - height * level.um_per_px / 2.0) / um_per_px
+    if max(height, width) <= _STAMP_PX:
+        # Grains are many and small: each is kept at a few places between pixels, and only multiplied in.
+        column, row = divmod(round(left * _PHASES), _PHASES), divmod(round(top * _PHASES), _PHASES)
+        stamp = level.stamps.get((column[1], row[1]))
+        if stamp is None:
+            size = (
+                math.ceil(width * level.um_per_px / um_per_px) + 2,
+                math.ceil(height * level.um_per_px / um_per_px) + 2,
+            )
+            stamp = _sample(level, (-column[1] / _PHASES, -row[1] / _PHASES), size, um_per_px)
+            level.stamps[(column[1], row[1])] = stamp
+        _multiply_at(canvas, stamp, column[0], row[0])
         return
+    x0, y0 = max(math.floor(left), 0), max(math.floor(top), 0)
+    x1 = min(math.ceil(left + width * level.um_per_px / um_per_px) + 1, canvas.shape[1])
+    y1 = min(math.ceil(top + height * level.um_per_px / um_per_px) + 1, canvas.shape[0])
+    if x0 < x1 and y0 < y1:
+        sampled = _sample(level, (x0 - left, y0 - top), (x1 - x0, y1 - y0), um_per_px)
+        _multiply_at(canvas, sampled, x0, y0)
+
+
+def _sample(
+    level: _Level, start_px: tuple[float, float], size: tuple[int, int], um_per_px: float
+) -> NDArray[np.float32]:
+    """Part of a body on the camera's pixels.
+
+    Parameters
+    ----------
+    level
+        The body.
+    start_px
+        Left and upper edge of the part, in camera pixels from the body's own.
+    size
+        Columns and rows of the part.
+    um_per_px
+        Camera pixel.
+    """
     fold = 2 if level.um_per_px < 0.75 * um_per_px else 1
     step = um_per_px / fold / level.um_per_px
-    # Centre of the first (sub)pixel of the window, in pixels of the level.
-    first_x = (corner_um[0] + (x0 + 0.5 / fold - 0.5) * um_per_px - left_um) / level.um_per_px - 0.5
-    first_y = (corner_um[1] + (y0 + 0.5 / fold - 0.5) * um_per_px - top_um) / level.um_per_px - 0.5
+    # Centre of the first (sub)pixel, in pixels of the level, whose own centres lie at whole numbers.
+    first = [edge * um_per_px / level.um_per_px + step / 2.0 - 0.5 for edge in start_px]
     sampled = cv2.warpAffine(
         level.transmittance,
-        np.array([[step, 0.0, first_x], [0.0, step, first_y]]),
-        ((x1 - x0) * fold, (y1 - y0) * fold),
+        np.array([[step, 0.0, first[0]], [0.0, step, first[1]]]),
+        (size[0] * fold, size[1] * fold),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=(1.0, 1.0, 1.0, 1.0),
     )
     if fold > 1:
-        sampled = cv2.resize(sampled, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
-    window = canvas[y0:y1, x0:x1]
-    np.multiply(window, sampled, out=window)
+        sampled = cv2.resize(sampled, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(sampled, dtype=np.float32)
+
+
+def _multiply_at(canvas: NDArray[np.float32], patch: NDArray[np.float32], column: int, row: int) -> None:
+    x0, y0 = max(column, 0), max(row, 0)
+    x1, y1 = min(column + patch.shape[1], canvas.shape[1]), min(row + patch.shape[0], canvas.shape[0])
+    if x0 < x1 and y0 < y1:
+        canvas[y0:y1, x0:x1] *= patch[y0 - row : y1 - row, x0 - column : x1 - column]
 
 
 def _blur(picture: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:

@@ -19,9 +19,11 @@ from simulators.specimen.cell import Spread, render_cell
 from simulators.specimen.clutter import Patch, render_nucleus, render_speck
 from simulators.specimen.karyotype import draw_chromosomes, iscn_of
 from simulators.specimen.pictures import (
+    MARGIN_UM,
     TSENG_UM_PER_PX,
     find_boxes,
     list_pictures,
+    margin_px,
     picture_od,
     read_size,
 )
@@ -271,7 +273,8 @@ class SlideWorld:
         um_per_px = self.settings.picture_um_per_px
         od = picture_od(picture, um_per_px)
         boxes = find_boxes(picture)
-        labels = tuple((box.class_name, box.box_px, None) for box in boxes)
+        margin = margin_px(um_per_px)
+        labels = tuple((box.class_name, _shifted(box.box_px, margin), None) for box in boxes)
         chromosomes = _chromosomes_on_slide(site, labels, od.shape, um_per_px)
         x_um, y_um, radius_um = _circle(chromosomes, site)
         iscn = iscn_of([box.class_name for box in boxes]) if boxes else None
@@ -350,7 +353,7 @@ def _plant(settings: SlideSettings) -> tuple[_Site, ...]:
         for path in chosen:
             width, height = read_size(path)
             scale = settings.picture_um_per_px / 2.0
-            wanted.append((path.stem, width * scale, height * scale, path))
+            wanted.append((path.stem, width * scale + MARGIN_UM, height * scale + MARGIN_UM, path))
     sites: list[_Site] = []
     for uid, half_width, half_height, picture in wanted:
         x_um, y_um = _find_place(settings, sites, half_width, half_height, rng)
@@ -401,10 +404,14 @@ def _chromosomes_on_slide(
     )
 
 
+def _shifted(box: tuple[float, float, float, float], by: float) -> tuple[float, float, float, float]:
+    return box[0] + by, box[1] + by, box[2] + by, box[3] + by
+
+
 def _circle(chromosomes: Sequence[ChromosomeTruth], site: _Site) -> tuple[float, float, float]:
     """Centre and radius of the labelled chromosomes; of the picture where there are no labels."""
     if not chromosomes:
-        return site.x_um, site.y_um, min(site.half_width_um, site.half_height_um)
+        return site.x_um, site.y_um, min(site.half_width_um, site.half_height_um) - MARGIN_UM
     boxes = np.array([chromosome.box_um for chromosome in chromosomes])
     x_um = float((boxes[:, 0].min() + boxes[:, 2].max()) / 2.0)
     y_um = float((boxes[:, 1].min() + boxes[:, 3].max()) / 2.0)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from simulators.optics import SIXTY_THREE, TEN, ObjectiveModel, SensorModel, Shot, SlideCamera
-from simulators.specimen.slide import CellTruth, SlideSettings, SlideWorld
+from simulators.specimen.clutter import Patch
+from simulators.specimen.slide import Body, CellTruth, SlideSettings, SlideWorld
 
 SENSOR = SensorModel()
 NOMINAL_MS = {TEN.label: 8.0, SIXTY_THREE.label: 32.0}
@@ -114,6 +115,35 @@ def test_contrast_falls_with_defocus(camera: SlideCamera, cell: CellTruth, objec
 def test_depth_of_field_is_that_of_the_textbook() -> None:
     assert TEN.depth_of_field_um == pytest.approx(2.7, abs=0.1)
     assert SIXTY_THREE.depth_of_field_um == pytest.approx(0.43, abs=0.02)
+
+
+class _OneDisc:
+    """A slide with a single disc; stands in for a `SlideWorld`."""
+
+    def __init__(self, x_um: float, y_um: float, radius_um: float, um_per_px: float) -> None:
+        half = round(radius_um * 1.3 / um_per_px)
+        offset = (np.arange(2 * half) + 0.5 - half) * um_per_px
+        od = (np.hypot(offset[:, None], offset[None, :]) < radius_um).astype(np.float32) * 0.4
+        reach_um = half * um_per_px
+        self.body = Body(("disc",), x_um, y_um, reach_um, reach_um, lambda: Patch(od, um_per_px))
+
+    def bodies_in(self, _box_um: tuple[float, float, float, float]) -> list[Body]:
+        return [self.body]
+
+
+@pytest.mark.parametrize("objective", [TEN, SIXTY_THREE], ids=lambda objective: objective.label)
+@pytest.mark.parametrize(("radius_um", "tolerance_px"), [(12.0, 0.02), (2.0, 0.15)], ids=["nucleus", "grain"])
+def test_bodies_lie_where_the_conventions_say(
+    objective: ObjectiveModel, radius_um: float, tolerance_px: float
+) -> None:
+    um_per_px = SENSOR.pixel_um / objective.magnification
+    # 200.3 px right of and 100.7 px below the image centre, which is at ((width - 1) / 2, (height - 1) / 2).
+    disc = _OneDisc(1_000.0 + 200.3 * um_per_px, 500.0 + 100.7 * um_per_px, radius_um, 0.1)
+    seen = SlideCamera(disc, SENSOR).see(Shot(1_000.0, 500.0, objective, 0.0, 1.0, 1.0))  # type: ignore[arg-type]
+    weight = 1.0 - seen
+    rows, columns = np.indices(seen.shape)
+    assert (columns * weight).sum() / weight.sum() == pytest.approx(679.5 + 200.3, abs=tolerance_px)
+    assert (rows * weight).sum() / weight.sum() == pytest.approx(511.5 + 100.7, abs=tolerance_px)
 
 
 def test_without_light_there_is_only_bias(camera: SlideCamera, cell: CellTruth) -> None:

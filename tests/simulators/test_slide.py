@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from simulators.specimen.pictures import find_boxes, picture_od
+from simulators.specimen.pictures import find_boxes, margin_px, picture_od
 from simulators.specimen.slide import SlideSettings, SlideWorld
 
 AREA = (20_000.0, 8_000.0, 21_500.0, 9_000.0)
@@ -120,6 +120,12 @@ def test_a_pictures_border_does_not_show(tmp_path: Path) -> None:
     assert od.dtype == np.float32
     border = np.concatenate((od[0], od[-1], od[:, 0], od[:, -1]))
     assert np.abs(border).max() < 0.02
+    margin = margin_px(0.2)
+    assert od.shape == (300 + 2 * margin, 360 + 2 * margin)
+    # The nucleus that the frame has cut goes on beyond it, as its mirror image.
+    np.testing.assert_allclose(od[150:400, margin - 20], od[150:400, margin + 19], atol=0.02)
+    assert od[200:350, margin].mean() == pytest.approx(np.log10(215.0 / 120.0), abs=0.04)
+    od = od[margin:-margin, margin:-margin]
     assert od[110:150, 152:163].mean() == pytest.approx(np.log10(215.0 / 90.0), abs=0.03)
     assert np.abs(od[200:280, 200:340]).mean() < 0.01
 
