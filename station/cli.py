@@ -13,9 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
-import click
 import typer
-from pymmcore_plus import configure_logging
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -28,9 +26,7 @@ from station.errors import EXPECTED_ERRORS, UsageError
 
 _log = logging.getLogger(__name__)
 
-EXIT_OK = 0
 EXIT_FAILED = 1
-EXIT_USAGE = 2
 EXIT_STOPPED = 130
 
 DATA_VARIABLE = "KARYOSCAN_DATA"
@@ -68,8 +64,12 @@ JsonOption = Annotated[Path | None, typer.Option("--json", help="write the figur
 def _options(
     verbose: Annotated[bool, typer.Option("--verbose", help="log to the terminal")] = False,
 ) -> None:
-    # pymmcore-plus puts handlers on its own logger when it is imported; its records go the way of all others.
-    configure_logging(stderr_level="CRITICAL", file=None)
+    # pymmcore-plus opens its own log file and terminal when it is imported; its records go the way of all others.
+    library = logging.getLogger("pymmcore-plus")
+    for handler_of_its_own in library.handlers[:]:
+        library.removeHandler(handler_of_its_own)
+        handler_of_its_own.close()
+    library.propagate = True
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.INFO if verbose else logging.CRITICAL)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -96,8 +96,12 @@ def scan(
     console = Console()
     control = RunControl()
     request = ScanRequest(rig, protocol, out, specimen=specimen, seed=seed, cells=cells, slide=slide)
-    with RichListener(console) as listener, _stop_on_interrupt(control, listener.message):
-        result = run_scan(request, control, listener)
+    try:
+        with RichListener(console) as listener, _stop_on_interrupt(control, listener.message):
+            result = run_scan(request, control, listener)
+    except KeyboardInterrupt:
+        _complain(f"interrupted; the instrument was made safe, the record is in {out}")
+        raise typer.Exit(EXIT_STOPPED) from None
     _print_run(console, result.summary)
     console.print(f"Report: {result.report}", highlight=False, soft_wrap=True)
     status = RunStatus(result.summary["status"])
@@ -300,20 +304,11 @@ def _complain(text: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: expected failures become one line and a non-zero exit."""
     try:
-        code = app(args=arguments, standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(EXIT_STOPPED)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        sys.exit(EXIT_STOPPED)
+        app(args=arguments)
     except EXPECTED_ERRORS as error:
         _log.debug("refused", exc_info=True)
         _complain(" ".join(str(error).split()))
         sys.exit(EXIT_FAILED)
-    sys.exit(code if isinstance(code, int) else EXIT_OK)
 
 
 if __name__ == "__main__":

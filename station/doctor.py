@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from scanner.core import ScanCore
-
 from analysis.models.weights import weights_status
+from scanner.core import ScanCore
 from scanner.errors import ScannerError
 from scanner.rig import RIG_FILE, load_rig
 
@@ -56,7 +55,7 @@ def examine(rigs: Path) -> list[Finding]:
     findings += [_rig(path.parent) for path in sorted(rigs.glob(f"*/{RIG_FILE}"))] or [
         Finding("rigs", False, f"none in {rigs}")
     ]
-    findings += [Finding(f"weights {status.name}", status.ok, status.detail) for status in weights_status()]
+    findings += [Finding(f"weights {status.name}", status.intact, status.message) for status in weights_status()]
     free = shutil.disk_usage(Path.cwd()).free
     findings.append(Finding("disk", free >= MIN_FREE_BYTES, f"{free / 1024**3:.1f} GiB free"))
     findings.append(Finding("cores", True, str(os.cpu_count())))

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from analysis.evaluation.crops import evaluate_bioimlab, evaluate_gband612
-
 from analysis.classification.classifier import Classifier
 from analysis.evaluation.clusters import evaluate_clusters
+from analysis.evaluation.crops import evaluate_bioimlab, evaluate_gband612
 from analysis.evaluation.mfish import evaluate_mfish
 from analysis.evaluation.tseng import evaluate_tseng
 from analysis.karyotype import load_karyotyper
@@ -44,13 +43,13 @@ def evaluate(
     if split not in {"train", "val", "test"}:
         raise UsageError(f"--split: found {split!r}; allowed: train, val, test")
     if dataset == "tseng":
-        return dict(evaluate_tseng(data, split, load_karyotyper(), limit=limit, progress=progress))
+        return dict(evaluate_tseng(data / "tseng", split, load_karyotyper(), limit=limit, progress=progress))
     if dataset == "gband612":
         return dict(evaluate_gband612(data, split, Classifier.load(), limit=limit, progress=progress))
     if dataset == "bioimlab":
         return dict(evaluate_bioimlab(data, split, Classifier.load(), limit=limit, progress=progress))
     if dataset == "mfish":
-        return dict(evaluate_mfish(data, limit=limit, progress=progress))
+        return dict(evaluate_mfish(data / "mfish", split, limit=limit, progress=progress))
     if dataset == "clusters":
-        return dict(evaluate_clusters(data, limit=limit, progress=progress))
+        return dict(evaluate_clusters(data / "clusters", limit=limit, progress=progress))
     raise UsageError(f"unknown data set {dataset!r}")

@@ -112,7 +112,8 @@ class SlideRun:
         except (ScannerError, AcquisitionError) as error:
             _log.exception("run failed")
             outcome.status, outcome.error = RunStatus.FAILED, str(error)
-        except Exception as error:
+        except BaseException as error:
+            # A bug, or a second Ctrl-C: the instrument is made safe and the record closed before it goes on.
             outcome.status, outcome.error = RunStatus.FAILED, f"{type(error).__name__}: {error}"
             self._end()
             raise
