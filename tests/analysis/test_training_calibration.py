@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.classification.classes import CLASS_NAMES
+from analysis.karyogram.assignment import AssignmentPrices
+from analysis.training.calibration import (
+    ScoredCell,
+    assignment_score,
+    calibrate,
+    fit_temperature,
+    scored_cells,
+    tune_prices,
+    with_aneuploid,
+)
+from analysis.training.crops import CropTable
+
+NAMES = [*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "Y"]
+
+
+def table_and_logits(cells: int, scale: float, seed: int = 3) -> tuple[CropTable, torch.Tensor]:
+    """Cells whose logits are ``scale`` times as large as their true log odds."""
+    rng = np.random.default_rng(seed)
+    classes = np.array([CLASS_NAMES.index(name) for name in NAMES] * cells)
+    logits = rng.normal(0, 1, (len(classes), 49))
+    logits[:, 48] -= 4
+    logits[np.arange(len(classes)), classes] += rng.normal(6, 2.5, len(classes))
+    numbers = np.repeat(np.arange(cells), len(NAMES))
+    nothing = np.zeros((len(classes), 96, 24), np.uint8)
+    features = np.zeros((len(classes), 3), np.float32)
+    table = CropTable(nothing, features, classes, np.zeros(len(classes), np.int64), numbers)
+    return table, torch.from_numpy(scale * logits)
+
+
+def test_too_proud_logits_are_cooled() -> None:
+    table, logits = table_and_logits(8, 1.0)
+    fair = fit_temperature(logits, table.classes)
+    assert fit_temperature(2.0 * logits, table.classes) == pytest.approx(2.0 * fair, rel=0.05)
+
+
+def test_cells_are_assigned_and_probabilities_fitted() -> None:
+    table, logits = table_and_logits(6, 1.0)
+    cells = scored_cells(table, logits, 1.0)
+    assert len(cells) == 6
+    right, cells_right = assignment_score(cells, AssignmentPrices())
+    assert right > 0.95
+    assert 0 <= cells_right <= 1
+    found = calibrate({"drawn": table}, {"drawn": logits}, AssignmentPrices())
+    assert set(found) == {"temperature", "sharpness"}
+    assert calibrate({}, {}, AssignmentPrices()) == {}
+
+
+def test_aneuploid_cells_join_the_normal_ones_and_prices_follow_them() -> None:
+    table, logits = table_and_logits(6, 1.0)
+    cells = with_aneuploid(scored_cells(table, logits, 1.0), seed=1)
+    assert len(cells) == 12
+    assert [len(cell.classes) for cell in cells[6:]] == [45, 47, 46, 45, 47, 46]
+    start = AssignmentPrices(extra=30.0, missing=30.0)
+    tuned = tune_prices(cells, {"extra": (3.0, 30.0), "missing": (3.0, 30.0)}, start)
+    assert sum(assignment_score(cells, tuned)) >= sum(assignment_score(cells, start))
+    assert isinstance(cells[0], ScoredCell)
