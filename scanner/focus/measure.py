@@ -49,31 +49,36 @@ def object_mask(transmission: NDArray[np.float32], *, grow_px: int = 9) -> NDArr
     return np.asarray(cv2.dilate(opened, np.ones((grow_px, grow_px), np.uint8)) > 0)
 
 
-def _masked_mean(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    count = int(np.count_nonzero(mask))
-    return float(np.sum(values, where=mask, dtype=np.float64) / count) if count else 0.0
+def masked_mean(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
+    """Mean of the masked pixels; 0 where there is none."""
+    return float(cv2.mean(values, mask.view(np.uint8))[0])
+
+
+def brenner_energy(transmission: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Squared differences of pixels two apart, along both axes; float32, shape (h, w)."""
+    energy = np.zeros_like(transmission)
+    energy[:, 1:-1] += (transmission[:, 2:] - transmission[:, :-2]) ** 2
+    energy[1:-1, :] += (transmission[2:, :] - transmission[:-2, :]) ** 2
+    return energy
 
 
 def brenner(transmission: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
     """Brenner gradient: mean squared difference of pixels two apart, along both axes (Brenner et al. 1976)."""
-    energy = np.zeros_like(transmission)
-    energy[:, 1:-1] += (transmission[:, 2:] - transmission[:, :-2]) ** 2
-    energy[1:-1, :] += (transmission[2:, :] - transmission[:-2, :]) ** 2
-    return _masked_mean(energy, mask)
+    return masked_mean(brenner_energy(transmission), mask)
 
 
 def tenengrad(transmission: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
     """Tenengrad: mean squared Sobel gradient (Tenenbaum 1970; Krotkov 1987)."""
     across = cv2.Sobel(transmission, cv2.CV_32F, 1, 0)
     down = cv2.Sobel(transmission, cv2.CV_32F, 0, 1)
-    return _masked_mean(np.asarray(across**2 + down**2, dtype=np.float32), mask)
+    return masked_mean(np.asarray(across**2 + down**2, dtype=np.float32), mask)
 
 
 def vollath4(transmission: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
     """Vollath's F4: autocorrelation at one pixel minus that at two (Vollath 1987)."""
     product = np.zeros_like(transmission)
     product[:, :-2] = transmission[:, :-2] * (transmission[:, 1:-1] - transmission[:, 2:])
-    return _masked_mean(product, mask)
+    return masked_mean(product, mask)
 
 
 def normalised_variance(transmission: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.errors import FocusError
-from scanner.focus.measure import brenner, object_mask, relative_transmission
+from scanner.focus.measure import brenner_energy, masked_mean, object_mask, relative_transmission
 from scanner.microscope import Microscope
 
 # A field with fewer object pixels than this has nothing to focus on.
@@ -112,43 +112,49 @@ def search_focus(microscope: Microscope, expected_um: float, sweep: FocusSweep) 
     return FocusResult(z_um, float(np.max(scores)), ratio, len(stack))
 
 
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    z_um: float
+    energy: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+
+
 class _Stack:
-    """Pictures of one place at several planes, sorted by z and measured on common object pixels."""
+    """Planes of one place, sorted by z and measured on common object pixels."""
 
     def __init__(self, microscope: Microscope, sweep: FocusSweep) -> None:
         self._microscope = microscope
         self._sweep = sweep
-        self._planes: list[tuple[float, NDArray[np.float32]]] = []
-        self._mask: NDArray[np.bool_] | None = None
+        self._planes: list[_Plane] = []
+        self._object_px = 0
 
     def __len__(self) -> int:
         return len(self._planes)
 
     @property
     def z_um(self) -> list[float]:
-        return [z for z, _ in self._planes]
+        return [plane.z_um for plane in self._planes]
 
     def take(self, planes_um: Sequence[float]) -> None:
         # Always upwards, so that backlash does not enter between neighbouring planes.
         for z in sorted(planes_um):
             if any(abs(z - known) < 1e-3 for known in self.z_um):
                 continue
-            here = self._microscope.focus_to(z)
+            here_um = self._microscope.focus_to(z)
             frame = self._microscope.snap(self._sweep.exposure_ms)
-            self._planes.append((here, relative_transmission(_centre(frame.pixels, self._sweep.centre_share))))
-        self._planes.sort(key=lambda plane: plane[0])
-        self._mask = None
+            picture = relative_transmission(_centre(frame.pixels, self._sweep.centre_share))
+            self._planes.append(_Plane(here_um, brenner_energy(picture), object_mask(picture)))
+        self._planes.sort(key=lambda plane: plane.z_um)
 
     def scores(self) -> NDArray[np.float64]:
-        if self._mask is None:
-            masks = [object_mask(picture) for _, picture in self._planes]
-            self._mask = np.logical_or.reduce(masks)
-        return np.array([brenner(picture, self._mask) for _, picture in self._planes])
+        # What shows as an object in any plane is measured in all: out of focus, faint bodies fall below the mask.
+        mask = np.logical_or.reduce([plane.mask for plane in self._planes])
+        self._object_px = int(np.count_nonzero(mask))
+        return np.array([masked_mean(plane.energy, mask) for plane in self._planes])
 
     def best_index(self) -> int:
         scores = self.scores()
-        assert self._mask is not None  # noqa: S101 - set by scores()
-        if int(np.count_nonzero(self._mask)) < MIN_OBJECT_PX:
+        if self._object_px < MIN_OBJECT_PX:
             raise self.fault("blank field: nothing to focus on")
         return int(np.argmax(scores))
 

@@ -32,7 +32,7 @@ from simulators.faults import Fault, FaultKind
 AREA = {"x_min_um": 30_000, "y_min_um": 11_000, "x_max_um": 31_600, "y_max_um": 12_200}
 
 
-def make_protocol(**capture):
+def make_protocol(*, max_failed_fields=3, **capture):
     return Protocol.model_validate(
         {
             "version": 1,
@@ -40,6 +40,7 @@ def make_protocol(**capture):
             "banding": "G",
             "tissue": "lymphocyte",
             "scan": {"objective": "10x", "area": AREA, "exposure_ms": 5, "focus": {"points": 3}},
+            "errors": {"max_failed_fields": max_failed_fields},
             "capture": {"objective": "63x", "oil": "allowed", "number": 5, "exposure_ms": 40} | capture,
         }
     )
@@ -184,8 +185,7 @@ def test_a_passing_fault_leaves_a_truthful_record_and_no_picture_of_a_wrong_plac
 )
 def test_a_lasting_fault_ends_the_run_in_the_safe_state_with_its_reason(bench, run_on, fault):
     bench.twin.faults.add(fault)
-    protocol = make_protocol().model_copy(update={"errors": {"max_failed_fields": 1}})
-    outcome, casebook, _ = run_on(Protocol.model_validate(protocol.model_dump()))
+    outcome, casebook, _ = run_on(make_protocol(max_failed_fields=1))
     assert outcome.status is RunStatus.FAILED
     assert casebook.run("r").status is RunStatus.FAILED
     assert casebook.run("r").error
