@@ -21,7 +21,7 @@ from simulators.specimen.bands import ACROCENTRIC, Band, Stain, bands_of
 LENGTH_UM: dict[str, float] = {
     "1": 13.2, "2": 12.7, "3": 11.4, "4": 10.8, "5": 10.2, "6": 9.8, "7": 9.1, "8": 8.2, "9": 7.7, "10": 7.9,
     "11": 7.8, "12": 7.8, "13": 6.4, "14": 6.3, "15": 6.2, "16": 5.3, "17": 5.2, "18": 5.0, "19": 4.1, "20": 4.15,
-    "21": 3.0, "22": 3.45, "X": 8.7, "Y": 3.85,
+    "21": 3.2, "22": 3.5, "X": 8.7, "Y": 3.85,
 }  # fmt: skip
 """Length at condensation 1: medians of isolated chromosomes of trypsin-Wright preparations (0.1024 um a pixel)."""
 
@@ -351,7 +351,7 @@ def _satellite_width(
     positions_um: NDArray[np.float64], centromere_um: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """The short arm narrows towards its stalk; the satellite is a knob on top."""
-    thin = float(rng.uniform(0.45, 0.75))
+    thin = float(rng.uniform(0.5, 0.8))
     away = np.clip((centromere_um - positions_um) / max(centromere_um, 0.1), 0.0, 1.0)
     return 1.0 - (1.0 - thin) * np.clip(away * 1.6, 0.0, 1.0)
 
