@@ -236,6 +236,13 @@ class SlideRun:
             self._context.listener.step("karyotype", record.iscn or "")
         while self._handoff.waiting and not self._context.control.stop_requested:
             self._take_in(self._handoff.collect(timeout_s=1.0), tell=True)
+        if self._handoff.waiting:
+            self._context.note(
+                EventLevel.WARNING,
+                "karyotypes_left",
+                f"{self._handoff.waiting} captures were not karyotyped: the run was stopped",
+                left=self._handoff.waiting,
+            )
 
     def _take_in(self, records: Sequence[KaryotypeRecord], *, tell: bool = False) -> None:
         for record in records:
