@@ -1,7 +1,8 @@
 """A whole run over real metaphases: how much of what lies on the slide ends right in a karyogram?
 
 One metaphase of each of the first cases of the Tseng test split is laid on the simulated slide at its physical
-scale, scanned at 10x, found, photographed at 63x and karyotyped. Real texture, composed layout, simulated instrument.
+scale, scanned at 10x, found, photographed at 63x and karyotyped. Real texture, composed layout, simulated
+instrument.
 
     python benchmarks/real_specimen.py --data ../shared/data [--cells 12] [--out runs/real]
 """

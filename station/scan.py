@@ -128,7 +128,7 @@ def _score(
         if record.json_path is not None
     }
     # Boxes of labelled pictures are padded as their data set pads them; rendered truth is tight.
-    pad_px = 0.0 if request.specimen == RENDERED else TSENG_PADDING_PX
+    pad_px = (0.0, 0.0, 0.0, 0.0) if request.specimen == RENDERED else TSENG_PADDING_PX
     score = score_run(
         cells,
         casebook.candidates(run_uid),

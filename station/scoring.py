@@ -16,6 +16,7 @@ from scanner.rig import Rig
 MATCH_IOU = 0.5
 
 BoxUm = tuple[float, float, float, float]
+Padding = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def score_run(
     proposals: Mapping[str, Mapping[str, Any]],
     rig: Rig,
     *,
-    pad_px: float = 0.0,
+    pad_px: Padding = (0.0, 0.0, 0.0, 0.0),
 ) -> Score:
     """Hold a run against the truth.
 
@@ -104,7 +105,8 @@ def score_run(
     rig
         The rig that was used.
     pad_px
-        Padding of the true boxes against tight ones, px of the capture; proposals are padded alike.
+        Padding (left, top, right, bottom) of the true boxes against tight ones, px of the capture; proposals are
+        padded alike.
     """
     matches = match_cells(cells, candidates)
     capture_of = {capture.candidate_uid: capture for capture in captures}
@@ -124,7 +126,7 @@ def score_run(
     )
 
 
-def _right(cell: TrueCell, capture: CaptureRecord, proposal: Mapping[str, Any], rig: Rig, pad_px: float) -> int:
+def _right(cell: TrueCell, capture: CaptureRecord, proposal: Mapping[str, Any], rig: Rig, pad_px: Padding) -> int:
     """Chromosomes of one cell that were cut out and classified rightly."""
     objective = rig.objective(capture.objective)
     view = View(
