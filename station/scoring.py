@@ -136,9 +136,9 @@ def _right(cell: TrueCell, capture: CaptureRecord, proposal: Mapping[str, Any], 
     if not seen or not cell.chromosomes:
         return 0
     truth = np.array([_to_image(chromosome.box_um, view, rig) for chromosome in cell.chromosomes])
-    boxes = np.array([entry["box_px"] for entry in seen], dtype=float) + np.array(
-        [-pad_px, -pad_px, pad_px, pad_px]
-    )
+    left, top, right, bottom = pad_px
+    grown = np.array([-left, -top, right, bottom])
+    boxes = np.array([entry["box_px"] for entry in seen], dtype=float) + grown
     overlap = iou(truth, boxes)
     rows, columns = linear_sum_assignment(-np.where(overlap >= MATCH_IOU, overlap + 1, 0))
     return sum(
