@@ -3,11 +3,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from useq import MDAEvent
 
 from acquisition.plan.candidates import Sighting, merge, same_cell
+from acquisition.plan.events import as_events
 from acquisition.plan.tiling import serpentine, spread_out, steps_to_cover
 from acquisition.protocol import Area
-from scanner.coordinates import SlidePoint
+from scanner.coordinates import SlideFrame, SlidePoint, StagePoint
 
 sides = st.floats(50, 30_000)
 
@@ -112,3 +114,15 @@ def test_merging_leaves_no_two_of_one_cell_and_loses_none(sightings):
     for seen in sightings:
         assert any(same_cell(seen, kept) or seen.where == kept.where for kept in merged)
     assert [m.score for m in merged] == sorted((m.score for m in merged), reverse=True)
+
+
+def test_the_plan_can_be_told_in_useq_events_and_read_back():
+    area = Area(x_min_um=1000, y_min_um=2000, x_max_um=4000, y_max_um=5000)
+    fields = serpentine(area, 877, 660, 0.1)
+    frame = SlideFrame(StagePoint(50_000, 0), rotation_deg=90)
+    events = list(as_events(fields, frame, 5.0))
+    assert [event.index["p"] for event in events] == [field.index for field in fields]
+    for event, field in zip(events, fields, strict=True):
+        back = frame.to_slide(StagePoint(event.x_pos, event.y_pos))
+        assert back.distance_um(field.centre) < 1e-6
+        assert MDAEvent.model_validate_json(event.model_dump_json()) == event
