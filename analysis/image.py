@@ -28,8 +28,8 @@ _TIFF_MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG_MAGIC: Final = b"\xff\xd8\xff"
 
-# The weights of blue, green, red. Giemsa (azure B and eosin) absorbs most near 550-650 nm: green carries the bands,
-# red some of them, blue hardly any and most of the noise.
+# The weights of blue, green, red. Giemsa (azure B and eosin) absorbs most near 550-650 nm: green carries the
+# bands, red some of them, blue hardly any and most of the noise.
 _STAIN_WEIGHTS_BGR: Final = (0.05, 0.75, 0.20)
 
 
@@ -90,13 +90,10 @@ def read_image(path: Path) -> GreyImage:
     if data[:4] in _TIFF_MAGIC:
         return to_grey(_read_tiff(path), str(path))
     _refuse_truncated(data, path)
-    try:
-        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise ImageError("not an image that can be read", path=path) from error
+    array = _decode(data)
     if array is None:
         raise ImageError("not an image that can be read", path=path)
-    return to_grey(np.asarray(array), str(path))
+    return to_grey(array, str(path))
 
 
 def to_grey(array: NDArray[Any], source: str) -> GreyImage:
@@ -128,12 +125,21 @@ def to_grey(array: NDArray[Any], source: str) -> GreyImage:
     levels = _eight_bit(grey, bit_depth)
     inverted = _is_bright_on_dark(levels)
     if inverted:
-        levels = cv2.bitwise_not(levels)
+        levels = 255 - levels
     if alpha is not None and not alpha.all():
         opaque = levels[alpha]
         levels = np.where(alpha, levels, np.percentile(opaque, 99) if opaque.size else 255)
     pixels = np.ascontiguousarray(levels, dtype=np.uint8)
     return GreyImage(pixels, source, inverted=inverted, bit_depth=bit_depth, colour=colour)
+
+
+def _decode(data: bytes) -> NDArray[Any] | None:
+    """Decode by OpenCV, colour as BGR; None where it can't."""
+    try:
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    return None if array is None else np.asarray(array)
 
 
 def _read_tiff(path: Path) -> NDArray[Any]:
@@ -145,8 +151,12 @@ def _read_tiff(path: Path) -> NDArray[Any]:
             planar = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
             inverse = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
     # tifffile raises whatever a broken tag leads to: zlib, struct, index and its own errors alike.
-    except Exception as error:  # noqa: BLE001
-        raise ImageError("a TIFF that can't be read, truncated or damaged", path=path) from error
+    except Exception as error:
+        # LZW and JPEG need a package it doesn't bring along; OpenCV has them built in.
+        decoded = _decode(path.read_bytes()) if "imagecodecs" in str(error) else None
+        if decoded is None:
+            raise ImageError("a TIFF that can't be read, truncated or damaged", path=path) from error
+        return decoded
     if planar:
         array = np.moveaxis(array, 0, -1)
     if array.ndim == 3 and array.shape[2] >= 3:
@@ -230,15 +240,16 @@ def _eight_bit(grey: NDArray[Any], bit_depth: int) -> NDArray[np.uint8]:
     low, high = np.percentile(values, (0.01, 99.99))
     if high <= low:
         return np.full(values.shape, 255, np.uint8)
-    return np.clip(np.rint((values - low) * (255.0 / (high - low))), 0, 255).astype(np.uint8)
+    scaled = np.clip(np.rint((values - low) * (255.0 / (high - low))), 0, 255)
+    return np.asarray(scaled.astype(np.uint8))
 
 
 def _is_bright_on_dark(levels: NDArray[np.uint8]) -> bool:
     """Tell fluorescence: the background, which is most of the picture, lies near the dark end of the levels.
 
-    Nuclei and chromosomes together never fill half of a metaphase picture, so the median is background. It is compared
-    with the ends of the range and not with their middle: dim bright-field pictures have a grey background whose brightest
-    pixels are hardly brighter.
+    Nuclei and chromosomes together never fill half of a metaphase picture, so the median is background. It is
+    compared with the ends of the range and not with their middle: dim bright-field pictures have a grey
+    background whose brightest pixels are hardly brighter.
     """
     # Some systems export a white frame round the field; it says nothing about the light.
     frame = max(2, min(levels.shape) // 40)

@@ -1,7 +1,7 @@
 """The empty slide under the cell, and the stain on it.
 
-Grey levels are turned into optical density, because transmittances multiply: uneven light drops out by division, and where
-two chromosomes overlap their densities add.
+Grey levels are turned into optical density, because transmittances multiply: uneven light drops out by
+division, and where two chromosomes overlap their densities add.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ SATURATED_SHARE: Final = 0.3
 """Share of clipped pixels above which the background is white: more than half of the exported pictures are so."""
 
 _COARSE_PX: Final = 160
-"""Long side of the reduced image the light is estimated on; light varies over far larger distances than chromosomes."""
+"""Long side of the reduced image the light is estimated on; light varies over far larger distances than
+chromosomes."""
 
 _ROUNDS: Final = 3
 
@@ -27,10 +28,10 @@ _ROUNDS: Final = 3
 def estimate_background(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Estimate the grey level of the empty slide under every pixel.
 
-    A saturated background is white everywhere. Otherwise the light is the local level of what isn't stained: on a much reduced
-    image whatever is darker than the surroundings (chromosomes and, being large, above all nuclei) is masked, the holes are
-    filled from around, and the rest is smoothed. White polygons, pasted in around chromosomes from elsewhere, are brighter
-    than the light and are ignored as well.
+    A saturated background is white everywhere. Otherwise the light is the local level of what isn't stained: on
+    a much reduced image whatever is darker than the surroundings (chromosomes and, being large, above all
+    nuclei) is masked, the holes are filled from around, and the rest is smoothed. White polygons, pasted in
+    around chromosomes from elsewhere, are brighter than the light and are ignored as well.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def _mode_level(coarse: NDArray[np.float32]) -> float:
 def _fill_smooth(
     values: NDArray[np.float32], known: NDArray[np.bool_], *, sigma: float, fallback: float
 ) -> NDArray[np.float32]:
-    """Smooth over the known pixels alone (normalised convolution), so that masked bodies don't darken their surroundings."""
+    """Smooth over the known pixels alone (normalised convolution): masked bodies darken nothing."""
     weight = known.astype(np.float32)
     blurred = cv2.GaussianBlur(values * weight, (0, 0), sigma)
     weights = cv2.GaussianBlur(weight, (0, 0), sigma)

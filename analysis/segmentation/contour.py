@@ -26,7 +26,8 @@ class Outline:
     Attributes
     ----------
     points
-        float32, shape (n, 2): x, y in px of the piece's frame, in order round the piece, the piece on the right hand.
+        float32, shape (n, 2): x, y in px of the piece's frame, in order round the piece, the piece on the right
+        hand.
     tips
         Indices of points where the border turns round an end.
     notches
@@ -45,7 +46,7 @@ class Outline:
 
 
 def outlines(mask: NDArray[np.bool_], width_px: float) -> tuple[Outline, ...]:
-    """Trace the outer border of a connected mask, then those of its holes of more than a twentieth of a squared width."""
+    """Trace the outer border of a connected mask, then those of its holes above a 20th of a squared width."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     # OpenCV runs round the outside and the holes in opposite senses: the piece always lies on the same hand.
     contours = sorted(contours, key=cv2.contourArea, reverse=True)
@@ -79,7 +80,7 @@ def _smooth_ring(points: NDArray[np.float64], sigma: float) -> NDArray[np.float6
 
 
 def _turning(points: NDArray[np.float64], chord_widths: float) -> NDArray[np.float64]:
-    """Angle in degrees between the chords before and after each point; positive where the border turns round the piece."""
+    """Angle in degrees between the chords before and after each point; positive where the piece bulges."""
     reach = max(1, min(round(chord_widths / STEP_WIDTHS), len(points) // 3))
     index = np.arange(len(points))
     before = points - points[index - reach]
@@ -87,7 +88,7 @@ def _turning(points: NDArray[np.float64], chord_widths: float) -> NDArray[np.flo
     cross = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
     dot = (before * after).sum(axis=1)
     # OpenCV's outer contours run anticlockwise as seen with y down: a convex corner has a negative cross product.
-    return np.degrees(np.arctan2(-cross, dot))
+    return np.asarray(np.degrees(np.arctan2(-cross, dot)), dtype=np.float64)
 
 
 def _peaks(values: NDArray[np.float64], least: float, apart: int) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """Crossings: two chromosomes over each other, both owning the shared area.
 
-Where two chromosomes cross, the outline has four notches round the shared area and four arms between them. Opposite arms
-belong together; each chromosome is its two arms and the shared area (amodal masks).
+Where two chromosomes cross, the outline has four notches round the shared area and four arms between them.
+Opposite arms belong together; each chromosome is its two arms and the shared area (amodal masks).
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _cross(mask: NDArray[np.bool_], corners: NDArray[np.float32], min_area_px: f
 
 def _label_towards(labels: NDArray[np.int32], start: NDArray[np.float32], out: NDArray[np.float32]) -> int:
     for distance in (1.0, 2.0, 3.0, 4.0, 5.0):
-        x, y = (int(round(float(v))) for v in start + distance * out)
+        x, y = (round(float(v)) for v in start + distance * out)
         if 0 <= y < labels.shape[0] and 0 <= x < labels.shape[1] and labels[y, x]:
             return int(labels[y, x])
     return 0

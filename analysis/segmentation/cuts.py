@@ -1,12 +1,13 @@
 """Cuts from notch to notch along the palest way.
 
-Touching chromosomes leave a pair of notches in the common outline; the cut between them follows the cheapest path in optical
-density, which keeps to the pale slit where there is one.
+Touching chromosomes leave a pair of notches in the common outline; the cut between them follows the cheapest
+path in optical density, which keeps to the pale slit where there is one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Final
 
 import cv2
@@ -22,8 +23,11 @@ _MAX_CUTS: Final = 14
 _BAND_WIDTHS: Final = 0.35
 """How far the path may leave the straight line on either side."""
 
+_MAX_BRIDGES: Final = 4
+
 _OPPOSITE_SPAN: Final = 2.5
-"""A notch without a partner is cut to the far border only when the way round is at least this many times the cut."""
+"""A notch without a partner is cut to the far border only when the way round is at least this many times the
+cut."""
 
 
 def propose_cuts(
@@ -52,6 +56,45 @@ def propose_cuts(
         if key not in seen:
             seen.add(key)
             yield split
+
+
+def propose_ring_cuts(
+    mask: NDArray[np.bool_], density: NDArray[np.float32], shape: Shape, width_px: float, min_area_px: float
+) -> Iterator[Split]:
+    """Propose cuts of a piece that encloses slide, through two of the bridges round a hole at once.
+
+    One cut would only open the ring. Parameters are those of `propose_cuts`.
+    """
+    for hole in shape.outlines[1:]:
+        bridges = _bridges(shape.outlines[0], hole, density, width_px)
+        lines = [_cheapest_path(mask.shape, density, start, end, width_px) for start, end in bridges]
+        for first, second in combinations(lines, 2):
+            split = split_along(mask, first | second, min_area_px)
+            if split is not None:
+                yield split
+
+
+def _bridges(
+    outer: Outline, hole: Outline, density: NDArray[np.float32], width_px: float
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Find the narrow or pale passes between a hole and the outer border, apart from one another."""
+    between = np.hypot(
+        hole.points[:, None, 0] - outer.points[None, :, 0], hole.points[:, None, 1] - outer.points[None, :, 1]
+    )
+    nearest = between.argmin(axis=1)
+    length = between[np.arange(len(nearest)), nearest]
+    inner, across = hole.points, outer.points[nearest]
+    steps = np.linspace(0.2, 0.8, 5, dtype=np.float32)[:, None, None]
+    way = inner[None] + steps * (across - inner)[None]
+    stain = cv2.remap(density, way[..., 0].astype(np.float32), way[..., 1].astype(np.float32), cv2.INTER_LINEAR)
+    price = length / width_px + stain.mean(axis=0) / max(float(np.median(density[density > 0])), 1e-6)
+    chosen: list[int] = []
+    for index in np.argsort(price):
+        if length[index] > _MAX_CUT_WIDTHS * width_px or len(chosen) == _MAX_BRIDGES:
+            break
+        if all(np.hypot(*(inner[index] - inner[other])) > 0.8 * width_px for other in chosen):
+            chosen.append(int(index))
+    return [(inner[k], across[k]) for k in chosen]
 
 
 def _ranked_pairs(

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MIN_THICKNESS: Final = 3.6
-"""A disc of this many chromosome widths fits into a nucleus (4 um in diameter at the least), but hardly into a pile of
-chromosomes, which lets the slide through between them."""
+"""A disc of this many chromosome widths fits into a nucleus (4 um in diameter at the least), but hardly into a
+pile of chromosomes, which lets the slide through between them."""
 
 _MAX_HOLE: Final = 0.5
 """Holes up to this many squared widths are paled chromatin, not slide."""
@@ -27,7 +27,8 @@ def find_nuclei(density: NDArray[np.float32], threshold: float, width_px: float)
     density
         float32, shape (h, w): optical density.
     threshold
-        Optical density above which a pixel is stained; nuclei are often paler than chromosomes, so half of it is used.
+        Optical density above which a pixel is stained; nuclei are often paler than chromosomes, so half of it
+        is used.
     width_px
         Typical width of a chromosome.
 
@@ -52,14 +53,15 @@ def _bodies(density: NDArray[np.float32], threshold: float, width_px: float) -> 
     core = distance >= _MIN_THICKNESS / 2.0 * width_px
     if not core.any():
         return np.zeros(density.shape, np.bool_)
-    # Opening by a disc: everything within reach of a core, which leaves chromosomes attached to the nucleus outside.
+    # Opening by a disc: everything within reach of a core, which leaves chromosomes attached to the nucleus
+    # outside.
     away = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5)
     body = (away <= _MIN_THICKNESS / 2.0 * width_px) & (padded > 0)
     return body[1:-1, 1:-1]
 
 
 def _distance_to_slide(padded: NDArray[np.uint8], width_px: float) -> NDArray[np.float32]:
-    """Distance to the slide, with the picture's border continued: a nucleus cut by the border is a nucleus still."""
+    """Distance to the slide, the picture continued beyond its border: a nucleus cut by it is one still."""
     reach = int(np.ceil(_MIN_THICKNESS * width_px))
     wide = np.pad(padded, reach, mode="edge")
     distance = cv2.distanceTransform(wide, cv2.DIST_L2, 5)
@@ -67,11 +69,10 @@ def _distance_to_slide(padded: NDArray[np.uint8], width_px: float) -> NDArray[np
 
 
 def _fill_small_holes(mask: NDArray[np.bool_], max_area_px: float) -> NDArray[np.bool_]:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
     small = stats[:, cv2.CC_STAT_AREA] <= max_area_px
     small[0] = False
-    del count
-    return mask | small[labels]
+    return np.asarray(mask | small[labels], dtype=np.bool_)
 
 
 def _disc(radius_px: float) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.segmentation.crossing import propose_crossings
-from analysis.segmentation.cuts import propose_cuts
+from analysis.segmentation.cuts import propose_cuts, propose_ring_cuts
 from analysis.segmentation.plausibility import single_likeness
 from analysis.segmentation.region import Region
 from analysis.segmentation.shape import Shape, measure
@@ -67,7 +67,8 @@ class Part:
 def resolve(region: Region, cell: Cell, *, accept: float) -> list[Part]:
     """Split a piece into chromosomes.
 
-    The best-scored split is taken, then the parts are looked at in the same way; what no split improves stays whole.
+    The best-scored split is taken, then the parts are looked at in the same way; what no split improves stays
+    whole.
 
     Parameters
     ----------
@@ -99,6 +100,7 @@ def proposals(part: Part, cell: Cell) -> Iterator[Split]:
     least = cell.min_area * cell.width_px**2
     yield from propose_valleys(mask, density, least)
     yield from propose_cuts(mask, density, part.shape, cell.width_px, least)
+    yield from propose_ring_cuts(mask, density, part.shape, cell.width_px, least)
     yield from propose_crossings(mask, part.shape, cell.width_px, least)
 
 

@@ -1,7 +1,7 @@
 """How wide a chromosome is on this image: the yardstick of everything that follows.
 
-Magnification, camera and preparation differ by a factor of eight between laboratories; the width of a chromatid pair hardly
-differs within a cell. All sizes in the segmentation are therefore given in chromosome widths.
+Magnification, camera and preparation differ by a factor of eight between laboratories; the width of a chromatid
+pair hardly differs within a cell. All sizes in the segmentation are therefore given in chromosome widths.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _BODY_TO_WIDTH: Final = 2.0
 def estimate_width(foreground: NDArray[np.bool_]) -> float:
     """Estimate the typical thickness of the elongated bodies in a mask.
 
-    The ridge of the distance transform runs along the middle of each body; its height is half the local thickness. The median
-    over all ridge pixels is the chromosomes', as they have more length than all debris, once bodies far thicker (nuclei) are
-    left out.
+    The ridge of the distance transform runs along the middle of each body; its height is half the local
+    thickness. The median over all ridge pixels is the chromosomes', as they have more length than all debris,
+    once bodies far thicker (nuclei) are left out.
 
     Parameters
     ----------
@@ -35,11 +35,12 @@ def estimate_width(foreground: NDArray[np.bool_]) -> float:
         Width in px; 0 where there is no body thick enough.
     """
     mask = foreground.astype(np.uint8)
-    distance = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
+    distance = np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), dtype=np.float32)
     ridge = (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)) - 1e-3) & (distance >= _MIN_RIDGE_PX)
     if not ridge.any():
         return 0.0
-    count, labels = cv2.connectedComponents(mask, connectivity=4)
+    count, found = cv2.connectedComponents(mask, connectivity=4)
+    labels = np.asarray(found, dtype=np.int32)
     thickest = np.zeros(count, np.float32)
     np.maximum.at(thickest, labels[ridge], distance[ridge])
     heights, bodies = distance[ridge], thickest[labels[ridge]]

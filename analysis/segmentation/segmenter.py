@@ -28,6 +28,25 @@ _WORK_WIDTH_PX: Final = 15.0
 _KEEP_WIDTH_PX: Final = (11.0, 21.0)
 """Images whose chromosomes are this wide are worked as they are; others are resampled to the working width."""
 
+_DENOISE_SIGMA_PX: Final = 0.7
+
+_MIN_WIDTH_PX: Final = 3.5
+"""A chromosome narrower than this in the file (0.3 um a pixel) shows neither bands nor slits; noise looks like
+that."""
+
+_MIN_STAIN: Final = 0.015
+"""Optical density of the border below which nothing is stained: 3.5 % of the light is within the noise of a
+camera."""
+
+_MAX_STAINED: Final = 1500.0
+"""Stained area in squared widths beyond which it can't be chromosomes: seven crowded metaphases."""
+
+_MAX_PIECE: Final = 60.0
+"""A connected piece of more median chromosomes than this is no cluster of one cell."""
+
+_ROD: Final = 2.1
+"""Length over thickness from which a body counts as rod-like; a grain of dirt is round (1.8)."""
+
 _TYPICAL_AREA: Final = 4.5
 """Median area of a chromosome in squared widths, where the cell gives no answer of its own."""
 
@@ -47,7 +66,7 @@ class SegmentationSettings:
     """
 
     accept_split: float = 0.45
-    min_area: float = 0.28
+    min_area: float = 0.18
     min_chromosomes: int = 8
 
 
@@ -89,13 +108,33 @@ def segment(image: GreyImage, settings: SegmentationSettings | None = None) -> S
     working = _prepare(image)
     found = find_foreground(working.density, working.nuclei, working.width_px)
     pieces = connected_regions(found.mask, min_area_px=0.3 * working.width_px**2)
+    if sum(piece.area_px for piece in pieces) > _MAX_STAINED * working.width_px**2:
+        raise NoMetaphaseError(f"{image.source}: no metaphase found, the whole field is stained or noisy")
     cell = _cell(pieces, working, chosen)
-    parts = [part for piece in pieces for part in resolve(piece, cell, accept=chosen.accept_split)]
+    limit_px = _MAX_PIECE * cell.median_area * cell.width_px**2
+    parts = [
+        part
+        for piece in pieces
+        if piece.area_px <= limit_px
+        for part in resolve(piece, cell, accept=chosen.accept_split)
+    ]
     kept = [part for part in parts if _is_chromosome(part, cell, found.level)]
-    if len(kept) < chosen.min_chromosomes:
-        raise NoMetaphaseError(f"{image.source}: no metaphase found ({len(kept)} chromosome-like bodies)")
+    rods = sum(part.shape.length >= _ROD * part.shape.thickness for part in kept)
+    if rods < chosen.min_chromosomes:
+        raise NoMetaphaseError(f"{image.source}: no metaphase found ({rods} chromosome-like bodies)")
     instances = _instances(kept, working.factor, image.pixels.shape)
     return Segmentation(instances, *_full_size(working, image.pixels.shape))
+
+
+def find_stained(image: GreyImage) -> NDArray[np.bool_]:
+    """Mark the stained pixels outside nuclei: bool, the image's shape; all False where nothing is stained."""
+    try:
+        working = _prepare(image)
+    except NoMetaphaseError:
+        return np.zeros(image.pixels.shape, np.bool_)
+    mask = find_foreground(working.density, working.nuclei, working.width_px).mask
+    target = (image.width_px, image.height_px)
+    return cv2.resize(mask.astype(np.uint8), target, interpolation=cv2.INTER_NEAREST) > 0
 
 
 def _prepare(image: GreyImage) -> _Working:
@@ -105,6 +144,8 @@ def _prepare(image: GreyImage) -> _Working:
     working = _measured(_scaled(pixels, factor), factor)
     if working.width_px <= 0.0:
         raise NoMetaphaseError(f"{image.source}: nothing stained on the image")
+    if working.width_px / factor < _MIN_WIDTH_PX:
+        raise NoMetaphaseError(f"{image.source}: no metaphase found, nothing is as thick as a chromosome")
     low, high = _KEEP_WIDTH_PX
     if not low <= working.width_px <= high:
         factor *= float(np.clip(_WORK_WIDTH_PX / working.width_px, 0.25, 4.0))
@@ -117,16 +158,20 @@ def _prepare(image: GreyImage) -> _Working:
 
 def _measured(pixels: NDArray[np.uint8], factor: float) -> _Working:
     background = estimate_background(pixels)
-    density = cv2.GaussianBlur(optical_density(pixels, background), (0, 0), 0.7)
+    density = np.asarray(
+        cv2.GaussianBlur(optical_density(pixels, background), (0, 0), _DENOISE_SIGMA_PX), dtype=np.float32
+    )
     nuclei = np.zeros(pixels.shape, np.bool_)
     level = otsu(density)
+    if level < _MIN_STAIN:
+        return _Working(factor, background, density, nuclei, 0.0)
     width = estimate_width(density > 0.8 * level)
     for _ in range(2):
         if width > 0.0:
             nuclei = find_nuclei(density, level, width)
             level = otsu(density, ~nuclei)
             width = estimate_width((density > 0.8 * level) & ~nuclei)
-    return _Working(factor, background, density.astype(np.float32), nuclei, width)
+    return _Working(factor, background, density, nuclei, width)
 
 
 def _scaled(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
@@ -216,7 +261,7 @@ def _overlaps(placed: list[_Placed]) -> list[tuple[int, ...]]:
                 continue
             a = _window(first, first_mask, (x0, y0, x1, y1))
             b = _window(second, second_mask, (x0, y0, x1, y1))
-            if (cv2.dilate(a, np.ones((3, 3), np.uint8)) & b).any():
+            if np.any((cv2.dilate(a, np.ones((3, 3), np.uint8)) > 0) & (b > 0)):
                 found[i].append(j)
                 found[j].append(i)
     return [tuple(entry) for entry in found]

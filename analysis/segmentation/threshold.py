@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 _BINS: Final = 256
 _EDGE: Final = 0.45
-"""Place of the border between local background (0) and local chromosome (1). The optical edge lies at one half; a little
-lower keeps pale bands and ends."""
+"""Place of the border between local background (0) and local chromosome (1). The optical edge lies at one half;
+a little lower keeps pale bands and ends."""
 
 _PALE: Final = 0.6
 _DENSE: Final = 1.6
@@ -39,7 +39,7 @@ class Foreground:
 
 
 def otsu(density: NDArray[np.float32], valid: NDArray[np.bool_] | None = None) -> float:
-    """Return Otsu's threshold (Otsu 1979) of an optical density image, over the valid pixels; 0 where nothing varies."""
+    """Return Otsu's threshold (Otsu 1979) over the valid pixels; 0 where nothing varies."""
     values = density.ravel() if valid is None else density[valid]
     if values.size == 0:
         return 0.0
@@ -59,8 +59,9 @@ def otsu(density: NDArray[np.float32], valid: NDArray[np.bool_] | None = None) -
 def find_foreground(density: NDArray[np.float32], excluded: NDArray[np.bool_], width_px: float) -> Foreground:
     """Find the stained pixels outside what is excluded.
 
-    The border of a chromosome lies between the density around it and its own, both taken from its neighbourhood: in the
-    middle of a dense cell the slide between chromosomes is greyed by their halos and a global threshold joins them.
+    The border of a chromosome lies between the density around it and its own, both taken from its
+    neighbourhood: in the middle of a dense cell the slide between chromosomes is greyed by their halos and a
+    global threshold joins them.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Splits along pale valleys: a conservative grey-level watershed.
 
-Two chromosomes lying side by side have no notches to cut between, but a slit the halo has greyed. Raising the threshold opens
-it; the parts then grow back over the piece by a watershed in optical density (Vincent & Soille 1991).
+Two chromosomes lying side by side have no notches to cut between, but a slit the halo has greyed. Raising the
+threshold opens it; the parts then grow back over the piece by a watershed in optical density (Vincent & Soille
+1991).
 """
 
 from __future__ import annotations

@@ -1,0 +1,193 @@
+"""The Tseng set: enumeration, boxes, classes and interactions of a karyotyper."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from analysis.errors import NoMetaphaseError
+from analysis.evaluation.boxes import TSENG_PADDING_PX, instances_from_boxes, padded_boxes
+from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
+from analysis.evaluation.datasets import TsengImage, load_tseng
+from analysis.evaluation.enumeration import (
+    Count,
+    bootstrap_interval,
+    enumeration_figures,
+    enumeration_intervals,
+)
+from analysis.evaluation.interactions import Interactions, count_interactions
+from analysis.evaluation.matching import box_areas, box_intersections, box_iou, match
+from analysis.image import GreyImage, read_image
+from analysis.segmentation.instance import Instance
+from analysis.segmentation.segmenter import find_stained
+
+FEW_INTERACTIONS = 2
+"""A proposal that needs no more edits counts as nearly right."""
+
+
+class ProposedChromosome(Protocol):
+    """What is read of a karyotyped chromosome."""
+
+    @property
+    def class_name(self) -> str:
+        """Class."""
+        ...
+
+    @property
+    def instance(self) -> Instance:
+        """Box and mask."""
+        ...
+
+
+class ProposedKaryotype(Protocol):
+    """What is read of a karyotype."""
+
+    @property
+    def chromosomes(self) -> Sequence[ProposedChromosome]:
+        """The chromosomes."""
+        ...
+
+
+class KaryotyperLike(Protocol):
+    """What is evaluated."""
+
+    def karyotype(self, image: GreyImage) -> ProposedKaryotype:
+        """Propose a karyotype."""
+        ...
+
+    def classify_instances(self, image: GreyImage, instances: Sequence[Instance]) -> Sequence[ProposedChromosome]:
+        """Classify given chromosomes jointly, in their order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """One image's results."""
+
+    count: Count
+    coco: CocoImage
+    truths: int
+    class_right: int
+    end_to_end_right: int
+    interactions: Interactions
+    seconds: float
+
+
+def evaluate_tseng(
+    data_dir: Path,
+    split: str,
+    karyotyper: KaryotyperLike,
+    *,
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, float | int]:
+    """Evaluate a karyotyper on a split of the Tseng set.
+
+    Parameters
+    ----------
+    data_dir
+        Folder of the set, with ``images.csv``.
+    split
+        ``"train"``, ``"val"`` or ``"test"``.
+    karyotyper
+        Proposes karyotypes.
+    limit
+        Only this many images, spread evenly over the split.
+    progress
+        Called with (images done, images in all).
+
+    Returns
+    -------
+    dict
+        ``images``; ``box_ap50, box_map, box_mar`` (COCO, one class); ``wcr, aer, acc`` pooled, with
+        ``_per_image`` twins; ``class_top1``: classes right given the true boxes, jointly assigned;
+        ``end_to_end_top1``: boxes matched at IoU .5 and class right, over all true chromosomes;
+        ``interactions_mean`` edits a cell and ``share_le2`` cells with at most two; ``seconds_median`` an
+        image; ``_ci95_low`` and ``_ci95_high`` by bootstrap over cases. All shares are fractions of 1.
+
+    Raises
+    ------
+    DatasetError
+        If the set isn't there or isn't what it should be.
+    ImageError
+        If a picture of it can't be read.
+    """
+    images = _spread(load_tseng(data_dir, split), limit)
+    outcomes = []
+    for number, entry in enumerate(images, start=1):
+        outcomes.append(_evaluate_image(entry, karyotyper))
+        if progress is not None:
+            progress(number, len(images))
+    return _figures(outcomes)
+
+
+def _spread(images: tuple[TsengImage, ...], limit: int | None) -> list[TsengImage]:
+    """Choose images evenly over the list, so that a few stand for all cases."""
+    if limit is None or limit >= len(images):
+        return list(images)
+    at = np.linspace(0, len(images) - 1, max(1, limit)).round().astype(int)
+    return [images[k] for k in at]
+
+
+def _evaluate_image(entry: TsengImage, karyotyper: KaryotyperLike) -> _Outcome:
+    image = read_image(entry.path)
+    size = image.pixels.shape
+    start = time.perf_counter()
+    try:
+        proposed: Sequence[ProposedChromosome] = karyotyper.karyotype(image).chromosomes
+    except NoMetaphaseError:
+        proposed = ()
+    seconds = time.perf_counter() - start
+    found = [chromosome.instance for chromosome in proposed]
+    found_classes = [chromosome.class_name for chromosome in proposed]
+    truth = entry.boxes_px.astype(np.float64)
+    boxes = padded_boxes(found, TSENG_PADDING_PX, size)
+    pairs = match(box_iou(truth, boxes))
+    given = instances_from_boxes(image, truth, found, find_stained(image))
+    classified = karyotyper.classify_instances(image, given)
+    return _Outcome(
+        count=Count(entry.case, len(pairs), len(found) - len(pairs), len(truth) - len(pairs)),
+        coco=CocoImage(
+            size[0],
+            size[1],
+            [CocoObject(_box(row)) for row in truth],
+            [CocoObject(_box(row), score=each.score) for row, each in zip(boxes, found, strict=True)],
+        ),
+        truths=len(truth),
+        class_right=sum(one.class_name == right for one, right in zip(classified, entry.classes, strict=True)),
+        end_to_end_right=sum(found_classes[j] == entry.classes[i] for i, j in pairs),
+        interactions=count_interactions(
+            box_intersections(truth, boxes), box_areas(truth), box_areas(boxes), entry.classes, found_classes
+        ),
+        seconds=seconds,
+    )
+
+
+def _box(row: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[float, float, float, float]:
+    return float(row[0]), float(row[1]), float(row[2]), float(row[3])
+
+
+def _figures(outcomes: Sequence[_Outcome]) -> dict[str, float | int]:
+    counts = [outcome.count for outcome in outcomes]
+    cases = [count.case for count in counts]
+    coco = coco_figures([outcome.coco for outcome in outcomes], "bbox")
+    edits = np.asarray([outcome.interactions.total for outcome in outcomes], np.float64)
+    right = np.asarray([(o.class_right, o.end_to_end_right, o.truths) for o in outcomes], np.float64)
+    figures: dict[str, float | int] = {"images": len(outcomes)}
+    figures.update({f"box_{name}": value for name, value in coco.items()})
+    figures.update(enumeration_figures(counts))
+    figures["class_top1"] = float(right[:, 0].sum() / right[:, 2].sum())
+    figures["end_to_end_top1"] = float(right[:, 1].sum() / right[:, 2].sum())
+    figures["interactions_mean"] = float(edits.mean())
+    figures["share_le2"] = float(np.mean(edits <= FEW_INTERACTIONS))
+    figures["seconds_median"] = float(np.median([outcome.seconds for outcome in outcomes]))
+    figures.update(enumeration_intervals(counts))
+    for column, name in enumerate(("class_top1", "end_to_end_top1")):
+        table = right[:, [column, 2]]
+        figures.update(bootstrap_interval(name, table, cases, lambda t: float(t[:, 0].sum() / t[:, 1].sum())))
+    return figures
