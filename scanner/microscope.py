@@ -27,6 +27,7 @@ from scanner.errors import (
     ScannerError,
 )
 from scanner.frame import Frame
+from scanner.interlocks import Action, Situation, broken_rule
 from scanner.rig import Motion, Objective, Rig, Span
 
 _log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class Microscope:
         self._pending: _Move | None = None
         self._target: StagePoint | None = None
         self._exposure_ms: float | None = None
+        self._slide_oiled = False
         self._objective = self._read_objective()
 
     # -- state ---------------------------------------------------------------------------------------------
@@ -208,6 +210,10 @@ class Microscope:
         label = self.rig.devices.focus
         self._check_limit(label, "z", z_um, self._objective.focus, f"focus envelope of {self._objective.name}")
         self._check_limit(label, "z", z_um, self.rig.focus.z)
+        self._check_interlocks(Action.FOCUS, label)
+        if self._objective.immersion == "oil":
+            # Remembered before the drive moves: even a move that fails may have touched the slide.
+            self._slide_oiled = True
         return self._drive_focus(z_um)
 
     def lower_focus(self) -> None:
@@ -233,11 +239,18 @@ class Microscope:
         """
         wanted = self.rig.objective(name)
         turret = self.rig.devices.turret
-        if wanted.immersion == "oil" and not oil_allowed:
-            raise InterlockError("oil objective without permission for oil", device=turret, wanted=wanted.name)
+        # Asked before the focus is lowered: what is forbidden moves nothing at all.
+        self._check_interlocks(Action.TURN_TURRET, turret, target=wanted, oil_allowed=oil_allowed)
         self._check_not_stopped(turret)
         self.lower_focus()
         if self._core.getStateLabel(turret) != wanted.label:
+            self._check_interlocks(
+                Action.TURN_TURRET,
+                turret,
+                target=wanted,
+                oil_allowed=oil_allowed,
+                focus_is_down=self._focus_is_down(),
+            )
             with self._talking_to(turret, "change", wanted=wanted.label):
                 self._core.setStateLabel(turret, wanted.label)
             self._wait(turret, TURRET_DEADLINE_S)
@@ -251,6 +264,16 @@ class Microscope:
             )
         _log.info("objective %s", wanted.name)
         return self._objective
+
+    @property
+    def slide_oiled(self) -> bool:
+        """Whether an oil objective has been near this slide since it was last declared clean."""
+        return self._slide_oiled
+
+    def declare_clean(self) -> None:
+        """Take the word of a person, or of a slide change, that there is no oil on the slide."""
+        _log.info("slide declared clean")
+        self._slide_oiled = False
 
     # -- light and camera ----------------------------------------------------------------------------------
 
@@ -405,6 +428,31 @@ class Microscope:
             with self._talking_to(label, "stop"):
                 self._core.stop(label)
             raise
+
+    def _focus_is_down(self) -> bool:
+        focus = self.rig.focus
+        return self.focus_position_um() <= focus.down_um + focus.motion.tolerance_um
+
+    def _check_interlocks(
+        self,
+        action: Action,
+        device: str,
+        *,
+        target: Objective | None = None,
+        oil_allowed: bool = False,
+        focus_is_down: bool = True,
+    ) -> None:
+        situation = Situation(
+            self._objective,
+            target=target,
+            focus_is_down=focus_is_down,
+            slide_oiled=self._slide_oiled,
+            oil_allowed=oil_allowed,
+        )
+        rule = broken_rule(action, situation)
+        if rule is not None:
+            wanted = target.name if target is not None else None
+            raise InterlockError(f"{rule.reason} ({rule.name})", device=device, wanted=wanted)
 
     def _check_not_stopped(self, label: str) -> None:
         if self._stopped.is_set():

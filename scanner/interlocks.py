@@ -1,0 +1,139 @@
+"""What the state of the instrument forbids, as a table: one rule a row, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scanner.rig import Objective
+
+
+class Action(StrEnum):
+    """What is about to happen."""
+
+    TURN_TURRET = "turn_turret"
+    FOCUS = "focus"
+    CHANGE_SLIDE = "change_slide"
+    APPLY_OIL = "apply_oil"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the rules look at.
+
+    Attributes
+    ----------
+    objective
+        In the light path.
+    target
+        Objective that the turret would turn to; None for other actions.
+    focus_is_down
+        The drive rests where nothing can touch.
+    slide_oiled
+        Oil has been on this slide, and nobody has declared it clean.
+    spot_oiled
+        Oil has been given at this spot already.
+    oil_allowed
+        Whoever asks may use oil on this slide.
+    at_load_position
+        The stage stands where slides are changed.
+    """
+
+    objective: Objective
+    target: Objective | None = None
+    focus_is_down: bool = True
+    slide_oiled: bool = False
+    spot_oiled: bool = False
+    oil_allowed: bool = False
+    at_load_position: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row: forbids an action in some situations.
+
+    Attributes
+    ----------
+    name
+        Short and stable; named in errors and logs.
+    action
+        What it concerns.
+    forbids
+        Whether it forbids the action in a situation.
+    reason
+        One line for the user.
+    """
+
+    name: str
+    action: Action
+    forbids: Callable[[Situation], bool]
+    reason: str
+
+
+def _into_oil_unasked(s: Situation) -> bool:
+    return s.target is not None and s.target.immersion == "oil" and not s.oil_allowed
+
+
+def _dry_over_oil(s: Situation) -> bool:
+    return s.target is not None and s.target.immersion != "oil" and s.slide_oiled
+
+
+INTERLOCKS: tuple[Rule, ...] = (
+    Rule(
+        "focus_down_before_turret",
+        Action.TURN_TURRET,
+        lambda s: not s.focus_is_down,
+        "the focus has to be down before the turret turns: an objective could scrape the slide",
+    ),
+    Rule(
+        "oil_needs_permission",
+        Action.TURN_TURRET,
+        _into_oil_unasked,
+        "oil objective without permission for oil",
+    ),
+    Rule(
+        "no_dry_lens_over_oil",
+        Action.TURN_TURRET,
+        _dry_over_oil,
+        "a dry objective over an oiled slide: declare the slide clean first",
+    ),
+    Rule(
+        "no_dry_focus_in_oil",
+        Action.FOCUS,
+        lambda s: s.slide_oiled and s.objective.immersion != "oil",
+        "a dry objective would be driven into oil: declare the slide clean first",
+    ),
+    Rule(
+        "focus_down_before_slide_change",
+        Action.CHANGE_SLIDE,
+        lambda s: not s.focus_is_down,
+        "the focus has to be down before a slide is changed",
+    ),
+    Rule(
+        "load_position_before_slide_change",
+        Action.CHANGE_SLIDE,
+        lambda s: not s.at_load_position,
+        "the stage has to stand at the load position before a slide is changed",
+    ),
+    Rule(
+        "oil_once_a_spot",
+        Action.APPLY_OIL,
+        lambda s: s.spot_oiled,
+        "this spot has oil already",
+    ),
+    Rule(
+        "oil_only_when_allowed",
+        Action.APPLY_OIL,
+        lambda s: not s.oil_allowed,
+        "oil is not allowed on this slide",
+    ),
+)
+
+
+def broken_rule(action: Action, situation: Situation, rules: tuple[Rule, ...] = INTERLOCKS) -> Rule | None:
+    """First rule that forbids the action; None where it may go ahead."""
+    for rule in rules:
+        if rule.action is action and rule.forbids(situation):
+            return rule
+    return None
