@@ -12,8 +12,8 @@ from scanner.focus.surface import FocusPoint, FocusSurface
 # Steps of the search in depths of field: the measure still falls visibly from one plane to the next.
 COARSE_DEPTHS = 2.0
 FINE_DEPTHS = 0.7
-# Once a first plane is known, its neighbours lie within the glass' tilt, not within the whole first range.
-NEXT_RANGE_SHARE = 0.4
+# A search covers this many of the surface's own deviations on either side.
+RANGE_DEVIATIONS = 3.0
 # Fields tried for each point wanted: many fields of a slide are blank.
 TRIES_PER_POINT = 3
 
@@ -32,7 +32,7 @@ def sweep_for(
 
 
 def measure_focus_surface(context: RunContext, fields: tuple[PlannedField, ...]) -> FocusSurface | None:
-    """Focus at places spread over the area and fit a surface.
+    """Focus at places of the area, each time where the surface is least sure, and fit it.
 
     Parameters
     ----------
@@ -53,57 +53,82 @@ def measure_focus_surface(context: RunContext, fields: tuple[PlannedField, ...])
     DeviceError
         The instrument failed on more fields in a row than the protocol allows.
     """
-    scan = context.protocol.scan
-    microscope = context.microscope
-    objective = microscope.objective
-    frame = microscope.rig.slide.frame
-    depth_um = objective.depth_of_field_um
-    expected_um = (objective.focus.min_um + objective.focus.max_um) / 2
-    half_range_um = min(scan.focus.range_um, (objective.focus.max_um - objective.focus.min_um) / 2)
+    wanted = context.protocol.scan.focus.points
     points: list[FocusPoint] = []
+    untried = list(fields)
     last: DeviceError | None = None
     faults_in_a_row = 0
-    context.listener.phase("focus", scan.focus.points)
-    for field in spread_out(fields, scan.focus.points * TRIES_PER_POINT):
+    context.listener.phase("focus", wanted)
+    for _ in range(wanted * TRIES_PER_POINT):
         if context.control.stop_requested:
             return None
-        if len(points) == scan.focus.points:
+        if len(points) == wanted or not untried:
             break
-        sweep = sweep_for(depth_um, half_range_um, scan.exposure_ms)
+        surface = FocusSurface.fit(points) if points else None
+        field = _next_field(fields, untried, surface)
+        untried.remove(field)
         try:
-            microscope.move_to(frame.to_stage(field.centre))
-            result = search_focus(microscope, expected_um, sweep)
+            point = _focus_at(context, field, surface)
         except MoveStoppedError:
             raise
         except FocusError as error:
             last = error
             context.note(EventLevel.INFO, "focus_skipped", f"field {field.index}: {error}", field=field.index)
-            continue
         except DeviceError as error:
             last = error
             faults_in_a_row += 1
             context.note(EventLevel.WARNING, "focus_failed", f"field {field.index}: {error}", field=field.index)
             if faults_in_a_row > context.protocol.errors.max_failed_fields:
                 raise
-            continue
-        faults_in_a_row = 0
-        points.append(FocusPoint(field.centre, result.z_um))
-        expected_um = result.z_um
-        half_range_um = max(NEXT_RANGE_SHARE * scan.focus.range_um, 2 * COARSE_DEPTHS * depth_um)
-        context.listener.step("focus", f"z {result.z_um:.1f} um")
+        else:
+            faults_in_a_row = 0
+            points.append(point)
+            context.listener.step("focus", f"z {point.z_um:.1f} um")
     if not points:
         raise FocusError(
-            f"none of {scan.focus.points * TRIES_PER_POINT} fields could be focused",
-            device=microscope.rig.devices.focus,
+            f"none of {len(fields) - len(untried)} fields could be focused",
+            device=context.microscope.rig.devices.focus,
             axis="z",
         ) from last
-    surface = FocusSurface.fit(points)
+    return _told(context, FocusSurface.fit(points), fields)
+
+
+def _next_field(
+    fields: tuple[PlannedField, ...], untried: list[PlannedField], surface: FocusSurface | None
+) -> PlannedField:
+    """The field where the surface is least sure; without one, the untried field furthest from those tried."""
+    if surface is not None:
+        return max(untried, key=lambda f: (surface.deviation_um(f.centre), -f.index))
+    return next(f for f in spread_out(fields, len(fields) - len(untried) + 1) if f in untried)
+
+
+def _focus_at(context: RunContext, field: PlannedField, surface: FocusSurface | None) -> FocusPoint:
+    microscope = context.microscope
+    scan, objective = context.protocol.scan, microscope.objective
+    step_um = COARSE_DEPTHS * objective.depth_of_field_um
+    if surface is None:
+        expected_um = (objective.focus.min_um + objective.focus.max_um) / 2
+        half_range_um = min(scan.focus.range_um, (objective.focus.max_um - objective.focus.min_um) / 2)
+    else:
+        expected_um = surface.z_um(field.centre)
+        half_range_um = min(
+            scan.focus.range_um, max(2 * step_um, RANGE_DEVIATIONS * surface.deviation_um(field.centre))
+        )
+    microscope.move_to(microscope.rig.slide.frame.to_stage(field.centre))
+    sweep = sweep_for(objective.depth_of_field_um, half_range_um, scan.exposure_ms)
+    return FocusPoint(field.centre, search_focus(microscope, expected_um, sweep).z_um)
+
+
+def _told(context: RunContext, surface: FocusSurface, fields: tuple[PlannedField, ...]) -> FocusSurface:
+    unsure_um = max(surface.deviation_um(field.centre) for field in fields)
     context.note(
         EventLevel.INFO,
         "focus_surface",
-        f"focus surface through {len(surface.points)} points, residual {surface.rms_um:.2f} um",
+        f"focus surface through {len(surface.points)} points, residual {surface.rms_um:.2f} um, "
+        f"nowhere less sure than {unsure_um:.1f} um",
         points=len(surface.points),
         rejected=len(surface.rejected),
         rms_um=surface.rms_um,
+        worst_deviation_um=unsure_um,
     )
     return surface
