@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -83,6 +84,25 @@ class StageConfig(_Strict):
     x: Span = Field(description="allowed positions, stage um")
     y: Span = Field(description="allowed positions, stage um")
     motion: Motion
+    backlash_x_um: NotNegative = Field(default=0.0, description="between approaches from below and from above")
+    backlash_y_um: NotNegative = Field(default=0.0, description="between approaches from below and from above")
+
+
+class ReferenceImage(_Strict):
+    """A picture that calibration left beside the rig file."""
+
+    file: str = Field(description="name beside rig.yaml; float32 .npy")
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(description="of the file")
+
+
+class CalibrationEntry(_Strict):
+    """Evidence of one calibration; the measured values stand where they are used."""
+
+    procedure: str = Field(description="what was measured, such as pixel_geometry.10x")
+    measured_at: datetime = Field(description="with time zone")
+    residual: NotNegative = Field(description="scatter of the measurements about the value")
+    unit: str = Field(description="unit of the residual")
+    measurements: Annotated[int, Field(gt=0)]
 
 
 class FocusConfig(_Strict):
@@ -117,6 +137,7 @@ class Objective(_Strict):
         description="stage moves up to this length are made without lowering the focus",
     )
     travel_drop_um: NotNegative = Field(default=0.0, description="how far the focus is lowered for longer moves")
+    flat_field: ReferenceImage | None = Field(default=None, description="light over the field, mean 1")
 
     @property
     def parcentric(self) -> ParcentricOffset:
@@ -140,6 +161,7 @@ class CameraConfig(_Strict):
     rotation_deg: Finite = Field(default=0.0, description="from image to stage axes")
     flip_x: bool = False
     flip_y: bool = False
+    dark: ReferenceImage | None = Field(default=None, description="grey levels without light")
 
     @property
     def full_scale(self) -> int:
@@ -179,6 +201,7 @@ class Rig(_Strict):
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
     camera: CameraConfig
     slide: SlideConfig = SlideConfig()
+    calibration: tuple[CalibrationEntry, ...] = Field(default=(), description="what was measured, and how well")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -16,11 +16,15 @@ class Drive:
         Top speed and acceleration, both positive.
     settle_s
         Time from arrival until the axis is called at rest.
+    backlash_um
+        Play between the encoder and the table: as much lies between the places that one reading stands for when
+        it is approached from below and from above.
     """
 
     speed_um_s: float
     acceleration_um_s2: float
     settle_s: float
+    backlash_um: float = 0.0
 
     def travel_s(self, distance_um: float) -> float:
         """Time of a move without settling."""
@@ -95,6 +99,7 @@ class Axis:
     def __init__(self, drive: Drive, position_um: float = 0.0) -> None:
         self.drive = drive
         self._move = Move(position_um, position_um, 0.0, drive)
+        self._table_start_um = position_um
 
     @property
     def target_um(self) -> float:
@@ -102,8 +107,14 @@ class Axis:
         return self._move.target_um
 
     def position_um(self, now_s: float) -> float:
-        """Position at a time."""
+        """Position at a time, as the encoder has it."""
         return self._move.position_um(now_s)
+
+    def table_um(self, now_s: float) -> float:
+        """Where the table truly is: it follows the encoder only after the play is used up."""
+        half_um = self.drive.backlash_um / 2.0
+        encoder_um = self.position_um(now_s)
+        return min(max(self._table_start_um, encoder_um - half_um), encoder_um + half_um)
 
     def is_moving(self, now_s: float) -> bool:
         """Whether it is under way or settling."""
@@ -111,10 +122,12 @@ class Axis:
 
     def send(self, target_um: float, now_s: float) -> float:
         """Start a move from where it is; returns its duration."""
+        self._table_start_um = self.table_um(now_s)
         self._move = Move(self.position_um(now_s), target_um, now_s, self.drive)
         return self._move.duration_s
 
     def halt(self, now_s: float) -> None:
         """Stop at once."""
+        self._table_start_um = self.table_um(now_s)
         here = self.position_um(now_s)
         self._move = Move(here, here, now_s, self.drive)

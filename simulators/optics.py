@@ -98,6 +98,8 @@ class SensorModel:
         0.5, 8 ms through the 10x and 32 ms through the 63x give about 3200.
     fall_off
         Loss of light in the corners.
+    rotation_deg, flip_x, flip_y
+        How it is mounted: from image axes to stage axes, flips first.
     """
 
     width_px: int = 1360
@@ -109,6 +111,21 @@ class SensorModel:
     bias_level: float = 40.0
     levels_per_ms: float = 800.0
     fall_off: float = 0.12
+    rotation_deg: float = 0.0
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether its axes run along the stage's."""
+        return not (self.rotation_deg or self.flip_x or self.flip_y)
+
+    def image_to_stage(self) -> NDArray[np.float64]:
+        """Directions of the image axes along the stage axes, shape (2, 2), without scale."""
+        angle = math.radians(self.rotation_deg)
+        rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+        flips = np.diag([-1.0 if self.flip_x else 1.0, -1.0 if self.flip_y else 1.0])
+        return np.asarray(rotation @ flips, dtype=np.float64)
 
     @property
     def full_scale(self) -> int:
@@ -242,10 +259,11 @@ class SlideCamera:
         um_per_px = self.sensor.pixel_um / shot.objective.magnification
         sigma_px = shot.objective.blur_um(shot.defocus_um) / um_per_px
         margin = 0 if sigma_px < 1.0 else min(math.ceil(3.0 * sigma_px), 96)
-        shape = (self.sensor.height_px + 2 * margin, self.sensor.width_px + 2 * margin)
+        rows, columns = _canvas_shape(self.sensor)
+        shape = (rows + 2 * margin, columns + 2 * margin)
         sharp = self._transmittance((shot.centre_x_um, shot.centre_y_um), um_per_px, shape)
         blurred = _smear(_blur(sharp, sigma_px), shot.smear_um, um_per_px)
-        return blurred[margin : shape[0] - margin, margin : shape[1] - margin]
+        return _mounted(blurred[margin : shape[0] - margin, margin : shape[1] - margin], self.sensor)
 
     def _transmittance(
         self, centre_um: tuple[float, float], um_per_px: float, shape: tuple[int, int]
@@ -279,6 +297,31 @@ class SlideCamera:
             np.clip(levels, np.float32(0.0), np.float32(sensor.full_scale), out=levels)
             frame[rows] = levels
         return frame
+
+
+def _canvas_shape(sensor: SensorModel) -> tuple[int, int]:
+    """Rows and columns along the stage axes that hold all a sensor sees."""
+    if sensor.is_straight:
+        return sensor.height_px, sensor.width_px
+    columns, rows = np.abs(sensor.image_to_stage()) @ np.array([sensor.width_px, sensor.height_px])
+    return math.ceil(rows) + 2, math.ceil(columns) + 2
+
+
+def _mounted(canvas: NDArray[np.float32], sensor: SensorModel) -> NDArray[np.float32]:
+    """What a sensor that is turned or flipped against the stage axes sees of a canvas along them."""
+    if sensor.is_straight:
+        return canvas
+    turn = sensor.image_to_stage()
+    centre = np.array([(sensor.width_px - 1) / 2.0, (sensor.height_px - 1) / 2.0])
+    middle = np.array([(canvas.shape[1] - 1) / 2.0, (canvas.shape[0] - 1) / 2.0])
+    seen = cv2.warpAffine(
+        canvas,
+        np.column_stack([turn, middle - turn @ centre]),
+        (sensor.width_px, sensor.height_px),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(seen, dtype=np.float32)
 
 
 def _make_level(patch: Patch, um_per_px: float) -> _Level:

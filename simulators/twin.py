@@ -104,7 +104,7 @@ class Twin:
         faults: FaultPlan | None = None,
         anatomy: Anatomy | None = None,
     ) -> None:
-        self.anatomy = anatomy or Anatomy()
+        self._anatomy = anatomy or Anatomy()
         self.faults = faults or FaultPlan()
         self._clock: Clock = clock or InstantClock()
         self._settings = settings or SlideSettings()
@@ -118,10 +118,27 @@ class Twin:
         self._stuck: set[str] = set()
         self.lamp_open = False
         self.lamp_intensity = 0.5
-        start = self.anatomy
+        start = self._anatomy
         self.x = Axis(start.xy_drive, sum(start.x_limits_um) / 2.0)
         self.y = Axis(start.xy_drive, sum(start.y_limits_um) / 2.0)
         self.z = Axis(start.z_drive, start.z_limits_um[0])
+
+    # -- anatomy -------------------------------------------------------------------------------------------
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """Mechanics and optics; setting them stops all axes where they are."""
+        return self._anatomy
+
+    @anatomy.setter
+    def anatomy(self, anatomy: Anatomy) -> None:
+        with self._lock:
+            now_s = self._clock.now_s()
+            self.x = Axis(anatomy.xy_drive, self.x.position_um(now_s))
+            self.y = Axis(anatomy.xy_drive, self.y.position_um(now_s))
+            self.z = Axis(anatomy.z_drive, self.z.position_um(now_s))
+            self._anatomy = anatomy
+            self._camera = None
 
     # -- the slide -----------------------------------------------------------------------------------------
 
@@ -317,9 +334,21 @@ class Twin:
         return objective.index > 1.1 and self.focus_um() > self.sharp_um(objective) - self.anatomy.contact_um
 
     def _looking_at(self, objective: ObjectiveModel) -> tuple[float, float]:
-        x_um, y_um = self.stage_um()
+        x_um, y_um = self._table_um()
         origin = self.anatomy.slide_origin_um
         return x_um + objective.parcentric_um[0] - origin[0], y_um + objective.parcentric_um[1] - origin[1]
+
+    def _table_um(self) -> tuple[float, float]:
+        now_s = self._clock.now_s()
+        return self.x.table_um(now_s), self.y.table_um(now_s)
+
+    def seen_at_px(self, slide_x_um: float, slide_y_um: float) -> tuple[float, float]:
+        """Where in a picture taken now a place of the slide truly is: x and y in px, perhaps outside."""
+        sensor = self.anatomy.sensor
+        um_per_px = sensor.pixel_um / self.objective.magnification
+        x_um, y_um = self._looking_at(self.objective)
+        offset = sensor.image_to_stage().T @ np.array([slide_x_um - x_um, slide_y_um - y_um]) / um_per_px
+        return float(offset[0]) + (sensor.width_px - 1) / 2.0, float(offset[1]) + (sensor.height_px - 1) / 2.0
 
     # -- camera --------------------------------------------------------------------------------------------
 
@@ -334,12 +363,12 @@ class Twin:
         with self._lock:
             self._exposures += 1
             number = self._exposures
-        before = self.stage_um()
+        before = self._table_um()
         self._clock.sleep_s(exposure_ms / 2000.0)
         with self._lock:
             shot = self._shot(exposure_ms, camera, lamp)
         self._clock.sleep_s(exposure_ms / 2000.0)
-        after = self.stage_um()
+        after = self._table_um()
         shot = _smeared(shot, before, after)
         if shot.smear_um != (0.0, 0.0):
             self.note("moving_exposure", f"stage went {shot.smear_um[0]:.2f}, {shot.smear_um[1]:.2f} um meanwhile")
