@@ -1,0 +1,1 @@
+"""Procedures with which the instrument measures itself, and the writing of what they found."""
