@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -41,6 +42,8 @@ app = typer.Typer(
 )
 train_app = typer.Typer(help="Train the weights that the product ships.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
+rig_app = typer.Typer(help="Check and calibrate an instrument.", no_args_is_help=True)
+app.add_typer(rig_app, name="rig")
 
 
 class EvaluationSet(StrEnum):
@@ -288,6 +291,56 @@ def doctor(
     console.print(table)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(EXIT_FAILED)
+
+
+@rig_app.command("check")
+def rig_check(
+    rig: Annotated[Path, typer.Argument(help="folder of the rig")],
+    home: Annotated[bool, typer.Option("--home", help="drive the stage to its end switches first")] = False,
+) -> None:
+    """Load an instrument, move everything a little, take a picture, and say what is in order."""
+    from station.rig_check import State, check_rig
+
+    colours = {State.OK: "green", State.FAULT: "red", State.NOT_JUDGED: "yellow"}
+    steps = check_rig(rig, home=home)
+    table = Table("step", "state", "detail", title=f"rig check {rig.name}")
+    for step in steps:
+        table.add_row(step.what, f"[{colours[step.state]}]{step.state}[/]", escape(step.detail))
+    Console().print(table)
+    if any(step.state is State.FAULT for step in steps):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@rig_app.command("calibrate")
+def rig_calibrate(
+    rig: Annotated[Path, typer.Argument(help="folder of the rig")],
+    what: Annotated[
+        list[str] | None,
+        typer.Option(help="pixels, backlash, field, read-out, motion, offsets; repeat for several, default all"),
+    ] = None,
+    slide_x_um: Annotated[float | None, typer.Option(help="place with cells, slide um; default: here")] = None,
+    slide_y_um: Annotated[float | None, typer.Option(help="place with cells, slide um; default: here")] = None,
+    focus_um: Annotated[float | None, typer.Option(help="where focus is expected; default mid-envelope")] = None,
+    oil: Annotated[bool, typer.Option("--oil", help="there is oil on the slide: measure oil objectives")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="measure, but write nothing")] = False,
+) -> None:
+    """Let an instrument measure itself on a slide, and write what was found into its rig file."""
+    from scanner.calibration.session import procedures_of
+    from scanner.coordinates import SlidePoint
+    from station.calibrate import CalibrationRequest, described, run_calibration
+
+    if (slide_x_um is None) != (slide_y_um is None):
+        raise UsageError("--slide-x-um and --slide-y-um belong together")
+    at = None if slide_x_um is None or slide_y_um is None else SlidePoint(slide_x_um, slide_y_um)
+    request = CalibrationRequest(rig, procedures_of(what or ()), at, focus_um, oil_allowed=oil, write=not dry_run)
+    table = Table("measured", "value", "residual", title=f"rig calibrate {rig.name}")
+    for result in run_calibration(request):
+        table.add_row(*described(result))
+    console = Console()
+    console.print(table)
+    if not oil:
+        console.print("Oil objectives were left out; --oil measures them.", highlight=False)
+    console.print("Nothing was written." if dry_run else f"Written: {rig}", highlight=False, soft_wrap=True)
 
 
 def data_root(given: Path | None) -> Path:

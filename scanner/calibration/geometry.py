@@ -13,8 +13,19 @@ from scanner.calibration.results import PixelGeometry
 from scanner.calibration.shift import image_shift
 from scanner.microscope import Microscope
 
-# Moves, as shares of the field's shorter side: both axes, both directions, and diagonals against shear.
-_PATTERN = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1))
+# Moves: both axes, both directions, and diagonals against shear. Their lengths differ, so that they end at
+# different fractions of a pixel and what interpolation adds averages out.
+_PATTERN = (
+    (1.0, 0.0),
+    (-0.83, 0.0),
+    (0.0, 0.91),
+    (0.0, -1.0),
+    (0.77, 0.95),
+    (-0.93, -0.71),
+    (0.69, -0.87),
+    (-1.0, 0.79),
+)
+# Their unit, as a share of the field's shorter side.
 _MOVE_SHARE = 0.2
 # Pixels are square and stage axes perpendicular to better than this on any instrument in order.
 MAX_ANISOTROPY = 0.01

@@ -229,7 +229,8 @@ def _render_entries(entries: list[CalibrationEntry]) -> str:
 
 
 def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}"
+    # Adding nought turns a negative zero into a plain one.
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _file_stem(name: str) -> str:

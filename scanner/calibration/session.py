@@ -92,9 +92,9 @@ def calibrate(
         session.through_reference()
         if Procedure.OFFSETS in plan.what or Procedure.PIXELS in plan.what:
             session.through_others()
-        if Procedure.MOTION in plan.what:
-            # Last: its moves are long, and the focus has to be down for them.
-            session.keep(measure_stage_motion(microscope, now))
+    if Procedure.MOTION in plan.what:
+        # Last, in the dark: its moves are long, and the focus has to be down for them.
+        session.keep(measure_stage_motion(microscope, now))
     return tuple(session.results)
 
 

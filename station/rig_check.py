@@ -1,0 +1,251 @@
+"""A check of one instrument that moves everything a little and believes only what is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from scanner.calibration.bench import find_exposure
+from scanner.coordinates import StagePoint
+from scanner.core import ScanCore
+from scanner.errors import DeviceError, DeviceNotReadyError, LimitError, ScannerError
+from scanner.microscope import Microscope
+from scanner.rig import Rig, Span, load_rig
+from scanner.stillness import Verdict, prove_stillness
+
+# Way of the trial moves: far enough to be seen, near enough to be harmless.
+NUDGE_UM = 500.0
+NUDGE_SHARE = 0.05
+# Homing looks for the end switches slowly.
+_HOME_FACTOR = 10.0
+_HOME_MARGIN_S = 20.0
+
+
+class State(StrEnum):
+    """Outcome of a step."""
+
+    OK = "ok"
+    FAULT = "fault"
+    NOT_JUDGED = "not judged"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the check."""
+
+    what: str
+    state: State
+    detail: str
+
+
+class _NotJudgedError(Exception):
+    """A step that can't be made here; the text says why."""
+
+
+def check_rig(folder: Path, *, home: bool = False) -> tuple[Step, ...]:
+    """Check an instrument: load, limits, moves with read-back, light, picture, stillness, safe state.
+
+    Parameters
+    ----------
+    folder
+        Folder of the rig.
+    home
+        Drive the stage to its end switches first.
+
+    Returns
+    -------
+    tuple of Step
+        In order; after a fault the later steps are tried all the same, as far as there is something to try.
+    """
+    steps = _Steps()
+    loaded: list[tuple[Rig, Path]] = []
+    steps.make("rig file", lambda: _note(loaded, load_rig(folder)))
+    if not loaded:
+        return steps.done
+    rig, cfg = loaded[0]
+    core = ScanCore()
+    try:
+        microscopes: list[Microscope] = []
+        steps.make("devices", lambda: _load(core, rig, cfg))
+        if steps.failed:
+            return steps.done
+        steps.make("turret", lambda: _microscope(core, rig, microscopes))
+        if not microscopes:
+            return steps.done
+        microscope = microscopes[0]
+        try:
+            _exercise(steps, core, microscope, home=home)
+        finally:
+            steps.make("safe state", lambda: _safe(microscope))
+    finally:
+        core.unloadAllDevices()
+    return steps.done
+
+
+class _Steps:
+    """Steps made so far; an expected failure is a line, not the end."""
+
+    def __init__(self) -> None:
+        self._done: list[Step] = []
+
+    @property
+    def done(self) -> tuple[Step, ...]:
+        return tuple(self._done)
+
+    @property
+    def failed(self) -> bool:
+        return any(step.state is State.FAULT for step in self._done)
+
+    def make(self, what: str, step: Callable[[], str]) -> None:
+        try:
+            self._done.append(Step(what, State.OK, step()))
+        except _NotJudgedError as reason:
+            self._done.append(Step(what, State.NOT_JUDGED, str(reason)))
+        except ScannerError as error:
+            self._done.append(Step(what, State.FAULT, str(error)))
+
+
+def _exercise(steps: _Steps, core: ScanCore, microscope: Microscope, *, home: bool) -> None:
+    steps.make("focus down", lambda: _focus_down(microscope))
+    if home:
+        steps.make("home", lambda: _home(core, microscope))
+    steps.make("limits", lambda: _limits(microscope))
+    for axis in ("x", "y"):
+        steps.make(f"stage {axis}", lambda axis=axis: _nudge(microscope, axis))  # type: ignore[misc]
+    steps.make("focus", lambda: _focus(microscope))
+    steps.make("light", lambda: _light(microscope))
+    exposures: list[float] = []
+    steps.make("picture", lambda: _picture(microscope, exposures))
+    steps.make("stillness", lambda: _stillness(microscope, exposures))
+
+
+def _note(loaded: list[tuple[Rig, Path]], found: tuple[Rig, Path]) -> str:
+    loaded.append(found)
+    rig = found[0]
+    calibrated = f", {len(rig.calibration)} calibrations" if rig.calibration else ", never calibrated"
+    return f"{rig.name}: {', '.join(objective.name for objective in rig.objectives)}{calibrated}"
+
+
+def _load(core: ScanCore, rig: Rig, cfg: Path) -> str:
+    core.loadSystemConfiguration(cfg)
+    present = set(core.getLoadedDevices())
+    for role, label in rig.devices.model_dump().items():
+        if label is not None and label not in present:
+            raise DeviceNotReadyError(
+                f"devices.{role} is not in the Micro-Manager configuration",
+                device=str(label),
+                allowed=", ".join(sorted(present)),
+            )
+    return ", ".join(sorted(present - {"Core"}))
+
+
+def _microscope(core: ScanCore, rig: Rig, microscopes: list[Microscope]) -> str:
+    microscopes.append(Microscope(core, rig))
+    return f"{microscopes[0].objective.name} in the light path"
+
+
+def _focus_down(microscope: Microscope) -> str:
+    microscope.lower_focus()
+    return f"z {microscope.focus_position_um():.1f} um"
+
+
+def _home(core: ScanCore, microscope: Microscope) -> str:
+    # An objective near the glass must not be dragged over the slide's edge.
+    microscope.lower_focus()
+    rig = microscope.rig
+    label, motion = rig.devices.stage, rig.stage.motion
+    way_um = max(span.max_um - span.min_um for span in (rig.stage.x, rig.stage.y))
+    with _naming(label, "homing"):
+        core.home(label)
+        core.wait_until_idle([label], _HOME_FACTOR * motion.duration_s(way_um) + _HOME_MARGIN_S)
+    here = microscope.stage_position()
+    return f"x {here.x_um:.1f}, y {here.y_um:.1f} um"
+
+
+@contextmanager
+def _naming(label: str, doing: str) -> Iterator[None]:
+    """Turn whatever an adapter raises into a typed error that names the device."""
+    try:
+        yield
+    except ScannerError:
+        raise
+    except Exception as error:
+        raise DeviceError(f"{doing} failed: {' '.join(str(error).split())}", device=label) from error
+
+
+def _limits(microscope: Microscope) -> str:
+    stage = microscope.rig.stage
+    here = microscope.stage_position()
+    microscope.check_reachable(here)
+    focus = microscope.rig.focus
+    beyond = StagePoint(stage.x.max_um + 1.0, here.y_um)
+    try:
+        microscope.check_reachable(beyond)
+    except LimitError:
+        return f"x {stage.x}, y {stage.y}, z {focus.z} um; at x {here.x_um:.1f}, y {here.y_um:.1f} um"
+    raise DeviceNotReadyError("a position beyond the limits was not refused", device=microscope.rig.devices.stage)
+
+
+def _nudge(microscope: Microscope, axis: str) -> str:
+    stage = microscope.rig.stage
+    here = microscope.stage_position()
+    span, start_um = (stage.x, here.x_um) if axis == "x" else (stage.y, here.y_um)
+    step_um = _inward(span, start_um)
+    target = here.shifted(step_um, 0.0) if axis == "x" else here.shifted(0.0, step_um)
+    there = microscope.move_to(target)
+    back = microscope.move_to(here)
+    values = [getattr(point, f"{axis}_um") for point in (here, there, back)]
+    return " -> ".join(f"{value:.2f}" for value in values) + " um"
+
+
+def _inward(span: Span, start_um: float) -> float:
+    size_um = min(NUDGE_UM, NUDGE_SHARE * (span.max_um - span.min_um))
+    middle_um = (span.min_um + span.max_um) / 2.0
+    return size_um if start_um <= middle_um else -size_um
+
+
+def _focus(microscope: Microscope) -> str:
+    objective = microscope.objective
+    if objective.immersion == "oil":
+        raise _NotJudgedError(f"{objective.name} is in the light path: it isn't driven to a slide without need")
+    envelope = objective.focus
+    microscope.focus_to(envelope.min_um)
+    first_um = microscope.focus_position_um()
+    there_um = microscope.focus_to(envelope.min_um + NUDGE_SHARE * (envelope.max_um - envelope.min_um))
+    back_um = microscope.focus_to((envelope.min_um + envelope.max_um) / 2.0)
+    return f"{first_um:.2f} -> {there_um:.2f} -> {back_um:.2f} um"
+
+
+def _light(microscope: Microscope) -> str:
+    microscope.light(on=True)
+    return "on"
+
+
+def _picture(microscope: Microscope, exposures: list[float]) -> str:
+    exposure_ms = find_exposure(microscope)
+    frame = microscope.snap(exposure_ms)
+    exposures.append(exposure_ms)
+    height, width = frame.pixels.shape
+    return f"{width} x {height} px, mean level {frame.pixels.mean():.0f} at {exposure_ms:.2f} ms"
+
+
+def _stillness(microscope: Microscope, exposures: list[float]) -> str:
+    if not exposures:
+        raise _NotJudgedError("no picture to compare")
+    found = prove_stillness(microscope, exposures[0])
+    if found.verdict is Verdict.UNDECIDED:
+        raise _NotJudgedError("blank field: nothing to see a shift by")
+    if found.verdict is Verdict.MOVED:
+        way = "pictures differ" if found.shift_um is None else f"moved {found.shift_um:.3f} um"
+        raise DeviceError(f"{way} between two exposures at rest", device=microscope.rig.devices.stage)
+    return f"{found.shift_um:.3f} um between two exposures, allowed {found.limit_um:.3f} um"
+
+
+def _safe(microscope: Microscope) -> str:
+    faults = microscope.safe_state()
+    if faults:
+        raise DeviceError("; ".join(str(fault) for fault in faults), device=microscope.rig.name)
+    return "light off, stage halted, focus down"
