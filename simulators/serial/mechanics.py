@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -111,7 +112,7 @@ class FreeMechanics:
         """Change the speed of an axis from its next move on."""
         with self._lock:
             mover = self._axes[axis]
-            mover.drive = Drive(speed_um_s, mover.drive.acceleration_um_s2, mover.drive.settle_s)
+            mover.drive = replace(mover.drive, speed_um_s=speed_um_s)
 
 
 class TwinMechanics:
