@@ -17,8 +17,9 @@ TSENG_PADDING_PX: Final = (7.0, 8.0, 5.0, 4.0)
 """Slide between a mask and the published box of the Tseng set: left, top, right, bottom.
 
 Calibrated on the train split: medians over 265 isolated chromosomes of 19 cells. The labellers left 3 to 4 px
-beyond what the eye takes for the edge, a pixel or two more on the upper left; the half-height border of a mask lies
-some 2 px within that edge."""
+beyond what the eye takes for the edge, a pixel or two more on the upper left; the half-height border of a mask
+lies some 2 px within that edge.
+"""
 
 _SAME_IOU: Final = 0.7
 _OWN_CORE_SHARE: Final = 0.15

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from analysis.segmentation.crossing import propose_crossings
 from analysis.segmentation.cuts import propose_cuts, propose_ring_cuts
-from analysis.segmentation.plausibility import single_likeness
+from analysis.segmentation.features import piece_features, single_features, split_features
+from analysis.segmentation.plausibility import Plausibility
 from analysis.segmentation.region import Region
 from analysis.segmentation.shape import Shape, measure
 from analysis.segmentation.split import Route, Split
 from analysis.segmentation.watershed import propose_valleys
 
-_MAX_DEPTH: Final = 24
+_MAX_DEPTH: Final = 40
+"""More splits in a row than one cell has chromosomes can't be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +36,20 @@ class Cell:
         Smallest area of a chromosome, in squared widths.
     density
         float32: the working image in optical density.
+    plausibility
+        The scores.
     """
 
     width_px: float
     median_area: float
     min_area: float
     density: NDArray[np.float32]
+    plausibility: Plausibility
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One resolved chromosome.
+    """A piece with its measures.
 
     Attributes
     ----------
@@ -52,23 +57,34 @@ class Part:
         Where it is.
     shape
         Its measures.
+    features
+        float64, see `PIECE_FEATURES`.
     likeness
-        Likeness to one chromosome, in [0, 1].
+        Chance that it is exactly one chromosome, in [0, 1].
     route
         The last split that made it.
     """
 
     region: Region
     shape: Shape
+    features: NDArray[np.float64]
     likeness: float
     route: Route
+
+
+def describe(region: Region, route: Route, cell: Cell) -> Part:
+    """Measure a piece."""
+    shape = measure(region.mask, cell.width_px)
+    features = piece_features(shape, region.crop_of(cell.density), region.mask)
+    likeness = float(cell.plausibility.single(single_features(features, cell.median_area)[None])[0])
+    return Part(region, shape, features, likeness, route)
 
 
 def resolve(region: Region, cell: Cell, *, accept: float) -> list[Part]:
     """Split a piece into chromosomes.
 
-    The best-scored split is taken, then the parts are looked at in the same way; what no split improves stays
-    whole.
+    The split most likely to be right is taken, then the parts are looked at in the same way; a piece without a
+    likely split stays whole.
 
     Parameters
     ----------
@@ -79,10 +95,8 @@ def resolve(region: Region, cell: Cell, *, accept: float) -> list[Part]:
     accept
         Score above which a split is taken; higher leaves more clusters whole.
     """
-    shape = measure(region.mask, cell.width_px)
-    first = Part(region, shape, single_likeness(shape, cell.median_area), "single")
     done: list[Part] = []
-    waiting = [(first, 0)]
+    waiting = [(describe(region, "single", cell), 0)]
     while waiting:
         part, depth = waiting.pop()
         best = _best_split(part, cell, accept) if depth < _MAX_DEPTH else None
@@ -104,41 +118,32 @@ def proposals(part: Part, cell: Cell) -> Iterator[Split]:
     yield from propose_crossings(mask, part.shape, cell.width_px, least)
 
 
+def children(part: Part, split: Split, cell: Cell) -> tuple[Part, Part]:
+    """Measure the two parts of a split."""
+    first, second = (describe(part.region.part(mask), split.route, cell) for mask in (split.first, split.second))
+    return first, second
+
+
+def features_of(part: Part, split: Split, parts: tuple[Part, Part], cell: Cell) -> NDArray[np.float64]:
+    """Describe a split of a part, see `SPLIT_FEATURES`."""
+    return split_features(
+        (part.features, part.likeness),
+        ((parts[0].features, parts[0].likeness), (parts[1].features, parts[1].likeness)),
+        split,
+        part.region.crop_of(cell.density),
+        mask=part.region.mask,
+        width_px=cell.width_px,
+        median_area=cell.median_area,
+    )
+
+
 def _best_split(part: Part, cell: Cell, accept: float) -> tuple[Part, Part] | None:
-    if part.shape.area < 2.0 * cell.min_area or (
-        part.likeness > 0.85 and part.shape.area < 1.8 * cell.median_area
-    ):
+    if part.shape.area < 2.0 * cell.min_area:
         return None
-    best: tuple[Part, Part] | None = None
-    best_score = accept
-    for split in proposals(part, cell):
-        children = _children(part, split, cell)
-        score = _score(part, split, children, cell)
-        if score > best_score:
-            best, best_score = children, score
-    return best
-
-
-def _children(part: Part, split: Split, cell: Cell) -> tuple[Part, Part]:
-    made = []
-    for mask in (split.first, split.second):
-        region = part.region.part(mask)
-        shape = measure(region.mask, cell.width_px)
-        likeness = single_likeness(shape, cell.median_area)
-        made.append(Part(region, shape, likeness, split.route))
-    return made[0], made[1]
-
-
-def _score(part: Part, split: Split, children: tuple[Part, Part], cell: Cell) -> float:
-    """What a split gains: the likeness of the parts over that of the whole, less what the cut costs."""
-    better, worse = sorted((children[0].likeness, children[1].likeness), reverse=True)
-    gain = 0.6 * better + 0.4 * worse - part.likeness
-    density = part.region.crop_of(cell.density)
-    inside = float(np.median(density[part.region.mask]))
-    seam = float(density[split.seam].mean()) / max(inside, 1e-6) if split.seam.any() else 1.0
-    length = np.count_nonzero(split.seam) / 2.0 / cell.width_px
-    if split.route == "crossing":
-        return gain - 0.1
-    # A short seam without notches is a pale band as often as a gap.
-    band = 0.35 if split.route == "watershed" and length < 1.5 else 0.0
-    return gain - 0.5 * max(0.0, seam - 0.5) - 0.12 * max(0.0, length - 1.0) - band
+    options = [(split, children(part, split, cell)) for split in proposals(part, cell)]
+    if not options:
+        return None
+    rows = np.stack([features_of(part, split, parts, cell) for split, parts in options])
+    scores = cell.plausibility.split(rows)
+    best = int(np.argmax(scores))
+    return options[best][1] if scores[best] > accept else None

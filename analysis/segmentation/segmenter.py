@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from analysis.errors import NoMetaphaseError
 from analysis.image import GreyImage
 from analysis.segmentation.background import estimate_background, optical_density
+from analysis.segmentation.features import piece_features, single_features
 from analysis.segmentation.instance import Instance, Segmentation
 from analysis.segmentation.nuclei import find_nuclei
-from analysis.segmentation.plausibility import single_likeness
+from analysis.segmentation.plausibility import Plausibility, load_plausibility
 from analysis.segmentation.region import Region, connected_regions
 from analysis.segmentation.resolve import Cell, Part, resolve
 from analysis.segmentation.scale import estimate_width
@@ -47,7 +48,13 @@ _MAX_PIECE: Final = 60.0
 _ROD: Final = 2.1
 """Length over thickness from which a body counts as rod-like; a grain of dirt is round (1.8)."""
 
-_TYPICAL_AREA: Final = 4.5
+_SURELY_SINGLE: Final = 0.6
+_HARDLY_SINGLE: Final = 0.08
+
+MIN_PIECE: Final = 0.3
+"""Smaller pieces, in squared widths, are dirt."""
+
+TYPICAL_AREA: Final = 4.5
 """Median area of a chromosome in squared widths, where the cell gives no answer of its own."""
 
 
@@ -65,7 +72,7 @@ class SegmentationSettings:
         With fewer plausible chromosomes the image isn't a metaphase.
     """
 
-    accept_split: float = 0.45
+    accept_split: float = 0.2
     min_area: float = 0.18
     min_chromosomes: int = 8
 
@@ -79,8 +86,18 @@ class Segmenter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Working:
-    """The image at working scale."""
+class Working:
+    """The image at working scale.
+
+    Attributes
+    ----------
+    factor
+        Working px a px of the image.
+    background, density, nuclei
+        See `estimate_background`, `optical_density` and `find_nuclei`.
+    width_px
+        Typical width of a chromosome, in working px.
+    """
 
     factor: float
     background: NDArray[np.float32]
@@ -105,12 +122,12 @@ def segment(image: GreyImage, settings: SegmentationSettings | None = None) -> S
         If nothing like a metaphase is there: a blank field, noise, only nuclei, one shapeless body.
     """
     chosen = settings or SegmentationSettings()
-    working = _prepare(image)
+    working = prepare(image)
     found = find_foreground(working.density, working.nuclei, working.width_px)
-    pieces = connected_regions(found.mask, min_area_px=0.3 * working.width_px**2)
+    pieces = connected_regions(found.mask, min_area_px=MIN_PIECE * working.width_px**2)
     if sum(piece.area_px for piece in pieces) > _MAX_STAINED * working.width_px**2:
         raise NoMetaphaseError(f"{image.source}: no metaphase found, the whole field is stained or noisy")
-    cell = _cell(pieces, working, chosen)
+    cell = learn_cell(pieces, working.density, working.width_px, chosen, load_plausibility())
     limit_px = _MAX_PIECE * cell.median_area * cell.width_px**2
     parts = [
         part
@@ -129,7 +146,7 @@ def segment(image: GreyImage, settings: SegmentationSettings | None = None) -> S
 def find_stained(image: GreyImage) -> NDArray[np.bool_]:
     """Mark the stained pixels outside nuclei: bool, the image's shape; all False where nothing is stained."""
     try:
-        working = _prepare(image)
+        working = prepare(image)
     except NoMetaphaseError:
         return np.zeros(image.pixels.shape, np.bool_)
     mask = find_foreground(working.density, working.nuclei, working.width_px).mask
@@ -137,7 +154,7 @@ def find_stained(image: GreyImage) -> NDArray[np.bool_]:
     return cv2.resize(mask.astype(np.uint8), target, interpolation=cv2.INTER_NEAREST) > 0
 
 
-def _prepare(image: GreyImage) -> _Working:
+def prepare(image: GreyImage) -> Working:
     """Estimate the width, bring the image to working scale, mask the nuclei."""
     pixels = image.pixels
     factor = min(1.0, _ESTIMATE_SIDE_PX / max(pixels.shape))
@@ -156,7 +173,7 @@ def _prepare(image: GreyImage) -> _Working:
     return working
 
 
-def _measured(pixels: NDArray[np.uint8], factor: float) -> _Working:
+def _measured(pixels: NDArray[np.uint8], factor: float) -> Working:
     background = estimate_background(pixels)
     density = np.asarray(
         cv2.GaussianBlur(optical_density(pixels, background), (0, 0), _DENOISE_SIGMA_PX), dtype=np.float32
@@ -164,14 +181,16 @@ def _measured(pixels: NDArray[np.uint8], factor: float) -> _Working:
     nuclei = np.zeros(pixels.shape, np.bool_)
     level = otsu(density)
     if level < _MIN_STAIN:
-        return _Working(factor, background, density, nuclei, 0.0)
+        return Working(factor, background, density, nuclei, 0.0)
     width = estimate_width(density > 0.8 * level)
     for _ in range(2):
         if width > 0.0:
             nuclei = find_nuclei(density, level, width)
             level = otsu(density, ~nuclei)
-            width = estimate_width((density > 0.8 * level) & ~nuclei)
-    return _Working(factor, background, density, nuclei, width)
+            estimate = estimate_width((density > 0.8 * level) & ~nuclei)
+            # Once the nuclei are off a pile of chromosomes is the thickest body: only dirt would be measured.
+            width = estimate if estimate > 0.5 * width else width
+    return Working(factor, background, density, nuclei, width)
 
 
 def _scaled(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
@@ -183,16 +202,37 @@ def _scaled(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)
 
 
-def _cell(pieces: list[Region], working: _Working, settings: SegmentationSettings) -> Cell:
-    """Learn the typical area from the pieces that look like single chromosomes already."""
+def learn_cell(
+    pieces: list[Region],
+    density: NDArray[np.float32],
+    width_px: float,
+    settings: SegmentationSettings,
+    scores: Plausibility,
+) -> Cell:
+    """Learn the typical area from the pieces that look like single chromosomes already.
+
+    Parameters
+    ----------
+    pieces
+        Connected foreground.
+    density, width_px
+        The working image, and the width of a chromosome on it.
+    settings
+        Of the segmentation.
+    scores
+        Tell single chromosomes.
+    """
     areas = []
     for piece in pieces:
-        shape = measure(piece.mask, working.width_px)
-        if single_likeness(shape, _TYPICAL_AREA) > 0.5:
+        shape = measure(piece.mask, width_px)
+        if not TYPICAL_AREA / 6.0 < shape.area < TYPICAL_AREA * 3.0:
+            continue
+        features = piece_features(shape, piece.crop_of(density), piece.mask)
+        if scores.single(single_features(features, TYPICAL_AREA)[None])[0] > _SURELY_SINGLE:
             areas.append(shape.area)
     # A few singles say little: the expectation counts as three of them.
-    median = float(np.median([*areas, *([_TYPICAL_AREA] * 3)]))
-    return Cell(working.width_px, median, settings.min_area * median, working.density)
+    median = float(np.median([*areas, *([TYPICAL_AREA] * 3)]))
+    return Cell(width_px, median, settings.min_area * median, density, scores)
 
 
 def _is_chromosome(part: Part, cell: Cell, level: float) -> bool:
@@ -201,7 +241,8 @@ def _is_chromosome(part: Part, cell: Cell, level: float) -> bool:
     density = part.region.crop_of(cell.density)
     stain = float(density[part.region.mask].mean())
     return (
-        shape.area >= cell.min_area
+        part.likeness >= _HARDLY_SINGLE
+        and shape.area >= cell.min_area
         and 0.45 * level <= stain
         and shape.thickness >= 0.5
         and shape.area <= 12.0 * cell.median_area
@@ -279,7 +320,7 @@ def _window(
     return out
 
 
-def _full_size(working: _Working, size: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _full_size(working: Working, size: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     if working.density.shape == size:
         return working.background, working.nuclei
     target = (size[1], size[0])
