@@ -176,7 +176,7 @@ class Karyotyper:
         started = time.perf_counter()
         segmentation = self._segmenter(image)
         objects = cut_instances(image, segmentation.background, segmentation.instances)
-        chromosomes, assignment = self._classified(objects, segmentation.instances)
+        chromosomes, assignment = self._classified(image, objects, segmentation.instances)
         return Karyotype(
             image,
             segmentation.background,
@@ -211,13 +211,16 @@ class Karyotyper:
         """
         if background is None:
             background = estimate_background(image.pixels)
-        return self._classified(cut_instances(image, background, instances), instances)[0]
+        objects = cut_instances(image, background, instances)
+        return self._classified(image, objects, instances)[0]
 
     def _classified(
-        self, objects: Sequence[ObjectPixels], instances: Sequence[Instance]
+        self, image: GreyImage, objects: Sequence[ObjectPixels], instances: Sequence[Instance]
     ) -> tuple[tuple[KaryotypedChromosome, ...], Assignment]:
         scores = self._classifier.score(crops_of_cell(objects))
-        assignment = assign(scores.log_prob, scores.log_none, self._prices)
+        # What is no chromosome was learned on G-bands alone; under another stain it would refuse the sound.
+        log_none = None if image.inverted else scores.log_none
+        assignment = assign(scores.log_prob, log_none, self._prices)
         flipped = scores.flipped_as(assignment.classes)
         chromosomes = tuple(
             KaryotypedChromosome(

@@ -76,35 +76,53 @@ def optical_density(grey: NDArray[np.uint8], background: NDArray[np.floating] | 
     return np.maximum(np.log10(np.maximum(ratio, 1e-6)), 0.0).astype(np.float32)
 
 
+def fluorescence_density(grey: NDArray[np.uint8], background: NDArray[np.floating] | float) -> NDArray[np.float32]:
+    """Relative amount of dye in an inverted fluorescence picture: light adds, so that the scale is linear.
+
+    Parameters
+    ----------
+    grey
+        uint8, any shape, dark where the dye shone.
+    background
+        Grey level of the empty slide, of the same shape or one number.
+    """
+    dye = (np.asarray(background, dtype=np.float32) - grey.astype(np.float32)) / 255.0
+    return np.asarray(np.maximum(dye, 0.0), dtype=np.float32)
+
+
 def cut_instances(
     image: GreyImage, background: NDArray[np.float32], instances: Sequence[Instance]
 ) -> tuple[ObjectPixels, ...]:
     """Cut the instances of a segmentation out of their image, each with its own mask."""
+    density_of = fluorescence_density if image.inverted else optical_density
     pieces = []
     for instance in instances:
         xmin, ymin, xmax, ymax = instance.box_px
         window = (slice(ymin, ymax), slice(xmin, xmax))
-        density = optical_density(image.pixels[window], background[window])
+        density = density_of(image.pixels[window], background[window])
         pieces.append(ObjectPixels(density, instance.mask))
     return tuple(pieces)
 
 
-def object_from_picture(grey: NDArray[np.uint8]) -> ObjectPixels:
+def object_from_picture(grey: NDArray[np.uint8], *, inverted: bool = False) -> ObjectPixels:
     """Take a ready-cut picture (dark chromosome, background already removed to white).
 
     Parameters
     ----------
     grey
         uint8, shape (h, w).
+    inverted
+        True where it is an inverted fluorescence picture.
     """
+    density = fluorescence_density(grey, 255.0) if inverted else optical_density(grey, 255.0)
     mask = (grey < WHITE_LEVEL).astype(np.uint8)
     closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     if count <= 1:
-        return ObjectPixels(optical_density(grey, 255.0), np.ones(grey.shape, dtype=np.bool_))
+        return ObjectPixels(density, np.ones(grey.shape, dtype=np.bool_))
     areas = stats[1:, cv2.CC_STAT_AREA]
     kept = 1 + np.nonzero(areas >= 0.15 * areas.max())[0]
-    return ObjectPixels(optical_density(grey, 255.0), np.isin(labels, kept))
+    return ObjectPixels(density, np.isin(labels, kept))
 
 
 def crops_of_cell(objects: Sequence[ObjectPixels]) -> tuple[ChromosomeCrop, ...]:

@@ -40,9 +40,9 @@ class AssignmentPrices:
         Turns the price of the second-best assignment into a probability; calibrated on the validation split.
     """
 
-    extra: float = 4.0
+    extra: float = 3.0
     missing: float = 3.0
-    unclassified: float = 9.0
+    unclassified: float = 7.0
     refused: float = 1.0
     odd_sex: float = 2.0
     sharpness: float = 1.0

@@ -10,6 +10,7 @@ from analysis.classification.crop import (
     ObjectPixels,
     crops_of_cell,
     cut_instances,
+    fluorescence_density,
     object_from_picture,
     optical_density,
 )
@@ -69,6 +70,14 @@ def test_instances_are_cut_with_their_own_masks() -> None:
     )
     assert piece.mask.sum() == 100
     assert piece.density == pytest.approx(np.log10(201 / 51))
+
+
+def test_fluorescence_is_linear_in_the_light() -> None:
+    grey = np.array([[255, 155, 55]], np.uint8)
+    assert fluorescence_density(grey, 255.0) == pytest.approx(np.array([[0.0, 100 / 255, 200 / 255]]))
+    full = Instance((0, 0, 3, 1), np.ones((1, 3), np.bool_), 1.0, "single")
+    (piece,) = cut_instances(GreyImage(grey, "dapi", inverted=True), np.full((1, 3), 255.0, np.float32), [full])
+    assert piece.density[0, 2] == pytest.approx(200 / 255)
 
 
 def test_ready_cut_picture_loses_its_white_and_its_specks() -> None:
