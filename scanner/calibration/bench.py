@@ -60,26 +60,32 @@ def find_exposure(microscope: Microscope, share: float = TARGET_SHARE) -> float:
     ------
     CalibrationError
         There is none between 0.05 and 400 ms.
+    FrameError
+        A frame of another size or kind.
     """
     full_scale = microscope.rig.camera.full_scale
     low_ms, high_ms = _EXPOSURE_LIMITS_MS
     exposure_ms = _FIRST_EXPOSURE_MS
+    seen = ""
     for _ in range(_EXPOSURE_TRIES):
         try:
             sample = microscope.snap(exposure_ms).pixels[::8, ::8]
         except FrameError as error:
             # Black and saturated frames are refused alike; which it was decides where to look.
-            factor = 0.25 if "saturated" in error.message else 4.0
-            exposure_ms *= factor
+            if not error.message.startswith(("black", "saturated")):
+                raise
+            exposure_ms *= 0.25 if error.message.startswith("saturated") else 4.0
+            seen = f"; last: {error.message}"
         else:
             level = float(np.percentile(sample, 99)) / full_scale
+            seen = f"; last: {level:.0%}"
             if abs(level - share) < 0.1 * share:
                 return exposure_ms
             exposure_ms *= 0.4 if level > 0.97 else share / level
         if not low_ms <= exposure_ms <= high_ms:
             break
     raise CalibrationError(
-        "exposure", f"no exposure between {low_ms:g} and {high_ms:g} ms gives {share:.0%} of full scale"
+        "exposure", f"no exposure between {low_ms:g} and {high_ms:g} ms gives {share:.0%} of full scale{seen}"
     )
 
 
