@@ -132,7 +132,7 @@ class Karyotype:
         doubtful = sum(item.doubtful for item in items)
         left_out = sum(item.class_name == UNCLASSIFIED for item in items)
         sure = [entry.probability for entry in self.chromosomes if entry.class_name != UNCLASSIFIED]
-        parts = [f"{len(items)} chromosomes"]
+        parts = [f"{len(items) - left_out} chromosomes"]
         if sure:
             parts.append(f"mean confidence {100 * float(np.mean(sure)):.0f} %")
         if doubtful:
