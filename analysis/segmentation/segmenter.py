@@ -50,6 +50,11 @@ _ROD: Final = 2.1
 
 _SURELY_SINGLE: Final = 0.6
 _HARDLY_SINGLE: Final = 0.08
+_COMPACT: Final = 0.85
+_CONDENSED_AREA: Final = 3.0
+"""Median area, in squared widths, below which a cell is too condensed for the single score: that was fitted on cells
+where a short round body is dirt or a fragment."""
+
 
 MIN_PIECE: Final = 0.3
 """Smaller pieces, in squared widths, are dirt."""
@@ -222,14 +227,19 @@ def learn_cell(
     scores
         Tell single chromosomes.
     """
-    areas = []
+    areas, compact = [], []
     for piece in pieces:
         shape = measure(piece.mask, width_px)
         if not TYPICAL_AREA / 6.0 < shape.area < TYPICAL_AREA * 3.0:
             continue
+        if shape.solidity > _COMPACT:
+            compact.append(shape.area)
         features = piece_features(shape, piece.crop_of(density), piece.mask)
         if scores.single(single_features(features, TYPICAL_AREA)[None])[0] > _SURELY_SINGLE:
             areas.append(shape.area)
+    # The score knows long chromosomes; where hardly one is seen among many bodies, the cell is a condensed one.
+    if len(areas) < 0.3 * len(compact):
+        areas = compact
     # A few singles say little: the expectation counts as three of them.
     median = float(np.median([*areas, *([TYPICAL_AREA] * 3)]))
     return Cell(width_px, median, settings.min_area * median, density, scores)
@@ -241,7 +251,7 @@ def _is_chromosome(part: Part, cell: Cell, level: float) -> bool:
     density = part.region.crop_of(cell.density)
     stain = float(density[part.region.mask].mean())
     return (
-        part.likeness >= _HARDLY_SINGLE
+        (part.likeness >= _HARDLY_SINGLE or cell.median_area < _CONDENSED_AREA)
         and shape.area >= cell.min_area
         and 0.45 * level <= stain
         and shape.thickness >= 0.5
