@@ -52,8 +52,8 @@ _SURELY_SINGLE: Final = 0.6
 _HARDLY_SINGLE: Final = 0.08
 _COMPACT: Final = 0.85
 _CONDENSED_AREA: Final = 3.0
-"""Median area, in squared widths, below which a cell is too condensed for the single score: that was fitted on cells
-where a short round body is dirt or a fragment."""
+"""Median area, in squared widths, below which a cell is too condensed for the single score: it was fitted on cells
+where a short round body is dirt."""
 
 
 MIN_PIECE: Final = 0.3

@@ -191,7 +191,7 @@ class KnowsTheTruth:
         return ProposedCell(tuple(map(Proposed, self.classes, self.instances)))
 
     def classify_instances(self, image: GreyImage, instances: list[Instance]) -> list[Proposed]:
-        return list(map(Proposed, self.classes, instances))
+        return list(map(Proposed, self.classes[: len(instances)], instances))
 
 
 def tseng_folder(tmp_path: Path) -> tuple[Path, list[Instance], list[str]]:
