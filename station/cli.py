@@ -269,11 +269,12 @@ def train_classifier(
     data: DataOption = None,
     minutes: Annotated[float, typer.Option(help="stop after this time", min=0.1)] = 50.0,
     resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = True,
+    seed: Annotated[int, typer.Option(help="seed of everything random")] = 20,
 ) -> None:
     """Train the chromosome classifier; resumable."""
     from station.training import train_classifier as train
 
-    train(data_root(data), out, minutes=minutes, resume=resume)
+    train(data_root(data), out, minutes=minutes, resume=resume, seed=seed, tell=typer.echo)
 
 
 @app.command()
