@@ -201,10 +201,15 @@ class SerialConnection:
             self._trusted = False
             self._buffer.clear()
             port, self._port = self._port, None
-            if port is not None:
-                # A line that was pulled out can fail to close; it's gone all the same.
-                with suppress(serial.SerialException, OSError):
-                    port.close()
+            if port is None:
+                return
+            # pyserial forgets to close a socket whose far end has gone.
+            endpoint = getattr(port, "_socket", None)
+            # A line that was pulled out can fail to close; it's gone all the same.
+            with suppress(serial.SerialException, OSError):
+                port.close()
+            if endpoint is not None:
+                endpoint.close()
 
     # -- inside --------------------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ class SimulatedController(ABC):
     ----------
     commands
         Everything that was received, in order.
+    refusals
+        Error codes of what was refused, in order.
     joystick_on
         Whether the joystick drives the axes.
     emergency_stop
@@ -43,6 +45,7 @@ class SimulatedController(ABC):
         self.mechanics = mechanics
         self.faults = faults or SerialFaultPlan()
         self.commands: list[str] = []
+        self.refusals: list[int] = []
         self.joystick_on = True
         self.emergency_stop = False
         self._lock = threading.RLock()

@@ -84,6 +84,7 @@ class ProScanController(SimulatedController):
         try:
             return self._answer_to(words[0], words[1:], command.strip())
         except _RefusedError as refused:
+            self.refusals.append(refused.code)
             return f"E,{refused.code}"
 
     def due(self) -> list[str]:

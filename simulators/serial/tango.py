@@ -92,6 +92,7 @@ class TangoController(SimulatedController):
                 return self._answer_question(name, words)
             self._obey(name, words, text)
         except _RefusedError as refused:
+            self.refusals.append(refused.code)
             self._error = refused.code
         return None
 
