@@ -182,7 +182,7 @@ def karyotype(
             write_karyotype(result, out / f"{stem}.json", out / f"{stem}.karyogram.png")
         except AnalysisError as error:
             refused += 1
-            _complain(str(error) if error.path is not None else f"{image}: {error}")
+            _complain(str(error) if str(image) in str(error) else f"{image}: {error}")
             continue
         text = result.iscn.text or f"no ISCN: {result.iscn.reason}"
         typer.echo(f"{image}: {text}, {len(result.chromosomes)} chromosomes, {result.seconds:.2f} s")
