@@ -157,6 +157,8 @@ class SerialConnection:
                 self._buffer += self._read_some()
             line, _, rest = bytes(self._buffer).partition(TERMINATOR)
             self._buffer = bytearray(rest)
+            if len(line) > LONGEST_ANSWER:
+                raise self.nonsense(command, line[:16], "a line of text")
             try:
                 text = line.decode("ascii").strip()
             except UnicodeDecodeError:

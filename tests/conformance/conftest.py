@@ -26,7 +26,7 @@ from simulators.serial.tango import TangoController
 RIGS = Path(__file__).parents[2] / "hardware_configs"
 
 # Silence has to be waited for: shortly, once it was ordered; sound controllers get the time a busy machine needs.
-SILENCE_MS = 100.0
+SILENCE_MS = 200.0
 ANSWER_TIMEOUT_MS = 5_000.0
 TRAVEL_UM = {"x": (0.0, 120_000.0), "y": (0.0, 100_000.0), "z": (0.0, 5_000.0)}
 TRAVEL_PROPERTIES = {
