@@ -203,6 +203,17 @@ def test_an_error_that_answers_a_move_is_that_moves(open_serial_bench, monkeypat
         assert go(bench, 1000.0, 2000.0) == pytest.approx((1000.0, 2000.0))
 
 
+def test_an_answer_that_is_owed_survives_noise(open_serial_bench):
+    with open_serial_bench("prior-at-end") as bench:
+        bench.core.setXYPosition("XY", 1000.0, 2000.0)
+        bench.fault(SerialFaultKind.GARBLED, "$")
+        with pytest.raises(DeviceError, match="makes no sense"):
+            bench.core.deviceBusy("XY")
+        assert bench.core.deviceBusy("XY")
+        bench.settle("XY")
+        assert bench.core.getXYPosition("XY") == pytest.approx((1000.0, 2000.0))
+
+
 def test_a_stop_goes_past_a_line_on_which_somebody_waits(open_serial_bench):
     with open_serial_bench("tango") as bench:
         bench.core.setXYPosition("XY", 1000.0, 2000.0)
