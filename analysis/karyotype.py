@@ -23,6 +23,7 @@ from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
 from analysis.karyogram.iscn import IscnResult, compose
 from analysis.karyogram.layout import KaryogramItem, draw_karyogram
 from analysis.karyogram.picture import upright_pictures
+from analysis.karyogram.size import OVERSIZE, oversize_ratio
 from analysis.models.weights import read_manifest, write_whole
 from analysis.segmentation.background import estimate_background
 from analysis.segmentation.instance import Instance, Segmentation
@@ -176,7 +177,7 @@ class Karyotyper:
         started = time.perf_counter()
         segmentation = self._segmenter(image)
         objects = cut_instances(image, segmentation.background, segmentation.instances)
-        chromosomes, assignment = self._classified(image, objects, segmentation.instances)
+        chromosomes, assignment = self._classified(image, objects, segmentation.instances, refuse_oversized=True)
         return Karyotype(
             image,
             segmentation.background,
@@ -215,12 +216,25 @@ class Karyotyper:
         return self._classified(image, objects, instances)[0]
 
     def _classified(
-        self, image: GreyImage, objects: Sequence[ObjectPixels], instances: Sequence[Instance]
+        self,
+        image: GreyImage,
+        objects: Sequence[ObjectPixels],
+        instances: Sequence[Instance],
+        *,
+        refuse_oversized: bool = False,
     ) -> tuple[tuple[KaryotypedChromosome, ...], Assignment]:
         scores = self._classifier.score(crops_of_cell(objects))
         # What is no chromosome was learned on G-bands alone; under another stain it would refuse the sound.
         log_none = None if image.inverted else scores.log_none
         assignment = assign(scores.log_prob, log_none, self._prices)
+        if refuse_oversized:
+            areas = np.array([np.count_nonzero(piece.mask) for piece in objects], dtype=np.float64)
+            oversized = oversize_ratio(areas, assignment.classes) > OVERSIZE
+            if oversized.any():
+                # Chromosomes that could not be parted must not pass as one: their places stay open, and the
+                # formula then says that the cell is incomplete instead of claiming losses.
+                none = np.full(len(areas), -np.inf) if log_none is None else log_none.astype(np.float64)
+                assignment = assign(scores.log_prob, np.where(oversized, 0.0, none), self._prices)
         flipped = scores.flipped_as(assignment.classes)
         chromosomes = tuple(
             KaryotypedChromosome(

@@ -160,11 +160,11 @@ class Microscope:
         self._check_not_stopped(self.rig.devices.stage)
         self.check_reachable(target)
         label = self.rig.devices.stage
+        # Until the move is proven, nothing may be photographed.
+        self._target = None
         here = self.stage_position()
         self._drop_for_travel(here.distance_um(target))
         way_um = max(abs(target.x_um - here.x_um), abs(target.y_um - here.y_um))
-        # Until the move is proven, nothing may be photographed.
-        self._target = None
         with self._talking_to(label, "move", wanted=f"({target.x_um:.1f}, {target.y_um:.1f})"):
             self._core.setXYPosition(label, target.x_um, target.y_um)
         self._pending = _Move(target, self._now() + self._allowance_s(self.rig.stage.motion, way_um))
