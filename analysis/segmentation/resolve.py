@@ -23,7 +23,7 @@ _MAX_DEPTH: Final = 40
 
 _SETTLED: Final = 0.85
 _SETTLED_AREA: Final = 2.5
-"""A piece of ordinary size that is so likely one chromosome isn't tried further: a quarter of the time is saved."""
+"""A piece of ordinary size so likely to be one chromosome isn't tried further: a quarter of the time saved."""
 
 
 @dataclass(frozen=True, slots=True)
