@@ -112,7 +112,7 @@ class Working:
 
 
 def segment(image: GreyImage, settings: SegmentationSettings | None = None) -> Segmentation:
-    """Find the chromosomes of a metaphase, without any learned part.
+    """Find the chromosomes of a metaphase by contours and scored cuts.
 
     Parameters
     ----------
