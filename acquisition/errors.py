@@ -10,7 +10,6 @@
     |   +-- FolderInUseError
     +-- NotConfirmedError  high magnification shows no metaphase where the scan saw one
     +-- CasebookError      the database can't be opened, migrated or written
-    +-- HandoffError       the analysis workers can't be reached
 """
 
 from __future__ import annotations
@@ -64,7 +63,3 @@ class NotConfirmedError(AcquisitionError):
 
 class CasebookError(AcquisitionError):
     """The database can't be opened, migrated or written."""
-
-
-class HandoffError(AcquisitionError):
-    """The analysis workers can't be reached."""

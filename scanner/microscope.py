@@ -110,10 +110,6 @@ class Microscope:
             z_um = self._core.getPosition(label)
         return self._finite(z_um, label, "z")
 
-    def view(self) -> View:
-        """Geometry of a picture taken now."""
-        return View(self.stage_position(), self.rig.camera_frame(self._objective), self._objective.parcentric)
-
     # -- stage ---------------------------------------------------------------------------------------------
 
     def check_reachable(self, target: StagePoint) -> None:

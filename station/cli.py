@@ -117,9 +117,11 @@ def scan(
 
 @contextmanager
 def _stop_on_interrupt(control: RunControl, tell: Callable[[str], None]) -> Iterator[None]:
-    """First Ctrl-C: stop at the next field. Second: give up waiting, still through the safe state."""
+    """First Ctrl-C: stop at the next field. Second: give up waiting. None interrupts making the instrument safe."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
+        if control.ending:
+            return
         if control.stop_requested:
             raise KeyboardInterrupt
         control.request_stop()

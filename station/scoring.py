@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from acquisition.records import CandidateRecord, CaptureRecord
+from analysis.evaluation.matching import box_iou, match
 from scanner.coordinates import ImagePoint, SlidePoint, StagePoint, View
 from scanner.rig import Rig
-
-MATCH_IOU = 0.5
 
 BoxUm = tuple[float, float, float, float]
 Padding = tuple[float, float, float, float]
@@ -139,13 +137,8 @@ def _right(cell: TrueCell, capture: CaptureRecord, proposal: Mapping[str, Any], 
     left, top, right, bottom = pad_px
     grown = np.array([-left, -top, right, bottom])
     boxes = np.array([entry["box_px"] for entry in seen], dtype=float) + grown
-    overlap = iou(truth, boxes)
-    rows, columns = linear_sum_assignment(-np.where(overlap >= MATCH_IOU, overlap + 1, 0))
-    return sum(
-        1
-        for row, column in zip(rows, columns, strict=True)
-        if overlap[row, column] >= MATCH_IOU and seen[column]["class"] == cell.chromosomes[row].class_name
-    )
+    pairs = match(box_iou(truth, boxes))
+    return sum(seen[column]["class"] == cell.chromosomes[row].class_name for row, column in pairs)
 
 
 def _to_image(box_um: BoxUm, view: View, rig: Rig) -> tuple[float, float, float, float]:
@@ -157,12 +150,3 @@ def _to_image(box_um: BoxUm, view: View, rig: Rig) -> tuple[float, float, float,
     xs, ys = [corner.x_px for corner in corners], [corner.y_px for corner in corners]
     # Points are pixel centres, boxes are edges: half a pixel lies between them.
     return min(xs) + 0.5, min(ys) + 0.5, max(xs) + 0.5, max(ys) + 0.5
-
-
-def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes (xmin, ymin, xmax, ymax); shape (n, 4) and (m, 4) give (n, m)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    area = np.prod(first[:, 2:] - first[:, :2], axis=1)[:, None] + np.prod(second[:, 2:] - second[:, :2], axis=1)
-    return np.asarray(shared / np.maximum(area - shared, 1e-9))

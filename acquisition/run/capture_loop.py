@@ -89,10 +89,10 @@ class CaptureLoop:
                 raise
             except (NotConfirmedError, FocusError) as error:
                 # The cell's fault, not the instrument's: it says nothing about the next one.
-                self._fail(candidate, error)
+                self._fail(candidate, error, EventLevel.WARNING)
             except DeviceError as error:
                 failed_in_a_row += 1
-                self._fail(candidate, error)
+                self._fail(candidate, error, EventLevel.ERROR)
                 if failed_in_a_row > self._context.protocol.errors.max_failed_fields:
                     raise
             else:
@@ -193,12 +193,12 @@ class CaptureLoop:
         near = [c for c in self._context.finder(frame.pixels, um_per_px) if distance_um(c) <= SAME_CELL_UM]
         return min(near, key=distance_um, default=None)
 
-    def _fail(self, candidate: RankedCandidate, error: DeviceError | NotConfirmedError) -> None:
+    def _fail(self, candidate: RankedCandidate, error: DeviceError | NotConfirmedError, level: EventLevel) -> None:
         self._context.casebook.set_candidate_status(
             self._context.run_uid, candidate.uid, CandidateStatus.FAILED, str(error)
         )
         self._context.note(
-            EventLevel.WARNING,
+            level,
             "capture_failed",
             f"{candidate.uid} not photographed: {error}",
             candidate=candidate.uid,

@@ -72,7 +72,6 @@ class FieldLoop:
         self._now_s = now_s
         self._under_way: int | None = None
         self._failed_in_a_row = 0
-        self.fields_done = 0
 
     def run(self, fields: tuple[PlannedField, ...]) -> list[Find]:
         """Scan the fields in order.
@@ -126,7 +125,6 @@ class FieldLoop:
                 field, timing, FieldStatus.DONE, frame.taken_at, stage.x_um, stage.y_um, frame.z_um, len(finds)
             ),
         )
-        self.fields_done += 1
         return finds
 
     def _photograph(self, field: PlannedField, timing: _Timing) -> Frame:

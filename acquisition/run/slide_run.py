@@ -263,6 +263,7 @@ class SlideRun:
     def _end(self) -> None:
         """Make the instrument safe first; only then write how it ended."""
         context, outcome = self._context, self._outcome
+        context.control.begin_ending()
         faults = context.microscope.safe_state()
         outcome.safe_state_faults = tuple(str(fault) for fault in faults)
         if self._handoff is not None:

@@ -212,6 +212,18 @@ def test_a_stop_during_capture_keeps_what_was_photographed(bench, run_on):
     assert_safe(bench)
 
 
+def test_a_cell_lost_to_the_instrument_makes_the_run_one_with_errors(bench, run_on):
+    faults = bench.twin.faults
+    lose_next = Fault(FaultKind.CAMERA_RAISES, "Camera")
+    listener = Listener(lambda name: faults.add(lose_next) if name == "capture" and not faults.faults else None)
+    outcome, casebook, _ = run_on(listener=listener)
+    assert outcome.status is RunStatus.COMPLETED_WITH_ERRORS
+    statuses = {c.status: c.error for c in casebook.candidates("r")}
+    assert set(statuses) == {CandidateStatus.CAPTURED, CandidateStatus.FAILED}
+    assert "Camera" in (statuses[CandidateStatus.FAILED] or "")
+    assert_safe(bench)
+
+
 def test_a_broken_display_does_not_end_the_run(bench, tmp_path, run_on):
     def explode(_name):
         raise OSError("terminal gone")

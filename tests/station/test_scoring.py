@@ -1,13 +1,10 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-import pytest
-
 from acquisition.records import CandidateRecord, CandidateStatus, CaptureRecord
 from scanner.coordinates import SlidePoint
 from scanner.rig import load_rig
-from station.scoring import TrueCell, TrueChromosome, iou, match_cells, score_run
+from station.scoring import TrueCell, TrueChromosome, match_cells, score_run
 
 RIG, _ = load_rig(Path(__file__).parents[2] / "hardware_configs" / "simulated")
 
@@ -78,9 +75,3 @@ def test_an_empty_proposal_is_no_crash():
     truth = cell("a", 0, 0, [TrueChromosome("1", (0, 0, 4, 8))])
     score = score_run([truth], [candidate("k1", 0, 0)], [capture(0, 0)], {"c1": {"chromosomes": []}}, RIG)
     assert score.chromosomes_right == 0
-
-
-def test_iou_of_boxes():
-    first = np.array([[0, 0, 2, 2], [0, 0, 1, 1]], dtype=float)
-    second = np.array([[1, 0, 3, 2], [5, 5, 6, 6]], dtype=float)
-    assert iou(first, second) == pytest.approx(np.array([[1 / 3, 0], [0, 0]]))
