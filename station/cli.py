@@ -117,7 +117,7 @@ def scan(
 
 @contextmanager
 def _stop_on_interrupt(control: RunControl, tell: Callable[[str], None]) -> Iterator[None]:
-    """First Ctrl-C: stop at the next field. Second: give up waiting. None interrupts making the instrument safe."""
+    """First Ctrl-C: stop at the next field. Second: give up waiting. None interrupts the safe state."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         if control.ending:
