@@ -21,7 +21,7 @@ import numpy as np
 
 from scanner.calibration.record import write_calibration
 from scanner.calibration.session import CalibrationPlan, Procedure, calibrate
-from scanner.coordinates import ImagePoint, StagePoint, stage_to_centre
+from scanner.coordinates import ImagePoint, StagePoint, View, stage_to_centre
 from scanner.core import ScanCore
 from scanner.microscope import Microscope
 from scanner.rig import Rig, load_rig
@@ -49,6 +49,12 @@ def misalign(twin: Twin, rng: np.random.Generator) -> None:
     )
 
 
+def view_of(microscope: Microscope) -> View:
+    """Geometry of a picture that would be taken now."""
+    objective = microscope.objective
+    return View(microscope.stage_position(), microscope.rig.camera_frame(objective), objective.parcentric)
+
+
 def relocation_errors_um(
     core: ScanCore, twin: Twin, rig: Rig, cells: Sequence[tuple[float, float]], rng: np.random.Generator
 ) -> list[float]:
@@ -58,7 +64,7 @@ def relocation_errors_um(
     targets = []
     for x_um, y_um in cells:
         microscope.move_to(StagePoint(x_um, y_um).shifted(*rng.uniform((-380, -280), (380, 280))))
-        targets.append(microscope.view().to_stage(ImagePoint(*twin.seen_at_px(x_um, y_um))))
+        targets.append(view_of(microscope).to_stage(ImagePoint(*twin.seen_at_px(x_um, y_um))))
     microscope.select_objective("63x", oil_allowed=True)
     sensor = twin.anatomy.sensor
     um_per_px = sensor.pixel_um / twin.objective.magnification

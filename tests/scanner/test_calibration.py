@@ -23,7 +23,7 @@ from scanner.calibration.results import (
     StageMotion,
 )
 from scanner.calibration.session import CalibrationPlan, Procedure, calibrate
-from scanner.coordinates import ImagePoint, StagePoint, stage_to_centre
+from scanner.coordinates import ImagePoint, StagePoint, View, stage_to_centre
 from scanner.core import ScanCore
 from scanner.errors import FocusError, RigError
 from scanner.microscope import Microscope
@@ -183,6 +183,12 @@ def test_a_changed_reference_image_is_noticed(calibrated: Calibrated, tmp_path: 
         load_reference_image(folder, ReferenceImage(file="none.npy", sha256="0" * 64))
 
 
+def view_of(microscope: Microscope) -> View:
+    """Geometry of a picture that would be taken now."""
+    objective = microscope.objective
+    return View(microscope.stage_position(), microscope.rig.camera_frame(objective), objective.parcentric)
+
+
 def relocation_errors_um(core: ScanCore, twin: Twin, rig: Rig) -> list[float]:
     """Where each cell, seen at 10x away from the centre, lies at 63x against where the rig puts it."""
     microscope = Microscope(core, rig)
@@ -193,7 +199,7 @@ def relocation_errors_um(core: ScanCore, twin: Twin, rig: Rig) -> list[float]:
         stage = StagePoint(cell.slide_x_um, cell.slide_y_um).shifted(*rng.uniform((-350, -250), (350, 250)))
         microscope.move_to(stage)
         seen = ImagePoint(*twin.seen_at_px(cell.slide_x_um, cell.slide_y_um))
-        targets.append(microscope.view().to_stage(seen))
+        targets.append(view_of(microscope).to_stage(seen))
     microscope.select_objective("63x", oil_allowed=True)
     errors = []
     for cell, target in zip(twin.truth(), targets, strict=True):
