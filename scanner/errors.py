@@ -12,6 +12,9 @@
         +-- PositionError         at rest, but not where it was sent
         +-- MoveStoppedError      stop() was called while the move was under way
         +-- FrameError            no frame, or one that can't be a picture
+        +-- LoaderError           a slide is not where the loader was told to bring it
+        +-- OilError              no drop of oil, or nobody knows whether there was one
+        +-- LabelError            no picture of the label, or no barcode that could be believed
         +-- FocusError            no plausible focus was found
 """
 
@@ -120,6 +123,18 @@ class MoveStoppedError(DeviceError):
 
 class FrameError(DeviceError):
     """No frame came, or one that can't be a picture."""
+
+
+class LoaderError(DeviceError):
+    """A slide is not where the loader was told to bring it: jam, empty slot, or nobody knows."""
+
+
+class OilError(DeviceError):
+    """No drop of oil, or nobody knows whether there was one."""
+
+
+class LabelError(DeviceError):
+    """No picture of the label, or no barcode that could be believed."""
 
 
 class FocusError(DeviceError):

@@ -12,6 +12,23 @@ from scanner.coordinates import View
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """A picture that was exposed and not yet read out; `Microscope.read` makes a `Frame` of it.
+
+    Attributes
+    ----------
+    view, z_um, objective, exposure_ms, taken_at
+        As in `Frame`.
+    """
+
+    view: View
+    z_um: float
+    objective: str
+    exposure_ms: float
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """A picture.
 

@@ -26,7 +26,7 @@ from scanner.errors import (
     PositionError,
     ScannerError,
 )
-from scanner.frame import Frame
+from scanner.frame import Exposure, Frame
 from scanner.interlocks import Action, Situation, broken_rule
 from scanner.rig import Motion, Objective, Rig, Span
 
@@ -86,6 +86,7 @@ class Microscope:
         self._pending: _Move | None = None
         self._target: StagePoint | None = None
         self._exposure_ms: float | None = None
+        self._exposed: Exposure | None = None
         self._slide_oiled = False
         self._objective = self._read_objective()
 
@@ -298,7 +299,7 @@ class Microscope:
             self.light(on=False)
 
     def snap(self, exposure_ms: float) -> Frame:
-        """Take a picture of where the stage was sent.
+        """Take a picture of where the stage was sent; `expose`, then `read`.
 
         Parameters
         ----------
@@ -312,24 +313,63 @@ class Microscope:
         FrameError
             No frame, of another size, black or saturated.
         """
+        return self.read(self.expose(exposure_ms))
+
+    def expose(self, exposure_ms: float) -> Exposure:
+        """Expose where the stage was sent, and leave the frame in the camera.
+
+        The stage may be sent on as soon as this returns: reading out needs no light and no standing stage.
+
+        Parameters
+        ----------
+        exposure_ms
+            Exposure time.
+
+        Raises
+        ------
+        PositionError
+            The stage isn't, or did not stay, where it was sent: there is no picture.
+        FrameError
+            The camera has not been read since the last exposure.
+        """
         if self._target is None or self._pending is not None:
             raise PositionError("no proven position to photograph", device=self.rig.devices.stage)
+        label = self.rig.devices.camera
+        if self._exposed is not None:
+            raise FrameError("the last exposure has not been read", device=label)
         target = self._target
         self._check_arrival(self.stage_position(), target)
-        label = self.rig.devices.camera
         taken_at = datetime.now(UTC)
         with self._talking_to(label, "exposure"):
             if exposure_ms != self._exposure_ms:
                 self._core.setExposure(label, exposure_ms)
                 self._exposure_ms = exposure_ms
             self._core.snapImage()
-            pixels = np.asarray(self._core.getImage())
         # Read again after the exposure: a stage that crept or was pushed spoils the picture.
         here = self.stage_position()
         self._check_arrival(here, target)
-        self._check_frame(pixels)
         view = View(here, self.rig.camera_frame(self._objective), self._objective.parcentric)
-        return Frame(pixels, view, self.focus_position_um(), self._objective.name, exposure_ms, taken_at)
+        self._exposed = Exposure(view, self.focus_position_um(), self._objective.name, exposure_ms, taken_at)
+        return self._exposed
+
+    def read(self, exposure: Exposure) -> Frame:
+        """Read the frame of an exposure out of the camera.
+
+        Raises
+        ------
+        FrameError
+            It isn't the last exposure; or no frame, of another size, black or saturated.
+        """
+        label = self.rig.devices.camera
+        if exposure is not self._exposed:
+            raise FrameError("another exposure is in the camera", device=label)
+        self._exposed = None
+        with self._talking_to(label, "read-out"):
+            pixels = np.asarray(self._core.getImage())
+        self._check_frame(pixels)
+        return Frame(
+            pixels, exposure.view, exposure.z_um, exposure.objective, exposure.exposure_ms, exposure.taken_at
+        )
 
     # -- stopping ------------------------------------------------------------------------------------------
 
@@ -354,6 +394,7 @@ class Microscope:
         """
         self._pending = None
         self._target = None
+        self._exposed = None
         faults: list[ScannerError] = []
         steps: tuple[Callable[[], None], ...] = (
             lambda: self.light(on=False),

@@ -50,6 +50,11 @@ class DeviceLabels(_Strict):
     turret: str = Field(description="objective turret")
     lamp: str = Field(description="shutter of the transmitted light")
     camera: str = Field(description="camera")
+    loader: str | None = Field(default=None, description="slide loader; see scanner.peripherals.SlideLoader")
+    oiler: str | None = Field(default=None, description="oil dispenser; see scanner.peripherals.Oiler")
+    label_camera: str | None = Field(
+        default=None, description="camera over the label; see scanner.peripherals.LabelCamera"
+    )
 
 
 class Motion(_Strict):
@@ -78,6 +83,18 @@ class Motion(_Strict):
         return seconds + self.settle_ms / 1000.0
 
 
+class Place(_Strict):
+    """A position of the stage."""
+
+    x_um: Finite
+    y_um: Finite
+
+    @property
+    def point(self) -> StagePoint:
+        """The position."""
+        return StagePoint(self.x_um, self.y_um)
+
+
 class StageConfig(_Strict):
     """XY stage."""
 
@@ -86,6 +103,10 @@ class StageConfig(_Strict):
     motion: Motion
     backlash_x_um: NotNegative = Field(default=0.0, description="between approaches from below and from above")
     backlash_y_um: NotNegative = Field(default=0.0, description="between approaches from below and from above")
+    load: Place | None = Field(default=None, description="where slides are changed, stage um")
+    homing: bool = Field(
+        default=False, description="whether the stage may be driven to its limit switches to find its zero"
+    )
 
 
 class ReferenceImage(_Strict):
@@ -184,6 +205,28 @@ class SlideConfig(_Strict):
         return SlideFrame(StagePoint(self.x_um, self.y_um), self.rotation_deg, self.flip_x, self.flip_y)
 
 
+class Slot(SlideConfig):
+    """One slide of a frame that holds several on the stage."""
+
+    name: Annotated[str, Field(min_length=1)] = Field(description="name of the slot, such as 1")
+
+
+class LoaderConfig(_Strict):
+    """Feeder that lays one slide after another on the stage."""
+
+    slots: Annotated[int, Field(ge=1)] = Field(description="slots of the magazine, counted from 1")
+    change_s: Positive = Field(description="time of one load or unload")
+
+
+class OilerConfig(_Strict):
+    """Oil dispenser beside the objective."""
+
+    offset_x_um: Finite = Field(default=0.0, description="where the drop falls, against the image centre")
+    offset_y_um: Finite = Field(default=0.0, description="where the drop falls, against the image centre")
+    spot_radius_um: Positive = Field(default=2500.0, description="one drop serves captures within this distance")
+    drop_s: Positive = Field(default=5.0, description="time of one drop")
+
+
 class Rig(_Strict):
     """A whole instrument.
 
@@ -200,7 +243,10 @@ class Rig(_Strict):
     focus: FocusConfig
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
     camera: CameraConfig
-    slide: SlideConfig = SlideConfig()
+    slide: SlideConfig = Field(default=SlideConfig(), description="the slide, where there are no slots")
+    slots: tuple[Slot, ...] = Field(default=(), description="slides of a frame that lie on the stage together")
+    loader: LoaderConfig | None = None
+    oiler: OilerConfig | None = None
     calibration: tuple[CalibrationEntry, ...] = Field(default=(), description="what was measured, and how well")
 
     @model_validator(mode="after")
@@ -215,7 +261,23 @@ class Rig(_Strict):
                 )
             if self.focus.down_um in objective.focus:
                 raise ValueError(f"focus.down_um {self.focus.down_um} lies in the envelope of {objective.name}")
+        self._check_slides()
         return self
+
+    def _check_slides(self) -> None:
+        slots = [slot.name for slot in self.slots]
+        if len(set(slots)) != len(slots):
+            raise ValueError(f"slot names must differ, found {', '.join(slots)}")
+        for role in ("loader", "oiler"):
+            if (getattr(self, role) is None) != (getattr(self.devices, role) is None):
+                raise ValueError(f"{role} and devices.{role} have to be given together")
+        if self.loader is not None and self.stage.load is None:
+            raise ValueError("a loader needs stage.load, the position at which slides are changed")
+        if self.loader is not None and len(self.slots) > 1:
+            raise ValueError("a loader lays one slide on the stage: slots must name one at most")
+        load = self.stage.load
+        if load is not None and not (load.x_um in self.stage.x and load.y_um in self.stage.y):
+            raise ValueError(f"stage.load ({load.x_um:g}, {load.y_um:g}) lies outside the stage's limits")
 
     def objective(self, name: str) -> Objective:
         """The objective of this name.
@@ -230,6 +292,11 @@ class Rig(_Strict):
                 return objective
         known = ", ".join(objective.name for objective in self.objectives)
         raise RigError(f"rig {self.name} has no objective {name!r}; it has {known}")
+
+    @property
+    def slides(self) -> dict[str, SlideFrame]:
+        """Frame of every slide that the stage holds, by slot; ``"1"`` where the rig names no slots."""
+        return {slot.name: slot.frame for slot in self.slots} or {"1": self.slide.frame}
 
     def camera_frame(self, objective: Objective) -> CameraFrame:
         """Geometry of the camera with an objective."""

@@ -127,7 +127,7 @@ def lay_slide(slide: SimulatedSlide, twin: Twin) -> None:
 def _require_devices(core: ScanCore, rig: Rig) -> None:
     loaded = set(core.getLoadedDevices())
     for role, label in rig.devices.model_dump().items():
-        if label not in loaded:
+        if label is not None and label not in loaded:
             raise DeviceNotReadyError(
                 f"devices.{role} of rig {rig.name} is not in its Micro-Manager configuration",
                 device=label,
