@@ -8,10 +8,19 @@ from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 Model = TypeVar("Model", bound=BaseModel)
 KeyPath = tuple[str | int, ...]
 Fault = Callable[[str, Path, int | None], Exception]
+
+CROSS_CHECK = "cross_check"
+
+
+def cross_check(message: str, *at: str) -> PydanticCustomError:
+    """Error of a model's validator about one key below it: `at` leads to the key, whose line is then told."""
+    # Braces would be taken for places to fill in.
+    return PydanticCustomError(CROSS_CHECK, "{message}", {"message": message, "at": at})
 
 
 def load_strict(model: type[Model], path: Path, fault: Fault, *, text: str | None = None) -> Model:
@@ -59,11 +68,20 @@ def load_strict(model: type[Model], path: Path, fault: Fault, *, text: str | Non
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        location = tuple(first["loc"])
+        location = (*first["loc"], *first.get("ctx", {}).get("at", ()))
         more = error.error_count() - 1
         tail = f" (and {more} more)" if more else ""
-        message = _describe(model, location, first["type"], first["msg"], first.get("input")) + tail
-        raise fault(message, path, _line_of(location, lines)) from error
+        message = _describe(model, location, lines, first["type"], first["msg"], first.get("input")) + tail
+        raise fault(message, path, line_of(location, lines)) from error
+
+
+def key_lines(text: str) -> dict[KeyPath, int]:
+    """Line of every key of a YAML text, counted from 1; the text has been read without a fault before."""
+    lines: dict[KeyPath, int] = {}
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    if node is not None:
+        _index(node, (), lines, lambda message, line: ValueError(f"line {line}: {message}"))
+    return lines
 
 
 def _index(
@@ -82,7 +100,9 @@ def _index(
             _index(value_node, (*key_path, index), lines, fault)
 
 
-def _line_of(location: KeyPath, lines: dict[KeyPath, int]) -> int | None:
+def line_of(location: KeyPath, lines: dict[KeyPath, int]) -> int | None:
+    """Line of a key, or of the nearest one above it that stands in the file."""
+    location = _written(location, lines)
     while location:
         if location in lines:
             return lines[location]
@@ -90,18 +110,36 @@ def _line_of(location: KeyPath, lines: dict[KeyPath, int]) -> int | None:
     return lines.get(())
 
 
+def _written(location: KeyPath, lines: dict[KeyPath, int], *, keep_last: bool = False) -> KeyPath:
+    """The location as it stands in the file: without the names of union members that pydantic puts in."""
+    path: KeyPath = ()
+    for position, part in enumerate(location):
+        if (*path, part) in lines or (keep_last and position == len(location) - 1):
+            path = (*path, part)
+    return path
+
+
 def _dotted(location: KeyPath) -> str:
     return ".".join(str(part) for part in location)
 
 
-def _describe(model: type[BaseModel], location: KeyPath, kind: str, message: str, found: object) -> str:
-    name = _dotted(location)
+def _describe(
+    model: type[BaseModel],
+    location: KeyPath,
+    lines: dict[KeyPath, int],
+    kind: str,
+    message: str,
+    found: object,
+) -> str:
+    name = _dotted(_written(location, lines, keep_last=kind == "missing"))
     if kind == "extra_forbidden":
         keys = _keys_beside(model, location)
         allowed = f"; allowed here: {', '.join(keys)}" if keys else ""
         return f"{name}: unknown key{allowed}"
     if kind == "missing":
         return f"{name}: required key is missing"
+    if kind == CROSS_CHECK:
+        return f"{name}: {message}"
     shown = repr(found)
     if len(shown) > 60:
         shown = shown[:57] + "..."
@@ -110,22 +148,25 @@ def _describe(model: type[BaseModel], location: KeyPath, kind: str, message: str
 
 
 def _keys_beside(model: type[BaseModel], location: KeyPath) -> list[str]:
-    current: type[BaseModel] | None = model
+    models: list[type[BaseModel]] = [model]
     for part in location[:-1]:
-        if current is None:
-            return []
-        if isinstance(part, int):
+        chosen = [member for member in models if _is_member(member, part)]
+        if chosen:
+            models = chosen
             continue
-        info = current.model_fields.get(part)
-        current = _model_in(info.annotation) if info is not None else None
-    return sorted(current.model_fields) if current is not None else []
+        if isinstance(part, int) or len(models) != 1 or part not in models[0].model_fields:
+            continue
+        models = _models_in(models[0].model_fields[part].annotation)
+    return sorted(models[0].model_fields) if len(models) == 1 else []
 
 
-def _model_in(annotation: object) -> type[BaseModel] | None:
+def _is_member(model: type[BaseModel], tag: str | int) -> bool:
+    """Whether this is the member of a union that the tag names."""
+    kind = model.model_fields.get("type")
+    return kind is not None and tag in getattr(kind.annotation, "__args__", ())
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _model_in(argument)
-        if found is not None:
-            return found
-    return None
+        return [annotation]
+    return [model for argument in getattr(annotation, "__args__", ()) for model in _models_in(argument)]

@@ -73,7 +73,7 @@ def run_scan(request: ScanRequest, control: RunControl, listener: RunListener) -
         The run could not begin. A run that began and failed returns, with its status.
     """
     protocol = load_protocol(request.protocol)
-    lying = SimulatedSlide(request.specimen, request.seed, request.cells, protocol.scan.area)
+    lying = SimulatedSlide(request.specimen, request.seed, request.cells, protocol.scan.area.bounds)
     start_s = time.perf_counter()
     with (
         open_instrument(request.rig, lying) as instrument,
@@ -165,7 +165,7 @@ def _summary(
     outcome: RunOutcome,
     score: Score | None,
 ) -> dict[str, Any]:
-    area = protocol.scan.area
+    area = protocol.scan.area.bounds
     frame = instrument.rig.camera_frame(instrument.rig.objective(protocol.scan.objective))
     labelled = score is not None and score.chromosomes_true > 0
     return {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from acquisition.protocol import Area
+from acquisition.plan.outline import touches
+from acquisition.protocol import AnyArea, Area
 from scanner.coordinates import SlidePoint
 
 
@@ -55,9 +56,11 @@ def _centres(low_um: float, high_um: float, field_um: float, overlap: float) -> 
 
 
 def serpentine(
-    area: Area, field_width_um: float, field_height_um: float, overlap: float
+    area: AnyArea, field_width_um: float, field_height_um: float, overlap: float
 ) -> tuple[PlannedField, ...]:
     """Cover an area with fields, rows alternately left to right and right to left.
+
+    The fields lie on the grid that covers the area's bounds; those that don't touch the area are left out.
 
     Parameters
     ----------
@@ -73,12 +76,20 @@ def serpentine(
     tuple of PlannedField
         In order of photographing; every point of the area lies in at least one field.
     """
-    xs = _centres(area.x_min_um, area.x_max_um, field_width_um, overlap)
-    ys = _centres(area.y_min_um, area.y_max_um, field_height_um, overlap)
+    bounds = area.bounds
+    xs = _centres(bounds.x_min_um, bounds.x_max_um, field_width_um, overlap)
+    ys = _centres(bounds.y_min_um, bounds.y_max_um, field_height_um, overlap)
+    half_width, half_height = field_width_um / 2, field_height_um / 2
+    whole = isinstance(area, Area)
     fields: list[PlannedField] = []
     for row, y in enumerate(ys):
-        columns = range(len(xs)) if row % 2 == 0 else range(len(xs) - 1, -1, -1)
-        for column in columns:
+        columns = [
+            column
+            for column, x in enumerate(xs)
+            if whole
+            or touches(area.outline_um, (x - half_width, y - half_height, x + half_width, y + half_height))
+        ]
+        for column in columns if row % 2 == 0 else reversed(columns):
             fields.append(PlannedField(len(fields), row, column, SlidePoint(xs[column], y)))
     return tuple(fields)
 

@@ -166,7 +166,7 @@ class SlideRun:
     def _check_corners(self, fields: Sequence[PlannedField]) -> None:
         """Refuse a plan of which any field or capture would be refused halfway."""
         context = self._context
-        rig, area = context.microscope.rig, context.protocol.scan.area
+        rig, area = context.microscope.rig, context.protocol.scan.area.bounds
         parcentric = rig.objective(context.protocol.capture.objective).parcentric
         corners = [
             SlidePoint(x, y) for x in (area.x_min_um, area.x_max_um) for y in (area.y_min_um, area.y_max_um)

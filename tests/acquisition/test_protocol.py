@@ -17,7 +17,10 @@ def test_shipped_protocols_load(path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d["scan"].update(overlapp=0.2), "scan.overlapp: unknown key; allowed here: area, exposure_ms"),
+        (
+            lambda d: d["scan"].update(overlapp=0.2),
+            "scan.overlapp: unknown key; allowed here: area, background, exposure",
+        ),
         (lambda d: d["scan"].update(overlap=0.9), "scan.overlap: found 0.9"),
         (lambda d: d["scan"]["area"].update(x_max_um=0), "x_min_um must be below x_max_um"),
         (lambda d: d["capture"].update(oil="maybe"), "capture.oil: found 'maybe'; input should be 'allowed' or"),

@@ -45,12 +45,12 @@ def scan_arguments(tmp_path, *, rig=RIG, protocol=DEMO, out=None):
 
 def test_an_unknown_key_in_a_protocol_is_refused_before_anything_is_written(tmp_path, call):
     data = yaml.safe_load(DEMO.read_text())
-    data["scan"]["exposure"] = 3
+    data["scan"]["exposure_time"] = 3
     path = tmp_path / "p.yaml"
     path.write_text(yaml.safe_dump(data))
     code, _, complaint = call(*scan_arguments(tmp_path, protocol=path))
     assert code == 1
-    assert_one_line(complaint, str(path), "scan.exposure", "unknown key", "exposure_ms")
+    assert_one_line(complaint, str(path), "scan.exposure_time", "unknown key", "exposure_ms")
     assert not (tmp_path / "run").exists()
 
 

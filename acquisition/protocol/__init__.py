@@ -1,0 +1,58 @@
+"""What a technician asks for: ``protocols/*.yaml``."""
+
+from acquisition.protocol.area import (
+    AnyArea,
+    Area,
+    CoverslipArea,
+    CoverslipSize,
+    DetectedArea,
+    PolygonArea,
+)
+from acquisition.protocol.capture import Capture, Karyotype, Ranking, ZStack
+from acquisition.protocol.faults import ErrorPolicy, FaultKind, FaultRule, Then
+from acquisition.protocol.load import load_protocol
+from acquisition.protocol.model import Protocol
+from acquisition.protocol.notify import NotifyCommand, NotifyFile, NotifyTarget, Occasion
+from acquisition.protocol.scan import (
+    Background,
+    ExposureMode,
+    FieldOrder,
+    Find,
+    Focus,
+    FocusStrategy,
+    KeepFields,
+    Scan,
+    Stop,
+)
+
+__all__ = [
+    "AnyArea",
+    "Area",
+    "Background",
+    "Capture",
+    "CoverslipArea",
+    "CoverslipSize",
+    "DetectedArea",
+    "ErrorPolicy",
+    "ExposureMode",
+    "FaultKind",
+    "FaultRule",
+    "FieldOrder",
+    "Find",
+    "Focus",
+    "FocusStrategy",
+    "Karyotype",
+    "KeepFields",
+    "NotifyCommand",
+    "NotifyFile",
+    "NotifyTarget",
+    "Occasion",
+    "PolygonArea",
+    "Protocol",
+    "Ranking",
+    "Scan",
+    "Stop",
+    "Then",
+    "ZStack",
+    "load_protocol",
+]
