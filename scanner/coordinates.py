@@ -20,6 +20,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+GLASS_UM = (76_000.0, 26_000.0)
+"""Size of a slide (ISO 8037-1)."""
+
 
 @dataclass(frozen=True, slots=True)
 class SlidePoint:
@@ -96,6 +99,22 @@ class SlideFrame:
         delta = np.array([point.x_um - self.origin.x_um, point.y_um - self.origin.y_um])
         x, y = self._matrix().T @ delta
         return SlidePoint(float(x), float(y))
+
+    def glass(self) -> tuple[StagePoint, StagePoint]:
+        """Lower and upper corner of the smallest upright rectangle of the stage that holds the whole glass."""
+        corners = [self.to_stage(SlidePoint(x, y)) for x in (0.0, GLASS_UM[0]) for y in (0.0, GLASS_UM[1])]
+        xs, ys = [corner.x_um for corner in corners], [corner.y_um for corner in corners]
+        return StagePoint(min(xs), min(ys)), StagePoint(max(xs), max(ys))
+
+    def is_crossed(self, start: StagePoint, end: StagePoint) -> bool:
+        """Whether a move from `start` to `end` may pass over the glass; the axes need not run in step."""
+        lower, upper = self.glass()
+        return (
+            min(start.x_um, end.x_um) <= upper.x_um
+            and max(start.x_um, end.x_um) >= lower.x_um
+            and min(start.y_um, end.y_um) <= upper.y_um
+            and max(start.y_um, end.y_um) >= lower.y_um
+        )
 
 
 @dataclass(frozen=True, slots=True)

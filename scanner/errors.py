@@ -4,6 +4,7 @@
 
     ScannerError
     +-- RigError              the rig description is wrong (file, key, found, allowed)
+    +-- OilRecordError        nobody knows which slides carry oil
     +-- DeviceError           a device, an axis, what was wanted and what came back
         +-- DeviceNotReadyError   not loaded, not initialised or not answering
         +-- LimitError            refused before moving: the target lies outside the allowed range
@@ -16,6 +17,7 @@
         +-- OilError              no drop of oil, or nobody knows whether there was one
         +-- LabelError            no picture of the label, or no barcode that could be believed
         +-- FocusError            no plausible focus was found
+            +-- BlankFieldError       nothing to focus on
 """
 
 from __future__ import annotations
@@ -45,6 +47,22 @@ class RigError(ScannerError):
         self.line = line
         where = "" if path is None else f"{path}:{line}: " if line is not None else f"{path}: "
         super().__init__(f"{where}{message}")
+
+
+class OilRecordError(ScannerError):
+    """The record of oiled slides can't be read or written.
+
+    Parameters
+    ----------
+    message
+        One line for the user.
+    path
+        The record.
+    """
+
+    def __init__(self, message: str, *, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path}: {message}")
 
 
 class DeviceError(ScannerError):
@@ -139,3 +157,7 @@ class LabelError(DeviceError):
 
 class FocusError(DeviceError):
     """No plausible plane of focus was found."""
+
+
+class BlankFieldError(FocusError):
+    """The field shows nothing to focus on; the focus was not moved through a search."""

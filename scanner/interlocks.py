@@ -12,6 +12,8 @@ from scanner.rig import Objective
 class Action(StrEnum):
     """What is about to happen."""
 
+    MOVE = "move"
+    HOME = "home"
     TURN_TURRET = "turn_turret"
     FOCUS = "focus"
     CHANGE_SLIDE = "change_slide"
@@ -38,6 +40,12 @@ class Situation:
         Whoever asks may use oil on this slide.
     at_load_position
         The stage stands where slides are changed.
+    way_oiled
+        A move would cross a slide that carries oil.
+    homing_allowed
+        The stage may be driven to its limit switches.
+    loader_in_doubt
+        The loader failed halfway: a slide or its gripper may be in the way.
     """
 
     objective: Objective
@@ -47,6 +55,9 @@ class Situation:
     spot_oiled: bool = False
     oil_allowed: bool = False
     at_load_position: bool = False
+    way_oiled: bool = False
+    homing_allowed: bool = False
+    loader_in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +68,16 @@ class Rule:
     ----------
     name
         Short and stable; named in errors and logs.
-    action
+    actions
         What it concerns.
     forbids
-        Whether it forbids the action in a situation.
+        Whether it forbids these actions in a situation.
     reason
         One line for the user.
     """
 
     name: str
-    action: Action
+    actions: frozenset[Action]
     forbids: Callable[[Situation], bool]
     reason: str
 
@@ -81,50 +92,80 @@ def _dry_over_oil(s: Situation) -> bool:
 
 INTERLOCKS: tuple[Rule, ...] = (
     Rule(
+        "nothing_moves_while_the_loader_is_in_doubt",
+        frozenset({Action.MOVE, Action.HOME, Action.TURN_TURRET, Action.FOCUS, Action.CHANGE_SLIDE}),
+        lambda s: s.loader_in_doubt,
+        "the loader failed and a slide may be in the way: clear it by hand, then say so",
+    ),
+    Rule(
+        "no_dry_travel_into_oil",
+        frozenset({Action.MOVE}),
+        lambda s: s.way_oiled and s.objective.immersion != "oil" and not s.focus_is_down,
+        "a dry objective would be moved over an oiled slide: lower the focus first",
+    ),
+    Rule(
+        "homing_needs_permission",
+        frozenset({Action.HOME}),
+        lambda s: not s.homing_allowed,
+        "homing drives the stage to its limit switches: the rig does not allow it",
+    ),
+    Rule(
+        "focus_down_before_homing",
+        frozenset({Action.HOME}),
+        lambda s: not s.focus_is_down,
+        "the focus has to be down before the stage is homed",
+    ),
+    Rule(
         "focus_down_before_turret",
-        Action.TURN_TURRET,
+        frozenset({Action.TURN_TURRET}),
         lambda s: not s.focus_is_down,
         "the focus has to be down before the turret turns: an objective could scrape the slide",
     ),
     Rule(
         "oil_needs_permission",
-        Action.TURN_TURRET,
+        frozenset({Action.TURN_TURRET}),
         _into_oil_unasked,
         "oil objective without permission for oil",
     ),
     Rule(
         "no_dry_lens_over_oil",
-        Action.TURN_TURRET,
+        frozenset({Action.TURN_TURRET}),
         _dry_over_oil,
         "a dry objective over an oiled slide: declare the slide clean first",
     ),
     Rule(
         "no_dry_focus_in_oil",
-        Action.FOCUS,
+        frozenset({Action.FOCUS}),
         lambda s: s.slide_oiled and s.objective.immersion != "oil",
         "a dry objective would be driven into oil: declare the slide clean first",
     ),
     Rule(
         "focus_down_before_slide_change",
-        Action.CHANGE_SLIDE,
+        frozenset({Action.CHANGE_SLIDE}),
         lambda s: not s.focus_is_down,
         "the focus has to be down before a slide is changed",
     ),
     Rule(
         "load_position_before_slide_change",
-        Action.CHANGE_SLIDE,
+        frozenset({Action.CHANGE_SLIDE}),
         lambda s: not s.at_load_position,
         "the stage has to stand at the load position before a slide is changed",
     ),
     Rule(
+        "focus_down_before_oil",
+        frozenset({Action.APPLY_OIL}),
+        lambda s: not s.focus_is_down,
+        "the focus has to be down before oil is given",
+    ),
+    Rule(
         "oil_once_a_spot",
-        Action.APPLY_OIL,
+        frozenset({Action.APPLY_OIL}),
         lambda s: s.spot_oiled,
         "this spot has oil already",
     ),
     Rule(
         "oil_only_when_allowed",
-        Action.APPLY_OIL,
+        frozenset({Action.APPLY_OIL}),
         lambda s: not s.oil_allowed,
         "oil is not allowed on this slide",
     ),
@@ -134,6 +175,6 @@ INTERLOCKS: tuple[Rule, ...] = (
 def broken_rule(action: Action, situation: Situation, rules: tuple[Rule, ...] = INTERLOCKS) -> Rule | None:
     """First rule that forbids the action; None where it may go ahead."""
     for rule in rules:
-        if rule.action is action and rule.forbids(situation):
+        if action in rule.actions and rule.forbids(situation):
             return rule
     return None

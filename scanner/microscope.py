@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scanner.coordinates import StagePoint, View
+from scanner.coordinates import SlidePoint, StagePoint, View
 from scanner.core import ScanCore
+from scanner.dialogue import Dialogue
 from scanner.errors import (
-    DeviceError,
     DeviceNotReadyError,
     FrameError,
     InterlockError,
+    LabelError,
     LimitError,
-    MoveStoppedError,
-    MoveTimeoutError,
+    LoaderError,
+    OilError,
     PositionError,
     ScannerError,
 )
 from scanner.frame import Exposure, Frame
 from scanner.interlocks import Action, Situation, broken_rule
+from scanner.oil import OilLedger
+from scanner.oiling import OilDispenser
+from scanner.peripherals import LabelCamera, LoaderState, Oiler, SlideLoader
 from scanner.rig import Motion, Objective, Rig, Span
+from scanner.slide_changer import SlideChanger
 
 _log = logging.getLogger(__name__)
 
@@ -37,10 +43,20 @@ DEADLINE_FACTOR = 2.0
 DEADLINE_MARGIN_S = 1.0
 # A turret has no speed in the rig; the slowest motorised ones need 2-3 s for a change.
 TURRET_DEADLINE_S = 10.0
+# Homing looks for the limit switches slowly.
+HOME_FACTOR = 10.0
+HOME_MARGIN_S = 20.0
+# How far below the target a one-sided move turns round, in times the play of the drive.
+BACKLASH_MARGIN = 4.0
 # A lit field whose 99th percentile stays below this share of full scale is a dead lamp or a closed shutter.
 BLACK_SHARE = 0.02
 # Above this share of pixels at full scale, dark chromosomes can no longer be told from clipped background.
 SATURATED_SHARE = 0.5
+
+
+# Names in the oil ledger of what the loader can't name.
+_NO_SLIDE = "no slide"
+_UNKNOWN_SLIDE = "unknown slide"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +77,15 @@ class Microscope:
         Core with the rig's configuration loaded.
     rig
         Description of the instrument.
+    oil
+        What carries oil; by default a ledger that is forgotten with the process.
     now, pause
         Time source and waiting, in s; replaced in tests.
+
+    Raises
+    ------
+    DeviceNotReadyError
+        The turret stands where the rig knows nothing, or a peripheral is none.
 
     Notes
     -----
@@ -75,20 +98,23 @@ class Microscope:
         core: ScanCore,
         rig: Rig,
         *,
+        oil: OilLedger | None = None,
         now: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.rig = rig
         self._core = core
-        self._now = now
-        self._pause = pause
-        self._stopped = threading.Event()
+        self._dialogue = Dialogue(core, now, pause)
+        self._oil = oil if oil is not None else OilLedger()
         self._pending: _Move | None = None
         self._target: StagePoint | None = None
         self._exposure_ms: float | None = None
         self._exposed: Exposure | None = None
-        self._slide_oiled = False
         self._objective = self._read_objective()
+        self._changer = self._find_changer()
+        self._dispenser = self._find_dispenser()
+        self._label_camera = self._find_label_camera()
+        self._slide_brought = self._read_slide_brought()
 
     # -- state ---------------------------------------------------------------------------------------------
 
@@ -100,16 +126,16 @@ class Microscope:
     def stage_position(self) -> StagePoint:
         """Position of the stage, read from the controller."""
         label = self.rig.devices.stage
-        with self._talking_to(label, "position"):
+        with self._dialogue.talking_to(label, "position"):
             x_um, y_um = self._core.getXYPosition(label)
-        return StagePoint(self._finite(x_um, label, "x"), self._finite(y_um, label, "y"))
+        return StagePoint(self._dialogue.finite(x_um, label, "x"), self._dialogue.finite(y_um, label, "y"))
 
     def focus_position_um(self) -> float:
         """Position of the focus drive, read from the controller."""
         label = self.rig.devices.focus
-        with self._talking_to(label, "position"):
+        with self._dialogue.talking_to(label, "position"):
             z_um = self._core.getPosition(label)
-        return self._finite(z_um, label, "z")
+        return self._dialogue.finite(z_um, label, "z")
 
     # -- stage ---------------------------------------------------------------------------------------------
 
@@ -124,8 +150,16 @@ class Microscope:
         self._check_limit(self.rig.devices.stage, "x", target.x_um, self.rig.stage.x)
         self._check_limit(self.rig.devices.stage, "y", target.y_um, self.rig.stage.y)
 
-    def move_to(self, target: StagePoint) -> StagePoint:
+    def move_to(self, target: StagePoint, *, one_sided: bool = False) -> StagePoint:
         """Move the stage and wait until it rests there.
+
+        Parameters
+        ----------
+        target
+            Where to.
+        one_sided
+            Arrive from below on both axes, so that the play of the drives (backlash in the rig) always lies on the
+            same side. Costs a second, short move where the way comes from above.
 
         Returns
         -------
@@ -137,8 +171,44 @@ class Microscope:
         LimitError, MoveTimeoutError, MoveStoppedError, PositionError, DeviceError
             See `scanner.errors`.
         """
+        if one_sided:
+            self._come_from_below(target)
         self.start_move(target)
         return self.finish_move()
+
+    def home(self, *, allowed: bool = False) -> StagePoint:
+        """Drive the stage to its limit switches to find its zero, focus down.
+
+        Parameters
+        ----------
+        allowed
+            Permission for this once, where the rig gives none.
+
+        Returns
+        -------
+        StagePoint
+            Where it ended.
+
+        Raises
+        ------
+        InterlockError
+            Nobody has allowed it, or a slide may be in the way; nothing has moved.
+        MoveTimeoutError, DeviceError
+            It did not end.
+        """
+        label = self.rig.devices.stage
+        permitted = allowed or self.rig.stage.homing
+        self._require(Action.HOME, label, homing_allowed=permitted)
+        self._dialogue.check_not_stopped(label)
+        self.lower_focus()
+        self._require(Action.HOME, label, homing_allowed=permitted, focus_is_down=self._focus_is_down())
+        self._target = None
+        stage = self.rig.stage
+        way_um = max(span.max_um - span.min_um for span in (stage.x, stage.y))
+        with self._dialogue.talking_to(label, "homing"):
+            self._core.home(label)
+        self._wait(label, HOME_FACTOR * stage.motion.duration_s(way_um) + HOME_MARGIN_S)
+        return self.stage_position()
 
     def start_move(self, target: StagePoint) -> None:
         """Start a move and return at once; `finish_move` has to follow before anything else is asked.
@@ -154,17 +224,21 @@ class Microscope:
         """
         if self._pending is not None:
             raise InterlockError("a move is still under way", device=self.rig.devices.stage)
-        self._check_not_stopped(self.rig.devices.stage)
+        self._dialogue.check_not_stopped(self.rig.devices.stage)
         self.check_reachable(target)
         label = self.rig.devices.stage
         # Until the move is proven, nothing may be photographed.
         self._target = None
         here = self.stage_position()
+        way_oiled = self._way_is_oiled(here, target)
+        # Asked of the drive only where it matters: this is the way of every field.
+        focus_is_down = self._focus_is_down() if way_oiled and self._objective.immersion != "oil" else True
+        self._require(Action.MOVE, label, way_oiled=way_oiled, focus_is_down=focus_is_down)
         self._drop_for_travel(here.distance_um(target))
         way_um = max(abs(target.x_um - here.x_um), abs(target.y_um - here.y_um))
-        with self._talking_to(label, "move", wanted=f"({target.x_um:.1f}, {target.y_um:.1f})"):
+        with self._dialogue.talking_to(label, "move", wanted=f"({target.x_um:.1f}, {target.y_um:.1f})"):
             self._core.setXYPosition(label, target.x_um, target.y_um)
-        self._pending = _Move(target, self._now() + self._allowance_s(self.rig.stage.motion, way_um))
+        self._pending = _Move(target, self._dialogue.now() + self._allowance_s(self.rig.stage.motion, way_um))
 
     def finish_move(self) -> StagePoint:
         """Wait for the move that `start_move` began and prove its end.
@@ -183,7 +257,7 @@ class Microscope:
             raise InterlockError("no move was started", device=self.rig.devices.stage)
         move, self._pending = self._pending, None
         label = self.rig.devices.stage
-        self._wait(label, max(0.0, move.deadline_s - self._now()))
+        self._wait(label, max(0.0, move.deadline_s - self._dialogue.now()))
         here = self.stage_position()
         self._check_arrival(here, move.target)
         self._target = move.target
@@ -207,10 +281,11 @@ class Microscope:
         label = self.rig.devices.focus
         self._check_limit(label, "z", z_um, self._objective.focus, f"focus envelope of {self._objective.name}")
         self._check_limit(label, "z", z_um, self.rig.focus.z)
-        self._check_interlocks(Action.FOCUS, label)
+        slide = self.slide_here()
+        self._require(Action.FOCUS, label, slide_oiled=self._oil.is_oiled(slide))
         if self._objective.immersion == "oil":
             # Remembered before the drive moves: even a move that fails may have touched the slide.
-            self._slide_oiled = True
+            self._oil.touched(slide)
         return self._drive_focus(z_um)
 
     def lower_focus(self) -> None:
@@ -237,18 +312,20 @@ class Microscope:
         wanted = self.rig.objective(name)
         turret = self.rig.devices.turret
         # Asked before the focus is lowered: what is forbidden moves nothing at all.
-        self._check_interlocks(Action.TURN_TURRET, turret, target=wanted, oil_allowed=oil_allowed)
-        self._check_not_stopped(turret)
+        oiled = self._oil.is_oiled(self.slide_here())
+        self._require(Action.TURN_TURRET, turret, target=wanted, oil_allowed=oil_allowed, slide_oiled=oiled)
+        self._dialogue.check_not_stopped(turret)
         self.lower_focus()
         if self._core.getStateLabel(turret) != wanted.label:
-            self._check_interlocks(
+            self._require(
                 Action.TURN_TURRET,
                 turret,
                 target=wanted,
                 oil_allowed=oil_allowed,
+                slide_oiled=oiled,
                 focus_is_down=self._focus_is_down(),
             )
-            with self._talking_to(turret, "change", wanted=wanted.label):
+            with self._dialogue.talking_to(turret, "change", wanted=wanted.label):
                 self._core.setStateLabel(turret, wanted.label)
             self._wait(turret, TURRET_DEADLINE_S)
         self._objective = self._read_objective()
@@ -262,22 +339,175 @@ class Microscope:
         _log.info("objective %s", wanted.name)
         return self._objective
 
+    # -- slides and oil ------------------------------------------------------------------------------------
+
+    def slide_here(self) -> str:
+        """Name of the slide under the objective: its slot on the stage, or in the loader's magazine."""
+        if self._changer is not None:
+            return self._slide_brought
+        return self.rig.slide_at(self.stage_position())
+
     @property
     def slide_oiled(self) -> bool:
-        """Whether an oil objective has been near this slide since it was last declared clean."""
-        return self._slide_oiled
+        """Whether the slide under the objective carries oil, as far as anybody remembers."""
+        return self._oil.is_oiled(self.slide_here())
 
-    def declare_clean(self) -> None:
-        """Take the word of a person, or of a slide change, that there is no oil on the slide."""
-        _log.info("slide declared clean")
-        self._slide_oiled = False
+    def declare_clean(self, slide: str | None = None) -> None:
+        """Take a person's word that there is no oil on a slide; the one under the objective by default."""
+        self._oil.declare_clean(self.slide_here() if slide is None else slide)
+
+    def loader_state(self) -> LoaderState:
+        """What the loader's sensors say now.
+
+        Raises
+        ------
+        LoaderError, DeviceError
+            There is no loader, it does not answer, or it has another magazine than the rig says.
+        """
+        return self._require_changer().state()
+
+    def load_slide(self, slot: int) -> None:
+        """Lay the slide of a slot of the magazine on the stage.
+
+        Focus down, stage at the load position, then the gripper; believed when the sensors show this slide.
+
+        Parameters
+        ----------
+        slot
+            Counted from 1.
+
+        Raises
+        ------
+        LoaderError
+            No such slot, an empty one, a slide on the stage already, or another slide than asked arrived.
+        InterlockError
+            The loader is in doubt since it failed; nothing has moved.
+        MoveTimeoutError, DeviceError
+            The loader failed halfway: nothing moves until `declare_loader_clear`.
+        """
+        changer = self._require_changer()
+        changer.check_can_load(slot)
+        self._prepare_slide_change()
+        try:
+            changer.load(slot)
+        finally:
+            self._slide_brought = self._name_of_brought(changer)
+
+    def unload_slide(self) -> None:
+        """Bring the slide on the stage back to its slot.
+
+        Raises
+        ------
+        LoaderError, InterlockError, MoveTimeoutError, DeviceError
+            As `load_slide`.
+        """
+        changer = self._require_changer()
+        slot = changer.check_can_unload()
+        self._prepare_slide_change()
+        try:
+            changer.unload(slot)
+        finally:
+            self._slide_brought = self._name_of_brought(changer)
+
+    def declare_loader_clear(self) -> None:
+        """Take a person's word that loader and stage are free after a failure.
+
+        Raises
+        ------
+        LoaderError, DeviceError
+            The loader contradicts.
+        """
+        changer = self._require_changer()
+        changer.declare_cleared()
+        self._slide_brought = self._name_of_brought(changer)
+
+    def has_oil(self, at: StagePoint) -> bool:
+        """Whether a drop serves captures at a specimen point, given under the reference objective."""
+        slide, where = self._on_slide(at)
+        radius_um = self._require_dispenser().config.spot_radius_um
+        return self._oil.has_drop(slide, where, radius_um)
+
+    def apply_oil(self, at: StagePoint, *, allowed: bool = False) -> None:
+        """Give one drop of oil at a specimen point, focus down; once a spot.
+
+        Parameters
+        ----------
+        at
+            Stage point of the specimen (under the reference objective).
+        allowed
+            Oil may be used on this slide.
+
+        Raises
+        ------
+        InterlockError
+            Oil is not allowed, or the spot has a drop; nothing has moved.
+        OilError
+            The reservoir is empty, no drop fell, or nobody knows.
+        DeviceError
+            Stage, focus or dispenser failed.
+        """
+        dispenser = self._require_dispenser()
+        label = str(self.rig.devices.oiler)
+        slide, where = self._on_slide(at)
+        spot_oiled = self._oil.has_drop(slide, where, dispenser.config.spot_radius_um)
+        self._require(Action.APPLY_OIL, label, spot_oiled=spot_oiled, oil_allowed=allowed)
+        self._dialogue.check_not_stopped(label)
+        dispenser.check_not_empty()
+        self.lower_focus()
+        self.move_to(at.shifted(-dispenser.config.offset_x_um, -dispenser.config.offset_y_um))
+        down = self._focus_is_down()
+        self._require(Action.APPLY_OIL, label, spot_oiled=spot_oiled, oil_allowed=allowed, focus_is_down=down)
+        # Remembered first: a drop that nobody heard of again may lie there.
+        self._oil.add_drop(slide, where)
+        if not dispenser.drop():
+            self._oil.retract_drop(slide, where)
+            raise OilError("no drop fell", device=label)
+
+    def label_picture(self, slide: str | None = None) -> NDArray[np.uint8]:
+        """Picture of a slide's label; the stage goes where the label camera looks, focus down.
+
+        Parameters
+        ----------
+        slide
+            Slot of the slide on the stage; the one under the objective by default.
+
+        Returns
+        -------
+        NDArray[np.uint8]
+            Grey levels, shape (height, width).
+
+        Raises
+        ------
+        LabelError, DeviceError
+            There is no label camera, or it has no picture.
+        """
+        label = self.rig.devices.label_camera
+        if self._label_camera is None or label is None:
+            raise LabelError("the rig has no label camera", device=self.rig.name)
+        frame = self.rig.slides.get(slide or (self.rig.slide_at(self.stage_position())))
+        where = self.rig.label_camera
+        if where is None or frame is None:
+            target = self._load_position()
+        else:
+            seen = frame.to_stage(SlidePoint(where.label_x_um, where.label_y_um))
+            target = seen.shifted(-where.offset_x_um, -where.offset_y_um)
+        self.check_reachable(target)
+        self.lower_focus()
+        self.move_to(target)
+        with self._dialogue.talking_to(label, "picture"):
+            picture = np.asarray(self._label_camera.picture())
+        if picture.ndim != 2 or picture.dtype != np.uint8 or 0 in picture.shape:
+            raise LabelError(
+                "no picture", device=label, wanted="grey, 8 bit", actual=f"{picture.shape} {picture.dtype}"
+            )
+        return picture
 
     # -- light and camera ----------------------------------------------------------------------------------
 
     def light(self, *, on: bool) -> None:
         """Open or close the light and prove it."""
         label = self.rig.devices.lamp
-        with self._talking_to(label, "shutter", wanted="open" if on else "closed"):
+        with self._dialogue.talking_to(label, "shutter", wanted="open" if on else "closed"):
             self._core.setShutterOpen(label, on)
             self._wait(label, DEADLINE_MARGIN_S, stoppable=False)
             is_on = bool(self._core.getShutterOpen(label))
@@ -340,7 +570,7 @@ class Microscope:
         target = self._target
         self._check_arrival(self.stage_position(), target)
         taken_at = datetime.now(UTC)
-        with self._talking_to(label, "exposure"):
+        with self._dialogue.talking_to(label, "exposure"):
             if exposure_ms != self._exposure_ms:
                 self._core.setExposure(label, exposure_ms)
                 self._exposure_ms = exposure_ms
@@ -364,7 +594,7 @@ class Microscope:
         if exposure is not self._exposed:
             raise FrameError("another exposure is in the camera", device=label)
         self._exposed = None
-        with self._talking_to(label, "read-out"):
+        with self._dialogue.talking_to(label, "read-out"):
             pixels = np.asarray(self._core.getImage())
         self._check_frame(pixels)
         return Frame(
@@ -374,15 +604,24 @@ class Microscope:
     # -- stopping ------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Halt the stage now; a waiting move fails, later ones are refused until `resume`. Any thread."""
-        self._stopped.set()
-        for label in (self.rig.devices.stage, self.rig.devices.focus):
-            with self._talking_to(label, "stop"):
-                self._core.stop(label)
+        """Halt everything that moves now; a waiting move fails, later ones are refused until `resume`. Any thread.
+
+        Raises
+        ------
+        DeviceError
+            A device did not obey; the others have been told all the same.
+        """
+        self._dialogue.stop()
+        drives = (self.rig.devices.stage, self.rig.devices.focus)
+        halts: list[Callable[[], None]] = [partial(self._halt_drive, label) for label in drives]
+        halts += [part.stop for part in (self._changer, self._dispenser) if part is not None]
+        faults = _try_all(halts)
+        if faults:
+            raise faults[0]
 
     def resume(self) -> None:
         """Allow moves again after `stop`."""
-        self._stopped.clear()
+        self._dialogue.resume()
 
     def safe_state(self) -> tuple[ScannerError, ...]:
         """Light off, stage halted, focus down: each is tried whatever the others do.
@@ -395,19 +634,7 @@ class Microscope:
         self._pending = None
         self._target = None
         self._exposed = None
-        faults: list[ScannerError] = []
-        steps: tuple[Callable[[], None], ...] = (
-            lambda: self.light(on=False),
-            self.stop,
-            self._lower_when_stopped,
-        )
-        for step in steps:
-            try:
-                step()
-            except ScannerError as error:
-                _log.exception("safe state")
-                faults.append(error)
-        return tuple(faults)
+        return _try_all((lambda: self.light(on=False), self.stop, self._lower_when_stopped))
 
     # -- inside --------------------------------------------------------------------------------------------
 
@@ -418,10 +645,10 @@ class Microscope:
     def _drive_focus(self, z_um: float, *, stoppable: bool = True) -> float:
         label = self.rig.devices.focus
         if stoppable:
-            self._check_not_stopped(label)
+            self._dialogue.check_not_stopped(label)
         motion = self.rig.focus.motion
         way_um = abs(z_um - self.focus_position_um())
-        with self._talking_to(label, "move", wanted=f"{z_um:.2f}"):
+        with self._dialogue.talking_to(label, "move", wanted=f"{z_um:.2f}"):
             self._core.setPosition(label, z_um)
         self._wait(label, self._allowance_s(motion, way_um), stoppable=stoppable)
         here_um = self.focus_position_um()
@@ -441,7 +668,7 @@ class Microscope:
 
     def _read_objective(self) -> Objective:
         turret = self.rig.devices.turret
-        with self._talking_to(turret, "position"):
+        with self._dialogue.talking_to(turret, "position"):
             label = self._core.getStateLabel(turret)
         for objective in self.rig.objectives:
             if objective.label == label:
@@ -453,47 +680,149 @@ class Microscope:
         return DEADLINE_FACTOR * motion.duration_s(way_um) + DEADLINE_MARGIN_S
 
     def _wait(self, label: str, allowance_s: float, *, stoppable: bool = True) -> None:
-        def check() -> None:
-            if stoppable:
-                self._check_not_stopped(label)
-
-        try:
-            with self._talking_to(label, "busy"):
-                self._core.wait_until_idle([label], allowance_s, now=self._now, pause=self._pause, check=check)
-        except MoveTimeoutError:
-            # A device that can't say when it has arrived must not go on moving.
-            with self._talking_to(label, "stop"):
-                self._core.stop(label)
-            raise
+        drives = (self.rig.devices.stage, self.rig.devices.focus)
+        # A device that can't say when it has arrived must not go on moving.
+        halt = (lambda: self._core.stop(label)) if label in drives else None
+        self._dialogue.wait(label, allowance_s, stoppable=stoppable, halt=halt)
 
     def _focus_is_down(self) -> bool:
         focus = self.rig.focus
         return self.focus_position_um() <= focus.down_um + focus.motion.tolerance_um
 
-    def _check_interlocks(
+    def _require(
         self,
         action: Action,
         device: str,
         *,
         target: Objective | None = None,
-        oil_allowed: bool = False,
         focus_is_down: bool = True,
+        slide_oiled: bool = False,
+        spot_oiled: bool = False,
+        oil_allowed: bool = False,
+        at_load_position: bool = False,
+        way_oiled: bool = False,
+        homing_allowed: bool = False,
     ) -> None:
+        """Raise where a rule of the table forbids the action."""
         situation = Situation(
             self._objective,
             target=target,
             focus_is_down=focus_is_down,
-            slide_oiled=self._slide_oiled,
+            slide_oiled=slide_oiled,
+            spot_oiled=spot_oiled,
             oil_allowed=oil_allowed,
+            at_load_position=at_load_position,
+            way_oiled=way_oiled,
+            homing_allowed=homing_allowed,
+            loader_in_doubt=self._changer is not None and self._changer.doubt is not None,
         )
         rule = broken_rule(action, situation)
         if rule is not None:
             wanted = target.name if target is not None else None
             raise InterlockError(f"{rule.reason} ({rule.name})", device=device, wanted=wanted)
 
-    def _check_not_stopped(self, label: str) -> None:
-        if self._stopped.is_set():
-            raise MoveStoppedError("the instrument was stopped", device=label)
+    def _come_from_below(self, target: StagePoint) -> None:
+        stage = self.rig.stage
+        if not (stage.backlash_x_um or stage.backlash_y_um):
+            return
+        self.check_reachable(target)
+        here = self.stage_position()
+        margin_x_um, margin_y_um = (BACKLASH_MARGIN * play for play in (stage.backlash_x_um, stage.backlash_y_um))
+        if target.x_um - here.x_um >= margin_x_um and target.y_um - here.y_um >= margin_y_um:
+            return
+        self.move_to(
+            StagePoint(
+                max(target.x_um - margin_x_um, stage.x.min_um), max(target.y_um - margin_y_um, stage.y.min_um)
+            )
+        )
+
+    def _way_is_oiled(self, here: StagePoint, target: StagePoint) -> bool:
+        if self._changer is not None:
+            return self._oil.is_oiled(self._slide_brought)
+        slides = self.rig.slides
+        on_stage = [slides[name] for name in self._oil.oiled_slides() if name in slides]
+        return any(frame.is_crossed(here, target) for frame in on_stage)
+
+    def _on_slide(self, at: StagePoint) -> tuple[str, SlidePoint]:
+        """The slide that a specimen point lies on, by the name the oil ledger knows, and where on it."""
+        slot = self.rig.slide_at(at)
+        where = self.rig.slides[slot].to_slide(at)
+        return (slot if self._changer is None else self._slide_brought), where
+
+    def _load_position(self) -> StagePoint:
+        load = self.rig.stage.load
+        if load is None:
+            raise LoaderError("the rig has no load position", device=self.rig.devices.stage)
+        return load.point
+
+    def _prepare_slide_change(self) -> None:
+        label = str(self.rig.devices.loader)
+        self._require(Action.CHANGE_SLIDE, label, at_load_position=True)
+        self._dialogue.check_not_stopped(label)
+        self.lower_focus()
+        load = self._load_position()
+        self.move_to(load)
+        # A slide that is being changed can't be photographed.
+        self._target = None
+        tolerance_um = self.rig.stage.motion.tolerance_um
+        here = self.stage_position()
+        arrived = abs(here.x_um - load.x_um) <= tolerance_um and abs(here.y_um - load.y_um) <= tolerance_um
+        self._require(Action.CHANGE_SLIDE, label, at_load_position=arrived, focus_is_down=self._focus_is_down())
+
+    def _require_changer(self) -> SlideChanger:
+        if self._changer is None:
+            raise LoaderError("the rig has no slide loader", device=self.rig.name)
+        return self._changer
+
+    def _require_dispenser(self) -> OilDispenser:
+        if self._dispenser is None:
+            raise OilError("the rig has no oil dispenser", device=self.rig.name)
+        return self._dispenser
+
+    def _find_changer(self) -> SlideChanger | None:
+        label, config = self.rig.devices.loader, self.rig.loader
+        if label is None or config is None:
+            return None
+        device = self._core.python_device(label)
+        if not isinstance(device, SlideLoader):
+            raise DeviceNotReadyError("is no slide loader", device=label, actual=type(device).__name__)
+        return SlideChanger(self._dialogue, label, device, config)
+
+    def _find_dispenser(self) -> OilDispenser | None:
+        label, config = self.rig.devices.oiler, self.rig.oiler
+        if label is None or config is None:
+            return None
+        device = self._core.python_device(label)
+        if not isinstance(device, Oiler):
+            raise DeviceNotReadyError("is no oil dispenser", device=label, actual=type(device).__name__)
+        return OilDispenser(self._dialogue, label, device, config)
+
+    def _find_label_camera(self) -> LabelCamera | None:
+        label = self.rig.devices.label_camera
+        if label is None:
+            return None
+        device = self._core.python_device(label)
+        if not isinstance(device, LabelCamera):
+            raise DeviceNotReadyError("is no label camera", device=label, actual=type(device).__name__)
+        return device
+
+    def _read_slide_brought(self) -> str:
+        return "" if self._changer is None else self._name_of_brought(self._changer)
+
+    def _name_of_brought(self, changer: SlideChanger) -> str:
+        try:
+            state = changer.state()
+        except ScannerError:
+            # Called on the way out of a failure, too; nothing moves until the loader is cleared.
+            _log.exception("loader state")
+            return _UNKNOWN_SLIDE
+        if not state.on_stage:
+            return _NO_SLIDE
+        return _UNKNOWN_SLIDE if state.taken_from is None else f"slot {state.taken_from}"
+
+    def _halt_drive(self, label: str) -> None:
+        with self._dialogue.talking_to(label, "stop"):
+            self._core.stop(label)
 
     def _check_limit(self, label: str, axis: str, value: float, span: Span, what: str = "") -> None:
         if not (math.isfinite(value) and value in span):
@@ -547,19 +876,14 @@ class Microscope:
                 allowed=f"up to {SATURATED_SHARE} of the pixels",
             )
 
-    def _finite(self, value: float, label: str, axis: str) -> float:
-        if not math.isfinite(value):
-            raise DeviceNotReadyError("no position", device=label, axis=axis, actual=str(value))
-        return float(value)
 
-    @contextmanager
-    def _talking_to(self, label: str, doing: str, wanted: str | None = None) -> Iterator[None]:
-        """Turn whatever the core raises into a typed error that names the device."""
+def _try_all(steps: Iterable[Callable[[], None]]) -> tuple[ScannerError, ...]:
+    """Make every step, whatever the others do; what failed, in order."""
+    faults: list[ScannerError] = []
+    for step in steps:
         try:
-            yield
-        except ScannerError:
-            raise
-        except Exception as error:
-            text = str(error).strip().splitlines()
-            reason = text[0] if text else type(error).__name__
-            raise DeviceError(f"{doing} failed: {reason}", device=label, wanted=wanted) from error
+            step()
+        except ScannerError as error:
+            _log.exception("could not make the instrument safe")
+            faults.append(error)
+    return tuple(faults)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from scanner.coordinates import CameraFrame, ParcentricOffset, SlideFrame, StagePoint
+from scanner.coordinates import GLASS_UM, CameraFrame, ParcentricOffset, SlideFrame, StagePoint
 from scanner.errors import RigError
 from scanner.strict_yaml import load_strict
 
@@ -227,6 +228,15 @@ class OilerConfig(_Strict):
     drop_s: Positive = Field(default=5.0, description="time of one drop")
 
 
+class LabelCameraConfig(_Strict):
+    """Camera over the label, where it looks at the stage beside the objective."""
+
+    offset_x_um: Finite = Field(description="what it sees, against the image centre")
+    offset_y_um: Finite = Field(description="what it sees, against the image centre")
+    label_x_um: Finite = Field(description="centre of the label, slide um")
+    label_y_um: Finite = Field(description="centre of the label, slide um")
+
+
 class Rig(_Strict):
     """A whole instrument.
 
@@ -247,6 +257,9 @@ class Rig(_Strict):
     slots: tuple[Slot, ...] = Field(default=(), description="slides of a frame that lie on the stage together")
     loader: LoaderConfig | None = None
     oiler: OilerConfig | None = None
+    label_camera: LabelCameraConfig | None = Field(
+        default=None, description="where the label camera looks; left out: at the load position"
+    )
     calibration: tuple[CalibrationEntry, ...] = Field(default=(), description="what was measured, and how well")
 
     @model_validator(mode="after")
@@ -273,6 +286,10 @@ class Rig(_Strict):
                 raise ValueError(f"{role} and devices.{role} have to be given together")
         if self.loader is not None and self.stage.load is None:
             raise ValueError("a loader needs stage.load, the position at which slides are changed")
+        if self.label_camera is not None and self.devices.label_camera is None:
+            raise ValueError("label_camera needs devices.label_camera")
+        if self.devices.label_camera is not None and self.label_camera is None and self.stage.load is None:
+            raise ValueError("a label camera needs label_camera, or stage.load: where does it look?")
         if self.loader is not None and len(self.slots) > 1:
             raise ValueError("a loader lays one slide on the stage: slots must name one at most")
         load = self.stage.load
@@ -297,6 +314,18 @@ class Rig(_Strict):
     def slides(self) -> dict[str, SlideFrame]:
         """Frame of every slide that the stage holds, by slot; ``"1"`` where the rig names no slots."""
         return {slot.name: slot.frame for slot in self.slots} or {"1": self.slide.frame}
+
+    def slide_at(self, point: StagePoint) -> str:
+        """Slot of the slide under the objective when the stage stands at `point`: the nearest one."""
+
+        def distance_um(frame: SlideFrame) -> float:
+            where = frame.to_slide(point)
+            beyond_x = max(-where.x_um, where.x_um - GLASS_UM[0], 0.0)
+            beyond_y = max(-where.y_um, where.y_um - GLASS_UM[1], 0.0)
+            return math.hypot(beyond_x, beyond_y)
+
+        slides = self.slides
+        return min(slides, key=lambda name: distance_um(slides[name]))
 
     def camera_frame(self, objective: Objective) -> CameraFrame:
         """Geometry of the camera with an objective."""

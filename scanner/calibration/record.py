@@ -24,6 +24,7 @@ from scanner.calibration.results import (
     StageMotion,
 )
 from scanner.calibration.yaml_edit import KeyPath, YamlEditError, set_value
+from scanner.durable import write_durable
 from scanner.errors import RigError
 from scanner.rig import RIG_FILE, CalibrationEntry, ReferenceImage, Rig, load_rig
 
@@ -74,11 +75,11 @@ def write_calibration(rig_folder: Path, results: Sequence[Result]) -> Rig:
     # The name ends as load_rig expects of a file, and starts so that nobody takes it for the rig.
     draft = path.with_name(f".draft-{os.getpid()}.yaml")
     try:
-        _write_synced(draft, text.encode())
+        draft.write_text(text, encoding="utf-8")
         written, _ = load_rig(draft)
-        os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+    write_durable(path, text.encode())
     return written
 
 
@@ -188,20 +189,8 @@ def _write_image(folder: Path, name: str, pixels: NDArray[np.float32]) -> str:
     # The digest in the name keeps the picture that the old rig names until the new rig stands.
     stem, _, ending = name.rpartition(".")
     file = f"{stem}-{digest[:8]}.{ending}"
-    draft = folder / f".{file}.draft"
-    try:
-        _write_synced(draft, buffer.getvalue())
-        os.replace(draft, folder / file)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_durable(folder / file, buffer.getvalue())
     return f"{{file: {file}, sha256: {json.dumps(digest)}}}"
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _index(rig: Rig, name: str) -> int:

@@ -14,10 +14,17 @@ DRY, OIL = RIG.objective("10x"), RIG.objective("63x")
 TURN_DRY = Situation(OIL, target=DRY)
 TURN_OIL = Situation(DRY, target=OIL, oil_allowed=True)
 FOCUS = Situation(DRY)
+MOVE = Situation(DRY, focus_is_down=False)
+HOME = Situation(DRY, homing_allowed=True)
 CHANGE = Situation(DRY, at_load_position=True)
 APPLY = Situation(OIL, oil_allowed=True)
 
 CASES = {
+    "nothing_moves_while_the_loader_is_in_doubt": (Action.MOVE, MOVE, {"loader_in_doubt": True}),
+    "no_dry_travel_into_oil": (Action.MOVE, MOVE, {"way_oiled": True}),
+    "homing_needs_permission": (Action.HOME, HOME, {"homing_allowed": False}),
+    "focus_down_before_homing": (Action.HOME, HOME, {"focus_is_down": False}),
+    "focus_down_before_oil": (Action.APPLY_OIL, APPLY, {"focus_is_down": False}),
     "focus_down_before_turret": (Action.TURN_TURRET, TURN_OIL, {"focus_is_down": False}),
     "oil_needs_permission": (Action.TURN_TURRET, TURN_OIL, {"oil_allowed": False}),
     "no_dry_lens_over_oil": (Action.TURN_TURRET, TURN_DRY, {"slide_oiled": True}),

@@ -1,0 +1,118 @@
+"""How the microscope talks to its devices: typed errors, deadlines, and a stop that is heard while waiting."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from scanner.core import ScanCore
+from scanner.errors import DeviceError, DeviceNotReadyError, MoveStoppedError, MoveTimeoutError, ScannerError
+
+_log = logging.getLogger(__name__)
+
+
+class Dialogue:
+    """The core, with patience and manners.
+
+    Parameters
+    ----------
+    core
+        Core with the devices loaded.
+    now, pause
+        Time source and waiting, in s.
+    """
+
+    def __init__(self, core: ScanCore, now: Callable[[], float], pause: Callable[[float], None]) -> None:
+        self.core = core
+        self.now = now
+        self._pause = pause
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Make whoever waits fail, and everybody after; any thread."""
+        self._stopped.set()
+
+    def resume(self) -> None:
+        """Go on after `stop`."""
+        self._stopped.clear()
+
+    def check_not_stopped(self, label: str) -> None:
+        """Raise `MoveStoppedError` after `stop`."""
+        if self._stopped.is_set():
+            raise MoveStoppedError("the instrument was stopped", device=label)
+
+    @contextmanager
+    def talking_to(self, label: str, doing: str, wanted: str | None = None) -> Iterator[None]:
+        """Turn whatever a device raises into a typed error that names it."""
+        try:
+            yield
+        except ScannerError:
+            raise
+        except Exception as error:
+            text = str(error).strip().splitlines()
+            reason = text[0] if text else type(error).__name__
+            raise DeviceError(f"{doing} failed: {reason}", device=label, wanted=wanted) from error
+
+    def wait(
+        self,
+        label: str,
+        allowance_s: float,
+        *,
+        stoppable: bool = True,
+        halt: Callable[[], None] | None = None,
+    ) -> None:
+        """Wait until a device is idle.
+
+        Parameters
+        ----------
+        label
+            The device.
+        allowance_s
+            Longest time.
+        stoppable
+            Whether `stop` ends the waiting.
+        halt
+            What makes the device stand still when it isn't idle in time.
+
+        Raises
+        ------
+        MoveTimeoutError
+            It was not idle in time; it has been told to stand still.
+        MoveStoppedError
+            `stop` was called meanwhile.
+        """
+
+        def check() -> None:
+            if stoppable:
+                self.check_not_stopped(label)
+
+        try:
+            with self.talking_to(label, "busy"):
+                self.core.wait_until_idle([label], allowance_s, now=self.now, pause=self._pause, check=check)
+        except MoveTimeoutError:
+            if halt is not None:
+                self._try_to_halt(label, halt)
+            raise
+
+    def finite(self, value: float, label: str, axis: str) -> float:
+        """A position that is a number.
+
+        Raises
+        ------
+        DeviceNotReadyError
+            It is none.
+        """
+        if not math.isfinite(value):
+            raise DeviceNotReadyError("no position", device=label, axis=axis, actual=str(value))
+        return float(value)
+
+    def _try_to_halt(self, label: str, halt: Callable[[], None]) -> None:
+        try:
+            with self.talking_to(label, "stop"):
+                halt()
+        except ScannerError:
+            # Whoever waits hears of the timeout, which came first.
+            _log.exception("%s did not even stop", label)
