@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
+from simulators.fault_plan import CountingPlan, check_counts, parse_plan
 
 
 class FaultKind(StrEnum):
@@ -81,109 +79,25 @@ class Fault:
 
     def __post_init__(self) -> None:
         """Refuse what can't happen."""
-        if self.nth < 1 or (self.times is not None and self.times < 1):
-            raise ValueError(f"a fault starts at operation 1 or later and happens at least once, got {self}")
-        if self.probability is not None and not 0.0 <= self.probability <= 1.0:
-            raise ValueError(f"a probability lies in 0 .. 1, got {self}")
+        if not self.device:
+            raise ValueError(f"{self.kind} needs a device")
+        check_counts(self)
+
+    def concerns(self, target: str) -> bool:
+        """Whether it is about the device of this label."""
+        return target == self.device
 
 
-class FaultPlan:
-    """Faults still to come, decided by counters and one seeded stream.
-
-    Parameters
-    ----------
-    faults
-        What will go wrong.
-    seed
-        Seed of faults with a probability.
-    """
-
-    def __init__(self, faults: tuple[Fault, ...] = (), seed: int = 0) -> None:
-        self._lock = threading.Lock()
-        self._faults = list(faults)
-        self._rng = np.random.default_rng([seed, 991])
-        self._operations: Counter[tuple[FaultKind, str]] = Counter()
-        self._strikes: Counter[Fault] = Counter()
-
-    @property
-    def faults(self) -> tuple[Fault, ...]:
-        """All faults of the plan, past ones too."""
-        return tuple(self._faults)
-
-    def add(self, fault: Fault) -> None:
-        """Add a fault; its operations are counted from now on."""
-        with self._lock:
-            self._operations[(fault.kind, fault.device)] = 0
-            self._faults.append(fault)
-
-    def clear(self) -> None:
-        """Forget all faults."""
-        with self._lock:
-            self._faults.clear()
-
-    def strikes(self, kind: FaultKind, device: str) -> bool:
-        """Count one operation and say whether it fails."""
-        with self._lock:
-            self._operations[(kind, device)] += 1
-            number = self._operations[(kind, device)]
-            return any(
-                self._strikes_now(fault, number)
-                for fault in self._faults
-                if fault.kind is kind and fault.device == device
-            )
-
-    def _strikes_now(self, fault: Fault, number: int) -> bool:
-        if number < fault.nth or (fault.times is not None and self._strikes[fault] >= fault.times):
-            return False
-        if fault.probability is not None and self._rng.random() >= fault.probability:
-            return False
-        self._strikes[fault] += 1
-        return True
+class FaultPlan(CountingPlan[Fault]):
+    """Faults of the twin's devices that are still to come."""
 
 
 def parse_faults(text: str) -> tuple[Fault, ...]:
-    """Read faults from text: ``kind@device:nth``, then ``xtimes`` (``x*``: for ever) and ``~probability``.
-
-    Faults are parted by ``;``; the first operation is meant where ``:nth`` is left out.
-
-    For instance ``move_fails@XY:3; black_frame@Camera:2x4; move_short@XYx*~0.05``.
+    """Read faults from text: ``kind@device:nth xtimes ~probability``; see `simulators.fault_plan.parse_plan`.
 
     Raises
     ------
     ValueError
         With the part that can't be read.
     """
-    return tuple(_parse_fault(part.strip()) for part in text.split(";") if part.strip())
-
-
-def _parse_fault(part: str) -> Fault:
-    head, _, probability = part.partition("~")
-    kind, at, rest = head.partition("@")
-    try:
-        if not at:
-            raise ValueError("no '@'")
-        device, _, nth = rest.partition(":")
-        if nth:
-            nth, cross, times = nth.partition("x")
-        else:
-            device, cross, times = _split_times(device)
-        return Fault(
-            FaultKind(kind.strip()),
-            device.strip(),
-            int(nth or 1),
-            None if times == "*" else int(times or 1) if cross else 1,
-            float(probability) if probability else None,
-        )
-    except ValueError as error:
-        kinds = ", ".join(FaultKind)
-        message = (
-            f"fault {part!r} ({error}): wanted kind@device:nth, optional xtimes and ~probability; kinds: {kinds}"
-        )
-        raise ValueError(message) from error
-
-
-def _split_times(text: str) -> tuple[str, str, str]:
-    head, cross, times = text.rpartition("x")
-    if cross and (times == "*" or times.isdigit()):
-        return head, cross, times
-    return text, "", ""
+    return parse_plan(text, FaultKind, Fault)

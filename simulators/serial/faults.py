@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+
+from simulators.fault_plan import CountingPlan, check_counts, parse_plan
 
 
 class SerialFaultKind(StrEnum):
@@ -47,105 +47,60 @@ class SerialFault:
         First of these commands that goes wrong, counted from 1.
     times
         How many of them in a row; None for ever.
+    probability
+        Where given, every command from `nth` on goes wrong with this probability instead (`times` at most).
     """
 
     kind: SerialFaultKind
     command: str = ""
     nth: int = 1
     times: int | None = 1
+    probability: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can't happen."""
-        if self.nth < 1 or (self.times is not None and self.times < 1):
-            raise ValueError(f"a fault starts at command 1 or later and happens at least once, got {self}")
+        check_counts(self)
 
-    def concerns(self, command: str) -> bool:
+    def concerns(self, target: str) -> bool:
         """Whether it is about this command."""
-        return command.lower().startswith(self.command.lower())
+        return target.lower().startswith(self.command.lower())
 
 
-class SerialFaultPlan:
-    """Faults still to come, decided by counters; noise is drawn from one seeded stream.
+class SerialFaultPlan(CountingPlan[SerialFault]):
+    """Faults of a controller that are still to come; noise is drawn from a seeded stream.
 
     Parameters
     ----------
     faults
         What will go wrong.
     seed
-        Seed of the noise.
+        Seed of the noise and of faults with a probability.
     """
 
     def __init__(self, faults: tuple[SerialFault, ...] = (), seed: int = 0) -> None:
-        self._lock = threading.Lock()
-        self._faults = list(faults)
-        self._rng = np.random.default_rng([seed, 7919])
-        self._seen: Counter[int] = Counter()
-
-    @property
-    def faults(self) -> tuple[SerialFault, ...]:
-        """All faults of the plan, past ones too."""
-        with self._lock:
-            return tuple(self._faults)
-
-    def add(self, *faults: SerialFault) -> None:
-        """Add faults; their commands are counted from now on."""
-        with self._lock:
-            self._faults.extend(faults)
-
-    def clear(self) -> None:
-        """Forget all faults."""
-        with self._lock:
-            self._faults.clear()
-            self._seen.clear()
-
-    def strikes(self, kind: SerialFaultKind, command: str) -> bool:
-        """Count one command and say whether it goes wrong in this way."""
-        with self._lock:
-            struck = False
-            for index, fault in enumerate(self._faults):
-                if fault.kind is not kind or not fault.concerns(command):
-                    continue
-                self._seen[index] += 1
-                late_by = self._seen[index] - fault.nth
-                struck |= late_by >= 0 and (fault.times is None or late_by < fault.times)
-            return struck
+        super().__init__(faults, seed)
+        self._noise = np.random.default_rng([seed, 7919])
 
     def garble(self, data: bytes) -> bytes:
         """Noise over some bytes: never less than one, and none that could pass for text."""
         noisy = bytearray(data)
         with self._lock:
-            hits = self._rng.random(len(noisy)) < 0.4
-            hits[int(self._rng.integers(len(noisy)))] = True
+            hits = self._noise.random(len(noisy)) < 0.4
+            hits[int(self._noise.integers(len(noisy)))] = True
             for place in np.flatnonzero(hits):
-                noisy[place] = int(self._rng.integers(0x80, 0x100))
+                noisy[place] = int(self._noise.integers(0x80, 0x100))
         return bytes(noisy)
 
 
 def parse_serial_faults(text: str) -> tuple[SerialFault, ...]:
-    """Read faults from text: ``kind@command:nth``, then ``xtimes`` (``x*``: for ever), parted by ``;``.
+    """Read faults from text: ``kind@command:nth xtimes ~probability``; see `simulators.fault_plan.parse_plan`.
 
-    For instance ``mute@?pos:3x*; garbled@?statusaxis; hangs_up@!moa:2``. The first command is meant where ``:nth``
-    is left out, any command where ``@command`` is.
+    For instance ``mute@?pos:3x*; garbled@?statusaxis; hangs_up@!moa:2``. Any command is meant where ``@command``
+    is left out.
 
     Raises
     ------
     ValueError
         With the part that can't be read.
     """
-    return tuple(_parse_fault(part.strip()) for part in text.split(";") if part.strip())
-
-
-def _parse_fault(part: str) -> SerialFault:
-    head, _, count = part.partition(":")
-    kind, _, command = head.partition("@")
-    nth, cross, times = count.partition("x")
-    try:
-        return SerialFault(
-            SerialFaultKind(kind.strip()),
-            command.strip(),
-            int(nth or 1),
-            None if times == "*" else int(times) if cross else 1,
-        )
-    except ValueError as error:
-        kinds = ", ".join(SerialFaultKind)
-        raise ValueError(f"fault {part!r} ({error}): wanted kind@command:nthxtimes; kinds: {kinds}") from error
+    return parse_plan(text, SerialFaultKind, SerialFault)
