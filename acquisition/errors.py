@@ -8,6 +8,12 @@
     +-- StorageError       a picture or the record could not be written
     |   +-- DiskFullError
     |   +-- FolderInUseError
+    |   +-- JournalError   the journal of a run is damaged or can't be written
+    +-- UnsteadyError      two exposures of one place differ: something moved
+    +-- SearchError        a field could not be searched
+    +-- ResumeError        an interrupted run can't be gone on with
+    +-- SlideParkedError   the protocol gives the slide up after a fault; the next slide may be taken
+    +-- RunAbortedError    a person gave the run up
     +-- NotConfirmedError  high magnification shows no metaphase where the scan saw one
     +-- CasebookError      the database can't be opened, migrated or written
 """
@@ -55,6 +61,30 @@ class DiskFullError(StorageError):
 
 class FolderInUseError(StorageError):
     """The output folder belongs to another run."""
+
+
+class JournalError(StorageError):
+    """The journal of a run is damaged or can't be written."""
+
+
+class UnsteadyError(AcquisitionError):
+    """Two exposures of one place differ: something moved."""
+
+
+class SearchError(AcquisitionError):
+    """A field could not be searched."""
+
+
+class ResumeError(AcquisitionError):
+    """An interrupted run can't be gone on with: the slide, the rig or the record is not what it was."""
+
+
+class SlideParkedError(AcquisitionError):
+    """The protocol gives the slide up after a fault; the next slide may be taken."""
+
+
+class RunAbortedError(AcquisitionError):
+    """A person gave the run up."""
 
 
 class NotConfirmedError(AcquisitionError):

@@ -15,6 +15,8 @@ class RunStatus(StrEnum):
     COMPLETED = "completed"
     COMPLETED_WITH_ERRORS = "completed_with_errors"
     STOPPED = "stopped"
+    ABORTED = "aborted"
+    PARKED = "parked"
     FAILED = "failed"
 
 
@@ -70,7 +72,14 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class FieldRecord:
-    """One field of the low-magnification scan."""
+    """One field of the low-magnification scan.
+
+    Times are those of the attempt that succeeded, or of all together where none did. The stage travels and settles
+    while the frame before is read out: `move_ms` (without `settle_ms`) and `read_ms` therefore overlap and don't
+    add up to the time of a field. `write_ms` holds the frame's way to the disk and, where the finder was behind,
+    the wait for room. `attempts` counts from 1. `picture` is where the full field is kept, relative to the run
+    folder.
+    """
 
     index: int
     row: int
@@ -88,6 +97,11 @@ class FieldRecord:
     find_ms: float
     candidates: int
     error: str | None = None
+    settle_ms: float = 0.0
+    read_ms: float = 0.0
+    write_ms: float = 0.0
+    attempts: int = 1
+    picture: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,8 @@ class FieldRow(Base):
             "move_ms >= 0 AND focus_ms >= 0 AND expose_ms >= 0 AND find_ms >= 0", name="times_not_negative"
         ),
         CheckConstraint("candidates >= 0", name="candidates_not_negative"),
+        CheckConstraint("settle_ms >= 0 AND read_ms >= 0 AND write_ms >= 0", name="more_times_not_negative"),
+        CheckConstraint("attempts >= 1", name="attempts_from_one"),
     )
 
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), primary_key=True)
@@ -122,6 +124,11 @@ class FieldRow(Base):
     find_ms: Mapped[float]
     candidates: Mapped[int]
     error: Mapped[str | None] = mapped_column(Text)
+    settle_ms: Mapped[float] = mapped_column(server_default="0")
+    read_ms: Mapped[float] = mapped_column(server_default="0")
+    write_ms: Mapped[float] = mapped_column(server_default="0")
+    attempts: Mapped[int] = mapped_column(server_default="1")
+    picture: Mapped[str | None] = mapped_column(Text)
 
 
 class CandidateRow(Base):
