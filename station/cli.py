@@ -279,6 +279,31 @@ def train_classifier(
     train(data_root(data), out, minutes=minutes, resume=resume, seed=seed, tell=typer.echo)
 
 
+@train_app.command("detector")
+def train_detector(
+    out: Annotated[Path, typer.Option(help="folder for checkpoints, cache and log")] = Path("training/detector"),
+    data: DataOption = None,
+    minutes: Annotated[float, typer.Option(help="stop after this time in all", min=0.1)] = 90.0,
+    decay_steps: Annotated[
+        int | None, typer.Option(help="take the rate to nothing in as many steps and write weights", min=1)
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = True,
+    seed: Annotated[int, typer.Option(help="seed of everything random")] = 20,
+) -> None:
+    """Train the chromosome detector; resumable. Without --decay-steps the rate stays constant."""
+    from station.training import train_detector as train
+
+    train(
+        data_root(data),
+        out,
+        minutes=minutes,
+        decay_steps=decay_steps,
+        resume=resume,
+        seed=seed,
+        tell=typer.echo,
+    )
+
+
 @app.command()
 def doctor(
     rigs: Annotated[Path, typer.Option(help="folder of rigs")] = Path("hardware_configs"),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from analysis.models.weights import WEIGHTS_DIR
 from analysis.training.classifier import train_classifier as _train_classifier
+from analysis.training.detector import DetectorTrainSettings
+from analysis.training.detector import train_detector as _train_detector
 
 
 def train_classifier(
@@ -19,3 +21,29 @@ def train_classifier(
     """
     _train_classifier(data, out, minutes=minutes, resume=resume, seed=seed, progress=tell)
     tell(f"weights and manifest are in {out}; copy classifier.* to {WEIGHTS_DIR} to ship them")
+
+
+def train_detector(
+    data: Path,
+    out: Path,
+    *,
+    minutes: float,
+    decay_steps: int | None,
+    resume: bool,
+    seed: int,
+    tell: Callable[[str], None],
+) -> None:
+    """Train the detector at a constant rate, or take the rate down from the last checkpoint and write weights.
+
+    The product's own weights stay as they are, as with the classifier.
+    """
+    settings = DetectorTrainSettings(seed=seed)
+    result = _train_detector(
+        data, out, minutes=minutes, decay_steps=decay_steps, resume=resume, settings=settings, progress=tell
+    )
+    if result.weights_path is not None:
+        tell(f"weights and manifest are in {out}; copy detector.* to {WEIGHTS_DIR} to ship them")
+    elif decay_steps is None:
+        tell(f"step {result.steps}; --decay-steps makes weights of it")
+    else:
+        tell(f"step {result.steps}: the decay isn't at its end; the same command goes on with it")

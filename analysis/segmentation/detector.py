@@ -1,0 +1,146 @@
+"""Chromosomes as boxes with classes, proposed by a net."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from analysis.models.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
+from analysis.segmentation.detector_input import SCALE, filled_up, resized
+from analysis.segmentation.detector_net import CLASS_COUNT, DetectorNet, boxes_at, points
+
+DETECTOR_WEIGHTS: Final = "detector"
+
+_LEAST_SCORE: Final = 0.03
+_MOST_CANDIDATES: Final = 700
+_FLIPS: Final = ((), (3,), (2,), (2, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What a detector proposes, best first.
+
+    Attributes
+    ----------
+    boxes_px
+        float32, shape (n, 4): xmin, ymin, xmax, ymax, with as much slide round a chromosome on every side.
+    score
+        float32, shape (n,), in [0, 1]: that there is a chromosome, and the box fits it.
+    class_probability
+        float32, shape (n, 24): of 1..22, X, Y.
+    """
+
+    boxes_px: NDArray[np.float32]
+    score: NDArray[np.float32]
+    class_probability: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Detections:
+        """Take some of them, in the order given."""
+        return Detections(self.boxes_px[rows], self.score[rows], self.class_probability[rows])
+
+
+class Detector:
+    """Proposes chromosomes.
+
+    Parameters
+    ----------
+    net
+        Ready for use.
+    flips
+        Ways the picture is mirrored and averaged over: 1 or 4, at as many times the cost.
+    """
+
+    def __init__(self, net: DetectorNet, *, flips: int = 1) -> None:
+        self._net = net
+        self._flips = _FLIPS[:flips]
+
+    @staticmethod
+    def load(folder: Path = WEIGHTS_DIR, *, flips: int = 1) -> Detector:
+        """Load weights and manifest.
+
+        Raises
+        ------
+        WeightsError
+            Where they are missing, damaged or another net's.
+        """
+        manifest = read_manifest(DETECTOR_WEIGHTS, folder)
+        net = DetectorNet(**manifest.arguments)
+        fill_net(net, load_weights(DETECTOR_WEIGHTS, folder), DETECTOR_WEIGHTS)
+        return Detector(net, flips=flips)
+
+    def candidates(self, relative: NDArray[np.float32], *, scale: float = SCALE) -> Detections:
+        """Propose every point that may stand for a chromosome; most chromosomes are proposed several times.
+
+        Parameters
+        ----------
+        relative
+            float32, shape (h, w): see `relative_density`.
+        scale
+            Input px of the net a px of the picture; `SCALE` for pictures of the size of the training set's.
+        """
+        image = resized(relative, scale)
+        score, probability, boxes = self._answers(filled_up(image))
+        rows = np.flatnonzero(score > _LEAST_SCORE)
+        rows = rows[np.argsort(-score[rows], kind="stable")[:_MOST_CANDIDATES]]
+        height, width = relative.shape
+        back = np.asarray([width / image.shape[1], height / image.shape[0]] * 2, np.float32)
+        limit = np.asarray([width, height] * 2, np.float32)
+        placed = np.clip(boxes[rows] * back, 0.0, limit)
+        return Detections(placed.astype(np.float32), score[rows], probability[rows])
+
+    def _answers(
+        self, image: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Score, class probabilities and boxes of all points, averaged over the mirrored views."""
+        height, width = image.shape
+        places = points(height, width)
+        order = torch.arange(len(places)).reshape(height // 8, width // 8, 2, 2)
+        score, logits, distances = torch.zeros(len(places)), torch.zeros(len(places), CLASS_COUNT), torch.zeros(1)
+        picture = torch.from_numpy(image)[None, None].contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            for flip in self._flips:
+                output = self._net(torch.flip(picture, flip) if flip else picture)
+                rows = _mirrored(order, flip)
+                sides = [
+                    2 if 3 in flip else 0,
+                    3 if 2 in flip else 1,
+                    0 if 3 in flip else 2,
+                    1 if 2 in flip else 3,
+                ]
+                score = score + output.score[0][rows].sigmoid() / len(self._flips)
+                logits = logits + output.classes[0][rows] / len(self._flips)
+                distances = distances + self._net.expected(output.borders[0][rows])[:, sides] / len(self._flips)
+        boxes = boxes_at(places, distances)
+        return score.numpy(), torch.softmax(logits, dim=1).numpy(), boxes.numpy()
+
+
+def _mirrored(order: torch.Tensor, flip: tuple[int, ...]) -> torch.Tensor:
+    """Index of every point in the output of the mirrored picture."""
+    # Axes 0 and 2 run down the picture (cells, points in a cell), axes 1 and 3 across it.
+    axes = [axis for side, pair in ((2, (0, 2)), (3, (1, 3))) if side in flip for axis in pair]
+    return torch.flip(order, axes).reshape(-1) if axes else order.reshape(-1)
+
+
+def suppress(found: Detections, *, iou: float) -> Detections:
+    """Keep the best of those that overlap by more than this (greedy non-maximum suppression)."""
+    low = found.boxes_px[:, :2]
+    high = found.boxes_px[:, 2:]
+    areas = (high - low).prod(axis=1)
+    alive = np.ones(len(found), np.bool_)
+    kept = []
+    for row in range(len(found)):
+        if not alive[row]:
+            continue
+        kept.append(row)
+        size = np.clip(np.minimum(high, high[row]) - np.maximum(low, low[row]), 0.0, None)
+        shared = size.prod(axis=1)
+        alive &= shared <= iou * (areas + areas[row] - shared)
+    return found.take(np.asarray(kept, np.intp))
