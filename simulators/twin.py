@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +12,14 @@ from numpy.typing import NDArray
 from simulators.clock import Clock, InstantClock, advances_itself
 from simulators.faults import FaultKind, FaultPlan
 from simulators.motion import Axis, Drive
+from simulators.oil import OilDrop
 from simulators.optics import SIXTY_THREE, TEN, ObjectiveModel, SensorModel, Shot, SlideCamera
+from simulators.specimen.glass import GLASS_UM
 from simulators.specimen.slide import CellTruth, SlideSettings, SlideWorld
+from simulators.tray import Magazine
+
+EMPTY_STAGE = SlideSettings(cells=0, nuclei_per_mm2=0.0, specks_per_mm2=0.0, tilt_um=0.0, warp_um=0.0)
+"""What the camera sees where no slide lies: light, and nothing in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,8 @@ class TwinEvent:
     time_s
         Simulated time.
     kind
-        ``"collision"``, ``"fault"``, ``"exposure"``, ``"objective"`` or ``"moving_exposure"``.
+        ``"collision"``, ``"fault"``, ``"exposure"``, ``"objective"`` or ``"moving_exposure"``; what
+        `simulators.feeder` and `simulators.oil` add is told there.
     detail
         One line.
     """
@@ -92,6 +100,18 @@ class Twin:
     anatomy
         Mechanics and optics.
 
+    Attributes
+    ----------
+    lock
+        Held while anything changes; what hangs on the twin and changes with it holds it too.
+    watchers
+        Called with ``"stage"``, ``"focus"`` or ``"turret"`` when one has begun to move, with ``"camera"`` before
+        an exposure.
+    oil
+        Drops on the slide that lies on the stage.
+    magazine
+        Where the slide on the stage comes from; None where somebody has laid it there.
+
     Notes
     -----
     The slide is built when it is first looked at. All methods may be called from any thread.
@@ -108,7 +128,11 @@ class Twin:
         self.faults = faults or FaultPlan()
         self._clock: Clock = clock or InstantClock()
         self._settings = settings or SlideSettings()
-        self._lock = threading.RLock()
+        self._stage_is_empty = False
+        self.oil: tuple[OilDrop, ...] = ()
+        self.magazine: Magazine | None = None
+        self.watchers: list[Callable[[str], None]] = []
+        self.lock = threading.RLock()
         self._camera: SlideCamera | None = None
         self._events: list[TwinEvent] = []
         self._exposures = 0
@@ -132,7 +156,7 @@ class Twin:
 
     @anatomy.setter
     def anatomy(self, anatomy: Anatomy) -> None:
-        with self._lock:
+        with self.lock:
             now_s = self._clock.now_s()
             self.x = Axis(anatomy.xy_drive, self.x.position_um(now_s))
             self.y = Axis(anatomy.xy_drive, self.y.position_um(now_s))
@@ -149,10 +173,31 @@ class Twin:
 
     @settings.setter
     def settings(self, settings: SlideSettings) -> None:
-        with self._lock:
+        with self.lock:
             if settings != self._settings:
                 self._settings = settings
                 self._camera = None
+
+    def lay_slide(self, settings: SlideSettings | None, oil: Iterable[OilDrop] = ()) -> None:
+        """Put another slide on the stage, with the oil that is on it; None takes the slide away."""
+        with self.lock:
+            self._stage_is_empty = settings is None
+            self._settings = settings or self._settings
+            self.oil = tuple(oil)
+            self._camera = None
+
+    def drop_oil(self, drop: OilDrop) -> bool:
+        """Let a drop fall; tells whether there was a slide under it."""
+        with self.lock:
+            is_on_glass = 0.0 <= drop.slide_x_um <= GLASS_UM[0] and 0.0 <= drop.slide_y_um <= GLASS_UM[1]
+            if self._stage_is_empty or not is_on_glass:
+                return False
+            self.oil = (*self.oil, drop)
+            return True
+
+    def has_oil_at(self, slide_x_um: float, slide_y_um: float) -> bool:
+        """Whether there is oil at a place of the slide on the stage."""
+        return any(drop.covers(slide_x_um, slide_y_um) for drop in self.oil)
 
     @property
     def world(self) -> SlideWorld:
@@ -161,7 +206,7 @@ class Twin:
 
     def truth(self) -> tuple[CellTruth, ...]:
         """Planted cells, in slide um."""
-        with self._lock:
+        with self.lock:
             return self.world.truth()
 
     # -- time and record -----------------------------------------------------------------------------------
@@ -173,7 +218,7 @@ class Twin:
 
     @clock.setter
     def clock(self, clock: Clock) -> None:
-        with self._lock:
+        with self.lock:
             now_s = self._clock.now_s()
             places = [axis.position_um(now_s) for axis in (self.x, self.y, self.z)]
             self._clock = clock
@@ -185,7 +230,7 @@ class Twin:
     @property
     def events(self) -> tuple[TwinEvent, ...]:
         """Everything that was worth telling, in order."""
-        with self._lock:
+        with self.lock:
             return tuple(self._events)
 
     @property
@@ -200,7 +245,7 @@ class Twin:
 
     def note(self, kind: str, detail: str) -> None:
         """Write an event down."""
-        with self._lock:
+        with self.lock:
             self._events.append(TwinEvent(self._clock.now_s(), kind, detail))
 
     # -- stage and focus -----------------------------------------------------------------------------------
@@ -226,7 +271,7 @@ class Twin:
         """
         _check_travel(device, "x", x_um, self.anatomy.x_limits_um)
         _check_travel(device, "y", y_um, self.anatomy.y_limits_um)
-        with self._lock:
+        with self.lock:
             now_s = self._clock.now_s()
             share = self._share_of_move(device)
             here = self.stage_um()
@@ -236,6 +281,7 @@ class Twin:
                 self.note("collision", f"stage moved {distance:.0f} um with {self.objective.label} in contact")
             durations = (self.x.send(target[0], now_s), self.y.send(target[1], now_s))
             self._pass_time(max(durations))
+            self._tell("stage")
 
     def move_focus(self, z_um: float, device: str) -> None:
         """Start a focus move.
@@ -248,7 +294,7 @@ class Twin:
             A fault: the controller refused.
         """
         _check_travel(device, "z", z_um, self.anatomy.z_limits_um)
-        with self._lock:
+        with self.lock:
             now_s = self._clock.now_s()
             here = self.focus_um()
             target = here + self._share_of_move(device) * (z_um - here)
@@ -258,6 +304,7 @@ class Twin:
                     "collision", f"{self.objective.label} driven to z {target:.0f} um, glass at {reach:.0f} um"
                 )
             self._pass_time(self.z.send(target, now_s))
+            self._tell("focus")
 
     def is_stage_busy(self, device: str) -> bool:
         """Whether the stage moves, settles or pretends to."""
@@ -270,7 +317,7 @@ class Twin:
 
     def halt(self, device: str, *axes: Axis) -> None:
         """Stop axes where they are."""
-        with self._lock:
+        with self.lock:
             self._stuck.discard(device)
             for axis in axes:
                 axis.halt(self._clock.now_s())
@@ -287,6 +334,10 @@ class Twin:
             self.note("fault", f"{device}: move ends early")
             return 0.7
         return 1.0
+
+    def _tell(self, moved: str) -> None:
+        for watcher in self.watchers:
+            watcher(moved)
 
     def _pass_time(self, duration_s: float) -> None:
         if not advances_itself(self._clock):
@@ -306,7 +357,7 @@ class Twin:
 
     def turn_turret(self, position: int) -> None:
         """Change the objective."""
-        with self._lock:
+        with self.lock:
             if position == self._objective:
                 return
             z_um = self.focus_um()
@@ -318,6 +369,7 @@ class Twin:
             self._turret_end_s = self._clock.now_s() + self.anatomy.turret_s
             self.note("objective", self.objective.label)
             self._pass_time(self.anatomy.turret_s)
+            self._tell("turret")
 
     def is_turret_busy(self) -> bool:
         """Whether the turret turns."""
@@ -332,6 +384,10 @@ class Twin:
         """Whether an immersion objective is in its oil."""
         objective = self.objective
         return objective.index > 1.1 and self.focus_um() > self.sharp_um(objective) - self.anatomy.contact_um
+
+    def view_um(self, objective: ObjectiveModel | None = None) -> tuple[float, float]:
+        """Where on the slide an objective truly looks, the one in the light path unless another is named."""
+        return self._looking_at(objective or self.objective)
 
     def _looking_at(self, objective: ObjectiveModel) -> tuple[float, float]:
         x_um, y_um = self._table_um()
@@ -360,12 +416,13 @@ class Twin:
         OSError
             A fault: no frame came.
         """
-        with self._lock:
+        with self.lock:
             self._exposures += 1
             number = self._exposures
+            self._tell("camera")
         before = self._table_um()
         self._clock.sleep_s(exposure_ms / 2000.0)
-        with self._lock:
+        with self.lock:
             shot = self._shot(exposure_ms, camera, lamp)
         self._clock.sleep_s(exposure_ms / 2000.0)
         after = self._table_um()
@@ -396,9 +453,10 @@ class Twin:
         return Shot(x_um, y_um, objective, self.focus_um() - self.sharp_um(objective), light, exposure_ms)
 
     def _slide_camera(self) -> SlideCamera:
-        with self._lock:
+        with self.lock:
             if self._camera is None:
-                self._camera = SlideCamera(SlideWorld(self._settings), self.anatomy.sensor, self._settings.seed)
+                settings = EMPTY_STAGE if self._stage_is_empty else self._settings
+                self._camera = SlideCamera(SlideWorld(settings), self.anatomy.sensor, settings.seed)
             return self._camera
 
 
