@@ -106,7 +106,7 @@ def draw_example(
     classes = cell.classes
     if singles and rng.random() < settings.add_share:
         window, boxes, classes = _with_added(window, boxes, classes, singles, rng, settings.add_most)
-    image = cv2.resize(window, (side, side), interpolation=cv2.INTER_LINEAR)
+    image = np.asarray(cv2.resize(window, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
     boxes = _rescaled(boxes, side / reach)
     image, boxes = _turned(image, boxes, int(rng.integers(8)))
     clipped = np.clip(boxes, 0.0, float(side))
@@ -138,7 +138,7 @@ def _rescaled(boxes: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
 
 
 def _turned(
-    image: NDArray[np.float32] | NDArray[np.uint8], boxes: NDArray[np.float32], way: int
+    image: NDArray[np.uint8], boxes: NDArray[np.float32], way: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Turn by quarters (way % 4) and mirror (way >= 4) a square picture and its boxes."""
     side = float(image.shape[0])
@@ -202,7 +202,7 @@ def _rotated(density: NDArray[np.uint8], angle_deg: float) -> tuple[NDArray[np.u
     """Turn a chromosome; its picture cut to fit, and its box without the halo."""
     height, width = density.shape
     side = int(np.ceil(np.hypot(height, width))) + 2
-    turn = cv2.getRotationMatrix2D((width / 2.0, height / 2.0), angle_deg, 1.0)
+    turn = np.asarray(cv2.getRotationMatrix2D((width / 2.0, height / 2.0), angle_deg, 1.0), dtype=np.float64)
     turn[:, 2] += side / 2.0 - np.asarray([width, height]) / 2.0
     turned = cv2.warpAffine(density, turn, (side, side), flags=cv2.INTER_LINEAR)
     body = turned > 0.35 * float(np.percentile(density[density > 0], 80))

@@ -178,7 +178,8 @@ def _isolated(
     _, labels, stats, _ = cv2.connectedComponentsWithStats((density > level).astype(np.uint8), connectivity=4)
     shared = box_intersections(truth.astype(np.float64), truth.astype(np.float64))
     np.fill_diagonal(shared, 0.0)
-    paddings, singles = [], []
+    paddings: list[tuple[int, int, int, int]] = []
+    singles: list[Single] = []
     for k, box in enumerate(truth):
         x0, y0, x1, y1 = (int(value) for value in box)
         if x0 < 3 or y0 < 3 or x1 > width - 3 or y1 > height - 3:

@@ -22,7 +22,8 @@ _THRESHOLDS: Final = np.arange(0.2, 0.66, 0.05)
 
 def relative_of(cell: Cell) -> NDArray[np.float32]:
     """Relative density of a prepared cell."""
-    return np.minimum(cell.density.astype(np.float32) / np.float32(DENSITY_STEPS), np.float32(TOP))
+    relative = cell.density.astype(np.float32) / np.float32(DENSITY_STEPS)
+    return np.asarray(np.minimum(relative, np.float32(TOP)), dtype=np.float32)
 
 
 def detector_figures(detector: Detector, cells: Sequence[Cell]) -> dict[str, float]:
@@ -38,7 +39,8 @@ def detector_figures(detector: Detector, cells: Sequence[Cell]) -> dict[str, flo
     figures = coco_figures(
         [
             CocoImage(
-                *cell.density.shape,
+                cell.density.shape[0],
+                cell.density.shape[1],
                 [CocoObject(_box(row)) for row in cell.truth_px],
                 [CocoObject(_box(row), score=float(s)) for row, s in zip(own[:_MOST], each.score, strict=False)],
             )
