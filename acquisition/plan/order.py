@@ -1,0 +1,129 @@
+"""Densest first: a thin sample of fields, then blocks of fields where the sample saw most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from acquisition.plan.tiling import PlannedField
+from scanner.coordinates import SlidePoint
+
+SAMPLE_STEP = 3
+"""Every third field of every third row: a ninth of the area, one in the middle of each block of nine."""
+
+# A block within this share of the best expectation may be taken before it, where it lies nearer.
+WORTH_A_DETOUR = 0.8
+# Cells per field that an unseen block is thought to hold, in units of one field's evidence; keeps zeros apart.
+_PRIOR_WEIGHT = 0.25
+# How far the density of a slide stays alike, in blocks.
+_REACH_BLOCKS = 1.5
+
+_Block = tuple[int, int]
+
+
+def sample(fields: Sequence[PlannedField]) -> tuple[PlannedField, ...]:
+    """The fields to photograph first: the middle one of each block, in serpentine order.
+
+    A block that the area cuts so that its middle is missing gives the field nearest to it.
+    """
+    chosen = [
+        min(members, key=lambda f: (_off_middle(f), f.index)) for members in _blocks(fields).values() if members
+    ]
+    return _serpentine(chosen)
+
+
+def densest_first(
+    fields: Sequence[PlannedField], seen: Mapping[int, float], start: SlidePoint | None = None
+) -> tuple[PlannedField, ...]:
+    """Order the fields that are not yet photographed by what is expected of them.
+
+    The expectation of a block is the mean of what the fields around it gave, weighted by nearness. The blocks that
+    promise at least `WORTH_A_DETOUR` of the best one come first, the nearest of them next. Within a block the way
+    is a serpentine.
+
+    Parameters
+    ----------
+    fields
+        The whole plan.
+    seen
+        Field index to the (expected) number of usable cells found there; these fields are left out.
+    start
+        Where the stage stands, slide um.
+
+    Returns
+    -------
+    tuple of PlannedField
+        Every field not in `seen`, once. The same arguments give the same order.
+    """
+    evidence = [(field, seen[field.index]) for field in fields if field.index in seen]
+    left = {
+        block: [f for f in members if f.index not in seen]
+        for block, members in _blocks(fields).items()
+        if any(f.index not in seen for f in members)
+    }
+    promise = {block: _expectation(block, evidence) for block in left}
+    here = start or (evidence[-1][0].centre if evidence else None)
+    ordered: list[PlannedField] = []
+    while left:
+        best = max(promise[block] for block in left)
+        worthy = sorted(block for block in left if promise[block] >= WORTH_A_DETOUR * best)
+        block = worthy[0]
+        if here is not None:
+            block = _nearest(worthy, left, here)
+        way = _serpentine(left.pop(block))
+        if here is not None and here.distance_um(way[-1].centre) < here.distance_um(way[0].centre):
+            way = way[::-1]
+        ordered.extend(way)
+        here = way[-1].centre
+    return tuple(ordered)
+
+
+def renumbered(fields: Sequence[PlannedField]) -> tuple[PlannedField, ...]:
+    """The fields with `index` counting their present order."""
+    return tuple(replace(field, index=index) for index, field in enumerate(fields))
+
+
+def _block_of(field: PlannedField) -> _Block:
+    return field.row // SAMPLE_STEP, field.column // SAMPLE_STEP
+
+
+def _off_middle(field: PlannedField) -> int:
+    middle = SAMPLE_STEP // 2
+    return abs(field.row % SAMPLE_STEP - middle) + abs(field.column % SAMPLE_STEP - middle)
+
+
+def _blocks(fields: Sequence[PlannedField]) -> dict[_Block, list[PlannedField]]:
+    blocks: dict[_Block, list[PlannedField]] = {}
+    for field in fields:
+        blocks.setdefault(_block_of(field), []).append(field)
+    return blocks
+
+
+def _expectation(block: _Block, evidence: Sequence[tuple[PlannedField, float]]) -> float:
+    if not evidence:
+        return 0.0
+    middle = SAMPLE_STEP / 2 - 0.5
+    mean = sum(count for _, count in evidence) / len(evidence)
+    total, weight = _PRIOR_WEIGHT * mean, _PRIOR_WEIGHT
+    for field, count in evidence:
+        rows = (field.row - middle) / SAMPLE_STEP - block[0]
+        columns = (field.column - middle) / SAMPLE_STEP - block[1]
+        near = math.exp(-(rows * rows + columns * columns) / (0.5 * _REACH_BLOCKS**2))
+        total += near * count
+        weight += near
+    return total / weight
+
+
+def _nearest(blocks: Sequence[_Block], left: Mapping[_Block, list[PlannedField]], here: SlidePoint) -> _Block:
+    return min(blocks, key=lambda block: min(here.distance_um(field.centre) for field in left[block]))
+
+
+def _serpentine(fields: Sequence[PlannedField]) -> tuple[PlannedField, ...]:
+    rows: dict[int, list[PlannedField]] = {}
+    for field in fields:
+        rows.setdefault(field.row, []).append(field)
+    ordered: list[PlannedField] = []
+    for number, row in enumerate(sorted(rows)):
+        ordered.extend(sorted(rows[row], key=lambda f: f.column, reverse=number % 2 == 1))
+    return tuple(ordered)
