@@ -150,6 +150,19 @@ class Casebook:
                 raise CasebookError(f"run {run_uid} is already finished: {row.status}", path=self.path)
             row.status, row.finished_at, row.error = status, finished_at, error
 
+    def reopen_run(self, run_uid: str, event: RunEvent) -> None:
+        """Let an ended run go on; the event, recorded in the same transaction, keeps how it had ended."""
+        with self._write(f"resumption of run {run_uid}") as session:
+            row = session.get_one(RunRow, self._run_id(session, run_uid))
+            former = {
+                "status": row.status.value,
+                "error": row.error,
+                "finished_at": None if row.finished_at is None else row.finished_at.isoformat(),
+            }
+            row.status, row.finished_at, row.error = RunStatus.RUNNING, None, None
+            values = {**_values(event), "context": {**event.context, "before": former}}
+            session.add(RunEventRow(run_id=row.id, **values))
+
     def runs(self) -> tuple[RunSummary, ...]:
         """All runs, in the order in which they began."""
         with self._read() as session:

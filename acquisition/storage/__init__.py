@@ -6,10 +6,12 @@ from acquisition.storage.atomic import write_bytes_atomic, write_json_atomic, wr
 from acquisition.storage.capture_file import Capture, read_capture, write_capture
 from acquisition.storage.capture_metadata import CaptureMetadata, Immersion, ObjectiveMetadata
 from acquisition.storage.run_folder import RunFolder
+from acquisition.storage.spool import FrameSpool
 
 __all__ = [
     "Capture",
     "CaptureMetadata",
+    "FrameSpool",
     "Immersion",
     "ObjectiveMetadata",
     "RunFolder",

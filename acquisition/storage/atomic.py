@@ -53,7 +53,7 @@ def write_bytes_atomic(path: Path, content: bytes) -> None:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def write_json_atomic(path: Path, value: object) -> None:
@@ -84,7 +84,7 @@ def write_png_atomic(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16])
     write_bytes_atomic(path, encoded.tobytes())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name itself durable; without this a power cut may bring back the old file or none."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

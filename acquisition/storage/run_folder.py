@@ -4,10 +4,16 @@
 
     DIR/
     +-- run.lock            there while the run goes on; process id and host
+    +-- request.json        what was asked, for a run that has to be resumed
+    +-- journal.log         every step, on the disk before the next one
+    +-- spool.raw           fields that wait for the finder; gone when the scan is through
+    +-- control             word for the run: pause, resume, stop or abort
     +-- run.json            figures of the run
     +-- casebook.sqlite
     +-- report.html
     +-- finds/              10x thumbnails
+    +-- fields/             whole fields, where the protocol keeps them
+    +-- landmarks/          reduced fields by which a resumed run knows the slide again
     +-- captures/           63x pictures
     +-- karyograms/         proposals
 """
@@ -31,7 +37,11 @@ LOCK_NAME = "run.lock"
 RUN_JSON_NAME = "run.json"
 CASEBOOK_NAME = "casebook.sqlite"
 REPORT_NAME = "report.html"
-_PARTS = ("captures", "karyograms", "finds")
+JOURNAL_NAME = "journal.log"
+REQUEST_NAME = "request.json"
+SPOOL_NAME = "spool.raw"
+CONTROL_NAME = "control"
+_PARTS = ("captures", "karyograms", "finds", "fields", "landmarks")
 _LOCK_ATTEMPTS = 5
 _MIB = 1024 * 1024
 
@@ -91,6 +101,25 @@ class RunFolder:
             raise
         return folder
 
+    @classmethod
+    def reopen(cls, path: Path) -> RunFolder:
+        """Lock the folder of a run that was interrupted.
+
+        Raises
+        ------
+        FolderInUseError
+            The run still goes on.
+        StorageError
+            There is no journal of a run.
+        """
+        if not (path / JOURNAL_NAME).is_file():
+            raise StorageError(f"holds no run that could be resumed: no {JOURNAL_NAME}", path=path)
+        folder = cls(path, _take_lock(path))
+        # A wish that was meant for the process that ended is not meant for this one.
+        with storage_errors(path):
+            folder.control.unlink(missing_ok=True)
+        return folder
+
     def __enter__(self) -> Self:
         return self
 
@@ -122,6 +151,36 @@ class RunFolder:
     def finds(self) -> Path:
         """Folder of the low-magnification thumbnails."""
         return self.path / "finds"
+
+    @property
+    def fields(self) -> Path:
+        """Folder of whole fields."""
+        return self.path / "fields"
+
+    @property
+    def landmarks(self) -> Path:
+        """Folder of reduced fields by which the slide is known again."""
+        return self.path / "landmarks"
+
+    @property
+    def journal(self) -> Path:
+        """Journal of the run."""
+        return self.path / JOURNAL_NAME
+
+    @property
+    def request(self) -> Path:
+        """What was asked."""
+        return self.path / REQUEST_NAME
+
+    @property
+    def spool(self) -> Path:
+        """Fields that wait for the finder."""
+        return self.path / SPOOL_NAME
+
+    @property
+    def control(self) -> Path:
+        """Word for the run from another process."""
+        return self.path / CONTROL_NAME
 
     @property
     def run_json(self) -> Path:
@@ -210,7 +269,7 @@ def _read_owner(lock: int) -> _Owner | None:
 
 
 def _refuse_record(path: Path) -> None:
-    left = [name for name in (RUN_JSON_NAME, CASEBOOK_NAME, REPORT_NAME) if (path / name).exists()]
+    left = [name for name in (RUN_JSON_NAME, CASEBOOK_NAME, REPORT_NAME, JOURNAL_NAME) if (path / name).exists()]
     left += [f"{part}/" for part in _PARTS if (path / part).is_dir() and any((path / part).iterdir())]
     if left:
         raise FolderInUseError(

@@ -1,0 +1,181 @@
+"""Frames on their way from the camera to the finder: a file of fixed slots.
+
+One file does three things. It bounds in bytes how far the finder may fall behind; workers read frames from it, so
+that no pixels travel between processes; and what the system holds of it outlives a killed process, so that a field
+is not photographed again because it had not been searched yet.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.errors import StorageError
+from acquisition.storage.atomic import storage_errors, sync_folder
+
+Shape = tuple[int, int]
+_SAMPLE = np.dtype(np.uint16)
+
+
+class FrameSpool:
+    """Slots for frames in a file whose room is taken at once, so that the disk can't fill up under it.
+
+    Obtain one from `create` or `reopen`. `sync` may be called from another thread than the rest.
+
+    Parameters
+    ----------
+    path
+        The file.
+    handle
+        Descriptor, open for writing.
+    shape
+        Rows and columns of a frame.
+    slots
+        Frames it can hold.
+    used
+        Slots that hold a frame somebody still needs.
+    """
+
+    def __init__(self, path: Path, handle: int, shape: Shape, slots: int, used: Iterable[int] = ()) -> None:
+        self.path = path
+        self.shape = shape
+        self.slots = slots
+        self._handle = handle
+        taken = set(used)
+        self._free = [slot for slot in reversed(range(slots)) if slot not in taken]
+
+    @classmethod
+    def create(cls, path: Path, shape: Shape, slots: int) -> FrameSpool:
+        """Make the file and take its room on the disk.
+
+        Raises
+        ------
+        DiskFullError
+            There is no room for it; nothing is left behind.
+        StorageError
+            It can't be made.
+        """
+        with storage_errors(path):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            try:
+                os.posix_fallocate(handle, 0, slots * frame_bytes(shape))
+                os.fsync(handle)
+            except OSError:
+                os.close(handle)
+                path.unlink(missing_ok=True)
+                raise
+            sync_folder(path.parent)
+        return cls(path, handle, shape, slots)
+
+    @classmethod
+    def reopen(cls, path: Path, shape: Shape, slots: int, used: Iterable[int]) -> FrameSpool:
+        """Go on with a file that an earlier process filled.
+
+        Raises
+        ------
+        StorageError
+            It is absent or of another size.
+        """
+        with storage_errors(path):
+            handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        wanted, found = slots * frame_bytes(shape), os.fstat(handle).st_size
+        if found != wanted:
+            os.close(handle)
+            raise StorageError(f"has {found} bytes, not {wanted}", path=path)
+        return cls(path, handle, shape, slots, used)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def free_slots(self) -> int:
+        """Frames that can be put without waiting."""
+        return len(self._free)
+
+    def put(self, pixels: NDArray[np.uint16]) -> int:
+        """Keep a frame; it outlives a killed process when the method returns, and a power cut after `sync`.
+
+        Parameters
+        ----------
+        pixels
+            uint16, of the spool's shape.
+
+        Returns
+        -------
+        int
+            Slot to give back with `release`.
+
+        Raises
+        ------
+        StorageError
+            All slots are taken, the frame is of another kind, or it can't be written.
+        """
+        if not self._free:
+            raise StorageError("is full", path=self.path)
+        if pixels.shape != self.shape or pixels.dtype != _SAMPLE:
+            raise StorageError(f"takes no {pixels.dtype} of shape {pixels.shape}", path=self.path)
+        slot = self._free[-1]
+        content = memoryview(np.ascontiguousarray(pixels)).cast("B")
+        with storage_errors(self.path):
+            written = os.pwrite(self._handle, content, slot * len(content))
+        if written != len(content):
+            raise StorageError(f"only {written} of {len(content)} bytes could be written", path=self.path)
+        return self._free.pop()
+
+    def release(self, slot: int) -> None:
+        """Give a slot back."""
+        if slot in self._free or not 0 <= slot < self.slots:
+            raise ValueError(f"slot {slot} is not in use")
+        self._free.append(slot)
+
+    def sync(self) -> None:
+        """Return when all frames are on the disk."""
+        with storage_errors(self.path):
+            os.fdatasync(self._handle)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        if self._handle >= 0:
+            handle, self._handle = self._handle, -1
+            os.close(handle)
+
+    def remove(self) -> None:
+        """Close and delete the file: nobody needs its frames any more."""
+        self.close()
+        with storage_errors(self.path):
+            self.path.unlink(missing_ok=True)
+
+
+def frame_bytes(shape: Shape) -> int:
+    """Bytes that a frame takes."""
+    return shape[0] * shape[1] * _SAMPLE.itemsize
+
+
+def read_slot(path: Path, shape: Shape, slot: int) -> NDArray[np.uint16]:
+    """Read a frame from a spool, from any process.
+
+    Raises
+    ------
+    StorageError
+        It can't be read, or the file is too short.
+    """
+    with storage_errors(path):
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            content = os.pread(handle, frame_bytes(shape), slot * frame_bytes(shape))
+        finally:
+            os.close(handle)
+    if len(content) != frame_bytes(shape):
+        raise StorageError(f"slot {slot} is not whole", path=path)
+    return np.frombuffer(content, _SAMPLE).reshape(shape)
