@@ -12,29 +12,23 @@ from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scanner.coordinates import SlidePoint, StagePoint, View
+from scanner.coordinates import StagePoint, View
 from scanner.core import ScanCore
 from scanner.dialogue import Dialogue
 from scanner.errors import (
     DeviceNotReadyError,
     FrameError,
     InterlockError,
-    LabelError,
     LimitError,
-    LoaderError,
-    OilError,
     PositionError,
     ScannerError,
 )
 from scanner.frame import Exposure, Frame
 from scanner.interlocks import Action, Situation, broken_rule
 from scanner.oil import OilLedger
-from scanner.oiling import OilDispenser
-from scanner.peripherals import LabelCamera, LoaderState, Oiler, SlideLoader
 from scanner.rig import Motion, Objective, Rig, Span
-from scanner.slide_changer import SlideChanger
+from scanner.slides import Slides
 
 _log = logging.getLogger(__name__)
 
@@ -52,11 +46,6 @@ BACKLASH_MARGIN = 4.0
 BLACK_SHARE = 0.02
 # Above this share of pixels at full scale, dark chromosomes can no longer be told from clipped background.
 SATURATED_SHARE = 0.5
-
-
-# Names in the oil ledger of what the loader can't name.
-_NO_SLIDE = "no slide"
-_UNKNOWN_SLIDE = "unknown slide"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +94,12 @@ class Microscope:
         self.rig = rig
         self._core = core
         self._dialogue = Dialogue(core, now, pause)
-        self._oil = oil if oil is not None else OilLedger()
         self._pending: _Move | None = None
         self._target: StagePoint | None = None
         self._exposure_ms: float | None = None
         self._exposed: Exposure | None = None
         self._objective = self._read_objective()
-        self._changer = self._find_changer()
-        self._dispenser = self._find_dispenser()
-        self._label_camera = self._find_label_camera()
-        self._slide_brought = self._read_slide_brought()
+        self.slides = Slides(self, self._dialogue, oil if oil is not None else OilLedger())
 
     # -- state ---------------------------------------------------------------------------------------------
 
@@ -136,6 +121,11 @@ class Microscope:
         with self._dialogue.talking_to(label, "position"):
             z_um = self._core.getPosition(label)
         return self._dialogue.finite(z_um, label, "z")
+
+    def focus_is_down(self) -> bool:
+        """Whether the focus rests where nothing can touch."""
+        focus = self.rig.focus
+        return self.focus_position_um() <= focus.down_um + focus.motion.tolerance_um
 
     # -- stage ---------------------------------------------------------------------------------------------
 
@@ -176,6 +166,10 @@ class Microscope:
         self.start_move(target)
         return self.finish_move()
 
+    def forget_position(self) -> None:
+        """What lies under the objective has changed: no picture before the next move."""
+        self._target = None
+
     def home(self, *, allowed: bool = False) -> StagePoint:
         """Drive the stage to its limit switches to find its zero, focus down.
 
@@ -201,7 +195,7 @@ class Microscope:
         self._require(Action.HOME, label, homing_allowed=permitted)
         self._dialogue.check_not_stopped(label)
         self.lower_focus()
-        self._require(Action.HOME, label, homing_allowed=permitted, focus_is_down=self._focus_is_down())
+        self._require(Action.HOME, label, homing_allowed=permitted, focus_is_down=self.focus_is_down())
         self._target = None
         stage = self.rig.stage
         way_um = max(span.max_um - span.min_um for span in (stage.x, stage.y))
@@ -230,9 +224,9 @@ class Microscope:
         # Until the move is proven, nothing may be photographed.
         self._target = None
         here = self.stage_position()
-        way_oiled = self._way_is_oiled(here, target)
+        way_oiled = self.slides.is_way_oiled(here, target)
         # Asked of the drive only where it matters: this is the way of every field.
-        focus_is_down = self._focus_is_down() if way_oiled and self._objective.immersion != "oil" else True
+        focus_is_down = self.focus_is_down() if way_oiled and self._objective.immersion != "oil" else True
         self._require(Action.MOVE, label, way_oiled=way_oiled, focus_is_down=focus_is_down)
         self._drop_for_travel(here.distance_um(target))
         way_um = max(abs(target.x_um - here.x_um), abs(target.y_um - here.y_um))
@@ -281,11 +275,10 @@ class Microscope:
         label = self.rig.devices.focus
         self._check_limit(label, "z", z_um, self._objective.focus, f"focus envelope of {self._objective.name}")
         self._check_limit(label, "z", z_um, self.rig.focus.z)
-        slide = self.slide_here()
-        self._require(Action.FOCUS, label, slide_oiled=self._oil.is_oiled(slide))
+        self._require(Action.FOCUS, label, slide_oiled=self.slides.is_oiled())
         if self._objective.immersion == "oil":
             # Remembered before the drive moves: even a move that fails may have touched the slide.
-            self._oil.touched(slide)
+            self.slides.touched_by_oil()
         return self._drive_focus(z_um)
 
     def lower_focus(self) -> None:
@@ -312,7 +305,7 @@ class Microscope:
         wanted = self.rig.objective(name)
         turret = self.rig.devices.turret
         # Asked before the focus is lowered: what is forbidden moves nothing at all.
-        oiled = self._oil.is_oiled(self.slide_here())
+        oiled = self.slides.is_oiled()
         self._require(Action.TURN_TURRET, turret, target=wanted, oil_allowed=oil_allowed, slide_oiled=oiled)
         self._dialogue.check_not_stopped(turret)
         self.lower_focus()
@@ -323,7 +316,7 @@ class Microscope:
                 target=wanted,
                 oil_allowed=oil_allowed,
                 slide_oiled=oiled,
-                focus_is_down=self._focus_is_down(),
+                focus_is_down=self.focus_is_down(),
             )
             with self._dialogue.talking_to(turret, "change", wanted=wanted.label):
                 self._core.setStateLabel(turret, wanted.label)
@@ -338,169 +331,6 @@ class Microscope:
             )
         _log.info("objective %s", wanted.name)
         return self._objective
-
-    # -- slides and oil ------------------------------------------------------------------------------------
-
-    def slide_here(self) -> str:
-        """Name of the slide under the objective: its slot on the stage, or in the loader's magazine."""
-        if self._changer is not None:
-            return self._slide_brought
-        return self.rig.slide_at(self.stage_position())
-
-    @property
-    def slide_oiled(self) -> bool:
-        """Whether the slide under the objective carries oil, as far as anybody remembers."""
-        return self._oil.is_oiled(self.slide_here())
-
-    def declare_clean(self, slide: str | None = None) -> None:
-        """Take a person's word that there is no oil on a slide; the one under the objective by default."""
-        self._oil.declare_clean(self.slide_here() if slide is None else slide)
-
-    def loader_state(self) -> LoaderState:
-        """What the loader's sensors say now.
-
-        Raises
-        ------
-        LoaderError, DeviceError
-            There is no loader, it does not answer, or it has another magazine than the rig says.
-        """
-        return self._require_changer().state()
-
-    def load_slide(self, slot: int) -> None:
-        """Lay the slide of a slot of the magazine on the stage.
-
-        Focus down, stage at the load position, then the gripper; believed when the sensors show this slide.
-
-        Parameters
-        ----------
-        slot
-            Counted from 1.
-
-        Raises
-        ------
-        LoaderError
-            No such slot, an empty one, a slide on the stage already, or another slide than asked arrived.
-        InterlockError
-            The loader is in doubt since it failed; nothing has moved.
-        MoveTimeoutError, DeviceError
-            The loader failed halfway: nothing moves until `declare_loader_clear`.
-        """
-        changer = self._require_changer()
-        changer.check_can_load(slot)
-        self._prepare_slide_change()
-        try:
-            changer.load(slot)
-        finally:
-            self._slide_brought = self._name_of_brought(changer)
-
-    def unload_slide(self) -> None:
-        """Bring the slide on the stage back to its slot.
-
-        Raises
-        ------
-        LoaderError, InterlockError, MoveTimeoutError, DeviceError
-            As `load_slide`.
-        """
-        changer = self._require_changer()
-        slot = changer.check_can_unload()
-        self._prepare_slide_change()
-        try:
-            changer.unload(slot)
-        finally:
-            self._slide_brought = self._name_of_brought(changer)
-
-    def declare_loader_clear(self) -> None:
-        """Take a person's word that loader and stage are free after a failure.
-
-        Raises
-        ------
-        LoaderError, DeviceError
-            The loader contradicts.
-        """
-        changer = self._require_changer()
-        changer.declare_cleared()
-        self._slide_brought = self._name_of_brought(changer)
-
-    def has_oil(self, at: StagePoint) -> bool:
-        """Whether a drop serves captures at a specimen point, given under the reference objective."""
-        slide, where = self._on_slide(at)
-        radius_um = self._require_dispenser().config.spot_radius_um
-        return self._oil.has_drop(slide, where, radius_um)
-
-    def apply_oil(self, at: StagePoint, *, allowed: bool = False) -> None:
-        """Give one drop of oil at a specimen point, focus down; once a spot.
-
-        Parameters
-        ----------
-        at
-            Stage point of the specimen (under the reference objective).
-        allowed
-            Oil may be used on this slide.
-
-        Raises
-        ------
-        InterlockError
-            Oil is not allowed, or the spot has a drop; nothing has moved.
-        OilError
-            The reservoir is empty, no drop fell, or nobody knows.
-        DeviceError
-            Stage, focus or dispenser failed.
-        """
-        dispenser = self._require_dispenser()
-        label = str(self.rig.devices.oiler)
-        slide, where = self._on_slide(at)
-        spot_oiled = self._oil.has_drop(slide, where, dispenser.config.spot_radius_um)
-        self._require(Action.APPLY_OIL, label, spot_oiled=spot_oiled, oil_allowed=allowed)
-        self._dialogue.check_not_stopped(label)
-        dispenser.check_not_empty()
-        self.lower_focus()
-        self.move_to(at.shifted(-dispenser.config.offset_x_um, -dispenser.config.offset_y_um))
-        down = self._focus_is_down()
-        self._require(Action.APPLY_OIL, label, spot_oiled=spot_oiled, oil_allowed=allowed, focus_is_down=down)
-        # Remembered first: a drop that nobody heard of again may lie there.
-        self._oil.add_drop(slide, where)
-        if not dispenser.drop():
-            self._oil.retract_drop(slide, where)
-            raise OilError("no drop fell", device=label)
-
-    def label_picture(self, slide: str | None = None) -> NDArray[np.uint8]:
-        """Picture of a slide's label; the stage goes where the label camera looks, focus down.
-
-        Parameters
-        ----------
-        slide
-            Slot of the slide on the stage; the one under the objective by default.
-
-        Returns
-        -------
-        NDArray[np.uint8]
-            Grey levels, shape (height, width).
-
-        Raises
-        ------
-        LabelError, DeviceError
-            There is no label camera, or it has no picture.
-        """
-        label = self.rig.devices.label_camera
-        if self._label_camera is None or label is None:
-            raise LabelError("the rig has no label camera", device=self.rig.name)
-        frame = self.rig.slides.get(slide or (self.rig.slide_at(self.stage_position())))
-        where = self.rig.label_camera
-        if where is None or frame is None:
-            target = self._load_position()
-        else:
-            seen = frame.to_stage(SlidePoint(where.label_x_um, where.label_y_um))
-            target = seen.shifted(-where.offset_x_um, -where.offset_y_um)
-        self.check_reachable(target)
-        self.lower_focus()
-        self.move_to(target)
-        with self._dialogue.talking_to(label, "picture"):
-            picture = np.asarray(self._label_camera.picture())
-        if picture.ndim != 2 or picture.dtype != np.uint8 or 0 in picture.shape:
-            raise LabelError(
-                "no picture", device=label, wanted="grey, 8 bit", actual=f"{picture.shape} {picture.dtype}"
-            )
-        return picture
 
     # -- light and camera ----------------------------------------------------------------------------------
 
@@ -613,9 +443,8 @@ class Microscope:
         """
         self._dialogue.stop()
         drives = (self.rig.devices.stage, self.rig.devices.focus)
-        halts: list[Callable[[], None]] = [partial(self._halt_drive, label) for label in drives]
-        halts += [part.stop for part in (self._changer, self._dispenser) if part is not None]
-        faults = _try_all(halts)
+        halts = [partial(self._halt_drive, label) for label in drives]
+        faults = _try_all([*halts, self.slides.stop, self.slides.stop_oil])
         if faults:
             raise faults[0]
 
@@ -685,9 +514,9 @@ class Microscope:
         halt = (lambda: self._core.stop(label)) if label in drives else None
         self._dialogue.wait(label, allowance_s, stoppable=stoppable, halt=halt)
 
-    def _focus_is_down(self) -> bool:
-        focus = self.rig.focus
-        return self.focus_position_um() <= focus.down_um + focus.motion.tolerance_um
+    def _halt_drive(self, label: str) -> None:
+        with self._dialogue.talking_to(label, "stop"):
+            self._core.stop(label)
 
     def _require(
         self,
@@ -697,9 +526,7 @@ class Microscope:
         target: Objective | None = None,
         focus_is_down: bool = True,
         slide_oiled: bool = False,
-        spot_oiled: bool = False,
         oil_allowed: bool = False,
-        at_load_position: bool = False,
         way_oiled: bool = False,
         homing_allowed: bool = False,
     ) -> None:
@@ -709,12 +536,10 @@ class Microscope:
             target=target,
             focus_is_down=focus_is_down,
             slide_oiled=slide_oiled,
-            spot_oiled=spot_oiled,
             oil_allowed=oil_allowed,
-            at_load_position=at_load_position,
             way_oiled=way_oiled,
             homing_allowed=homing_allowed,
-            loader_in_doubt=self._changer is not None and self._changer.doubt is not None,
+            loader_in_doubt=self.slides.in_doubt,
         )
         rule = broken_rule(action, situation)
         if rule is not None:
@@ -735,94 +560,6 @@ class Microscope:
                 max(target.x_um - margin_x_um, stage.x.min_um), max(target.y_um - margin_y_um, stage.y.min_um)
             )
         )
-
-    def _way_is_oiled(self, here: StagePoint, target: StagePoint) -> bool:
-        if self._changer is not None:
-            return self._oil.is_oiled(self._slide_brought)
-        slides = self.rig.slides
-        on_stage = [slides[name] for name in self._oil.oiled_slides() if name in slides]
-        return any(frame.is_crossed(here, target) for frame in on_stage)
-
-    def _on_slide(self, at: StagePoint) -> tuple[str, SlidePoint]:
-        """The slide that a specimen point lies on, by the name the oil ledger knows, and where on it."""
-        slot = self.rig.slide_at(at)
-        where = self.rig.slides[slot].to_slide(at)
-        return (slot if self._changer is None else self._slide_brought), where
-
-    def _load_position(self) -> StagePoint:
-        load = self.rig.stage.load
-        if load is None:
-            raise LoaderError("the rig has no load position", device=self.rig.devices.stage)
-        return load.point
-
-    def _prepare_slide_change(self) -> None:
-        label = str(self.rig.devices.loader)
-        self._require(Action.CHANGE_SLIDE, label, at_load_position=True)
-        self._dialogue.check_not_stopped(label)
-        self.lower_focus()
-        load = self._load_position()
-        self.move_to(load)
-        # A slide that is being changed can't be photographed.
-        self._target = None
-        tolerance_um = self.rig.stage.motion.tolerance_um
-        here = self.stage_position()
-        arrived = abs(here.x_um - load.x_um) <= tolerance_um and abs(here.y_um - load.y_um) <= tolerance_um
-        self._require(Action.CHANGE_SLIDE, label, at_load_position=arrived, focus_is_down=self._focus_is_down())
-
-    def _require_changer(self) -> SlideChanger:
-        if self._changer is None:
-            raise LoaderError("the rig has no slide loader", device=self.rig.name)
-        return self._changer
-
-    def _require_dispenser(self) -> OilDispenser:
-        if self._dispenser is None:
-            raise OilError("the rig has no oil dispenser", device=self.rig.name)
-        return self._dispenser
-
-    def _find_changer(self) -> SlideChanger | None:
-        label, config = self.rig.devices.loader, self.rig.loader
-        if label is None or config is None:
-            return None
-        device = self._core.python_device(label)
-        if not isinstance(device, SlideLoader):
-            raise DeviceNotReadyError("is no slide loader", device=label, actual=type(device).__name__)
-        return SlideChanger(self._dialogue, label, device, config)
-
-    def _find_dispenser(self) -> OilDispenser | None:
-        label, config = self.rig.devices.oiler, self.rig.oiler
-        if label is None or config is None:
-            return None
-        device = self._core.python_device(label)
-        if not isinstance(device, Oiler):
-            raise DeviceNotReadyError("is no oil dispenser", device=label, actual=type(device).__name__)
-        return OilDispenser(self._dialogue, label, device, config)
-
-    def _find_label_camera(self) -> LabelCamera | None:
-        label = self.rig.devices.label_camera
-        if label is None:
-            return None
-        device = self._core.python_device(label)
-        if not isinstance(device, LabelCamera):
-            raise DeviceNotReadyError("is no label camera", device=label, actual=type(device).__name__)
-        return device
-
-    def _read_slide_brought(self) -> str:
-        return "" if self._changer is None else self._name_of_brought(self._changer)
-
-    def _name_of_brought(self, changer: SlideChanger) -> str:
-        try:
-            state = changer.state()
-        except ScannerError:
-            # Called on the way out of a failure, too; nothing moves until the loader is cleared.
-            _log.exception("loader state")
-            return _UNKNOWN_SLIDE
-        if not state.on_stage:
-            return _NO_SLIDE
-        return _UNKNOWN_SLIDE if state.taken_from is None else f"slot {state.taken_from}"
-
-    def _halt_drive(self, label: str) -> None:
-        with self._dialogue.talking_to(label, "stop"):
-            self._core.stop(label)
 
     def _check_limit(self, label: str, axis: str, value: float, span: Span, what: str = "") -> None:
         if not (math.isfinite(value) and value in span):

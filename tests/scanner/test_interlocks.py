@@ -55,11 +55,11 @@ def test_a_dry_objective_over_an_oiled_slide_waits_until_it_is_declared_clean(be
     microscope = bench.microscope
     microscope.select_objective("63x", oil_allowed=True)
     microscope.focus_to(2000.0)
-    assert microscope.slide_oiled
+    assert microscope.slides.is_oiled()
     with pytest.raises(InterlockError, match="declare the slide clean"):
         microscope.select_objective("10x")
     assert microscope.objective.name == "63x"
-    microscope.declare_clean()
+    microscope.slides.declare_clean()
     microscope.select_objective("10x")
     microscope.focus_to(2000.0)
     assert bench.twin.collisions == ()
@@ -67,5 +67,5 @@ def test_a_dry_objective_over_an_oiled_slide_waits_until_it_is_declared_clean(be
 
 def test_an_oil_objective_that_never_came_near_leaves_no_oil(bench):
     bench.microscope.select_objective("63x", oil_allowed=True)
-    assert not bench.microscope.slide_oiled
+    assert not bench.microscope.slides.is_oiled()
     bench.microscope.select_objective("10x")
