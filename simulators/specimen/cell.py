@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.specimen.chromosome import LENGTH_UM, Look, RenderedChromosome, random_look, render_chromosome
-from simulators.specimen.karyotype import iscn_of
+from simulators.specimen.chromosome import Look, RenderedChromosome, length_um, random_look, render_chromosome
+from simulators.specimen.karyotype import Karyotype, karyotype_of
+from simulators.specimen.structure import Chromosome
 
 NATIVE_UM_PER_PX = 0.10238
 """Pixel size at which cells are drawn: that of a 6.45 um pixel behind a 63x objective."""
@@ -52,19 +53,22 @@ class PlacedChromosome:
     Attributes
     ----------
     class_name
-        ``"1"`` .. ``"22"``, ``"X"`` or ``"Y"``.
+        ``"1"`` .. ``"22"``, ``"X"`` or ``"Y"``: that of its centromere.
     box_px
         (xmin, ymin, xmax, ymax) on the cell's patch, half open.
     mask
         bool, the box's shape; amodal.
     flipped
         True where the short arm lies lower in the image than the long one.
+    designation
+        ISCN's name of a chromosome that is no normal one, for instance ``"der(9)"``; None for a normal one.
     """
 
     class_name: str
     box_px: tuple[int, int, int, int]
     mask: NDArray[np.bool_]
     flipped: bool
+    designation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +78,17 @@ class RenderedCell:
     Attributes
     ----------
     od
-        float32, shape (size_px, size_px): optical density; bodies that overlap add.
+        float32, shape (size_px, size_px): optical density, or emitted light; bodies that overlap add.
     um_per_px
         Size of a patch pixel.
     chromosomes
         Truth, in the order of a karyogram.
     iscn
-        Karyotype.
+        Karyotype, also of what the preparation has lost.
     radius_um
         Radius of the circle about the centre that holds every chromosome.
+    lost
+        Names of chromosomes that the preparation has lost.
     """
 
     od: NDArray[np.float32]
@@ -90,22 +96,24 @@ class RenderedCell:
     chromosomes: tuple[PlacedChromosome, ...]
     iscn: str
     radius_um: float
+    lost: tuple[str, ...] = ()
 
 
 def render_cell(
-    chromosomes: Sequence[str],
+    chromosomes: Sequence[str] | Karyotype,
     rng: np.random.Generator,
     *,
     spread: Spread | None = None,
     look: Look | None = None,
     um_per_px: float = NATIVE_UM_PER_PX,
+    lost: Collection[int] = (),
 ) -> RenderedCell:
     """Draw a metaphase.
 
     Parameters
     ----------
     chromosomes
-        Classes, one entry a chromosome (see `karyotype.chromosomes_of`).
+        A karyotype, or classes of normal chromosomes, one entry each (see `karyotype.chromosomes_of`).
     rng
         Source of all variation.
     spread
@@ -114,10 +122,14 @@ def render_cell(
         Condensation and stain; drawn from `rng` where left out.
     um_per_px
         Pixel size of the patch.
+    lost
+        Numbers of the chromosomes, in the karyotype's order, that the preparation has lost.
     """
+    karyotype = chromosomes if isinstance(chromosomes, Karyotype) else karyotype_of(chromosomes)
+    there = [entry for number, entry in enumerate(karyotype.chromosomes) if number not in lost]
     lie = spread or Spread()
     shared = look or random_look(rng)
-    drawn = [_draw(name, rng, lie, shared, um_per_px) for name in chromosomes]
+    drawn = [_draw(entry, rng, lie, shared, um_per_px) for entry in there]
     corners, radius_px = _lay_out(drawn, rng, lie, um_per_px)
     half = int(np.ceil(radius_px + 2.0 / um_per_px))
     od = _halo(half, radius_px, rng)
@@ -133,15 +145,25 @@ def render_cell(
                 box_px=(left + xmin, top + ymin, left + xmax, top + ymax),
                 mask=body.mask[ymin:ymax, xmin:xmax],
                 flipped=body.flipped,
+                designation=body.designation,
             )
         )
-    return RenderedCell(od, um_per_px, tuple(placed), iscn_of(chromosomes), radius_px * um_per_px)
+    return RenderedCell(
+        od,
+        um_per_px,
+        tuple(placed),
+        karyotype.iscn,
+        radius_px * um_per_px,
+        tuple(entry.designation or entry.class_name for n, entry in enumerate(karyotype.chromosomes) if n in lost),
+    )
 
 
-def _draw(name: str, rng: np.random.Generator, spread: Spread, look: Look, um_per_px: float) -> RenderedChromosome:
-    bend_deg = rng.normal(0.0, spread.bend_deg * min(LENGTH_UM[name] / 8.0, 1.4))
+def _draw(
+    chromosome: Chromosome, rng: np.random.Generator, spread: Spread, look: Look, um_per_px: float
+) -> RenderedChromosome:
+    bend_deg = rng.normal(0.0, spread.bend_deg * min(length_um(chromosome) / 8.0, 1.4))
     return render_chromosome(
-        name,
+        chromosome,
         rng,
         um_per_px=um_per_px,
         look=look,

@@ -1,8 +1,8 @@
-"""A G-banded chromosome drawn in optical density.
+"""A banded chromosome drawn in optical density, or in emitted light where the stain is fluorescent.
 
 Optical density (OD, decadic: transmittance is ``10 ** -od``) adds where bodies lie upon one another, so a cell is
-the sum of its chromosomes. Bands are taken from the 850-band table and blurred over a fixed distance on the slide:
-in a condensed chromosome neighbouring bands then merge as they do under the microscope.
+the sum of its chromosomes; so does emitted light. Bands are taken from the 850-band table and blurred over a fixed
+distance on the slide: in a condensed chromosome neighbouring bands then merge as they do under the microscope.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from scipy.spatial import cKDTree
 
+from simulators.specimen.banding import Banding, Contrast, band_density
 from simulators.specimen.bands import ACROCENTRIC, Band, Stain, bands_of
+from simulators.specimen.structure import Chromosome, Segment, centromere_of, normal
 
 LENGTH_UM: dict[str, float] = {
     "1": 13.2, "2": 12.7, "3": 11.4, "4": 10.8, "5": 10.2, "6": 9.8, "7": 9.1, "8": 8.2, "9": 7.7, "10": 7.9,
@@ -47,32 +49,6 @@ LENGTH_FACTOR: dict[tuple[str, str, str], float] = {
 }
 """Bands that are drawn shorter or longer than their ISCN coordinates say."""
 
-CENTROMERE_DENSITY = 0.5
-VARIABLE_DENSITY = 0.55
-STALK_DENSITY = 0.1
-SHORT_ARM_DENSITY = 0.28
-
-KNOWN_DENSITY: dict[tuple[str, str, str], float] = {
-    ("1", "q", "12"): 0.85,
-    ("3", "q", "11.2"): 0.9,
-    ("6", "p", "11.1"): 0.2,
-    ("6", "q", "11.1"): 0.6,
-    ("9", "q", "12"): 0.15,
-    ("16", "p", "11.1"): 0.25,
-    ("16", "q", "11.1"): 0.45,
-    ("16", "q", "11.2"): 0.95,
-    ("19", "p", "12"): 0.95,
-    ("19", "p", "11"): 0.9,
-    ("19", "q", "11"): 0.5,
-    ("19", "q", "12"): 0.4,
-    ("20", "p", "11.1"): 0.55,
-    ("20", "q", "11.1"): 0.95,
-    ("22", "p", "11.1"): 0.45,
-    ("22", "q", "11.1"): 0.9,
-    ("Y", "q", "12"): 0.75,
-}
-"""Bands whose look under G-banding the table leaves open."""
-
 VARIABLE_LENGTH: dict[str, float] = {"1": 0.2, "9": 0.2, "16": 0.2, "Y": 0.25}
 """Spread (standard deviation, relative) of the heterochromatic block between homologues and people."""
 
@@ -89,7 +65,7 @@ class Look:
     condensation
         1 is a usual metaphase; larger is shorter and thicker.
     light_od, dark_od
-        Optical density of a G-negative and of a fully G-positive band.
+        Optical density of an unstained and of a fully stained band; what they emit where the stain is fluorescent.
     band_blur_um
         Distance over which bands run into one another.
     chromatid_gap
@@ -100,6 +76,8 @@ class Look:
         Relative unevenness of the stain.
     width
         Relative width of all chromosomes.
+    banding
+        Technique.
     """
 
     condensation: float = 1.0
@@ -110,6 +88,26 @@ class Look:
     constriction: float = 0.22
     grain: float = 0.07
     width: float = 1.0
+    banding: Banding = Banding.G
+
+
+def banded(look: Look, banding: Banding) -> Look:
+    """The same preparation banded another way: fluorescent bands are fainter and less sharply set off."""
+    if banding is Banding.G:
+        return look
+    light, dark = {
+        Banding.R: (0.85, 0.95),
+        Banding.Q: (0.75, 0.62),
+        Banding.DAPI: (1.2, 0.75),
+    }[banding]
+    blur = 1.25 if banding.contrast is Contrast.EMITS else 1.0
+    return replace(
+        look,
+        banding=banding,
+        light_od=look.light_od * light,
+        dark_od=look.dark_od * dark,
+        band_blur_um=look.band_blur_um * blur,
+    )
 
 
 def random_look(rng: np.random.Generator) -> Look:
@@ -134,9 +132,11 @@ class RenderedChromosome:
     Attributes
     ----------
     class_name
-        ``"1"`` .. ``"22"``, ``"X"`` or ``"Y"``.
+        ``"1"`` .. ``"22"``, ``"X"`` or ``"Y"``: that of its centromere.
+    designation
+        ISCN's name of a chromosome that is no normal one; else None.
     od
-        float32, shape (height_px, width_px): optical density, without the blur of any optics.
+        float32, shape (height_px, width_px): optical density or emitted light, without the blur of any optics.
     mask
         bool, same shape: the body, where it is dense enough to be seen.
     um_per_px
@@ -150,6 +150,7 @@ class RenderedChromosome:
     """
 
     class_name: str
+    designation: str | None
     od: NDArray[np.float32]
     mask: NDArray[np.bool_]
     um_per_px: float
@@ -166,7 +167,7 @@ class RenderedChromosome:
 
 
 def render_chromosome(
-    name: str,
+    chromosome: str | Chromosome,
     rng: np.random.Generator,
     *,
     um_per_px: float,
@@ -179,8 +180,8 @@ def render_chromosome(
 
     Parameters
     ----------
-    name
-        ``"1"`` .. ``"22"``, ``"X"`` or ``"Y"``.
+    chromosome
+        Name of a normal one, ``"1"`` .. ``"22"``, ``"X"`` or ``"Y"``, or what a rearranged one is made of.
     rng
         Source of everything that varies between two homologues.
     um_per_px
@@ -203,7 +204,8 @@ def render_chromosome(
         raise ValueError(f"um_per_px {um_per_px}: chromosomes are drawn at 0.15 um a pixel or finer")
     chosen = look or Look()
     chosen = replace(chosen, condensation=chosen.condensation * condensation)
-    profile = _profile(name, rng, chosen)
+    made_of = normal(chromosome) if isinstance(chromosome, str) else chromosome
+    profile = _profile(made_of, rng, chosen)
     axis_um, heading = _axis(profile.length_um, profile.centromere_um, bend_deg, angle_deg, rng)
     half_um = profile.width_um / 2.0 + _MARGIN_UM
     origin_um = axis_um.min(axis=0) - half_um
@@ -217,7 +219,8 @@ def render_chromosome(
     axis_px = ((axis_um - origin_um) / um_per_px - 0.5).astype(np.float32)
     centromere = axis_px[round(profile.centromere_um / profile.length_um * (len(axis_px) - 1))]
     return RenderedChromosome(
-        class_name=name,
+        class_name=made_of.class_name,
+        designation=made_of.designation,
         od=np.maximum(od, 0.0),
         mask=body > 0.4,
         um_per_px=um_per_px,
@@ -276,9 +279,57 @@ class _Profile:
     width: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A band, or the part of one, in a drawn chromosome; the length is that at condensation 1."""
+
+    source: str
+    band: Band
+    length_um: float
+    density: float
+
+
+def length_um(chromosome: Chromosome) -> float:
+    """Usual length at condensation 1."""
+    if chromosome.designation is None:
+        return LENGTH_UM[chromosome.class_name]
+    return sum(piece.length_um for piece in _pieces(chromosome, Banding.G))
+
+
 @cache
-def _drawn_bands(name: str) -> tuple[tuple[Band, float, float], ...]:
-    """Bands with their drawn length (um, at condensation 1) and darkness."""
+def _pieces(chromosome: Chromosome, banding: Banding) -> tuple[_Piece, ...]:
+    """Bands from the upper tip to the lower one."""
+    return tuple(piece for segment in chromosome.segments for piece in _cut(segment, banding))
+
+
+def _cut(segment: Segment, banding: Banding) -> list[_Piece]:
+    name = segment.chromosome
+    low, high = sorted((segment.start, segment.stop))
+    pieces = []
+    for band, length in _drawn_lengths(name):
+        share = (min(band.stop, high) - max(band.start, low)) / (band.stop - band.start)
+        if share > 0.0:
+            pieces.append(_Piece(name, band, length * share, band_density(name, band, banding)))
+    return pieces if segment.start <= segment.stop else pieces[::-1]
+
+
+@cache
+def _pieces_above_centromere(chromosome: Chromosome) -> int:
+    """Pieces between the upper tip and the centromere."""
+    count = 0
+    for segment in chromosome.segments:
+        middle = centromere_of(segment.chromosome)
+        if segment.stop == middle:
+            return count + len(_cut(segment, Banding.G))
+        if min(segment.start, segment.stop) < middle < max(segment.start, segment.stop):
+            return count + len(_cut(Segment(segment.chromosome, segment.start, middle), Banding.G))
+        count += len(_cut(segment, Banding.G))
+    raise ValueError(f"{chromosome.designation} has no centromere")
+
+
+@cache
+def _drawn_lengths(name: str) -> tuple[tuple[Band, float], ...]:
+    """Bands with their drawn length, um at condensation 1."""
     bands = bands_of(name)
     short = SHORT_ARM_UM.get(name)
     sizes = [(band.stop - band.start) * LENGTH_FACTOR.get((name, band.arm, band.name), 1.0) for band in bands]
@@ -290,37 +341,24 @@ def _drawn_bands(name: str) -> tuple[tuple[Band, float, float], ...]:
         length = size * scale
         if short is not None and band.arm == "p":
             length = size / short_total * short
-        drawn.append((band, length, _density(name, band)))
+        drawn.append((band, length))
     return tuple(drawn)
 
 
-def _density(name: str, band: Band) -> float:
-    known = KNOWN_DENSITY.get((name, band.arm, band.name))
-    if known is not None:
-        return known
-    if name in ACROCENTRIC and band.arm == "p":
-        return STALK_DENSITY if band.stain is Stain.STALK else SHORT_ARM_DENSITY
-    kinds = {
-        Stain.CENTROMERE: CENTROMERE_DENSITY,
-        Stain.VARIABLE: VARIABLE_DENSITY,
-        Stain.STALK: STALK_DENSITY,
-    }
-    return kinds.get(band.stain, band.density)
-
-
-def _profile(name: str, rng: np.random.Generator, look: Look) -> _Profile:
+def _profile(chromosome: Chromosome, rng: np.random.Generator, look: Look) -> _Profile:
     shrink = float(np.exp(rng.normal(0.0, 0.035))) / look.condensation
     stretch = {"p": float(np.exp(rng.normal(0.0, 0.03))), "q": float(np.exp(rng.normal(0.0, 0.03)))}
-    width_um = WIDTH_UM + WIDENING * (LENGTH_UM[name] - 4.0)
+    width_um = WIDTH_UM + WIDENING * (length_um(chromosome) - 4.0)
     width_um *= look.width * look.condensation**0.5 * float(np.exp(rng.normal(0.0, 0.03)))
+    above = _pieces_above_centromere(chromosome)
     lengths: list[float] = []
     densities: list[float] = []
     centromere_um = 0.0
-    for band, length, density in _drawn_bands(name):
-        drawn = length * shrink * stretch[band.arm] * _variation(name, band, rng)
+    for number, piece in enumerate(_pieces(chromosome, look.banding)):
+        drawn = piece.length_um * shrink * stretch[piece.band.arm] * _variation(piece.source, piece.band, rng)
         lengths.append(drawn)
-        densities.append(float(np.clip(density + rng.normal(0.0, 0.07), 0.0, 1.0)))
-        if band.arm == "p":
+        densities.append(float(np.clip(piece.density + rng.normal(0.0, 0.07), 0.0, max(1.0, piece.density))))
+        if number < above:
             centromere_um += drawn
     edges = np.concatenate(([0.0], np.cumsum(lengths)))
     positions = np.arange(0.0, edges[-1], _PROFILE_STEP_UM)
@@ -328,7 +366,7 @@ def _profile(name: str, rng: np.random.Generator, look: Look) -> _Profile:
     blur = look.band_blur_um / _PROFILE_STEP_UM
     density_along = gaussian_filter1d(np.asarray(densities)[index], blur, mode="nearest")
     width = 1.0 - look.constriction * np.exp(-0.5 * ((positions - centromere_um) / 0.3) ** 2)
-    if name in ACROCENTRIC:
+    if _has_satellite(chromosome):
         width *= _satellite_width(positions, centromere_um, rng)
     return _Profile(
         length_um=float(edges[-1]),
@@ -337,6 +375,12 @@ def _profile(name: str, rng: np.random.Generator, look: Look) -> _Profile:
         stain_od=look.light_od + (look.dark_od - look.light_od) * density_along**0.85,
         width=width,
     )
+
+
+def _has_satellite(chromosome: Chromosome) -> bool:
+    """Whether the upper tip is a whole acrocentric short arm."""
+    first = chromosome.segments[0]
+    return first.chromosome in ACROCENTRIC and first.start == 0.0 and first.stop > centromere_of(first.chromosome)
 
 
 def _variation(name: str, band: Band, rng: np.random.Generator) -> float:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from simulators.specimen.banding import Contrast
+
 NUCLEUS_UM_PER_PX = 0.2
 SPECK_UM_PER_PX = 0.1
 
@@ -20,13 +22,17 @@ class Patch:
     Attributes
     ----------
     od
-        float32, shape (height_px, width_px).
+        float32, shape (height_px, width_px): optical density, a little below 0 where a body gathers light; where
+        the contrast is ``emits``, emitted light as `Contrast` defines it, never below 0.
     um_per_px
         Size of a patch pixel.
+    contrast
+        Whether the body absorbs light or emits it; all bodies of a slide are alike in this.
     """
 
     od: NDArray[np.float32]
     um_per_px: float
+    contrast: Contrast = Contrast.ABSORBS
 
 
 def render_nucleus(rng: np.random.Generator, radius_um: float) -> Patch:
@@ -86,3 +92,62 @@ def render_speck(rng: np.random.Generator, size_um: float) -> Patch:
     softness = 0.35 * size_um if kind == "stain" else 0.12
     od = depth * np.clip((size_um - distance) / (2.0 * softness) + 0.5, 0.0, 1.0)
     return Patch(cv2.GaussianBlur(od.astype(np.float32), (0, 0), 1.0), SPECK_UM_PER_PX)
+
+
+def render_clump(rng: np.random.Generator, radius_um: float) -> Patch:
+    """Draw a pyknotic clump: what is left of a cell in a dark, lumpy heap, its chromosomes run together.
+
+    Parameters
+    ----------
+    rng
+        Source of all variation.
+    radius_um
+        Mean radius.
+    """
+    half = int(np.ceil((radius_um * 1.6 + 1.5) / SPECK_UM_PER_PX))
+    offset = np.arange(-half, half, dtype=np.float32) * SPECK_UM_PER_PX
+    heap = np.zeros((2 * half, 2 * half), np.float32)
+    for _ in range(int(rng.integers(18, 34))):
+        away, angle, turn = radius_um * rng.random() ** 0.7, rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.0, np.pi)
+        x, y = offset[None, :] - away * np.cos(angle), offset[:, None] - away * np.sin(angle)
+        along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+        length, width = rng.uniform(0.8, 2.6), rng.uniform(0.6, 1.0)
+        distance = np.hypot(np.maximum(np.abs(along) - length, 0.0), across)
+        heap += np.clip((width - distance) / 0.5 + 0.5, 0.0, 1.0).astype(np.float32)
+    # The heap is thicker in its middle, but the stain in it doesn't grow without end.
+    od = rng.uniform(0.7, 1.1) * (1.0 - np.exp(-0.8 * heap))
+    return Patch(cv2.GaussianBlur(od.astype(np.float32), (0, 0), 2.0), SPECK_UM_PER_PX)
+
+
+def render_precipitate(rng: np.random.Generator, radius_um: float) -> Patch:
+    """Draw a clot of precipitated stain: crystals and grains, nearly black where they lie thick.
+
+    Parameters
+    ----------
+    rng
+        Source of all variation.
+    radius_um
+        Radius within which most of it lies.
+    """
+    half = int(np.ceil((2.2 * radius_um + 1.0) / NUCLEUS_UM_PER_PX))
+    od = np.zeros((2 * half, 2 * half), np.float32)
+    grains = int(np.clip(rng.poisson(1.6 * radius_um**1.5), 6, 160))
+    places = np.clip(rng.normal(0.0, 0.5 * radius_um, (grains, 2)), -1.8 * radius_um, 1.8 * radius_um)
+    for x, y in places:
+        size_um = float(np.exp(rng.normal(np.log(0.6), 0.5)))
+        axes = (size_um * float(rng.uniform(0.8, 2.0)), size_um)
+        centre = (round(half + x / NUCLEUS_UM_PER_PX), round(half + y / NUCLEUS_UM_PER_PX))
+        grain = cv2.ellipse(
+            np.zeros_like(od),
+            centre,
+            (max(round(axes[0] / NUCLEUS_UM_PER_PX), 1), max(round(axes[1] / NUCLEUS_UM_PER_PX), 1)),
+            float(rng.uniform(0.0, 180.0)),
+            0.0,
+            360.0,
+            (float(rng.uniform(0.3, 0.9)),) * 4,
+            -1,
+            cv2.LINE_8,
+        )
+        od += np.asarray(grain, dtype=np.float32)
+    blurred = cv2.GaussianBlur(np.minimum(od, np.float32(1.6)), (0, 0), 0.8)
+    return Patch(np.asarray(blurred, dtype=np.float32), NUCLEUS_UM_PER_PX)

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from simulators.specimen.cell import Spread, render_cell
-from simulators.specimen.clutter import Patch, render_nucleus, render_speck
-from simulators.specimen.karyotype import draw_chromosomes, iscn_of
+from simulators.specimen.banding import Banding, Contrast
+from simulators.specimen.cell import Spread
+from simulators.specimen.clutter import Patch, render_nucleus, render_precipitate, render_speck
+from simulators.specimen.glass import GLASS_UM, LABEL_UM, BoxUm, Bubble, Coverslip, Glass, Label
+from simulators.specimen.karyotype import KaryotypeMixture, check_mixture, draw_karyotype, iscn_of
+from simulators.specimen.metaphase import reach_um, render_metaphase
 from simulators.specimen.pictures import (
     MARGIN_UM,
     TSENG_UM_PER_PX,
@@ -27,8 +30,8 @@ from simulators.specimen.pictures import (
     picture_od,
     read_size,
 )
+from simulators.specimen.quality import SPREAD_ONLY, Quality, QualityMixture
 
-GLASS_UM = (76_000.0, 26_000.0)
 RENDERED = "rendered"
 SQUARE_UM = 400.0
 """Side of the squares that clutter is drawn in."""
@@ -36,12 +39,9 @@ SQUARE_UM = 400.0
 PATTERNS = 200
 """Different nuclei, and different specks, on a slide: enough that no one field shows two alike side by side."""
 
-_CELL_STREAM, _SQUARE_STREAM, _PLACE_STREAM, _BODY_STREAM = range(4)
+_CELL_STREAM, _SQUARE_STREAM, _PLACE_STREAM, _BODY_STREAM, _QUALITY_STREAM, _CLOT_STREAM = range(6)
 _PLACING_TRIES = 2000
-_LARGEST_GROWTH = 1.35
-
-BoxUm = tuple[float, float, float, float]
-"""(xmin, ymin, xmax, ymax) in slide um."""
+_LONGEST_LABEL = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,25 @@ class SlideSettings:
         Pixel size of pictures.
     tilt_um, warp_um
         Rise of the surface over the length of the glass, and height of its waves.
+    qualities
+        What becomes of rendered cells, with weights; see `quality`. Pictures are what they are.
+    karyotypes
+        What rendered cells' karyotypes are drawn from, ISCN strings or kinds with weights; see
+        `karyotype.KaryotypeKind`. Empty: normal ones and `abnormal_fraction`.
+    banding
+        Technique of rendered cells. Q and DAPI emit light, and all on the slide with them: `SlideWorld.contrast`.
+    coverslip
+        Whether there is one, 22 x 50 mm, a little askew; without, the slide has no mounting edges and no bubbles.
+    bubbles
+        Air bubbles under the coverslip; nothing is seen inside them.
+    precipitates_per_mm2
+        Density of clots of precipitated stain.
+    label
+        Text of the barcode on the label at the slide's left end; empty: no label.
+    scratches
+        Long scratches in the glass.
+    marks
+        Whether two registration crosses are engraved.
     """
 
     specimen: str = RENDERED
@@ -84,14 +103,62 @@ class SlideSettings:
     picture_um_per_px: float = TSENG_UM_PER_PX
     tilt_um: float = 24.0
     warp_um: float = 7.0
+    qualities: QualityMixture = SPREAD_ONLY
+    karyotypes: KaryotypeMixture = ()
+    banding: Banding = Banding.G
+    coverslip: bool = False
+    bubbles: int = 0
+    precipitates_per_mm2: float = 0.0
+    label: str = ""
+    scratches: int = 0
+    marks: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what can't be a slide."""
-        xmin, ymin, xmax, ymax = self.area_um
-        if not (0.0 <= xmin < xmax <= GLASS_UM[0] and 0.0 <= ymin < ymax <= GLASS_UM[1]):
-            raise ValueError(f"area_um {self.area_um} must lie on the glass of {GLASS_UM} um")
-        if self.cells < 0:
-            raise ValueError(f"cells must not be negative, got {self.cells}")
+        for check in (_check_area, _check_numbers, _check_mixtures, _check_glass):
+            check(self)
+
+
+def _check_area(settings: SlideSettings) -> None:
+    xmin, ymin, xmax, ymax = settings.area_um
+    if not (0.0 <= xmin < xmax <= GLASS_UM[0] and 0.0 <= ymin < ymax <= GLASS_UM[1]):
+        raise ValueError(f"area_um {settings.area_um} must lie on the glass of {GLASS_UM} um")
+    if settings.label and xmin < LABEL_UM[2]:
+        raise ValueError(
+            f"area_um {settings.area_um} must lie beside the label, which ends at x {LABEL_UM[2]:g} um"
+        )
+
+
+def _check_numbers(settings: SlideSettings) -> None:
+    for name in (
+        "seed", "cells", "bubbles", "scratches", "nuclei_per_mm2", "specks_per_mm2", "precipitates_per_mm2",
+        "spacing_um", "warp_um",
+    ):  # fmt: skip
+        value = getattr(settings, name)
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must not be negative, got {value}")
+    if not 0.0 <= settings.abnormal_fraction <= 1.0:
+        raise ValueError(f"abnormal_fraction must lie in 0 .. 1, got {settings.abnormal_fraction}")
+    if not settings.picture_um_per_px > 0.0:
+        raise ValueError(f"picture_um_per_px must be larger than 0, got {settings.picture_um_per_px}")
+    if not math.isfinite(settings.tilt_um):
+        raise ValueError(f"tilt_um must be a number, got {settings.tilt_um}")
+
+
+def _check_mixtures(settings: SlideSettings) -> None:
+    weights = [weight for _, weight in settings.qualities]
+    if any(not weight >= 0.0 for weight in weights) or not sum(weights) > 0.0:
+        raise ValueError(f"qualities need weights that are not negative and not all 0, got {weights}")
+    check_mixture(settings.karyotypes)
+
+
+def _check_glass(settings: SlideSettings) -> None:
+    if settings.bubbles and not settings.coverslip:
+        raise ValueError(f"bubbles {settings.bubbles}: air is caught under a coverslip only, and there is none")
+    if len(settings.label) > _LONGEST_LABEL or not (settings.label.isprintable() and settings.label.isascii()):
+        raise ValueError(
+            f"label must be at most {_LONGEST_LABEL} printable ASCII characters, got {settings.label!r}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +168,24 @@ class ChromosomeTruth:
     Attributes
     ----------
     class_name
-        ``"1"`` .. ``"22"``, ``"X"`` or ``"Y"``.
+        ``"1"`` .. ``"22"``, ``"X"`` or ``"Y"``; of a rearranged chromosome that of its centromere.
     box_um
         (xmin, ymin, xmax, ymax) in slide um. Boxes of pictures are the data set's own, with its padding.
     flipped
         True where the short arm lies lower in the image than the long one; None where nobody has said.
+    designation
+        ISCN's name of a chromosome that is no normal one, for instance ``"der(9)"``; None for a normal one.
     """
 
     class_name: str
     box_um: BoxUm
     flipped: bool | None
+    designation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CellTruth:
-    """A planted metaphase.
+    """A planted metaphase, or the clump that one became.
 
     Attributes
     ----------
@@ -126,9 +196,15 @@ class CellTruth:
     radius_um
         Radius of the circle about the centre that holds its chromosomes.
     iscn
-        Karyotype; None where nobody has said.
+        Karyotype of the person or clone, whatever the preparation has lost of it; None where nobody has said.
     chromosomes
-        Empty where nobody has said.
+        Those on the slide; empty where nobody has said, and for a clump.
+    quality
+        What became of the cell; None where nobody has said (pictures).
+    analysable
+        Whether a person would karyotype it. Pictures are: they were taken for it.
+    lost
+        Names of chromosomes that the preparation has lost: with any, the cell is incomplete.
     """
 
     uid: str
@@ -137,11 +213,24 @@ class CellTruth:
     radius_um: float
     iscn: str | None
     chromosomes: tuple[ChromosomeTruth, ...]
+    quality: Quality | None = None
+    analysable: bool = True
+    lost: tuple[str, ...] = ()
+
+    @property
+    def is_metaphase(self) -> bool:
+        """Whether it is one at all; a clump is not, and finding it is a false find."""
+        return self.quality is None or self.quality.is_metaphase
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the preparation has lost nothing."""
+        return not self.lost
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Something that absorbs light; `render` draws it anew, always alike.
+    """Something that absorbs light, or emits it (see `Patch.contrast`); `render` draws it anew, always alike.
 
     Attributes
     ----------
@@ -182,6 +271,8 @@ class _Site:
     half_width_um: float
     half_height_um: float
     picture: Path | None
+    number: int = 0
+    quality: Quality = Quality.SPREAD
 
 
 class SlideWorld:
@@ -200,7 +291,10 @@ class SlideWorld:
 
     def __init__(self, settings: SlideSettings) -> None:
         self.settings = settings
-        self._sites = _plant(settings)
+        self._glass = _glass_of(settings)
+        self._sites = _plant(settings, self._glass)
+        self._cell_bodies = tuple(self._cell_body(site) for site in self._sites)
+        self._cells_by_square = _by_square(self._cell_bodies)
         self._cells: dict[str, tuple[CellTruth, Patch]] = {}
         self._squares: OrderedDict[tuple[int, int], tuple[Body, ...]] = OrderedDict()
         self._warp_phase = np.random.default_rng([settings.seed, _PLACE_STREAM, 1]).uniform(0.0, 2.0 * np.pi, 3)
@@ -209,6 +303,31 @@ class SlideWorld:
     def cell_uids(self) -> tuple[str, ...]:
         """Names of the planted cells."""
         return tuple(site.uid for site in self._sites)
+
+    @property
+    def contrast(self) -> Contrast:
+        """Whether all on the slide absorbs light or emits it: what the lamp has to do, and optics with patches."""
+        return self.settings.banding.contrast
+
+    @property
+    def coverslip(self) -> Coverslip | None:
+        """Where the coverslip lies."""
+        return self._glass.coverslip
+
+    @property
+    def bubbles(self) -> tuple[Bubble, ...]:
+        """Air bubbles under the coverslip."""
+        return self._glass.bubbles
+
+    @property
+    def label(self) -> Label | None:
+        """Text and area of the label."""
+        return self._glass.label
+
+    @property
+    def marks_um(self) -> tuple[tuple[float, float], ...]:
+        """Middles of the registration crosses."""
+        return self._glass.marks_um
 
     def truth(self) -> tuple[CellTruth, ...]:
         """All planted cells. Rendered ones are drawn for it, about a third of a second each, once."""
@@ -225,15 +344,17 @@ class SlideWorld:
 
     def bodies_in(self, box_um: BoxUm) -> list[Body]:
         """Bodies that may reach into a box, always in the same order."""
-        reach = 30.0
-        columns = range(
-            math.floor((box_um[0] - reach) / SQUARE_UM), math.floor((box_um[2] + reach) / SQUARE_UM) + 1
-        )
-        rows = range(math.floor((box_um[1] - reach) / SQUARE_UM), math.floor((box_um[3] + reach) / SQUARE_UM) + 1)
-        bodies = [self._cell_body(site) for site in self._sites]
-        for row in rows:
-            for column in columns:
-                bodies.extend(self._square(column, row))
+        # No piece of clutter reaches farther than this beyond its square.
+        reach = 40.0
+        first = math.floor((box_um[0] - reach) / SQUARE_UM), math.floor((box_um[1] - reach) / SQUARE_UM)
+        last = math.floor((box_um[2] + reach) / SQUARE_UM), math.floor((box_um[3] + reach) / SQUARE_UM)
+        squares = [
+            (column, row) for row in range(first[1], last[1] + 1) for column in range(first[0], last[0] + 1)
+        ]
+        numbers = {number for square in squares for number in self._cells_by_square.get(square, ())}
+        bodies = [self._cell_bodies[number] for number in sorted(numbers)]
+        for column, row in squares:
+            bodies.extend(self._square(column, row))
         return [body for body in bodies if body.touches(box_um)]
 
     def _cell_body(self, site: _Site) -> Body:
@@ -254,11 +375,13 @@ class SlideWorld:
         return self._cells[site.uid]
 
     def _render_cell(self, site: _Site) -> tuple[CellTruth, Patch]:
-        number = self.cell_uids.index(site.uid)
-        rng = np.random.default_rng([self.settings.seed, _CELL_STREAM, number])
-        chromosomes = draw_chromosomes(rng, self.settings.abnormal_fraction)
-        cell = render_cell(chromosomes, rng, spread=self.settings.spread)
-        labels = tuple((body.class_name, body.box_px, body.flipped) for body in cell.chromosomes)
+        settings = self.settings
+        rng = np.random.default_rng([settings.seed, _CELL_STREAM, site.number])
+        karyotype = draw_karyotype(rng, settings.abnormal_fraction, settings.karyotypes)
+        cell = render_metaphase(
+            karyotype, rng, quality=site.quality, spread=settings.spread, banding=settings.banding
+        )
+        labels = [(body.class_name, body.box_px, body.flipped, body.designation) for body in cell.chromosomes]
         truth = CellTruth(
             site.uid,
             site.x_um,
@@ -266,19 +389,22 @@ class SlideWorld:
             cell.radius_um,
             cell.iscn,
             _chromosomes_on_slide(site, labels, cell.od.shape, cell.um_per_px),
+            quality=site.quality,
+            analysable=site.quality.is_analysable,
+            lost=cell.lost,
         )
-        return truth, Patch(cell.od, cell.um_per_px)
+        return truth, Patch(cell.od, cell.um_per_px, self.contrast)
 
     def _read_cell(self, site: _Site, picture: Path) -> tuple[CellTruth, Patch]:
         um_per_px = self.settings.picture_um_per_px
         od = picture_od(picture, um_per_px)
         boxes = find_boxes(picture)
         margin = margin_px(um_per_px)
-        labels = tuple((box.class_name, _shifted(box.box_px, margin), None) for box in boxes)
+        labels = [(box.class_name, _shifted(box.box_px, margin), None, None) for box in boxes]
         chromosomes = _chromosomes_on_slide(site, labels, od.shape, um_per_px)
         x_um, y_um, radius_um = _circle(chromosomes, site)
         iscn = iscn_of([box.class_name for box in boxes]) if boxes else None
-        return CellTruth(site.uid, x_um, y_um, radius_um, iscn, chromosomes), Patch(od, um_per_px)
+        return CellTruth(site.uid, x_um, y_um, radius_um, iscn, chromosomes), Patch(od, um_per_px, self.contrast)
 
     def _square(self, column: int, row: int) -> tuple[Body, ...]:
         key = (column, row)
@@ -294,23 +420,39 @@ class SlideWorld:
         rng = np.random.default_rng([settings.seed, _SQUARE_STREAM, column + 1000, row + 1000])
         area_mm2 = (SQUARE_UM / 1000.0) ** 2
         bodies: list[Body] = []
-        for kind, density, reach in (
-            ("nucleus", settings.nuclei_per_mm2, 1.45),
-            ("speck", settings.specks_per_mm2, 5.2),
-        ):
-            for _ in range(int(rng.poisson(density * area_mm2))):
-                x_um = (column + rng.random()) * SQUARE_UM
-                y_um = (row + rng.random()) * SQUARE_UM
-                pattern = int(rng.integers(PATTERNS))
-                half_um = _draw_size(kind, _pattern_stream(settings.seed, kind, pattern)) * reach + 1.2
-                if not (0.0 <= x_um <= GLASS_UM[0] and 0.0 <= y_um <= GLASS_UM[1]):
-                    continue
-                if kind == "nucleus" and self._is_on_cell(x_um, y_um, half_um):
-                    continue
-                bodies.append(
-                    Body((kind, pattern), x_um, y_um, half_um, half_um, _renderer(settings.seed, kind, pattern))
-                )
+        for kind, density in (("nucleus", settings.nuclei_per_mm2), ("speck", settings.specks_per_mm2)):
+            bodies.extend(self._scatter(kind, density * area_mm2, (column, row), rng))
+        if settings.precipitates_per_mm2 > 0.0:
+            rng = np.random.default_rng([settings.seed, _CLOT_STREAM, column + 1000, row + 1000])
+            count = settings.precipitates_per_mm2 * area_mm2
+            bodies.extend(self._scatter("precipitate", count, (column, row), rng))
+        bodies.extend(self._tiles(column, row))
         return tuple(bodies)
+
+    def _scatter(
+        self, kind: str, mean_count: float, square: tuple[int, int], rng: np.random.Generator
+    ) -> Iterator[Body]:
+        settings = self.settings
+        for _ in range(int(rng.poisson(mean_count))):
+            x_um = (square[0] + rng.random()) * SQUARE_UM
+            y_um = (square[1] + rng.random()) * SQUARE_UM
+            pattern = int(rng.integers(PATTERNS))
+            size_um = _draw_size(kind, _pattern_stream(settings.seed, kind, pattern))
+            half_um = size_um * _REACH[kind] + 1.2
+            if not (0.0 <= x_um <= GLASS_UM[0] and 0.0 <= y_um <= GLASS_UM[1]):
+                continue
+            if kind == "nucleus" and self._is_on_cell(x_um, y_um, half_um):
+                continue
+            if self._glass.in_bubble(x_um, y_um):
+                continue
+            draw = _renderer(settings.seed, kind, pattern, self.contrast)
+            yield Body((kind, pattern), x_um, y_um, half_um, half_um, draw)
+
+    def _tiles(self, column: int, row: int) -> Iterator[Body]:
+        """What there is to see of the glass itself."""
+        box_um = (column * SQUARE_UM, row * SQUARE_UM, (column + 1) * SQUARE_UM, (row + 1) * SQUARE_UM)
+        for tile in self._glass.tiles_in(box_um):
+            yield Body(tile.key, tile.x_um, tile.y_um, tile.half_width_um, tile.half_height_um, tile.render)
 
     def _is_on_cell(self, x_um: float, y_um: float, radius_um: float) -> bool:
         return any(
@@ -320,60 +462,119 @@ class SlideWorld:
         )
 
 
+_REACH = {"nucleus": 1.45, "speck": 5.2, "precipitate": 2.3}
+"""Half the patch of a piece of clutter over its size."""
+
+_DRAW = {"nucleus": render_nucleus, "speck": render_speck, "precipitate": render_precipitate}
+
+_DIRT_EMISSION = 0.15
+"""Light that dirt and stain emit under fluorescence, over the optical density they would have."""
+
+
 def _draw_size(kind: str, rng: np.random.Generator) -> float:
     if kind == "nucleus":
         return float(np.clip(rng.normal(11.0, 2.2), 7.0, 16.0))
+    if kind == "precipitate":
+        return float(np.clip(np.exp(rng.normal(math.log(4.0), 0.5)), 1.5, 14.0))
     return float(np.clip(np.exp(rng.normal(math.log(0.35), 0.6)), 0.15, 2.5))
 
 
 def _pattern_stream(seed: int, kind: str, pattern: int) -> np.random.Generator:
-    return np.random.default_rng([seed, _BODY_STREAM, int(kind == "speck"), pattern])
+    return np.random.default_rng([seed, _BODY_STREAM, tuple(_DRAW).index(kind), pattern])
 
 
-def _renderer(seed: int, kind: str, pattern: int) -> Callable[[], Patch]:
-    draw = render_nucleus if kind == "nucleus" else render_speck
-
+def _renderer(seed: int, kind: str, pattern: int, contrast: Contrast) -> Callable[[], Patch]:
     def render() -> Patch:
         rng = _pattern_stream(seed, kind, pattern)
-        return draw(rng, _draw_size(kind, rng))
+        patch = _DRAW[kind](rng, _draw_size(kind, rng))
+        if contrast is Contrast.ABSORBS:
+            return patch
+        od = patch.od if kind == "nucleus" else patch.od * np.float32(_DIRT_EMISSION)
+        return replace(patch, od=od, contrast=contrast)
 
     return render
 
 
-def _plant(settings: SlideSettings) -> tuple[_Site, ...]:
+def _glass_of(settings: SlideSettings) -> Glass:
+    return Glass(
+        settings.seed,
+        coverslip=settings.coverslip,
+        bubbles=settings.bubbles,
+        scratches=settings.scratches,
+        marks=settings.marks,
+        label=settings.label,
+        contrast=settings.banding.contrast,
+    )
+
+
+def _by_square(bodies: Sequence[Body]) -> dict[tuple[int, int], list[int]]:
+    """Numbers of the bodies that reach into each square."""
+    numbers: dict[tuple[int, int], list[int]] = {}
+    for number, body in enumerate(bodies):
+        first = [(centre - half) // SQUARE_UM for centre, half in _extents(body)]
+        last = [(centre + half) // SQUARE_UM for centre, half in _extents(body)]
+        for column in range(int(first[0]), int(last[0]) + 1):
+            for row in range(int(first[1]), int(last[1]) + 1):
+                numbers.setdefault((column, row), []).append(number)
+    return numbers
+
+
+def _extents(body: Body) -> tuple[tuple[float, float], tuple[float, float]]:
+    return (body.x_um, body.half_width_um), (body.y_um, body.half_height_um)
+
+
+def _draw_quality(settings: SlideSettings, number: int) -> Quality:
+    if len(settings.qualities) == 1:
+        return settings.qualities[0][0]
+    weights = np.array([weight for _, weight in settings.qualities], np.float64)
+    rng = np.random.default_rng([settings.seed, _QUALITY_STREAM, number])
+    return settings.qualities[int(rng.choice(len(weights), p=weights / weights.sum()))][0]
+
+
+def _plant(settings: SlideSettings, glass: Glass) -> tuple[_Site, ...]:
     rng = np.random.default_rng([settings.seed, _PLACE_STREAM, 0])
-    if settings.specimen == RENDERED:
-        half = settings.spread.radius_um * _LARGEST_GROWTH + 4.0
-        wanted = [(f"cell-{number:03d}", half, half, None) for number in range(settings.cells)]
-    else:
-        pictures = list_pictures(Path(settings.specimen))
-        count = min(settings.cells, len(pictures))
-        chosen = [pictures[index] for index in sorted(rng.choice(len(pictures), count, replace=False))]
-        wanted = []
-        for path in chosen:
-            width, height = read_size(path)
-            scale = settings.picture_um_per_px / 2.0
-            wanted.append((path.stem, width * scale + MARGIN_UM, height * scale + MARGIN_UM, path))
+    wanted = _wanted(settings, rng)
     sites: list[_Site] = []
-    for uid, half_width, half_height, picture in wanted:
-        x_um, y_um = _find_place(settings, sites, half_width, half_height, rng)
-        sites.append(_Site(uid, x_um, y_um, half_width, half_height, picture))
+    for site in wanted:
+        x_um, y_um = _find_place(settings, glass, sites, site, rng)
+        sites.append(replace(site, x_um=x_um, y_um=y_um))
     return tuple(sites)
 
 
+def _wanted(settings: SlideSettings, rng: np.random.Generator) -> list[_Site]:
+    """Cells that are yet without a place."""
+    if settings.specimen == RENDERED:
+        qualities = [_draw_quality(settings, number) for number in range(settings.cells)]
+        halves = [reach_um(quality, settings.spread) for quality in qualities]
+        return [
+            _Site(f"cell-{number:03d}", 0.0, 0.0, half, half, None, number, quality)
+            for number, (quality, half) in enumerate(zip(qualities, halves, strict=True))
+        ]
+    pictures = list_pictures(Path(settings.specimen))
+    count = min(settings.cells, len(pictures))
+    chosen = [pictures[index] for index in sorted(rng.choice(len(pictures), count, replace=False))]
+    scale = settings.picture_um_per_px / 2.0
+    sites = []
+    for number, path in enumerate(chosen):
+        width, height = read_size(path)
+        sites.append(
+            _Site(path.stem, 0.0, 0.0, width * scale + MARGIN_UM, height * scale + MARGIN_UM, path, number)
+        )
+    return sites
+
+
 def _find_place(
-    settings: SlideSettings,
-    sites: Sequence[_Site],
-    half_width: float,
-    half_height: float,
-    rng: np.random.Generator,
+    settings: SlideSettings, glass: Glass, sites: Sequence[_Site], site: _Site, rng: np.random.Generator
 ) -> tuple[float, float]:
     xmin, ymin, xmax, ymax = settings.area_um
+    half_width, half_height = site.half_width_um, site.half_height_um
     if xmax - xmin > 2.0 * half_width and ymax - ymin > 2.0 * half_height:
         for _ in range(_PLACING_TRIES):
             x_um = float(rng.uniform(xmin + half_width, xmax - half_width))
             y_um = float(rng.uniform(ymin + half_height, ymax - half_height))
-            if all(math.hypot(x_um - site.x_um, y_um - site.y_um) >= settings.spacing_um for site in sites):
+            if all(
+                math.hypot(x_um - other.x_um, y_um - other.y_um) >= settings.spacing_um for other in sites
+            ) and glass.is_free(x_um, y_um, math.hypot(half_width, half_height)):
                 return x_um, y_um
     raise ValueError(
         f"no room for {settings.cells} cells of {2 * half_width:.0f} x {2 * half_height:.0f} um, "
@@ -383,7 +584,7 @@ def _find_place(
 
 def _chromosomes_on_slide(
     site: _Site,
-    labels: Sequence[tuple[str, tuple[float, float, float, float], bool | None]],
+    labels: Sequence[tuple[str, tuple[float, float, float, float], bool | None, str | None]],
     shape: tuple[int, ...],
     um_per_px: float,
 ) -> tuple[ChromosomeTruth, ...]:
@@ -399,8 +600,9 @@ def _chromosomes_on_slide(
                 top + box[3] * um_per_px,
             ),
             flipped,
+            designation,
         )
-        for name, box, flipped in labels
+        for name, box, flipped, designation in labels
     )
 
 
