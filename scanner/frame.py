@@ -26,6 +26,7 @@ class Exposure:
     objective: str
     exposure_ms: float
     taken_at: datetime
+    corrected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Frame:
         Exposure time.
     taken_at
         Start of the exposure, UTC.
+    corrected
+        Whether dark and flat field have been taken off `pixels`.
     """
 
     pixels: NDArray[np.uint16]
@@ -54,3 +57,4 @@ class Frame:
     objective: str
     exposure_ms: float
     taken_at: datetime
+    corrected: bool = False

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.errors import FocusError
-from scanner.focus.measure import brenner_energy, masked_mean, object_mask, relative_transmission
+from scanner.errors import BlankFieldError, FocusError
+from scanner.flat_field import FlatField
+from scanner.focus.curve import PeakFit, fit_peak
+from scanner.focus.stack import FocusStack, Measures
 from scanner.microscope import Microscope
 
-# A field with fewer object pixels than this has nothing to focus on.
-MIN_OBJECT_PX = 150
-# Best measure over the median of the sweep: below it the curve is noise, not a focus peak.
+# The best plane must be so much sharper than planes on both sides of it: below that the curve is noise, no peak.
 MIN_PEAK_RATIO = 1.15
+# A measure counts where it exceeds the blank level by so many of its deviations.
+_SURE_DEVIATIONS = 6.0
+# Nothing that lies in the plane of the specimen keeps its sharpness over several depths of field: dust does.
+_UNCHANGED_SHARE = 0.05
+# A search that has not settled after so many pictures won't.
+MAX_EXPOSURES = 16
+# The fine measure is trusted where planes lie no further apart than this many coarse steps.
+_FINE_REACH_STEPS = 3.0
+# A plane stands beside the peak, not on it, from this many coarse steps on.
+_FAR_STEPS = 0.3
+# Powers of the measures whose reciprocals follow a parabola over z, found on defocused metaphase slides.
+_COARSE_POWER, _FINE_POWER = 0.5, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +38,9 @@ class FocusResult:
     z_um
         Best focus; the instrument stands there.
     score
-        Brenner measure at the best plane photographed.
+        Brenner measure at the best plane photographed, the blank level taken off.
     peak_ratio
-        `score` over the sweep's median measure; 1 is flat.
+        `score` over the median measure of the planes; 1 is flat.
     exposures
         Pictures taken.
     """
@@ -47,13 +58,17 @@ class FocusSweep:
     Attributes
     ----------
     half_range_um
-        The coarse sweep covers the expected plane plus and minus this.
-    coarse_step_um, fine_step_um
-        Distance of the planes.
+        Focus is expected within this of the expected plane; it is looked for up to twice as far.
+    coarse_step_um
+        About two depths of field: planes so far apart differ visibly, and the search ends with one on either side.
+    fine_step_um
+        The last plane photographed lies within half of this from the focus.
     exposure_ms
         Exposure of each picture.
     centre_share
         Share of the picture, around its centre, that is measured.
+    flat_field
+        Takes dust and shading off the pictures; without it, dust is recognised by its not changing with z.
     """
 
     half_range_um: float
@@ -61,13 +76,16 @@ class FocusSweep:
     fine_step_um: float
     exposure_ms: float
     centre_share: float = 1.0
+    flat_field: FlatField | None = None
 
 
 def search_focus(microscope: Microscope, expected_um: float, sweep: FocusSweep) -> FocusResult:
     """Find the plane of best focus at the present stage position and go there.
 
-    A coarse sweep brackets the peak; if the peak lies on its edge, the bracket moves once in that direction. A
-    fine sweep of three planes around it and a parabola through the best three give the plane.
+    One picture at the expected plane tells a blank field, which is refused before the focus moves. Planes on both
+    sides follow, uphill, as far apart as the expectation is wide; each further one is put where the curve through
+    all planes so far has its peak: normalised variance far from focus, Brenner near it. The search ends with
+    planes at the peak and on either side of it.
 
     Parameters
     ----------
@@ -80,111 +98,142 @@ def search_focus(microscope: Microscope, expected_um: float, sweep: FocusSweep) 
 
     Raises
     ------
+    BlankFieldError
+        Nothing to focus on: nothing there, or only what does not change with z, dust that is.
     FocusError
-        Blank field, flat curve, or a peak outside the searched range.
+        Flat curve, or a peak outside the searched range.
     """
-    stack = _Stack(microscope, sweep)
-    count = max(2, int(np.ceil(sweep.half_range_um / sweep.coarse_step_um)))
-    span = microscope.objective.focus
-    planes = [expected_um + sweep.coarse_step_um * k for k in range(-count, count + 1)]
-    planes = [z for z in planes if z in span]
-    if len(planes) < 3:
-        raise stack.fault("the expected plane lies outside the focus envelope", wanted=expected_um)
-    stack.take(planes)
-    best = stack.best_index()
-    if best in (0, len(stack) - 1):
-        # The specimen lies beyond the bracket: look once on that side before giving up.
-        direction = -1 if best == 0 else 1
-        edge = stack.z_um[best]
-        further = [edge + direction * sweep.coarse_step_um * k for k in range(1, count + 1)]
-        stack.take([z for z in further if z in span])
-        best = stack.best_index()
-        if best in (0, len(stack) - 1):
-            raise stack.fault("the sharpest plane lies on the edge of the searched range", wanted=expected_um)
-    ratio = stack.check_plausible()
-    centre = _parabola_peak(stack.z_um[best - 1 : best + 2], stack.scores()[best - 1 : best + 2])
-    fine = [centre + sweep.fine_step_um * k for k in (-1, 0, 1)]
-    stack.take([z for z in fine if z in span])
-    scores = stack.scores()
-    best = min(max(int(np.argmax(scores)), 1), len(stack) - 2)
-    peak = _parabola_peak(stack.z_um[best - 1 : best + 2], scores[best - 1 : best + 2])
-    z_um = microscope.focus_to(peak)
-    return FocusResult(z_um, float(np.max(scores)), ratio, len(stack))
+    return _Search(microscope, expected_um, sweep).run()
 
 
-@dataclass(frozen=True, slots=True)
-class _Plane:
-    z_um: float
-    energy: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-
-
-class _Stack:
-    """Planes of one place, sorted by z and measured on common object pixels."""
-
-    def __init__(self, microscope: Microscope, sweep: FocusSweep) -> None:
+class _Search:
+    def __init__(self, microscope: Microscope, expected_um: float, sweep: FocusSweep) -> None:
         self._microscope = microscope
+        self._expected_um = expected_um
         self._sweep = sweep
-        self._planes: list[_Plane] = []
-        self._object_px = 0
+        self._stack = FocusStack(microscope, sweep.exposure_ms, sweep.centre_share, sweep.flat_field)
+        envelope = microscope.objective.focus
+        reach_um = 2.0 * sweep.half_range_um
+        self._low_um = max(envelope.min_um, expected_um - reach_um)
+        self._high_um = min(envelope.max_um, expected_um + reach_um)
+        self._stride_um = max(sweep.coarse_step_um, sweep.half_range_um / 2.0)
 
-    def __len__(self) -> int:
-        return len(self._planes)
+    def run(self) -> FocusResult:
+        if self._high_um - self._low_um < 2.0 * self._sweep.coarse_step_um:
+            raise self._fault("the expected plane lies outside the focus envelope", wanted=self._expected_um)
+        self._stack.take(min(max(self._expected_um, self._low_um), self._high_um))
+        if self._stack.is_blank:
+            raise self._blank("blank field: nothing to focus on")
+        self._bracket()
+        while (next_um := self._next_plane()) is not None:
+            if len(self._stack) >= MAX_EXPOSURES:
+                raise self._fault("no focus peak: the search did not settle")
+            self._stack.take(next_um)
+        ratio = self._check_plausible()
+        peak_um, _ = self._peak()
+        z_um = self._stack.approach(float(np.clip(peak_um, self._low_um, self._high_um)))
+        measures = self._stack.measures()
+        return FocusResult(z_um, float(measures.fine.max()), ratio, len(self._stack))
 
-    @property
-    def z_um(self) -> list[float]:
-        return [plane.z_um for plane in self._planes]
+    def _bracket(self) -> None:
+        """Two more planes, the second on the better side, or on the other where that is not free."""
+        start_um = self._stack.z_um[0]
+        step_um = self._stride_um
+        up_um, down_um = min(start_um + step_um, self._high_um), max(start_um - step_um, self._low_um)
+        second_um = up_um if up_um - start_um >= start_um - down_um else down_um
+        self._stack.take(second_um)
+        measures = self._stack.measures()
+        values = measures.coarse if measures.coarse_is_sure else measures.fine
+        rises = (values[1] > values[0]) == (second_um > start_um)
+        third_um = max(start_um, second_um) + step_um if rises else min(start_um, second_um) - step_um
+        if not self._low_um <= third_um <= self._high_um:
+            other_um = min(start_um, second_um) - step_um if rises else max(start_um, second_um) + step_um
+            third_um = float(np.clip(third_um, self._low_um, self._high_um))
+            if min(abs(third_um - known) for known in self._stack.z_um) < self._sweep.coarse_step_um / 2.0:
+                third_um = float(np.clip(other_um, self._low_um, self._high_um))
+        self._stack.take(third_um)
+        measures = self._stack.measures()
+        if _is_unchanged(measures.coarse) and _is_unchanged(measures.fine):
+            raise self._blank("blank field: what is seen does not change with the focus, as dust does not")
 
-    def take(self, planes_um: Sequence[float]) -> None:
-        # Always upwards, so that backlash does not enter between neighbouring planes.
-        for z in sorted(planes_um):
-            if any(abs(z - known) < 1e-3 for known in self.z_um):
-                continue
-            here_um = self._microscope.focus_to(z)
-            frame = self._microscope.snap(self._sweep.exposure_ms)
-            picture = relative_transmission(_centre(frame.pixels, self._sweep.centre_share))
-            self._planes.append(_Plane(here_um, brenner_energy(picture), object_mask(picture)))
-        self._planes.sort(key=lambda plane: plane.z_um)
+    def _next_plane(self) -> float | None:
+        """Where to look next; None when the peak is known."""
+        peak_um, uphill = self._peak()
+        planes = self._stack.z_um
+        low_um, high_um = planes[0], planes[-1]
+        step_um = self._sweep.coarse_step_um
+        if not low_um + 1e-3 < peak_um < high_um - 1e-3:
+            edge_um, limit_um = (high_um, self._high_um) if uphill > 0 else (low_um, self._low_um)
+            if abs(limit_um - edge_um) < self._sweep.fine_step_um / 2.0:
+                raise self._fault(
+                    "the sharpest plane lies on the edge of the searched range", wanted=self._expected_um
+                )
+            # Beyond what was seen the curve is a guess: no further than another stride, no nearer than a step.
+            ahead_um = float(np.clip((peak_um - edge_um) * uphill, step_um, 2.0 * self._stride_um))
+            return float(np.clip(edge_um + uphill * ahead_um, self._low_um, self._high_um))
+        offsets = np.asarray(planes) - peak_um
+        if np.min(np.abs(offsets)) > self._sweep.fine_step_um / 2.0:
+            return peak_um
+        for side in (-1.0, 1.0):
+            beside = offsets * side
+            if not np.any((beside >= 0.5 * step_um) & (beside <= 1.7 * step_um)):
+                wanted_um = float(np.clip(peak_um + side * step_um, self._low_um, self._high_um))
+                if self._stack.is_new(wanted_um):
+                    return wanted_um
+        return None
 
-    def scores(self) -> NDArray[np.float64]:
-        # What shows as an object in any plane is measured in all: out of focus, faint bodies fall below the mask.
-        mask = np.logical_or.reduce([plane.mask for plane in self._planes])
-        self._object_px = int(np.count_nonzero(mask))
-        return np.array([masked_mean(plane.energy, mask) for plane in self._planes])
+    def _peak(self) -> tuple[float, int]:
+        """Estimate from the measure that suits the spacing of the planes so far, and which way is uphill."""
+        planes = np.asarray(self._stack.z_um)
+        measures = self._stack.measures()
+        if measures.coarse_is_sure and not self._is_fine_enough(planes, measures):
+            fit = fit_peak(planes, measures.coarse**_COARSE_POWER, measures.coarse_noise**_COARSE_POWER)
+            best = int(np.argmax(measures.coarse))
+        else:
+            fit = fit_peak(planes, measures.fine**_FINE_POWER, measures.fine_noise)
+            best = int(np.argmax(measures.fine))
+        return self._bounded(fit, planes, best)
 
-    def best_index(self) -> int:
-        scores = self.scores()
-        if self._object_px < MIN_OBJECT_PX:
-            raise self.fault("blank field: nothing to focus on")
-        return int(np.argmax(scores))
+    def _bounded(self, fit: PeakFit, planes: NDArray[np.float64], best: int) -> tuple[float, int]:
+        if fit.z_um is None:
+            return float(planes[best]), fit.uphill
+        if 0 < best < len(planes) - 1:
+            # The best of all planes has worse ones on both sides: the peak can't lie beyond those.
+            return float(np.clip(fit.z_um, planes[best - 1], planes[best + 1])), fit.uphill
+        return fit.z_um, fit.uphill
 
-    def check_plausible(self) -> float:
-        scores = self.scores()
-        ratio = float(np.max(scores) / max(float(np.median(scores)), 1e-12))
-        if ratio < MIN_PEAK_RATIO:
-            raise self.fault("no focus peak: the measure is flat over the range", actual=ratio)
-        return ratio
+    def _is_fine_enough(self, planes: NDArray[np.float64], measures: Measures) -> bool:
+        best = int(np.argmax(measures.fine))
+        if not 0 < best < len(planes) - 1 or not measures.fine_is_sure:
+            return False
+        wide_um = _FINE_REACH_STEPS * self._sweep.coarse_step_um
+        return bool(max(planes[best] - planes[best - 1], planes[best + 1] - planes[best]) <= wide_um)
 
-    def fault(self, message: str, *, wanted: float | None = None, actual: float | None = None) -> FocusError:
-        zs = self.z_um
-        allowed = f"searched {zs[0]:.1f} .. {zs[-1]:.1f} um" if zs else None
+    def _check_plausible(self) -> float:
+        measures = self._stack.measures()
+        best = int(np.argmax(measures.fine))
+        peak = float(measures.fine[best])
+        if peak < _SURE_DEVIATIONS * measures.fine_noise:
+            raise self._fault("no focus peak: no contrast above the blank level", actual=peak)
+        planes = np.asarray(self._stack.z_um)
+        far = np.abs(planes - planes[best]) >= _FAR_STEPS * self._sweep.coarse_step_um
+        for side in (planes < planes[best], planes > planes[best]):
+            beside = measures.fine[far & side]
+            ratio = peak / max(float(beside.min()), 1e-12) if beside.size else 0.0
+            if ratio < MIN_PEAK_RATIO:
+                raise self._fault("no focus peak: the measure is flat over the range", actual=ratio)
+        return peak / max(float(np.median(measures.fine)), 1e-12)
+
+    def _fault(self, message: str, *, wanted: float | None = None, actual: float | None = None) -> FocusError:
         device = self._microscope.rig.devices.focus
-        return FocusError(message, device=device, axis="z", wanted=wanted, actual=actual, allowed=allowed)
+        return FocusError(
+            message, device=device, axis="z", wanted=wanted, actual=actual, allowed=self._stack.searched()
+        )
+
+    def _blank(self, message: str) -> BlankFieldError:
+        device = self._microscope.rig.devices.focus
+        return BlankFieldError(message, device=device, axis="z", allowed=self._stack.searched())
 
 
-def _centre(pixels: NDArray[np.uint16], share: float) -> NDArray[np.uint16]:
-    height, width = pixels.shape
-    rows, columns = int(height * share), int(width * share)
-    top, left = (height - rows) // 2, (width - columns) // 2
-    return pixels[top : top + rows, left : left + columns]
-
-
-def _parabola_peak(z_um: Sequence[float], scores: NDArray[np.float64]) -> float:
-    """Vertex of the parabola through three points, kept between the outer two."""
-    # A focus curve is nearer to a Gaussian than to a parabola, so the fit is made on logarithms.
-    values = np.log(np.maximum(scores, 1e-12))
-    curve = np.polyfit(np.asarray(z_um) - z_um[1], values, 2)
-    if curve[0] >= 0:
-        return float(z_um[int(np.argmax(values))])
-    offset = -curve[1] / (2 * curve[0])
-    return float(np.clip(z_um[1] + offset, z_um[0], z_um[2]))
+def _is_unchanged(values: NDArray[np.float64]) -> bool:
+    return bool(np.ptp(values) <= _UNCHANGED_SHARE * np.max(values))
