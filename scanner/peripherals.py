@@ -49,8 +49,11 @@ class SlideLoader(Protocol):
     def start_unload(self) -> None:
         """Begin to bring the slide on the stage back to the slot it came from; returns at once."""
 
+    def home(self) -> None:
+        """Begin to withdraw the gripper into the magazine, after a halt or a jam cleared by hand; returns at once."""
+
     def busy(self) -> bool:
-        """Whether the gripper is under way."""
+        """Whether the gripper is under way; raises `LoaderError` where it jammed or lost a slide."""
 
     def stop(self) -> None:
         """Halt the gripper now."""

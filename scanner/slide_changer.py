@@ -147,16 +147,14 @@ class SlideChanger:
             self._loader.stop()
 
     def declare_cleared(self) -> None:
-        """Take a person's word that the loader and the stage are free.
+        """Take a person's word that the loader and the stage are free, and withdraw the gripper.
 
         Raises
         ------
-        LoaderError, DeviceError
-            The loader does not answer, or is not at rest.
+        LoaderError, MoveTimeoutError, DeviceError
+            The loader contradicts; it stays in doubt.
         """
-        with self._dialogue.talking_to(self._label, "state"):
-            if self._loader.busy():
-                raise LoaderError("still under way", device=self._label)
+        self._change("home", self._loader.home)
         self.state()
         _log.info("loader declared clear")
         self._doubt = None
