@@ -53,6 +53,8 @@ class DetectorTrainSettings:
         Steps between checkpoints, and between looks at the val split.
     validate_images, train_images
         Pictures of val looked at in passing, and of train trained on; None for all.
+    bfloat16
+        Whether to compute in half precision; None to take what is faster on this machine.
     """
 
     width: int = 32
@@ -67,6 +69,7 @@ class DetectorTrainSettings:
     validate_steps: int = 1500
     validate_images: int | None = 47
     train_images: int | None = None
+    bfloat16: bool | None = None
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     loss: LossWeights = field(default_factory=LossWeights)
 
@@ -245,7 +248,7 @@ class _Run:
         """Train until the time is spent or the decay has come to its end; True for the latter."""
         state, settings = self.state, self._settings
         end = state.branched_at + state.decay_steps if state.decay_steps else None
-        self._half = self._is_faster_in_half()
+        self._half = self._is_faster_in_half() if settings.bfloat16 is None else settings.bfloat16
         self._tell(
             f"from step {state.step}, {'bfloat16' if self._half else 'float32'}, {len(self._train)} pictures"
         )

@@ -1,0 +1,208 @@
+"""The detector's trainer, on drawn cells."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from analysis.errors import DatasetError
+from analysis.models.weights import read_manifest
+from analysis.segmentation.detector import Detections, Detector
+from analysis.segmentation.detector_net import DetectorNet, DetectorOutput, points
+from analysis.training.detector import DetectorTrainSettings, train_detector
+from analysis.training.detector_augment import PADDING_PX, AugmentSettings, draw_example
+from analysis.training.detector_data import Cell, Single, centre_shift, prepare_cells
+from analysis.training.detector_figures import usual_shift
+from analysis.training.detector_loss import LossWeights, Target, assign_points, detector_loss
+
+TINY = DetectorTrainSettings(
+    width=8,
+    batch=2,
+    threads=2,
+    checkpoint_steps=2,
+    validate_steps=4,
+    validate_images=1,
+    bfloat16=False,
+    augment=AugmentSettings(window_px=160),
+)
+
+
+def metaphase(seed: int, side: int = 300) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
+    """Draw upright and lying rods, and boxes as the labellers drew them: 7, 8, 5, 4 px of slide."""
+    rng = np.random.default_rng(seed)
+    density = np.zeros((side, side), np.float32)
+    boxes = []
+    for row in range(4):
+        for column in range(4):
+            w, h = (14, int(rng.integers(30, 50)))
+            if rng.random() < 0.5:
+                w, h = h, w
+            x, y = 16 + 70 * column, 16 + 70 * row
+            density[y : y + h, x : x + w] = 0.4
+            boxes.append((x - 7, y - 8, x + w + 5, y + h + 4))
+    grey = 235.0 * 10.0 ** -cv2.GaussianBlur(density, (0, 0), 1.0)
+    noisy = grey + rng.normal(0.0, 1.0, grey.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8), boxes
+
+
+@pytest.fixture
+def drawn_set(tmp_path: Path) -> Path:
+    folder = tmp_path / "data" / "tseng"
+    (folder / "images").mkdir(parents=True)
+    listed, drawn = [], []
+    for number, split in enumerate(("train", "train", "val")):
+        picture, boxes = metaphase(number)
+        cv2.imwrite(str(folder / "images" / f"{number}.jpg"), picture)
+        listed.append({"image": number, "case": number, "split": split})
+        drawn += [
+            dict(zip(("image", "class", "xmin", "ymin", "xmax", "ymax"), (number, 1 + k, *box), strict=True))
+            for k, box in enumerate(boxes)
+        ]
+    for path, rows in ((folder / "images.csv", listed), (folder / "boxes.csv.gz", drawn)):
+        table = io.StringIO()
+        writer = csv.DictWriter(table, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        text = table.getvalue().encode()
+        path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return tmp_path / "data"
+
+
+def test_boxes_are_centred_on_their_chromosomes(drawn_set: Path, tmp_path: Path) -> None:
+    (cell,) = prepare_cells(drawn_set / "tseng", tmp_path / "cache", "val")
+    assert len(cell.boxes_px) == 16
+    assert (cell.boxes_px - cell.truth_px)[0] == pytest.approx([1, 2, 1, 2], abs=0.6)
+    assert len(cell.singles) == 10
+    assert cell.density.max() > 100
+    again = prepare_cells(drawn_set / "tseng", tmp_path / "cache", "val")
+    assert (again[0].density == cell.density).all()
+
+
+def test_the_test_split_is_never_trained_on(drawn_set: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="isn't trained"):
+        prepare_cells(drawn_set / "tseng", tmp_path / "cache", "test")
+
+
+def test_shift_of_a_cell_leans_on_the_usual_one() -> None:
+    none = centre_shift(np.zeros((0, 4), np.float32))
+    many = centre_shift(np.tile(np.array([[4.0, 4.0, 4.0, 4.0]], np.float32), (200, 1)))
+    assert none.tolist() == [1.0, 2.0]
+    assert many == pytest.approx([0.0, 0.0], abs=0.05)
+
+
+def cell_of(boxes: list[tuple[float, float, float, float]], side: int = 400) -> Cell:
+    density = np.zeros((side, side), np.uint8)
+    for x0, y0, x1, y1 in boxes:
+        pad = int(PADDING_PX)
+        density[int(y0) + pad : int(y1) - pad, int(x0) + pad : int(x1) - pad] = 150
+    array = np.asarray(boxes, np.float32)
+    return Cell("drawn", "1", density, array, array, np.arange(len(boxes)), ())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_boxes_follow_what_is_turned_and_scaled(seed: int) -> None:
+    cell = cell_of([(100, 80, 140, 180), (220, 200, 330, 240)])
+    calm = AugmentSettings(window_px=320, gain=0.0, gamma=0.0, offset=0.0, noise_share=0.0, add_share=0.0)
+    example = draw_example(cell, (), np.random.default_rng(seed), calm)
+    assert len(example.boxes_px) == 2
+    for box in example.boxes_px:
+        x0, y0, x1, y1 = (int(v) for v in np.rint(box))
+        rows, columns = np.nonzero(example.image[y0:y1, x0:x1] > 0.5)
+        slide = (columns.min(), rows.min(), x1 - x0 - 1 - columns.max(), y1 - y0 - 1 - rows.max())
+        # 6 px of the set at two thirds, whatever the size of the chromosome was drawn to.
+        assert slide == pytest.approx((4, 4, 4, 4), abs=1.6)
+
+
+def test_added_chromosomes_bring_box_and_class() -> None:
+    cell = cell_of([(100, 80, 140, 180), (220, 200, 330, 240)])
+    piece = np.zeros((60, 24), np.uint8)
+    piece[4:-4, 4:-4] = 150
+    always = AugmentSettings(window_px=320, add_share=1.0, noise_share=0.0, gamma=0.0)
+    examples = [draw_example(cell, (Single(piece, 17),), np.random.default_rng(k), always) for k in range(6)]
+    added = [(e, box) for e in examples for box, c in zip(e.boxes_px, e.classes, strict=True) if c == 17]
+    assert len(added) > 6
+    for example, (x0, y0, x1, y1) in added:
+        assert (example.image[int(y0) : int(y1), int(x0) : int(x1)] > 0.5).sum() > 150
+
+
+def sure_output(places: torch.Tensor, boxes: torch.Tensor, net: DetectorNet) -> DetectorOutput:
+    """Answer rightly everywhere inside the first box and say "nothing" elsewhere."""
+    sides = torch.cat([places - boxes[0, :2], boxes[0, 2:] - places], dim=1)
+    logits = -((sides[..., None] - net.distances) ** 2)
+    inside = (sides > 0).all(1)
+    score = torch.where(inside, 6.0, -6.0)
+    classes = torch.zeros(len(places), 24)
+    classes[:, 4] = 9.0
+    return DetectorOutput(score[None], classes[None], logits[None])
+
+
+def test_right_answers_cost_less() -> None:
+    net, places = DetectorNet(8), points(96, 96)
+    boxes = torch.tensor([[20.0, 16.0, 44.0, 76.0]])
+    right = sure_output(places, boxes, net)
+    target = Target(boxes, torch.tensor([4]), torch.zeros(0, 4))
+    weights = LossWeights()
+    chosen = assign_points(net, places, right.score[0], right.borders[0], boxes)
+    assert len(chosen.point) == 9
+    assert ((places[chosen.point] > boxes[0, :2]) & (places[chosen.point] < boxes[0, 2:])).all()
+    assert float(chosen.goal.max()) > 0.85
+    good = detector_loss(net, places, right, [target], weights)
+    moved = Target(boxes + 6.0, torch.tensor([7]), torch.zeros(0, 4))
+    bad = detector_loss(net, places, right, [moved], weights)
+    for part in ("overlap", "offset", "distribution", "classes"):
+        assert float(good[part]) < float(bad[part])
+    nothing = detector_loss(net, places, right, [Target(torch.zeros(0, 4), torch.zeros(0).long(), boxes)], weights)
+    assert set(nothing) == {"score"}
+    assert float(nothing["score"]) < 0.1
+
+
+def test_usual_shift_is_measured() -> None:
+    cell = cell_of([(100, 80, 140, 180), (220, 200, 330, 240)])
+    boxes = cell.truth_px + np.asarray([1, 2, 1, 2], np.float32)
+    found = Detections(boxes, np.ones(2, np.float32), np.full((2, 24), 1 / 24, np.float32))
+    assert usual_shift([found], [cell]).tolist() == [-1.0, -2.0]
+
+
+def test_stints_decay_and_resumption(drawn_set: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(DatasetError, match="no checkpoint"):
+        train_detector(drawn_set, out, minutes=1.0, decay_steps=2, settings=TINY)
+    first = train_detector(drawn_set, out, minutes=0.005, settings=TINY)
+    assert first.steps > 0
+    assert first.weights_path is None
+    spent = train_detector(drawn_set, out, minutes=0.005, settings=TINY)
+    assert spent.steps == first.steps
+    cut_short = train_detector(drawn_set, out, minutes=0.0001, decay_steps=5, settings=TINY)
+    assert (cut_short.weights_path, cut_short.steps) == (None, first.steps + 1)
+    decayed = train_detector(drawn_set, out, minutes=5.0, decay_steps=5, settings=TINY)
+    assert decayed.steps == first.steps + 5
+    assert set(decayed.metrics) >= {"ap50", "map", "mar", "aer", "acc", "wcr", "class_top1"}
+    manifest = read_manifest("detector", out)
+    assert (manifest.data, manifest.steps) == ({"tseng": 2}, decayed.steps)
+    Detector.load(out).candidates(np.zeros((100, 120), np.float32))
+    steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+    # The stable stint goes on from where the decay was branched off.
+    longer = train_detector(drawn_set, out, minutes=0.015, settings=TINY)
+    assert longer.steps > first.steps
+
+
+def test_a_resumed_run_is_the_same_run(drawn_set: Path, tmp_path: Path) -> None:
+    results = []
+    for name, lengths in (("whole", (6,)), ("parts", (6, 6))):
+        out = tmp_path / name
+        train_detector(drawn_set, out, minutes=1e-9, settings=TINY)
+        for part, steps in enumerate(lengths):
+            stop = 1e-9 if part == 0 and len(lengths) > 1 else 5.0
+            train_detector(drawn_set, out, minutes=stop, decay_steps=steps, settings=TINY)
+        state = torch.load(out / "decay.ckpt", weights_only=True)
+        results.append(state["net"])
+    assert all(torch.equal(value, results[1][key]) for key, value in results[0].items())
