@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from simulators.specimen.banding import Contrast
 from simulators.specimen.clutter import Patch
 from simulators.specimen.slide import Body, SlideWorld
 
@@ -255,7 +256,7 @@ class SlideCamera:
         return self._digitise(seen, level, number)
 
     def see(self, shot: Shot) -> NDArray[np.float32]:
-        """Share of the light that passes the slide: float32, shape (height_px, width_px), 0 .. 1."""
+        """Light that passes the slide, or that it emits, over that of empty glass: float32, (height_px, width_px)."""
         um_per_px = self.sensor.pixel_um / shot.objective.magnification
         sigma_px = shot.objective.blur_um(shot.defocus_um) / um_per_px
         margin = 0 if sigma_px < 1.0 else min(math.ceil(3.0 * sigma_px), 96)
@@ -275,6 +276,9 @@ class SlideCamera:
         canvas = np.ones(shape, np.float32)
         for body in self.world.bodies_in(box_um):
             _multiply_in(canvas, self.cache.level(body, um_per_px), body, (left_um, top_um), um_per_px)
+        if self.world.contrast is Contrast.EMITS:
+            # Emissions add: as exponents they were summed by the product.
+            return np.asarray(cv2.log(canvas) * np.float32(-1.0 / math.log(10.0)), dtype=np.float32)
         return canvas
 
     def _digitise(self, seen: NDArray[np.float32], level: float, number: int) -> NDArray[np.uint16]:

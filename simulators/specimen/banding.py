@@ -11,7 +11,7 @@ class Contrast(StrEnum):
     """How a specimen shows.
 
     ``ABSORBS``: a patch is optical density (decadic); transmittances multiply, the empty glass is bright.
-    ``EMITS``: a patch is emitted light, 1 being as bright as empty glass in transmitted light at the same exposure;
+    ``EMITS``: a patch is emitted light, 1 being as bright as empty glass in transmitted light at equal exposure;
     emissions add, the empty glass is dark.
     """
 
@@ -122,7 +122,7 @@ def _reverse(key: BandKey, band: Band, usual: float) -> float:
         return 0.35
     if key[0] in ACROCENTRIC and band.arm == "p":
         return 0.4
-    return 1.0 - usual
+    return float((1.0 - usual) ** 1.5)
 
 
 def _giemsa(chromosome: str, band: Band) -> float:

@@ -97,8 +97,8 @@ def banded(look: Look, banding: Banding) -> Look:
         return look
     light, dark = {
         Banding.R: (0.85, 0.95),
-        Banding.Q: (0.75, 0.62),
-        Banding.DAPI: (1.2, 0.75),
+        Banding.Q: (0.95, 0.85),
+        Banding.DAPI: (1.5, 0.95),
     }[banding]
     blur = 1.25 if banding.contrast is Contrast.EMITS else 1.0
     return replace(

@@ -107,16 +107,20 @@ def render_clump(rng: np.random.Generator, radius_um: float) -> Patch:
     half = int(np.ceil((radius_um * 1.6 + 1.5) / SPECK_UM_PER_PX))
     offset = np.arange(-half, half, dtype=np.float32) * SPECK_UM_PER_PX
     heap = np.zeros((2 * half, 2 * half), np.float32)
-    for _ in range(int(rng.integers(18, 34))):
-        away, angle, turn = radius_um * rng.random() ** 0.7, rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.0, np.pi)
+    for _ in range(int(rng.integers(34, 60))):
+        away, angle, turn = (
+            0.85 * radius_um * rng.random() ** 0.5,
+            rng.uniform(0.0, 2.0 * np.pi),
+            rng.uniform(0.0, np.pi),
+        )
         x, y = offset[None, :] - away * np.cos(angle), offset[:, None] - away * np.sin(angle)
         along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-        length, width = rng.uniform(0.8, 2.6), rng.uniform(0.6, 1.0)
+        length, width = rng.uniform(0.3, 1.6), rng.uniform(0.7, 1.3)
         distance = np.hypot(np.maximum(np.abs(along) - length, 0.0), across)
         heap += np.clip((width - distance) / 0.5 + 0.5, 0.0, 1.0).astype(np.float32)
     # The heap is thicker in its middle, but the stain in it doesn't grow without end.
     od = rng.uniform(0.7, 1.1) * (1.0 - np.exp(-0.8 * heap))
-    return Patch(cv2.GaussianBlur(od.astype(np.float32), (0, 0), 2.0), SPECK_UM_PER_PX)
+    return Patch(cv2.GaussianBlur(od.astype(np.float32), (0, 0), 3.5), SPECK_UM_PER_PX)
 
 
 def render_precipitate(rng: np.random.Generator, radius_um: float) -> Patch:

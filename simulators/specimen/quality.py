@@ -52,7 +52,7 @@ CLINICAL: QualityMixture = (
 
 
 def parse_qualities(text: str) -> QualityMixture:
-    """Read a mixture: ``"clinical"``, or qualities with weights such as ``"spread=0.6,tight=0.4"``.
+    """Read a mixture: ``"clinical"``, or qualities with weights such as ``"spread=0.6; tight=0.4"``.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def parse_qualities(text: str) -> QualityMixture:
     if text.strip() == "clinical":
         return CLINICAL
     mixture = []
-    for part in text.split(","):
+    for part in text.split(";"):
         name, _, weight = part.partition("=")
         try:
             mixture.append((Quality(name.strip()), float(weight or 1.0)))
@@ -74,4 +74,4 @@ def parse_qualities(text: str) -> QualityMixture:
 
 def format_qualities(mixture: QualityMixture) -> str:
     """Write a mixture as `parse_qualities` reads it."""
-    return ",".join(f"{quality.value}={weight:g}" for quality, weight in mixture)
+    return "; ".join(f"{quality.value}={weight:g}" for quality, weight in mixture)

@@ -441,7 +441,8 @@ class SlideWorld:
             half_um = size_um * _REACH[kind] + 1.2
             if not (0.0 <= x_um <= GLASS_UM[0] and 0.0 <= y_um <= GLASS_UM[1]):
                 continue
-            if kind == "nucleus" and self._is_on_cell(x_um, y_um, half_um):
+            # Grains lie on cells too; what hides chromosomes is told by the cell's quality.
+            if kind != "speck" and self._is_on_cell(x_um, y_um, half_um):
                 continue
             if self._glass.in_bubble(x_um, y_um):
                 continue
