@@ -256,7 +256,7 @@ class SlideCamera:
         return self._digitise(seen, level, number)
 
     def see(self, shot: Shot) -> NDArray[np.float32]:
-        """Light that passes the slide, or that it emits, over that of empty glass: float32, (height_px, width_px)."""
+        """Light that passes the slide, or that it emits, over that of empty glass: float32, (rows, columns)."""
         um_per_px = self.sensor.pixel_um / shot.objective.magnification
         sigma_px = shot.objective.blur_um(shot.defocus_um) / um_per_px
         margin = 0 if sigma_px < 1.0 else min(math.ceil(3.0 * sigma_px), 96)
