@@ -43,7 +43,6 @@ _OURS = {
     zxingcpp.BarcodeFormat.QRCodeModel2: BarcodeFormat.QR,
     zxingcpp.BarcodeFormat.Code128: BarcodeFormat.CODE_128,
 }
-_FORMATS = zxingcpp.BarcodeFormats([*_OURS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ def read_barcodes(picture: NDArray[np.uint8]) -> tuple[Barcode, ...]:
     found: dict[tuple[str, BarcodeFormat], Barcode] = {}
     for view, to_picture in _views(picture):
         for code in zxingcpp.read_barcodes(
-            view, formats=_FORMATS, text_mode=zxingcpp.TextMode.Plain, try_invert=True
+            view, formats=zxingcpp.BarcodeFormats([*_OURS]), text_mode=zxingcpp.TextMode.Plain, try_invert=True
         ):
             if code.valid and code.format in _OURS:
                 barcode = Barcode(code.text, _OURS[code.format], _corners(code.position, to_picture))

@@ -15,7 +15,7 @@ from pymmcore_plus.experimental.unicore.devices._device_base import Device
 
 from scanner.barcode import BarcodeFormat
 from scanner.core import ScanCore
-from scanner.devices.loader import LoaderCode
+from scanner.devices.loader import REASONS, LoaderCode
 from scanner.errors import DeviceNotReadyError, LimitError, LoaderError, OilError
 from scanner.peripherals import LoaderState
 from simulators.devices import TwinHub
@@ -25,17 +25,6 @@ from simulators.label_view import photograph_label
 from simulators.oil import Dispenser
 from simulators.tray import FEEDER_SLOTS, Tray, fill_tray
 from simulators.twin import Twin
-
-_REASONS = {
-    LoaderCode.BUSY: "the gripper is under way",
-    LoaderCode.SLOT_EMPTY: "no slide in the slot",
-    LoaderCode.STAGE_OCCUPIED: "a slide lies on the stage already",
-    LoaderCode.STAGE_EMPTY: "no slide on the stage",
-    LoaderCode.SLOT_OCCUPIED: "the slot of the slide on the stage is occupied or unknown",
-    LoaderCode.JAMMED: "the gripper has jammed: clear it by hand, then home it",
-    LoaderCode.HALTED: "the gripper was halted on its way: home it",
-    LoaderCode.SLIDE_LOST: "the slide was lost on the way",
-}
 
 
 def feeder_of(core: ScanCore) -> Feeder:
@@ -228,7 +217,7 @@ class TwinLoader(_OnTwin):
 
     def _error(self, code: LoaderCode, slot: int | None = None) -> LoaderError:
         return LoaderError(
-            _REASONS[code],
+            REASONS[code],
             device=self.get_label(),
             axis="gripper",
             wanted=None if slot is None else f"slot {slot}",

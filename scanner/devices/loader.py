@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from scanner.devices.framing import RefusedError
+from scanner.devices.peripheral import SerialPeripheral
+from scanner.errors import DeviceError, DeviceNotReadyError, LimitError, LoaderError
+from scanner.peripherals import LoaderState
+
+KIND = "KS-LOADER"
+_MOST_SLOTS = 400
 
 
 class LoaderCode(IntEnum):
@@ -32,3 +41,270 @@ class LoaderCode(IntEnum):
     """The gripper was stopped on its way and has to be homed."""
     SLIDE_LOST = 16
     """The gripper sensed a slide when it set out, and none when it arrived."""
+
+
+REASONS = {
+    LoaderCode.COMMAND: "the loader does not know the command",
+    LoaderCode.CHECKSUM: "the command arrived damaged and was not obeyed",
+    LoaderCode.ARGUMENT: "the loader has no such slot",
+    LoaderCode.BUSY: "the gripper is under way",
+    LoaderCode.SLOT_EMPTY: "no slide in the slot",
+    LoaderCode.STAGE_OCCUPIED: "a slide lies on the stage already",
+    LoaderCode.STAGE_EMPTY: "no slide on the stage",
+    LoaderCode.SLOT_OCCUPIED: "the slot of the slide on the stage is occupied or unknown",
+    LoaderCode.JAMMED: "the gripper has jammed: clear it by hand, then home it",
+    LoaderCode.HALTED: "the gripper was halted on its way: home it",
+    LoaderCode.SLIDE_LOST: "the slide was lost on the way",
+}
+
+
+class LoaderPhase(StrEnum):
+    """What the gripper does."""
+
+    UNHOMED = "UNHOMED"
+    """Switched on and not homed yet: the next load or unload homes first."""
+    IDLE = "IDLE"
+    """At rest inside the magazine."""
+    BUSY = "BUSY"
+    """Under way."""
+    HALTED = "HALTED"
+    """Stopped on its way."""
+    JAMMED = "JAMMED"
+    """Stopped by resistance."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderReport:
+    """Answer to ``STATE``.
+
+    Attributes
+    ----------
+    phase
+        What the gripper does.
+    code
+        How its last motion ended.
+    gripper_holds
+        A slide is sensed in the gripper.
+    sensors
+        Slots and stage.
+    """
+
+    phase: LoaderPhase
+    code: int
+    gripper_holds: bool
+    sensors: LoaderState
+
+
+@dataclass(frozen=True, slots=True)
+class _Motion:
+    """What was asked for and has to be proven at the end."""
+
+    is_load: bool
+    slot: int
+
+
+class SerialLoader(SerialPeripheral):
+    """Slide feeder, `scanner.peripherals.SlideLoader`.
+
+    When a motion ends, `busy` compares what the sensors say with what was asked for, and raises where they differ.
+    Properties: see `SerialPeripheral`.
+    """
+
+    KIND = KIND
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._slots = 0
+        self._motion: _Motion | None = None
+
+    def slots(self) -> int:
+        """Slots of the magazine."""
+        _ = self.line
+        return self._slots
+
+    def state(self) -> LoaderState:
+        """What the sensors say.
+
+        Raises
+        ------
+        DeviceError
+            No answer, or none that makes sense.
+        """
+        return self.report().sensors
+
+    def report(self) -> LoaderReport:
+        """All that the loader tells about itself.
+
+        Raises
+        ------
+        DeviceError
+            No answer, or none that makes sense.
+        """
+        words = self._ask("STATE")
+        try:
+            return self._read_state(words)
+        except ValueError as error:
+            raise self.line.nonsense("STATE", " ".join(words), "phase code stage gripper slot map") from error
+
+    def start_load(self, slot: int) -> None:
+        """Begin to lay the slide of a slot on the stage.
+
+        Raises
+        ------
+        LimitError
+            No such slot; nothing was sent.
+        LoaderError
+            Refused: empty slot, slide on the stage, jammed, halted or under way; nothing has moved.
+        DeviceError
+            No answer, or none that makes sense: the gripper may be under way.
+        """
+        if isinstance(slot, bool) or not isinstance(slot, int) or not 1 <= slot <= self.slots():
+            raise LimitError(
+                "refused before moving",
+                device=self.get_label(),
+                axis="slot",
+                wanted=str(slot),
+                allowed=f"1 .. {self._slots}",
+            )
+        self._start(_Motion(is_load=True, slot=slot), "LOAD", slot)
+
+    def start_unload(self) -> None:
+        """Begin to bring the slide on the stage back.
+
+        Raises
+        ------
+        LoaderError
+            Refused: no slide, its slot occupied or unknown, jammed, halted or under way; nothing has moved.
+        DeviceError
+            No answer, or none that makes sense: the gripper may be under way.
+        """
+        slot = self.state().taken_from
+        self._start(_Motion(is_load=False, slot=slot or 0), "UNLOAD")
+
+    def home(self) -> None:
+        """Begin to withdraw the gripper; a slide that it holds goes back to its slot.
+
+        Raises
+        ------
+        LoaderError
+            Jammed and not cleared by hand, or under way.
+        DeviceError
+            No answer, or none that makes sense: the gripper may be under way.
+        """
+        self._motion = None
+        self._ask("HOME")
+
+    def busy(self) -> bool:
+        """Whether the gripper is under way.
+
+        Raises
+        ------
+        LoaderError
+            The motion ended, and the slide is not where it was to be brought.
+        DeviceError
+            No answer, or none that makes sense.
+        """
+        if self._line is None:
+            return False
+        report = self.report()
+        if report.phase is LoaderPhase.BUSY:
+            return True
+        motion, self._motion = self._motion, None
+        if motion is not None:
+            self._check_ended(motion, report)
+        return False
+
+    def stop(self) -> None:
+        """Halt the gripper now.
+
+        Raises
+        ------
+        DeviceError
+            The loader does not answer: nobody can tell whether the gripper rests.
+        """
+        self.line.interrupt()
+        self._motion = None
+        self._ask("STOP")
+
+    # -- inside --------------------------------------------------------------------------------------------
+
+    def _set_up(self) -> None:
+        words = self._ask("SLOTS")
+        if len(words) != 1 or not words[0].isdigit() or not 1 <= int(words[0]) <= _MOST_SLOTS:
+            raise self.line.nonsense("SLOTS", " ".join(words), f"1 .. {_MOST_SLOTS}")
+        self._slots = int(words[0])
+        self.report()
+
+    def _leave(self) -> None:
+        if self.report().phase is LoaderPhase.BUSY:
+            self.stop()
+
+    def _start(self, motion: _Motion, command: str, *arguments: int) -> None:
+        # From here on, whatever goes wrong, the gripper may be moving.
+        self._motion = motion
+        try:
+            self.line.ask(command, *arguments)
+        except RefusedError as refused:
+            self._motion = None
+            raise self._refusal(refused, motion) from refused
+
+    def _ask(self, command: str) -> tuple[str, ...]:
+        try:
+            return self.line.ask(command)
+        except RefusedError as refused:
+            raise self._refusal(refused, None) from refused
+
+    def _read_state(self, words: tuple[str, ...]) -> LoaderReport:
+        phase, code, stage, gripper, slot, occupied = words
+        if stage not in ("0", "1") or gripper not in ("0", "1") or len(occupied) != (self._slots + 3) // 4:
+            raise ValueError(words)
+        bits, taken_from = int(occupied, 16), int(slot)
+        if bits >> self._slots or not 0 <= taken_from <= self._slots:
+            raise ValueError(words)
+        slots = frozenset(index for index in range(1, self._slots + 1) if bits >> (index - 1) & 1)
+        on_stage = stage == "1"
+        sensors = LoaderState(slots, on_stage, taken_from or None if on_stage else None)
+        return LoaderReport(LoaderPhase(phase), int(code), gripper == "1", sensors)
+
+    def _check_ended(self, motion: _Motion, report: LoaderReport) -> None:
+        wanted = f"slide of slot {motion.slot} {'on the stage' if motion.is_load else 'back in its slot'}"
+        if report.code != LoaderCode.OK or report.phase is not LoaderPhase.IDLE:
+            raise self._failure(report.code or LoaderCode.HALTED, wanted)
+        sensors = report.sensors
+        if motion.is_load:
+            is_done = (
+                sensors.on_stage and sensors.taken_from == motion.slot and motion.slot not in sensors.occupied
+            )
+        else:
+            is_done = not sensors.on_stage and (not motion.slot or motion.slot in sensors.occupied)
+        if not is_done or report.gripper_holds:
+            raise LoaderError(
+                "the sensors do not show what was asked for",
+                device=self.get_label(),
+                axis="gripper",
+                wanted=wanted,
+                actual=_told(motion, report),
+            )
+
+    def _failure(self, code: int, wanted: str | None) -> LoaderError:
+        return LoaderError(_reason(code), device=self.get_label(), axis="gripper", wanted=wanted)
+
+    def _refusal(self, refused: RefusedError, motion: _Motion | None) -> DeviceError:
+        if refused.code in (LoaderCode.COMMAND, LoaderCode.CHECKSUM):
+            return DeviceNotReadyError(
+                f"{_reason(refused.code)} (code {refused.code})", device=self.get_label(), wanted=refused.command
+            )
+        wanted = None if motion is None or not motion.slot else f"slot {motion.slot}"
+        return self._failure(refused.code, wanted)
+
+
+def _reason(code: int) -> str:
+    known = code in LoaderCode.__members__.values()
+    return REASONS.get(LoaderCode(code), "refused") if known else f"loader error {code}"
+
+
+def _told(motion: _Motion, report: LoaderReport) -> str:
+    sensors = report.sensors
+    stage = f"slide of slot {sensors.taken_from or 'unknown'} on the stage" if sensors.on_stage else "stage empty"
+    slot = f"slot {motion.slot} {'occupied' if motion.slot in sensors.occupied else 'empty'}"
+    return f"{stage}, {slot}, gripper {'holds a slide' if report.gripper_holds else 'empty'}"

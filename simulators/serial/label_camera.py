@@ -1,0 +1,78 @@
+"""Simulated label camera at the end of a serial line; its commands stand in ``docs/serial/label-camera.md``."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+
+import cv2
+
+from scanner.devices.label_camera import KIND, LabelCameraCode
+from simulators.label import LabelStyle
+from simulators.label_view import photograph_label
+from simulators.serial.faults import SerialFaultPlan
+from simulators.serial.framed import FramedController, RefusedError, no_arguments, number_of
+from simulators.twin import Twin
+
+EXPOSURE_S = 0.05
+_LARGEST_PART = 180
+_JPEG_QUALITY = 85
+
+
+class LabelCameraController(FramedController):
+    """Electronics of a label camera.
+
+    Parameters
+    ----------
+    twin
+        Whose slide it looks at.
+    faults
+        What will go wrong on the line.
+    device
+        Label by which the twin's faults know it.
+    style
+        Blur, contrast and dirt of its pictures.
+    """
+
+    def __init__(
+        self,
+        twin: Twin,
+        faults: SerialFaultPlan | None = None,
+        *,
+        device: str = "LabelCamera",
+        style: LabelStyle | None = None,
+        serial_number: str = "0011",
+    ) -> None:
+        super().__init__(twin.clock, f"{KIND} {serial_number} 1.0", faults)
+        self.device = device
+        self.style = style or LabelStyle(contrast=0.9, dirt=0.004)
+        self._twin = twin
+        self._data = b""
+
+    def power_cycle(self) -> None:
+        """Off and on again: the last picture is forgotten."""
+        with self._lock:
+            super().power_cycle()
+            self._data = b""
+
+    def obey(self, command: str, arguments: list[str]) -> str:
+        """Obey a command."""
+        if command == "READ":
+            offset, count = number_of(arguments, 2), number_of(arguments, 2, 1)
+            if not 0 < count <= _LARGEST_PART or offset + count > len(self._data):
+                raise RefusedError(LabelCameraCode.ARGUMENT)
+            return f"{offset} {base64.b64encode(self._data[offset : offset + count]).decode('ascii')}"
+        if command not in ("STATE", "SNAP"):
+            raise RefusedError(LabelCameraCode.COMMAND)
+        no_arguments(arguments)
+        return self._snap() if command == "SNAP" else f"IDLE 0 {len(self._data)}"
+
+    def _snap(self) -> str:
+        self._twin.clock.sleep_s(EXPOSURE_S)
+        picture = photograph_label(self._twin, self.device, self.style)
+        is_encoded, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        if not is_encoded:
+            raise RefusedError(LabelCameraCode.NO_FRAME)
+        self._data = jpeg.tobytes()
+        height, width = picture.shape
+        return f"{width} {height} {len(self._data)} {zlib.crc32(self._data):08X}"
