@@ -339,6 +339,31 @@ def rig_check(
         raise typer.Exit(EXIT_FAILED)
 
 
+@rig_app.command("oil")
+def rig_oil(
+    rig: Annotated[Path, typer.Argument(help="folder of the rig")],
+    clean: Annotated[
+        list[str] | None,
+        typer.Option(help="slide that carries no oil any more, as it is listed; repeat for several"),
+    ] = None,
+) -> None:
+    """List the slides that carry oil; declare one clean after a person has looked."""
+    from scanner.rig import load_rig
+    from station.compose import open_oil_ledger
+
+    description, _ = load_rig(rig)
+    ledger = open_oil_ledger(description)
+    for slide in clean or ():
+        if not ledger.is_oiled(slide):
+            known = ", ".join(sorted(ledger.oiled_slides())) or "none"
+            raise UsageError(f"--clean: slide {slide!r} carries no oil in the record; those that do: {known}")
+        ledger.declare_clean(slide)
+    table = Table("slide", "drops", title=f"oil on {description.name}")
+    for slide in sorted(ledger.oiled_slides()):
+        table.add_row(escape(slide), str(len(ledger.drops(slide))))
+    Console().print(table)
+
+
 @rig_app.command("calibrate")
 def rig_calibrate(
     rig: Annotated[Path, typer.Argument(help="folder of the rig")],

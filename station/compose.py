@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from acquisition.handoff import Handoff, process_pool
 from acquisition.protocol import Area, Protocol
@@ -13,6 +15,7 @@ from scanner.coordinates import SlidePoint
 from scanner.core import ScanCore
 from scanner.errors import DeviceNotReadyError
 from scanner.microscope import Microscope
+from scanner.oil import OilLedger
 from scanner.rig import Rig, load_rig
 from simulators.devices import twin_of
 from simulators.twin import Twin
@@ -20,6 +23,7 @@ from station.errors import UsageError
 from station.scoring import TrueCell, TrueChromosome
 
 RENDERED = "rendered"
+OIL_FILE = "oil.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +96,26 @@ def open_instrument(rig_folder: Path, slide: SimulatedSlide | None = None) -> It
         twin = twin_of(core) if rig.simulated else None
         if twin is not None and slide is not None:
             lay_slide(slide, twin)
-        yield Instrument(rig, Microscope(core, rig), twin)
+        yield Instrument(rig, Microscope(core, rig, oil=open_oil_ledger(rig)), twin)
     finally:
         core.unloadAllDevices()
+
+
+def open_oil_ledger(rig: Rig) -> OilLedger:
+    """What carries oil on an instrument; a simulated one starts clean.
+
+    Raises
+    ------
+    OilRecordError
+        The record can't be read.
+    """
+    return OilLedger(None if rig.simulated else state_folder() / quote(rig.name, safe="") / OIL_FILE)
+
+
+def state_folder() -> Path:
+    """Where instruments keep what has to outlive a process: ``$XDG_STATE_HOME/karyoscan``."""
+    root = os.environ.get("XDG_STATE_HOME")
+    return (Path(root) if root else Path.home() / ".local" / "state") / "karyoscan"
 
 
 def lay_slide(slide: SimulatedSlide, twin: Twin) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,13 +14,11 @@ from scanner.errors import DeviceError, DeviceNotReadyError, LimitError, Scanner
 from scanner.microscope import Microscope
 from scanner.rig import Rig, Span, load_rig
 from scanner.stillness import Verdict, prove_stillness
+from station.compose import open_oil_ledger
 
 # Way of the trial moves: far enough to be seen, near enough to be harmless.
 NUDGE_UM = 500.0
 NUDGE_SHARE = 0.05
-# Homing looks for the end switches slowly.
-_HOME_FACTOR = 10.0
-_HOME_MARGIN_S = 20.0
 
 
 class State(StrEnum):
@@ -53,7 +50,7 @@ def check_rig(folder: Path, *, home: bool = False) -> tuple[Step, ...]:
     folder
         Folder of the rig.
     home
-        Drive the stage to its end switches first.
+        Drive the stage to its end switches first, even where the rig gives no permission (``stage.homing``).
 
     Returns
     -------
@@ -77,7 +74,7 @@ def check_rig(folder: Path, *, home: bool = False) -> tuple[Step, ...]:
             return steps.done
         microscope = microscopes[0]
         try:
-            _exercise(steps, core, microscope, home=home)
+            _exercise(steps, microscope, home=home)
         finally:
             steps.make("safe state", lambda: _safe(microscope))
     finally:
@@ -108,10 +105,10 @@ class _Steps:
             self._done.append(Step(what, State.FAULT, str(error)))
 
 
-def _exercise(steps: _Steps, core: ScanCore, microscope: Microscope, *, home: bool) -> None:
+def _exercise(steps: _Steps, microscope: Microscope, *, home: bool) -> None:
     steps.make("focus down", lambda: _focus_down(microscope))
-    if home:
-        steps.make("home", lambda: _home(core, microscope))
+    if home or microscope.rig.stage.homing:
+        steps.make("home", lambda: _home(microscope, asked=home))
     steps.make("limits", lambda: _limits(microscope))
     for axis in ("x", "y"):
         steps.make(f"stage {axis}", lambda axis=axis: _nudge(microscope, axis))  # type: ignore[misc]
@@ -120,6 +117,9 @@ def _exercise(steps: _Steps, core: ScanCore, microscope: Microscope, *, home: bo
     exposures: list[float] = []
     steps.make("picture", lambda: _picture(microscope, exposures))
     steps.make("stillness", lambda: _stillness(microscope, exposures))
+    slides = microscope.slides
+    if slides.has_loader or slides.has_label_camera or slides.has_oiler:
+        steps.make("slides", lambda: _peripherals(microscope))
 
 
 def _note(loaded: list[tuple[Rig, Path]], found: tuple[Rig, Path]) -> str:
@@ -143,7 +143,7 @@ def _load(core: ScanCore, rig: Rig, cfg: Path) -> str:
 
 
 def _microscope(core: ScanCore, rig: Rig, microscopes: list[Microscope]) -> str:
-    microscopes.append(Microscope(core, rig))
+    microscopes.append(Microscope(core, rig, oil=open_oil_ledger(rig)))
     return f"{microscopes[0].objective.name} in the light path"
 
 
@@ -152,28 +152,24 @@ def _focus_down(microscope: Microscope) -> str:
     return f"z {microscope.focus_position_um():.1f} um"
 
 
-def _home(core: ScanCore, microscope: Microscope) -> str:
-    # An objective near the glass must not be dragged over the slide's edge.
-    microscope.lower_focus()
-    rig = microscope.rig
-    label, motion = rig.devices.stage, rig.stage.motion
-    way_um = max(span.max_um - span.min_um for span in (rig.stage.x, rig.stage.y))
-    with _naming(label, "homing"):
-        core.home(label)
-        core.wait_until_idle([label], _HOME_FACTOR * motion.duration_s(way_um) + _HOME_MARGIN_S)
-    here = microscope.stage_position()
+def _home(microscope: Microscope, *, asked: bool) -> str:
+    here = microscope.home(allowed=asked)
     return f"x {here.x_um:.1f}, y {here.y_um:.1f} um"
 
 
-@contextmanager
-def _naming(label: str, doing: str) -> Iterator[None]:
-    """Turn whatever an adapter raises into a typed error that names the device."""
-    try:
-        yield
-    except ScannerError:
-        raise
-    except Exception as error:
-        raise DeviceError(f"{doing} failed: {' '.join(str(error).split())}", device=label) from error
+def _peripherals(microscope: Microscope) -> str:
+    slides = microscope.slides
+    found = []
+    if slides.has_loader:
+        state = slides.state()
+        stage = "a slide on the stage" if state.on_stage else "stage empty"
+        found.append(f"loader: {len(state.occupied)} slides, {stage}")
+    if slides.has_label_camera:
+        picture = slides.label_picture()
+        found.append(f"label camera: {picture.shape[1]} x {picture.shape[0]} px")
+    if slides.has_oiler:
+        found.append("oiler: there; no drop is given for a check")
+    return ", ".join(found)
 
 
 def _limits(microscope: Microscope) -> str:

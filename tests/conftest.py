@@ -43,6 +43,12 @@ def bench() -> Iterator[Bench]:
     core.unloadAllDevices()
 
 
+@pytest.fixture(autouse=True)
+def _state_of_nobody(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What instruments remember beyond a process stays out of the user's own folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     root = Path(os.environ.get("KARYOSCAN_DATA") or ROOT / ".." / "shared" / "data")

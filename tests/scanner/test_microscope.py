@@ -117,6 +117,73 @@ def test_a_stop_makes_a_waiting_move_fail_and_later_ones_too_until_resumed(bench
     microscope.move_to(HERE)
 
 
+def test_homing_needs_permission_and_happens_with_the_focus_down(ready):
+    with pytest.raises(InterlockError, match="homing_needs_permission"):
+        ready.microscope.home()
+    assert ready.twin.stage_um() == pytest.approx((HERE.x_um, HERE.y_um), abs=2)
+    assert ready.microscope.home(allowed=True) == StagePoint(0.0, 0.0)
+    assert ready.microscope.focus_is_down()
+    with pytest.raises(PositionError, match="no proven position"):
+        ready.microscope.snap(5.0)
+
+
+def test_one_sided_moves_leave_the_play_on_one_side(bench):
+    play_um = 3.0
+    bench.twin.anatomy = replace(
+        bench.twin.anatomy, xy_drive=replace(bench.twin.anatomy.xy_drive, backlash_um=play_um)
+    )
+    stage = bench.rig.stage.model_copy(update={"backlash_x_um": play_um, "backlash_y_um": play_um})
+    microscope = Microscope(bench.core, bench.rig.model_copy(update={"stage": stage}))
+    tables = {}
+    for one_sided in (False, True):
+        for side in (-400.0, 400.0):
+            microscope.move_to(HERE.shifted(side, -side))
+            microscope.move_to(HERE, one_sided=one_sided)
+            tables[one_sided, side] = bench.twin.view_um()
+    apart = {sided: np.subtract(tables[sided, -400.0], tables[sided, 400.0]) for sided in (False, True)}
+    assert np.abs(apart[False]) == pytest.approx((play_um, play_um), abs=0.01)
+    assert np.abs(apart[True]) == pytest.approx((0.0, 0.0), abs=0.01)
+
+
+def test_a_one_sided_move_at_the_edge_of_the_travel_stays_within_the_limits(bench):
+    stage = bench.rig.stage.model_copy(update={"backlash_x_um": 3.0, "backlash_y_um": 3.0})
+    microscope = Microscope(bench.core, bench.rig.model_copy(update={"stage": stage}))
+    corner = StagePoint(bench.rig.stage.x.min_um, bench.rig.stage.y.min_um)
+    assert microscope.move_to(corner, one_sided=True).distance_um(corner) < 2.0
+
+
+def test_a_stop_reaches_the_focus_though_the_stage_does_not_obey(bench, monkeypatch):
+    stopped = []
+
+    def stop(label):
+        stopped.append(label)
+        if label == "XY":
+            raise RuntimeError("no answer")
+
+    monkeypatch.setattr(bench.core, "stop", stop)
+    with pytest.raises(DeviceError, match="no answer"):
+        bench.microscope.stop()
+    assert stopped == ["XY", "Z"]
+    with pytest.raises(MoveStoppedError):
+        bench.microscope.focus_to(2000.0)
+
+
+def test_the_stage_may_go_on_while_a_frame_is_read_out(ready):
+    exposure = ready.microscope.expose(5.0)
+    ready.microscope.start_move(HERE.shifted(700, 0))
+    frame = ready.microscope.read(exposure)
+    assert frame.view.stage.distance_um(HERE) <= ready.rig.stage.motion.tolerance_um
+    ready.microscope.finish_move()
+    with pytest.raises(FrameError, match="another exposure"):
+        ready.microscope.read(exposure)
+
+
+def test_no_second_exposure_before_the_first_is_read(ready):
+    ready.microscope.expose(5.0)
+    with pytest.raises(FrameError, match="has not been read"):
+        ready.microscope.expose(5.0)
+
+
 def test_only_one_move_at_a_time(bench):
     bench.microscope.start_move(HERE)
     with pytest.raises(InterlockError, match="still under way"):

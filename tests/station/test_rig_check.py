@@ -43,6 +43,12 @@ def test_an_instrument_in_order_passes_every_step(rig_folder: Path) -> None:
     }
 
 
+def test_it_homes_where_the_rig_allows_it(rig_folder: Path) -> None:
+    text = (rig_folder / "rig.yaml").read_text()
+    (rig_folder / "rig.yaml").write_text(text.replace("stage:\n  x:", "stage:\n  homing: true\n  x:"))
+    assert states(check_rig(rig_folder))["home"] is State.OK
+
+
 def test_it_homes_only_when_told(rig_folder: Path) -> None:
     assert "home" not in states(check_rig(rig_folder))
 
@@ -128,3 +134,11 @@ def test_results_are_told_in_words(rig_folder: Path) -> None:
     run_calibration(request, lambda result: told.append(" ".join(described(result))))
     assert len(told) == 1
     assert told[0].startswith("field 10x light 0.")
+
+
+def test_loader_label_camera_and_oiler_are_part_of_the_check() -> None:
+    folder = Path(__file__).parents[2] / "hardware_configs" / "simulated-feeder"
+    steps = {step.what: step for step in check_rig(folder)}
+    assert steps["slides"].state is State.OK
+    assert "77 slides, stage empty" in steps["slides"].detail
+    assert "label camera" in steps["slides"].detail
