@@ -39,6 +39,17 @@ class HubPeripheral(Protocol):
         """Take the hub. Called once, after all devices are loaded and before any is initialised."""
 
 
+@runtime_checkable
+class TimeKeeper(Protocol):
+    """A Python device whose instrument has a time of its own: a simulated one."""
+
+    def now_s(self) -> float:
+        """Seconds on its clock."""
+
+    def sleep_s(self, duration_s: float) -> None:
+        """Return when so much time has passed on its clock."""
+
+
 class ScanCore(UniMMCore):
     """Core for the scanner.
 
@@ -114,6 +125,14 @@ class ScanCore(UniMMCore):
     def python_labels(self) -> tuple[str, ...]:
         """Labels of all Python devices."""
         return tuple(self._pydevices)
+
+    def time_source(self) -> tuple[Callable[[], float], Callable[[float], None]]:
+        """What time it is, in s, and how to wait: the devices' own clock where they have one, else the wall's."""
+        for label in self.python_labels():
+            device = self.python_device(label)
+            if isinstance(device, TimeKeeper):
+                return device.now_s, device.sleep_s
+        return time.monotonic, time.sleep
 
     def _connect_hubs(self) -> None:
         for label in self.python_labels():

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from scanner.core import ScanCore
+from scanner.core import POLL_S, ScanCore
 from scanner.errors import DeviceError, DeviceNotReadyError, MoveStoppedError, MoveTimeoutError, ScannerError
 
 _log = logging.getLogger(__name__)
@@ -96,6 +96,28 @@ class Dialogue:
             if halt is not None:
                 self._try_to_halt(label, halt)
             raise
+
+    def sit_out(self, label: str, until_s: float, *, stoppable: bool = True) -> None:
+        """Wait for a time at which the laws of motion allow an arrival, whatever the device says.
+
+        Parameters
+        ----------
+        label
+            The device.
+        until_s
+            On this dialogue's clock.
+        stoppable
+            Whether `stop` ends the waiting.
+
+        Raises
+        ------
+        MoveStoppedError
+            `stop` was called meanwhile.
+        """
+        while (left_s := until_s - self.now()) > 0.0:
+            if stoppable:
+                self.check_not_stopped(label)
+            self._pause(min(left_s, POLL_S))
 
     def finite(self, value: float, label: str, axis: str) -> float:
         """A position that is a number.

@@ -21,10 +21,12 @@ from scanner.errors import (
     FrameError,
     InterlockError,
     LimitError,
+    MoveTimeoutError,
     PositionError,
     ScannerError,
 )
 from scanner.frame import Exposure, Frame
+from scanner.frame_witness import FrameWitness
 from scanner.interlocks import Action, Situation, broken_rule
 from scanner.oil import OilLedger
 from scanner.rig import Motion, Objective, Rig, Span
@@ -51,6 +53,7 @@ SATURATED_SHARE = 0.5
 @dataclass(frozen=True, slots=True)
 class _Move:
     target: StagePoint
+    earliest_s: float
     deadline_s: float
 
 
@@ -69,7 +72,7 @@ class Microscope:
     oil
         What carries oil; by default a ledger that is forgotten with the process.
     now, pause
-        Time source and waiting, in s; replaced in tests.
+        Time source and waiting, in s; where neither is given, those of the core's devices.
 
     Raises
     ------
@@ -88,12 +91,16 @@ class Microscope:
         rig: Rig,
         *,
         oil: OilLedger | None = None,
-        now: Callable[[], float] = time.monotonic,
-        pause: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] | None = None,
+        pause: Callable[[float], None] | None = None,
     ) -> None:
         self.rig = rig
         self._core = core
-        self._dialogue = Dialogue(core, now, pause)
+        if now is None and pause is None:
+            now, pause = core.time_source()
+        self._dialogue = Dialogue(core, now or time.monotonic, pause or time.sleep)
+        self._frames = FrameWitness(rig.devices.camera, rig.camera.full_scale)
+        self._turret_is_sure = True
         self._pending: _Move | None = None
         self._target: StagePoint | None = None
         self._exposure_ms: float | None = None
@@ -230,9 +237,13 @@ class Microscope:
         self._require(Action.MOVE, label, way_oiled=way_oiled, focus_is_down=focus_is_down)
         self._drop_for_travel(here.distance_um(target))
         way_um = max(abs(target.x_um - here.x_um), abs(target.y_um - here.y_um))
+        start_s = self._dialogue.now()
         with self._dialogue.talking_to(label, "move", wanted=f"({target.x_um:.1f}, {target.y_um:.1f})"):
             self._core.setXYPosition(label, target.x_um, target.y_um)
-        self._pending = _Move(target, self._dialogue.now() + self._allowance_s(self.rig.stage.motion, way_um))
+        motion = self.rig.stage.motion
+        self._pending = _Move(
+            target, start_s + motion.duration_s(way_um), self._dialogue.now() + self._allowance_s(motion, way_um)
+        )
 
     def finish_move(self) -> StagePoint:
         """Wait for the move that `start_move` began and prove its end.
@@ -252,6 +263,8 @@ class Microscope:
         move, self._pending = self._pending, None
         label = self.rig.devices.stage
         self._wait(label, max(0.0, move.deadline_s - self._dialogue.now()))
+        # A device that calls itself idle sooner than it can be there is not believed.
+        self._dialogue.sit_out(label, move.earliest_s)
         here = self.stage_position()
         self._check_arrival(here, move.target)
         self._target = move.target
@@ -273,6 +286,7 @@ class Microscope:
             Outside the objective's focus envelope or the drive's range; nothing has moved.
         """
         label = self.rig.devices.focus
+        self._check_turret_is_sure()
         self._check_limit(label, "z", z_um, self._objective.focus, f"focus envelope of {self._objective.name}")
         self._check_limit(label, "z", z_um, self.rig.focus.z)
         self._require(Action.FOCUS, label, slide_oiled=self.slides.is_oiled())
@@ -309,7 +323,9 @@ class Microscope:
         self._require(Action.TURN_TURRET, turret, target=wanted, oil_allowed=oil_allowed, slide_oiled=oiled)
         self._dialogue.check_not_stopped(turret)
         self.lower_focus()
-        if self._core.getStateLabel(turret) != wanted.label:
+        with self._dialogue.talking_to(turret, "position"):
+            is_there = self._core.getStateLabel(turret) == wanted.label
+        if not is_there:
             self._require(
                 Action.TURN_TURRET,
                 turret,
@@ -318,10 +334,13 @@ class Microscope:
                 slide_oiled=oiled,
                 focus_is_down=self.focus_is_down(),
             )
+            # Until it is read back, nobody knows through what one would look, or what could touch.
+            self._turret_is_sure = False
             with self._dialogue.talking_to(turret, "change", wanted=wanted.label):
                 self._core.setStateLabel(turret, wanted.label)
             self._wait(turret, TURRET_DEADLINE_S)
         self._objective = self._read_objective()
+        self._turret_is_sure = True
         if self._objective.name != wanted.name:
             raise DeviceNotReadyError(
                 "turret is in another position",
@@ -394,6 +413,7 @@ class Microscope:
         """
         if self._target is None or self._pending is not None:
             raise PositionError("no proven position to photograph", device=self.rig.devices.stage)
+        self._check_turret_is_sure()
         label = self.rig.devices.camera
         if self._exposed is not None:
             raise FrameError("the last exposure has not been read", device=label)
@@ -424,9 +444,11 @@ class Microscope:
         if exposure is not self._exposed:
             raise FrameError("another exposure is in the camera", device=label)
         self._exposed = None
+        self._await_frame(label, exposure.exposure_ms)
         with self._dialogue.talking_to(label, "read-out"):
             pixels = np.asarray(self._core.getImage())
         self._check_frame(pixels)
+        self._frames.check(pixels)
         return Frame(
             pixels, exposure.view, exposure.z_um, exposure.objective, exposure.exposure_ms, exposure.taken_at
         )
@@ -477,9 +499,11 @@ class Microscope:
             self._dialogue.check_not_stopped(label)
         motion = self.rig.focus.motion
         way_um = abs(z_um - self.focus_position_um())
+        start_s = self._dialogue.now()
         with self._dialogue.talking_to(label, "move", wanted=f"{z_um:.2f}"):
             self._core.setPosition(label, z_um)
         self._wait(label, self._allowance_s(motion, way_um), stoppable=stoppable)
+        self._dialogue.sit_out(label, start_s + motion.duration_s(way_um), stoppable=stoppable)
         here_um = self.focus_position_um()
         if abs(here_um - z_um) > motion.tolerance_um:
             raise PositionError(
@@ -513,6 +537,19 @@ class Microscope:
         # A device that can't say when it has arrived must not go on moving.
         halt = (lambda: self._core.stop(label)) if label in drives else None
         self._dialogue.wait(label, allowance_s, stoppable=stoppable, halt=halt)
+
+    def _await_frame(self, label: str, exposure_ms: float) -> None:
+        allowance_s = DEADLINE_FACTOR * (exposure_ms + self.rig.camera.read_out_ms) / 1000.0 + DEADLINE_MARGIN_S
+        try:
+            self._wait(label, allowance_s, stoppable=False)
+        except MoveTimeoutError as error:
+            raise FrameError("the frame never came", device=label, wanted=error.wanted, unit=error.unit) from error
+
+    def _check_turret_is_sure(self) -> None:
+        if not self._turret_is_sure:
+            raise DeviceNotReadyError(
+                "nobody knows which objective is in the light path: select one", device=self.rig.devices.turret
+            )
 
     def _halt_drive(self, label: str) -> None:
         with self._dialogue.talking_to(label, "stop"):

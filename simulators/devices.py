@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
-from pymmcore_plus import FocusDirection
+from pymmcore_plus import FocusDirection, Keyword
 from pymmcore_plus.experimental.unicore import (
     HubDevice,
     ShutterDevice,
@@ -28,6 +28,7 @@ from scanner.errors import DeviceNotReadyError
 from simulators.clock import InstantClock, RealClock, ScaledClock, parse_clock
 from simulators.faults import FaultPlan, parse_faults
 from simulators.optics import SIXTY_THREE, TEN, SensorModel
+from simulators.specimen.properties import slide_properties
 from simulators.specimen.slide import GLASS_UM, SlideSettings
 from simulators.twin import Anatomy, Twin
 
@@ -64,7 +65,8 @@ class TwinHub(HubDevice):
 
     Properties: ``Specimen`` (``rendered`` or a folder of pictures), ``Seed``, ``Cells``, ``AbnormalFraction``,
     ``AreaXMin_um`` .. ``AreaYMax_um`` (slide um), ``PictureUmPerPx``, ``Clock`` (``instant``, ``scaled:N`` or
-    ``real``), ``Faults`` (see `simulators.faults.parse_faults`). They may be changed at any time; another slide is
+    ``real``), ``Faults`` (see `simulators.faults.parse_faults`), and those of
+    `simulators.specimen.properties.slide_properties`. They may be changed at any time; another slide is
     then built when it is next looked at.
     """
 
@@ -90,10 +92,20 @@ class TwinHub(HubDevice):
             lambda s, value: replace(s, picture_um_per_px=value),
             limits=(0.01, 2.0),
         )
+        for entry in slide_properties():
+            self._offer(entry.name, entry.kind, entry.get, entry.put, entry.limits)
         for index, name in enumerate(("AreaXMin_um", "AreaYMin_um", "AreaXMax_um", "AreaYMax_um")):
             self._offer_edge(name, index)
         self.register_property("Clock", property_type=str, getter=TwinHub._get_clock, setter=TwinHub._set_clock)
         self.register_property("Faults", property_type=str, getter=TwinHub._get_faults, setter=TwinHub._set_faults)
+
+    def now_s(self) -> float:
+        """Seconds on the twin's clock."""
+        return self.twin.clock.now_s()
+
+    def sleep_s(self, duration_s: float) -> None:
+        """Let time pass on the twin's clock."""
+        self.twin.clock.sleep_s(duration_s)
 
     def get_installed_peripherals(self) -> tuple[tuple[str, str], ...]:
         """Classes of this module that hang on the hub."""
@@ -195,9 +207,8 @@ class TwinXYStage(_Attached, XYStageDevice):
         self.twin.halt(self.get_label(), self.twin.x, self.twin.y)
 
     def home(self) -> None:
-        """Go to the lower ends of travel."""
-        anatomy = self.twin.anatomy
-        self.set_position_um(anatomy.x_limits_um[0], anatomy.y_limits_um[0])
+        """Go to the limit switches at the lower ends of travel."""
+        self.twin.home(self.get_label(), self.twin.x, self.twin.y)
 
     def set_origin_x(self) -> None:
         """Refuse: coordinates are the encoder's."""
@@ -228,8 +239,8 @@ class TwinFocus(_Attached, StageDevice):
         self.twin.halt(self.get_label(), self.twin.z)
 
     def home(self) -> None:
-        """Go down."""
-        self.set_position_um(self.twin.anatomy.z_limits_um[0])
+        """Go down to the limit switch."""
+        self.twin.home(self.get_label(), self.twin.z)
 
     def set_origin(self) -> None:
         """Refuse: coordinates are the encoder's."""
@@ -241,18 +252,38 @@ class TwinFocus(_Attached, StageDevice):
 
 
 class TwinTurret(_Attached, StateDevice):
-    """Objective turret. It turns whenever told to; the twin writes down what that would have broken."""
+    """Objective turret. It turns whenever told to; the twin writes down what that would have broken.
+
+    Between two positions it reports -1, which has no label.
+    """
 
     def __init__(self) -> None:
         super().__init__({position: model.label for position, model in enumerate((TEN, SIXTY_THREE))})
+        self._told: int | None = None
 
     def get_state(self) -> int:
         """Position in the light path."""
-        return self.twin.objective_position
+        return self.twin.objective_position if self._told is None else self._told
 
     def set_state(self, position: int) -> None:
         """Turn."""
-        self.twin.turn_turret(int(position))
+        if self._told is not None:
+            return
+        # State and label follow one another meanwhile, and would turn it again and again where it got stuck.
+        self._told = int(position)
+        self.twin.turn_turret(int(position), self.get_label())
+
+    def _set_state(self, state: int) -> None:
+        try:
+            super()._set_state(state)
+        finally:
+            self._told = None
+
+    def set_position_or_label(self, pos_or_label: int | str) -> None:
+        """Turn, once; the label follows the state."""
+        if isinstance(pos_or_label, str):
+            pos_or_label = self.get_position_for_label(pos_or_label)
+        self.set_property_value(Keyword.State, int(pos_or_label))
 
     def busy(self) -> bool:
         """Whether it turns."""

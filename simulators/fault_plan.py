@@ -100,14 +100,12 @@ class CountingPlan(Generic[AnyFault]):
     def strikes(self, kind: StrEnum, target: str) -> bool:
         """Count one operation and say whether it goes wrong in this way."""
         with self._lock:
-            # Every fault counts every operation, whatever the others do.
-            return any(
-                [
-                    self._strikes_now(index, fault)
-                    for index, fault in enumerate(self._faults)
-                    if fault.kind is kind and fault.concerns(target)
-                ]
-            )
+            struck = False
+            for index, fault in enumerate(self._faults):
+                # Every fault counts every operation, whatever the others do.
+                if fault.kind is kind and fault.concerns(target):
+                    struck |= self._strikes_now(index, fault)
+            return struck
 
     def _strikes_now(self, index: int, fault: AnyFault) -> bool:
         self._seen[index] += 1

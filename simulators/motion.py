@@ -86,7 +86,7 @@ class Move:
 
 
 class Axis:
-    """One axis: where it is at any time.
+    """One axis: where it is at any time, and where it says it is.
 
     Parameters
     ----------
@@ -94,12 +94,20 @@ class Axis:
         What it can do.
     position_um
         Where it starts.
+
+    Notes
+    -----
+    The drive counts (`position_um`); what is screwed to it follows behind by the play and by the steps that were
+    lost (`table_um`). A move that is `announced` is reported as made from its first moment on (`reported_um`,
+    `is_busy`), whatever the axis does.
     """
 
     def __init__(self, drive: Drive, position_um: float = 0.0) -> None:
         self.drive = drive
         self._move = Move(position_um, position_um, 0.0, drive)
         self._table_start_um = position_um
+        self._slip_um = (0.0, 0.0)
+        self._announced = False
 
     @property
     def target_um(self) -> float:
@@ -107,27 +115,65 @@ class Axis:
         return self._move.target_um
 
     def position_um(self, now_s: float) -> float:
-        """Position at a time, as the encoder has it."""
+        """Position at a time, as the drive counts it."""
         return self._move.position_um(now_s)
 
+    def reported_um(self, now_s: float) -> float:
+        """Position at a time, as the device tells it."""
+        return self.target_um if self._announced else self.position_um(now_s)
+
+    def slip_um(self, now_s: float) -> float:
+        """Steps lost so far: by so much the table is behind the count."""
+        before, after = self._slip_um
+        way = self._move.target_um - self._move.start_um
+        if before == after or not way:
+            return after
+        return before + (after - before) * (self.position_um(now_s) - self._move.start_um) / way
+
     def table_um(self, now_s: float) -> float:
-        """Where the table truly is: it follows the encoder only after the play is used up."""
+        """Where the table truly is: it follows only after the play is used up, and without the steps lost."""
         half_um = self.drive.backlash_um / 2.0
-        encoder_um = self.position_um(now_s)
-        return min(max(self._table_start_um, encoder_um - half_um), encoder_um + half_um)
+        middle_um = self.position_um(now_s) - self.slip_um(now_s)
+        return min(max(self._table_start_um, middle_um - half_um), middle_um + half_um)
 
     def is_moving(self, now_s: float) -> bool:
         """Whether it is under way or settling."""
         return now_s < self._move.rest_s
 
-    def send(self, target_um: float, now_s: float) -> float:
-        """Start a move from where it is; returns its duration."""
+    def is_busy(self, now_s: float) -> bool:
+        """Whether the device says that it is under way or settling."""
+        return self.is_moving(now_s) and not self._announced
+
+    def send(
+        self, target_um: float, now_s: float, *, slip_um: float | None = None, announced: bool = False
+    ) -> float:
+        """Start a move from where it is; returns its duration.
+
+        Parameters
+        ----------
+        target_um
+            Where the drive counts to.
+        now_s
+            Time.
+        slip_um
+            Steps lost by the end of the move, earlier ones included; as many as before by default, 0 where a limit
+            switch gives the count back its zero.
+        announced
+            Whether the device calls the move made at once.
+        """
         self._table_start_um = self.table_um(now_s)
+        before_um = self.slip_um(now_s)
         self._move = Move(self.position_um(now_s), target_um, now_s, self.drive)
+        # A move of no length has no way on which to lose or to find anything.
+        after_um = before_um if slip_um is None or not self._move.duration_s else slip_um
+        self._slip_um = (before_um, after_um)
+        self._announced = announced
         return self._move.duration_s
 
     def halt(self, now_s: float) -> None:
         """Stop at once."""
         self._table_start_um = self.table_um(now_s)
-        here = self.position_um(now_s)
+        here, slip_um = self.position_um(now_s), self.slip_um(now_s)
         self._move = Move(here, here, now_s, self.drive)
+        self._slip_um = (slip_um, slip_um)
+        self._announced = False

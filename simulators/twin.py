@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from simulators.clock import Clock, InstantClock, advances_itself
 from simulators.faults import FaultKind, FaultPlan
+from simulators.mishaps import Course, course_of, drift_um, garbage
 from simulators.motion import Axis, Drive
 from simulators.oil import OilDrop
 from simulators.optics import SIXTY_THREE, TEN, ObjectiveModel, SensorModel, Shot, SlideCamera
@@ -86,6 +88,32 @@ class TwinEvent:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What an exposure truly saw.
+
+    Attributes
+    ----------
+    number
+        Of the exposure, counted from 1.
+    slide_x_um, slide_y_um
+        Place of the slide in the image centre.
+    objective
+        Label of the objective.
+    defocus_um
+        Drive position minus the one at which the specimen there is sharp.
+    smear_um
+        Way that the stage went meanwhile, x and y.
+    """
+
+    number: int
+    slide_x_um: float
+    slide_y_um: float
+    objective: str
+    defocus_um: float
+    smear_um: tuple[float, float]
+
+
 class Twin:
     """The microscope's true state. Devices show it to the core; tests ask it what really happened.
 
@@ -140,6 +168,10 @@ class Twin:
         self._turret_end_s = 0.0
         self._objective = 0
         self._stuck: set[str] = set()
+        self._is_turret_between = False
+        self._drifts_s: list[float] = []
+        self._handed: list[tuple[Sight, ...]] = []
+        self._last_frame: NDArray[np.uint16] | None = None
         self.lamp_open = False
         self.lamp_intensity = 0.5
         start = self._anatomy
@@ -251,13 +283,17 @@ class Twin:
     # -- stage and focus -----------------------------------------------------------------------------------
 
     def stage_um(self) -> tuple[float, float]:
-        """Where the stage is, under way too."""
+        """Where the stage says it is, under way too."""
         now_s = self._clock.now_s()
-        return self.x.position_um(now_s), self.y.position_um(now_s)
+        return self.x.reported_um(now_s), self.y.reported_um(now_s)
 
     def focus_um(self) -> float:
-        """Where the focus drive is."""
-        return self.z.position_um(self._clock.now_s())
+        """Where the focus drive says it is."""
+        return self.z.reported_um(self._clock.now_s())
+
+    def lens_um(self) -> float:
+        """Where the focus drive truly is."""
+        return self.z.table_um(self._clock.now_s())
 
     def move_stage(self, x_um: float, y_um: float, device: str) -> None:
         """Start a stage move.
@@ -272,15 +308,7 @@ class Twin:
         _check_travel(device, "x", x_um, self.anatomy.x_limits_um)
         _check_travel(device, "y", y_um, self.anatomy.y_limits_um)
         with self.lock:
-            now_s = self._clock.now_s()
-            share = self._share_of_move(device)
-            here = self.stage_um()
-            target = tuple(start + share * (end - start) for start, end in zip(here, (x_um, y_um), strict=True))
-            distance = max(abs(target[0] - here[0]), abs(target[1] - here[1]))
-            if distance > self.anatomy.contact_travel_um and self.in_contact():
-                self.note("collision", f"stage moved {distance:.0f} um with {self.objective.label} in contact")
-            durations = (self.x.send(target[0], now_s), self.y.send(target[1], now_s))
-            self._pass_time(max(durations))
+            self._send(self._course(device), ((self.x, x_um), (self.y, y_um)))
             self._tell("stage")
 
     def move_focus(self, z_um: float, device: str) -> None:
@@ -295,25 +323,32 @@ class Twin:
         """
         _check_travel(device, "z", z_um, self.anatomy.z_limits_um)
         with self.lock:
-            now_s = self._clock.now_s()
-            here = self.focus_um()
-            target = here + self._share_of_move(device) * (z_um - here)
-            reach = self.sharp_um(self.objective) + self.objective.working_distance_um
-            if target > reach:
-                self.note(
-                    "collision", f"{self.objective.label} driven to z {target:.0f} um, glass at {reach:.0f} um"
-                )
-            self._pass_time(self.z.send(target, now_s))
+            self._send(self._course(device), ((self.z, z_um),))
             self._tell("focus")
+
+    def home(self, device: str, *axes: Axis) -> None:
+        """Start axes towards their limit switches, at the lower ends of travel, where lost steps are found again.
+
+        Raises
+        ------
+        OSError
+            A fault: the controller refused.
+        """
+        anatomy = self.anatomy
+        ends = {self.x: anatomy.x_limits_um[0], self.y: anatomy.y_limits_um[0], self.z: anatomy.z_limits_um[0]}
+        with self.lock:
+            course = self._course(device)
+            self._send(course, tuple((axis, ends[axis]) for axis in axes), finds_zero=course.share == 1.0)
+            self._tell("focus" if self.z in axes else "stage")
 
     def is_stage_busy(self, device: str) -> bool:
         """Whether the stage moves, settles or pretends to."""
         now_s = self._clock.now_s()
-        return device in self._stuck or self.x.is_moving(now_s) or self.y.is_moving(now_s)
+        return device in self._stuck or self.x.is_busy(now_s) or self.y.is_busy(now_s)
 
     def is_focus_busy(self, device: str) -> bool:
         """Whether the focus drive moves, settles or pretends to."""
-        return device in self._stuck or self.z.is_moving(self._clock.now_s())
+        return device in self._stuck or self.z.is_busy(self._clock.now_s())
 
     def halt(self, device: str, *axes: Axis) -> None:
         """Stop axes where they are."""
@@ -322,18 +357,51 @@ class Twin:
             for axis in axes:
                 axis.halt(self._clock.now_s())
 
-    def _share_of_move(self, device: str) -> float:
-        """1, or less where a fault ends the move early."""
-        if self.faults.strikes(FaultKind.MOVE_FAILS, device):
-            self.note("fault", f"{device}: move refused")
-            raise OSError(f"{device}: controller error 32, move not executed")
-        if self.faults.strikes(FaultKind.NEVER_IDLE, device):
-            self.note("fault", f"{device}: stays busy")
+    def _course(self, device: str) -> Course:
+        """What becomes of the next move."""
+        course = course_of(self.faults, device, lambda what: self.note("fault", f"{device}: {what}"))
+        if course.sticks:
             self._stuck.add(device)
-        if self.faults.strikes(FaultKind.MOVE_SHORT, device):
-            self.note("fault", f"{device}: move ends early")
-            return 0.7
-        return 1.0
+        if course.drifts:
+            self._drifts_s.append(self._clock.now_s())
+        return course
+
+    def _send(self, course: Course, targets: tuple[tuple[Axis, float], ...], *, finds_zero: bool = False) -> None:
+        """Start axes together, and let the time pass where nobody else does."""
+        now_s = self._clock.now_s()
+        ways = [course.share * (target_um - axis.position_um(now_s)) for axis, target_um in targets]
+        slips = [
+            0.0 if finds_zero else axis.slip_um(now_s) + course.lost_um(way_um)
+            for (axis, _), way_um in zip(targets, ways, strict=True)
+        ]
+        self._note_collisions(
+            {
+                axis: axis.position_um(now_s) + way_um - slip_um - axis.table_um(now_s)
+                for (axis, _), way_um, slip_um in zip(targets, ways, slips, strict=True)
+            }
+        )
+        durations = [
+            axis.send(axis.position_um(now_s) + way_um, now_s, slip_um=slip_um, announced=course.announced)
+            for (axis, _), way_um, slip_um in zip(targets, ways, slips, strict=True)
+        ]
+        if not course.announced:
+            self._pass_time(max(durations))
+
+    def _note_collisions(self, ways_um: dict[Axis, float]) -> None:
+        """Write down what the ways that axes are about to go will break."""
+        objective = self.objective
+        way_um = max(abs(ways_um.get(axis, 0.0)) for axis in (self.x, self.y))
+        if way_um > self.anatomy.contact_travel_um and self.in_contact():
+            self.note("collision", f"stage moved {way_um:.0f} um with {objective.label} in contact")
+        if self.z in ways_um:
+            end_um, reach_um = (
+                self.lens_um() + ways_um[self.z],
+                self.sharp_um(objective) + objective.working_distance_um,
+            )
+            if end_um > reach_um:
+                self.note(
+                    "collision", f"{objective.label} driven to z {end_um:.0f} um, glass at {reach_um:.0f} um"
+                )
 
     def _tell(self, moved: str) -> None:
         for watcher in self.watchers:
@@ -352,19 +420,22 @@ class Twin:
 
     @property
     def objective_position(self) -> int:
-        """Turret position."""
-        return self._objective
+        """Turret position; -1 between two of them."""
+        return -1 if self._is_turret_between else self._objective
 
-    def turn_turret(self, position: int) -> None:
+    def turn_turret(self, position: int, device: str = "Objective") -> None:
         """Change the objective."""
         with self.lock:
-            if position == self._objective:
+            if position == self._objective and not self._is_turret_between:
                 return
-            z_um = self.focus_um()
+            z_um = self.lens_um()
             if z_um > self.anatomy.turret_clear_um:
                 self.note(
                     "collision", f"turret turned at z {z_um:.0f} um, free below {self.anatomy.turret_clear_um:.0f}"
                 )
+            self._is_turret_between = self.faults.strikes(FaultKind.TURRET_BETWEEN, device)
+            if self._is_turret_between:
+                self.note("fault", f"{device}: turret stops between")
             self._objective = position
             self._turret_end_s = self._clock.now_s() + self.anatomy.turret_s
             self.note("objective", self.objective.label)
@@ -378,12 +449,13 @@ class Twin:
     def sharp_um(self, objective: ObjectiveModel) -> float:
         """Drive position at which an objective sees the specimen in its centre sharply, where the stage is now."""
         x_um, y_um = self._looking_at(objective)
-        return self.anatomy.focus_um + self.world.surface_um(x_um, y_um) + objective.parfocal_um
+        crept_um = drift_um(self._drifts_s, self._clock.now_s())
+        return self.anatomy.focus_um + self.world.surface_um(x_um, y_um) + objective.parfocal_um + crept_um
 
     def in_contact(self) -> bool:
         """Whether an immersion objective is in its oil."""
         objective = self.objective
-        return objective.index > 1.1 and self.focus_um() > self.sharp_um(objective) - self.anatomy.contact_um
+        return objective.index > 1.1 and self.lens_um() > self.sharp_um(objective) - self.anatomy.contact_um
 
     def view_um(self, objective: ObjectiveModel | None = None) -> tuple[float, float]:
         """Where on the slide an objective truly looks, the one in the light path unless another is named."""
@@ -431,17 +503,53 @@ class Twin:
             self.note("moving_exposure", f"stage went {shot.smear_um[0]:.2f}, {shot.smear_um[1]:.2f} um meanwhile")
         self._read_out_end_s = self._clock.now_s() + self.anatomy.read_out_s
         self._pass_time(self.anatomy.read_out_s)
-        if self.faults.strikes(FaultKind.CAMERA_RAISES, camera):
-            self.note("fault", f"{camera}: no frame")
+        frame = self._slide_camera().expose(shot, number)
+        sight = Sight(
+            number, shot.centre_x_um, shot.centre_y_um, shot.objective.label, shot.defocus_um, shot.smear_um
+        )
+        with self.lock:
+            return self._hand_over(frame, sight, camera)
+
+    @property
+    def handed_over(self) -> tuple[tuple[Sight, ...], ...]:
+        """For every frame that the camera handed over, in order: the exposures that its pixels come from."""
+        with self.lock:
+            return tuple(self._handed)
+
+    def _hand_over(self, frame: NDArray[np.uint16], sight: Sight, camera: str) -> NDArray[np.uint16]:
+        kinds = (
+            FaultKind.CAMERA_RAISES,
+            FaultKind.CAMERA_HANGS,
+            FaultKind.FRAME_DROPPED,
+            FaultKind.GARBAGE_FRAME,
+        )
+        struck = {kind for kind in kinds if self.faults.strikes(kind, camera)}
+        for kind in sorted(struck):
+            self.note("fault", f"{camera}: {kind.value.replace('_', ' ')}")
+        if FaultKind.CAMERA_RAISES in struck:
             raise OSError(f"{camera}: frame lost")
-        return self._slide_camera().expose(shot, number)
+        if FaultKind.CAMERA_HANGS in struck:
+            self._read_out_end_s = math.inf
+        before = self._last_frame
+        sources: tuple[Sight, ...] = (sight,)
+        if FaultKind.FRAME_DROPPED in struck:
+            frame = np.zeros_like(frame) if before is None else before.copy()
+            sources = () if before is None else self._handed[-1]
+        elif FaultKind.GARBAGE_FRAME in struck:
+            rng = np.random.default_rng([self._settings.seed, 79, sight.number])
+            frame, what = garbage(frame, before, self.anatomy.sensor.full_scale, rng)
+            sources = (sight, *self._handed[-1]) if what == "torn" else ()
+        self._last_frame = frame.copy()
+        self._handed.append(sources)
+        return frame
 
     def is_camera_busy(self) -> bool:
         """Whether a frame is still read out."""
         return self._clock.now_s() < self._read_out_end_s
 
     def _shot(self, exposure_ms: float, camera: str, lamp: str) -> Shot:
-        light = self.lamp_intensity if self.lamp_open and not self.is_turret_busy() else 0.0
+        is_path_free = not self.is_turret_busy() and not self._is_turret_between
+        light = self.lamp_intensity if self.lamp_open and is_path_free else 0.0
         if self.faults.strikes(FaultKind.LAMP_DEAD, lamp):
             self.note("fault", f"{lamp}: no light")
             light = 0.0
@@ -450,7 +558,7 @@ class Twin:
             light = 0.0
         objective = self.objective
         x_um, y_um = self._looking_at(objective)
-        return Shot(x_um, y_um, objective, self.focus_um() - self.sharp_um(objective), light, exposure_ms)
+        return Shot(x_um, y_um, objective, self.lens_um() - self.sharp_um(objective), light, exposure_ms)
 
     def _slide_camera(self) -> SlideCamera:
         with self.lock:

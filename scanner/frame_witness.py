@@ -1,0 +1,81 @@
+"""What a frame itself tells of the camera: no two exposures share their noise."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.errors import FrameError
+
+# A ring buffer hands out one of its last frames again; none of ours is longer.
+REMEMBERED_FRAMES = 4
+# Every so many rows one is looked at: a torn part has to be higher than that to matter.
+_ROW_STEP = 8
+# Neighbouring pixels of a picture differ by shot noise, a few percent; those of noise by as much as they hold.
+NOISE_SHARE = 0.2
+
+
+class FrameWitness:
+    """Tells a picture from what a failing transfer makes of it, by the noise that no two exposures share.
+
+    Parameters
+    ----------
+    camera
+        Label of the camera.
+    full_scale
+        Largest grey level.
+
+    Notes
+    -----
+    Rows are compared, not whole frames: a torn frame is one of which a part was seen before. A camera without
+    noise, such as one that plays pictures from a file, is refused by its second frame.
+    """
+
+    def __init__(self, camera: str, full_scale: int) -> None:
+        self._camera = camera
+        self._full_scale = full_scale
+        self._seen: deque[frozenset[int]] = deque(maxlen=REMEMBERED_FRAMES)
+
+    def check(self, pixels: NDArray[np.uint16]) -> None:
+        """Look at a frame that has just been read out.
+
+        Parameters
+        ----------
+        pixels
+            uint16, shape (h, w).
+
+        Raises
+        ------
+        FrameError
+            It, or a part of it, was handed over before; rows hold nothing; or it is noise.
+        """
+        rows = np.ascontiguousarray(pixels[_ROW_STEP // 2 :: _ROW_STEP])
+        is_flat = rows.min(axis=1) == rows.max(axis=1)
+        # Overexposed rows are flat as well; how many of them a picture may have is asked elsewhere.
+        is_empty = is_flat & (rows[:, 0] < self._full_scale)
+        digests = [hash(row.tobytes()) for row, flat in zip(rows, is_flat, strict=True) if not flat]
+        seen_before = sum(any(digest in frame for frame in self._seen) for digest in digests)
+        # Remembered also where it is refused: what was handed over once can be handed over again.
+        self._seen.append(frozenset(digests))
+        if seen_before and seen_before == len(digests):
+            raise self._fault("a frame that was handed over before")
+        if seen_before:
+            raise self._fault("torn frame: a part of it was handed over before", seen_before, len(rows))
+        if is_empty.any():
+            raise self._fault("broken frame: rows without a picture", int(is_empty.sum()), len(rows))
+        steps = np.abs(np.diff(rows[:, ::2].astype(np.int32), axis=1))
+        share = float(np.median(steps)) / max(float(np.median(rows)), 1.0)
+        if share > NOISE_SHARE:
+            raise FrameError(
+                "noise and no picture: neighbouring pixels have nothing in common",
+                device=self._camera,
+                actual=share,
+                allowed=f"steps up to {NOISE_SHARE} of the grey level",
+            )
+
+    def _fault(self, message: str, rows: int | None = None, of_rows: int | None = None) -> FrameError:
+        return FrameError(
+            message, device=self._camera, actual=None if rows is None else f"{rows} of {of_rows} rows looked at"
+        )
