@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Engine, select
+from sqlalchemy import ColumnElement, Engine, delete, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -112,6 +112,11 @@ class Casebook:
         with self._write(f"candidates of run {run_uid}") as session:
             run_id = self._run_id(session, run_uid)
             session.add_all(CandidateRow(run_id=run_id, **_values(record)) for record in records)
+
+    def remove_candidates(self, run_uid: str) -> None:
+        """Take out candidates that a run ranked before its scan was through; refused once one was photographed."""
+        with self._write(f"candidates of run {run_uid}") as session:
+            session.execute(delete(CandidateRow).where(CandidateRow.run_id == self._run_id(session, run_uid)))
 
     def set_candidate_status(
         self, run_uid: str, candidate_uid: str, status: CandidateStatus, error: str | None = None

@@ -59,6 +59,10 @@ class Capture(Strict):
     centring_tolerance_um: LengthUm = Field(
         default=8.0, description="a cell further from the image centre is centred again"
     )
+    check_still: bool = Field(
+        default=False,
+        description="two exposures are compared before the picture; errors.motion says what follows a difference",
+    )
     z_stack: ZStack = ZStack()
     background: Background = Field(
         default=Background.NONE, description="flat_field: light divided out with the rig's calibrated picture"

@@ -7,35 +7,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acquisition.errors import NotConfirmedError
-from acquisition.plan.candidates import Sighting
+from acquisition.errors import AcquisitionError, NotConfirmedError, UnsteadyError
+from acquisition.plan.capture_order import capture_order
+from acquisition.protocol import Background, ExposureMode
 from acquisition.records import CandidateStatus, CaptureRecord, EventLevel
+from acquisition.run.boundary import Boundary
 from acquisition.run.context import RunContext
+from acquisition.run.exposure import measure_exposure
+from acquisition.run.faults import FaultCounter
 from acquisition.run.focus_map import sweep_for
-from acquisition.storage import CaptureMetadata, ObjectiveMetadata, write_capture
-from acquisition.storage.capture_metadata import Immersion
+from acquisition.run.picture_metadata import picture_metadata
+from acquisition.run.run_log import RankedCandidate, RunLog
+from acquisition.storage import write_capture
 from analysis.finder import Candidate
 from scanner.coordinates import ImagePoint, stage_to_centre
-from scanner.errors import DeviceError, FocusError, MoveStoppedError
+from scanner.errors import DeviceError, FocusError, MoveStoppedError, RigError
+from scanner.flat_field import FlatField
 from scanner.focus.search import FocusResult, search_focus
 from scanner.focus.surface import FocusSurface
 from scanner.frame import Frame
-from scanner.rig import Objective
+from scanner.stillness import Verdict, prove_stillness
 
 CENTRING_TRIES = 3
 # A cell seen at 63x further from the relocated place than this is another cell.
 SAME_CELL_UM = 45.0
 # Focus is measured in the middle of the picture, where the cell has been brought to.
 FOCUS_SHARE = 0.7
+# A search that is repeated after a fault reaches further, since the expectation has proven wrong.
+REFOCUS_FACTOR = 2.0
 
-
-@dataclass(frozen=True, slots=True)
-class RankedCandidate:
-    """A merged candidate with its name and its place in the order; rank 1 is the best."""
-
-    uid: str
-    rank: int
-    sighting: Sighting
+# What is wrong with one cell says nothing about the next one, nor about the instrument.
+_CELLS_OWN = (NotConfirmedError, FocusError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,122 +50,143 @@ class _Centred:
 class CaptureLoop:
     """Photographs candidates with the capture objective.
 
+    What goes wrong with a cell is tried again, skipped and marked, or ends the slide, as the protocol says for the
+    kind of fault.
+
     Parameters
     ----------
     context
         The run; light on, capture objective selected.
+    log
+        Its journal.
     surface
         Focus of the reference objective over the slide.
+    boundary
+        Grants pause and stop.
     hand_over
         Called with every stored capture; must return at once.
+
+    Raises
+    ------
+    RigError
+        The protocol divides the flat field out, and the rig's pictures can't be used.
     """
 
     def __init__(
-        self, context: RunContext, surface: FocusSurface, hand_over: Callable[[CaptureRecord], None]
+        self,
+        context: RunContext,
+        log: RunLog,
+        surface: FocusSurface,
+        boundary: Boundary,
+        hand_over: Callable[[CaptureRecord], None],
     ) -> None:
         self._context = context
+        self._log = log
         self._surface = surface
+        self._boundary = boundary
         self._hand_over = hand_over
+        self._flat_field = _flat_field(context)
+        self._exposure_ms: float | None = None
+        if context.protocol.capture.exposure is ExposureMode.FIXED:
+            self._exposure_ms = context.protocol.capture.exposure_ms
+        self._failed_in_a_row = 0
 
-    def run(self, candidates: Sequence[RankedCandidate]) -> list[CaptureRecord]:
-        """Photograph the candidates in order.
+    def run(self, candidates: Sequence[RankedCandidate]) -> None:
+        """Photograph the candidates, by rank as far as travel allows.
 
         A cell that can't be photographed is recorded with the reason, and the next one is taken.
 
         Raises
         ------
         DeviceError
-            As many cells in a row failed by the instrument's fault as the protocol allows fields to fail.
+            The protocol aborts for this fault, or more cells in a row failed by the instrument's fault than it
+            allows fields to fail.
+        SlideParkedError
+            The protocol gives the slide up for this fault.
         StorageError
             A picture can't be written.
+        RunAbortedError
+            The run was given up.
         """
-        captures: list[CaptureRecord] = []
-        failed_in_a_row = 0
+        places = [candidate.sighting.where for candidate in candidates]
+        order = capture_order(places, self._context.protocol.capture.max_rank_delay)
         self._context.listener.phase("capture", len(candidates))
-        for candidate in candidates:
-            if self._context.control.stop_requested:
-                break
+        for index in order:
+            if not self._boundary.cross():
+                return
+            self._cell(candidates[index])
+            self._context.listener.step("capture", candidates[index].uid)
+
+    def _cell(self, candidate: RankedCandidate) -> None:
+        counter = FaultCounter(self._context.protocol.errors, self._context.microscope.rig)
+        range_um = self._context.protocol.capture.focus_range_um
+        while True:
             try:
-                capture = self._capture(candidate)
+                capture = self._capture(candidate, range_um)
             except MoveStoppedError:
                 raise
-            except (NotConfirmedError, FocusError) as error:
-                # The cell's fault, not the instrument's: it says nothing about the next one.
-                self._fail(candidate, error, EventLevel.WARNING)
-            except DeviceError as error:
-                failed_in_a_row += 1
-                self._fail(candidate, error, EventLevel.ERROR)
-                if failed_in_a_row > self._context.protocol.errors.max_failed_fields:
-                    raise
+            except (DeviceError, NotConfirmedError, UnsteadyError) as error:
+                rule = counter.retry(error)
+                if rule is None:
+                    self._fail(candidate, error)
+                    return
+                self._context.note(
+                    EventLevel.WARNING,
+                    "capture_retried",
+                    f"{candidate.uid} tried again: {error}",
+                    candidate=candidate.uid,
+                )
+                if rule.refocus:
+                    range_um *= REFOCUS_FACTOR
             else:
-                failed_in_a_row = 0
-                captures.append(capture)
+                self._failed_in_a_row = 0
                 self._hand_over(capture)
-            self._context.listener.step("capture", candidate.uid)
-        return captures
+                return
 
-    def _capture(self, candidate: RankedCandidate) -> CaptureRecord:
-        centred = self._centre(candidate)
+    def _capture(self, candidate: RankedCandidate, range_um: float) -> CaptureRecord:
+        centred = self._centre(candidate, range_um)
+        context, uid = self._context, candidate.uid
         frame = centred.frame
-        microscope = self._context.microscope
-        objective = microscope.rig.objective(frame.objective)
-        centre = microscope.rig.slide.frame.to_slide(frame.view.centre)
-        uid = candidate.uid
-        metadata = CaptureMetadata(
-            uid=uid,
-            run_uid=self._context.run_uid,
-            candidate_uid=candidate.uid,
-            slide=self._context.slide,
-            um_per_px=frame.view.camera.um_per_px,
-            stage_x_um=frame.view.stage.x_um,
-            stage_y_um=frame.view.stage.y_um,
-            z_um=frame.z_um,
-            slide_x_um=centre.x_um,
-            slide_y_um=centre.y_um,
-            exposure_ms=frame.exposure_ms,
-            taken_at=frame.taken_at,
-            objective=_describe(objective),
-            significant_bits=microscope.rig.camera.bit_depth,
-        )
-        self._context.folder.require_free(2 * frame.pixels.nbytes)
-        path = self._context.folder.captures / f"{uid}.ome.tiff"
+        metadata = picture_metadata(context, uid, candidate.uid, frame)
+        context.folder.require_free(2 * frame.pixels.nbytes)
+        path = context.folder.captures / f"{uid}.ome.tiff"
         sha256 = write_capture(path, frame.pixels, metadata)
         record = CaptureRecord(
             uid=uid,
             candidate_uid=candidate.uid,
-            path=str(path.relative_to(self._context.folder.path)),
+            path=str(path.relative_to(context.folder.path)),
             sha256=sha256,
-            slide_x_um=centre.x_um,
-            slide_y_um=centre.y_um,
-            stage_x_um=frame.view.stage.x_um,
-            stage_y_um=frame.view.stage.y_um,
+            slide_x_um=metadata.slide_x_um,
+            slide_y_um=metadata.slide_y_um,
+            stage_x_um=metadata.stage_x_um,
+            stage_y_um=metadata.stage_y_um,
             z_um=frame.z_um,
-            objective=objective.name,
-            um_per_px=frame.view.camera.um_per_px,
+            objective=frame.objective,
+            um_per_px=metadata.um_per_px,
             exposure_ms=frame.exposure_ms,
             focus_score=centred.focus.score,
             centring_um=centred.offset_um,
             taken_at=frame.taken_at,
         )
-        self._context.casebook.record_capture(self._context.run_uid, record)
-        self._context.casebook.set_candidate_status(self._context.run_uid, candidate.uid, CandidateStatus.CAPTURED)
+        self._log.captured(record)
+        context.casebook.record_capture(context.run_uid, record)
+        context.casebook.set_candidate_status(context.run_uid, candidate.uid, CandidateStatus.CAPTURED)
         return record
 
-    def _centre(self, candidate: RankedCandidate) -> _Centred:
+    def _centre(self, candidate: RankedCandidate, range_um: float) -> _Centred:
         """Bring the cell into focus and to the middle of the picture."""
         microscope = self._context.microscope
         capture = self._context.protocol.capture
         objective = microscope.objective
-        where = microscope.rig.slide.frame.to_stage(candidate.sighting.where)
+        where = self._context.frame.to_stage(candidate.sighting.where)
         expected_um = self._surface.z_um(candidate.sighting.where) + objective.parfocal_um
-        sweep = sweep_for(
-            objective.depth_of_field_um, capture.focus_range_um, capture.exposure_ms, share=FOCUS_SHARE
-        )
         for tries in range(1, CENTRING_TRIES + 1):
             microscope.move_to(stage_to_centre(where, objective.parcentric))
+            exposure_ms = self._exposure_ms or capture.exposure_ms
+            sweep = sweep_for(objective.depth_of_field_um, range_um, exposure_ms, share=FOCUS_SHARE)
             focus = search_focus(microscope, expected_um, sweep)
             expected_um = focus.z_um
-            frame = microscope.snap(capture.exposure_ms)
+            frame = self._picture(candidate)
             seen = self._nearest_cell(frame)
             if seen is None:
                 raise NotConfirmedError("high magnification shows no metaphase here")
@@ -183,6 +206,30 @@ class CaptureLoop:
                 )
         return centred
 
+    def _picture(self, candidate: RankedCandidate) -> Frame:
+        """Expose what lies there now, in focus; still, and with the light divided out, where that is asked for."""
+        microscope, capture = self._context.microscope, self._context.protocol.capture
+        if self._exposure_ms is None:
+            self._exposure_ms = measure_exposure(microscope, capture.exposure_ms)
+            self._context.note(
+                EventLevel.INFO,
+                "exposure",
+                f"capture exposure {self._exposure_ms:.2f} ms, measured on {candidate.uid}",
+                exposure_ms=self._exposure_ms,
+            )
+        if capture.check_still:
+            self._require_still(candidate, self._exposure_ms)
+        frame = microscope.snap(self._exposure_ms)
+        return frame if self._flat_field is None else self._flat_field.correct(frame)
+
+    def _require_still(self, candidate: RankedCandidate, exposure_ms: float) -> None:
+        stillness = prove_stillness(self._context.microscope, exposure_ms)
+        if stillness.verdict is Verdict.MOVED:
+            way = "by an unknown way" if stillness.shift_um is None else f"by {stillness.shift_um:.2f} um"
+            raise UnsteadyError(
+                f"{candidate.uid} moved {way} between two exposures, allowed {stillness.limit_um:.2f} um"
+            )
+
     def _nearest_cell(self, frame: Frame) -> Candidate | None:
         um_per_px = frame.view.camera.um_per_px
         centre = frame.view.camera.centre
@@ -193,22 +240,27 @@ class CaptureLoop:
         near = [c for c in self._context.finder(frame.pixels, um_per_px) if distance_um(c) <= SAME_CELL_UM]
         return min(near, key=distance_um, default=None)
 
-    def _fail(self, candidate: RankedCandidate, error: DeviceError | NotConfirmedError, level: EventLevel) -> None:
-        self._context.casebook.set_candidate_status(
-            self._context.run_uid, candidate.uid, CandidateStatus.FAILED, str(error)
-        )
-        self._context.note(
-            level,
+    def _fail(self, candidate: RankedCandidate, error: DeviceError | AcquisitionError) -> None:
+        context = self._context
+        self._log.capture_failed(candidate.uid, str(error))
+        context.casebook.set_candidate_status(context.run_uid, candidate.uid, CandidateStatus.FAILED, str(error))
+        is_cells_own = isinstance(error, _CELLS_OWN)
+        context.note(
+            EventLevel.WARNING if is_cells_own else EventLevel.ERROR,
             "capture_failed",
             f"{candidate.uid} not photographed: {error}",
             candidate=candidate.uid,
         )
+        if is_cells_own:
+            return
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row > context.protocol.errors.max_failed_fields:
+            raise error
 
 
-def _describe(objective: Objective) -> ObjectiveMetadata:
-    return ObjectiveMetadata(
-        name=objective.label,
-        magnification=objective.magnification,
-        numerical_aperture=objective.numerical_aperture,
-        immersion=Immersion.OIL if objective.immersion == "oil" else Immersion.AIR,
-    )
+def _flat_field(context: RunContext) -> FlatField | None:
+    if context.protocol.capture.background is Background.NONE:
+        return None
+    if context.rig_folder is None:
+        raise RigError("capture.background: nobody said where the rig's flat-field pictures are")
+    return FlatField.of_rig(context.microscope.rig, context.rig_folder)

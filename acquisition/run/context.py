@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +18,18 @@ from acquisition.run.control import RunControl
 from acquisition.run.listener import RunListener, SilentListener
 from acquisition.storage import RunFolder
 from analysis.finder import Candidate
+from scanner.coordinates import SlideFrame
 from scanner.microscope import Microscope
 
 Finder = Callable[[NDArray[np.uint16], float], Sequence[Candidate]]
+
+SPOOL_BYTES = 256 * 1024 * 1024
+"""Room for frames that wait for the finder: some 90 fields of 1.4 megapixels."""
+
+
+def one_thread() -> Executor:
+    """A single thread that searches: for tests, and where nothing has to be fast."""
+    return ThreadPoolExecutor(1, thread_name_prefix="finder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,16 @@ class RunContext:
         The wish to stop.
     listener
         Hears of progress.
+    searchers, searches_at_a_time
+        Makes the workers that search the fields of the scan, and how many fields they are given at a time. Where
+        they are processes, `finder` has to be importable by name.
+    spool_bytes
+        How far the finder may fall behind.
+    rig_folder
+        Where the rig's reference pictures are; needed where the protocol divides the flat field out.
+    slide_frame
+        How this slide lies on the stage, where that was measured or the rig has several places; default: as the
+        rig says.
     """
 
     run_uid: str
@@ -52,6 +73,16 @@ class RunContext:
     finder: Finder
     control: RunControl = field(default_factory=RunControl)
     listener: RunListener = field(default_factory=SilentListener)
+    searchers: Callable[[], Executor] = one_thread
+    searches_at_a_time: int = 1
+    spool_bytes: int = SPOOL_BYTES
+    rig_folder: Path | None = None
+    slide_frame: SlideFrame | None = None
+
+    @property
+    def frame(self) -> SlideFrame:
+        """How the slide lies on the stage."""
+        return self.slide_frame or self.microscope.rig.slide.frame
 
     def note(self, level: EventLevel, kind: str, message: str, **context: float | str | None) -> None:
         """Record an event, and tell the listener where it is more than information."""

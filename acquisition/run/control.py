@@ -1,25 +1,102 @@
-"""The wish to stop, seen at field boundaries."""
+"""What a person wants of a running scan, seen at field and capture boundaries."""
 
 from __future__ import annotations
 
 import threading
+from enum import StrEnum
+from pathlib import Path
+
+from acquisition.errors import StorageError
+from acquisition.storage.atomic import write_bytes_atomic
+
+
+class Wish(StrEnum):
+    """What may be asked of a run; `STOP` and `ABORT` are never taken back."""
+
+    RESUME = "resume"
+    PAUSE = "pause"
+    STOP = "stop"
+    ABORT = "abort"
 
 
 class RunControl:
-    """Carries the wish to stop from any thread, or a signal handler, to the run."""
+    """Carries wishes from any thread, a signal handler, or another process to the run.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    file
+        Where another process may write a wish (see `send_wish`); None listens to this process alone.
+
+    Notes
+    -----
+    The wishes are plain flags: a signal handler must not wait for a lock that the thread it interrupted holds.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self._seen: tuple[int, int] | None = None
         self._stop = threading.Event()
+        self._abort = threading.Event()
+        self._pause = threading.Event()
         self._ending = threading.Event()
 
+    def listen_to(self, file: Path) -> None:
+        """Hear wishes that other processes write into this file from now on."""
+        self._file = file
+
     def request_stop(self) -> None:
-        """Ask the run to end at the next field or capture boundary."""
+        """Ask the run to end at the next boundary, keeping all it has."""
         self._stop.set()
+
+    def request_abort(self) -> None:
+        """Give the run up at the next boundary: nothing more is searched, captured or karyotyped."""
+        self._abort.set()
+        self._stop.set()
+
+    def request_pause(self) -> None:
+        """Ask the run to wait at the next boundary, light off and focus down."""
+        self._pause.set()
+
+    def request_resume(self) -> None:
+        """Let a paused run go on."""
+        self._pause.clear()
 
     @property
     def stop_requested(self) -> bool:
         """Whether the run should end."""
         return self._stop.is_set()
+
+    @property
+    def abort_requested(self) -> bool:
+        """Whether the run is given up."""
+        return self._abort.is_set()
+
+    @property
+    def pause_requested(self) -> bool:
+        """Whether the run should wait; a stop ends the waiting."""
+        return self._pause.is_set() and not self._stop.is_set()
+
+    def look(self) -> None:
+        """Take in what another process wrote since the last look; what is no wish is ignored."""
+        if self._file is None:
+            return
+        try:
+            status = self._file.stat()
+            mark = (status.st_mtime_ns, status.st_ino)
+            if mark == self._seen:
+                return
+            self._seen = mark
+            word = self._file.read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return
+        wish = {
+            Wish.STOP.value: self.request_stop,
+            Wish.ABORT.value: self.request_abort,
+            Wish.PAUSE.value: self.request_pause,
+            Wish.RESUME.value: self.request_resume,
+        }.get(word)
+        if wish is not None:
+            wish()
 
     def begin_ending(self) -> None:
         """Say that the instrument is being made safe: from here on nothing may interrupt."""
@@ -29,3 +106,23 @@ class RunControl:
     def ending(self) -> bool:
         """Whether the instrument is being made safe, or is safe already."""
         return self._ending.is_set()
+
+
+def send_wish(file: Path, wish: Wish) -> None:
+    """Tell a run in another process what is wanted of it.
+
+    Parameters
+    ----------
+    file
+        The run folder's control file.
+    wish
+        What is wanted.
+
+    Raises
+    ------
+    StorageError
+        There is no such folder, or it can't be written.
+    """
+    if not file.parent.is_dir():
+        raise StorageError("there is no such run folder", path=file.parent)
+    write_bytes_atomic(file, f"{wish.value}\n".encode())

@@ -3,56 +3,55 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from acquisition.plan.candidates import Sighting
 from acquisition.plan.tiling import PlannedField
+from acquisition.protocol import FocusStrategy
 from acquisition.records import EventLevel, FieldRecord, FieldStatus
+from acquisition.run.boundary import Boundary
 from acquisition.run.context import RunContext
-from analysis.finder import Candidate
-from scanner.coordinates import ImagePoint
-from scanner.errors import DeviceError, MoveStoppedError
+from acquisition.run.faults import FaultCounter
+from acquisition.run.field_search import FieldSearch
+from acquisition.run.focus_map import COARSE_DEPTHS, sweep_for
+from acquisition.run.securing import Securing
+from scanner.coordinates import StagePoint
+from scanner.errors import DeviceError, FocusError, MoveStoppedError
+from scanner.focus.search import search_focus
 from scanner.focus.surface import FocusSurface
 from scanner.frame import Frame
 
-THUMBNAIL_UM = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Find:
-    """A sighting with the picture that a person will want to see.
-
-    Attributes
-    ----------
-    sighting
-        Where and how sure.
-    thumbnail
-        uint8, square, `THUMBNAIL_UM` wide where the field's edge allows.
-    """
-
-    sighting: Sighting
-    thumbnail: NDArray[np.uint8]
+# Room that stays free while the scan goes on: the record of how it ended has to fit.
+RESERVE_BYTES = 32 * 1024 * 1024
+# A search around the surface reaches this many coarse steps to either side.
+REFOCUS_STEPS = 4.0
 
 
 @dataclass(slots=True)
 class _Timing:
     move_ms: float = 0.0
+    settle_ms: float = 0.0
     focus_ms: float = 0.0
     expose_ms: float = 0.0
-    find_ms: float = 0.0
+    read_ms: float = 0.0
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """Where the stage is or was sent while another field is read out."""
+
+    index: int
+    timing: _Timing = field(default_factory=_Timing)
+    fault: DeviceError | None = None
 
 
 class FieldLoop:
-    """Photographs the planned fields and looks for metaphases.
+    """Photographs the planned fields and hands them to the finder.
 
-    While one field is searched, the stage is already on its way to the next; the picture of a field is taken only
-    after its own arrival has been proven. A field that fails is tried once more, then recorded as failed.
+    As soon as an exposure has ended, the stage goes to the next field, arrives, and the focus follows, all while
+    the frame is read out. The picture of a field is taken only after its own arrival has been proven. What goes
+    wrong is tried again, skipped and marked, or ends the slide, as the protocol says for its kind.
 
     Parameters
     ----------
@@ -60,189 +59,262 @@ class FieldLoop:
         The run; light on, scan objective selected.
     surface
         Focus of the scan objective over the slide.
+    search
+        Takes the frames.
+    securing
+        Brings them to the disk.
+    boundary
+        Grants pause and stop.
+    exposure_ms
+        Exposure of every field.
     now_s
         Time source for the timings.
     """
 
     def __init__(
-        self, context: RunContext, surface: FocusSurface, *, now_s: Callable[[], float] = time.perf_counter
+        self,
+        context: RunContext,
+        surface: FocusSurface,
+        search: FieldSearch,
+        securing: Securing,
+        boundary: Boundary,
+        exposure_ms: float,
+        *,
+        now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._context = context
         self._surface = surface
+        self._search = search
+        self._securing = securing
+        self._boundary = boundary
+        self._exposure_ms = exposure_ms
         self._now_s = now_s
-        self._under_way: int | None = None
+        self._ahead: _Ahead | None = None
         self._failed_in_a_row = 0
 
-    def run(self, fields: tuple[PlannedField, ...]) -> list[Find]:
-        """Scan the fields in order.
+    def run(self, fields: Sequence[PlannedField], *, enough: Callable[[], bool] = lambda: False) -> bool:
+        """Photograph fields in order.
+
+        Parameters
+        ----------
+        fields
+            What to photograph.
+        enough
+            Asked before each field whether the scan has seen enough.
 
         Returns
         -------
-        list of Find
-            All sightings at or above the protocol's score, those of one cell in two fields not yet merged.
+        bool
+            False where the run was asked to stop, or had seen enough, before the last field.
 
         Raises
         ------
         DeviceError
-            More fields in a row failed than the protocol allows.
+            The protocol aborts for this fault, or more fields in a row failed than it allows.
+        SlideParkedError
+            The protocol gives the slide up for this fault.
+        StorageError, SearchError
+            Frames can't be kept, or not be searched.
+        RunAbortedError
+            The run was given up.
         """
-        finds: list[Find] = []
-        self._context.listener.phase("scan", len(fields))
-        for position, field in enumerate(fields):
-            if self._context.control.stop_requested:
-                break
+        for position, planned in enumerate(fields):
+            if not self._cross() or enough():
+                return False
             following = fields[position + 1] if position + 1 < len(fields) else None
-            found = self._field(field, following)
-            finds.extend(found)
-            self._context.listener.step("scan", f"{len(finds)} sightings")
-        self._settle_lookahead()
-        return finds
+            self._context.folder.require_free(RESERVE_BYTES)
+            self._field(planned, following)
+            self._context.listener.step("scan", f"{len(self._search.finds)} sightings")
+        return True
 
-    def _field(self, field: PlannedField, following: PlannedField | None) -> list[Find]:
-        timing = _Timing()
-        try:
-            frame = self._photograph(field, timing)
-        except MoveStoppedError:
-            raise
-        except DeviceError as error:
-            self._fail(field, error, timing)
-            return []
-        self._failed_in_a_row = 0
-        self._look_ahead(following)
-        start_s = self._now_s()
-        objective = self._context.microscope.rig.objective(frame.objective)
-        candidates = self._context.finder(frame.pixels, objective.um_per_px)
-        finds = [
-            self._find(field, frame, candidate)
-            for candidate in candidates
-            if candidate.score >= self._context.protocol.find.min_score
-        ]
-        timing.find_ms = 1000 * (self._now_s() - start_s)
-        stage = frame.view.stage
-        self._context.casebook.record_field(
-            self._context.run_uid,
-            self._record(
-                field, timing, FieldStatus.DONE, frame.taken_at, stage.x_um, stage.y_um, frame.z_um, len(finds)
-            ),
-        )
-        return finds
+    def _cross(self) -> bool:
+        rests = self._boundary.rests
+        goes_on = self._boundary.cross(self._search.take_in)
+        if self._boundary.rests > rests:
+            # The focus went down, and a person may have pushed the stage.
+            self._ahead = None
+        return goes_on
 
-    def _photograph(self, field: PlannedField, timing: _Timing) -> Frame:
-        """Arrive, focus, expose; once more from the start if the instrument complains the first time."""
-        try:
-            return self._attempt(field, timing)
-        except MoveStoppedError:
-            raise
-        except DeviceError as error:
-            self._context.note(
-                EventLevel.WARNING, "field_retried", f"field {field.index} tried again: {error}", field=field.index
-            )
-            self._settle_lookahead()
-            return self._attempt(field, timing)
+    def _field(self, planned: PlannedField, following: PlannedField | None) -> None:
+        counter = FaultCounter(self._context.protocol.errors, self._context.microscope.rig)
+        while True:
+            timing = _Timing()
+            try:
+                frame = self._attempt(planned, following, timing)
+            except MoveStoppedError:
+                raise
+            except DeviceError as error:
+                rule = counter.retry(error)
+                if rule is None:
+                    self._give_up(planned, error, timing, counter.attempt - 1)
+                    return
+                self._told_retry(planned, error)
+                self._ahead = None
+                if rule.refocus:
+                    self._refocus(planned)
+            else:
+                self._failed_in_a_row = 0
+                self._search.hand_over(self._done(planned, frame, timing, counter.attempt), frame)
+                return
 
-    def _attempt(self, field: PlannedField, timing: _Timing) -> Frame:
+    def _attempt(self, planned: PlannedField, following: PlannedField | None, timing: _Timing) -> Frame:
         microscope = self._context.microscope
+        self._arrive(planned, timing)
+        # No more than the field under way and the one before it may be lost to a power cut.
+        self._securing.wait()
         start_s = self._now_s()
-        if self._under_way == field.index:
-            self._under_way = None
-            microscope.finish_move()
-        else:
-            microscope.move_to(microscope.rig.slide.frame.to_stage(field.centre))
-        moved_s = self._now_s()
-        microscope.focus_to(self._surface.z_um(field.centre))
-        focused_s = self._now_s()
-        frame = microscope.snap(self._context.protocol.scan.exposure_ms)
-        timing.move_ms += 1000 * (moved_s - start_s)
-        timing.focus_ms += 1000 * (focused_s - moved_s)
-        timing.expose_ms += 1000 * (self._now_s() - focused_s)
+        exposure = microscope.expose(self._exposure_ms)
+        timing.expose_ms = self._ms_since(start_s)
+        start_s = self._now_s()
+        self._look_ahead(following)
+        frame = microscope.read(exposure)
+        timing.read_ms = self._ms_since(start_s)
         return frame
 
+    # -- arriving ------------------------------------------------------------------------------------------
+
+    def _arrive(self, planned: PlannedField, timing: _Timing) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.index == planned.index:
+            timing.move_ms, timing.settle_ms, timing.focus_ms = (
+                ahead.timing.move_ms,
+                ahead.timing.settle_ms,
+                ahead.timing.focus_ms,
+            )
+            if ahead.fault is not None:
+                raise ahead.fault
+        else:
+            start_s = self._now_s()
+            self._context.microscope.start_move(self._target(planned))
+            self._finish_move(start_s, timing)
+            self._focus(planned, timing)
+        if self._context.protocol.scan.focus.strategy is FocusStrategy.EACH_FIELD:
+            self._search_focus(planned, timing)
+
     def _look_ahead(self, following: PlannedField | None) -> None:
+        """Bring the stage to the next field while the last one is read out.
+
+        A fault on the way belongs to the next field: the picture that is being read out has nothing to do with it.
+        """
         if following is None or self._context.control.stop_requested:
+            self._search.take_in()
             return
-        microscope = self._context.microscope
+        ahead = _Ahead(following.index)
+        self._ahead = ahead
+        start_s = self._now_s()
         try:
-            microscope.start_move(microscope.rig.slide.frame.to_stage(following.centre))
+            self._context.microscope.start_move(self._target(following))
+            self._search.take_in()
+            self._finish_move(start_s, ahead.timing)
+            self._focus(following, ahead.timing)
         except DeviceError as error:
-            # The fault belongs to the next field, which will meet it again and handle it there.
+            ahead.fault = error
+
+    def _finish_move(self, start_s: float, timing: _Timing) -> None:
+        self._context.microscope.finish_move()
+        # The controller reports one time; how much of it is settling, the rig knows.
+        took_ms = self._ms_since(start_s)
+        timing.settle_ms = min(took_ms, self._context.microscope.rig.stage.motion.settle_ms)
+        timing.move_ms = took_ms - timing.settle_ms
+
+    def _focus(self, planned: PlannedField, timing: _Timing) -> None:
+        start_s = self._now_s()
+        self._context.microscope.focus_to(self._surface.z_um(planned.centre))
+        timing.focus_ms = self._ms_since(start_s)
+
+    def _search_focus(self, planned: PlannedField, timing: _Timing) -> None:
+        start_s = self._now_s()
+        try:
+            self._sweep(planned)
+        except FocusError as error:
+            # Most fields of a slide are blank: there the surface knows best.
             self._context.note(
-                EventLevel.INFO, "lookahead_refused", f"field {following.index}: {error}", field=following.index
+                EventLevel.INFO, "focus_predicted", f"field {planned.index}: {error}", field=planned.index
+            )
+            self._context.microscope.focus_to(self._surface.z_um(planned.centre))
+        timing.focus_ms += self._ms_since(start_s)
+
+    def _refocus(self, planned: PlannedField) -> None:
+        """Search the focus before another attempt; where that fails, the attempt itself will tell."""
+        microscope = self._context.microscope
+        ahead = _Ahead(planned.index)
+        start_s = self._now_s()
+        try:
+            microscope.move_to(self._target(planned))
+            ahead.timing.move_ms = self._ms_since(start_s)
+            start_s = self._now_s()
+            self._sweep(planned)
+            ahead.timing.focus_ms = self._ms_since(start_s)
+        except MoveStoppedError:
+            raise
+        except DeviceError as error:
+            self._context.note(
+                EventLevel.INFO, "refocus_failed", f"field {planned.index}: {error}", field=planned.index
             )
         else:
-            self._under_way = following.index
+            self._ahead = ahead
 
-    def _settle_lookahead(self) -> None:
-        """End a move that nobody will wait for any more."""
-        if self._under_way is None:
-            return
-        index, self._under_way = self._under_way, None
-        try:
-            self._context.microscope.finish_move()
-        except DeviceError as error:
-            self._context.note(EventLevel.INFO, "lookahead_failed", f"field {index}: {error}", field=index)
+    def _sweep(self, planned: PlannedField) -> None:
+        objective = self._context.microscope.objective
+        depth_um = objective.depth_of_field_um
+        sweep = sweep_for(depth_um, REFOCUS_STEPS * COARSE_DEPTHS * depth_um, self._exposure_ms)
+        search_focus(self._context.microscope, self._surface.z_um(planned.centre), sweep)
 
-    def _fail(self, field: PlannedField, error: DeviceError, timing: _Timing) -> None:
+    def _target(self, planned: PlannedField) -> StagePoint:
+        return self._context.frame.to_stage(planned.centre)
+
+    # -- recording -----------------------------------------------------------------------------------------
+
+    def _done(self, planned: PlannedField, frame: Frame, timing: _Timing, attempts: int) -> FieldRecord:
+        record = self._record(planned, timing, FieldStatus.DONE, frame.taken_at, attempts)
+        stage = frame.view.stage
+        return replace(record, stage_x_um=stage.x_um, stage_y_um=stage.y_um, z_um=frame.z_um)
+
+    def _give_up(self, planned: PlannedField, error: DeviceError, timing: _Timing, attempts: int) -> None:
         self._failed_in_a_row += 1
-        record = self._record(
-            field, timing, FieldStatus.FAILED, datetime.now(UTC), None, None, None, 0, str(error)
-        )
-        self._context.casebook.record_field(self._context.run_uid, record)
+        self._ahead = None
+        record = self._record(planned, timing, FieldStatus.FAILED, datetime.now(UTC), attempts)
+        self._search.give_up(replace(record, error=str(error)))
         self._context.note(
-            EventLevel.ERROR, "field_failed", f"field {field.index} not photographed: {error}", field=field.index
+            EventLevel.ERROR,
+            "field_failed",
+            f"field {planned.index} not photographed: {error}",
+            field=planned.index,
         )
         if self._failed_in_a_row > self._context.protocol.errors.max_failed_fields:
             raise error
 
+    def _told_retry(self, planned: PlannedField, error: DeviceError) -> None:
+        self._context.note(
+            EventLevel.WARNING,
+            "field_retried",
+            f"field {planned.index} tried again: {error}",
+            field=planned.index,
+        )
+
     def _record(
-        self,
-        field: PlannedField,
-        timing: _Timing,
-        status: FieldStatus,
-        taken_at: datetime,
-        stage_x_um: float | None,
-        stage_y_um: float | None,
-        z_um: float | None,
-        candidates: int,
-        error: str | None = None,
+        self, planned: PlannedField, timing: _Timing, status: FieldStatus, taken_at: datetime, attempts: int
     ) -> FieldRecord:
         return FieldRecord(
-            index=field.index,
-            row=field.row,
-            column=field.column,
-            slide_x_um=field.centre.x_um,
-            slide_y_um=field.centre.y_um,
-            stage_x_um=stage_x_um,
-            stage_y_um=stage_y_um,
-            z_um=z_um,
+            index=planned.index,
+            row=planned.row,
+            column=planned.column,
+            slide_x_um=planned.centre.x_um,
+            slide_y_um=planned.centre.y_um,
+            stage_x_um=None,
+            stage_y_um=None,
+            z_um=None,
             status=status,
             taken_at=taken_at,
             move_ms=timing.move_ms,
             focus_ms=timing.focus_ms,
             expose_ms=timing.expose_ms,
-            find_ms=timing.find_ms,
-            candidates=candidates,
-            error=error,
+            find_ms=0.0,
+            candidates=0,
+            settle_ms=timing.settle_ms,
+            read_ms=timing.read_ms,
+            attempts=attempts,
         )
 
-    def _find(self, field: PlannedField, frame: Frame, candidate: Candidate) -> Find:
-        microscope = self._context.microscope
-        um_per_px = frame.view.camera.um_per_px
-        where = microscope.rig.slide.frame.to_slide(
-            frame.view.to_stage(ImagePoint(candidate.x_px, candidate.y_px))
-        )
-        height, width = frame.pixels.shape
-        edge_px = min(candidate.x_px, candidate.y_px, width - 1 - candidate.x_px, height - 1 - candidate.y_px)
-        sighting = Sighting(
-            field.index, where, candidate.radius_px * um_per_px, candidate.score, max(0.0, edge_px) * um_per_px
-        )
-        return Find(sighting, _thumbnail(frame.pixels, candidate, um_per_px))
-
-
-def _thumbnail(pixels: NDArray[np.uint16], candidate: Candidate, um_per_px: float) -> NDArray[np.uint8]:
-    half = round(THUMBNAIL_UM / um_per_px / 2)
-    row, column = round(candidate.y_px), round(candidate.x_px)
-    height, width = pixels.shape
-    part = pixels[max(0, row - half) : min(height, row + half), max(0, column - half) : min(width, column + half)]
-    low, high = float(part.min()), float(np.percentile(part, 99))
-    stretched = np.clip((part.astype(np.float32) - low) * (255.0 / max(high - low, 1.0)), 0, 255)
-    return np.asarray(cv2.convertScaleAbs(stretched), dtype=np.uint8)
+    def _ms_since(self, start_s: float) -> float:
+        return 1000.0 * (self._now_s() - start_s)

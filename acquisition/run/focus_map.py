@@ -114,7 +114,7 @@ def _focus_at(context: RunContext, field: PlannedField, surface: FocusSurface | 
         half_range_um = min(
             scan.focus.range_um, max(2 * step_um, RANGE_DEVIATIONS * surface.deviation_um(field.centre))
         )
-    microscope.move_to(microscope.rig.slide.frame.to_stage(field.centre))
+    microscope.move_to(context.frame.to_stage(field.centre))
     sweep = sweep_for(objective.depth_of_field_um, half_range_um, scan.exposure_ms)
     return FocusPoint(field.centre, search_focus(microscope, expected_um, sweep).z_um)
 

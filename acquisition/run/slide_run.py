@@ -1,33 +1,54 @@
-"""One slide from the first focus to the last karyotype."""
+"""One slide from the first focus to the last karyotype, once or in several sittings."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from acquisition.errors import AcquisitionError, PlanError
+from acquisition.errors import (
+    AcquisitionError,
+    ResumeError,
+    RunAbortedError,
+    SlideParkedError,
+    StorageError,
+)
 from acquisition.handoff import Handoff, KaryotypeTask
-from acquisition.plan.candidates import Sighting, merge
-from acquisition.plan.tiling import PlannedField, serpentine
+from acquisition.journal import Journal, JournalRecord
+from acquisition.plan.scan_plan import plan_fields
+from acquisition.plan.tiling import PlannedField
+from acquisition.protocol import ExposureMode, KeepFields, Then
 from acquisition.records import (
-    CandidateRecord,
-    CandidateStatus,
     CaptureRecord,
     EventLevel,
     KaryotypeRecord,
     KaryotypeStatus,
+    RunEvent,
     RunStatus,
 )
-from acquisition.run.capture_loop import CaptureLoop, RankedCandidate
+from acquisition.run.boundary import Boundary
+from acquisition.run.capture_loop import CaptureLoop
 from acquisition.run.context import RunContext
-from acquisition.run.field_loop import FieldLoop, Find
+from acquisition.run.exposure import measure_exposure
 from acquisition.run.focus_map import measure_focus_surface
-from acquisition.storage import write_png_atomic
-from scanner.coordinates import SlidePoint, stage_to_centre
-from scanner.errors import LimitError, MoveStoppedError, RigError, ScannerError
+from acquisition.run.identity import read_barcode, require_barcode
+from acquisition.run.landmarks import recognise
+from acquisition.run.ranking import candidate_records, rank
+from acquisition.run.reconcile import reconcile
+from acquisition.run.run_log import (
+    Beginning,
+    Progress,
+    RankedCandidate,
+    RunLog,
+    plan_digest,
+    read_progress,
+)
+from acquisition.run.scan_pass import ScanPass, slots_for
+from acquisition.run.states import RunMachine, RunStep
+from scanner.errors import MoveStoppedError, ScannerError
 from scanner.focus.surface import FocusSurface
 
 _log = logging.getLogger(__name__)
@@ -49,11 +70,11 @@ class RunOutcome:
     found
         Candidates after merging.
     captures
-        Pictures stored.
+        Pictures stored, those of earlier sittings too.
     karyotypes
-        Answers of the analysis.
+        Answers of the analysis in this sitting.
     seconds
-        Duration of each phase.
+        Duration of each phase of this sitting.
     safe_state_faults
         What could not be brought into the safe state at the end; empty on a sound instrument.
     """
@@ -69,7 +90,9 @@ class RunOutcome:
 
 
 class SlideRun:
-    """Runs a protocol on the slide that lies on the stage.
+    """Runs a protocol on the slide that lies on the stage; used once.
+
+    Several may follow each other on one microscope: each ends in the safe state, which `Microscope.resume` leaves.
 
     Parameters
     ----------
@@ -88,6 +111,12 @@ class SlideRun:
         self._handoff = handoff
         self._now_s = now_s
         self._outcome = RunOutcome()
+        self._machine = RunMachine(lambda before, step, after: self._log_state(before, step, after))
+        self._boundary = Boundary(context, self._machine)
+        self._progress = Progress()
+        self._is_resumed = False
+        self._run_log: RunLog | None = None
+        self._scan: ScanPass | None = None
 
     def run(self) -> RunOutcome:
         """Scan, capture and karyotype; whatever happens, end in the safe state with a truthful record.
@@ -95,23 +124,57 @@ class SlideRun:
         Returns
         -------
         RunOutcome
-            Status ``COMPLETED``, ``COMPLETED_WITH_ERRORS``, ``STOPPED`` or ``FAILED`` (with the error).
+            Status ``COMPLETED``, ``COMPLETED_WITH_ERRORS``, ``STOPPED``, ``ABORTED``, ``PARKED`` or ``FAILED``
+            (the last three with the error).
 
         Raises
         ------
+        StorageError
+            There is a journal already, or none can be begun; nothing has moved.
         CasebookError
             The record itself can't be written; the instrument has been made safe.
         """
-        outcome = self._outcome
+        with Journal.create(self._context.folder.journal) as journal:
+            return self._sitting(journal)
+
+    def resume(self) -> RunOutcome:
+        """Go on with a run that was cut off or ended early: at its first unfinished field or cell.
+
+        The plan has to be the same, the barcode too, and landmarks have to look as they did; otherwise the run is
+        refused, and what it had stays as it was.
+
+        Returns
+        -------
+        RunOutcome
+            As `run`; ``FAILED`` with the reason where the run is refused.
+
+        Raises
+        ------
+        JournalError
+            The journal is damaged; nothing has moved.
+        ResumeError
+            Nothing can be resumed: the run is complete.
+        CasebookError
+            As `run`.
+        """
+        journal, records = Journal.reopen(self._context.folder.journal)
+        with journal:
+            self._progress = read_progress(records, journal.path)
+            self._is_resumed = True
+            self._reopen(records)
+            return self._sitting(journal)
+
+    def _sitting(self, journal: Journal) -> RunOutcome:
+        outcome, control = self._outcome, self._context.control
+        self._run_log = RunLog(journal)
+        control.listen_to(self._context.folder.control)
         try:
             self._phases()
-            stopped = self._context.control.stop_requested
-            outcome.status = RunStatus.STOPPED if stopped else RunStatus.COMPLETED
-        except MoveStoppedError as error:
-            outcome.status, outcome.error = RunStatus.STOPPED, str(error)
+            outcome.status = RunStatus.STOPPED if control.stop_requested else RunStatus.COMPLETED
         except (ScannerError, AcquisitionError) as error:
-            _log.exception("run failed")
-            outcome.status, outcome.error = RunStatus.FAILED, str(error)
+            if not isinstance(error, (MoveStoppedError, RunAbortedError)):
+                _log.exception("run failed")
+            outcome.status, outcome.error = self._status_after(error), str(error)
         except BaseException as error:
             # A bug, or a second Ctrl-C: the instrument is made safe and the record closed before it goes on.
             outcome.status, outcome.error = RunStatus.FAILED, f"{type(error).__name__}: {error}"
@@ -120,102 +183,138 @@ class SlideRun:
         self._end()
         return outcome
 
+    def _status_after(self, error: Exception) -> RunStatus:
+        if isinstance(error, RunAbortedError) or self._context.control.abort_requested:
+            return RunStatus.ABORTED
+        if isinstance(error, MoveStoppedError):
+            return RunStatus.STOPPED
+        if isinstance(error, SlideParkedError):
+            return RunStatus.PARKED
+        parks = self._context.protocol.errors.storage.then is Then.PARK_SLIDE
+        return RunStatus.PARKED if isinstance(error, StorageError) and parks else RunStatus.FAILED
+
     # -- phases --------------------------------------------------------------------------------------------
 
     def _phases(self) -> None:
-        context = self._context
-        protocol, microscope = context.protocol, context.microscope
+        context, progress = self._context, self._progress
         with self._timed("prepare"):
-            fields = self._plan()
-            self._require_room()
-            microscope.select_objective(protocol.scan.objective)
-        with microscope.lit():
+            fields = plan_fields(context.protocol, context.microscope.rig, frame=context.slide_frame)
+            self._outcome.fields = len(fields)
+            self._begin(fields)
+            self._require_room(fields)
+        candidates = list(progress.ranked or ())
+        if progress.ranked is not None and not self._cells_left(candidates):
+            self._machine.take(RunStep.NOTHING_LEFT)
+        else:
+            candidates = self._photograph(fields, candidates)
+            if context.control.stop_requested:
+                return
+        # Analysis needs no light and no objective near the glass: the instrument rests while it catches up.
+        context.microscope.lower_focus()
+        with self._timed("karyotype"):
+            self._collect_rest()
+        if not context.control.stop_requested:
+            self._machine.take(RunStep.KARYOTYPED)
+
+    def _photograph(
+        self, fields: tuple[PlannedField, ...], candidates: list[RankedCandidate]
+    ) -> list[RankedCandidate]:
+        context, progress = self._context, self._progress
+        context.microscope.select_objective(context.protocol.scan.objective)
+        self._scan = ScanPass(context, self._journal, fields, progress, self._boundary, now_s=self._now_s)
+        self._machine.take(RunStep.PLANNED)
+        with context.microscope.lit():
             with self._timed("focus"):
                 surface = measure_focus_surface(context, fields)
             if surface is None:
-                return
+                return []
+            self._recognise(fields, surface)
             with self._timed("scan"):
-                finds = FieldLoop(context, surface).run(fields)
-        candidates = self._rank(finds)
-        if candidates and not context.control.stop_requested:
-            with self._timed("capture"):
-                self._capture(candidates[: protocol.capture.number], surface)
-        # Analysis needs no light and no objective near the glass: the instrument rests while it catches up.
-        microscope.lower_focus()
-        with self._timed("karyotype"):
-            self._collect_rest()
+                self._scan.run(surface, self._scan_exposure_ms(surface))
+        with self._timed("search"):
+            self._scan.finish()
+        if not context.control.stop_requested:
+            self._machine.take(RunStep.SCANNED)
+        if progress.ranked is None:
+            candidates = self._rank()
+        self._outcome.found = len(candidates)
+        if context.control.stop_requested:
+            return candidates
+        self._machine.take(RunStep.RANKED)
+        with self._timed("capture"):
+            self._capture(self._cells_left(candidates), surface)
+        if not context.control.stop_requested:
+            self._machine.take(RunStep.CAPTURED)
+        return candidates
 
-    def _plan(self) -> tuple[PlannedField, ...]:
-        context = self._context
-        rig, protocol = context.microscope.rig, context.protocol
-        scan, capture = protocol.scan, protocol.capture
-        try:
-            scan_objective, capture_objective = rig.objective(scan.objective), rig.objective(capture.objective)
-        except RigError as error:
-            raise PlanError(str(error)) from error
-        if scan_objective.immersion == "oil":
-            raise PlanError(f"scan.objective: {scan_objective.name} needs oil; a scan needs a dry objective")
-        if capture_objective.immersion == "oil" and capture.oil != "allowed":
-            raise PlanError(f"capture.objective: {capture_objective.name} needs oil, but capture.oil is forbidden")
-        frame = rig.camera_frame(scan_objective)
-        fields = serpentine(scan.area, frame.width_um, frame.height_um, scan.overlap)
-        self._check_corners(fields)
-        self._outcome.fields = len(fields)
-        return fields
+    def _begin(self, fields: Sequence[PlannedField]) -> None:
+        """Write down with what the run begins; or, going on, hold it against what it began with."""
+        digest, barcode = plan_digest(fields), read_barcode(self._context.microscope)
+        began = self._progress.beginning
+        if began is None:
+            self._journal.begun(Beginning(digest, barcode))
+            return
+        if began.plan != digest:
+            raise ResumeError("the plan is another one: protocol, rig or software changed since the run began")
+        require_barcode(began.barcode, barcode)
 
-    def _check_corners(self, fields: Sequence[PlannedField]) -> None:
-        """Refuse a plan of which any field or capture would be refused halfway."""
-        context = self._context
-        rig, area = context.microscope.rig, context.protocol.scan.area.bounds
-        parcentric = rig.objective(context.protocol.capture.objective).parcentric
-        corners = [
-            SlidePoint(x, y) for x in (area.x_min_um, area.x_max_um) for y in (area.y_min_um, area.y_max_um)
-        ]
-        targets = [rig.slide.frame.to_stage(planned.centre) for planned in fields]
-        targets += [stage_to_centre(rig.slide.frame.to_stage(corner), parcentric) for corner in corners]
-        try:
-            for target in targets:
-                context.microscope.check_reachable(target)
-        except LimitError as error:
-            raise PlanError(f"scan.area: {error}") from error
+    def _recognise(self, fields: tuple[PlannedField, ...], surface: FocusSurface) -> None:
+        if not self._is_resumed:
+            self._machine.take(RunStep.FOCUSED)
+            return
+        self._machine.take(RunStep.FOCUSED_AGAIN)
+        if self._progress.photographed:
+            with self._timed("recognise"):
+                shifts = recognise(self._context, fields, self._progress.landmarks, surface)
+            self._journal.resumed(shifts)
+        self._machine.take(RunStep.RECOGNISED)
 
-    def _require_room(self) -> None:
-        camera = self._context.microscope.rig.camera
+    def _scan_exposure_ms(self, surface: FocusSurface) -> float:
+        scan = self._context.protocol.scan
+        if scan.exposure is ExposureMode.FIXED:
+            return scan.exposure_ms
+        where = surface.points[0].where
+        microscope = self._context.microscope
+        microscope.move_to(self._context.frame.to_stage(where))
+        microscope.focus_to(surface.z_um(where))
+        exposure_ms = measure_exposure(microscope, scan.exposure_ms)
+        self._context.note(
+            EventLevel.INFO, "exposure", f"scan exposure {exposure_ms:.2f} ms, measured", exposure_ms=exposure_ms
+        )
+        return exposure_ms
+
+    def _require_room(self, fields: Sequence[PlannedField]) -> None:
+        camera, protocol = self._context.microscope.rig.camera, self._context.protocol
         picture_bytes = 2 * camera.width_px * camera.height_px
-        self._context.folder.require_free(self._context.protocol.capture.number * picture_bytes + _OVERHEAD_BYTES)
+        pictures = protocol.capture.number * protocol.capture.z_stack.planes - len(self._progress.captures)
+        pictures += slots_for(self._context, len(fields))
+        if protocol.scan.keep_fields is KeepFields.ALL:
+            pictures += len(fields) - len(self._progress.photographed)
+        self._context.folder.require_free(max(0, pictures) * picture_bytes + _OVERHEAD_BYTES)
 
-    def _rank(self, finds: Sequence[Find]) -> list[RankedCandidate]:
-        thumbnails = {_key(find.sighting): find.thumbnail for find in finds}
-        merged = merge(find.sighting for find in finds)
-        number = self._context.protocol.capture.number
-        ranked, records = [], []
-        for rank, sighting in enumerate(merged, start=1):
-            uid = f"cell-{rank:04d}"
-            thumbnail = self._context.folder.finds / f"{uid}.png"
-            write_png_atomic(thumbnail, thumbnails[_key(sighting)])
-            ranked.append(RankedCandidate(uid, rank, sighting))
-            records.append(
-                CandidateRecord(
-                    uid=uid,
-                    field_index=sighting.field_index,
-                    slide_x_um=sighting.where.x_um,
-                    slide_y_um=sighting.where.y_um,
-                    radius_um=sighting.radius_um,
-                    score=sighting.score,
-                    rank=rank,
-                    status=CandidateStatus.FOUND if rank <= number else CandidateStatus.NOT_SELECTED,
-                    thumbnail=str(thumbnail.relative_to(self._context.folder.path)),
-                )
-            )
+    def _rank(self) -> list[RankedCandidate]:
+        if self._scan is None:
+            return []
+        ranked = rank(self._scan.finds)
+        records = candidate_records(ranked, self._scan.finds, self._context.protocol.capture.number)
         self._context.casebook.record_candidates(self._context.run_uid, records)
-        self._outcome.found = len(ranked)
+        if not self._context.control.stop_requested:
+            # After a stop more may be found: the order is provisional, and made anew when the run goes on.
+            self._journal.ranked(ranked)
         return ranked
 
+    def _cells_left(self, candidates: Sequence[RankedCandidate]) -> list[RankedCandidate]:
+        chosen = candidates[: self._context.protocol.capture.number]
+        done = self._progress.captures.keys() | self._progress.failed_captures.keys()
+        return [candidate for candidate in chosen if candidate.uid not in done]
+
     def _capture(self, candidates: Sequence[RankedCandidate], surface: FocusSurface) -> None:
+        if not candidates:
+            return
         context = self._context
         capture = context.protocol.capture
         context.microscope.select_objective(capture.objective, oil_allowed=capture.oil == "allowed")
-        loop = CaptureLoop(context, surface, self._hand_over)
+        loop = CaptureLoop(context, self._journal, surface, self._boundary, self._hand_over)
         with context.microscope.lit():
             loop.run(candidates)
 
@@ -231,10 +330,10 @@ class SlideRun:
     def _collect_rest(self) -> None:
         if self._handoff is None:
             return
-        self._context.listener.phase("karyotype", len(self._outcome.captures))
+        self._context.listener.phase("karyotype", self._handoff.waiting + len(self._outcome.karyotypes))
         for record in self._outcome.karyotypes:
             self._context.listener.step("karyotype", record.iscn or "")
-        while self._handoff.waiting and not self._context.control.stop_requested:
+        while self._handoff.waiting and not self._stop_heard():
             self._take_in(self._handoff.collect(timeout_s=1.0), tell=True)
         if self._handoff.waiting:
             self._context.note(
@@ -243,6 +342,10 @@ class SlideRun:
                 f"{self._handoff.waiting} captures were not karyotyped: the run was stopped",
                 left=self._handoff.waiting,
             )
+
+    def _stop_heard(self) -> bool:
+        self._context.control.look()
+        return self._context.control.stop_requested
 
     def _take_in(self, records: Sequence[KaryotypeRecord], *, tell: bool = False) -> None:
         for record in records:
@@ -258,26 +361,82 @@ class SlideRun:
             if tell:
                 self._context.listener.step("karyotype", record.iscn or record.status.value)
 
+    # -- going on ------------------------------------------------------------------------------------------
+
+    def _reopen(self, records: Sequence[JournalRecord]) -> None:
+        """Bring the casebook to what the journal says, and hand over what was never karyotyped."""
+        context = self._context
+        summary = context.casebook.run(context.run_uid)
+        if summary.status in {RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS}:
+            raise ResumeError(f"the run is {summary.status}: there is nothing to resume", path=context.folder.path)
+        context.casebook.reopen_run(
+            context.run_uid,
+            RunEvent(
+                datetime.now(UTC),
+                EventLevel.INFO,
+                "resumed",
+                f"going on after {len(records)} steps: {len(self._progress.searched)} fields done, "
+                f"{len(self._progress.waiting)} to be searched, {len(self._progress.captures)} cells photographed",
+            ),
+        )
+        reconcile(context, self._progress)
+        self._outcome.found = len(self._progress.ranked or ())
+        self._outcome.captures.extend(self._progress.captures.values())
+        if self._handoff is None:
+            return
+        known = {record.capture_uid for record in context.casebook.karyotypes(context.run_uid)}
+        for capture in self._outcome.captures:
+            if capture.uid not in known:
+                self._handoff.submit(KaryotypeTask(capture.uid, str(context.folder.path), capture.path))
+
     # -- end -----------------------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        """Make the instrument safe first; only then write how it ended."""
+        """Make the instrument safe first; only then finish the record and write how it ended."""
         context, outcome = self._context, self._outcome
         context.control.begin_ending()
-        faults = context.microscope.safe_state()
-        outcome.safe_state_faults = tuple(str(fault) for fault in faults)
-        if self._handoff is not None:
-            self._handoff.close()
+        with ExitStack() as stack:
+            if self._handoff is not None:
+                stack.callback(self._handoff.close)
+            if self._scan is not None:
+                stack.callback(self._scan.close)
+            faults = context.microscope.safe_state()
+            outcome.safe_state_faults = tuple(str(fault) for fault in faults)
+            self._search_rest()
         for fault in faults:
             context.note(EventLevel.ERROR, "unsafe", f"safe state not reached: {fault}")
         if outcome.status is RunStatus.COMPLETED and self._had_errors():
             outcome.status = RunStatus.COMPLETED_WITH_ERRORS
         context.casebook.finish_run(context.run_uid, outcome.status, datetime.now(UTC), outcome.error)
+        try:
+            self._journal.ended(outcome.status, outcome.error)
+        except StorageError:
+            # The casebook has said how it ended; a journal without an end is one that can be resumed.
+            _log.exception("the end is not in the journal")
+
+    def _search_rest(self) -> None:
+        """What was photographed before a fault is searched all the same, unless the run was given up."""
+        if self._scan is None or self._outcome.status is RunStatus.ABORTED:
+            return
+        try:
+            self._scan.finish()
+        except AcquisitionError as error:
+            _log.exception("fields were left unsearched")
+            self._context.note(EventLevel.ERROR, "fields_unsearched", f"fields were left unsearched: {error}")
 
     def _had_errors(self) -> bool:
         return any(
             event.level is EventLevel.ERROR for event in self._context.casebook.events(self._context.run_uid)
         ) or any(record.status is KaryotypeStatus.FAILED for record in self._outcome.karyotypes)
+
+    @property
+    def _journal(self) -> RunLog:
+        if self._run_log is None:
+            raise RuntimeError("the run has no journal yet")
+        return self._run_log
+
+    def _log_state(self, before: str, step: str, after: str) -> None:
+        self._journal.state(before, step, after)
 
     def _timed(self, phase: str) -> _Stopwatch:
         return _Stopwatch(phase, self._outcome.seconds, self._now_s)
@@ -295,7 +454,3 @@ class _Stopwatch:
 
     def __exit__(self, *_: object) -> None:
         self._seconds[self._phase] = self._now_s() - self._start_s
-
-
-def _key(sighting: Sighting) -> tuple[int, float, float]:
-    return sighting.field_index, sighting.where.x_um, sighting.where.y_um

@@ -74,21 +74,22 @@ class FrameSpool:
         return cls(path, handle, shape, slots)
 
     @classmethod
-    def reopen(cls, path: Path, shape: Shape, slots: int, used: Iterable[int]) -> FrameSpool:
+    def reopen(cls, path: Path, shape: Shape, used: Iterable[int]) -> FrameSpool:
         """Go on with a file that an earlier process filled.
 
         Raises
         ------
         StorageError
-            It is absent or of another size.
+            It is absent, or too small for the slots in use.
         """
+        taken = set(used)
         with storage_errors(path):
             handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        wanted, found = slots * frame_bytes(shape), os.fstat(handle).st_size
-        if found != wanted:
+        slots = os.fstat(handle).st_size // frame_bytes(shape)
+        if slots <= max(taken, default=-1):
             os.close(handle)
-            raise StorageError(f"has {found} bytes, not {wanted}", path=path)
-        return cls(path, handle, shape, slots, used)
+            raise StorageError(f"holds {slots} frames, but frame {max(taken)} is needed", path=path)
+        return cls(path, handle, shape, slots, taken)
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +127,7 @@ class FrameSpool:
         if pixels.shape != self.shape or pixels.dtype != _SAMPLE:
             raise StorageError(f"takes no {pixels.dtype} of shape {pixels.shape}", path=self.path)
         slot = self._free[-1]
-        content = memoryview(np.ascontiguousarray(pixels)).cast("B")
+        content = np.ascontiguousarray(pixels).data.cast("B")
         with storage_errors(self.path):
             written = os.pwrite(self._handle, content, slot * len(content))
         if written != len(content):

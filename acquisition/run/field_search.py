@@ -1,0 +1,244 @@
+"""From photographed fields to finds: frames go to the finder, answers into the record."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from acquisition.errors import AcquisitionError, SearchError
+from acquisition.plan.candidates import Sighting
+from acquisition.plan.tiling import PlannedField
+from acquisition.protocol import Background, KeepFields
+from acquisition.records import EventLevel, FieldRecord, FieldStatus
+from acquisition.run.context import RunContext
+from acquisition.run.faults import FaultCounter
+from acquisition.run.landmarks import LandmarkKeeper
+from acquisition.run.picture_metadata import picture_metadata
+from acquisition.run.run_log import Find, Progress, RunLog, WaitingField
+from acquisition.run.search_task import SearchAnswer, SearchTask, search_field
+from acquisition.run.securing import Securing
+from acquisition.storage import CaptureMetadata, FrameSpool
+from acquisition.workers import Workers
+from analysis.finder import Candidate
+from scanner.coordinates import ImagePoint, StagePoint, View
+from scanner.frame import Exposure, Frame
+
+
+class FieldSearch:
+    """Hands frames to the finder and writes down what it finds; used from the thread that drives the instrument.
+
+    The finder may fall behind by as many frames as the spool holds; only then does `hand_over` wait.
+
+    Parameters
+    ----------
+    context
+        The run.
+    log
+        Its journal.
+    spool
+        Where frames wait.
+    securing
+        Brings them to the disk.
+    fields
+        The plan.
+    progress
+        How far the run had come when it was cut off.
+    now_s
+        Time source for the timings.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        log: RunLog,
+        spool: FrameSpool,
+        securing: Securing,
+        fields: Sequence[PlannedField],
+        progress: Progress,
+        *,
+        now_s: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._context = context
+        self._log = log
+        self._spool = spool
+        self._securing = securing
+        self._now_s = now_s
+        self._landmarks = LandmarkKeeper(fields, sorted(progress.landmarks))
+        self._workers: Workers[SearchTask, SearchAnswer] = Workers(
+            context.searchers, search_field, at_a_time=context.searches_at_a_time, lost=_lost
+        )
+        self._under: dict[int, WaitingField] = {}
+        self._faults: dict[int, FaultCounter] = {}
+        self._unsearched_in_a_row = 0
+        self.finds: list[Find] = list(progress.finds)
+        self.cells_seen: Counter[int] = Counter(find.sighting.field_index for find in progress.finds)
+        self.waited_ms = 0.0
+        for waiting in progress.waiting.values():
+            self._submit(waiting)
+
+    @property
+    def waiting(self) -> int:
+        """Fields that are photographed but not searched."""
+        return len(self._under)
+
+    def hand_over(self, record: FieldRecord, frame: Frame) -> None:
+        """Keep a frame, record its field and let it be searched.
+
+        A killed process loses nothing of it once this returns, and a power cut nothing once it is secured.
+
+        Parameters
+        ----------
+        record
+            What is known so far; `write_ms` is filled in here.
+        frame
+            The picture.
+
+        Raises
+        ------
+        StorageError
+            It can't be kept.
+        SearchError, SlideParkedError
+            An earlier field could not be searched, and the protocol gives up for that.
+        """
+        start_s = self._now_s()
+        while not self._spool.free_slots:
+            self.take_in(timeout_s=1.0)
+        self.waited_ms += 1000.0 * (self._now_s() - start_s)
+        slot = self._spool.put(frame.pixels)
+        record = replace(record, write_ms=1000.0 * (self._now_s() - start_s))
+        waiting = WaitingField(record, frame.objective, frame.exposure_ms, slot)
+        self._log.field(waiting)
+        self._securing.add(record.index)
+        self._submit(waiting)
+
+    def give_up(self, record: FieldRecord) -> None:
+        """Record a field that could not be photographed."""
+        self._log.field_failed(record)
+        self._context.casebook.record_field(self._context.run_uid, record)
+
+    def take_in(self, *, timeout_s: float = 0.0) -> None:
+        """Write down what the finder answered.
+
+        Parameters
+        ----------
+        timeout_s
+            0 takes what is there.
+
+        Raises
+        ------
+        StorageError, CasebookError
+            It can't be recorded.
+        SearchError, SlideParkedError
+            A field could not be searched, and the protocol gives up for that.
+        """
+        for answer in self._workers.collect(timeout_s=timeout_s):
+            self._take(answer)
+
+    def finish(self, *, stop: Callable[[], bool] = lambda: False) -> None:
+        """Wait until all frames are searched, or `stop` says that nobody waits any more."""
+        while self._under and not stop():
+            self.take_in(timeout_s=0.2)
+
+    def close(self) -> None:
+        """Let the workers go; what they had not answered stays in the spool."""
+        self._workers.close()
+
+    def _submit(self, under: WaitingField) -> None:
+        index = under.record.index
+        self._under[index] = under
+        context = self._context
+        exposure = self._exposure(under)
+        self._workers.submit(
+            SearchTask(
+                index,
+                self._spool.path,
+                under.slot,
+                self._spool.shape,
+                exposure,
+                context.protocol.find.min_score,
+                context.finder,
+                context.folder.path,
+                self._landmarks.wants(index),
+                context.rig_folder if context.protocol.scan.background is Background.FLAT_FIELD else None,
+                self._metadata(under, exposure) if context.protocol.scan.keep_fields is KeepFields.ALL else None,
+            )
+        )
+
+    def _take(self, answer: SearchAnswer) -> None:
+        under = self._under[answer.field_index]
+        self._landmarks.answered(answer.field_index, kept=answer.landmark is not None)
+        if answer.error is not None:
+            self._not_searched(under, answer.error)
+            return
+        self._unsearched_in_a_row = 0
+        finds = [
+            Find(self._sighting(under, candidate), thumbnail)
+            for candidate, thumbnail in zip(answer.candidates, answer.thumbnails, strict=True)
+        ]
+        record = replace(under.record, find_ms=answer.find_ms, candidates=len(finds), picture=answer.picture)
+        self._close(under, record, finds, answer.landmark)
+
+    def _close(
+        self, under: WaitingField, record: FieldRecord, finds: Sequence[Find], landmark: str | None
+    ) -> None:
+        self._log.found(record, finds, landmark)
+        self._context.casebook.record_field(self._context.run_uid, record)
+        self.finds.extend(finds)
+        self.cells_seen[record.index] = len(finds)
+        # Only now: until the answer is in the journal, the frame may be needed again.
+        del self._under[record.index]
+        self._spool.release(under.slot)
+
+    def _not_searched(self, under: WaitingField, reason: str) -> None:
+        index = under.record.index
+        context = self._context
+        counter = self._faults.setdefault(index, FaultCounter(context.protocol.errors, context.microscope.rig))
+        error = SearchError(f"field {index} not searched: {reason}")
+        if counter.retry(error) is not None:
+            context.note(EventLevel.WARNING, "search_retried", f"{error}; tried again", field=index)
+            self._submit(under)
+            return
+        self._unsearched_in_a_row += 1
+        record = replace(under.record, status=FieldStatus.FAILED, error=str(error))
+        self._close(under, record, (), None)
+        context.note(EventLevel.ERROR, "field_failed", str(error), field=index)
+        if self._unsearched_in_a_row > context.protocol.errors.max_failed_fields:
+            raise error
+
+    def _sighting(self, under: WaitingField, candidate: Candidate) -> Sighting:
+        view = self._exposure(under).view
+        camera = view.camera
+        point = ImagePoint(candidate.x_px, candidate.y_px)
+        where = self._context.frame.to_slide(view.to_stage(point))
+        edge_px = min(
+            candidate.x_px,
+            candidate.y_px,
+            camera.width_px - 1 - candidate.x_px,
+            camera.height_px - 1 - candidate.y_px,
+        )
+        return Sighting(
+            under.record.index,
+            where,
+            candidate.radius_px * camera.um_per_px,
+            candidate.score,
+            max(0.0, edge_px) * camera.um_per_px,
+        )
+
+    def _exposure(self, under: WaitingField) -> Exposure:
+        record = under.record
+        if record.stage_x_um is None or record.stage_y_um is None or record.z_um is None:
+            raise AcquisitionError(f"field {record.index} has a picture but no position")
+        rig = self._context.microscope.rig
+        objective = rig.objective(under.objective)
+        stage = StagePoint(record.stage_x_um, record.stage_y_um)
+        view = View(stage, rig.camera_frame(objective), objective.parcentric)
+        return Exposure(view, record.z_um, objective.name, under.exposure_ms, record.taken_at)
+
+    def _metadata(self, under: WaitingField, exposure: Exposure) -> CaptureMetadata:
+        return picture_metadata(self._context, f"field-{under.record.index:05d}", "", exposure)
+
+
+def _lost(task: SearchTask, error: BaseException) -> SearchAnswer:
+    return SearchAnswer(task.field_index, task.slot, error=f"the finder died on it twice: {error}")

@@ -1,0 +1,327 @@
+"""What a run writes into its journal, and what can be read from it after the run was cut off."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from acquisition.errors import JournalError
+from acquisition.journal import Journal, JournalRecord
+from acquisition.plan.candidates import Sighting
+from acquisition.plan.tiling import PlannedField
+from acquisition.records import CaptureRecord, FieldRecord, FieldStatus, RunStatus
+from scanner.coordinates import SlidePoint
+
+FORMAT = 1
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class LogKind(StrEnum):
+    """Kinds of journal records."""
+
+    BEGUN = "begun"
+    RESUMED = "resumed"
+    STATE = "state"
+    FIELD = "field"
+    FIELD_FAILED = "field_failed"
+    SECURED = "secured"
+    FOUND = "found"
+    SCANNED = "scanned"
+    RANKED = "ranked"
+    CAPTURED = "captured"
+    CAPTURE_FAILED = "capture_failed"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """A sighting with the picture that a person will want to see.
+
+    Attributes
+    ----------
+    sighting
+        Where and how sure.
+    thumbnail
+        Its picture, relative to the run folder.
+    """
+
+    sighting: Sighting
+    thumbnail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RankedCandidate:
+    """A merged candidate with its name and its place in the order; rank 1 is the best."""
+
+    uid: str
+    rank: int
+    sighting: Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingField:
+    """A photographed field that had not been searched when the run was cut off; its frame is in the spool."""
+
+    record: FieldRecord
+    objective: str
+    exposure_ms: float
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """With what a run began.
+
+    Attributes
+    ----------
+    plan
+        Digest of the planned fields, see `plan_digest`.
+    barcode
+        What the label said; None where there is no label camera.
+    """
+
+    plan: str
+    barcode: str | None
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run came.
+
+    Attributes
+    ----------
+    beginning
+        With what it began; None where it was cut off before.
+    searched
+        Fields that are through, by index, failed ones too.
+    waiting
+        Fields photographed but not searched.
+    lost
+        Fields whose frame did not survive; they are photographed again.
+    finds
+        All finds.
+    landmarks
+        Field index to the reduced copy, relative to the run folder.
+    scan_is_through
+        Whether the scan had ended, by its area or by the stop rule.
+    ranked
+        Candidates; None where they were not ranked yet.
+    captures
+        Pictures by candidate uid.
+    failed_captures
+        Reason by candidate uid.
+    """
+
+    beginning: Beginning | None = None
+    searched: dict[int, FieldRecord] = field(default_factory=dict)
+    waiting: dict[int, WaitingField] = field(default_factory=dict)
+    lost: set[int] = field(default_factory=set)
+    finds: list[Find] = field(default_factory=list)
+    landmarks: dict[int, str] = field(default_factory=dict)
+    scan_is_through: bool = False
+    ranked: tuple[RankedCandidate, ...] | None = None
+    captures: dict[str, CaptureRecord] = field(default_factory=dict)
+    failed_captures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def photographed(self) -> dict[int, FieldRecord]:
+        """Fields that need not be photographed again."""
+        return {**self.searched, **{index: waiting.record for index, waiting in self.waiting.items()}}
+
+
+class RunLog:
+    """Writes a run's steps into its journal.
+
+    Parameters
+    ----------
+    journal
+        Where to.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._boot = boot_id()
+
+    def begun(self, beginning: Beginning) -> None:
+        """The plan is made, and nothing has moved."""
+        self._append(LogKind.BEGUN, format=FORMAT, boot=self._boot, **asdict(beginning))
+
+    def resumed(self, shifts_um: Mapping[int, tuple[float, float]]) -> None:
+        """The slide was recognised; `shifts_um` is how far each landmark lay off."""
+        shifts = {str(index): list(shift) for index, shift in shifts_um.items()}
+        self._append(LogKind.RESUMED, boot=self._boot, shifts_um=shifts)
+
+    def state(self, before: str, step: str, after: str) -> None:
+        """The run went from one state to another."""
+        self._append(LogKind.STATE, before=before, step=step, after=after)
+
+    def field(self, field: WaitingField) -> None:
+        """A field was photographed; on the disk with the next `secured`."""
+        self._append(
+            LogKind.FIELD,
+            sync=False,
+            record=_field_json(field.record),
+            objective=field.objective,
+            exposure_ms=field.exposure_ms,
+            slot=field.slot,
+            boot=self._boot,
+        )
+
+    def field_failed(self, record: FieldRecord) -> None:
+        """A field could not be photographed and is left out."""
+        self._append(LogKind.FIELD_FAILED, record=_field_json(record))
+
+    def secured(self, fields: Sequence[int]) -> None:
+        """The frames of these fields outlive a power cut."""
+        self._append(LogKind.SECURED, fields=list(fields))
+
+    def found(self, record: FieldRecord, finds: Sequence[Find], landmark: str | None) -> None:
+        """A field was searched, or given up; `record` is final."""
+        self._append(
+            LogKind.FOUND,
+            record=_field_json(record),
+            finds=[{"sighting": _sighting_json(f.sighting), "thumbnail": f.thumbnail} for f in finds],
+            landmark=landmark,
+        )
+
+    def scanned(self) -> None:
+        """No further field will be photographed."""
+        self._append(LogKind.SCANNED)
+
+    def ranked(self, candidates: Sequence[RankedCandidate]) -> None:
+        """The candidates have their names and their order."""
+        self._append(
+            LogKind.RANKED,
+            candidates=[
+                {"uid": c.uid, "rank": c.rank, "sighting": _sighting_json(c.sighting)} for c in candidates
+            ],
+        )
+
+    def captured(self, record: CaptureRecord) -> None:
+        """A picture is on the disk."""
+        self._append(LogKind.CAPTURED, record={**asdict(record), "taken_at": record.taken_at.isoformat()})
+
+    def capture_failed(self, candidate_uid: str, reason: str) -> None:
+        """A cell was not photographed."""
+        self._append(LogKind.CAPTURE_FAILED, candidate=candidate_uid, reason=reason)
+
+    def ended(self, status: RunStatus, error: str | None) -> None:
+        """The instrument is safe and the run over."""
+        self._append(LogKind.ENDED, status=status.value, error=error)
+
+    def _append(self, kind: LogKind, *, sync: bool = True, **values: object) -> None:
+        self._journal.append(kind.value, sync=sync, at=datetime.now(UTC).isoformat(), **values)
+
+
+def boot_id() -> str:
+    """Name of the machine's present boot: what the system holds of a file is gone in the next one."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def plan_digest(fields: Sequence[PlannedField]) -> str:
+    """SHA-256 of a plan: the same only if each field has the same index and place."""
+    text = "".join(f"{f.index} {f.centre.x_um!r} {f.centre.y_um!r}\n" for f in fields)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_progress(records: Sequence[JournalRecord], path: Path) -> Progress:
+    """How far the run of a journal came.
+
+    A photographed field counts if its frame is sure to be in the spool: recorded since the machine was started, or
+    secured before.
+
+    Raises
+    ------
+    JournalError
+        A record is not of the expected form, or of a newer version.
+    """
+    progress, secured, boots = Progress(), set[int](), dict[int, str]()
+    for record in records:
+        try:
+            _take(record, progress, secured, boots)
+        except (KeyError, TypeError, ValueError) as error:
+            raise JournalError(
+                f"record {record.number} ({record.kind}) is not of the expected form: {error!r}", path=path
+            ) from error
+    here = boot_id()
+    for index in [i for i in progress.waiting if i not in secured and not (here and boots[i] == here)]:
+        del progress.waiting[index]
+        progress.lost.add(index)
+    return progress
+
+
+def _take(record: JournalRecord, progress: Progress, secured: set[int], boots: dict[int, str]) -> None:
+    values = record.values
+    match LogKind(record.kind):
+        case LogKind.BEGUN:
+            if values["format"] != FORMAT:
+                raise ValueError(f"format {values['format']}, this software reads {FORMAT}")
+            progress.beginning = Beginning(values["plan"], values["barcode"])
+        case LogKind.FIELD:
+            waiting = WaitingField(
+                _field(values["record"]), values["objective"], values["exposure_ms"], int(values["slot"])
+            )
+            progress.waiting[waiting.record.index] = waiting
+            boots[waiting.record.index] = values["boot"]
+            secured.discard(waiting.record.index)
+        case LogKind.SECURED:
+            secured.update(values["fields"])
+        case LogKind.FIELD_FAILED:
+            failed = _field(values["record"])
+            progress.searched[failed.index] = failed
+        case LogKind.FOUND:
+            _take_found(values, progress)
+        case LogKind.SCANNED:
+            progress.scan_is_through = True
+        case LogKind.RANKED:
+            progress.ranked = tuple(
+                RankedCandidate(c["uid"], c["rank"], _sighting(c["sighting"])) for c in values["candidates"]
+            )
+        case LogKind.CAPTURED:
+            capture = values["record"]
+            taken_at = datetime.fromisoformat(capture["taken_at"])
+            progress.captures[capture["candidate_uid"]] = CaptureRecord(**{**capture, "taken_at": taken_at})
+        case LogKind.CAPTURE_FAILED:
+            progress.failed_captures[values["candidate"]] = values["reason"]
+        case LogKind.RESUMED | LogKind.STATE | LogKind.ENDED:
+            pass
+
+
+def _take_found(values: Mapping[str, Any], progress: Progress) -> None:
+    searched = _field(values["record"])
+    progress.waiting.pop(searched.index, None)
+    progress.searched[searched.index] = searched
+    progress.finds.extend(Find(_sighting(f["sighting"]), f["thumbnail"]) for f in values["finds"])
+    if values["landmark"] is not None:
+        progress.landmarks[searched.index] = values["landmark"]
+
+
+def _field_json(record: FieldRecord) -> dict[str, object]:
+    return {**asdict(record), "status": record.status.value, "taken_at": record.taken_at.isoformat()}
+
+
+def _field(values: Mapping[str, Any]) -> FieldRecord:
+    return FieldRecord(
+        **{
+            **values,
+            "status": FieldStatus(values["status"]),
+            "taken_at": datetime.fromisoformat(values["taken_at"]),
+        }
+    )
+
+
+def _sighting_json(sighting: Sighting) -> dict[str, object]:
+    return asdict(sighting)
+
+
+def _sighting(values: Mapping[str, Any]) -> Sighting:
+    where = values["where"]
+    return Sighting(**{**values, "where": SlidePoint(where["x_um"], where["y_um"])})

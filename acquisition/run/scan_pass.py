@@ -1,0 +1,185 @@
+"""The pass at low magnification: the fields, the finder, and when it has seen enough."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+
+from acquisition.errors import StorageError
+from acquisition.plan.candidates import merge
+from acquisition.plan.order import densest_first, sample
+from acquisition.plan.stopping import StopReason, stop_reason
+from acquisition.plan.tiling import PlannedField
+from acquisition.protocol import FieldOrder
+from acquisition.records import EventLevel
+from acquisition.run.boundary import Boundary
+from acquisition.run.context import RunContext
+from acquisition.run.field_loop import FieldLoop
+from acquisition.run.field_search import FieldSearch
+from acquisition.run.run_log import Find, Progress, RunLog
+from acquisition.run.securing import Securing
+from acquisition.storage import FrameSpool
+from acquisition.storage.spool import frame_bytes
+from scanner.focus.surface import FocusSurface
+
+# Fewer frames than this in the spool, and the scan would wait for every hiccup of the finder.
+LEAST_SLOTS = 4
+# Fields after which what was seen decides anew where cells are densest.
+REORDER_AFTER = 18
+
+
+def slots_for(context: RunContext, fields: int) -> int:
+    """Frames the spool has to hold: what the context allows, and never more than there are fields."""
+    camera = context.microscope.rig.camera
+    affordable = context.spool_bytes // frame_bytes((camera.height_px, camera.width_px))
+    return max(1, min(fields, max(LEAST_SLOTS, affordable)))
+
+
+class ScanPass:
+    """Owns what the scan needs beside the instrument: spool, finder, and the thread that secures frames.
+
+    Parameters
+    ----------
+    context
+        The run.
+    log
+        Its journal.
+    fields
+        The plan.
+    progress
+        How far the run had come when it was cut off.
+    boundary
+        Grants pause and stop.
+    now_s
+        Time source.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        log: RunLog,
+        fields: Sequence[PlannedField],
+        progress: Progress,
+        boundary: Boundary,
+        *,
+        now_s: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._context = context
+        self._log = log
+        self._fields = fields
+        self._boundary = boundary
+        self._now_s = now_s
+        self._done = set(progress.photographed)
+        self._through = progress.scan_is_through
+        self._judged: tuple[int, StopReason | None] = (-1, None)
+        with ExitStack() as stack:
+            self._spool = stack.enter_context(self._open_spool(progress))
+            self._securing = stack.enter_context(Securing(self._spool, log))
+            for index in progress.waiting:
+                # What a killed process had put there may not have reached the disk yet.
+                self._securing.add(index)
+            self.search = FieldSearch(context, log, self._spool, self._securing, fields, progress, now_s=now_s)
+            stack.callback(self.search.close)
+            self._stack = stack.pop_all()
+
+    @property
+    def finds(self) -> list[Find]:
+        """All sightings so far, those of one cell in two fields not yet merged."""
+        return self.search.finds
+
+    @property
+    def fields_left(self) -> int:
+        """Fields of the plan that are neither photographed nor given up."""
+        return 0 if self._through else sum(field.index not in self._done for field in self._fields)
+
+    def run(self, surface: FocusSurface, exposure_ms: float) -> None:
+        """Photograph what is left of the plan; light on, scan objective selected.
+
+        Raises
+        ------
+        ScannerError, AcquisitionError
+            As `FieldLoop.run`.
+        """
+        context = self._context
+        loop = FieldLoop(
+            context, surface, self.search, self._securing, self._boundary, exposure_ms, now_s=self._now_s
+        )
+        start_s = self._now_s()
+        context.listener.phase("scan", self.fields_left)
+        if self._through:
+            return
+        for fields in self._route():
+            if not loop.run(fields, enough=lambda: self._has_seen_enough(start_s)):
+                break
+            self._done.update(field.index for field in fields)
+        if not context.control.stop_requested:
+            self._through = True
+
+    def finish(self) -> None:
+        """Wait until all that was photographed is searched; needs neither light nor stage.
+
+        Raises
+        ------
+        StorageError, SearchError, SlideParkedError
+            A field could not be searched or recorded.
+        """
+        self.search.finish(stop=lambda: self._context.control.abort_requested)
+        if self._through and not self.search.waiting:
+            self._log.scanned()
+
+    def close(self) -> None:
+        """Let everything go; the frames stay on the disk only where one of them is still to be searched."""
+        self._stack.close()
+        if not self.search.waiting:
+            self._spool.remove()
+
+    def _route(self) -> Iterator[list[PlannedField]]:
+        """What to photograph next, in portions between which the order may change."""
+        if self._context.protocol.scan.order is FieldOrder.SERPENTINE:
+            yield [field for field in self._fields if field.index not in self._done]
+            return
+        thin = [field for field in sample(self._fields) if field.index not in self._done]
+        yield thin
+        while True:
+            seen = {index: float(self.search.cells_seen[index]) for index in self._done}
+            left = densest_first(self._fields, seen)
+            if not left:
+                return
+            yield list(left[:REORDER_AFTER])
+
+    def _has_seen_enough(self, start_s: float) -> bool:
+        rule = self._context.protocol.stop
+        if rule.cells is None and rule.max_minutes is None:
+            return False
+        finds = self.search.finds
+        scores: list[float] = []
+        if rule.cells is not None and len(finds) != self._judged[0]:
+            scores = [sighting.score for sighting in merge(find.sighting for find in finds)]
+        reason = stop_reason(rule, scores, self._now_s() - start_s)
+        self._judged = (len(finds), reason)
+        if reason is not None:
+            self._context.note(
+                EventLevel.INFO,
+                "seen_enough",
+                f"scan ended before its area ({reason.value}): {self.fields_left} fields are not needed",
+                reason=reason.value,
+                fields_left=self.fields_left,
+            )
+        return reason is not None
+
+    def _open_spool(self, progress: Progress) -> FrameSpool:
+        context = self._context
+        camera = context.microscope.rig.camera
+        shape = (camera.height_px, camera.width_px)
+        path = context.folder.spool
+        if progress.waiting:
+            try:
+                return FrameSpool.reopen(path, shape, [waiting.slot for waiting in progress.waiting.values()])
+            except StorageError as error:
+                # The frames are gone: their fields are photographed again.
+                context.note(EventLevel.WARNING, "frames_lost", f"{len(progress.waiting)} frames: {error}")
+                self._done.difference_update(progress.waiting)
+                progress.lost.update(progress.waiting)
+                progress.waiting.clear()
+        return FrameSpool.create(path, shape, slots_for(context, len(self._fields)))
