@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
+import pymmcore
 from pymmcore_plus import DeviceInitializationState, PropertyType
 from pymmcore_plus.experimental.unicore import UniMMCore
 from pymmcore_plus.experimental.unicore.devices._device_base import Device
@@ -62,12 +64,14 @@ class ScanCore(UniMMCore):
     * text values are converted to the type of a Python device's property;
     * `wait_until_idle` asks only the devices named, every ms, and gives up at a deadline;
     * `getImage` waits for a camera that reads out while the stage already moves;
-    * Python devices are handed the hub of their ``Parent`` line.
+    * Python devices are handed the hub of their ``Parent`` line;
+    * it delivers no events while the interpreter ends, which would abort the process.
     """
 
     def __init__(self, mm_path: str | None = None) -> None:
         super().__init__(mm_path)
         self.setAutoShutter(False)
+        weakref.finalize(self, _silence, weakref.ref(self))
 
     # -- loading -------------------------------------------------------------------------------------------
 
@@ -338,3 +342,10 @@ def _same(found: object, wanted: str) -> bool:
 
 def _one_line(text: str) -> str:
     return " ".join(dict.fromkeys(part.strip() for part in text.splitlines() if part.strip()))
+
+
+def _silence(core: weakref.ref[ScanCore]) -> None:
+    alive = core()
+    if alive is not None:
+        # Past the wrapper, which forbids it; it waits for the thread that delivers events.
+        pymmcore.CMMCore.registerCallback(alive, None)

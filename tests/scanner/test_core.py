@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -228,3 +229,18 @@ def test_compiled_demo_configuration_loads_and_snaps(core: ScanCore) -> None:
     assert core.getXYPosition() == pytest.approx((100.0, 50.0), abs=0.1)
     core.snapImage()
     assert core.getImage().shape == (512, 512)
+
+
+def test_a_core_that_lives_to_the_end_does_not_abort_the_process() -> None:
+    # Events still under way while the interpreter ended killed about every second process.
+    code = """
+from scanner.core import ScanCore
+cores = [ScanCore() for _ in range(8)]
+for core in cores:
+    core.loadSystemConfiguration("MMConfig_demo.cfg")
+for core in cores:
+    core.setXYPosition(1.0, 1.0)
+    core.unloadAllDevices()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
