@@ -1,0 +1,1 @@
+"""Where a slide truly lies: measured on the instrument, and fitted."""
