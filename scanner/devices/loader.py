@@ -268,7 +268,7 @@ class SerialLoader(SerialPeripheral):
 
     def _check_ended(self, motion: _Motion, report: LoaderReport) -> None:
         wanted = f"slide of slot {motion.slot} {'on the stage' if motion.is_load else 'back in its slot'}"
-        if report.code != LoaderCode.OK or report.phase is not LoaderPhase.IDLE:
+        if report.code != LoaderCode.OK or report.phase in (LoaderPhase.HALTED, LoaderPhase.JAMMED):
             raise self._failure(report.code or LoaderCode.HALTED, wanted)
         sensors = report.sensors
         if motion.is_load:

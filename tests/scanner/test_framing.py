@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scanner.devices.framing import DamagedLineError, frame, unframe
+
+BODIES = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="#*"), min_size=1)
+
+
+def test_the_checksum_is_the_one_of_the_description():
+    # Worked example of docs/serial/framing.md, with the CRC computed bit by bit.
+    line = "LOAD 17 #07"
+    crc = 0xFFFF
+    for byte in line.encode():
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+    assert frame("LOAD 17", 7) == f"{line}*{crc:04X}"
+
+
+@given(BODIES, st.integers(0, 255))
+def test_what_is_framed_is_unframed(body, number):
+    assert unframe(frame(body, number)) == (body, number)
+
+
+@given(BODIES, st.integers(0, 255), st.data())
+def test_no_other_character_passes_for_the_one_that_was_sent(body, number, data):
+    line = frame(body, number)
+    place = data.draw(st.integers(0, len(line) - 1))
+    other = data.draw(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters=line[place]))
+    with pytest.raises(DamagedLineError):
+        unframe(line[:place] + other + line[place + 1 :])
+
+
+@pytest.mark.parametrize("line", ["", "OK", "OK #07", "OK #07*", "OK #7*0000", "OK #07*00000", "#07*0000"])
+def test_what_is_no_frame_is_refused(line):
+    with pytest.raises(DamagedLineError):
+        unframe(line)
