@@ -4,7 +4,9 @@
 
     AcquisitionError
     +-- ProtocolError      the protocol is wrong (file, line, key, found, allowed)
+    +-- WorklistError      the worklist is wrong (file, line, found, allowed)
     +-- PlanError          the plan can't be carried out on this rig
+    |   +-- CoverslipError the coarse pass shows no coverslip, or not surely enough
     +-- StorageError       a picture or the record could not be written
     |   +-- DiskFullError
     |   +-- FolderInUseError
@@ -47,8 +49,16 @@ class ProtocolError(AcquisitionError):
     """The protocol is wrong."""
 
 
+class WorklistError(AcquisitionError):
+    """The worklist is wrong."""
+
+
 class PlanError(AcquisitionError):
     """The plan can't be carried out on this rig."""
+
+
+class CoverslipError(PlanError):
+    """The coarse pass shows no coverslip, or not surely enough."""
 
 
 class StorageError(AcquisitionError):

@@ -48,7 +48,8 @@ def capture_order(
     # finishes a group before it begins the next.
     begun = (_nearest_first(cells, max_delay, cost, start), _in_groups(cells, max_delay, cost, start))
     orders: list[list[int]] = [ranked, *(_improved(order, cells, max_delay, cost, start) for order in begun)]
-    return tuple(min(orders, key=lambda indices: _total(indices, cells, cost, start)))
+    totals = [_total(order, cells, cost, start) for order in orders]
+    return tuple(orders[totals.index(min(totals))])
 
 
 def _nearest_first(cells: Sequence[SlidePoint], max_delay: int, cost: Cost, start: SlidePoint | None) -> list[int]:

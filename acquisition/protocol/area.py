@@ -204,8 +204,8 @@ class DetectedArea(_Bounded):
         default=None, description="size the coverslip should have; another size is then a fault"
     )
     search: Area = Field(
-        default=Area(x_min_um=2_000, y_min_um=600, x_max_um=74_000, y_max_um=25_400),
-        description="where to look; without the label",
+        default=Area(x_min_um=20_000, y_min_um=300, x_max_um=75_700, y_max_um=25_700),
+        description="where to look; the label left out",
     )
     step_um: LengthUm | None = Field(
         default=None, description="distance of the coarse pass's lines of fields; default from the size"
