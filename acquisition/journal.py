@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import zlib
 from collections.abc import Mapping
@@ -136,10 +137,13 @@ class Journal:
             self._count += 1
             if sync:
                 os.fdatasync(self._handle)
+        # Heard by whoever rehearses power cuts; nobody else pays for it.
+        sys.audit("karyoscan.journal_record", kind)
 
     def _write(self, line: bytes) -> None:
         written = 0
         try:
+            sys.audit("karyoscan.journal_write", str(self.path), len(line))
             written = os.write(self._handle, line)
             if written != len(line):
                 raise JournalError(f"only {written} of {len(line)} bytes could be written", path=self.path)

@@ -22,7 +22,7 @@ from simulators.serial.simulator import SerialSimulator
 from simulators.serial.tango import TangoController
 
 
-class _OnTwin(ControllerHub):
+class SerialHubOnTwin(ControllerHub):
     """A driver's hub whose line ends in the twin; a line ``#py Parent,<label>,<twin hub>`` connects it.
 
     Properties, besides those of the driver: ``Line`` (``pty`` or ``tcp``), ``EmulatedBaudRate`` (0: no delay) and
@@ -40,7 +40,7 @@ class _OnTwin(ControllerHub):
             "SerialFaults",
             property_type=str,
             getter=lambda _hub: self._faults_text,
-            setter=_OnTwin._set_faults,
+            setter=SerialHubOnTwin._set_faults,
         )
 
     @property
@@ -83,7 +83,7 @@ class _OnTwin(ControllerHub):
         self._faults_text = str(text)
 
 
-class TwinTango(_OnTwin, TangoHub):
+class TwinTango(SerialHubOnTwin, TangoHub):
     """Maerzhaeuser TANGO that moves the twin."""
 
     def make_simulated(self, mechanics: Mechanics, faults: SerialFaultPlan) -> SimulatedController:
@@ -91,7 +91,7 @@ class TwinTango(_OnTwin, TangoHub):
         return TangoController(mechanics, faults)
 
 
-class TwinProScan(_OnTwin, ProScanHub):
+class TwinProScan(SerialHubOnTwin, ProScanHub):
     """Prior ProScan III that moves the twin.
 
     Property, besides those of the driver: ``AnswersAtEnd`` (1: firmware that answers a move when it has ended).

@@ -1,0 +1,284 @@
+"""Every fault there is, with what the instrument does about it, as ``docs/faults.md`` shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from simulators.faults import FaultKind
+from simulators.serial.faults import SerialFaultKind
+from simulators.storage_faults import StorageFaultKind
+
+
+@dataclass(frozen=True, slots=True)
+class FaultEntry:
+    """One line of the catalogue.
+
+    Attributes
+    ----------
+    kind
+        The fault.
+    target
+        What stands behind the ``@``.
+    what
+        What goes wrong.
+    answer
+        What the instrument does about it.
+    error
+        Name of the error that is raised; empty where none is.
+    """
+
+    kind: StrEnum
+    target: str
+    what: str
+    answer: str
+    error: str = ""
+
+
+_STAGE_OR_FOCUS = "XY or Z"
+_NO_PICTURE = "nothing is photographed until a move is proven"
+
+DEVICE_FAULTS: tuple[FaultEntry, ...] = (
+    FaultEntry(
+        FaultKind.MOVE_FAILS,
+        _STAGE_OR_FOCUS,
+        "the device refuses the move with an error",
+        f"told with the controller's words; {_NO_PICTURE}",
+        "DeviceError",
+    ),
+    FaultEntry(
+        FaultKind.MOVE_SHORT,
+        _STAGE_OR_FOCUS,
+        "the move ends early, and the device calls it done",
+        f"the position read back is out of tolerance; {_NO_PICTURE}",
+        "PositionError",
+    ),
+    FaultEntry(
+        FaultKind.NEVER_IDLE,
+        _STAGE_OR_FOCUS,
+        "the move ends, but the device stays busy until it is stopped",
+        "stopped at the deadline computed from way, speed and acceleration",
+        "MoveTimeoutError",
+    ),
+    FaultEntry(
+        FaultKind.MOVE_STALLS,
+        _STAGE_OR_FOCUS,
+        "the axis stops on the way and the device stays busy until it is stopped",
+        "stopped at the deadline computed from way, speed and acceleration",
+        "MoveTimeoutError",
+    ),
+    FaultEntry(
+        FaultKind.LOST_STEPS,
+        _STAGE_OR_FOCUS,
+        "the drive counts to its target, the table stays behind: position reports are off from then on",
+        "the next visit to a landmark finds it elsewhere; what was photographed since the last one is in doubt, "
+        "and homing gives the count its zero back",
+        "PositionError",
+    ),
+    FaultEntry(
+        FaultKind.LIES_ABOUT_ARRIVAL,
+        _STAGE_OR_FOCUS,
+        "the device reports idle and the target's position while it is still under way",
+        "not believed before the computed time of the move is over; a slower lie shows in the proof of stillness",
+    ),
+    FaultEntry(
+        FaultKind.TURRET_BETWEEN,
+        "Objective",
+        "the turret stops between two objectives",
+        "neither focus nor picture until an objective has been selected and read back",
+        "DeviceNotReadyError",
+    ),
+    FaultEntry(
+        FaultKind.FOCUS_DRIFTS,
+        "Z",
+        "the specimen creeps away from the focus after the operation; the drive reports no move",
+        "the next visit to a landmark finds it blurred; the focus is searched anew",
+        "FocusError",
+    ),
+    FaultEntry(
+        FaultKind.CAMERA_RAISES,
+        "Camera",
+        "no frame: the camera raises",
+        "told with the camera's words; no picture",
+        "DeviceError",
+    ),
+    FaultEntry(
+        FaultKind.FRAME_DROPPED,
+        "Camera",
+        "the camera hands over the frame before this one again",
+        "known by its noise, which no two exposures share; no picture",
+        "FrameError",
+    ),
+    FaultEntry(
+        FaultKind.CAMERA_HANGS,
+        "Camera",
+        "the frame never comes: the camera stays busy",
+        "given up at the deadline computed from exposure and read-out; no picture",
+        "FrameError",
+    ),
+    FaultEntry(
+        FaultKind.GARBAGE_FRAME,
+        "Camera",
+        "the frame is noise, torn (a part of it is from another exposure) or broken off",
+        "rows that were seen before, rows without noise or noise without a picture; no picture",
+        "FrameError",
+    ),
+    FaultEntry(
+        FaultKind.BLACK_FRAME,
+        "Camera",
+        "the camera hands over a frame without light",
+        "darker than any lit field; no picture",
+        "FrameError",
+    ),
+    FaultEntry(
+        FaultKind.LAMP_DEAD,
+        "Lamp",
+        "the lamp is on as far as anybody can tell, and gives no light",
+        "darker than any lit field; no picture",
+        "FrameError",
+    ),
+    FaultEntry(
+        FaultKind.LOADER_JAMS,
+        "Loader",
+        "the gripper stops on the way: nobody knows where the slide is",
+        "halted; nothing moves until a person has cleared the loader",
+        "LoaderError",
+    ),
+    FaultEntry(
+        FaultKind.NO_SLIDE,
+        "Loader",
+        "the loader reports a slide laid down where none is",
+        "the label camera finds no label: the slot is reported and parked, nothing is scanned",
+        "LabelError",
+    ),
+    FaultEntry(
+        FaultKind.WRONG_SLIDE,
+        "Loader",
+        "the loader brings the slide of the neighbouring slot",
+        "the barcode names another slide than the worklist expects: parked and reported, never guessed",
+        "LabelError",
+    ),
+    FaultEntry(
+        FaultKind.LABEL_UNREADABLE,
+        "LabelCamera",
+        "the label is smeared, torn off or out of the picture",
+        "parked and reported, never guessed",
+        "LabelError",
+    ),
+    FaultEntry(
+        FaultKind.LABEL_DUPLICATE,
+        "LabelCamera",
+        "the label carries the barcode of another slide of the tray",
+        "both slides are parked and reported",
+        "LabelError",
+    ),
+    FaultEntry(
+        FaultKind.OIL_EMPTY,
+        "Oiler",
+        "the dispenser goes through its motions, and no oil falls",
+        "the drop sensor's count stood still: the oil objective is not used at this spot",
+        "OilError",
+    ),
+)
+
+SERIAL_FAULTS: tuple[FaultEntry, ...] = (
+    FaultEntry(
+        SerialFaultKind.MUTE,
+        "command",
+        "as if switched off: the command is neither obeyed nor answered",
+        "no answer is an error; the controller has to identify itself anew before it is believed",
+        "DeviceNotReadyError",
+    ),
+    FaultEntry(
+        SerialFaultKind.GARBLED,
+        "command",
+        "the answer arrives with noise in it, as from a bad plug",
+        "never taken for a value; the line is flushed",
+        "DeviceError",
+    ),
+    FaultEntry(
+        SerialFaultKind.LATE,
+        "command",
+        "the answer comes only after the next command has arrived",
+        "never taken for the answer to a later command; the line is flushed",
+        "DeviceNotReadyError",
+    ),
+    FaultEntry(
+        SerialFaultKind.HANGS_UP,
+        "command",
+        "the far end goes: an adapter pulled out, a device server restarted",
+        "told; connected and identified anew, and homed where it forgot its zero",
+        "DeviceNotReadyError",
+    ),
+    FaultEntry(
+        SerialFaultKind.WRONG_ECHO,
+        "command",
+        "the command comes back instead of its answer",
+        "never taken for a value; the line is flushed",
+        "DeviceError",
+    ),
+    FaultEntry(
+        SerialFaultKind.LIMIT_SWITCH,
+        "move command",
+        "the move ends early at a limit switch",
+        f"told by the controller or by the position read back; {_NO_PICTURE}",
+        "DeviceError",
+    ),
+    FaultEntry(
+        SerialFaultKind.EMERGENCY_STOP,
+        "move command",
+        "somebody presses the button: the move ends, later ones are refused until it is released",
+        f"told by the controller or by the position read back; {_NO_PICTURE}",
+        "DeviceError",
+    ),
+    FaultEntry(
+        SerialFaultKind.JOYSTICK_ON,
+        "command",
+        "somebody has switched the joystick on",
+        "moves are refused until it is locked out again",
+        "InterlockError",
+    ),
+    FaultEntry(
+        SerialFaultKind.LOST_STEPS,
+        "move command",
+        "the motor counts to its target, the axis stays a little behind",
+        "encoders show it at once; without them, the next visit to a landmark does",
+        "PositionError",
+    ),
+)
+
+STORAGE_FAULTS: tuple[FaultEntry, ...] = (
+    FaultEntry(
+        StorageFaultKind.DISK_FULL,
+        "file pattern",
+        "no room on the disk when a file is begun",
+        "the file before stays whole, the run stops in a safe state and says so; it can be resumed",
+        "DiskFullError",
+    ),
+    FaultEntry(
+        StorageFaultKind.DISK_SLOW,
+        "file pattern",
+        "a file waits two seconds for the disk",
+        "the stage waits before memory fills; nothing is lost",
+    ),
+    FaultEntry(
+        StorageFaultKind.PROCESS_KILLED,
+        "file pattern",
+        "the process is killed (SIGKILL) once a file has got its name",
+        "no file is ever half there; the run is resumed from its journal",
+    ),
+)
+
+CATALOGUE: tuple[FaultEntry, ...] = DEVICE_FAULTS + SERIAL_FAULTS + STORAGE_FAULTS
+
+
+def as_markdown(entries: Iterable[FaultEntry]) -> str:
+    """The entries as a table, one a line."""
+    lines = ["| fault | target | what goes wrong | what the instrument does | error |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{entry.kind}` | {entry.target} | {entry.what} | {entry.answer} | "
+        f"{f'`{entry.error}`' if entry.error else 'none'} |"
+        for entry in entries
+    ]
+    return "\n".join(lines) + "\n"

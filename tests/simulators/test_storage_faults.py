@@ -1,0 +1,108 @@
+"""Disks that are full or slow, processes that are killed: as data, and where they bite."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from acquisition.errors import DiskFullError
+from acquisition.journal import Journal, read_journal
+from acquisition.storage import write_json_atomic
+from simulators.storage_faults import (
+    SLOW_S,
+    FaultyDisk,
+    StorageFault,
+    StorageFaultKind,
+    StorageFaultPlan,
+    faulty_disk,
+    parse_storage_faults,
+)
+
+
+def test_a_full_disk_leaves_the_file_before_whole(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with faulty_disk(folder, parse_storage_faults("disk_full@*.json:2")):
+        write_json_atomic(folder / "run.json", 1)
+        with pytest.raises(DiskFullError, match="no room on the disk"):
+            write_json_atomic(folder / "run.json", 2)
+        assert (folder / "run.json").read_text() == "1\n"
+        write_json_atomic(folder / "run.json", 3)
+    assert sorted(path.name for path in folder.iterdir()) == ["run.json"]
+
+
+def test_only_the_files_that_are_meant_go_wrong(tmp_path):
+    folder = tmp_path / "run"
+    (folder / "captures").mkdir(parents=True)
+    with faulty_disk(folder, parse_storage_faults("disk_full@captures/* x*")):
+        write_json_atomic(tmp_path / "elsewhere.json", 1)
+        write_json_atomic(folder / "run.json", 1)
+        for _ in range(2):
+            with pytest.raises(DiskFullError):
+                write_json_atomic(folder / "captures" / "c1.json", 1)
+        # Reading needs no room.
+        assert (folder / "run.json").read_text() == "1\n"
+    write_json_atomic(folder / "captures" / "c1.json", 1)
+
+
+def test_a_full_disk_stops_the_journal_at_a_whole_record(tmp_path):
+    with faulty_disk(tmp_path, parse_storage_faults("disk_full@journal:3")), Journal.create(tmp_path / "journal") as log:
+        log.append("first")
+        with pytest.raises(DiskFullError):
+            log.append("second")
+        log.append("third")
+    assert [record.kind for record in read_journal(tmp_path / "journal")] == ["first", "third"]
+
+
+def test_a_slow_disk_keeps_the_writer_waiting(tmp_path):
+    waited = []
+    plan = StorageFaultPlan((StorageFault(StorageFaultKind.DISK_SLOW, "*.tiff", 2),))
+    disk = FaultyDisk(tmp_path, plan, sleep=waited.append)
+    for name in ("a.tiff", "b.json", "b.tiff", "c.tiff"):
+        disk.begin(str(tmp_path / name))
+    assert waited == [SLOW_S]
+
+
+def test_a_kill_comes_with_the_second_file_and_not_before(tmp_path):
+    killed = []
+    disk = FaultyDisk(
+        tmp_path, StorageFaultPlan(parse_storage_faults("process_killed@*.json:2")), kill=lambda: killed.append(1)
+    )
+    for name in ("a.json", "b.json"):
+        disk.hear("os.rename", (f"{tmp_path}/.{name}.x.part", str(tmp_path / name), -1, -1))
+        assert not killed
+    disk.settle()
+    assert killed
+    disk.close()
+    disk.passed("c.json")
+    assert killed == [1]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from acquisition.journal import Journal
+from acquisition.storage import write_json_atomic
+from simulators.storage_faults import faulty_disk, parse_storage_faults
+folder = Path(sys.argv[1])
+with faulty_disk(folder, parse_storage_faults(sys.argv[2])), Journal.create(folder / "journal") as journal:
+    for number in range(5):
+        write_json_atomic(folder / f"{number}.json", number)
+        journal.append("written", number=number)
+"""
+
+
+@pytest.mark.parametrize(
+    ("faults", "files", "records"),
+    [("process_killed@?.json:3", 3, 2), ("process_killed@journal/written:2", 2, 2), ("", 5, 5)],
+)
+def test_a_killed_process_leaves_whole_files_and_whole_records(tmp_path, faults, files, records):
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), faults], cwd=root, timeout=120, check=False)
+    assert done.returncode == (-signal.SIGKILL if faults else 0)
+    found = sorted(path.name for path in tmp_path.glob("*.json"))
+    assert found == [f"{number}.json" for number in range(files)]
+    assert [record.values["number"] for record in read_journal(tmp_path / "journal")] == list(range(records))
+    assert not list(tmp_path.glob(".*.part"))
