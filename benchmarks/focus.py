@@ -9,8 +9,8 @@ cell or a nucleus lies in the measured part of the field, a grain spot where onl
 spot where nothing does. Truth is where the twin itself says that the specimen lies.
 
 The named peers search the same spots from the same expected planes over the same ranges: `sweep`, planes a depth
-of field apart through the range and the normalised variance of the whole picture (Groen et al. 1985), and `golden`,
-a golden-section search for the largest Tenengrad of the whole picture, to a third of a depth of field.
+of field apart through the range and the normalised variance of the whole picture (Groen et al. 1985); `golden`, a
+golden-section search for the largest Tenengrad of the whole picture, to a third of a depth of field.
 """
 
 from __future__ import annotations

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from simulators.dust import Dust
+from simulators.patches import PatchCache, lay_on
 from simulators.specimen.banding import Contrast
-from simulators.specimen.clutter import Patch
-from simulators.specimen.slide import Body, SlideWorld
+from simulators.specimen.slide import SlideWorld
 
 WAVELENGTH_UM = 0.55
 CONDENSER_NA = 0.9
 """A dry condenser fills at most this aperture: it limits how fast a picture blurs out of focus."""
 
-_CACHE_BYTES = 256 * 2**20
 _NOISE_SPARE = 1 << 16
 _STRIP_ROWS = 32
-_STAMP_PX = 24
-_PHASES = 4
 _SMALLEST_SIGMA_PX = 0.25
 _WIDE_SIGMA_PX = 6.0
+_HAZE = 0.03
+"""Light of an empty field where the specimen emits: scattered excitation, and glass that glows a little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +100,8 @@ class SensorModel:
         Loss of light in the corners.
     rotation_deg, flip_x, flip_y
         How it is mounted: from image axes to stage axes, flips first.
+    dust
+        What lies on its window and on the optics.
     """
 
     width_px: int = 1360
@@ -115,6 +116,7 @@ class SensorModel:
     rotation_deg: float = 0.0
     flip_x: bool = False
     flip_y: bool = False
+    dust: Dust = field(default_factory=Dust)
 
     @property
     def is_straight(self) -> bool:
@@ -163,50 +165,6 @@ class Shot:
     smear_um: tuple[float, float] = (0.0, 0.0)
 
 
-@dataclass(slots=True)
-class _Level:
-    """A body's transmittance at one resolution."""
-
-    transmittance: NDArray[np.float32]
-    um_per_px: float
-    stamps: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class PatchCache:
-    """Transmittance of bodies at the resolutions in use, oldest dropped first.
-
-    Attributes
-    ----------
-    limit_bytes
-        Largest sum of the kept arrays.
-    """
-
-    limit_bytes: int = _CACHE_BYTES
-    _levels: OrderedDict[tuple[object, ...], _Level] = field(default_factory=OrderedDict)
-    _bytes: int = 0
-
-    def level(self, body: Body, um_per_px: float) -> _Level:
-        """The body at a resolution that suits a camera pixel of this size."""
-        key = (*body.patch_key, round(um_per_px, 6))
-        level = self._levels.get(key)
-        if level is None:
-            level = _make_level(body.render(), um_per_px)
-            self._levels[key] = level
-            self._bytes += level.transmittance.nbytes
-            while self._bytes > self.limit_bytes and len(self._levels) > 1:
-                _, dropped = self._levels.popitem(last=False)
-                self._bytes -= dropped.transmittance.nbytes
-        else:
-            self._levels.move_to_end(key)
-        return level
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of the kept arrays."""
-        return self._bytes
-
-
 class SlideCamera:
     """Takes pictures of a slide.
 
@@ -221,9 +179,12 @@ class SlideCamera:
 
     Notes
     -----
-    Transmittances of bodies that lie upon one another multiply, so a frame is the product of its bodies, each
-    drawn and brought to the objective's resolution once. Noise is taken from a stored field of normal deviates at
-    an offset that the exposure's number decides: drawing 1.4 million a frame would cost more than the rest.
+    Transmittances of bodies that lie upon one another multiply, and what they emit adds up; each body is drawn and
+    brought to the objective's resolution once. Noise is taken from a stored field of normal deviates at an offset
+    that the exposure's number decides: drawing 1.4 million a frame would cost more than the rest.
+
+    Memory is slower than arithmetic here, so the last steps, blur, light and noise, are made in strips that stay
+    in the processor's cache from the first to the last.
     """
 
     def __init__(self, world: SlideWorld, sensor: SensorModel, seed: int = 0) -> None:
@@ -232,8 +193,10 @@ class SlideCamera:
         self.cache = PatchCache()
         self._seed = seed
         size = sensor.width_px * sensor.height_px + _NOISE_SPARE
-        self._deviates = np.random.default_rng([seed, 77]).standard_normal(size, dtype=np.float32)
-        self._light = _light_field(sensor)
+        deviates = np.random.default_rng([seed, 77]).standard_normal(size, dtype=np.float32)
+        # See _digitise.
+        self._deviates = deviates * np.float32(0.5 / math.sqrt(sensor.electrons_per_level))
+        self._lights: dict[str, NDArray[np.float32]] = {}
 
     def expose(self, shot: Shot, number: int) -> NDArray[np.uint16]:
         """Take a picture.
@@ -252,55 +215,112 @@ class SlideCamera:
         """
         sensor = self.sensor
         level = sensor.levels_per_ms * shot.exposure_ms * shot.light * shot.objective.brightness
-        seen = self.see(shot) if level > 0.0 else np.zeros((sensor.height_px, sensor.width_px), np.float32)
-        return self._digitise(seen, level, number)
+        light = self._light_through(shot.objective)
+        if not level > 0.0:
+            return self._digitise(
+                np.zeros((sensor.height_px, sensor.width_px), np.float32), 0.0, light, 0.0, number
+            )
+        sigma_px = self._sigma_px(shot)
+        if sensor.is_straight and shot.smear_um == (0.0, 0.0) and sigma_px < _WIDE_SIGMA_PX:
+            return self._digitise(self._sharp(shot, _margin_px(sigma_px)), sigma_px, light, level, number)
+        return self._digitise(self.see(shot), 0.0, light, level, number)
 
     def see(self, shot: Shot) -> NDArray[np.float32]:
-        """Light that passes the slide, or that it emits, over that of empty glass: float32, (rows, columns)."""
-        um_per_px = self.sensor.pixel_um / shot.objective.magnification
-        sigma_px = shot.objective.blur_um(shot.defocus_um) / um_per_px
-        margin = 0 if sigma_px < 1.0 else min(math.ceil(3.0 * sigma_px), 96)
-        rows, columns = _canvas_shape(self.sensor)
-        shape = (rows + 2 * margin, columns + 2 * margin)
-        sharp = self._transmittance((shot.centre_x_um, shot.centre_y_um), um_per_px, shape)
-        blurred = _smear(_blur(sharp, sigma_px), shot.smear_um, um_per_px)
-        return _mounted(blurred[margin : shape[0] - margin, margin : shape[1] - margin], self.sensor)
+        """What comes from the slide over what comes from empty glass in transmitted light.
 
-    def _transmittance(
-        self, centre_um: tuple[float, float], um_per_px: float, shape: tuple[int, int]
-    ) -> NDArray[np.float32]:
-        height, width = shape
-        left_um = centre_um[0] - width / 2.0 * um_per_px
-        top_um = centre_um[1] - height / 2.0 * um_per_px
+        Returns
+        -------
+        ndarray
+            float32, shape (height_px, width_px): 0 .. 1 where the slide absorbs; where it emits, see
+            `simulators.specimen.banding.Contrast`.
+        """
+        um_per_px = self.sensor.pixel_um / shot.objective.magnification
+        sigma_px = self._sigma_px(shot)
+        margin = _margin_px(sigma_px)
+        blurred = _smear(_blur(self._sharp(shot, margin), sigma_px), shot.smear_um, um_per_px)
+        rows, columns = blurred.shape
+        return _mounted(blurred[margin : rows - margin, margin : columns - margin], self.sensor)
+
+    def _sigma_px(self, shot: Shot) -> float:
+        return shot.objective.blur_um(shot.defocus_um) * shot.objective.magnification / self.sensor.pixel_um
+
+    def _light_through(self, objective: ObjectiveModel) -> NDArray[np.float32]:
+        """Light over the field, with the shadows of dust."""
+        light = self._lights.get(objective.label)
+        if light is None:
+            sensor = self.sensor
+            shadows = sensor.dust.shadows(sensor.width_px, sensor.height_px, objective.label)
+            light = self._lights[objective.label] = _light_field(sensor) * shadows
+        return light
+
+    def _sharp(self, shot: Shot, margin: int) -> NDArray[np.float32]:
+        """The slide without blur, with so many pixels more on every side."""
+        um_per_px = self.sensor.pixel_um / shot.objective.magnification
+        rows, columns = _canvas_shape(self.sensor)
+        height, width = rows + 2 * margin, columns + 2 * margin
+        left_um = shot.centre_x_um - width / 2.0 * um_per_px
+        top_um = shot.centre_y_um - height / 2.0 * um_per_px
         box_um = (left_um, top_um, left_um + width * um_per_px, top_um + height * um_per_px)
-        canvas = np.ones(shape, np.float32)
+        emits = self.world.contrast is Contrast.EMITS
+        canvas = np.full((height, width), _HAZE if emits else 1.0, np.float32)
         for body in self.world.bodies_in(box_um):
-            _multiply_in(canvas, self.cache.level(body, um_per_px), body, (left_um, top_um), um_per_px)
-        if self.world.contrast is Contrast.EMITS:
-            # Emissions add: as exponents they were summed by the product.
-            return np.asarray(cv2.log(canvas) * np.float32(-1.0 / math.log(10.0)), dtype=np.float32)
+            lay_on(canvas, self.cache.level(body, um_per_px), body, (left_um, top_um), um_per_px)
         return canvas
 
-    def _digitise(self, seen: NDArray[np.float32], level: float, number: int) -> NDArray[np.uint16]:
+    def _digitise(
+        self,
+        seen: NDArray[np.float32],
+        sigma_px: float,
+        light: NDArray[np.float32],
+        level: float,
+        number: int,
+    ) -> NDArray[np.uint16]:
+        """Blur, light, noise and rounding.
+
+        The photons of n electrons scatter by sqrt(n), the amplifier adds its own noise: x = n + read noise squared
+        is the variance. (sqrt(x) + deviate / 2)^2 has the mean x + 1 / 4 and this variance, and costs less than
+        adding sqrt(x) times a deviate (Anscombe 1948, backwards).
+        """
         sensor = self.sensor
+        height, width = light.shape
         offset = int(np.random.default_rng([self._seed, 78, number]).integers(_NOISE_SPARE))
-        deviates = self._deviates[offset : offset + seen.size].reshape(seen.shape)
-        light = self._light * np.float32(level)
-        frame = np.empty(seen.shape, np.uint16)
-        # In strips that stay in the processor's cache: a whole frame at a time costs twice as much.
-        for top in range(0, sensor.height_px, _STRIP_ROWS):
-            rows = np.s_[top : top + _STRIP_ROWS]
-            levels = seen[rows] * light[rows]
-            # Photons of n electrons scatter by sqrt(n); the amplifier adds its own noise.
-            noise = levels * np.float32(1.0 / sensor.electrons_per_level)
-            noise += np.float32((sensor.read_noise / sensor.electrons_per_level) ** 2)
-            np.sqrt(noise, out=noise)
-            noise *= deviates[rows]
-            levels += noise
-            levels += np.float32(sensor.bias_level + 0.5)
-            np.clip(levels, np.float32(0.0), np.float32(sensor.full_scale), out=levels)
-            frame[rows] = levels
+        deviates = self._deviates[offset : offset + light.size].reshape(light.shape)
+        read = sensor.read_noise**2 / sensor.electrons_per_level
+        above = np.float32(sensor.bias_level - read - 0.25 / sensor.electrons_per_level + 0.5)
+        frame = np.empty(light.shape, np.uint16)
+        levels = np.empty((_STRIP_ROWS, width), np.float32)
+        for top in range(0, height, _STRIP_ROWS):
+            rows = slice(top, min(top + _STRIP_ROWS, height))
+            strip = levels[: rows.stop - rows.start]
+            np.multiply(_blurred_rows(seen, rows, sigma_px, light.shape), light[rows], out=strip)
+            strip *= np.float32(level)
+            strip += np.float32(read)
+            np.sqrt(strip, out=strip)
+            strip += deviates[rows]
+            strip *= strip
+            strip += above
+            np.clip(strip, np.float32(0.0), np.float32(sensor.full_scale), out=strip)
+            frame[rows] = strip
         return frame
+
+
+def _margin_px(sigma_px: float) -> int:
+    """Pixels beyond the frame whose light blurs into it."""
+    return 0 if sigma_px < 1.0 else min(math.ceil(3.0 * sigma_px), 96)
+
+
+def _blurred_rows(
+    picture: NDArray[np.float32], rows: slice, sigma_px: float, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Rows of a frame of this shape, in the middle of a picture, blurred."""
+    margin = (picture.shape[0] - shape[0]) // 2
+    start, stop = rows.start + margin, rows.stop + margin
+    if sigma_px < _SMALLEST_SIGMA_PX:
+        return picture[start:stop, margin : margin + shape[1]]
+    reach = _kernel_px(sigma_px) // 2
+    first, last = max(start - reach, 0), min(stop + reach, picture.shape[0])
+    blurred = _blur(picture[first:last], sigma_px)
+    return blurred[start - first : stop - first, margin : margin + shape[1]]
 
 
 def _canvas_shape(sensor: SensorModel) -> tuple[int, int]:
@@ -328,92 +348,15 @@ def _mounted(canvas: NDArray[np.float32], sensor: SensorModel) -> NDArray[np.flo
     return np.asarray(seen, dtype=np.float32)
 
 
-def _make_level(patch: Patch, um_per_px: float) -> _Level:
-    transmittance = np.power(np.float32(10.0), -patch.od, dtype=np.float32)
-    if um_per_px <= 1.6 * patch.um_per_px:
-        return _Level(transmittance, patch.um_per_px)
-    # Half the camera's pixel: a frame then places it between pixels and averages two by two.
-    height, width = transmittance.shape
-    scale = patch.um_per_px / (um_per_px / 2.0)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    reduced = cv2.resize(transmittance, size, interpolation=cv2.INTER_AREA)
-    return _Level(np.asarray(reduced, dtype=np.float32), patch.um_per_px * width / size[0])
-
-
-def _multiply_in(
-    canvas: NDArray[np.float32], level: _Level, body: Body, corner_um: tuple[float, float], um_per_px: float
-) -> None:
-    """Darken the canvas by a body."""
-    height, width = level.transmittance.shape
-    # Left and upper edge of the body, in pixels of the canvas.
-    left = (body.x_um - corner_um[0] - width * level.um_per_px / 2.0) / um_per_px
-    top = (body.y_um - corner_um[1] - height * level.um_per_px / 2.0) / um_per_px
-    if max(height, width) <= _STAMP_PX:
-        # Grains are many and small: each is kept at a few places between pixels, and only multiplied in.
-        column, row = divmod(round(left * _PHASES), _PHASES), divmod(round(top * _PHASES), _PHASES)
-        stamp = level.stamps.get((column[1], row[1]))
-        if stamp is None:
-            size = (
-                math.ceil(width * level.um_per_px / um_per_px) + 2,
-                math.ceil(height * level.um_per_px / um_per_px) + 2,
-            )
-            stamp = _sample(level, (-column[1] / _PHASES, -row[1] / _PHASES), size, um_per_px)
-            level.stamps[(column[1], row[1])] = stamp
-        _multiply_at(canvas, stamp, column[0], row[0])
-        return
-    x0, y0 = max(math.floor(left), 0), max(math.floor(top), 0)
-    x1 = min(math.ceil(left + width * level.um_per_px / um_per_px) + 1, canvas.shape[1])
-    y1 = min(math.ceil(top + height * level.um_per_px / um_per_px) + 1, canvas.shape[0])
-    if x0 < x1 and y0 < y1:
-        sampled = _sample(level, (x0 - left, y0 - top), (x1 - x0, y1 - y0), um_per_px)
-        _multiply_at(canvas, sampled, x0, y0)
-
-
-def _sample(
-    level: _Level, start_px: tuple[float, float], size: tuple[int, int], um_per_px: float
-) -> NDArray[np.float32]:
-    """Part of a body on the camera's pixels.
-
-    Parameters
-    ----------
-    level
-        The body.
-    start_px
-        Left and upper edge of the part, in camera pixels from the body's own.
-    size
-        Columns and rows of the part.
-    um_per_px
-        Camera pixel.
-    """
-    fold = 2 if level.um_per_px < 0.75 * um_per_px else 1
-    step = um_per_px / fold / level.um_per_px
-    # Centre of the first (sub)pixel, in pixels of the level, whose own centres lie at whole numbers.
-    first = [edge * um_per_px / level.um_per_px + step / 2.0 - 0.5 for edge in start_px]
-    sampled = cv2.warpAffine(
-        level.transmittance,
-        np.array([[step, 0.0, first[0]], [0.0, step, first[1]]]),
-        (size[0] * fold, size[1] * fold),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(1.0, 1.0, 1.0, 1.0),
-    )
-    if fold > 1:
-        sampled = cv2.resize(sampled, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(sampled, dtype=np.float32)
-
-
-def _multiply_at(canvas: NDArray[np.float32], patch: NDArray[np.float32], column: int, row: int) -> None:
-    x0, y0 = max(column, 0), max(row, 0)
-    x1, y1 = min(column + patch.shape[1], canvas.shape[1]), min(row + patch.shape[0], canvas.shape[0])
-    if x0 < x1 and y0 < y1:
-        canvas[y0:y1, x0:x1] *= patch[y0 - row : y1 - row, x0 - column : x1 - column]
+def _kernel_px(sigma_px: float) -> int:
+    return 2 * max(round(2.6 * sigma_px), 1) + 1
 
 
 def _blur(picture: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
     if sigma_px < _SMALLEST_SIGMA_PX:
         return picture
     if sigma_px < _WIDE_SIGMA_PX:
-        size = 2 * math.ceil(2.7 * sigma_px) + 1
+        size = _kernel_px(sigma_px)
         blurred = cv2.GaussianBlur(picture, (size, size), sigma_px, borderType=cv2.BORDER_REFLECT)
         return np.asarray(blurred, dtype=np.float32)
     # A wide blur is done on a small picture: nothing fine is left of it anyway.

@@ -88,7 +88,7 @@ def even_out(pixels: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 def _middles(number: int) -> NDArray[np.float64]:
     """Middles of so many equal parts of -1 .. 1."""
-    return (np.arange(number) + 0.5) * (2.0 / number) - 1.0
+    return np.asarray((np.arange(number) + 0.5) * (2.0 / number) - 1.0, dtype=np.float64)
 
 
 def _fit_light(blocks: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,10 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from simulators.dust import Dust
+from simulators.lamp import LampModel
 from simulators.optics import SIXTY_THREE, TEN, ObjectiveModel, SensorModel, Shot, SlideCamera
+from simulators.specimen.banding import Banding, Contrast
 from simulators.specimen.clutter import Patch
 from simulators.specimen.slide import Body, CellTruth, SlideSettings, SlideWorld
+from simulators.twin import Twin
 
 SENSOR = SensorModel()
 NOMINAL_MS = {TEN.label: 8.0, SIXTY_THREE.label: 32.0}
@@ -120,6 +126,8 @@ def test_depth_of_field_is_that_of_the_textbook() -> None:
 class _OneDisc:
     """A slide with a single disc; stands in for a `SlideWorld`."""
 
+    contrast = Contrast.ABSORBS
+
     def __init__(self, x_um: float, y_um: float, radius_um: float, um_per_px: float) -> None:
         half = round(radius_um * 1.3 / um_per_px)
         offset = (np.arange(2 * half) + 0.5 - half) * um_per_px
@@ -182,3 +190,131 @@ def test_patches_beyond_the_budget_are_drawn_anew(camera: SlideCamera, cell: Cel
     shot = shot_of(cell, TEN)
     np.testing.assert_array_equal(poor.expose(shot, 2), camera.expose(shot, 2))
     assert poor.cache.held_bytes < 2 * 2**20
+
+
+# -- dust, lamp and fluorescence ---------------------------------------------------------------------------------
+
+DUSTY = Dust(sensor_motes=12, optics_motes=4, depth=0.08, seed=3)
+
+
+def empty_world(**changes: object) -> SlideWorld:
+    return SlideWorld(SlideSettings(cells=0, nuclei_per_mm2=0.0, specks_per_mm2=0.0, **changes))  # type: ignore[arg-type]
+
+
+def blank(objective: ObjectiveModel, x_um: float = 30_000.0) -> Shot:
+    return Shot(x_um, 10_000.0, objective, 0.0, 0.5, NOMINAL_MS[objective.label])
+
+
+def test_dust_stays_where_it_is_while_the_slide_moves() -> None:
+    dusty = SlideCamera(empty_world(), replace(SENSOR, dust=DUSTY))
+    clean = SlideCamera(empty_world(), SENSOR)
+    shadows = DUSTY.shadows(SENSOR.width_px, SENSOR.height_px, TEN.label)
+    assert shadows.dtype == np.float32
+    assert 1.0 - 2.0 * DUSTY.depth <= shadows.min() < 1.0 - 0.4 * DUSTY.depth
+    assert 0.9 < (shadows == 1.0).mean() < 0.995
+    for x_um in (30_000.0, 30_300.0):
+        ratio = (dusty.expose(blank(TEN, x_um), 1).astype(float) - 40) / (clean.expose(blank(TEN, x_um), 1) - 40.0)
+        np.testing.assert_allclose(ratio, shadows, atol=0.012)
+
+
+def test_each_objective_has_dust_of_its_own_beside_that_of_the_camera() -> None:
+    size = (SENSOR.width_px, SENSOR.height_px)
+    only_camera, only_optics = replace(DUSTY, optics_motes=0), replace(DUSTY, sensor_motes=0)
+    np.testing.assert_array_equal(only_camera.shadows(*size, "10x"), only_camera.shadows(*size, "63x"))
+    assert (only_optics.shadows(*size, "10x") != only_optics.shadows(*size, "63x")).any()
+    np.testing.assert_array_equal(DUSTY.shadows(*size, "10x"), DUSTY.shadows(*size, "10x"))
+    assert (replace(DUSTY, seed=4).shadows(*size, "10x") != DUSTY.shadows(*size, "10x")).any()
+
+
+def test_without_dust_the_light_is_untouched() -> None:
+    assert (Dust().shadows(64, 48, "10x") == 1.0).all()
+
+
+@pytest.mark.parametrize("wrong", [{"sensor_motes": -1}, {"optics_motes": -2}, {"depth": 1.5}])
+def test_impossible_dust_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="dust"):
+        replace(Dust(), **wrong)
+
+
+@given(st.floats(0.0, 1e6), st.floats(0.0, 0.3), st.integers(0, 1000))
+def test_a_lamp_stays_within_its_drift(time_s: float, drift: float, seed: int) -> None:
+    lamp = LampModel(drift_share=drift, seed=seed)
+    assert abs(lamp.share_at(time_s) - 1.0) <= drift + 1e-12
+    assert lamp.share_at(time_s) == LampModel(drift_share=drift, seed=seed).share_at(time_s)
+
+
+def test_a_lamp_drifts_slowly_and_warms_up() -> None:
+    lamp = LampModel(drift_share=0.04, period_s=2400.0, seed=1)
+    shares = [lamp.share_at(float(second)) for second in range(3600)]
+    assert max(shares) - min(shares) > 0.04
+    assert max(abs(b - a) for a, b in itertools.pairwise(shares)) < 5e-4
+    cold = LampModel(warm_up_share=0.1, warm_up_s=300.0)
+    assert cold.share_at(0.0) == pytest.approx(0.9)
+    assert cold.share_at(3000.0) == pytest.approx(1.0, abs=1e-4)
+    assert LampModel().share_at(12.0) == 1.0
+    with pytest.raises(ValueError, match="lamp"):
+        LampModel(drift_share=1.0)
+
+
+def test_the_twins_lamp_drifts_with_simulated_time() -> None:
+    twin = Twin(SlideSettings(cells=0, nuclei_per_mm2=0.0, specks_per_mm2=0.0))
+    twin.anatomy = replace(twin.anatomy, lamp=LampModel(warm_up_share=0.2, warm_up_s=60.0))
+    twin.lamp_open = True
+    levels = []
+    for _ in range(2):
+        levels.append(float(np.median(twin.expose(8.0, "Camera", "Lamp"))))
+        twin.clock.sleep_s(600.0)
+    assert (levels[0] - 40.0) / (levels[1] - 40.0) == pytest.approx(0.8, abs=0.01)
+
+
+class _TwoDiscs:
+    """Two discs that emit and overlap in the middle."""
+
+    contrast = Contrast.EMITS
+
+    def __init__(self) -> None:
+        patch = Patch(np.full((200, 200), 0.2, np.float32), 0.1, Contrast.EMITS)
+        self.bodies = [
+            Body(("disc", number), 1_000.0 + shift, 500.0, 10.0, 10.0, lambda: patch)
+            for number, shift in enumerate((-5.0, 5.0))
+        ]
+
+    def bodies_in(self, _box_um: tuple[float, float, float, float]) -> list[Body]:
+        return self.bodies
+
+
+@pytest.mark.parametrize("objective", [TEN, SIXTY_THREE], ids=lambda objective: objective.label)
+def test_what_emits_adds_its_light_to_a_dark_field(objective: ObjectiveModel) -> None:
+    seen = SlideCamera(_TwoDiscs(), SENSOR).see(Shot(1_000.0, 500.0, objective, 0.0, 1.0, 1.0))  # type: ignore[arg-type]
+    um_per_px = SENSOR.pixel_um / objective.magnification
+
+    def at(offset_um: float) -> float:
+        return float(seen[512, 680 + round(offset_um / um_per_px)])
+
+    dark = float(seen[5, 5])
+    assert 0.0 < dark < 0.05
+    assert at(-10.0) == pytest.approx(dark + 0.2, abs=0.004)
+    assert at(0.0) == pytest.approx(dark + 0.4, abs=0.004)
+    assert at(10.0) == pytest.approx(dark + 0.2, abs=0.004)
+
+
+def test_a_fluorescent_cell_is_bright_on_dark() -> None:
+    settings = SlideSettings(
+        seed=11, cells=1, banding=Banding.DAPI, area_um=(30_000.0, 10_000.0, 31_000.0, 10_700.0)
+    )
+    camera = SlideCamera(SlideWorld(settings), SENSOR)
+    cell = camera.world.truth()[0]
+    shot = shot_of(cell, SIXTY_THREE)
+    frame = camera.expose(shot, 1)
+    inside = box_mask(cell, shot, SENSOR.pixel_um / 63.0)
+    assert np.median(frame[~inside]) < 250
+    assert np.percentile(frame[inside], 75) > 3.0 * np.median(frame[~inside])
+
+
+def test_a_field_is_the_same_in_strips_and_whole(camera: SlideCamera, cell: CellTruth) -> None:
+    # The picture is blurred strip by strip; no seam may show.
+    for defocus_um in (0.0, 4.0, 15.0):
+        shot = shot_of(cell, TEN, defocus_um)
+        whole = camera._digitise(camera.see(shot), 0.0, camera._light_through(TEN), 3200.0, 5)
+        strips = camera.expose(shot, 5)
+        assert np.abs(whole.astype(int) - strips.astype(int)).max() <= 1

@@ -1,0 +1,74 @@
+"""Dust on the camera's window and on the optics: shadows that stay where they are, whatever the stage does."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SENSOR_STREAM, _OPTICS_STREAM = 79, 80
+_EDGE_SHARE = 0.35
+
+
+@dataclass(frozen=True, slots=True)
+class Dust:
+    """How dusty an instrument is.
+
+    Attributes
+    ----------
+    sensor_motes
+        Motes on the camera's window: small, fairly sharp, the same through every objective.
+    optics_motes
+        Motes near an intermediate image, for each objective its own: large and faint.
+    depth
+        Share of the light that the darkest mote takes, 0 .. 1.
+    seed
+        Seed of their places and sizes.
+    """
+
+    sensor_motes: int = 0
+    optics_motes: int = 0
+    depth: float = 0.06
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be dust."""
+        if self.sensor_motes < 0 or self.optics_motes < 0 or not 0.0 <= self.depth <= 1.0:
+            raise ValueError(f"dust needs numbers from 0 on and a depth in 0 .. 1, got {self}")
+
+    def shadows(self, width_px: int, height_px: int, objective: str) -> NDArray[np.float32]:
+        """Share of the light that the dust lets pass, through an objective.
+
+        Returns
+        -------
+        ndarray
+            float32, shape (height_px, width_px), ``1 - depth`` .. 1 where motes do not overlap.
+        """
+        field = np.ones((height_px, width_px), np.float32)
+        sensor = np.random.default_rng([self.seed, _SENSOR_STREAM])
+        for _ in range(self.sensor_motes):
+            _shade(field, sensor, float(sensor.uniform(4.0, 14.0)), self.depth * float(sensor.uniform(0.3, 1.0)))
+        optics = np.random.default_rng([self.seed, _OPTICS_STREAM, zlib.crc32(objective.encode())])
+        for _ in range(self.optics_motes):
+            _shade(field, optics, float(optics.uniform(18.0, 50.0)), self.depth * float(optics.uniform(0.1, 0.5)))
+        return field
+
+
+def _shade(field: NDArray[np.float32], rng: np.random.Generator, radius_px: float, depth: float) -> None:
+    """Lay the shadow of one mote: a soft, slightly oblong disc, lighter in its middle as diffraction makes it."""
+    height, width = field.shape
+    x, y = float(rng.uniform(0.0, width)), float(rng.uniform(0.0, height))
+    turn, stretch = float(rng.uniform(0.0, math.pi)), float(rng.uniform(1.0, 1.5))
+    reach = math.ceil(radius_px * stretch * (1.0 + _EDGE_SHARE)) + 1
+    left, right = max(int(x) - reach, 0), min(int(x) + reach + 1, width)
+    top, bottom = max(int(y) - reach, 0), min(int(y) + reach + 1, height)
+    dx, dy = np.arange(left, right)[None, :] - x, np.arange(top, bottom)[:, None] - y
+    along = dx * math.cos(turn) + dy * math.sin(turn)
+    across = dy * math.cos(turn) - dx * math.sin(turn)
+    distance = np.hypot(along / stretch, across) / radius_px
+    edge = np.clip((1.0 - distance) / _EDGE_SHARE + 0.5, 0.0, 1.0)
+    shadow = depth * edge * edge * (3.0 - 2.0 * edge) * (0.75 + 0.25 * np.minimum(distance, 1.0))
+    field[top:bottom, left:right] *= (1.0 - shadow).astype(np.float32)
