@@ -145,7 +145,7 @@ def segment(image: GreyImage, settings: SegmentationSettings | None = None) -> S
     if rods < chosen.min_chromosomes:
         raise NoMetaphaseError(f"{image.source}: no metaphase found ({rods} chromosome-like bodies)")
     instances = _instances(kept, working.factor, image.pixels.shape)
-    return Segmentation(instances, *_full_size(working, image.pixels.shape))
+    return Segmentation(instances, *full_size(working, image.pixels.shape))
 
 
 def find_stained(image: GreyImage) -> NDArray[np.bool_]:
@@ -263,20 +263,21 @@ def _instances(parts: list[Part], factor: float, size: tuple[int, ...]) -> tuple
     """Bring the parts back to the image's own pixels."""
     made = []
     for part in parts:
-        placed = _placed(part.region, factor, size)
+        placed = place_in(part.region, factor, size)
         if placed is not None:
             made.append((placed, part))
-    overlaps = _overlaps([placed for placed, _ in made])
+    overlaps = neighbours([placed for placed, _ in made])
     return tuple(
         Instance(box, mask, float(np.clip(part.likeness, 0.0, 1.0)), part.route, overlaps[k])
         for k, ((box, mask), part) in enumerate(made)
     )
 
 
-_Placed = tuple[tuple[int, int, int, int], NDArray[np.bool_]]
+Placed = tuple[tuple[int, int, int, int], NDArray[np.bool_]]
 
 
-def _placed(region: Region, factor: float, size: tuple[int, ...]) -> _Placed | None:
+def place_in(region: Region, factor: float, size: tuple[int, ...]) -> Placed | None:
+    """Bring a region to the image's own pixels: box and mask; None where it lies outside."""
     mask = region.mask
     x0, y0 = float(region.x0_px), float(region.y0_px)
     if factor != 1.0:
@@ -300,7 +301,7 @@ def _placed(region: Region, factor: float, size: tuple[int, ...]) -> _Placed | N
     return box, out
 
 
-def _overlaps(placed: list[_Placed]) -> list[tuple[int, ...]]:
+def neighbours(placed: list[Placed]) -> list[tuple[int, ...]]:
     """List for each instance those that share pixels or a border with it."""
     found: list[list[int]] = [[] for _ in placed]
     for i, (first, first_mask) in enumerate(placed):
@@ -330,7 +331,8 @@ def _window(
     return out
 
 
-def _full_size(working: Working, size: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def full_size(working: Working, size: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Bring background and nuclei to the image's own pixels."""
     if working.density.shape == size:
         return working.background, working.nuclei
     target = (size[1], size[0])

@@ -1,0 +1,229 @@
+"""Detector and contours together: which chromosomes there are, and the pixels of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.errors import NoMetaphaseError
+from analysis.image import GreyImage
+from analysis.segmentation.detector import Detections, suppress
+from analysis.segmentation.detector_input import SCALE, relative_density
+from analysis.segmentation.detector_masks import Share, share_out
+from analysis.segmentation.detector_selection import SelectionSettings, select
+from analysis.segmentation.instance import Instance, Segmentation
+from analysis.segmentation.plausibility import load_plausibility
+from analysis.segmentation.region import Region, cropped
+from analysis.segmentation.resolve import Cell
+from analysis.segmentation.segmenter import (
+    MIN_PIECE,
+    TYPICAL_AREA,
+    SegmentationSettings,
+    Working,
+    full_size,
+    neighbours,
+    place_in,
+    prepare,
+    segment,
+)
+from analysis.segmentation.threshold import find_foreground
+
+_KNOWN_WIDTH_PX: Final = (10.0, 27.0)
+"""Widths of chromosomes in the pictures the detector learned from; others are brought to the middle one."""
+
+_USUAL_WIDTH_PX: Final = 17.0
+
+_PADDING_PX: Final = 6.0
+"""Slide round a chromosome in detected boxes, in px of the training set."""
+
+_PART_OF: Final = 0.8
+"""Share of an unclaimed piece within a box from which it is a part of that chromosome."""
+
+_LEAST_STAIN: Final = 0.25
+"""Least stained share of a box."""
+
+
+class Proposer(Protocol):
+    """Anything that proposes chromosomes as boxes, such as a `Detector`."""
+
+    def candidates(self, relative: NDArray[np.float32], *, scale: float) -> Detections:
+        """Propose chromosomes in a picture, see `Detector.candidates`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSegmenter:
+    """Finds the chromosomes of a metaphase by a detector, their pixels by contours.
+
+    Pictures the detector knows nothing of, such as fluorescence, are left to the contours alone.
+
+    Attributes
+    ----------
+    detector
+        Proposes boxes with classes.
+    settings
+        As for the contours alone.
+    selection
+        How the proposals of a cell are weighed against one another.
+    """
+
+    detector: Proposer
+    settings: SegmentationSettings = field(default_factory=SegmentationSettings)
+    selection: SelectionSettings = field(default_factory=SelectionSettings)
+
+    def __call__(self, image: GreyImage) -> Segmentation:
+        """Segment an image.
+
+        Raises
+        ------
+        NoMetaphaseError
+            If nothing like a metaphase is there.
+        """
+        if image.inverted:
+            return segment(image, self.settings)
+        working = prepare(image)
+        scale = detector_scale(working)
+        found = suppress(
+            self.detector.candidates(relative_density(working.density), scale=scale), iou=self.selection.nms_iou
+        )
+        mask = find_foreground(working.density, working.nuclei, working.width_px).mask
+        tight = tight_boxes(found.boxes_px, _PADDING_PX * SCALE / scale)
+        chosen = select(found, tight, mask, self.selection)
+        if len(chosen) < self.settings.min_chromosomes:
+            raise NoMetaphaseError(f"{image.source}: no metaphase found ({len(chosen)} chromosomes)")
+        made = _instances(found.take(chosen), tight[chosen], mask, working, image.pixels.shape)
+        return Segmentation(made, *full_size(working, image.pixels.shape))
+
+
+def detector_scale(working: Working) -> float:
+    """Input px of the detector a working px.
+
+    Chromosomes are of much the same size wherever the training pictures come from; an image is brought to that
+    size only where its own is clearly another one, as the width is known to a tenth only.
+    """
+    low, high = _KNOWN_WIDTH_PX
+    if low <= working.width_px / working.factor <= high:
+        return SCALE / working.factor
+    return SCALE * _USUAL_WIDTH_PX / working.width_px
+
+
+def tight_boxes(boxes_px: NDArray[np.float32], padding_px: float) -> NDArray[np.float32]:
+    """Take the slide off boxes (n, 4), but no more than a third of a side."""
+    size = boxes_px[:, 2:] - boxes_px[:, :2]
+    off = np.minimum(padding_px, size / 3.0)
+    return np.asarray(np.concatenate([boxes_px[:, :2] + off, boxes_px[:, 2:] - off], axis=1), dtype=np.float32)
+
+
+def _instances(
+    chosen: Detections,
+    tight: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    working: Working,
+    size: tuple[int, ...],
+) -> tuple[Instance, ...]:
+    """Make an instance of every chosen detection that has stained pixels."""
+    shares = _shares(tight, mask, working)
+    made = []
+    for share in shares:
+        placed = place_in(share.region, working.factor, size)
+        if placed is not None:
+            made.append((placed, share))
+    beside = neighbours([placed for placed, _ in made])
+    return tuple(
+        Instance(box, own, float(chosen.score[share.box]), f"detector, {share.route}", beside[k])
+        for k, ((box, own), share) in enumerate(made)
+    )
+
+
+def _shares(tight: NDArray[np.float32], mask: NDArray[np.bool_], working: Working) -> list[Share]:
+    """Give the stained pixels of the cell to the boxes, in the order of the boxes."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    least_px = MIN_PIECE * working.width_px**2
+    held: dict[int, list[int]] = {}
+    pale: list[int] = []
+    for number, box in enumerate(tight):
+        counts = np.bincount(labels[_window(box)].ravel(), minlength=1)
+        counts[0] = 0
+        label = int(counts.argmax())
+        area = float((box[2:] - box[:2]).prod())
+        if counts[label] < max(1.0, _LEAST_STAIN * area) or stats[label, cv2.CC_STAT_AREA] < least_px:
+            pale.append(number)
+        else:
+            held.setdefault(label, []).append(number)
+    cell = Cell(
+        working.width_px,
+        _median_area(held, stats, working.width_px),
+        MIN_PIECE,
+        working.density,
+        load_plausibility(),
+    )
+    shares: list[Share] = []
+    for label, numbers in held.items():
+        piece = _piece(labels, stats, label)
+        parted = share_out(piece, tight[numbers], cell)
+        shares += [Share(numbers[share.box], share.region, share.route) for share in parted]
+    free = {label for label in range(1, count) if label not in held}
+    shares = [_completed(share, tight[share.box], labels, free) for share in shares]
+    shares += [share for number in pale if (share := _pale(number, tight[number], working)) is not None]
+    return sorted(shares, key=lambda share: share.box)
+
+
+def _median_area(held: dict[int, list[int]], stats: NDArray[np.int32], width_px: float) -> float:
+    """Typical area of a chromosome: that of the pieces that hold exactly one."""
+    areas = [stats[label, cv2.CC_STAT_AREA] / width_px**2 for label, numbers in held.items() if len(numbers) == 1]
+    return float(np.median([*areas, *([TYPICAL_AREA] * 3)]))
+
+
+def _piece(labels: NDArray[np.int32], stats: NDArray[np.int32], label: int) -> Region:
+    x, y, width, height = (int(value) for value in stats[label, :4])
+    return cropped(labels[y : y + height, x : x + width] == label, x, y)
+
+
+def _completed(share: Share, box: NDArray[np.float32], labels: NDArray[np.int32], free: set[int]) -> Share:
+    """Add unclaimed pieces within the box: a chromosome may fall apart at a pale band."""
+    window = _window(box)
+    near = labels[window]
+    own = [
+        label
+        for label in np.unique(near)
+        if label in free and np.count_nonzero(near == label) >= _PART_OF * np.count_nonzero(labels == label)
+    ]
+    if not own:
+        return share
+    full = np.isin(near, own)
+    y0, x0 = window[0].start, window[1].start
+    region = share.region
+    height, width = region.mask.shape
+    left, top = min(x0, region.x0_px), min(y0, region.y0_px)
+    right = max(x0 + full.shape[1], region.x0_px + width)
+    bottom = max(y0 + full.shape[0], region.y0_px + height)
+    canvas = np.zeros((bottom - top, right - left), np.bool_)
+    canvas[
+        region.y0_px - top : region.y0_px - top + height, region.x0_px - left : region.x0_px - left + width
+    ] |= region.mask
+    canvas[y0 - top : y0 - top + full.shape[0], x0 - left : x0 - left + full.shape[1]] |= full
+    return Share(share.box, cropped(canvas, left, top), share.route)
+
+
+def _pale(number: int, box: NDArray[np.float32], working: Working) -> Share | None:
+    """Find what is stained in a box the threshold of the cell found nothing in."""
+    window = _window(box)
+    inside = working.density[window]
+    if inside.size == 0:
+        return None
+    level = 0.5 * float(np.percentile(inside, 95))
+    mask = (inside > level) & ~working.nuclei[window]
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count < 2:
+        return None
+    largest = labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    return Share(number, cropped(largest, window[1].start, window[0].start), "pale")
+
+
+def _window(box: NDArray[np.float32]) -> tuple[slice, slice]:
+    x0, y0, x1, y1 = (max(0, round(float(value))) for value in box)
+    return slice(y0, max(y1, y0 + 1)), slice(x0, max(x1, x0 + 1))
