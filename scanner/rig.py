@@ -217,6 +217,10 @@ class LoaderConfig(_Strict):
 
     slots: Annotated[int, Field(ge=1)] = Field(description="slots of the magazine, counted from 1")
     change_s: Positive = Field(description="time of one load or unload")
+    self_recovery: bool = Field(
+        default=False,
+        description="whether a gripper that failed may be told to withdraw with nobody looking",
+    )
 
 
 class OilerConfig(_Strict):

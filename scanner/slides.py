@@ -259,6 +259,23 @@ class Slides:
         changer.declare_cleared()
         self._brought = self._name_of_brought(changer)
 
+    def recover_loader(self) -> None:
+        """Withdraw the gripper after a failure with nobody looking, where the rig allows it.
+
+        Raises
+        ------
+        LoaderError
+            The rig does not allow it, or the loader says that a person has to clear it.
+        MoveTimeoutError, DeviceError
+            The loader failed again; it stays in doubt.
+        """
+        rig = self._carrier.rig
+        if rig.loader is not None and not rig.loader.self_recovery:
+            raise LoaderError(
+                "has to be cleared by a person (loader.self_recovery)", device=str(rig.devices.loader)
+            )
+        self.declare_loader_clear()
+
     def stop(self) -> None:
         """Halt the loader; any thread."""
         if self._changer is not None:

@@ -89,6 +89,8 @@ class Feeder:
         Time of one load or unload.
     load_um
         Where the stage has to stand, stage um.
+    withdraws_after_jam
+        Whether the gripper gets free by itself when it is homed after a jam; otherwise a hand is needed.
 
     Notes
     -----
@@ -105,8 +107,10 @@ class Feeder:
         *,
         change_s: float = 12.0,
         load_um: tuple[float, float] = (0.0, 0.0),
+        withdraws_after_jam: bool = False,
     ) -> None:
         self.twin = twin
+        self.withdraws_after_jam = withdraws_after_jam
         self.device = device
         self.change_s = change_s
         self.load_um = load_um
@@ -269,7 +273,7 @@ class Feeder:
             self._follow()
             if self._job is not None:
                 raise FeederError(LoaderCode.BUSY)
-            if self._error is LoaderCode.JAMMED:
+            if self._error is LoaderCode.JAMMED and not self.withdraws_after_jam:
                 raise FeederError(LoaderCode.JAMMED)
             slot = 0 if self._in_gripper is None else self._in_gripper.slot
             self._start(Step.HOME, slot, 0.0)

@@ -1,0 +1,313 @@
+"""A night of slides: who they are is settled before any of them is scanned, and none of them ends the night."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from acquisition.batch.report import BatchReport, SlideReport, SlideStatus, write_report
+from acquisition.batch.tray import SlideTray
+from acquisition.batch.worklist import Worklist, WorklistEntry
+from acquisition.errors import AcquisitionError
+from acquisition.records import RunStatus
+from acquisition.run.control import RunControl
+from acquisition.run.listener import RunListener
+from scanner.coordinates import SlideFrame
+from scanner.errors import ScannerError
+
+_log = logging.getLogger(__name__)
+
+_FINISHED = (RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS)
+
+
+@dataclass(frozen=True, slots=True)
+class SlideJob:
+    """One slide to scan; it lies under the objective, and its label was read twice.
+
+    Attributes
+    ----------
+    slot
+        Where it came from.
+    entry
+        What the worklist says of it.
+    folder
+        Folder of its run; holds an unfinished run where one is to be gone on with.
+    frame
+        How it lies on the stage.
+    """
+
+    slot: str
+    entry: WorklistEntry
+    folder: Path
+    frame: SlideFrame
+
+
+@dataclass(frozen=True, slots=True)
+class SlideResult:
+    """How the run of a slide ended.
+
+    Attributes
+    ----------
+    status, error
+        As in the run's record.
+    cells
+        Metaphases found.
+    enough
+        Whether these are as many as the protocol asks for.
+    """
+
+    status: RunStatus
+    error: str | None
+    cells: int
+    enough: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A slide whose label was read and stands on the worklist, once."""
+
+    slot: str
+    entry: WorklistEntry
+
+
+class Batch:
+    """Takes every slide of a tray through its protocol.
+
+    Parameters
+    ----------
+    tray
+        Where the slides come from.
+    worklist
+        What is wanted.
+    run_slide
+        Scans the slide under the objective; ends in the safe state and never raises for what a slide can do.
+    folder
+        Where ``batch.json`` and a folder a slide go; exists.
+    control
+        The wish to stop, heard between slides (and by each run).
+    listener
+        Hears of progress.
+    done
+        Slides that an earlier sitting has dealt with, by barcode; they are not scanned again.
+    """
+
+    def __init__(
+        self,
+        tray: SlideTray,
+        worklist: Worklist,
+        run_slide: Callable[[SlideJob], SlideResult],
+        folder: Path,
+        control: RunControl,
+        listener: RunListener,
+        *,
+        done: dict[str, SlideReport] | None = None,
+    ) -> None:
+        self._tray = tray
+        self._worklist = worklist
+        self._run_slide = run_slide
+        self._folder = folder
+        self._control = control
+        self._listener = listener
+        self._done = done or {}
+        self._reports: dict[str, SlideReport] = {}
+        self._ended = ""
+
+    def run(self) -> BatchReport:
+        """Read all labels, then scan what is wanted in the order of the worklist.
+
+        Returns
+        -------
+        BatchReport
+            Every slide of tray and worklist with what became of it.
+
+        Raises
+        ------
+        StorageError
+            The record of the batch can't be written.
+        ScannerError
+            Not even the tray can be looked into; nothing was scanned.
+        """
+        self._tray.make_ready()
+        slots = list(self._tray.slots())
+        known = self._identify(slots)
+        satisfied: set[str] = set()
+        for slide in sorted(known, key=lambda slide: (slide.entry.priority, slide.entry.line)):
+            if self._is_over():
+                self._report(slide, SlideStatus.NOT_REACHED, self._ended)
+                continue
+            self._take(slide, satisfied)
+        self._add_missing(known)
+        return self._write()
+
+    # -- who they are --------------------------------------------------------------------------------------
+
+    def _identify(self, slots: list[str]) -> list[Known]:
+        """Read every label before anything is scanned: a name that is there twice can't be seen otherwise."""
+        labels: dict[str, str] = {}
+        self._listener.phase("labels", len(slots))
+        for slot in slots:
+            if self._is_over():
+                self._report_slot(slot, None, SlideStatus.NOT_REACHED, self._ended)
+                continue
+            label = self._read_label(slot)
+            if label is not None:
+                labels[slot] = label
+            self._listener.step("labels", label or "unreadable")
+        counts = Counter(labels.values())
+        known = []
+        for slot, label in labels.items():
+            entry = self._worklist.find(label)
+            if counts[label] > 1:
+                twins = ", ".join(other for other, its in labels.items() if its == label and other != slot)
+                self._park(slot, label, f"barcode {label} is there twice: slot {twins} too", entry)
+            elif entry is None:
+                self._park(slot, label, f"barcode {label} is not on the worklist {self._worklist.path.name}")
+            else:
+                known.append(Known(slot, entry))
+        self._write()
+        return known
+
+    def _read_label(self, slot: str) -> str | None:
+        try:
+            self._tray.bring(slot)
+            return self._tray.read_label(slot)
+        except ScannerError as error:
+            _log.exception("slot %s", slot)
+            self._park(slot, None, str(error))
+            return None
+        finally:
+            self._clear_stage(slot)
+
+    # -- one slide -----------------------------------------------------------------------------------------
+
+    def _take(self, slide: Known, satisfied: set[str]) -> None:
+        entry = slide.entry
+        earlier = self._done.get(entry.barcode)
+        if earlier is not None and earlier.status is SlideStatus.FINISHED:
+            self._reports[slide.slot] = earlier
+            if not earlier.poor:
+                satisfied.add(entry.accession)
+            return
+        if entry.accession in satisfied:
+            self._report(slide, SlideStatus.NOT_NEEDED, f"another slide of {entry.accession} gave enough cells")
+            return
+        self._listener.message(f"slot {slide.slot}: {entry.barcode} ({entry.accession})")
+        try:
+            self._scan(slide)
+        finally:
+            self._clear_stage(slide.slot)
+        report = self._reports[slide.slot]
+        if report.status is SlideStatus.FINISHED and not report.poor:
+            satisfied.add(entry.accession)
+        self._write()
+
+    def _scan(self, slide: Known) -> None:
+        entry = slide.entry
+        folder = self._folder / f"slot-{slide.slot}-{_file_name(entry.barcode)}"
+        try:
+            self._tray.bring(slide.slot)
+            label = self._tray.read_label(slide.slot)
+            if label != entry.barcode:
+                reason = f"the label reads {label}, where {entry.barcode} was read before"
+                self._report(slide, SlideStatus.PARKED, reason)
+                return
+            job = SlideJob(slide.slot, entry, folder, self._tray.frame(slide.slot))
+            result = self._run_slide(job)
+        except (ScannerError, AcquisitionError) as error:
+            _log.exception("slot %s", slide.slot)
+            self._report(slide, SlideStatus.PARKED, str(error), folder if folder.exists() else None)
+        except Exception as error:  # noqa: BLE001 - recorded as this slide's state; traceback in the log
+            _log.exception("slot %s", slide.slot)
+            self._report(
+                slide, SlideStatus.PARKED, f"{type(error).__name__}: {error}", folder if folder.exists() else None
+            )
+        else:
+            self._take_in(slide, result, folder)
+
+    def _take_in(self, slide: Known, result: SlideResult, folder: Path) -> None:
+        if result.status is RunStatus.STOPPED:
+            status, reason = SlideStatus.NOT_REACHED, result.error or "stopped by a person before its end"
+        elif result.status in _FINISHED:
+            found = f"{result.cells} metaphases" + ("" if result.enough else ", fewer than the protocol asks for")
+            status, reason = SlideStatus.FINISHED, found
+        else:
+            status, reason = SlideStatus.PARKED, f"{result.status.value}: {result.error}"
+        self._report(slide, status, reason, folder, cells=result.cells, poor=not result.enough)
+
+    # -- the tray ------------------------------------------------------------------------------------------
+
+    def _clear_stage(self, slot: str) -> None:
+        """Take the slide away, whatever became of it; where that fails and can't be mended, the night is over."""
+        try:
+            self._tray.make_ready()
+            self._tray.put_back(slot)
+        except ScannerError as error:
+            _log.exception("slot %s: not put back", slot)
+            self._try_to_recover(slot, error)
+
+    def _try_to_recover(self, slot: str, first: ScannerError) -> None:
+        try:
+            self._tray.make_ready()
+        except ScannerError as error:
+            _log.exception("the tray can't be used any more")
+            self._ended = f"slot {slot}: {error}"
+            self._listener.message(f"no further slide: {self._ended}")
+        else:
+            self._listener.message(f"slot {slot}: {first}; recovered")
+
+    def _is_over(self) -> bool:
+        if not self._ended and self._control.stop_requested:
+            self._ended = "stopped by a person"
+        return bool(self._ended)
+
+    # -- record --------------------------------------------------------------------------------------------
+
+    def _park(self, slot: str, barcode: str | None, reason: str, entry: WorklistEntry | None = None) -> None:
+        self._listener.message(f"slot {slot} parked: {reason}")
+        accession = None if entry is None else entry.accession
+        self._reports[slot] = SlideReport(slot, barcode, accession, SlideStatus.PARKED, reason)
+
+    def _report_slot(self, slot: str, barcode: str | None, status: SlideStatus, reason: str) -> None:
+        self._reports[slot] = SlideReport(slot, barcode, None, status, reason)
+
+    def _report(
+        self,
+        slide: Known,
+        status: SlideStatus,
+        reason: str,
+        folder: Path | None = None,
+        *,
+        cells: int | None = None,
+        poor: bool = False,
+    ) -> None:
+        if status is SlideStatus.PARKED:
+            self._listener.message(f"slot {slide.slot} parked: {reason}")
+        self._reports[slide.slot] = SlideReport(
+            slide.slot,
+            slide.entry.barcode,
+            slide.entry.accession,
+            status,
+            reason,
+            None if folder is None else folder.name,
+            cells,
+            poor,
+        )
+
+    def _add_missing(self, known: list[Known]) -> None:
+        seen = {slide.entry.barcode for slide in known} | {report.barcode for report in self._reports.values()}
+        for entry in self._worklist.entries:
+            if entry.barcode not in seen:
+                self._reports[f"missing {entry.barcode}"] = SlideReport(
+                    None, entry.barcode, entry.accession, SlideStatus.MISSING, "no such label in the tray"
+                )
+
+    def _write(self) -> BatchReport:
+        return write_report(self._folder, self._reports.values(), self._ended)
+
+
+def _file_name(barcode: str) -> str:
+    """A barcode as part of a file name; what else a label may hold is replaced."""
+    return "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in barcode)[:60]
