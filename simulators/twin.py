@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from simulators.clock import Clock, InstantClock, advances_itself
 from simulators.faults import FaultKind, FaultPlan
+from simulators.lamp import LampModel
 from simulators.mishaps import Course, course_of, drift_um, garbage
 from simulators.motion import Axis, Drive
 from simulators.oil import OilDrop
@@ -34,6 +35,8 @@ class Anatomy:
         By turret position.
     sensor
         The camera.
+    lamp
+        How steady the lamp is.
     xy_drive, z_drive
         The axes.
     x_limits_um, y_limits_um, z_limits_um
@@ -54,6 +57,7 @@ class Anatomy:
 
     objectives: tuple[ObjectiveModel, ...] = (TEN, SIXTY_THREE)
     sensor: SensorModel = field(default_factory=SensorModel)
+    lamp: LampModel = field(default_factory=LampModel)
     xy_drive: Drive = field(default_factory=lambda: Drive(100_000.0, 2_000_000.0, 0.02))
     z_drive: Drive = field(default_factory=lambda: Drive(5_000.0, 50_000.0, 0.005))
     x_limits_um: tuple[float, float] = (0.0, 76_000.0)
@@ -550,6 +554,7 @@ class Twin:
     def _shot(self, exposure_ms: float, camera: str, lamp: str) -> Shot:
         is_path_free = not self.is_turret_busy() and not self._is_turret_between
         light = self.lamp_intensity if self.lamp_open and is_path_free else 0.0
+        light *= self.anatomy.lamp.share_at(self._clock.now_s())
         if self.faults.strikes(FaultKind.LAMP_DEAD, lamp):
             self.note("fault", f"{lamp}: no light")
             light = 0.0
