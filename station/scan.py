@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +25,15 @@ from acquisition.storage import RunFolder, write_json_atomic
 from analysis.evaluation.boxes import TSENG_PADDING_PX
 from analysis.finder import find_metaphases
 from scanner.rig import RIG_FILE
-from station.compose import RENDERED, Instrument, SimulatedSlide, make_handoff, open_instrument
+from station.compose import (
+    RENDERED,
+    SEARCH_WORKERS,
+    Instrument,
+    SimulatedSlide,
+    make_handoff,
+    make_searchers,
+    open_instrument,
+)
 from station.report import build_report
 from station.scoring import Score, TrueCell, score_run
 
@@ -55,6 +63,12 @@ class ScanRequest:
     cells: int = 12
     slide: str = "slide-1"
 
+    def as_json(self) -> dict[str, Any]:
+        """What ``request.json`` keeps; paths are absolute, since a run may be resumed from another folder."""
+        paths = {name: str(getattr(self, name).resolve()) for name in ("rig", "protocol", "out")}
+        specimen = self.specimen if self.specimen == RENDERED else str(Path(self.specimen).resolve())
+        return {**asdict(self), **paths, "specimen": specimen}
+
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
@@ -73,33 +87,63 @@ def run_scan(request: ScanRequest, control: RunControl, listener: RunListener) -
         The run could not begin. A run that began and failed returns, with its status.
     """
     protocol = load_protocol(request.protocol)
-    lying = SimulatedSlide(request.specimen, request.seed, request.cells, protocol.scan.area.bounds)
     start_s = time.perf_counter()
     with (
-        open_instrument(request.rig, lying) as instrument,
+        open_instrument(request.rig, lying_slide(request, protocol)) as instrument,
         RunFolder.create(request.out) as folder,
-        _log_to(folder.path / LOG_NAME),
+        log_to(folder.path / LOG_NAME),
         open_casebook(folder.casebook) as casebook,
     ):
         run_uid = str(uuid.uuid4())
+        # The request first: a run that the casebook knows can then always be resumed.
+        write_json_atomic(folder.request, request.as_json())
         casebook.begin_run(_run_record(run_uid, request, instrument, protocol))
-        context = RunContext(
-            run_uid=run_uid,
-            slide=request.slide,
-            microscope=instrument.microscope,
-            protocol=protocol,
-            folder=folder,
-            casebook=casebook,
+        sitting = Sitting(request, run_uid, instrument, protocol, folder, casebook)
+        outcome = SlideRun(sitting.context(control, listener), make_handoff(protocol)).run()
+        return sitting.finish(outcome, start_s)
+
+
+def lying_slide(request: ScanRequest, protocol: Protocol) -> SimulatedSlide:
+    """What a simulated rig has on its stage."""
+    return SimulatedSlide(request.specimen, request.seed, request.cells, protocol.scan.area.bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """One process' share of a run: what it works with, and what it leaves behind."""
+
+    request: ScanRequest
+    run_uid: str
+    instrument: Instrument
+    protocol: Protocol
+    folder: RunFolder
+    casebook: Casebook
+
+    def context(self, control: RunControl, listener: RunListener) -> RunContext:
+        """Collaborators of the run."""
+        return RunContext(
+            run_uid=self.run_uid,
+            slide=self.request.slide,
+            microscope=self.instrument.microscope,
+            protocol=self.protocol,
+            folder=self.folder,
+            casebook=self.casebook,
             finder=find_metaphases,
             control=control,
             listener=GuardedListener(listener),
+            searchers=make_searchers,
+            # One more than are worked on: a worker that is done finds its next field waiting.
+            searches_at_a_time=SEARCH_WORKERS + 1,
+            rig_folder=self.request.rig,
         )
-        outcome = SlideRun(context, make_handoff(protocol)).run()
+
+    def finish(self, outcome: RunOutcome, start_s: float) -> ScanResult:
+        """Write figures and report."""
         outcome.seconds["total"] = time.perf_counter() - start_s
-        score = _score(request, instrument, folder, casebook, run_uid)
-        summary = _summary(request, instrument, protocol, run_uid, outcome, score)
-        write_json_atomic(folder.run_json, summary)
-        return ScanResult(summary, build_report(folder.path))
+        score = _score(self.request, self.instrument, self.folder, self.casebook, self.run_uid)
+        summary = _summary(self.request, self.instrument, self.protocol, self.run_uid, outcome, score)
+        write_json_atomic(self.folder.run_json, summary)
+        return ScanResult(summary, build_report(self.folder.path))
 
 
 def _run_record(run_uid: str, request: ScanRequest, instrument: Instrument, protocol: Protocol) -> RunRecord:
@@ -195,7 +239,7 @@ def _summary(
 
 
 @contextmanager
-def _log_to(path: Path) -> Iterator[None]:
+def log_to(path: Path) -> Iterator[None]:
     """Keep the run's log, tracebacks included, beside its record."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
