@@ -31,6 +31,8 @@ _FLANK_SHARE = 0.15
 _REACH_PX = 24
 _MIN_SUPPORT = 0.6
 _TRIM_PX = 1.5
+# The rim of a bubble of a few mm is nearly straight: its strips lie farther from any line than an edge's.
+_MAX_SCATTER_PX = 1.5
 
 _Array = NDArray[np.float64]
 
@@ -84,7 +86,7 @@ def find_line(pixels: NDArray[np.uint16], expected_deg: float, tilt_deg: float) 
     tilt, low_px, high_px, strength = best
     votes = _votes(profiles, centres_px, tilt, (low_px, high_px), strength)
     line = _fit(votes, centres_px)
-    if line is None or np.mean(line.kept) < _MIN_SUPPORT:
+    if line is None or np.mean(line.kept) < _MIN_SUPPORT or line.scatter_px > _MAX_SCATTER_PX:
         return None
     return turned.as_seen(line)
 
