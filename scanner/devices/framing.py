@@ -164,7 +164,9 @@ class FramedLine:
                 if isinstance(error, DeviceError):
                     raise
                 raise self.nonsense(body, line, "a line with the right checksum") from error
-            if number == self._number and answer != body:
+            if answer == body:
+                raise self.nonsense(body, "its own echo", "an answer")
+            if number == self._number:
                 return self._read(body, command, answer)
             _log.warning("%s: answer to another command thrown away: %r", self.device, line)
         raise self.nonsense(body, "answers to other commands", f"an answer with the number {self._number:02X}")

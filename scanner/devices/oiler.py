@@ -69,7 +69,7 @@ class OilerReport:
 class SerialOiler(SerialPeripheral):
     """Oil dispenser, `scanner.peripherals.Oiler`.
 
-    A drop is asked for by its number, so that a command can't give two. When it should have fallen, `busy` looks at
+    A drop is asked for by its number, so that a command can't give two. When it should have fallen, `busy` reads
     the drop sensor's count, and raises unless it went on by exactly one. Properties: see `SerialPeripheral`.
     """
 
