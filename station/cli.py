@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,10 +20,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from acquisition.records import RunStatus
-from acquisition.run.control import RunControl
+from acquisition.run.control import RunControl, Wish, send_wish
 from acquisition.storage import write_json_atomic
+from acquisition.storage.run_folder import CONTROL_NAME
 from analysis.errors import AnalysisError
 from station.errors import EXPECTED_ERRORS, UsageError
+
+if TYPE_CHECKING:
+    from station.scan import ScanResult
 
 _log = logging.getLogger(__name__)
 
@@ -105,11 +109,44 @@ def scan(
     except KeyboardInterrupt:
         _complain(f"interrupted; the instrument was made safe, the record is in {out}")
         raise typer.Exit(EXIT_STOPPED) from None
+    _end_run(console, result)
+
+
+@app.command()
+def resume(
+    folder: Annotated[Path, typer.Argument(help="folder of a run that was cut off, or ended early")],
+    seed: Annotated[int | None, typer.Option(help="simulated rigs: another slide lies on the stage now")] = None,
+) -> None:
+    """Go on with a run at its first unfinished field, once its slide is recognised."""
+    from station.progress import RichListener
+    from station.resume import run_resume
+
+    console = Console()
+    control = RunControl()
+    try:
+        with RichListener(console) as listener, _stop_on_interrupt(control, listener.message):
+            result = run_resume(folder, control, listener, seed=seed)
+    except KeyboardInterrupt:
+        _complain(f"interrupted; the instrument was made safe, the record is in {folder}")
+        raise typer.Exit(EXIT_STOPPED) from None
+    _end_run(console, result)
+
+
+@app.command()
+def control(
+    folder: Annotated[Path, typer.Argument(help="folder of a run that goes on")],
+    wish: Annotated[Wish, typer.Argument(help="what is wanted of it, at its next field or cell")],
+) -> None:
+    """Pause, continue, stop or abort a run from another terminal."""
+    send_wish(folder / CONTROL_NAME, wish)
+
+
+def _end_run(console: Console, result: ScanResult) -> None:
     _print_run(console, result.summary)
     console.print(f"Report: {result.report}", highlight=False, soft_wrap=True)
     status = RunStatus(result.summary["status"])
-    if status is RunStatus.FAILED:
-        _complain(f"run failed: {result.summary['error']}")
+    if status in {RunStatus.FAILED, RunStatus.PARKED, RunStatus.ABORTED}:
+        _complain(f"run {status}: {result.summary['error']}")
         raise typer.Exit(EXIT_FAILED)
     if status is RunStatus.STOPPED:
         raise typer.Exit(EXIT_STOPPED)

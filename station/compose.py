@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import quote
 
 from acquisition.handoff import Handoff, process_pool
 from acquisition.protocol import Area, Protocol
+from acquisition.workers import spawned
 from scanner.coordinates import SlidePoint
 from scanner.core import ScanCore
 from scanner.errors import DeviceNotReadyError
@@ -23,6 +25,7 @@ from station.errors import UsageError
 from station.scoring import TrueCell, TrueChromosome
 
 RENDERED = "rendered"
+SEARCH_WORKERS = max(1, min(2, (os.cpu_count() or 2) - 1))
 OIL_FILE = "oil.json"
 
 
@@ -154,6 +157,11 @@ def _require_devices(core: ScanCore, rig: Rig) -> None:
                 device=label,
                 allowed=", ".join(sorted(loaded)),
             )
+
+
+def make_searchers() -> Executor:
+    """Processes that search the fields of a scan: one core stays with the instrument, and two suffice."""
+    return spawned(SEARCH_WORKERS)
 
 
 def make_handoff(protocol: Protocol) -> Handoff | None:

@@ -134,7 +134,7 @@ class Sitting:
             searchers=make_searchers,
             # One more than are worked on: a worker that is done finds its next field waiting.
             searches_at_a_time=SEARCH_WORKERS + 1,
-            rig_folder=self.request.rig,
+            rig_folder=self.request.rig if self.request.rig.is_dir() else self.request.rig.parent,
         )
 
     def finish(self, outcome: RunOutcome, start_s: float) -> ScanResult:

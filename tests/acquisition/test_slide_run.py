@@ -153,10 +153,10 @@ def test_an_empty_glass_is_a_failed_run_that_says_why(bench, run_on):
     [
         Fault(FaultKind.MOVE_FAILS, "XY", nth=6),
         Fault(FaultKind.MOVE_SHORT, "XY", nth=6),
-        Fault(FaultKind.CAMERA_RAISES, "Camera", nth=60),
-        Fault(FaultKind.BLACK_FRAME, "Camera", nth=60),
-        Fault(FaultKind.LAMP_DEAD, "Lamp", nth=60),
-        Fault(FaultKind.MOVE_FAILS, "Z", nth=50),
+        Fault(FaultKind.CAMERA_RAISES, "Camera", nth=20),
+        Fault(FaultKind.BLACK_FRAME, "Camera", nth=20),
+        Fault(FaultKind.LAMP_DEAD, "Lamp", nth=20),
+        Fault(FaultKind.MOVE_FAILS, "Z", nth=20),
         Fault(FaultKind.MOVE_SHORT, "Z", nth=5),
     ],
     ids=lambda fault: f"{fault.kind.value}-{fault.device}",
@@ -178,8 +178,8 @@ def test_a_passing_fault_leaves_a_truthful_record_and_no_picture_of_a_wrong_plac
     [
         Fault(FaultKind.MOVE_FAILS, "XY", nth=8, times=None),
         Fault(FaultKind.MOVE_SHORT, "XY", nth=8, times=None),
-        Fault(FaultKind.CAMERA_RAISES, "Camera", nth=40, times=None),
-        Fault(FaultKind.LAMP_DEAD, "Lamp", nth=40, times=None),
+        Fault(FaultKind.CAMERA_RAISES, "Camera", nth=15, times=None),
+        Fault(FaultKind.LAMP_DEAD, "Lamp", nth=15, times=None),
     ],
     ids=lambda fault: f"{fault.kind.value}-{fault.device}",
 )
@@ -214,7 +214,7 @@ def test_a_stop_during_capture_keeps_what_was_photographed(bench, run_on):
 
 def test_a_cell_lost_to_the_instrument_makes_the_run_one_with_errors(bench, run_on):
     faults = bench.twin.faults
-    lose_next = Fault(FaultKind.CAMERA_RAISES, "Camera")
+    lose_next = Fault(FaultKind.CAMERA_RAISES, "Camera", times=2)
     listener = Listener(lambda name: faults.add(lose_next) if name == "capture" and not faults.faults else None)
     outcome, casebook, _ = run_on(listener=listener)
     assert outcome.status is RunStatus.COMPLETED_WITH_ERRORS
@@ -257,7 +257,7 @@ def test_oil_that_the_protocol_forbids_is_refused_before_anything_moves(bench, r
     before = bench.twin.stage_um()
     outcome, _, _ = run_on(make_protocol(oil="forbidden"))
     assert outcome.status is RunStatus.FAILED
-    assert "capture.oil is forbidden" in (outcome.error or "")
+    assert "capture.oil: found forbidden" in (outcome.error or "")
     assert bench.twin.stage_um() == before
     assert bench.twin.exposures == 0
 
@@ -265,8 +265,8 @@ def test_oil_that_the_protocol_forbids_is_refused_before_anything_moves(bench, r
 @pytest.mark.parametrize(
     ("area", "message"),
     [
-        (AREA | {"x_max_um": 90_000}, "refused before moving"),
-        (AREA | {"y_min_um": -3_000}, "refused before moving"),
+        (AREA | {"x_max_um": 90_000}, "scan.area: found stage x"),
+        (AREA | {"y_min_um": -3_000}, "scan.area: found stage y"),
     ],
 )
 def test_an_area_that_can_not_be_reached_is_refused_before_anything_moves(bench, run_on, area, message):
@@ -282,7 +282,7 @@ def test_an_area_that_can_not_be_reached_is_refused_before_anything_moves(bench,
 def test_no_room_on_the_disk_is_refused_before_anything_moves(bench, run_on, monkeypatch):
     monkeypatch.setattr(RunFolder, "free_bytes", lambda self: 1000)
     outcome, _, _ = run_on()
-    assert outcome.status is RunStatus.FAILED
+    assert outcome.status is RunStatus.PARKED
     assert "free" in (outcome.error or "")
     assert bench.twin.exposures == 0
 
@@ -293,7 +293,7 @@ def test_a_picture_that_can_not_be_written_ends_the_run_and_leaves_no_half_file(
 
     monkeypatch.setattr(capture_loop, "write_capture", full)
     outcome, casebook, folder = run_on()
-    assert outcome.status is RunStatus.FAILED
+    assert outcome.status is RunStatus.PARKED
     assert "no space left" in (outcome.error or "")
     assert casebook.captures("r") == ()
     assert list(folder.captures.iterdir()) == []
@@ -312,8 +312,23 @@ def test_a_cell_that_can_not_be_karyotyped_is_recorded_and_the_run_completes(ben
 
 def test_a_bug_is_recorded_and_raised_with_the_instrument_safe(bench, run_on):
     def buggy(pixels: np.ndarray, um_per_px: float):
-        raise ZeroDivisionError("a bug")
+        if um_per_px < 0.5:
+            raise ZeroDivisionError("a bug")
+        return find_metaphases(pixels, um_per_px)
 
     with pytest.raises(ZeroDivisionError):
         run_on(finder=buggy)
+    assert_safe(bench)
+
+
+def test_a_finder_that_breaks_on_every_field_ends_the_run_and_every_field_says_so(bench, run_on):
+    def buggy(pixels: np.ndarray, um_per_px: float):
+        raise ZeroDivisionError("a bug")
+
+    outcome, casebook, _ = run_on(make_protocol(max_failed_fields=1), finder=buggy)
+    assert outcome.status is RunStatus.FAILED
+    assert "not searched: ZeroDivisionError: a bug" in (outcome.error or "")
+    fields = casebook.fields("r")
+    assert fields
+    assert all(f.status is FieldStatus.FAILED and "a bug" in (f.error or "") for f in fields)
     assert_safe(bench)
