@@ -73,6 +73,9 @@ def slide_properties() -> tuple[SlideProperty, ...]:
         _text("Banding", "banding", Banding),
         _text("Label", "label", str),
         SlideProperty("Coverslip", int, lambda s: int(s.coverslip), _put_coverslip, (0, 1)),
+        SlideProperty(
+            "Marks", int, lambda s: int(s.marks), lambda s, value: replace(s, marks=bool(value)), (0, 1)
+        ),
         _number("Bubbles", "bubbles", int, 200),
         _number("Scratches", "scratches", int, 200),
         _number("NucleiPerMm2", "nuclei_per_mm2", float, 1_000.0),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -296,6 +296,7 @@ class SlideWorld:
         self._cell_bodies = tuple(self._cell_body(site) for site in self._sites)
         self._cells_by_square = _by_square(self._cell_bodies)
         self._cells: dict[str, tuple[CellTruth, Patch]] = {}
+        self._sizes_um: dict[tuple[str, int], float] = {}
         self._squares: OrderedDict[tuple[int, int], tuple[Body, ...]] = OrderedDict()
         self._warp_phase = np.random.default_rng([settings.seed, _PLACE_STREAM, 1]).uniform(0.0, 2.0 * np.pi, 3)
 
@@ -346,16 +347,15 @@ class SlideWorld:
         """Bodies that may reach into a box, always in the same order."""
         # No piece of clutter reaches farther than this beyond its square.
         reach = 40.0
-        first = math.floor((box_um[0] - reach) / SQUARE_UM), math.floor((box_um[1] - reach) / SQUARE_UM)
-        last = math.floor((box_um[2] + reach) / SQUARE_UM), math.floor((box_um[3] + reach) / SQUARE_UM)
-        squares = [
-            (column, row) for row in range(first[1], last[1] + 1) for column in range(first[0], last[0] + 1)
-        ]
-        numbers = {number for square in squares for number in self._cells_by_square.get(square, ())}
-        bodies = [self._cell_bodies[number] for number in sorted(numbers)]
+        squares = _squares_of((box_um[0] - reach, box_um[1] - reach, box_um[2] + reach, box_um[3] + reach))
+        bodies = self._cell_bodies_in(squares)
         for column, row in squares:
             bodies.extend(self._square(column, row))
         return [body for body in bodies if body.touches(box_um)]
+
+    def _cell_bodies_in(self, squares: Iterable[tuple[int, int]]) -> list[Body]:
+        numbers = {number for square in squares for number in self._cells_by_square.get(square, ())}
+        return [self._cell_bodies[number] for number in sorted(numbers)]
 
     def _cell_body(self, site: _Site) -> Body:
         return Body(
@@ -437,8 +437,7 @@ class SlideWorld:
             x_um = (square[0] + rng.random()) * SQUARE_UM
             y_um = (square[1] + rng.random()) * SQUARE_UM
             pattern = int(rng.integers(PATTERNS))
-            size_um = _draw_size(kind, _pattern_stream(settings.seed, kind, pattern))
-            half_um = size_um * _REACH[kind] + 1.2
+            half_um = self._size_um(kind, pattern) * _REACH[kind] + 1.2
             if not (0.0 <= x_um <= GLASS_UM[0] and 0.0 <= y_um <= GLASS_UM[1]):
                 continue
             # Grains lie on cells too; what hides chromosomes is told by the cell's quality.
@@ -449,6 +448,12 @@ class SlideWorld:
             draw = _renderer(settings.seed, kind, pattern, self.contrast)
             yield Body((kind, pattern), x_um, y_um, half_um, half_um, draw)
 
+    def _size_um(self, kind: str, pattern: int) -> float:
+        key = (kind, pattern)
+        if key not in self._sizes_um:
+            self._sizes_um[key] = _draw_size(kind, _pattern_stream(self.settings.seed, kind, pattern))
+        return self._sizes_um[key]
+
     def _tiles(self, column: int, row: int) -> Iterator[Body]:
         """What there is to see of the glass itself."""
         box_um = (column * SQUARE_UM, row * SQUARE_UM, (column + 1) * SQUARE_UM, (row + 1) * SQUARE_UM)
@@ -456,11 +461,9 @@ class SlideWorld:
             yield Body(tile.key, tile.x_um, tile.y_um, tile.half_width_um, tile.half_height_um, tile.render)
 
     def _is_on_cell(self, x_um: float, y_um: float, radius_um: float) -> bool:
-        return any(
-            abs(site.x_um - x_um) < site.half_width_um + radius_um
-            and abs(site.y_um - y_um) < site.half_height_um + radius_um
-            for site in self._sites
-        )
+        box_um = (x_um - radius_um, y_um - radius_um, x_um + radius_um, y_um + radius_um)
+        squares = _squares_of(box_um)
+        return any(body.touches(box_um) for body in self._cell_bodies_in(squares))
 
 
 _REACH = {"nucleus": 1.45, "speck": 5.2, "precipitate": 2.3}
@@ -512,16 +515,17 @@ def _by_square(bodies: Sequence[Body]) -> dict[tuple[int, int], list[int]]:
     """Numbers of the bodies that reach into each square."""
     numbers: dict[tuple[int, int], list[int]] = {}
     for number, body in enumerate(bodies):
-        first = [(centre - half) // SQUARE_UM for centre, half in _extents(body)]
-        last = [(centre + half) // SQUARE_UM for centre, half in _extents(body)]
-        for column in range(int(first[0]), int(last[0]) + 1):
-            for row in range(int(first[1]), int(last[1]) + 1):
-                numbers.setdefault((column, row), []).append(number)
+        half_x, half_y = body.half_width_um, body.half_height_um
+        box_um = (body.x_um - half_x, body.y_um - half_y, body.x_um + half_x, body.y_um + half_y)
+        for square in _squares_of(box_um):
+            numbers.setdefault(square, []).append(number)
     return numbers
 
 
-def _extents(body: Body) -> tuple[tuple[float, float], tuple[float, float]]:
-    return (body.x_um, body.half_width_um), (body.y_um, body.half_height_um)
+def _squares_of(box_um: BoxUm) -> list[tuple[int, int]]:
+    """Column and row of the squares that a box touches, row by row."""
+    left, top, right, bottom = (math.floor(edge / SQUARE_UM) for edge in box_um)
+    return [(column, row) for row in range(top, bottom + 1) for column in range(left, right + 1)]
 
 
 def _draw_quality(settings: SlideSettings, number: int) -> Quality:
