@@ -43,7 +43,7 @@ _PADDING_PX: Final = 6.0
 _PART_OF: Final = 0.8
 """Share of an unclaimed piece within a box from which it is a part of that chromosome."""
 
-_LEAST_STAIN: Final = 0.25
+_LEAST_STAIN: Final = 0.1
 """Least stained share of a box."""
 
 
