@@ -60,7 +60,7 @@ def assert_nothing_happened(instrument: SimulatedInstrument) -> None:
     assert instrument.twin.collisions == ()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 5])
+@pytest.mark.parametrize("seed", [2, 5])
 def test_a_hidden_shift_and_turn_are_recovered_from_the_coverslip(lay, seed):
     instrument = lay(seed=seed, nuclei_per_mm2=40.0, bubbles=6, scratches=4)
     found = register_slide(instrument.microscope, NOMINAL, frame_of(instrument))
