@@ -24,6 +24,7 @@ from acquisition.run.slide_run import RunOutcome, SlideRun
 from acquisition.storage import RunFolder, write_json_atomic
 from analysis.evaluation.boxes import TSENG_PADDING_PX
 from analysis.finder import find_metaphases
+from scanner.coordinates import SlideFrame
 from scanner.rig import RIG_FILE
 from station.compose import (
     RENDERED,
@@ -87,9 +88,41 @@ def run_scan(request: ScanRequest, control: RunControl, listener: RunListener) -
         The run could not begin. A run that began and failed returns, with its status.
     """
     protocol = load_protocol(request.protocol)
+    with open_instrument(request.rig, lying_slide(request, protocol)) as instrument:
+        return scan_slide(instrument, request, protocol, control, listener)
+
+
+def scan_slide(
+    instrument: Instrument,
+    request: ScanRequest,
+    protocol: Protocol,
+    control: RunControl,
+    listener: RunListener,
+    *,
+    frame: SlideFrame | None = None,
+) -> ScanResult:
+    """Run a protocol on the slide that lies on an instrument's stage.
+
+    Parameters
+    ----------
+    instrument
+        Ready to run; left in the safe state.
+    request
+        Where the run is written, and what the record says of rig, protocol and slide.
+    protocol
+        What to do.
+    control, listener
+        Wishes, and who hears of progress.
+    frame
+        How the slide lies on the stage; default: as the rig says.
+
+    Raises
+    ------
+    ScannerError, AcquisitionError, AnalysisError
+        The run could not begin. A run that began and failed returns, with its status.
+    """
     start_s = time.perf_counter()
     with (
-        open_instrument(request.rig, lying_slide(request, protocol)) as instrument,
         RunFolder.create(request.out) as folder,
         log_to(folder.path / LOG_NAME),
         open_casebook(folder.casebook) as casebook,
@@ -98,7 +131,7 @@ def run_scan(request: ScanRequest, control: RunControl, listener: RunListener) -
         # The request first: a run that the casebook knows can then always be resumed.
         write_json_atomic(folder.request, request.as_json())
         casebook.begin_run(_run_record(run_uid, request, instrument, protocol))
-        sitting = Sitting(request, run_uid, instrument, protocol, folder, casebook)
+        sitting = Sitting(request, run_uid, instrument, protocol, folder, casebook, frame)
         outcome = SlideRun(sitting.context(control, listener), make_handoff(protocol)).run()
         return sitting.finish(outcome, start_s)
 
@@ -118,6 +151,7 @@ class Sitting:
     protocol: Protocol
     folder: RunFolder
     casebook: Casebook
+    frame: SlideFrame | None = None
 
     def context(self, control: RunControl, listener: RunListener) -> RunContext:
         """Collaborators of the run."""
@@ -135,6 +169,7 @@ class Sitting:
             # One more than are worked on: a worker that is done finds its next field waiting.
             searches_at_a_time=SEARCH_WORKERS + 1,
             rig_folder=self.request.rig if self.request.rig.is_dir() else self.request.rig.parent,
+            slide_frame=self.frame,
         )
 
     def finish(self, outcome: RunOutcome, start_s: float) -> ScanResult:

@@ -40,9 +40,11 @@ class RunControl:
         self._pause = threading.Event()
         self._ending = threading.Event()
 
-    def listen_to(self, file: Path) -> None:
-        """Hear wishes that other processes write into this file from now on."""
+    def begin(self, file: Path) -> None:
+        """A run begins; it hears wishes that other processes write into this file."""
         self._file = file
+        self._seen = None
+        self._ending.clear()
 
     def request_stop(self) -> None:
         """Ask the run to end at the next boundary, keeping all it has."""

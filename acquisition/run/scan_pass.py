@@ -71,7 +71,7 @@ class ScanPass:
         self._boundary = boundary
         self._now_s = now_s
         self._done = set(progress.photographed)
-        self._through = progress.scan_is_through
+        self._through = self._told_through = progress.scan_is_through
         self._judged: tuple[int, StopReason | None] = (-1, None)
         with ExitStack() as stack:
             self._spool = stack.enter_context(self._open_spool(progress))
@@ -125,7 +125,8 @@ class ScanPass:
             A field could not be searched or recorded.
         """
         self.search.finish(stop=lambda: self._context.control.abort_requested)
-        if self._through and not self.search.waiting:
+        if self._through and not self.search.waiting and not self._told_through:
+            self._told_through = True
             self._log.scanned()
 
     def close(self) -> None:

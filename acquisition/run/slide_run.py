@@ -167,7 +167,7 @@ class SlideRun:
     def _sitting(self, journal: Journal) -> RunOutcome:
         outcome, control = self._outcome, self._context.control
         self._run_log = RunLog(journal)
-        control.listen_to(self._context.folder.control)
+        control.begin(self._context.folder.control)
         try:
             self._phases()
             outcome.status = RunStatus.STOPPED if control.stop_requested else RunStatus.COMPLETED
