@@ -21,8 +21,12 @@ _HIGH_SHARE = 0.75
 # Light falls off towards the corners; more than this is a condenser out of place.
 MIN_FLAT, MAX_FLAT = 0.4, 1.6
 MAX_DARK_SHARE = 0.15
-# Larger structure than this stays in the flat field, noise does not.
+# Larger structure than this stays in the flat field whatever its depth; smaller one, dust, where it stands out of
+# the noise by so many deviations. Noise does not stay.
 _SMOOTH_PX = 31
+_DUST_SIGMA_PX = 1.0
+_DUST_DEVIATIONS = 5.0
+_DUST_SPREAD_PX = 7
 
 
 def measure_field_images(microscope: Microscope) -> FieldImages:
@@ -109,7 +113,7 @@ def compute_field_images(
             procedure, f"dark level {level:.0f}, allowed up to {MAX_DARK_SHARE * full_scale:.0f}"
         )
     raw = slope / np.float32(rate)
-    flat = _smooth(raw)
+    flat = _without_noise(raw)
     if float(flat.min()) < MIN_FLAT or float(flat.max()) > MAX_FLAT:
         raise ImplausibleError(
             procedure,
@@ -122,6 +126,15 @@ def compute_field_images(
     )
 
 
-def _smooth(raw: NDArray[np.float32]) -> NDArray[np.float32]:
+def _without_noise(raw: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Smooth light and, where they are surely there, the shadows of dust."""
     smooth = cv2.GaussianBlur(raw, (_SMOOTH_PX, _SMOOTH_PX), 0, borderType=cv2.BORDER_REFLECT)
-    return np.asarray(smooth / np.float32(smooth.mean()), dtype=np.float32)
+    fine = cv2.GaussianBlur(raw, (0, 0), _DUST_SIGMA_PX, borderType=cv2.BORDER_REFLECT)
+    off = np.abs(fine - smooth)
+    noise = 1.4826 * float(np.median(off))
+    # The flanks of a shadow are as faint as noise, so its surroundings are taken with it.
+    spread = np.ones((_DUST_SPREAD_PX, _DUST_SPREAD_PX), np.uint8)
+    dusty = cv2.dilate((off > _DUST_DEVIATIONS * noise).astype(np.uint8), spread, iterations=3).astype(np.float32)
+    share = cv2.GaussianBlur(dusty, (0, 0), _DUST_SPREAD_PX / 2.0, borderType=cv2.BORDER_REFLECT)
+    flat = smooth + share * (fine - smooth)
+    return np.asarray(flat / np.float32(flat.mean()), dtype=np.float32)
