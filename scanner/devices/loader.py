@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Literal
 
 from scanner.devices.framing import RefusedError
 from scanner.devices.peripheral import SerialPeripheral
@@ -97,10 +98,30 @@ class LoaderReport:
 
 @dataclass(frozen=True, slots=True)
 class _Motion:
-    """What was asked for and has to be proven at the end."""
+    """What was asked for and has to be proven at the end; slot 0 where it is none or unknown."""
 
-    is_load: bool
-    slot: int
+    command: Literal["LOAD", "UNLOAD", "HOME"]
+    slot: int = 0
+
+    @property
+    def wanted(self) -> str:
+        slide = f"slide of slot {self.slot}" if self.slot else "slide"
+        ends = {
+            "LOAD": f"{slide} on the stage",
+            "UNLOAD": f"{slide} back in its slot",
+            "HOME": "gripper in the magazine",
+        }
+        return ends[self.command]
+
+    def is_done(self, report: LoaderReport) -> bool:
+        sensors = report.sensors
+        if report.gripper_holds:
+            return False
+        if self.command == "LOAD":
+            return sensors.on_stage and sensors.taken_from == self.slot and self.slot not in sensors.occupied
+        if self.command == "UNLOAD":
+            return not sensors.on_stage and (not self.slot or self.slot in sensors.occupied)
+        return report.phase is LoaderPhase.IDLE
 
 
 class SerialLoader(SerialPeripheral):
@@ -166,7 +187,7 @@ class SerialLoader(SerialPeripheral):
                 wanted=str(slot),
                 allowed=f"1 .. {self._slots}",
             )
-        self._start(_Motion(is_load=True, slot=slot), "LOAD", slot)
+        self._start(_Motion("LOAD", slot), slot)
 
     def start_unload(self) -> None:
         """Begin to bring the slide on the stage back.
@@ -179,7 +200,7 @@ class SerialLoader(SerialPeripheral):
             No answer, or none that makes sense: the gripper may be under way.
         """
         slot = self.state().taken_from
-        self._start(_Motion(is_load=False, slot=slot or 0), "UNLOAD")
+        self._start(_Motion("UNLOAD", slot or 0))
 
     def home(self) -> None:
         """Begin to withdraw the gripper; a slide that it holds goes back to its slot.
@@ -191,8 +212,7 @@ class SerialLoader(SerialPeripheral):
         DeviceError
             No answer, or none that makes sense: the gripper may be under way.
         """
-        self._motion = None
-        self._ask("HOME")
+        self._start(_Motion("HOME"))
 
     def busy(self) -> bool:
         """Whether the gripper is under way.
@@ -239,11 +259,11 @@ class SerialLoader(SerialPeripheral):
         if self.report().phase is LoaderPhase.BUSY:
             self.stop()
 
-    def _start(self, motion: _Motion, command: str, *arguments: int) -> None:
+    def _start(self, motion: _Motion, *arguments: int) -> None:
         # From here on, whatever goes wrong, the gripper may be moving.
         self._motion = motion
         try:
-            self.line.ask(command, *arguments)
+            self.line.ask(motion.command, *arguments)
         except RefusedError as refused:
             self._motion = None
             raise self._refusal(refused, motion) from refused
@@ -267,22 +287,14 @@ class SerialLoader(SerialPeripheral):
         return LoaderReport(LoaderPhase(phase), int(code), gripper == "1", sensors)
 
     def _check_ended(self, motion: _Motion, report: LoaderReport) -> None:
-        wanted = f"slide of slot {motion.slot} {'on the stage' if motion.is_load else 'back in its slot'}"
         if report.code != LoaderCode.OK or report.phase in (LoaderPhase.HALTED, LoaderPhase.JAMMED):
-            raise self._failure(report.code or LoaderCode.HALTED, wanted)
-        sensors = report.sensors
-        if motion.is_load:
-            is_done = (
-                sensors.on_stage and sensors.taken_from == motion.slot and motion.slot not in sensors.occupied
-            )
-        else:
-            is_done = not sensors.on_stage and (not motion.slot or motion.slot in sensors.occupied)
-        if not is_done or report.gripper_holds:
+            raise self._failure(report.code or LoaderCode.HALTED, motion.wanted)
+        if not motion.is_done(report):
             raise LoaderError(
                 "the sensors do not show what was asked for",
                 device=self.get_label(),
                 axis="gripper",
-                wanted=wanted,
+                wanted=motion.wanted,
                 actual=_told(motion, report),
             )
 
@@ -306,5 +318,7 @@ def _reason(code: int) -> str:
 def _told(motion: _Motion, report: LoaderReport) -> str:
     sensors = report.sensors
     stage = f"slide of slot {sensors.taken_from or 'unknown'} on the stage" if sensors.on_stage else "stage empty"
-    slot = f"slot {motion.slot} {'occupied' if motion.slot in sensors.occupied else 'empty'}"
-    return f"{stage}, {slot}, gripper {'holds a slide' if report.gripper_holds else 'empty'}"
+    slot = (
+        f", slot {motion.slot} {'occupied' if motion.slot in sensors.occupied else 'empty'}" if motion.slot else ""
+    )
+    return f"{stage}{slot}, gripper {'holds a slide' if report.gripper_holds else 'empty'}, {report.phase}"

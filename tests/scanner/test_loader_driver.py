@@ -173,7 +173,7 @@ def test_a_slide_that_its_slot_still_claims_is_not_believed(bench):
     bench.controller._state = lambda: "IDLE 0 1 0 3 F77"
     with pytest.raises(LoaderError, match="do not show") as caught:
         bench.loader.busy()
-    assert caught.value.actual == "slide of slot 3 on the stage, slot 3 occupied, gripper empty"
+    assert caught.value.actual == "slide of slot 3 on the stage, slot 3 occupied, gripper empty, IDLE"
 
 
 @pytest.mark.parametrize(
