@@ -2,9 +2,9 @@
 
 ::
 
-    LOAD 17 #07*2B94        command, arguments, number of the exchange, CRC-16 of all before the asterisk
-    OK LOAD #07*61E2        done or begun, perhaps with values
-    ERR LOAD 10 #07*F2A1    refused, with a code
+    LOAD 17 #07*CEE6        command, arguments, number of the exchange, CRC-16 of all before the asterisk
+    OK LOAD #07*99CE        done or begun, perhaps with values
+    ERR LOAD 10 #07*9F31    refused, with a code
 
 The checksum is there because a digit that noise turns into another one would be another slide; the number because
 a late answer would pass for the answer to the next command.
