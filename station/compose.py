@@ -56,11 +56,12 @@ class Instrument:
     """A microscope ready to run, and its twin where it is one."""
 
     rig: Rig
+    core: ScanCore
     microscope: Microscope
     twin: Twin | None
 
     def truth(self) -> tuple[TrueCell, ...] | None:
-        """What lies on the slide; None on glass."""
+        """Metaphases that lie on the slide, analysable or not; None on glass."""
         if self.twin is None:
             return None
         return tuple(
@@ -72,6 +73,7 @@ class Instrument:
                 tuple(TrueChromosome(c.class_name, c.box_um) for c in cell.chromosomes),
             )
             for cell in self.twin.truth()
+            if cell.is_metaphase
         )
 
 
@@ -99,7 +101,7 @@ def open_instrument(rig_folder: Path, slide: SimulatedSlide | None = None) -> It
         twin = twin_of(core) if rig.simulated else None
         if twin is not None and slide is not None:
             lay_slide(slide, twin)
-        yield Instrument(rig, Microscope(core, rig, oil=open_oil_ledger(rig)), twin)
+        yield Instrument(rig, core, Microscope(core, rig, oil=open_oil_ledger(rig)), twin)
     finally:
         core.unloadAllDevices()
 
