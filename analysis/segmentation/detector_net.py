@@ -78,8 +78,8 @@ class DetectorNet(nn.Module):
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
-        c4, c8, c16, c32 = width, 5 * width // 2, 4 * width, 5 * width
-        head = 3 * width
+        c4, c8, c16, c32 = width, 2 * width, 4 * width, 4 * width
+        head = 2 * width
         self.stem = nn.Sequential(nn.PixelUnshuffle(2), _Conv(4, c4, stride=2), _Conv(c4, c4))
         self.down8 = nn.Sequential(_Conv(c4, c8, stride=2), _Residual(c8), _Residual(c8))
         self.down16 = nn.Sequential(_Conv(c8, c16, stride=2), _Residual(c16), _Residual(c16))

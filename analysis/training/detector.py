@@ -59,7 +59,7 @@ class DetectorTrainSettings:
 
     width: int = 32
     batch: int = 4
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.03
     warm_up_steps: int = 300
     ema_decay: float = 0.999
@@ -217,7 +217,9 @@ class _Run:
             {"params": kernels, "weight_decay": settings.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+        # Not the fused one: where a gradient lies in memory otherwise than its parameter (channels last), it takes
+        # the numbers in the order of the memory and scrambles the kernels, without a word (torch 2.13).
+        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
         average = {key: value.detach().clone() for key, value in net.state_dict().items()}
         self.state = _State(net, optimiser, average)
         # Every thread learns from its share of a batch with a net of its own. They wait for each other once a

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from analysis.errors import DatasetError
 from analysis.models.weights import read_manifest
 from analysis.segmentation.detector import Detections, Detector
 from analysis.segmentation.detector_net import DetectorNet, DetectorOutput, points
-from analysis.training.detector import DetectorTrainSettings, train_detector
+from analysis.training.detector import DetectorTrainSettings, _Run, train_detector
 from analysis.training.detector_augment import PADDING_PX, AugmentSettings, draw_example
 from analysis.training.detector_data import Cell, Single, centre_shift, prepare_cells
 from analysis.training.detector_figures import usual_shift
@@ -193,6 +194,18 @@ def test_stints_decay_and_resumption(drawn_set: Path, tmp_path: Path) -> None:
     # The stable stint goes on from where the decay was branched off.
     longer = train_detector(drawn_set, out, minutes=0.015, settings=TINY)
     assert longer.steps > first.steps
+
+
+def test_a_step_goes_down_the_gradient(drawn_set: Path, tmp_path: Path) -> None:
+    cells = prepare_cells(drawn_set / "tseng", tmp_path / "cache", "train")
+    run = _Run(replace(TINY, warm_up_steps=1, weight_decay=0.0), tmp_path, cells, lambda _line: None)
+    before = [value.detach().clone() for value in run.state.net.parameters()]
+    run._one_step()
+    for value, was in zip(run.state.net.parameters(), before, strict=True):
+        assert value.grad is not None
+        # The first step of Adam is the sign of the gradient.
+        clear = value.grad.abs() > 1e-4 * value.grad.abs().max()
+        assert torch.equal(torch.sign(was - value.detach())[clear], torch.sign(value.grad)[clear])
 
 
 def test_a_resumed_run_is_the_same_run(drawn_set: Path, tmp_path: Path) -> None:
