@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import connection
 from typing import Generic, TypeVar
 
 _log = logging.getLogger(__name__)
@@ -22,11 +25,20 @@ Answer = TypeVar("Answer")
 
 
 def prepare_process() -> None:
-    """Make a worker process deaf to Ctrl-C.
+    """Make a worker process deaf to Ctrl-C, and let it end when the run is killed.
 
-    Ctrl-C reaches every process of a terminal; when the workers end is for the run to decide.
+    Ctrl-C reaches every process of a terminal; when the workers end is for the run to decide. A run that is killed
+    decides nothing any more, and its workers would wait for work for ever.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), name="orphaned", daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
 
 
 def spawned(workers: int, prepare: Callable[[], None] = prepare_process) -> Executor:

@@ -1,0 +1,277 @@
+"""Kill runs at random, resume them, and count: ``python benchmarks/kill_resume.py [--runs 100] [--json FILE]``.
+
+Each run scans and photographs a small simulated slide in a process of its own, which is killed (SIGKILL) at a
+random moment, sometimes again while it is resumed, and then resumed to its end. What was photographed is counted at the
+microscope, not in the run's own record: fields lost, recorded twice, and photographed twice although no kill can
+explain it. Every tenth run is first resumed with another slide on the stage, which has to be refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import cv2
+
+from acquisition.casebook import open_casebook
+from acquisition.protocol import Protocol
+from acquisition.records import CandidateStatus, FieldStatus, RunRecord, RunStatus
+from acquisition.run.context import RunContext
+from acquisition.run.slide_run import SlideRun
+from acquisition.storage import RunFolder, read_capture
+from analysis.finder import find_metaphases
+from scanner.core import ScanCore
+from scanner.frame import Exposure, Frame
+from scanner.microscope import Microscope
+from scanner.rig import load_rig
+from simulators.devices import twin_of
+
+RIG = Path(__file__).parents[1] / "hardware_configs" / "simulated"
+AREA_UM = (30_000.0, 11_000.0, 32_200.0, 12_700.0)
+EXPOSURES_NAME = "exposures.txt"
+RUN_UID = "run"
+
+
+def make_protocol() -> Protocol:
+    x_min, y_min, x_max, y_max = AREA_UM
+    area = {"x_min_um": x_min, "y_min_um": y_min, "x_max_um": x_max, "y_max_um": y_max}
+    return Protocol.model_validate(
+        {
+            "version": 1,
+            "name": "kill",
+            "banding": "G",
+            "tissue": "lymphocyte",
+            "scan": {"objective": "10x", "area": area, "exposure_ms": 5, "focus": {"points": 2}},
+            "capture": {"objective": "63x", "oil": "allowed", "number": 3, "exposure_ms": 40},
+            "karyotype": {"enabled": False},
+        }
+    )
+
+
+class WatchedMicroscope(Microscope):
+    """Writes down every exposure of the field loop at once, so that it outlives the process."""
+
+    log: int = -1
+    _in_snap = False
+
+    def snap(self, exposure_ms: float) -> Frame:
+        self._in_snap = True
+        try:
+            return super().snap(exposure_ms)
+        finally:
+            self._in_snap = False
+
+    def expose(self, exposure_ms: float) -> Exposure:
+        exposure = super().expose(exposure_ms)
+        if not self._in_snap:
+            stage = exposure.view.stage
+            os.write(self.log, f"{stage.x_um:.0f},{stage.y_um:.0f}\n".encode())
+        return exposure
+
+
+def sit(out: Path, seed: int, *, is_resumed: bool) -> RunStatus:
+    """One sitting of a run; what a process does until it is killed."""
+    rig, cfg = load_rig(RIG)
+    core = ScanCore()
+    core.loadSystemConfiguration(cfg)
+    twin = twin_of(core)
+    twin.settings = replace(twin.settings, seed=seed, cells=3, area_um=AREA_UM)
+    microscope = WatchedMicroscope(core, rig)
+    folder = RunFolder.reopen(out) if is_resumed else RunFolder.create(out)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    microscope.log = os.open(out / EXPOSURES_NAME, flags, 0o644)
+    protocol = make_protocol()
+    with folder, open_casebook(folder.casebook) as casebook:
+        if not casebook.runs():
+            record = RunRecord(RUN_UID, "slide", rig.name, "", protocol.name, "", "0", datetime.now(UTC))
+            casebook.begin_run(record)
+        context = RunContext(RUN_UID, "slide", microscope, protocol, folder, casebook, find_metaphases)
+        run = SlideRun(context, None)
+        outcome = run.resume() if is_resumed else run.run()
+    if outcome.error:
+        (out / "error.txt").write_text(outcome.error)
+    return outcome.status
+
+
+def in_child(out: Path, seed: int, *, is_resumed: bool, kill_after_s: float | None) -> RunStatus | None:
+    """Let a fork sit; None where it was killed.
+
+    A fork of this process, which has no threads of its own, spares each run the imports.
+    """
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            status = sit(out, seed, is_resumed=is_resumed)
+            code = list(RunStatus).index(status)
+        except BaseException as error:
+            print(f"child: {type(error).__name__}: {error}", file=sys.stderr)
+            raise
+        finally:
+            os._exit(code)
+    status = _wait(pid, kill_after_s)
+    if os.WIFSIGNALED(status):
+        return None
+    code = os.WEXITSTATUS(status)
+    if code == 99:
+        raise RuntimeError(f"the run in {out} broke")
+    return list(RunStatus)[code]
+
+
+def _wait(pid: int, kill_after_s: float | None) -> int:
+    """Wait for one child, and kill it when its time is over; no other process is ever touched."""
+
+    def kill(_number: int, _frame: FrameType | None) -> None:
+        os.kill(pid, signal.SIGKILL)
+
+    before = signal.signal(signal.SIGALRM, kill)
+    try:
+        if kill_after_s is not None:
+            signal.setitimer(signal.ITIMER_REAL, max(kill_after_s, 1e-3))
+        return os.waitpid(pid, 0)[1]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run that was killed `kills` times and resumed left behind."""
+
+    kills: int
+    fields: int
+    lost: int
+    recorded_twice: int
+    photographed_again: int
+    cells: int
+    captures_wrong: int
+    swapped_refused: bool | None
+
+    @property
+    def is_right(self) -> bool:
+        return (
+            self.lost == 0
+            and self.recorded_twice == 0
+            and self.photographed_again <= self.kills
+            and self.captures_wrong == 0
+            and self.swapped_refused is not False
+        )
+
+
+def judge(out: Path, kills: int, planned: int, swapped_refused: bool | None) -> Verdict:
+    """Hold the record against what the microscope saw."""
+    with open_casebook(out / "casebook.sqlite", create=False) as casebook:
+        fields = casebook.fields(RUN_UID)
+        candidates = casebook.candidates(RUN_UID)
+        captures = casebook.captures(RUN_UID)
+    done = Counter(field.index for field in fields if field.status is FieldStatus.DONE)
+    exposures = Counter((out / EXPOSURES_NAME).read_text().split())
+    wrong = abs(len(captures) - sum(c.status is CandidateStatus.CAPTURED for c in candidates))
+    wrong += sum(c.status is CandidateStatus.FOUND for c in candidates)
+    for capture in captures:
+        read_capture(out / capture.path, sha256=capture.sha256)
+    return Verdict(
+        kills,
+        planned,
+        planned - len(done),
+        sum(count - 1 for count in done.values()),
+        sum(count - 1 for count in exposures.values()),
+        len(candidates),
+        wrong,
+        swapped_refused,
+    )
+
+
+def kill_and_resume(out: Path, seed: int, duration_s: float, rng: random.Random, *, swap: bool) -> Verdict:
+    """One run: killed at a random moment, perhaps once more, and brought to its end."""
+    kills, status, refused = 0, RunStatus.RUNNING, None
+    begun = False
+    kill_after_s: float | None = rng.uniform(0.0, duration_s)
+    while True:
+        # Killed before its journal, a run has left nothing that could be resumed: it is begun anew.
+        begun = begun or (out / "journal.log").is_file()
+        if not begun and out.exists():
+            for name in ("casebook.sqlite", "casebook.sqlite-wal", "casebook.sqlite-shm"):
+                (out / name).unlink(missing_ok=True)
+        if begun and swap and refused is None and _photographed(out):
+            ended = in_child(out, seed + 1, is_resumed=True, kill_after_s=None)
+            refused = ended is RunStatus.FAILED and "another slide" in (out / "error.txt").read_text()
+        result = in_child(out, seed, is_resumed=begun, kill_after_s=kill_after_s)
+        if result is not None:
+            status = result
+            break
+        kills += 1
+        again = kills < 3 and rng.random() < 0.3
+        kill_after_s = rng.uniform(0.0, duration_s) if again else None
+    if status not in (RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS):
+        raise RuntimeError(f"{out}: ended as {status}: {(out / 'error.txt').read_text()}")
+    return judge(out, kills, planned_fields(), refused)
+
+
+def _photographed(out: Path) -> bool:
+    path = out / EXPOSURES_NAME
+    return path.is_file() and bool(path.read_text().strip())
+
+
+def planned_fields() -> int:
+    from acquisition.plan.scan_plan import plan_fields
+
+    return len(plan_fields(make_protocol(), load_rig(RIG)[0]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    rng = random.Random(arguments.seed)
+    verdicts: list[Verdict] = []
+    with tempfile.TemporaryDirectory(prefix="kill-resume-") as name:
+        root = Path(name)
+        start_s = time.perf_counter()
+        in_child(root / "whole", 5, is_resumed=False, kill_after_s=None)
+        duration_s = time.perf_counter() - start_s
+        print(f"a whole run takes {duration_s:.1f} s, {planned_fields()} fields")
+        while len(verdicts) < arguments.runs:
+            number = len(verdicts)
+            out = root / f"run{number}"
+            verdict = kill_and_resume(out, 5, duration_s, rng, swap=number % 10 == 0)
+            if verdict.kills == 0:
+                # It was through before the killer came: no test of anything.
+                out.rename(root / f"unkilled{time.monotonic_ns()}")
+                continue
+            verdicts.append(verdict)
+            print(f"run {number}: {verdict}{'' if verdict.is_right else '   WRONG'}", flush=True)
+    figures = {
+        "runs": len(verdicts),
+        "kills": sum(v.kills for v in verdicts),
+        "fields_lost": sum(v.lost for v in verdicts),
+        "fields_recorded_twice": sum(v.recorded_twice for v in verdicts),
+        "most_photographed_again_per_kill": max(v.photographed_again / v.kills for v in verdicts),
+        "captures_wrong": sum(v.captures_wrong for v in verdicts),
+        "swapped_slides": sum(v.swapped_refused is not None for v in verdicts),
+        "swapped_slides_refused": sum(v.swapped_refused is True for v in verdicts),
+        "wrong_runs": sum(not v.is_right for v in verdicts),
+    }
+    print(json.dumps(figures, indent=2))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps({**figures, "verdicts": [asdict(v) for v in verdicts]}, indent=2))
+    if figures["wrong_runs"]:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
