@@ -163,11 +163,12 @@ class Feeder:
 
     @property
     def label_in_view(self) -> TraySlide | None:
-        """The slide whose label a camera over stage and gripper sees."""
+        """The slide whose label a camera sees that looks at gripper and load position."""
         with self.twin.lock:
             self._follow()
-            carried = self._on_stage or self._in_gripper
-            return None if carried is None else carried.slide
+            if self._in_gripper is not None:
+                return self._in_gripper.slide
+            return None if self._on_stage is None or self._away_um() > _GRIP_UM else self._on_stage.slide
 
     def clear_by_hand(self) -> None:
         """Somebody opens the door, puts the slide that hangs in the gripper back and closes the door."""
@@ -323,16 +324,20 @@ class Feeder:
 
     def _check_clear(self, doing: str) -> None:
         twin = self.twin
-        x_um, y_um = twin.stage_um()
-        away_um = max(
-            math.hypot(x - self.load_um[0], y - self.load_um[1])
-            for x, y in ((x_um, y_um), (twin.x.target_um, twin.y.target_um))
-        )
+        away_um = self._away_um()
         z_um = max(twin.focus_um(), twin.z.target_um)
         if away_um > _GRIP_UM:
             twin.note("collision", f"{doing} with the stage {away_um:.0f} um from the load position")
         if z_um > twin.anatomy.turret_clear_um:
             twin.note("collision", f"{doing} with the focus at {z_um:.0f} um")
+
+    def _away_um(self) -> float:
+        """How far the stage is from the load position, or on its way to be."""
+        twin = self.twin
+        return max(
+            math.hypot(x_um - self.load_um[0], y_um - self.load_um[1])
+            for x_um, y_um in (twin.stage_um(), (twin.x.target_um, twin.y.target_um))
+        )
 
     def _watch(self, moved: str) -> None:
         """The twin tells that something has begun to move, or that the camera is about to look."""

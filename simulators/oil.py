@@ -138,10 +138,9 @@ class Dispenser:
             self._ran_dry = True
             return
         self._given += 1
-        x_um, y_um = self.twin.view_um(self.twin.anatomy.objectives[0])
-        drop = OilDrop(x_um + self.offset_um[0], y_um + self.offset_um[1])
+        drop, is_on_slide = self.twin.drop_oil(self.offset_um)
         where = f"slide {drop.slide_x_um:.0f}, {drop.slide_y_um:.0f} um"
-        if self.twin.drop_oil(drop):
+        if is_on_slide:
             self.twin.note("oil", where)
         else:
             self.twin.note("oil_spill", f"no slide under the nozzle at {where}")

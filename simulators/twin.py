@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simulators.bed import Bay, Bed
 from simulators.clock import Clock, InstantClock, advances_itself
 from simulators.faults import FaultKind, FaultPlan
 from simulators.lamp import LampModel
@@ -20,6 +22,9 @@ from simulators.optics import SIXTY_THREE, TEN, ObjectiveModel, SensorModel, Sho
 from simulators.specimen.glass import GLASS_UM
 from simulators.specimen.slide import CellTruth, SlideSettings, SlideWorld
 from simulators.tray import Magazine
+
+# Slides of a frame that stay drawn: each keeps pictures of what lies on it.
+_SLIDES_AT_HAND = 2
 
 EMPTY_STAGE = SlideSettings(cells=0, nuclei_per_mm2=0.0, specks_per_mm2=0.0, tilt_um=0.0, warp_um=0.0)
 """What the camera sees where no slide lies: light, and nothing in it."""
@@ -139,10 +144,8 @@ class Twin:
     watchers
         Called with ``"stage"``, ``"focus"`` or ``"turret"`` when one has begun to move, with ``"camera"`` before
         an exposure.
-    oil
-        Drops on the slide that lies on the stage.
     magazine
-        Where the slide on the stage comes from; None where somebody has laid it there.
+        Where the slides come from; None where somebody has laid one on the stage.
 
     Notes
     -----
@@ -161,11 +164,13 @@ class Twin:
         self._clock: Clock = clock or InstantClock()
         self._settings = settings or SlideSettings()
         self._stage_is_empty = False
-        self.oil: tuple[OilDrop, ...] = ()
+        self._bed: Bed | None = None
+        # By bay of the bed; "" is the stage without one.
+        self._oil: dict[str, tuple[OilDrop, ...]] = {}
         self.magazine: Magazine | None = None
         self.watchers: list[Callable[[str], None]] = []
         self.lock = threading.RLock()
-        self._camera: SlideCamera | None = None
+        self._cameras: OrderedDict[str, SlideCamera] = OrderedDict()
         self._events: list[TwinEvent] = []
         self._exposures = 0
         self._read_out_end_s = 0.0
@@ -198,7 +203,7 @@ class Twin:
             self.y = Axis(anatomy.xy_drive, self.y.position_um(now_s))
             self.z = Axis(anatomy.z_drive, self.z.position_um(now_s))
             self._anatomy = anatomy
-            self._camera = None
+            self._cameras.clear()
 
     # -- the slide -----------------------------------------------------------------------------------------
 
@@ -212,24 +217,77 @@ class Twin:
         with self.lock:
             if settings != self._settings:
                 self._settings = settings
-                self._camera = None
+                self._cameras.clear()
 
     def lay_slide(self, settings: SlideSettings | None, oil: Iterable[OilDrop] = ()) -> None:
         """Put another slide on the stage, with the oil that is on it; None takes the slide away."""
         with self.lock:
             self._stage_is_empty = settings is None
             self._settings = settings or self._settings
-            self.oil = tuple(oil)
-            self._camera = None
+            self._oil = {"": tuple(oil)}
+            self._cameras.clear()
 
-    def drop_oil(self, drop: OilDrop) -> bool:
-        """Let a drop fall; tells whether there was a slide under it."""
+    @property
+    def bed(self) -> Bed | None:
+        """Frame with several slides; None where one slide lies on the stage."""
+        return self._bed
+
+    @bed.setter
+    def bed(self, bed: Bed | None) -> None:
         with self.lock:
+            self._bed = bed
+            self._oil = {}
+            self._cameras.clear()
+
+    @property
+    def bay(self) -> Bay | None:
+        """Where in the frame the first objective looks; None without a frame."""
+        return self._bay_at(*self._table_um())
+
+    @property
+    def oil(self) -> tuple[OilDrop, ...]:
+        """Drops on the slide under the objective."""
+        return self._oil.get(_name_of(self.bay), ())
+
+    def drop_oil(self, offset_um: tuple[float, float]) -> tuple[OilDrop, bool]:
+        """Let a drop fall.
+
+        Parameters
+        ----------
+        offset_um
+            Where, against the point at which the first objective looks.
+
+        Returns
+        -------
+        drop, is_on_slide
+            Where on the slide, and whether there was one under it.
+        """
+        with self.lock:
+            table = self._table_um()
+            place = (table[0] + offset_um[0], table[1] + offset_um[1])
+            bay = self._bay_at(*place)
+            corner = self._corner_um(bay)
+            drop = OilDrop(place[0] - corner[0], place[1] - corner[1])
             is_on_glass = 0.0 <= drop.slide_x_um <= GLASS_UM[0] and 0.0 <= drop.slide_y_um <= GLASS_UM[1]
-            if self._stage_is_empty or not is_on_glass:
-                return False
-            self.oil = (*self.oil, drop)
-            return True
+            if self._settings_in(bay) is EMPTY_STAGE or not is_on_glass:
+                return drop, False
+            name = _name_of(bay)
+            self._oil[name] = (*self._oil.get(name, ()), drop)
+            return drop, True
+
+    def _bay_at(self, x_um: float, y_um: float) -> Bay | None:
+        origin = self.anatomy.slide_origin_um
+        return None if self._bed is None else self._bed.at(x_um - origin[0], y_um - origin[1])
+
+    def _corner_um(self, bay: Bay | None) -> tuple[float, float]:
+        """Stage position at which the first objective looks at the corner of a slide."""
+        origin = self.anatomy.slide_origin_um
+        return origin if bay is None else (origin[0] + bay.origin_um[0], origin[1] + bay.origin_um[1])
+
+    def _settings_in(self, bay: Bay | None) -> SlideSettings:
+        if bay is not None:
+            return EMPTY_STAGE if bay.slide is None else bay.slide.settings
+        return EMPTY_STAGE if self._stage_is_empty else self._settings
 
     def has_oil_at(self, slide_x_um: float, slide_y_um: float) -> bool:
         """Whether there is oil at a place of the slide on the stage."""
@@ -467,7 +525,7 @@ class Twin:
 
     def _looking_at(self, objective: ObjectiveModel) -> tuple[float, float]:
         x_um, y_um = self._table_um()
-        origin = self.anatomy.slide_origin_um
+        origin = self._corner_um(self._bay_at(x_um, y_um))
         return x_um + objective.parcentric_um[0] - origin[0], y_um + objective.parcentric_um[1] - origin[1]
 
     def _table_um(self) -> tuple[float, float]:
@@ -567,10 +625,18 @@ class Twin:
 
     def _slide_camera(self) -> SlideCamera:
         with self.lock:
-            if self._camera is None:
-                settings = EMPTY_STAGE if self._stage_is_empty else self._settings
-                self._camera = SlideCamera(SlideWorld(settings), self.anatomy.sensor, settings.seed)
-            return self._camera
+            bay = self.bay
+            name = _name_of(bay)
+            if name not in self._cameras:
+                settings = self._settings_in(bay)
+                self._cameras[name] = SlideCamera(SlideWorld(settings), self.anatomy.sensor, settings.seed)
+                while len(self._cameras) > _SLIDES_AT_HAND:
+                    self._cameras.popitem(last=False)
+            return self._cameras[name]
+
+
+def _name_of(bay: Bay | None) -> str:
+    return "" if bay is None else bay.name
 
 
 def _smeared(shot: Shot, before: tuple[float, float], after: tuple[float, float]) -> Shot:
