@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from scanner.coordinates import GLASS_UM, CameraFrame, ParcentricOffset, SlideFrame, StagePoint
 from scanner.errors import RigError
+from scanner.slots import overlapping_slides
 from scanner.strict_yaml import load_strict
 
 RIG_FILE = "rig.yaml"
@@ -285,6 +286,8 @@ class Rig(_Strict):
         slots = [slot.name for slot in self.slots]
         if len(set(slots)) != len(slots):
             raise ValueError(f"slot names must differ, found {', '.join(slots)}")
+        for one, other in overlapping_slides(self.slides):
+            raise ValueError(f"slots {one} and {other} overlap")
         for role in ("loader", "oiler"):
             if (getattr(self, role) is None) != (getattr(self.devices, role) is None):
                 raise ValueError(f"{role} and devices.{role} have to be given together")
