@@ -1,0 +1,158 @@
+"""What a run would take, before anything moves: fields, time, room on the disk, oil, ways, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from acquisition.plan.check import Finding, Level, check
+from acquisition.plan.estimate import DiskPart, Estimate, Phase, Reach
+from acquisition.plan.experience import Experience, RunFigures, disk_figures, read_run
+from acquisition.plan.reckoning import Reckoning
+from acquisition.protocol import Protocol, load_protocol
+from scanner.errors import RigError
+from scanner.rig import Rig
+from scanner.strict_yaml import load_strict
+
+__all__ = [
+    "DiskPart",
+    "Estimate",
+    "Experience",
+    "Finding",
+    "Level",
+    "Phase",
+    "Reach",
+    "estimate",
+    "experience_of",
+    "with_free_room",
+]
+
+
+def estimate(
+    protocol: Protocol, rig: Rig, experience: Experience | None = None, *, expected_cells: int | None = None
+) -> Estimate:
+    """Reckon what a run would take, without touching the instrument.
+
+    Parameters
+    ----------
+    protocol, rig
+        What is asked for, and of what.
+    experience
+        Figures of software and disk; default: the shipped ones.
+    expected_cells
+        Usable cells on the slide, where somebody knows; default: as many as the protocol would photograph, which
+        makes time and room upper bounds.
+
+    Returns
+    -------
+    Estimate
+        Where the rig lacks an objective of the protocol, only the findings say anything.
+    """
+    experience = experience or Experience()
+    findings = check(protocol, rig)
+    names = {objective.name for objective in rig.objectives}
+    if not {protocol.scan.objective, protocol.capture.objective} <= names:
+        return Estimate(protocol.name, rig.name, experience.source, 0, 0, (), (), (), 0, findings)
+    reckoning = Reckoning(protocol, rig, experience, expected_cells)
+    return Estimate(
+        protocol=protocol.name,
+        rig=rig.name,
+        source=experience.source,
+        fields=len(reckoning.fields),
+        cells=len(reckoning.cells),
+        phases=reckoning.phases(),
+        disk=reckoning.disk(),
+        reach=reckoning.reach(),
+        oil_drops=reckoning.oil_drops(),
+        findings=findings,
+    )
+
+
+def experience_of(folder: Path) -> Experience:
+    """Figures of software and disk as an earlier run had them.
+
+    What the run took beyond the instrument's own time, reckoned with its own protocol and rig, is laid to the
+    software: the figures hold for other areas, objectives and numbers of cells on the same computer.
+
+    Parameters
+    ----------
+    folder
+        Folder of a run that has ended.
+
+    Raises
+    ------
+    PlanError, CasebookError, ProtocolError, RigError
+        There is nothing to learn from.
+    """
+    figures = read_run(folder)
+    protocol = load_protocol(folder / "protocol.yaml", text=figures.protocol_yaml)
+    rig = load_strict(Rig, folder / "rig.yaml", _rig_fault, text=figures.rig_yaml)
+    bare = replace(
+        Experience(source=f"run {folder.name}"), field_s=0.0, focus_point_s=0.0, capture_s=0.0, find_s=0.0
+    )
+    reckoning = Reckoning(protocol, rig, bare, max(figures.cells, 1))
+    phases = figures.phases_s
+    learnt = disk_figures(bare, figures, reckoning.picture_bytes)
+    field_s = reckoning.scan_s() / max(len(reckoning.fields), 1)
+    points = max(1, protocol.scan.focus.points)
+    cells = max(figures.cells, 1)
+    known = Experience()
+    return replace(
+        learnt,
+        field_s=_over(figures.field_period_s, field_s, known.field_s),
+        focus_point_s=_over(_per(phases.get("focus"), points), reckoning.focus_s() / points, known.focus_point_s),
+        capture_s=_over(figures.capture_period_s, reckoning.captures_s() / cells, known.capture_s),
+        find_s=known.find_s if figures.find_s is None else _find_s(figures),
+        karyotype_s=figures.karyotype_s or known.karyotype_s,
+        worker_start_s=_worker_start_s(figures, protocol.karyotype.workers, known.worker_start_s),
+        overhead_s=_overhead_s(phases, known.overhead_s),
+    )
+
+
+def _over(measured_s: float | None, instrument_s: float, otherwise_s: float) -> float:
+    return otherwise_s if measured_s is None else max(0.0, measured_s - instrument_s)
+
+
+def _per(seconds: float | None, count: int) -> float | None:
+    return None if seconds is None else seconds / count
+
+
+def _find_s(figures: RunFigures) -> float:
+    """Pace of the finder: where the scan waited for it, how long it took a field in all."""
+    waited_s = figures.phases_s.get("search", 0.0)
+    if waited_s > 0 and figures.field_period_s is not None:
+        return (figures.phases_s.get("scan", 0.0) + waited_s) / figures.fields
+    return min(figures.find_s or 0.0, figures.field_period_s or 0.0)
+
+
+def _worker_start_s(figures: RunFigures, workers: int, otherwise_s: float) -> float:
+    """What is left of the time from the first capture to the last answer, beside the analysis itself."""
+    tail_s = figures.phases_s.get("karyotype")
+    if tail_s is None or figures.karyotype_s is None or not figures.cells:
+        return otherwise_s
+    captured_s = (figures.cells - 1) * (figures.capture_period_s or 0.0)
+    return max(0.0, captured_s + tail_s - figures.cells * figures.karyotype_s / workers)
+
+
+def _overhead_s(phases: dict[str, float], otherwise_s: float) -> float:
+    if "total" not in phases:
+        return otherwise_s
+    return max(0.0, phases["total"] - sum(s for name, s in phases.items() if name not in {"total", "prepare"}))
+
+
+def with_free_room(result: Estimate, free_bytes: int) -> Estimate:
+    """The estimate, refused where the disk has less room than the run needs."""
+    if result.needed_bytes <= free_bytes:
+        return result
+    finding = Finding(
+        Level.REFUSED,
+        ("scan", "keep_fields"),
+        f"{result.needed_bytes / 1e9:.2f} GB needed",
+        f"{free_bytes / 1e9:.2f} GB free",
+        "the disk has no room for the run",
+    )
+    return replace(result, findings=(finding, *result.findings))
+
+
+def _rig_fault(message: str, path: Path, line: int | None) -> RigError:
+    return RigError(message, path=path, line=line)
