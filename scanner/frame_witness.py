@@ -31,6 +31,8 @@ class FrameWitness:
     -----
     Rows are compared, not whole frames: a torn frame is one of which a part was seen before. A camera without
     noise, such as one that plays pictures from a file, is refused by its second frame.
+
+    The first frame of a session has none before it with which to be compared.
     """
 
     def __init__(self, camera: str, full_scale: int) -> None:

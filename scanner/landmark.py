@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.calibration.errors import BlankFieldError, ImplausibleError
-from scanner.calibration.shift import image_shift
+from scanner.calibration.shift import MIN_OBJECT_PX, image_shift
 from scanner.coordinates import ImagePoint, StagePoint
 from scanner.errors import DeviceNotReadyError, FocusError, PositionError
 from scanner.focus.measure import brenner_energy, object_mask, relative_transmission
@@ -22,6 +22,7 @@ from scanner.microscope import Microscope
 
 # A landmark that has lost more than this of its sharpness is out of focus.
 LEAST_SHARPNESS = 0.5
+_PROCEDURE = "landmark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,9 @@ def take_landmark(microscope: Microscope, where: StagePoint, exposure_ms: float)
     """
     microscope.move_to(where)
     frame = microscope.snap(exposure_ms)
-    # A picture that is not even like itself shows nothing.
-    image_shift(frame.pixels, frame.pixels)
+    object_px = int(np.count_nonzero(object_mask(relative_transmission(frame.pixels))))
+    if object_px < MIN_OBJECT_PX:
+        raise BlankFieldError(_PROCEDURE, f"blank field: {object_px} object pixels, {MIN_OBJECT_PX} needed")
     return Landmark(where, frame.z_um, frame.objective, exposure_ms, frame.pixels)
 
 
@@ -96,7 +98,8 @@ def check_landmark(microscope: Microscope, landmark: Landmark, limit_um: float |
     """Go back to a landmark and compare: steps that a drive has lost, and a focus that has drifted, show here.
 
     Position reports can't tell either where the drive counts its own steps. Whatever was photographed since the
-    landmark was last found is in doubt when it is not found.
+    landmark was last found is in doubt when it is not found. Steps that are lost alike there and back show only at
+    a second landmark, far from the first.
 
     Parameters
     ----------

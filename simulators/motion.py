@@ -164,9 +164,7 @@ class Axis:
         self._table_start_um = self.table_um(now_s)
         before_um = self.slip_um(now_s)
         self._move = Move(self.position_um(now_s), target_um, now_s, self.drive)
-        # A move of no length has no way on which to lose or to find anything.
-        after_um = before_um if slip_um is None or not self._move.duration_s else slip_um
-        self._slip_um = (before_um, after_um)
+        self._slip_um = (before_um, before_um if slip_um is None else slip_um)
         self._announced = announced
         return self._move.duration_s
 

@@ -48,7 +48,8 @@ def test_only_the_files_that_are_meant_go_wrong(tmp_path):
 
 
 def test_a_full_disk_stops_the_journal_at_a_whole_record(tmp_path):
-    with faulty_disk(tmp_path, parse_storage_faults("disk_full@journal:3")), Journal.create(tmp_path / "journal") as log:
+    faults = parse_storage_faults("disk_full@journal:3")
+    with faulty_disk(tmp_path, faults), Journal.create(tmp_path / "journal") as log:
         log.append("first")
         with pytest.raises(DiskFullError):
             log.append("second")
@@ -100,7 +101,8 @@ with faulty_disk(folder, parse_storage_faults(sys.argv[2])), Journal.create(fold
 )
 def test_a_killed_process_leaves_whole_files_and_whole_records(tmp_path, faults, files, records):
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), faults], cwd=root, timeout=120, check=False)
+    command = [sys.executable, "-c", KILLED, str(tmp_path), faults]
+    done = subprocess.run(command, cwd=root, timeout=120, check=False)
     assert done.returncode == (-signal.SIGKILL if faults else 0)
     found = sorted(path.name for path in tmp_path.glob("*.json"))
     assert found == [f"{number}.json" for number in range(files)]
