@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -18,7 +18,8 @@ from scanner.slots import overlapping_slides
 
 TEMPLATE = Path(__file__).parents[2] / "hardware_configs" / "axioimager-z2-tango" / "rig.yaml.example"
 
-glass_places = st.builds(SlidePoint, st.floats(0.0, GLASS_UM[0]), st.floats(0.0, GLASS_UM[1]))
+# A nanometre within the edge, where rounding decides nothing.
+glass_places = st.builds(SlidePoint, st.floats(1e-3, GLASS_UM[0] - 1e-3), st.floats(1e-3, GLASS_UM[1] - 1e-3))
 # Where a frame's slots truly are: each a little beside, and turned.
 errors = st.tuples(st.floats(-400.0, 400.0), st.floats(-400.0, 400.0), st.floats(-0.5, 0.5))
 
@@ -68,24 +69,23 @@ def test_slide_to_stage_and_back_over_all_slots(moved, place):
         for other, strange in rig.slides.items():
             where = strange.to_slide(there)
             on_glass = 0.0 <= where.x_um <= GLASS_UM[0] and 0.0 <= where.y_um <= GLASS_UM[1]
-            assert (
-                on_glass == (other == name) or place.x_um in (0.0, GLASS_UM[0]) or place.y_um in (0.0, GLASS_UM[1])
-            )
+            assert on_glass == (other == name)
     assert min(a.distance_um(b) for a, b in itertools.combinations(stage_places, 2)) > 25_000.0
 
 
+@settings(max_examples=40)
 @given(st.floats(-60_000.0, 60_000.0), st.floats(-60_000.0, 60_000.0), st.floats(-180.0, 180.0), st.booleans())
 def test_slides_overlap_exactly_where_they_share_a_place(x_um, y_um, turn_deg, flip_x):
     frames = {"a": SlideFrame(), "b": SlideFrame(StagePoint(x_um, y_um), turn_deg, flip_x)}
     shared = margin_um(frames["a"], frames["b"])
-    if abs(shared) > 1_500.0:  # finer than this grid
+    if abs(shared) > 3_000.0:  # finer than this grid
         assert bool(overlapping_slides(frames)) == (shared > 0.0)
 
 
 def margin_um(one: SlideFrame, other: SlideFrame) -> float:
     """How deep the second glass reaches into the first, from a grid of its places; below 0: how far it is away."""
     deepest = -math.inf
-    for across, down in itertools.product(range(0, 77, 2), range(0, 27, 2)):
+    for across, down in itertools.product(range(0, 77, 4), range(0, 27, 2)):
         where = one.to_slide(other.to_stage(SlidePoint(across * 1000.0, down * 1000.0)))
         inside = min(where.x_um, GLASS_UM[0] - where.x_um, where.y_um, GLASS_UM[1] - where.y_um)
         deepest = max(deepest, inside)
