@@ -141,6 +141,38 @@ def control(
     send_wish(folder / CONTROL_NAME, wish)
 
 
+@app.command()
+def batch(
+    rig: Annotated[Path, typer.Option(help="folder of the rig")],
+    worklist: Annotated[Path, typer.Option(help="table (CSV): barcode, accession, protocol, priority")],
+    out: Annotated[Path, typer.Option(help="folder of the batch; an earlier sitting in it is gone on with")],
+    tray: Annotated[
+        Path | None, typer.Option(help="simulated rigs: what is in the magazine (CSV): slot, barcode, cells, seed")
+    ] = None,
+) -> None:
+    """Scan a tray of slides against a worklist; what can't be identified is parked, never guessed."""
+    from station.batch import BatchRequest, run_batch
+    from station.progress import RichListener
+
+    console = Console()
+    control = RunControl()
+    try:
+        with RichListener(console) as listener, _stop_on_interrupt(control, listener.message):
+            report = run_batch(BatchRequest(rig, worklist, out, tray), control, listener)
+    except KeyboardInterrupt:
+        _complain(f"interrupted; the instrument was made safe, the record is in {out}")
+        raise typer.Exit(EXIT_STOPPED) from None
+    table = Table("slot", "barcode", "accession", "state", "cells", "why", title=f"batch {out.name}")
+    for slide in report.slides:
+        cells = "" if slide.cells is None else str(slide.cells)
+        words = (slide.slot or "-", slide.barcode or "?", slide.accession or "", slide.status.value, cells)
+        table.add_row(*(escape(word) for word in words), escape(slide.reason))
+    console.print(table)
+    if report.ended:
+        _complain(f"no further slide was taken: {report.ended}")
+        raise typer.Exit(EXIT_STOPPED if control.stop_requested else EXIT_FAILED)
+
+
 def _end_run(console: Console, result: ScanResult) -> None:
     _print_run(console, result.summary)
     console.print(f"Report: {result.report}", highlight=False, soft_wrap=True)

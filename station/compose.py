@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from acquisition.handoff import Handoff, process_pool
 from acquisition.protocol import Area, Protocol
+from acquisition.run.search_task import prepare_search
 from acquisition.workers import spawned
 from scanner.coordinates import SlidePoint
 from scanner.core import ScanCore
@@ -163,7 +164,7 @@ def _require_devices(core: ScanCore, rig: Rig) -> None:
 
 def make_searchers() -> Executor:
     """Processes that search the fields of a scan: one core stays with the instrument, and two suffice."""
-    return spawned(SEARCH_WORKERS)
+    return spawned(SEARCH_WORKERS, prepare_search)
 
 
 def make_handoff(protocol: Protocol) -> Handoff | None:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from acquisition.casebook import Casebook, open_casebook
 from acquisition.errors import ResumeError, StorageError
-from acquisition.protocol import load_protocol
+from acquisition.protocol import Protocol, load_protocol
 from acquisition.records import RunSummary
 from acquisition.run.control import RunControl
 from acquisition.run.listener import RunListener
 from acquisition.run.slide_run import SlideRun
 from acquisition.storage import RunFolder
 from acquisition.storage.run_folder import REQUEST_NAME
+from scanner.coordinates import SlideFrame
 from scanner.rig import RIG_FILE
-from station.compose import make_handoff, open_instrument
+from station.compose import Instrument, make_handoff, open_instrument
 from station.scan import LOG_NAME, ScanRequest, ScanResult, Sitting, log_to, lying_slide
 
 
@@ -40,8 +43,66 @@ def run_resume(folder: Path, control: RunControl, listener: RunListener, *, seed
         The run could not be taken up; nothing has moved. A run that is taken up and refused, or fails, returns
         with its status.
     """
-    request = read_request(folder)
     start_s = time.perf_counter()
+    with _taken_up(folder) as run:
+        request = run.request if seed is None else replace(run.request, seed=seed)
+        with open_instrument(run.request.rig, lying_slide(request, run.protocol)) as instrument:
+            return run.go_on(instrument, control, listener, start_s)
+
+
+def resume_slide(
+    instrument: Instrument,
+    folder: Path,
+    control: RunControl,
+    listener: RunListener,
+    *,
+    frame: SlideFrame | None = None,
+) -> ScanResult:
+    """Go on with the run in a folder, its slide lying on the stage of an instrument that is open already.
+
+    Parameters
+    ----------
+    instrument, control, listener, frame
+        As for `station.scan.scan_slide`.
+    folder
+        Folder of the run.
+
+    Raises
+    ------
+    ScannerError, AcquisitionError
+        As `run_resume`.
+    """
+    start_s = time.perf_counter()
+    with _taken_up(folder) as run:
+        return run.go_on(instrument, control, listener, start_s, frame)
+
+
+@dataclass(frozen=True, slots=True)
+class _TakenUp:
+    """A run that was cut off, its folder locked."""
+
+    request: ScanRequest
+    run_uid: str
+    protocol: Protocol
+    folder: RunFolder
+    casebook: Casebook
+
+    def go_on(
+        self,
+        instrument: Instrument,
+        control: RunControl,
+        listener: RunListener,
+        start_s: float,
+        frame: SlideFrame | None = None,
+    ) -> ScanResult:
+        sitting = Sitting(self.request, self.run_uid, instrument, self.protocol, self.folder, self.casebook, frame)
+        run = SlideRun(sitting.context(control, listener), make_handoff(self.protocol))
+        return sitting.finish(run.resume(), start_s)
+
+
+@contextmanager
+def _taken_up(folder: Path) -> Iterator[_TakenUp]:
+    request = read_request(folder)
     with (
         RunFolder.reopen(folder) as locked,
         log_to(folder / LOG_NAME),
@@ -51,11 +112,7 @@ def run_resume(folder: Path, control: RunControl, listener: RunListener, *, seed
         # The protocol as it was used; the file may have been edited since.
         protocol = load_protocol(request.protocol, text=summary.record.protocol_yaml)
         _require_same_rig(request, summary)
-        lying = lying_slide(request if seed is None else replace(request, seed=seed), protocol)
-        with open_instrument(request.rig, lying) as instrument:
-            sitting = Sitting(request, summary.record.uid, instrument, protocol, locked, casebook)
-            run = SlideRun(sitting.context(control, listener), make_handoff(protocol))
-            return sitting.finish(run.resume(), start_s)
+        yield _TakenUp(request, summary.record.uid, protocol, locked, casebook)
 
 
 def read_request(folder: Path) -> ScanRequest:

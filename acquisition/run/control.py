@@ -104,6 +104,11 @@ class RunControl:
         """Say that the instrument is being made safe: from here on nothing may interrupt."""
         self._ending.set()
 
+    def begin_again(self) -> None:
+        """Another run begins: interrupts are heard again. A stop is not taken back."""
+        self._ending.clear()
+        self._file = None
+
     @property
     def ending(self) -> bool:
         """Whether the instrument is being made safe, or is safe already."""

@@ -1,0 +1,75 @@
+"""A magazine of simulated slides, as a table: for trying a night before the glass is there."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+
+from scanner.core import ScanCore
+from scanner.errors import DeviceNotReadyError
+from simulators.peripherals import feeder_of
+from simulators.specimen.slide import SlideSettings
+from simulators.tray import Tray, TraySlide
+from station.errors import UsageError
+
+COLUMNS = ("slot", "barcode", "cells", "seed")
+
+
+def fill_feeder(core: ScanCore, path: Path, like: SlideSettings) -> None:
+    """Fill the simulated feeder of a core.
+
+    Parameters
+    ----------
+    core
+        Core of a simulated rig with a feeder.
+    path
+        CSV with the columns slot, barcode, cells and seed; slots that are left out are empty.
+    like
+        What the slides have in common.
+
+    Raises
+    ------
+    UsageError
+        The table is wrong, with file and line; or the rig has no simulated feeder.
+    """
+    try:
+        feeder = feeder_of(core)
+    except DeviceNotReadyError as error:
+        raise UsageError(f"--tray: {error}") from error
+    slides = read_tray(path, like)
+    try:
+        feeder.tray = Tray(feeder.slots, slides)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def read_tray(path: Path, like: SlideSettings) -> dict[int, TraySlide]:
+    """Slides by slot.
+
+    Raises
+    ------
+    UsageError
+        Unreadable or wrong, with file and line.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path}: can't be read: {error}") from error
+    if not rows or tuple(cell.strip() for cell in rows[0]) != COLUMNS:
+        raise UsageError(f"{path}:1: wanted the heading {','.join(COLUMNS)}")
+    slides: dict[int, TraySlide] = {}
+    for line, row in enumerate(rows[1:], start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        try:
+            slot, barcode, cells, seed = (cell.strip() for cell in row)
+            settings = replace(like, cells=int(cells), seed=int(seed))
+            number = int(slot)
+        except ValueError as error:
+            raise UsageError(f"{path}:{line}: {error}; wanted {','.join(COLUMNS)}") from error
+        if number in slides:
+            raise UsageError(f"{path}:{line}: slot {number} stands there twice")
+        slides[number] = TraySlide(barcode, settings)
+    return slides
