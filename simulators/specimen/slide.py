@@ -11,7 +11,9 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -42,6 +44,8 @@ PATTERNS = 200
 _CELL_STREAM, _SQUARE_STREAM, _PLACE_STREAM, _BODY_STREAM, _QUALITY_STREAM, _CLOT_STREAM = range(6)
 _PLACING_TRIES = 2000
 _LONGEST_LABEL = 200
+
+_Kind = TypeVar("_Kind", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,21 @@ class SlideSettings:
 
     def __post_init__(self) -> None:
         """Refuse what can't be a slide."""
+        # Names do as well as members of the enumerations: settings come from forms and test markers too.
+        object.__setattr__(self, "banding", _member(Banding, self.banding, "banding"))
+        named = tuple(
+            (_member(Quality, quality, "qualities"), float(weight)) for quality, weight in self.qualities
+        )
+        object.__setattr__(self, "qualities", named)
         for check in (_check_area, _check_numbers, _check_mixtures, _check_glass):
             check(self)
+
+
+def _member(kind: type[_Kind], value: str, field_name: str) -> _Kind:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise ValueError(f"{field_name}: {value!r} is none of {', '.join(kind)}") from error
 
 
 def _check_area(settings: SlideSettings) -> None:

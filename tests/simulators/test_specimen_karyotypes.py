@@ -253,3 +253,17 @@ def test_the_long_arm_of_y_shines_under_quinacrine() -> None:
     assert brightest("Y", Banding.Q) > 1.4 * others
     # The blocks that are dull under quinacrine are the brightest under DAPI.
     assert brightest("9", Banding.DAPI) > 1.2 * brightest("7", Banding.DAPI)
+
+
+@given(kind=st.sampled_from(list(KaryotypeKind)[6:]), seed=st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_rearranged_chromosomes_are_drawn_at_their_length(kind: KaryotypeKind, seed: int) -> None:
+    karyotype = parse_karyotype(draw_iscn(kind, np.random.default_rng(seed)))
+    for chromosome in karyotype.chromosomes:
+        if chromosome.designation is not None:
+            body = render_chromosome(chromosome, np.random.default_rng(seed), um_per_px=PX, look=EVEN)
+            steps = np.diff(body.axis_px.astype(float), axis=0)
+            drawn_um = float(np.hypot(*steps.T).sum()) * PX
+            assert drawn_um == pytest.approx(length_um(chromosome), rel=0.2)
+            assert (body.class_name, body.designation) == (chromosome.class_name, chromosome.designation)
+            assert body.mask.any()

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import math
+import re
+import runpy
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -279,6 +282,8 @@ def test_empty_and_dirty_slides() -> None:
         ({"picture_um_per_px": 0.0}, "picture_um_per_px must be larger than 0"),
         ({"bubbles": 2}, "under a coverslip only"),
         ({"qualities": ()}, "qualities need weights"),
+        ({"qualities": (("superb", 1.0),)}, "qualities: 'superb' is none of spread, tight"),
+        ({"banding": "C"}, "banding: 'C' is none of G, R, Q, DAPI"),
         ({"qualities": ((Quality.TIGHT, -1.0), (Quality.SPREAD, 2.0))}, "qualities need weights"),
         ({"karyotypes": (("46,XX,+21", 1.0),)}, "says 46 chromosomes and describes 47"),
         ({"label": "line\nbreak"}, "printable ASCII"),
@@ -316,3 +321,19 @@ def test_settings_are_properties_of_the_twins_hub(bench) -> None:
     assert chosen.qualities == ((Quality.TIGHT, 1.0),)
     assert chosen.karyotypes == (("46,XX,t(9;22)(q34;q11.2)", 1.0),)
     assert bench.core.getProperty("Hub", "Qualities") == "tight=1"
+
+
+def test_names_do_for_enumerations() -> None:
+    assert SlideSettings(banding="Q", qualities=(("tight", 2),)) == SlideSettings(
+        banding=Banding.Q, qualities=((Quality.TIGHT, 2.0),)
+    )
+
+
+def test_the_example_in_the_docs_runs(capsys, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "slide-world.md"
+    examples = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(examples) == 1
+    example = tmp_path / "example.py"
+    example.write_text(examples[0], encoding="utf-8")
+    runpy.run_path(str(example))
+    assert len(capsys.readouterr().out.splitlines()) == 3
