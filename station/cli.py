@@ -25,6 +25,7 @@ from acquisition.storage import write_json_atomic
 from acquisition.storage.run_folder import CONTROL_NAME
 from analysis.errors import AnalysisError
 from station.errors import EXPECTED_ERRORS, UsageError
+from station.protocol_cli import protocol_app, schema
 
 if TYPE_CHECKING:
     from station.scan import ScanResult
@@ -48,6 +49,8 @@ train_app = typer.Typer(help="Train the weights that the product ships.", no_arg
 app.add_typer(train_app, name="train")
 rig_app = typer.Typer(help="Check and calibrate an instrument.", no_args_is_help=True)
 app.add_typer(rig_app, name="rig")
+app.add_typer(protocol_app, name="protocol")
+app.command()(schema)
 
 
 class EvaluationSet(StrEnum):

@@ -6,7 +6,7 @@ from acquisition.errors import PlanError
 from acquisition.plan.check import Level, check
 from acquisition.plan.field_size import covered_um
 from acquisition.plan.tiling import PlannedField, serpentine
-from acquisition.protocol import AnyArea, Protocol
+from acquisition.protocol import AnyArea, DetectedArea, Protocol
 from scanner.coordinates import SlideFrame
 from scanner.rig import Rig
 
@@ -30,6 +30,8 @@ def plan_fields(
     PlanError
         The rig can't carry the protocol out; the first reason is told.
     """
+    if area is None and isinstance(protocol.scan.area, DetectedArea):
+        raise PlanError("scan.area: found detected; its coverslip has to be found before fields can be planned")
     refusals = [
         finding for finding in check(protocol, rig, area=area, frame=frame) if finding.level is Level.REFUSED
     ]
