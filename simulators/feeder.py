@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -92,6 +93,11 @@ class Feeder:
     withdraws_after_jam
         Whether the gripper gets free by itself when it is homed after a jam; otherwise a hand is needed.
 
+    Attributes
+    ----------
+    make_tray
+        Fills the magazine when it is first needed.
+
     Notes
     -----
     The gripper moves whenever told to: what it would have broken becomes a ``"collision"`` of the twin, and so
@@ -114,6 +120,7 @@ class Feeder:
         self.device = device
         self.change_s = change_s
         self.load_um = load_um
+        self.make_tray: Callable[[], Tray] = lambda: fill_tray(FEEDER_SLOTS, twin.settings)
         self._tray = tray
         self._magazine: dict[int, Carried] = {}
         self._on_stage: Carried | None = None
@@ -135,7 +142,7 @@ class Feeder:
         """The magazine as it was filled; setting it takes all slides off and fills it anew."""
         with self.twin.lock:
             if self._tray is None:
-                self.tray = fill_tray(FEEDER_SLOTS, self.twin.settings)
+                self.tray = self.make_tray()
             assert self._tray is not None  # noqa: S101 (set by the line above)
             return self._tray
 
@@ -148,11 +155,6 @@ class Feeder:
             self._believed_slot = None
             self._error = LoaderCode.OK
             self.twin.lay_slide(None)
-
-    @property
-    def has_tray(self) -> bool:
-        """Whether somebody has filled it, or it has filled itself."""
-        return self._tray is not None
 
     @property
     def slide_on_stage(self) -> TraySlide | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import replace
 
@@ -10,12 +11,19 @@ from numpy.typing import NDArray
 
 from simulators.faults import FaultKind
 from simulators.label import LabelStyle, draw_bench, draw_label, smear_label
+from simulators.specimen.glass import LABEL_UM
 from simulators.tray import TraySlide
 from simulators.twin import Twin
 
+# Centre of the label on the slide, and how far from it a camera may look and still see it whole, um.
+_LABEL_CENTRE_UM = ((LABEL_UM[0] + LABEL_UM[2]) / 2.0, (LABEL_UM[1] + LABEL_UM[3]) / 2.0)
+_SEEN_WITHIN_UM = 3_000.0
 
-def photograph_label(twin: Twin, device: str, style: LabelStyle) -> NDArray[np.uint8]:
-    """Picture of the label of the slide on the stage, or in the gripper.
+
+def photograph_label(
+    twin: Twin, device: str, style: LabelStyle, offset_um: tuple[float, float] = (0.0, 0.0)
+) -> NDArray[np.uint8]:
+    """Picture of the label of the slide at the load position or in the gripper, or of one in a frame.
 
     Parameters
     ----------
@@ -25,6 +33,8 @@ def photograph_label(twin: Twin, device: str, style: LabelStyle) -> NDArray[np.u
         Label by which faults know the camera.
     style
         Blur, contrast and dirt; format, turn and shift are the slide's.
+    offset_um
+        Where the camera looks, against the first objective; counts for a frame.
 
     Returns
     -------
@@ -32,7 +42,7 @@ def photograph_label(twin: Twin, device: str, style: LabelStyle) -> NDArray[np.u
         Grey levels, shape (480, 640).
     """
     with twin.lock:
-        slide = _slide_in_view(twin)
+        slide = _slide_in_view(twin, offset_um)
         if slide is None:
             return draw_bench()
         text = slide.label
@@ -53,12 +63,16 @@ def photograph_label(twin: Twin, device: str, style: LabelStyle) -> NDArray[np.u
         return picture
 
 
-def _slide_in_view(twin: Twin) -> TraySlide | None:
+def _slide_in_view(twin: Twin, offset_um: tuple[float, float]) -> TraySlide | None:
+    bay, place = twin.place_um(offset_um)
+    if bay is not None:
+        return bay.slide if math.dist(place, _LABEL_CENTRE_UM) <= _SEEN_WITHIN_UM else None
     if twin.magazine is None:
         return TraySlide(f"KS-{twin.settings.seed:04d}", twin.settings)
     return twin.magazine.label_in_view
 
 
 def _label_of_another(twin: Twin, slide: TraySlide) -> str:
-    others = [] if twin.magazine is None else [other.label for other in twin.magazine.tray.slides.values()]
+    holder = twin.bed or twin.magazine
+    others = [] if holder is None else [other.label for other in holder.tray.slides.values()]
     return next((label for label in others if label != slide.label), f"{slide.label}-COPY")

@@ -6,6 +6,7 @@ They hang on the `simulators.devices.TwinHub` by a ``Parent`` line and keep the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,15 @@ from scanner.core import ScanCore
 from scanner.devices.loader import REASONS, LoaderCode
 from scanner.errors import DeviceNotReadyError, LimitError, LoaderError, OilError
 from scanner.peripherals import LoaderState
+from simulators.bed import PITCH_UM, Bed, lay_out
 from simulators.devices import TwinHub
 from simulators.feeder import Feeder, FeederError
 from simulators.label import LabelStyle
 from simulators.label_view import photograph_label
 from simulators.oil import Dispenser
-from simulators.tray import FEEDER_SLOTS, Tray, fill_tray
+from simulators.specimen.glass import GLASS_UM
+from simulators.specimen.slide import SlideSettings
+from simulators.tray import FEEDER_SLOTS, FRAME_SLOTS, Tray, fill_tray
 from simulators.twin import Twin
 
 
@@ -124,16 +128,17 @@ class TwinLoader(_OnTwin):
         """Take the hub, and the slide off its stage."""
         super().connect_hub(hub)
         self._feeder = Feeder(self.twin, self.get_label() or "Loader")
+        self._feeder.make_tray = self._make_tray
 
     # -- scanner.peripherals.SlideLoader ---------------------------------------------------------------------
 
     def slots(self) -> int:
         """Slots of the magazine."""
-        return self._ready().slots
+        return self.feeder.slots
 
     def state(self) -> LoaderState:
         """What the sensors say."""
-        return self._ready().sensors()
+        return self.feeder.sensors()
 
     def start_load(self, slot: int) -> None:
         """Begin to lay the slide of a slot on the stage.
@@ -145,7 +150,7 @@ class TwinLoader(_OnTwin):
         LoaderError
             Refused: empty slot, slide on the stage, jammed, halted or under way; nothing has moved.
         """
-        feeder = self._ready()
+        feeder = self.feeder
         if not 1 <= slot <= feeder.slots:
             raise LimitError(
                 "refused before moving", device=self.get_label(), axis="slot", wanted=str(slot),
@@ -165,7 +170,7 @@ class TwinLoader(_OnTwin):
             Refused: no slide, its slot occupied, jammed, halted or under way; nothing has moved.
         """
         try:
-            self._ready().unload()
+            self.feeder.unload()
         except FeederError as error:
             raise self._error(error.code) from error
 
@@ -178,7 +183,7 @@ class TwinLoader(_OnTwin):
             Jammed and not cleared, or under way.
         """
         try:
-            self._ready().home()
+            self.feeder.home()
         except FeederError as error:
             raise self._error(error.code) from error
 
@@ -203,14 +208,8 @@ class TwinLoader(_OnTwin):
 
     # -- inside --------------------------------------------------------------------------------------------
 
-    def _ready(self) -> Feeder:
-        feeder = self.feeder
-        if not feeder.has_tray:
-            feeder.tray = self._make_tray()
-        return feeder
-
     def _make_tray(self) -> Tray:
-        empty = [int(word) for word in self._empty.replace(",", " ").split()]
+        empty = _slots_in(self._empty, self.get_label())
         return fill_tray(
             self._slots, self.twin.settings, empty=empty, prefix=self._prefix, barcode_format=self._format
         )
@@ -227,8 +226,7 @@ class TwinLoader(_OnTwin):
         self._slots = value
 
     def _set_empty(self, text: str) -> None:
-        if not all(word.isdigit() for word in text.replace(",", " ").split()):
-            raise ValueError(f"{self.get_label()}: Empty takes numbers of slots, got {text!r}")
+        _ = _slots_in(text, self.get_label())
         self._empty = text
 
     def _set_prefix(self, text: str) -> None:
@@ -247,6 +245,72 @@ class TwinLoader(_OnTwin):
             self.feeder.load_um = (load_um[0], load_um[1])
 
         self._offer(name, float, lambda: self.feeder.load_um[index], put, (-2e5, 2e5))
+
+
+class TwinFrame(_OnTwin):
+    """Frame on the stage that holds several slides; it needs no command, and widens the stage's travel.
+
+    Properties: ``Slots``, ``Columns``, ``PitchX_um``, ``PitchY_um``, ``Empty`` (slots without a slide, such as
+    ``3 7``), ``LabelPrefix`` and ``LabelFormat``. The slides are otherwise like the hub's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._values: dict[str, Any] = {
+            "Slots": FRAME_SLOTS,
+            "Columns": 2,
+            "PitchX_um": PITCH_UM[0],
+            "PitchY_um": PITCH_UM[1],
+            "Empty": "",
+            "LabelPrefix": "KS",
+            "LabelFormat": str(BarcodeFormat.DATA_MATRIX),
+        }
+        largest = {"Slots": 40.0, "Columns": 10.0, "PitchX_um": 2e5, "PitchY_um": 2e5}
+        for name, value in self._values.items():
+            self._offer_value(name, type(value), largest.get(name))
+
+    def connect_hub(self, hub: Device) -> None:
+        """Take the hub and lay the frame on its stage."""
+        super().connect_hub(hub)
+        self._lay()
+
+    def _offer_value(self, name: str, kind: type, largest: float | None) -> None:
+        def put(value: Any) -> None:  # noqa: ANN401 (text or number, as the property is)
+            before = self._values[name]
+            self._values[name] = value
+            try:
+                self._lay()
+            except ValueError:
+                self._values[name] = before
+                raise
+
+        self._offer(name, kind, lambda: self._values[name], put, None if largest is None else (1.0, largest))
+
+    def _lay(self) -> None:
+        values = self._values
+        _ = BarcodeFormat(values["LabelFormat"])
+        pitch_um = (values["PitchX_um"], values["PitchY_um"])
+        columns, slots = values["Columns"], values["Slots"]
+        if pitch_um[0] < GLASS_UM[0] or pitch_um[1] < GLASS_UM[1]:
+            raise ValueError(f"{self.get_label()}: slides of {GLASS_UM} um do not fit at a pitch of {pitch_um}")
+        empty = _slots_in(values["Empty"], self.get_label())
+
+        def make_bed(like: SlideSettings) -> Bed:
+            tray = fill_tray(
+                slots,
+                like,
+                empty=empty,
+                prefix=values["LabelPrefix"],
+                barcode_format=BarcodeFormat(values["LabelFormat"]),
+            )
+            return lay_out(tray, columns, pitch_um)
+
+        anatomy = self.twin.anatomy
+        rows = -(-slots // columns)
+        self.twin.anatomy = replace(
+            anatomy, x_limits_um=(0.0, columns * pitch_um[0]), y_limits_um=(0.0, rows * pitch_um[1])
+        )
+        self.twin.lay_frame(make_bed)
 
 
 class TwinOiler(_OnTwin):
@@ -324,8 +388,8 @@ class TwinOiler(_OnTwin):
 class TwinLabelCamera(_OnTwin):
     """Camera over the label of the slide on the stage or in the gripper.
 
-    Properties: ``Blur_px``, ``Contrast`` and ``Dirt`` (see `simulators.label.LabelStyle`). Every slide lies a
-    little differently under it.
+    Properties: ``Blur_px``, ``Contrast`` and ``Dirt`` (see `simulators.label.LabelStyle`); ``OffsetX_um`` and
+    ``OffsetY_um``, where it looks at a frame, against the image centre. Every slide lies a little differently.
     """
 
     def __init__(self) -> None:
@@ -333,16 +397,34 @@ class TwinLabelCamera(_OnTwin):
         self._look = {"Blur_px": 0.8, "Contrast": 0.9, "Dirt": 0.004}
         for name, largest in (("Blur_px", 20.0), ("Contrast", 1.0), ("Dirt", 1.0)):
             self._offer_look(name, largest)
+        self._offset_um = (0.0, 0.0)
+        for index, name in enumerate(("OffsetX_um", "OffsetY_um")):
+            self._offer_offset(name, index)
 
     # -- scanner.peripherals.LabelCamera -----------------------------------------------------------------------
 
     def picture(self) -> NDArray[np.uint8]:
         """Take a picture of the label: uint8, shape (480, 640)."""
         style = LabelStyle(blur_px=self._look["Blur_px"], contrast=self._look["Contrast"], dirt=self._look["Dirt"])
-        return photograph_label(self.twin, self.get_label() or "LabelCamera", style)
+        return photograph_label(self.twin, self.get_label() or "LabelCamera", style, self._offset_um)
+
+    def _offer_offset(self, name: str, index: int) -> None:
+        def put(value: float) -> None:
+            offset_um = list(self._offset_um)
+            offset_um[index] = value
+            self._offset_um = (offset_um[0], offset_um[1])
+
+        self._offer(name, float, lambda: self._offset_um[index], put, (-2e5, 2e5))
 
     def _offer_look(self, name: str, largest: float) -> None:
         def put(value: float) -> None:
             self._look[name] = value
 
         self._offer(name, float, lambda: self._look[name], put, (0.0, largest))
+
+
+def _slots_in(text: str, label: str) -> tuple[int, ...]:
+    words = text.replace(",", " ").split()
+    if not all(word.isdigit() for word in words):
+        raise ValueError(f"{label}: Empty takes numbers of slots, got {text!r}")
+    return tuple(int(word) for word in words)

@@ -165,6 +165,7 @@ class Twin:
         self._settings = settings or SlideSettings()
         self._stage_is_empty = False
         self._bed: Bed | None = None
+        self._make_bed: Callable[[SlideSettings], Bed] | None = None
         # By bay of the bed; "" is the stage without one.
         self._oil: dict[str, tuple[OilDrop, ...]] = {}
         self.magazine: Magazine | None = None
@@ -217,7 +218,7 @@ class Twin:
         with self.lock:
             if settings != self._settings:
                 self._settings = settings
-                self._cameras.clear()
+                self._forget_slides()
 
     def lay_slide(self, settings: SlideSettings | None, oil: Iterable[OilDrop] = ()) -> None:
         """Put another slide on the stage, with the oil that is on it; None takes the slide away."""
@@ -227,22 +228,43 @@ class Twin:
             self._oil = {"": tuple(oil)}
             self._cameras.clear()
 
+    def lay_frame(self, make_bed: Callable[[SlideSettings], Bed] | None) -> None:
+        """Put a frame with several slides on the stage.
+
+        Parameters
+        ----------
+        make_bed
+            Fills the frame with slides like the settings; asked again when those change. None takes it away.
+        """
+        with self.lock:
+            self._make_bed = make_bed
+            self._forget_slides()
+
     @property
     def bed(self) -> Bed | None:
         """Frame with several slides; None where one slide lies on the stage."""
-        return self._bed
-
-    @bed.setter
-    def bed(self, bed: Bed | None) -> None:
         with self.lock:
-            self._bed = bed
-            self._oil = {}
-            self._cameras.clear()
+            if self._bed is None and self._make_bed is not None:
+                self._bed = self._make_bed(self._settings)
+            return self._bed
 
     @property
     def bay(self) -> Bay | None:
         """Where in the frame the first objective looks; None without a frame."""
         return self._bay_at(*self._table_um())
+
+    def place_um(self, offset_um: tuple[float, float]) -> tuple[Bay | None, tuple[float, float]]:
+        """Bay and place on its slide, um, that lie at an offset from where the first objective looks."""
+        table = self._table_um()
+        place = (table[0] + offset_um[0], table[1] + offset_um[1])
+        bay = self._bay_at(*place)
+        corner = self._corner_um(bay)
+        return bay, (place[0] - corner[0], place[1] - corner[1])
+
+    def _forget_slides(self) -> None:
+        self._bed = None
+        self._oil = {}
+        self._cameras.clear()
 
     @property
     def oil(self) -> tuple[OilDrop, ...]:
@@ -263,11 +285,8 @@ class Twin:
             Where on the slide, and whether there was one under it.
         """
         with self.lock:
-            table = self._table_um()
-            place = (table[0] + offset_um[0], table[1] + offset_um[1])
-            bay = self._bay_at(*place)
-            corner = self._corner_um(bay)
-            drop = OilDrop(place[0] - corner[0], place[1] - corner[1])
+            bay, place = self.place_um(offset_um)
+            drop = OilDrop(*place)
             is_on_glass = 0.0 <= drop.slide_x_um <= GLASS_UM[0] and 0.0 <= drop.slide_y_um <= GLASS_UM[1]
             if self._settings_in(bay) is EMPTY_STAGE or not is_on_glass:
                 return drop, False
@@ -277,7 +296,8 @@ class Twin:
 
     def _bay_at(self, x_um: float, y_um: float) -> Bay | None:
         origin = self.anatomy.slide_origin_um
-        return None if self._bed is None else self._bed.at(x_um - origin[0], y_um - origin[1])
+        bed = self.bed
+        return None if bed is None else bed.at(x_um - origin[0], y_um - origin[1])
 
     def _corner_um(self, bay: Bay | None) -> tuple[float, float]:
         """Stage position at which the first objective looks at the corner of a slide."""

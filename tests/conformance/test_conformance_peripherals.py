@@ -112,7 +112,7 @@ def on_a_line(line: type[PtyLine] | type[TcpLine]) -> Iterator[Bench]:
     feeder = Feeder(twin, tray=fill_tray(SLOTS, SLIDE, empty=(EMPTY,)), load_um=LOAD_UM, change_s=CHANGE_S)
     controllers: dict[str, FramedController] = {
         "Loader": LoaderController(feeder),
-        "Oiler": OilerController(Dispenser(twin, offset_um=(0.0, -12_000.0), drop_s=DROP_S)),
+        "Oiler": OilerController(Dispenser(twin, offset_um=(-3_000.0, 0.0), drop_s=DROP_S)),
         "LabelCamera": LabelCameraController(twin),
     }
     core = ScanCore()
@@ -318,7 +318,7 @@ def test_the_twin_tells_what_a_gripper_would_have_broken(bench):
 def over_the_slide(bench):
     """Load a slide and bring (30000, 12000) um of it under the nozzle."""
     bench.load(1)
-    bench.go(30_000.0, 24_000.0)
+    bench.go(33_000.0, 12_000.0)
 
 
 def test_a_drop_falls_where_the_nozzle_is_and_is_counted_once(bench):

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from scanner.barcode import the_barcode
+from scanner.coordinates import SlidePoint
 from scanner.core import ScanCore
-from scanner.errors import DeviceNotReadyError, LoaderError
+from scanner.errors import DeviceNotReadyError, LabelError, LoaderError
+from scanner.microscope import Microscope
 from scanner.rig import load_rig
 from simulators.clock import InstantClock, ManualClock
 from simulators.devices import twin_of
@@ -238,3 +240,87 @@ def test_a_jam_is_told_by_the_twins_own_device(core):
     loader.stop()
     with pytest.raises(LoaderError, match="clear it by hand"):
         loader.home()
+
+
+# -- frame -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def framed() -> Iterator[ScanCore]:
+    core = ScanCore()
+    try:
+        core.loadSystemConfiguration(RIGS / "simulated-frame" / "micro-manager.cfg")
+        core.setProperty("Hub", "Cells", 1)
+        yield core
+    finally:
+        core.unloadAllDevices()
+
+
+def test_the_shipped_frame_is_what_its_configuration_makes(framed):
+    rig, _ = load_rig(RIGS / "simulated-frame")
+    twin = twin_of(framed)
+    assert twin.bed is not None
+    assert {bay.name: bay.origin_um for bay in twin.bed.bays} == {
+        slot.name: (slot.x_um, slot.y_um) for slot in rig.slots
+    }
+    assert twin.anatomy.x_limits_um == (rig.stage.x.min_um, rig.stage.x.max_um)
+    assert twin.anatomy.y_limits_um == (rig.stage.y.min_um, rig.stage.y.max_um)
+    assert framed.python_device(rig.devices.oiler).dispenser.offset_um == (rig.oiler.offset_x_um, 0.0)
+    assert framed.getProperty("LabelCamera", "OffsetX_um") == rig.label_camera.offset_x_um
+
+
+def test_every_slot_of_a_frame_has_a_slide_and_a_label_of_its_own(framed):
+    rig, _ = load_rig(RIGS / "simulated-frame")
+    twin, seeds = twin_of(framed), set()
+    for name, frame in rig.slides.items():
+        place = frame.to_stage(SlidePoint(30_000.0, 12_000.0))
+        framed.setXYPosition("XY", place.x_um, place.y_um)
+        assert twin.bay.name == name == rig.slide_at(place)
+        assert twin.view_um() == pytest.approx((30_000.0, 12_000.0))
+        seeds.add(twin.world.settings.seed)
+        assert len(twin.world.cell_uids) == (0 if name == "6" else 1)
+    assert seeds == {1, 2, 3, 4, 5, 7, 8, 0}
+
+
+def test_labels_of_a_frame_are_read_through_the_microscope(framed):
+    rig, _ = load_rig(RIGS / "simulated-frame")
+    microscope = Microscope(framed, rig)
+    assert microscope.slides.read_label("8").text == "KS-0000-008"
+    assert microscope.slides.read_label("1").text == "KS-0000-001"
+    with pytest.raises(LabelError, match="no barcode"):
+        microscope.slides.read_label("6")
+    twin_of(framed).faults.add(Fault(FaultKind.LABEL_DUPLICATE, "LabelCamera"))
+    assert microscope.slides.read_label("2").text != "KS-0000-002"
+    framed.setXYPosition("XY", 60_000.0, 12_000.0)
+    with pytest.raises(LabelError, match="no barcode"):
+        the_barcode(framed.python_device("LabelCamera").picture())
+
+
+def test_oil_on_one_slide_of_a_frame_is_not_on_the_others(framed):
+    rig, _ = load_rig(RIGS / "simulated-frame")
+    microscope, twin = Microscope(framed, rig), twin_of(framed)
+    at = rig.slides["4"].to_stage(SlidePoint(30_000.0, 12_000.0))
+    microscope.slides.apply_oil(at, allowed=True)
+    for name, frame in rig.slides.items():
+        place = frame.to_stage(SlidePoint(30_000.0, 12_000.0))
+        framed.setXYPosition("XY", place.x_um, place.y_um)
+        assert twin.has_oil_at(30_000.0, 12_000.0) == (name == "4")
+    assert kinds(twin) == ["oil"]
+
+
+def test_other_slides_come_into_the_frame_with_other_settings(framed):
+    twin = twin_of(framed)
+    twin.settings = SlideSettings(seed=9, cells=0)
+    assert twin.bed.tray.slides[3].label == "KS-0009-003"
+    framed.setProperty("Frame", "Columns", 1)
+    assert twin.bay.name == "1"
+    assert twin.anatomy.y_limits_um == (0.0, 240_000.0)
+
+
+@pytest.mark.parametrize(("name", "value"), [("PitchX_um", 20_000), ("Empty", "x"), ("LabelFormat", "Aztec")])
+def test_a_frame_that_can_not_be_is_refused_and_the_old_one_stays(framed, name, value):
+    before = framed.getProperty("Frame", name)
+    with pytest.raises(Exception, match=r"fit|Empty|Aztec"):
+        framed.setProperty("Frame", name, value)
+    assert framed.getProperty("Frame", name) == before
+    assert twin_of(framed).bed.at(0.0, 0.0).name == "1"
