@@ -141,7 +141,8 @@ def _instances(
 
 def _shares(tight: NDArray[np.float32], mask: NDArray[np.bool_], working: Working) -> list[Share]:
     """Give the stained pixels of the cell to the boxes, in the order of the boxes."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    count, found, measured, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    labels, stats = np.asarray(found, dtype=np.int32), np.asarray(measured, dtype=np.int32)
     least_px = MIN_PIECE * working.width_px**2
     held: dict[int, list[int]] = {}
     pale: list[int] = []
