@@ -63,7 +63,7 @@ class Capture(Strict):
         default=False,
         description="two exposures are compared before the picture; errors.motion says what follows a difference",
     )
-    z_stack: ZStack = ZStack()
+    z_stack: ZStack = Field(default=ZStack(), description="planes about the plane of best focus")
     background: Background = Field(
         default=Background.NONE, description="flat_field: light divided out with the rig's calibrated picture"
     )

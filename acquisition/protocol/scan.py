@@ -72,7 +72,7 @@ class Scan(Strict):
         default=ExposureMode.FIXED, description="auto: measured on the slide, beginning with exposure_ms"
     )
     exposure_ms: ExposureMs = Field(description="exposure of a field")
-    focus: Focus = Focus()
+    focus: Focus = Field(default=Focus(), description="how the focus of the scan is known")
     order: FieldOrder = Field(
         default=FieldOrder.SERPENTINE,
         description="densest_first: a thin sample of fields first, then where it saw most; pays with a stop rule",
