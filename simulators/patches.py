@@ -17,6 +17,10 @@ from simulators.specimen.slide import Body
 _CACHE_BYTES = 256 * 2**20
 _STAMP_PX = 24
 _PHASES = 4
+# Pixels of nothing about a body at half the camera's pixel, so that sampling never asks for more than there is.
+_BEFORE, _AFTER = 2, 6
+# A Gaussian of this many pixels blurs about as much as the mean over one pixel.
+_PIXEL_SIGMA = 0.29
 
 
 @dataclass(slots=True)
@@ -31,6 +35,9 @@ class Level:
         Size of its pixels.
     emits
         Whether it adds its light or lets a share of it pass.
+    is_half
+        Whether its pixels are exactly half the camera's; `light` then has `_BEFORE` pixels of nothing before and
+        `_AFTER` after the body on either axis.
     stamps
         The body on the camera's own pixels, by its place between them; of small bodies only.
     """
@@ -38,12 +45,20 @@ class Level:
     light: NDArray[np.float32]
     um_per_px: float
     emits: bool = False
+    is_half: bool = False
     stamps: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def nothing(self) -> float:
         """Value where there is no body."""
         return 0.0 if self.emits else 1.0
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Rows and columns of the body itself."""
+        rows, columns = self.light.shape
+        border = _BEFORE + _AFTER if self.is_half else 0
+        return rows - border, columns - border
 
 
 @dataclass(slots=True)
@@ -99,7 +114,7 @@ def lay_on(
     um_per_px
         Pixel of the canvas.
     """
-    height, width = level.light.shape
+    height, width = level.size_px
     # Left and upper edge of the body, in pixels of the canvas.
     left = (body.x_um - corner_um[0] - width * level.um_per_px / 2.0) / um_per_px
     top = (body.y_um - corner_um[1] - height * level.um_per_px / 2.0) / um_per_px
@@ -129,12 +144,32 @@ def _make_level(patch: Patch, um_per_px: float) -> Level:
     light = patch.od if emits else np.power(np.float32(10.0), -patch.od, dtype=np.float32)
     if um_per_px <= 1.6 * patch.um_per_px:
         return Level(light, patch.um_per_px, emits)
-    # Half the camera's pixel: a frame then places it between pixels and averages two by two.
-    height, width = light.shape
-    scale = patch.um_per_px / (um_per_px / 2.0)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    reduced = cv2.resize(light, size, interpolation=cv2.INTER_AREA)
-    return Level(np.asarray(reduced, dtype=np.float32), patch.um_per_px * width / size[0], emits)
+    return Level(
+        _at_half(light, patch.um_per_px, um_per_px / 2.0, 0.0 if emits else 1.0), um_per_px / 2.0, emits, True
+    )
+
+
+def _at_half(
+    light: NDArray[np.float32], patch_um_per_px: float, um_per_px: float, nothing: float
+) -> NDArray[np.float32]:
+    """Bring a body to exactly half the camera's pixel: a frame then places it by three taps an axis."""
+    step = um_per_px / patch_um_per_px
+    sizes = [math.ceil(side / step) for side in light.shape]
+    # Middle of the body to middle of the body; centres of pixels lie at whole numbers.
+    rows, columns = (
+        (side - 1) / 2.0 - step * ((size - 1) / 2.0 + _BEFORE)
+        for side, size in zip(light.shape, sizes, strict=True)
+    )
+    smooth = cv2.GaussianBlur(light, (0, 0), _PIXEL_SIGMA * step, borderType=cv2.BORDER_REPLICATE)
+    reduced = cv2.warpAffine(
+        smooth,
+        np.array([[step, 0.0, columns], [0.0, step, rows]]),
+        (sizes[1] + _BEFORE + _AFTER, sizes[0] + _BEFORE + _AFTER),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(nothing,) * 4,
+    )
+    return np.asarray(reduced, dtype=np.float32)
 
 
 def _sample(
@@ -153,21 +188,39 @@ def _sample(
     um_per_px
         Camera pixel.
     """
-    fold = 2 if level.um_per_px < 0.75 * um_per_px else 1
-    step = um_per_px / fold / level.um_per_px
-    # Centre of the first (sub)pixel, in pixels of the level, whose own centres lie at whole numbers.
-    first = [edge * um_per_px / level.um_per_px + step / 2.0 - 0.5 for edge in start_px]
+    if level.is_half:
+        return _sample_half(level.light, start_px, size)
+    step = um_per_px / level.um_per_px
+    # Centre of the first pixel, in pixels of the level, whose own centres lie at whole numbers.
+    first = [edge * step + step / 2.0 - 0.5 for edge in start_px]
     sampled = cv2.warpAffine(
         level.light,
         np.array([[step, 0.0, first[0]], [0.0, step, first[1]]]),
-        (size[0] * fold, size[1] * fold),
+        size,
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=(level.nothing,) * 4,
     )
-    if fold > 1:
-        sampled = cv2.resize(sampled, size, interpolation=cv2.INTER_AREA)
     return np.asarray(sampled, dtype=np.float32)
+
+
+def _sample_half(
+    light: NDArray[np.float32], start_px: tuple[float, float], size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Interpolate between half pixels and average two by two, in one: taps (1 - f, 1, f) / 2 at every other pixel.
+
+    No part may start more than a camera pixel before the body, nor end more than two after it.
+    """
+    taps, corner = [], []
+    for start in start_px:
+        whole = math.floor(2.0 * start)
+        fraction = 2.0 * start - whole
+        taps.append(np.array([1.0 - fraction, 1.0, fraction], np.float32) / np.float32(2.0))
+        corner.append(whole + _BEFORE)
+    columns, rows = 2 * size[0] + 1, 2 * size[1] + 1
+    part = light[corner[1] : corner[1] + rows, corner[0] : corner[0] + columns]
+    filtered = cv2.sepFilter2D(part, cv2.CV_32F, taps[0], taps[1])
+    return np.asarray(filtered[1::2, 1::2], dtype=np.float32)
 
 
 def _lay_at(
