@@ -89,15 +89,11 @@ def fill_tray(
     prefix, barcode_format
         Labels are ``<prefix>-<seed>-<slot>``, as this barcode.
     """
-    return Tray(
-        slots,
-        {
-            slot: TraySlide(
-                f"{prefix}-{like.seed:04d}-{slot:03d}",
-                replace(like, seed=like.seed * 1000 + slot),
-                barcode_format,
-            )
-            for slot in range(1, slots + 1)
-            if slot not in empty
-        },
-    )
+
+    def slide(slot: int) -> TraySlide:
+        label = f"{prefix}-{like.seed:04d}-{slot:03d}"
+        # What stands on the glass, where the slides have labels there at all, is what the label camera sees.
+        settings = replace(like, seed=like.seed * 1000 + slot, label=label if like.label else "")
+        return TraySlide(label, settings, barcode_format)
+
+    return Tray(slots, {slot: slide(slot) for slot in range(1, slots + 1) if slot not in empty})

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.devices.framing import DamagedLineError, frame, unframe
+from scanner.devices.label_camera import LabelCameraCode
+from scanner.devices.loader import LoaderCode
+from scanner.devices.oiler import OilerCode
+
+DOCS = Path(__file__).parents[2] / "docs" / "serial"
 
 BODIES = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="#*"), min_size=1)
 
@@ -32,6 +40,25 @@ def test_no_other_character_passes_for_the_one_that_was_sent(body, number, data)
     other = data.draw(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters=line[place]))
     with pytest.raises(DamagedLineError):
         unframe(line[:place] + other + line[place + 1 :])
+
+
+def test_the_lines_of_the_description_are_sound():
+    lines = re.findall(r"^((?:LOAD|OK|ERR) .*?\*[0-9A-F]{4})", (DOCS / "framing.md").read_text(), re.MULTILINE)
+    assert [unframe(line) for line in lines] == [("LOAD 17", 7), ("OK LOAD", 7), ("ERR LOAD 10", 7)]
+    assert frame("ERR ? 2", 0) in (DOCS / "framing.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("page", "codes"), [("loader", LoaderCode), ("oiler", OilerCode), ("label-camera", LabelCameraCode)]
+)
+def test_every_code_stands_in_its_description(page, codes):
+    rows = re.findall(r"^\| ([\d, ]+) \| ([A-Z_, ]+) \|", (DOCS / f"{page}.md").read_text(), re.MULTILINE)
+    listed = {
+        name: int(number)
+        for numbers, names in rows
+        for number, name in zip(numbers.split(", "), names.split(", "), strict=True)
+    }
+    assert listed == {code.name: code.value for code in codes}
 
 
 @pytest.mark.parametrize("line", ["", "OK", "OK #07", "OK #07*", "OK #7*0000", "OK #07*00000", "#07*0000"])

@@ -23,6 +23,14 @@ def test_slides_of_a_tray_are_alike_in_kind_and_differ_in_seed_and_label():
     assert tray == fill_tray(80, LIKE, empty=(8, 40), prefix="LAB", barcode_format=BarcodeFormat.QR)
 
 
+def test_slides_with_labels_on_the_glass_have_the_same_name_there():
+    tray = fill_tray(3, replace(LIKE, label="template"))
+    assert [slide.settings.label for slide in tray.slides.values()] == [
+        slide.label for slide in tray.slides.values()
+    ]
+    assert fill_tray(3, LIKE).slides[1].settings.label == ""
+
+
 @pytest.mark.parametrize(("slots", "slot"), [(8, 0), (8, 9), (0, 1)])
 def test_a_slide_beside_the_slots_is_refused(slots, slot):
     with pytest.raises(ValueError, match="slots 1"):
