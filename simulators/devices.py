@@ -28,8 +28,9 @@ from scanner.errors import DeviceNotReadyError
 from simulators.clock import InstantClock, RealClock, ScaledClock, parse_clock
 from simulators.faults import FaultPlan, parse_faults
 from simulators.optics import SIXTY_THREE, TEN, SensorModel
+from simulators.specimen.glass import GLASS_UM
 from simulators.specimen.properties import slide_properties
-from simulators.specimen.slide import GLASS_UM, SlideSettings
+from simulators.specimen.slide import SlideSettings
 from simulators.twin import Anatomy, Twin
 
 

@@ -156,8 +156,8 @@ DEVICE_FAULTS: tuple[FaultEntry, ...] = (
         FaultKind.WRONG_SLIDE,
         "Loader",
         "the loader brings the slide of the neighbouring slot",
-        "the barcode names another slide than the worklist expects: parked and reported, never guessed",
-        "LabelError",
+        "the slot that the loader names, or the barcode, is another one: parked and reported",
+        "LoaderError",
     ),
     FaultEntry(
         FaultKind.LABEL_UNREADABLE,
@@ -170,8 +170,7 @@ DEVICE_FAULTS: tuple[FaultEntry, ...] = (
         FaultKind.LABEL_DUPLICATE,
         "LabelCamera",
         "the label carries the barcode of another slide of the tray",
-        "both slides are parked and reported",
-        "LabelError",
+        "both slides that bear the name are parked and reported",
     ),
     FaultEntry(
         FaultKind.OIL_EMPTY,

@@ -98,6 +98,9 @@ def scan(
     seed: Annotated[int, typer.Option(help="simulated rigs: seed of the slide")] = 1,
     cells: Annotated[int, typer.Option(help="simulated rigs: metaphases planted on the area", min=0)] = 12,
     slide: Annotated[str, typer.Option(help="name of the slide in the record")] = "slide-1",
+    faults: Annotated[
+        str, typer.Option(help="simulated rigs: what goes wrong on purpose, as 'karyoscan faults' lists it")
+    ] = "",
 ) -> None:
     """Scan one slide: find metaphases, photograph them and propose karyograms."""
     from station.progress import RichListener
@@ -105,7 +108,9 @@ def scan(
 
     console = Console()
     control = RunControl()
-    request = ScanRequest(rig, protocol, out, specimen=specimen, seed=seed, cells=cells, slide=slide)
+    request = ScanRequest(
+        rig, protocol, out, specimen=specimen, seed=seed, cells=cells, slide=slide, faults=faults
+    )
     try:
         with RichListener(console) as listener, _stop_on_interrupt(control, listener.message):
             result = run_scan(request, control, listener)
@@ -391,6 +396,25 @@ def doctor(
     console.print(table)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command("faults")
+def list_faults() -> None:
+    """List everything that a simulated rig can be told to do wrong, and what the instrument does about it."""
+    from simulators.fault_catalogue import DEVICE_FAULTS, SERIAL_FAULTS, STORAGE_FAULTS
+    from simulators.fault_plan import GRAMMAR
+
+    console = Console()
+    for title, entries in (
+        ("Devices", DEVICE_FAULTS),
+        ("Serial lines and controllers", SERIAL_FAULTS),
+        ("Disk and process", STORAGE_FAULTS),
+    ):
+        table = Table("fault", "what goes wrong", "what the instrument does", "error", title=title)
+        for entry in entries:
+            table.add_row(f"{entry.kind}@{entry.target}", entry.what, entry.answer, entry.error)
+        console.print(table)
+    console.print(f"--faults takes {GRAMMAR}, several parted by ';'.", highlight=False, markup=False)
 
 
 @rig_app.command("check")

@@ -35,6 +35,7 @@ from station.compose import (
     make_searchers,
     open_instrument,
 )
+from station.rehearsal import read_scenario, rehearsed
 from station.report import build_report
 from station.scoring import Score, TrueCell, score_run
 
@@ -54,6 +55,8 @@ class ScanRequest:
         Slide of a simulated rig.
     slide
         Name of the slide in the record.
+    faults
+        What goes wrong on purpose, on a simulated rig; see `simulators.fault_scenario`.
     """
 
     rig: Path
@@ -63,6 +66,7 @@ class ScanRequest:
     seed: int = 1
     cells: int = 12
     slide: str = "slide-1"
+    faults: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """What ``request.json`` keeps; paths are absolute, since a run may be resumed from another folder."""
@@ -88,7 +92,11 @@ def run_scan(request: ScanRequest, control: RunControl, listener: RunListener) -
         The run could not begin. A run that began and failed returns, with its status.
     """
     protocol = load_protocol(request.protocol)
-    with open_instrument(request.rig, lying_slide(request, protocol)) as instrument:
+    scenario = read_scenario(request.faults, request.rig)
+    with (
+        open_instrument(request.rig, lying_slide(request, protocol)) as instrument,
+        rehearsed(instrument, scenario, request.out, request.seed),
+    ):
         return scan_slide(instrument, request, protocol, control, listener)
 
 
