@@ -171,3 +171,30 @@ def simulated_proscan(simulated_twin: Twin) -> Iterator[SerialSimulator]:
 
     with SerialSimulator(ProScanController(TwinMechanics(simulated_twin))) as simulator:
         yield simulator
+
+
+@pytest.fixture
+def simulated_loader(simulated_twin: Twin) -> Iterator[SerialSimulator]:
+    """A slide loader on a pty that feeds the simulated stage, which is empty until it has loaded a slide.
+
+    The magazine is the rig's where it has a loader (rig ``simulated-feeder``), else one of slides like the test's.
+    """
+    from simulators.feeder import Feeder
+    from simulators.serial.loader import LoaderController
+    from simulators.serial.simulator import SerialSimulator
+
+    magazine = simulated_twin.magazine
+    feeder = magazine if isinstance(magazine, Feeder) else Feeder(simulated_twin)
+    with SerialSimulator(LoaderController(feeder)) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def simulated_oiler(simulated_twin: Twin) -> Iterator[SerialSimulator]:
+    """An oil dispenser on a pty, over the simulated stage."""
+    from simulators.oil import Dispenser
+    from simulators.serial.oiler import OilerController
+    from simulators.serial.simulator import SerialSimulator
+
+    with SerialSimulator(OilerController(Dispenser(simulated_twin))) as simulator:
+        yield simulator

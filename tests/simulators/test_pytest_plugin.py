@@ -78,6 +78,28 @@ def test_serial_controllers(simulated_tango, simulated_proscan, simulated_twin):
     with serial.Serial(simulated_tango.address, 57600, timeout=5) as line:
         line.write(b"!dim 1 1\\r?pos\\r")
         assert [float(word) for word in line.read_until(b"\\r").split()[:2]] == [1000.0, 2000.0]
+
+def ask(simulator, command):
+    import serial
+    from scanner.devices.framing import frame, unframe
+    with serial.Serial(simulator.address, 115200, timeout=5) as line:
+        line.write(frame(command, 1).encode() + b"\\r")
+        return unframe(line.read_until(b"\\r").decode().strip())[0]
+
+@pytest.mark.karyoscan_slide(cells=0)
+@pytest.mark.karyoscan_instrument(clock="instant")
+def test_loader_and_oiler(simulated_loader, simulated_oiler, simulated_twin):
+    simulated_twin.move_stage(0.0, 0.0, "XY")
+    assert ask(simulated_loader, "LOAD 3") == "OK LOAD"
+    assert ask(simulated_loader, "STATE").startswith("OK STATE IDLE 0 1 0 3 ")
+    assert simulated_twin.settings.seed == 99_003
+    assert "KS-OILER" in ask(simulated_oiler, "ID")
+
+@pytest.mark.karyoscan_slide(cells=0)
+@pytest.mark.karyoscan_instrument(rig="simulated-feeder", clock="instant")
+def test_the_loader_of_the_rig(simulated_loader, simulated_twin):
+    assert simulated_loader.controller.feeder is simulated_twin.magazine
+    assert ask(simulated_loader, "SLOTS") == "OK SLOTS 80"
 """
 
 MISTAKES = """
@@ -139,7 +161,7 @@ def test_a_laboratory_gets_what_its_markers_and_settings_ask_for(pytester):
     pytester.makeini(INI)
     pytester.makepyfile(test_laboratory=LABORATORY)
     # The command line stands above the ini file, markers above both.
-    pytester.runpytest_subprocess("--karyoscan-seed", "99").assert_outcomes(passed=6)
+    pytester.runpytest_subprocess("--karyoscan-seed", "99").assert_outcomes(passed=8)
 
 
 def test_mistakes_in_markers_are_named(pytester):
