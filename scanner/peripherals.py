@@ -50,7 +50,7 @@ class SlideLoader(Protocol):
         """Begin to bring the slide on the stage back to the slot it came from; returns at once."""
 
     def home(self) -> None:
-        """Begin to withdraw the gripper into the magazine, after a halt or a jam cleared by hand; returns at once."""
+        """Begin to withdraw the gripper into the magazine, after a halt or a cleared jam; returns at once."""
 
     def busy(self) -> bool:
         """Whether the gripper is under way; raises `LoaderError` where it jammed or lost a slide."""

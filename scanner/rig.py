@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -57,6 +58,15 @@ class DeviceLabels(_Strict):
     label_camera: str | None = Field(
         default=None, description="camera over the label; see scanner.peripherals.LabelCamera"
     )
+
+    def missing_from(self, loaded: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        """Role and label of every device that the rig names and that is not among those loaded."""
+        present = set(loaded)
+        return tuple(
+            (role, label)
+            for role, label in self.model_dump().items()
+            if label is not None and label not in present
+        )
 
 
 class Motion(_Strict):

@@ -98,7 +98,7 @@ def open_instrument(rig_folder: Path, slide: SimulatedSlide | None = None) -> It
     core = ScanCore()
     try:
         core.loadSystemConfiguration(cfg)
-        _require_devices(core, rig)
+        require_devices(core, rig)
         twin = twin_of(core) if rig.simulated else None
         if twin is not None and slide is not None:
             lay_slide(slide, twin)
@@ -151,15 +151,21 @@ def lay_slide(slide: SimulatedSlide, twin: Twin) -> None:
         raise UsageError(f"no such slide: {error}") from error
 
 
-def _require_devices(core: ScanCore, rig: Rig) -> None:
-    loaded = set(core.getLoadedDevices())
-    for role, label in rig.devices.model_dump().items():
-        if label is not None and label not in loaded:
-            raise DeviceNotReadyError(
-                f"devices.{role} of rig {rig.name} is not in its Micro-Manager configuration",
-                device=label,
-                allowed=", ".join(sorted(loaded)),
-            )
+def require_devices(core: ScanCore, rig: Rig) -> None:
+    """Refuse a configuration in which a device of the rig is missing.
+
+    Raises
+    ------
+    DeviceNotReadyError
+        With the role in the rig, its label, and what is loaded.
+    """
+    loaded = core.getLoadedDevices()
+    for role, label in rig.devices.missing_from(loaded):
+        raise DeviceNotReadyError(
+            f"devices.{role} of rig {rig.name} is not in its Micro-Manager configuration",
+            device=label,
+            allowed=", ".join(sorted(loaded)),
+        )
 
 
 def make_searchers() -> Executor:

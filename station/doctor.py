@@ -76,7 +76,7 @@ def _rig(folder: Path) -> Finding:
         core = ScanCore()
         try:
             core.loadSystemConfiguration(cfg)
-            missing = sorted(set(rig.devices.model_dump().values()) - set(core.getLoadedDevices()))
+            missing = sorted(label for _, label in rig.devices.missing_from(core.getLoadedDevices()))
         finally:
             core.unloadAllDevices()
     except ScannerError as error:

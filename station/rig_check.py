@@ -14,7 +14,7 @@ from scanner.errors import DeviceError, DeviceNotReadyError, LimitError, Scanner
 from scanner.microscope import Microscope
 from scanner.rig import Rig, Span, load_rig
 from scanner.stillness import Verdict, prove_stillness
-from station.compose import open_oil_ledger
+from station.compose import open_oil_ledger, require_devices
 
 # Way of the trial moves: far enough to be seen, near enough to be harmless.
 NUDGE_UM = 500.0
@@ -131,14 +131,8 @@ def _note(loaded: list[tuple[Rig, Path]], found: tuple[Rig, Path]) -> str:
 
 def _load(core: ScanCore, rig: Rig, cfg: Path) -> str:
     core.loadSystemConfiguration(cfg)
+    require_devices(core, rig)
     present = set(core.getLoadedDevices())
-    for role, label in rig.devices.model_dump().items():
-        if label is not None and label not in present:
-            raise DeviceNotReadyError(
-                f"devices.{role} is not in the Micro-Manager configuration",
-                device=str(label),
-                allowed=", ".join(sorted(present)),
-            )
     return ", ".join(sorted(present - {"Core"}))
 
 
