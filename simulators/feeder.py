@@ -12,6 +12,7 @@ from scanner.peripherals import LoaderState
 from simulators.clock import advances_itself
 from simulators.faults import FaultKind
 from simulators.oil import OilDrop
+from simulators.specimen.slide import SlideSettings
 from simulators.tray import FEEDER_SLOTS, Tray, TraySlide, fill_tray
 from simulators.twin import Twin
 
@@ -96,7 +97,7 @@ class Feeder:
     Attributes
     ----------
     make_tray
-        Fills the magazine when it is first needed.
+        Fills the magazine, until something moves or somebody has filled it.
 
     Notes
     -----
@@ -122,6 +123,9 @@ class Feeder:
         self.load_um = load_um
         self.make_tray: Callable[[], Tray] = lambda: fill_tray(FEEDER_SLOTS, twin.settings)
         self._tray = tray
+        # Until something moves, the magazine follows the settings of the twin's slide.
+        self._fills_itself = tray is None
+        self._template: SlideSettings | None = None
         self._magazine: dict[int, Carried] = {}
         self._on_stage: Carried | None = None
         self._in_gripper: Carried | None = None
@@ -141,20 +145,27 @@ class Feeder:
     def tray(self) -> Tray:
         """The magazine as it was filled; setting it takes all slides off and fills it anew."""
         with self.twin.lock:
-            if self._tray is None:
-                self.tray = self.make_tray()
-            assert self._tray is not None  # noqa: S101 (set by the line above)
+            if self._tray is None or (self._fills_itself and self._template is not self.twin.settings):
+                self._template = self.twin.settings
+                self._tray = self.make_tray()
+                self._fill(self._tray)
             return self._tray
 
     @tray.setter
     def tray(self, tray: Tray) -> None:
         with self.twin.lock:
             self._tray = tray
+            self._fills_itself = False
             self._fill(tray)
             self._on_stage = self._in_gripper = self._job = None
             self._believed_slot = None
             self._error = LoaderCode.OK
             self.twin.lay_slide(None)
+
+    def refill(self) -> None:
+        """Fill the magazine anew when it is next needed, unless somebody has filled it or it has moved."""
+        with self.twin.lock:
+            self._template = None
 
     @property
     def slide_on_stage(self) -> TraySlide | None:
@@ -317,6 +328,7 @@ class Feeder:
             self._check_clear(f"gripper set out to {step}")
         clock = self.twin.clock
         now_s = clock.now_s()
+        self._fills_itself = False
         self._error = LoaderCode.OK
         jams = step is not Step.HOME and self._strikes(FaultKind.LOADER_JAMS, "jams")
         self._job = _Job(step, slot, now_s, now_s + self.change_s + extra_s, jams, loses_slide)

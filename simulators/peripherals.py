@@ -99,7 +99,7 @@ class TwinLoader(_OnTwin):
 
     Properties: ``Slots``, ``Empty`` (slots without a slide, such as ``3 7``), ``LabelPrefix`` and ``LabelFormat``
     (``DataMatrix``, ``QR``, ``Code128``) of its magazine, whose slides are otherwise like the hub's: they count
-    until the loader is first used. ``Change_s``, ``LoadX_um`` and ``LoadY_um`` may be changed at any time.
+    until it first moves. ``Change_s``, ``LoadX_um`` and ``LoadY_um`` may be changed at any time.
     """
 
     def __init__(self) -> None:
@@ -224,16 +224,20 @@ class TwinLoader(_OnTwin):
 
     def _set_slots(self, value: int) -> None:
         self._slots = value
+        self.feeder.refill()
 
     def _set_empty(self, text: str) -> None:
         _ = _slots_in(text, self.get_label())
         self._empty = text
+        self.feeder.refill()
 
     def _set_prefix(self, text: str) -> None:
         self._prefix = text
+        self.feeder.refill()
 
     def _set_format(self, text: str) -> None:
         self._format = BarcodeFormat(text)
+        self.feeder.refill()
 
     def _set_change(self, value: float) -> None:
         self.feeder.change_s = value

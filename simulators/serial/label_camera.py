@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Callable
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from scanner.devices.label_camera import KIND, LabelCameraCode
 from simulators.label import LabelStyle
@@ -28,10 +31,8 @@ class LabelCameraController(FramedController):
         Whose slide it looks at.
     faults
         What will go wrong on the line.
-    device
-        Label by which the twin's faults know it.
-    style
-        Blur, contrast and dirt of its pictures.
+    take
+        Takes a picture; uint8, shape (height, width). None looks at the twin's label through a sound camera.
     """
 
     def __init__(
@@ -39,14 +40,12 @@ class LabelCameraController(FramedController):
         twin: Twin,
         faults: SerialFaultPlan | None = None,
         *,
-        device: str = "LabelCamera",
-        style: LabelStyle | None = None,
+        take: Callable[[], NDArray[np.uint8]] | None = None,
         serial_number: str = "0011",
     ) -> None:
         super().__init__(twin.clock, f"{KIND} {serial_number} 1.0", faults)
-        self.device = device
-        self.style = style or LabelStyle(contrast=0.9, dirt=0.004)
         self._twin = twin
+        self._take = take or (lambda: photograph_label(twin, "LabelCamera", LabelStyle(contrast=0.9, dirt=0.004)))
         self._data = b""
 
     def power_cycle(self) -> None:
@@ -69,7 +68,7 @@ class LabelCameraController(FramedController):
 
     def _snap(self) -> str:
         self._twin.clock.sleep_s(EXPOSURE_S)
-        picture = photograph_label(self._twin, self.device, self.style)
+        picture = self._take()
         is_encoded, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         if not is_encoded:
             raise RefusedError(LabelCameraCode.NO_FRAME)

@@ -13,7 +13,7 @@ from scanner.core import ScanCore
 from scanner.devices.label_camera import SerialLabelCamera
 from scanner.errors import DeviceError, DeviceNotReadyError, LabelError
 from simulators.clock import ManualClock
-from simulators.label import LabelStyle
+from simulators.label import LabelStyle, draw_label
 from simulators.serial.faults import SerialFault, SerialFaultKind
 from simulators.serial.framed import RefusedError
 from simulators.serial.label_camera import LabelCameraController
@@ -40,7 +40,8 @@ class Bench:
 def bench() -> Iterator[Bench]:
     twin = Twin(SlideSettings(cells=0, nuclei_per_mm2=0.0), ManualClock())
     # Without noise the picture is small, and soon here.
-    controller = LabelCameraController(twin, style=LabelStyle(noise=0.0, blur_px=1.0))
+    picture = draw_label("KS-1", style=LabelStyle(noise=0.0, blur_px=1.0))
+    controller = LabelCameraController(twin, take=lambda: picture)
     core = ScanCore()
     with SerialSimulator(controller, PtyLine()) as simulator:
         try:

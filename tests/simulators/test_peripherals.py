@@ -11,7 +11,7 @@ import pytest
 from scanner.barcode import the_barcode
 from scanner.coordinates import SlidePoint
 from scanner.core import ScanCore
-from scanner.errors import DeviceNotReadyError, LabelError, LoaderError
+from scanner.errors import DeviceError, DeviceNotReadyError, LabelError, LoaderError, OilError
 from scanner.microscope import Microscope
 from scanner.rig import load_rig
 from simulators.clock import InstantClock, ManualClock
@@ -324,3 +324,75 @@ def test_a_frame_that_can_not_be_is_refused_and_the_old_one_stays(framed, name, 
         framed.setProperty("Frame", name, value)
     assert framed.getProperty("Frame", name) == before
     assert twin_of(framed).bed.at(0.0, 0.0).name == "1"
+
+
+# -- behind serial lines -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lined() -> Iterator[tuple[ScanCore, Microscope, Twin]]:
+    core = ScanCore()
+    try:
+        rig, cfg = load_rig(RIGS / "feeder-serial")
+        core.loadSystemConfiguration(cfg)
+        core.setProperty("Hub", "Cells", 0)
+        yield core, Microscope(core, rig), twin_of(core)
+    finally:
+        core.unloadAllDevices()
+
+
+def test_a_microscope_works_with_loader_oiler_and_label_camera_on_serial_lines(lined):
+    core, microscope, twin = lined
+    slides = microscope.slides
+    assert slides.state().occupied == frozenset(range(1, 81)) - {8, 40, 77}
+    slides.load(17)
+    assert (slides.read_label().text, twin.settings.seed) == ("KS-0000-017", 17)
+    at = microscope.rig.slide.frame.to_stage(SlidePoint(30_000.0, 12_000.0))
+    slides.apply_oil(at, allowed=True)
+    assert twin.oil == (OilDrop(30_000.0, 12_000.0),)
+    slides.unload()
+    assert not slides.state().on_stage
+    assert kinds(twin) == ["slide", "oil"]
+    assert core.getProperty("Loader", "Identity") == "KS-LOADER 0042 1.0"
+
+
+@pytest.mark.parametrize(
+    ("faults", "error"),
+    [("mute@LOAD", DeviceNotReadyError), ("garbled@LOAD", DeviceError), ("hangs_up@LOAD", DeviceNotReadyError)],
+)
+def test_a_bad_line_leaves_the_loader_in_doubt_and_no_slide_is_taken_for_another(lined, faults, error):
+    core, microscope, twin = lined
+    core.setProperty("Loader", "AnswerTimeout_ms", 300.0)
+    core.setProperty("Loader", "SerialFaults", faults)
+    with pytest.raises(error):
+        microscope.slides.load(17)
+    assert microscope.slides.in_doubt
+    with pytest.raises(DeviceError, match="clear it by hand"):
+        microscope.slides.load(18)
+    assert twin.collisions == ()
+
+
+def test_a_wrong_slide_and_an_empty_reservoir_are_told_through_the_lines(lined):
+    core, microscope, twin = lined
+    core.setProperty("Hub", "Faults", "wrong_slide@Feeder; oil_empty@Dispenser; label_unreadable@LabelEye")
+    with pytest.raises(LoaderError, match="slot 17"):
+        microscope.slides.load(17)
+    assert twin.settings.seed == 18
+    with pytest.raises(LabelError, match="no barcode"):
+        the_barcode(core.python_device("LabelCamera").picture())
+    oiler = core.python_device("Oiler")
+    oiler.start_drop()
+    with pytest.raises(OilError, match="no drop fell"):
+        oiler.busy()
+
+
+def test_electronics_without_their_machine_are_refused():
+    core = ScanCore()
+    try:
+        core.loadDevice("Hub", "simulators.devices", "TwinHub")
+        core.loadDevice("Oiler", "simulators.serial.peripherals", "TwinSerialOiler")
+        core.setParentLabel("Oiler", "Hub")
+        with pytest.raises(DeviceNotReadyError, match="wrong machine"):
+            core.initializeAllDevices()
+    finally:
+        core.unloadAllDevices()
