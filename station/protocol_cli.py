@@ -111,7 +111,9 @@ def _show(explanation: Explanation, console: Console, *, at_most: bool) -> None:
         table.add_row(part.name, str(part.count), size(part.size_bytes) + ("" if part.stays else ", passing"))
     if result.disk:
         stored, needed = size(result.stored_bytes), size(result.needed_bytes)
-        table.add_row("[bold]disk[/bold]", "", f"[bold]{bound}{stored}[/bold]; {needed} must be free", end_section=True)
+        table.add_row(
+            "[bold]disk[/bold]", "", f"[bold]{bound}{stored}[/bold]; {needed} must be free", end_section=True
+        )
         table.add_row("oil", f"{result.oil_drops} drop{'s' * (result.oil_drops != 1)}", "", end_section=True)
     for reach in result.reach:
         ways, allowed = f"{reach.low_um:.0f} .. {reach.high_um:.0f}", f"{reach.min_um:g} .. {reach.max_um:g}"

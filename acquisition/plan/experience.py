@@ -77,11 +77,11 @@ class RunFigures:
     Attributes
     ----------
     field_period_s, capture_period_s
-        Median time from one field, and one capture, to the next; None where there were fewer than two.
+        Mean time from one field, and one capture, to the next; None where there were fewer than two.
     find_s
         Median time of the finder on a field.
     karyotype_s
-        Median time of the analysis of a cell; None without one.
+        Mean time of the analysis of a cell; None without one.
     phases_s
         Duration of each phase as the run recorded it.
     fields, cells
@@ -139,7 +139,7 @@ def read_run(folder: Path) -> RunFigures:
         field_period_s=_pace(fields),
         capture_period_s=_pace(captures),
         find_s=_median([field.find_ms / 1000.0 for field in fields]),
-        karyotype_s=_median(_analysed(karyotypes)),
+        karyotype_s=_mean(_analysed(karyotypes)),
         phases_s=_phases(folder),
         fields=len(fields),
         cells=len(captures),
@@ -176,6 +176,10 @@ def _pace(records: Sequence[FieldRecord] | Sequence[CaptureRecord]) -> float | N
 
 def _median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
 
 
 def _analysed(records: Sequence[KaryotypeRecord]) -> list[float]:
