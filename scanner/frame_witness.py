@@ -13,6 +13,8 @@ from scanner.errors import FrameError
 REMEMBERED_FRAMES = 4
 # Every so many rows one is looked at: a torn part has to be higher than that to matter.
 _ROW_STEP = 8
+# Of these, as many as a median of the noise needs: the camera waits for the answer.
+_NOISE_ROW_STEP = 8
 # Neighbouring pixels of a picture differ by shot noise, a few percent; those of noise by as much as they hold.
 NOISE_SHARE = 0.2
 
@@ -57,18 +59,19 @@ class FrameWitness:
         is_flat = rows.min(axis=1) == rows.max(axis=1)
         # Overexposed rows are flat as well; how many of them a picture may have is asked elsewhere.
         is_empty = is_flat & (rows[:, 0] < self._full_scale)
-        digests = [hash(row.tobytes()) for row, flat in zip(rows, is_flat, strict=True) if not flat]
-        seen_before = sum(any(digest in frame for frame in self._seen) for digest in digests)
+        digests = frozenset(hash(row.tobytes()) for row, flat in zip(rows, is_flat, strict=True) if not flat)
+        seen_before = len(digests.intersection(frozenset().union(*self._seen)))
         # Remembered also where it is refused: what was handed over once can be handed over again.
-        self._seen.append(frozenset(digests))
+        self._seen.append(digests)
         if seen_before and seen_before == len(digests):
             raise self._fault("a frame that was handed over before")
         if seen_before:
             raise self._fault("torn frame: a part of it was handed over before", seen_before, len(rows))
         if is_empty.any():
             raise self._fault("broken frame: rows without a picture", int(is_empty.sum()), len(rows))
-        steps = np.abs(np.diff(rows[:, ::2].astype(np.int32), axis=1))
-        share = float(np.median(steps)) / max(float(np.median(rows)), 1.0)
+        sample = rows[::_NOISE_ROW_STEP]
+        steps = np.abs(np.diff(sample[:, ::2].astype(np.int32), axis=1))
+        share = float(np.median(steps)) / max(float(np.median(sample)), 1.0)
         if share > NOISE_SHARE:
             raise FrameError(
                 "noise and no picture: neighbouring pixels have nothing in common",
