@@ -90,6 +90,19 @@ class Workers(Generic[Task, Answer]):
         self._queue: deque[tuple[Task, int]] = deque()
         self._running: dict[Future[Answer], _Running[Task]] = {}
 
+    def warm_up(self, nothing: Callable[[], object]) -> None:
+        """Start all workers now: starting one takes a moment that a running instrument should not wait for.
+
+        Parameters
+        ----------
+        nothing
+            What each does first; what it imports is then there when the first task comes.
+        """
+        if self._executor is None:
+            self._executor = self._make_executor()
+        for _ in range(self._at_a_time):
+            self._executor.submit(nothing)
+
     def submit(self, task: Task) -> None:
         """Queue a task and return at once."""
         self._queue.append((task, 0))

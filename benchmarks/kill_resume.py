@@ -1,9 +1,9 @@
 """Kill runs at random, resume them, and count: ``python benchmarks/kill_resume.py [--runs 100] [--json FILE]``.
 
 Each run scans and photographs a small simulated slide in a process of its own, which is killed (SIGKILL) at a
-random moment, sometimes again while it is resumed, and then resumed to its end. What was photographed is counted at the
-microscope, not in the run's own record: fields lost, recorded twice, and photographed twice although no kill can
-explain it. Every tenth run is first resumed with another slide on the stage, which has to be refused.
+random moment, sometimes again while it is resumed, and then resumed to its end. What was photographed is counted
+at the microscope, not in the run's own record: fields lost, recorded twice, and photographed twice although no kill
+can explain it. Every tenth run is first resumed with another slide on the stage, which has to be refused.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from acquisition.run.faults import FaultCounter
 from acquisition.run.landmarks import LandmarkKeeper
 from acquisition.run.picture_metadata import picture_metadata
 from acquisition.run.run_log import Find, Progress, RunLog, WaitingField
-from acquisition.run.search_task import SearchAnswer, SearchTask, search_field
+from acquisition.run.search_task import SearchAnswer, SearchTask, be_ready, search_field
 from acquisition.run.securing import Securing
 from acquisition.storage import CaptureMetadata, FrameSpool
 from acquisition.workers import Workers
@@ -69,6 +69,7 @@ class FieldSearch:
         self._workers: Workers[SearchTask, SearchAnswer] = Workers(
             context.searchers, search_field, at_a_time=context.searches_at_a_time, lost=_lost
         )
+        self._workers.warm_up(be_ready)
         self._under: dict[int, WaitingField] = {}
         self._faults: dict[int, FaultCounter] = {}
         self._unsearched_in_a_row = 0

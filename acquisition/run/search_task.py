@@ -16,6 +16,7 @@ from acquisition.storage.atomic import write_png_atomic
 from acquisition.storage.capture_file import write_capture
 from acquisition.storage.capture_metadata import CaptureMetadata
 from acquisition.storage.spool import Shape, read_slot
+from acquisition.workers import prepare_process
 from analysis.finder import Candidate
 from scanner.flat_field import FlatField
 from scanner.focus.measure import object_mask, relative_transmission
@@ -132,6 +133,16 @@ def search_field(task: SearchTask) -> SearchAnswer:
         _landmark(task, raw) if task.landmark else None,
         _kept(task, pixels),
     )
+
+
+def prepare_search() -> None:
+    """Prepare a finder process: one thread, since several share the cores, and deaf to Ctrl-C."""
+    prepare_process()
+    cv2.setNumThreads(1)
+
+
+def be_ready() -> None:
+    """Nothing; a process that has done it has imported what a search needs."""
 
 
 def thumbnail(pixels: NDArray[np.uint16], candidate: Candidate, um_per_px: float) -> NDArray[np.uint8]:
