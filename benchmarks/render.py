@@ -3,8 +3,8 @@
     python benchmarks/render.py [--specimen rendered] [--specimen FOLDER] [--frames N] [--json PATH]
 
 For each specimen and objective: processor time on one core (what a frame costs) and time on the wall (what a
-loaded machine makes of it), median over frames at different places after one warming round, and the first visit to a
-place apart, for bodies are drawn when they are first seen. The limits are 15 ms at 10x and 25 ms at 63x.
+loaded machine makes of it), median over frames at different places after one warming round, and the first visit
+to a place apart, for bodies are drawn when they are first seen. The limits are 15 ms at 10x and 25 ms at 63x.
 
 The named peer, `textbook`, renders the same fields in the same run with the same bodies, drawn beforehand: optical
 densities added up on the camera's grid (`cv2.warpAffine`), `scipy.ndimage.gaussian_filter` over the frame,
