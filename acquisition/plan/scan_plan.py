@@ -40,3 +40,21 @@ def plan_fields(
         raise PlanError(f"{refusals[0]}{more}")
     width_um, height_um = covered_um(rig, rig.objective(protocol.scan.objective), frame)
     return serpentine(area or protocol.scan.area, width_um, height_um, protocol.scan.overlap)
+
+
+def require_possible(
+    protocol: Protocol, rig: Rig, area: AnyArea | None = None, frame: SlideFrame | None = None
+) -> None:
+    """Refuse a protocol that a rig can't carry out; parameters as of `plan_fields`.
+
+    Raises
+    ------
+    PlanError
+        The first reason, with key, found and allowed.
+    """
+    refusals = [
+        finding for finding in check(protocol, rig, area=area, frame=frame) if finding.level is Level.REFUSED
+    ]
+    if refusals:
+        more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
+        raise PlanError(f"{refusals[0]}{more}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -47,7 +47,8 @@ from acquisition.run.run_log import (
     read_progress,
 )
 from acquisition.run.scan_pass import ScanPass, slots_for
-from acquisition.run.states import RunMachine, RunStep
+from acquisition.run.scanned_area import scanned_area
+from acquisition.run.states import RunMachine, RunState, RunStep
 from scanner.errors import MoveStoppedError, ScannerError
 from scanner.focus.surface import FocusSurface
 
@@ -198,7 +199,8 @@ class SlideRun:
     def _phases(self) -> None:
         context, progress = self._context, self._progress
         with self._timed("prepare"):
-            fields = plan_fields(context.protocol, context.microscope.rig, frame=context.slide_frame)
+            area = scanned_area(context)
+            fields = plan_fields(context.protocol, context.microscope.rig, area, context.slide_frame)
             self._outcome.fields = len(fields)
             self._begin(fields)
             self._require_room(fields)
@@ -402,17 +404,24 @@ class SlideRun:
                 stack.callback(self._scan.close)
             faults = context.microscope.safe_state()
             outcome.safe_state_faults = tuple(str(fault) for fault in faults)
+            self._leave()
             self._search_rest()
         for fault in faults:
             context.note(EventLevel.ERROR, "unsafe", f"safe state not reached: {fault}")
         if outcome.status is RunStatus.COMPLETED and self._had_errors():
             outcome.status = RunStatus.COMPLETED_WITH_ERRORS
         context.casebook.finish_run(context.run_uid, outcome.status, datetime.now(UTC), outcome.error)
-        try:
+        with _unless_the_disk_is_full():
             self._journal.ended(outcome.status, outcome.error)
-        except StorageError:
-            # The casebook has said how it ended; a journal without an end is one that can be resumed.
-            _log.exception("the end is not in the journal")
+
+    def _leave(self) -> None:
+        """Take the step that the end was; the instrument is safe already."""
+        steps = {RunStatus.STOPPED: RunStep.STOP, RunStatus.ABORTED: RunStep.ABORT}
+        with _unless_the_disk_is_full():
+            if self._machine.state is not RunState.MAKING_SAFE:
+                self._machine.take(steps.get(self._outcome.status, RunStep.FAULT))
+        with _unless_the_disk_is_full():
+            self._machine.take(RunStep.SAFE)
 
     def _search_rest(self) -> None:
         """What was photographed before a fault is searched all the same, unless the run was given up."""
@@ -440,6 +449,15 @@ class SlideRun:
 
     def _timed(self, phase: str) -> _Stopwatch:
         return _Stopwatch(phase, self._outcome.seconds, self._now_s)
+
+
+@contextmanager
+def _unless_the_disk_is_full() -> Iterator[None]:
+    """The casebook says how a run ended; a journal that lacks its last lines is one that can be resumed."""
+    try:
+        yield
+    except StorageError:
+        _log.exception("the end is not in the journal")
 
 
 class _Stopwatch:
