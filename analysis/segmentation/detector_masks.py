@@ -24,8 +24,15 @@ _SLACK_WIDTHS: Final = 0.25
 _AGREES: Final = 0.6
 """Least overlap of either part's extent with its boxes for a cut to be taken."""
 
+_SURE: Final = 0.88
+"""A cut that fits its boxes so well isn't compared with further ones."""
+
 _STICKS_OUT: Final = 0.12
 """Share of a piece outside its only box from which something else is taken to hang on it."""
+
+_CRUMB: Final = 0.25
+_BRIDGE: Final = 0.9
+"""Arms smaller than this, in squared widths, are crumbs; the shared area between arms is as wide as this."""
 
 _CORE: Final = 0.6
 _FOREIGN: Final = 0.25
@@ -94,6 +101,8 @@ def _best_cut(part: Part, boxes: Boxes, held: list[int], cell: Cell) -> list[tup
         )
         if fit > best_fit:
             best, best_fit = (split, sides), fit
+            if fit > _SURE:
+                break
     if best is None:
         return None
     split, sides = best
@@ -151,9 +160,9 @@ def _grown(region: Region, boxes: Boxes, held: list[int], cell: Cell) -> list[Sh
         basin = markers == number + 2
         # The lines between basins (-1) belong to both.
         wide = cv2.dilate(basin.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        own = _largest((basin | (wide & (markers < 2))) & inside[number])
+        own = (basin | (wide & (markers < 2))) & inside[number]
         if own.any():
-            shares.append(Share(box, region.part(own), "box"))
+            shares.append(Share(box, region.part(_bridged(own, mask, cell.width_px)), "box"))
     return shares
 
 
@@ -161,11 +170,41 @@ def _seed(mine: NDArray[np.bool_], several: NDArray[np.bool_], box: Boxes) -> ND
     """Pixels that are surely this box's: in no other, or where there are none, about its middle."""
     alone = mine & ~several
     if np.count_nonzero(alone) >= _FOREIGN * np.count_nonzero(mine):
-        return _largest(alone)
+        return alone
     middle = np.zeros_like(mine)
     window = _window(box, mine.shape, -_CORE / 2.0)
     middle[window] = mine[window]
     return _largest(alone | middle)
+
+
+def _bridged(own: NDArray[np.bool_], mask: NDArray[np.bool_], width_px: float) -> NDArray[np.bool_]:
+    """Join the arms of a chromosome that lies under another, across the shared area; drop crumbs."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(own.astype(np.uint8), connectivity=8)
+    if count < 3:
+        return own
+    areas = stats[:, cv2.CC_STAT_AREA]
+    order = 1 + np.argsort(-areas[1:])
+    joined = np.asarray(labels == order[0], dtype=np.bool_)
+    for label in order[1:]:
+        if areas[label] < _CRUMB * width_px**2:
+            continue
+        arm = labels == label
+        start, end = _nearest(joined, arm)
+        bridge = np.zeros(own.shape, np.uint8)
+        cv2.line(bridge, start, end, 1, max(1, round(_BRIDGE * width_px)))
+        joined |= arm | ((bridge > 0) & mask)
+    return joined
+
+
+def _nearest(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the pixels (x, y) in which two masks come nearest."""
+    away, places = cv2.distanceTransformWithLabels(
+        (~first).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    at = int(np.argmin(np.where(second, away, np.inf)))
+    row, column = divmod(at, first.shape[1])
+    rows, columns = np.nonzero(first & (places == places[row, column]))
+    return (int(columns[0]), int(rows[0])), (column, row)
 
 
 def _filled(box: Boxes, mask: NDArray[np.bool_], slack: float) -> NDArray[np.bool_]:

@@ -43,6 +43,12 @@ _PADDING_PX: Final = 6.0
 _PART_OF: Final = 0.8
 """Share of an unclaimed piece within a box from which it is a part of that chromosome."""
 
+_CRUMB: Final = 0.03
+"""Smaller pieces, in squared widths, are dust, and no part of a chromosome that fell apart."""
+
+_REACH: Final = 0.8
+"""Widths of the gap a chromosome may have."""
+
 _LEAST_STAIN: Final = 0.1
 """Least stained share of a box."""
 
@@ -167,8 +173,10 @@ def _shares(tight: NDArray[np.float32], mask: NDArray[np.bool_], working: Workin
         piece = _piece(labels, stats, label)
         parted = share_out(piece, tight[numbers], cell)
         shares += [Share(numbers[share.box], share.region, share.route) for share in parted]
-    free = {label for label in range(1, count) if label not in held}
-    shares = [_completed(share, tight[share.box], labels, free) for share in shares]
+    crumb_px = _CRUMB * working.width_px**2
+    free = {label for label in range(1, count) if label not in held and stats[label, cv2.CC_STAT_AREA] >= crumb_px}
+    reach_px = _REACH * working.width_px
+    shares = [_completed(share, tight[share.box], labels, free, reach_px) for share in shares]
     shares += [share for number in pale if (share := _pale(number, tight[number], working)) is not None]
     return sorted(shares, key=lambda share: share.box)
 
@@ -184,29 +192,32 @@ def _piece(labels: NDArray[np.int32], stats: NDArray[np.int32], label: int) -> R
     return cropped(labels[y : y + height, x : x + width] == label, x, y)
 
 
-def _completed(share: Share, box: NDArray[np.float32], labels: NDArray[np.int32], free: set[int]) -> Share:
-    """Add unclaimed pieces within the box: a chromosome may fall apart at a pale band."""
-    window = _window(box)
+def _completed(
+    share: Share, box: NDArray[np.float32], labels: NDArray[np.int32], free: set[int], reach_px: float
+) -> Share:
+    """Add unclaimed pieces within the box and near by: a chromosome may fall apart at a pale band."""
+    region, window = share.region, _window(box)
     near = labels[window]
-    own = [
+    inside = [
         label
         for label in np.unique(near)
         if label in free and np.count_nonzero(near == label) >= _PART_OF * np.count_nonzero(labels == label)
     ]
-    if not own:
+    if not inside:
         return share
-    full = np.isin(near, own)
-    y0, x0 = window[0].start, window[1].start
-    region = share.region
+    top, left = min(window[0].start, region.y0_px), min(window[1].start, region.x0_px)
+    y0, x0 = window[0].start - top, window[1].start - left
     height, width = region.mask.shape
-    left, top = min(x0, region.x0_px), min(y0, region.y0_px)
-    right = max(x0 + full.shape[1], region.x0_px + width)
-    bottom = max(y0 + full.shape[0], region.y0_px + height)
-    canvas = np.zeros((bottom - top, right - left), np.bool_)
-    canvas[
-        region.y0_px - top : region.y0_px - top + height, region.x0_px - left : region.x0_px - left + width
-    ] |= region.mask
-    canvas[y0 - top : y0 - top + full.shape[0], x0 - left : x0 - left + full.shape[1]] |= full
+    row, column = region.y0_px - top, region.x0_px - left
+    canvas = np.zeros((max(y0 + near.shape[0], row + height), max(x0 + near.shape[1], column + width)), np.bool_)
+    canvas[row : row + height, column : column + width] = region.mask
+    pieces = np.zeros(canvas.shape, np.int32)
+    pieces[y0 : y0 + near.shape[0], x0 : x0 + near.shape[1]] = near
+    away = cv2.distanceTransform((~canvas).astype(np.uint8), cv2.DIST_L2, 3)
+    for label in inside:
+        part = pieces == label
+        if away[part].min() <= reach_px:
+            canvas |= part
     return Share(share.box, cropped(canvas, left, top), share.route)
 
 
