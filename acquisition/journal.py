@@ -191,7 +191,7 @@ def _parse(path: Path) -> tuple[tuple[JournalRecord, ...], int]:
 def _record(line: bytes, number: int, path: Path) -> JournalRecord:
     try:
         checksum, length, text = line.split(b" ", 2)
-        if int(length) != len(text) or int(checksum, 16) != zlib.crc32(text):
+        if checksum != b"%08x" % zlib.crc32(text) or length != b"%d" % len(text):
             raise ValueError("checksum or length differs")
         values = json.loads(text)
         found, kind = values.pop(NUMBER), values.pop(KIND)
