@@ -109,6 +109,9 @@ class TwinLoader(_OnTwin):
         self._empty = ""
         self._prefix = "KS"
         self._format = BarcodeFormat.DATA_MATRIX
+        self._offer(
+            "WithdrawsAfterJam", int, lambda: int(self.feeder.withdraws_after_jam), self._set_withdraws, (0, 1)
+        )
         self._offer("Slots", int, lambda: self._slots, self._set_slots, (1, 400))
         self._offer("Empty", str, lambda: self._empty, self._set_empty)
         self._offer("LabelPrefix", str, lambda: self._prefix, self._set_prefix)
@@ -238,6 +241,9 @@ class TwinLoader(_OnTwin):
     def _set_format(self, text: str) -> None:
         self._format = BarcodeFormat(text)
         self.feeder.refill()
+
+    def _set_withdraws(self, value: int) -> None:
+        self.feeder.withdraws_after_jam = bool(value)
 
     def _set_change(self, value: float) -> None:
         self.feeder.change_s = value

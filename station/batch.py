@@ -19,6 +19,7 @@ from acquisition.run.listener import GuardedListener, RunListener
 from acquisition.storage.run_folder import REQUEST_NAME
 from station.compose import Instrument, open_instrument
 from station.errors import UsageError
+from station.rehearsal import read_scenario, rehearsed
 from station.resume import resume_slide
 from station.scan import ScanRequest, ScanResult, scan_slide
 from station.simulated_tray import fill_feeder
@@ -34,12 +35,15 @@ class BatchRequest:
         Folder of the rig, worklist file, folder of the batch.
     tray
         Simulated rigs with a feeder: table of the slides in the magazine; None takes the rig's own.
+    faults
+        Simulated rigs: what goes wrong on purpose.
     """
 
     rig: Path
     worklist: Path
     out: Path
     tray: Path | None = None
+    faults: str = ""
 
 
 def run_batch(request: BatchRequest, control: RunControl, listener: RunListener) -> BatchReport:
@@ -54,6 +58,7 @@ def run_batch(request: BatchRequest, control: RunControl, listener: RunListener)
     """
     worklist = load_worklist(request.worklist)
     protocols = {path: load_protocol(path) for path in {entry.protocol for entry in worklist.entries}}
+    scenario = read_scenario(request.faults, request.rig)
     done = _read_done(request.out)
     request.out.mkdir(parents=True, exist_ok=True)
     with open_instrument(request.rig) as instrument:
@@ -63,7 +68,8 @@ def run_batch(request: BatchRequest, control: RunControl, listener: RunListener)
         tray = tray_of(microscope)
         batch = Batch(tray, worklist, run_slide, request.out, control, GuardedListener(listener), done=done)
         try:
-            return batch.run()
+            with rehearsed(instrument, scenario, request.out, seed=0):
+                return batch.run()
         finally:
             # Runs end in the safe state by themselves; what is interrupted between two of them does so here.
             microscope.safe_state()

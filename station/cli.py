@@ -157,6 +157,9 @@ def batch(
     tray: Annotated[
         Path | None, typer.Option(help="simulated rigs: what is in the magazine (CSV): slot, barcode, cells, seed")
     ] = None,
+    faults: Annotated[
+        str, typer.Option(help="simulated rigs: what goes wrong on purpose, as 'karyoscan faults' lists it")
+    ] = "",
 ) -> None:
     """Scan a tray of slides against a worklist; what can't be identified is parked, never guessed."""
     from station.batch import BatchRequest, run_batch
@@ -166,7 +169,7 @@ def batch(
     control = RunControl()
     try:
         with RichListener(console) as listener, _stop_on_interrupt(control, listener.message):
-            report = run_batch(BatchRequest(rig, worklist, out, tray), control, listener)
+            report = run_batch(BatchRequest(rig, worklist, out, tray, faults), control, listener)
     except KeyboardInterrupt:
         _complain(f"interrupted; the instrument was made safe, the record is in {out}")
         raise typer.Exit(EXIT_STOPPED) from None

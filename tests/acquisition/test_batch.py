@@ -164,6 +164,7 @@ def test_a_jam_parks_its_slide_and_the_night_goes_on_where_the_gripper_gets_free
 
 
 def test_a_jam_that_needs_a_hand_ends_the_night_with_every_slide_accounted_for(night):
+    night.feeder.withdraws_after_jam = False
     night.feeder.twin.faults.add(Fault(FaultKind.LOADER_JAMS, "Loader", nth=9))
     report = night.run()
     assert "jam" in report.ended

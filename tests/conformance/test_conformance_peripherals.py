@@ -250,6 +250,7 @@ def test_a_stop_at_rest_changes_nothing(bench):
 
 @pytest.mark.parametrize("unloads", [False, True], ids=["load", "unload"])
 def test_a_jam_is_an_error_until_somebody_has_cleared_it(bench, unloads):
+    bench.feeder.withdraws_after_jam = False
     if unloads:
         bench.load(11)
     bench.go(*LOAD_UM)

@@ -108,6 +108,7 @@ def test_nothing_is_unloaded_from_an_empty_stage(bench):
 
 def test_after_a_jam_nothing_moves_until_a_person_has_cleared_it(bench):
     microscope = bench.microscope
+    bench.feeder.withdraws_after_jam = False
     bench.twin.faults.add(Fault(FaultKind.LOADER_JAMS, "Loader"))
     with pytest.raises(DeviceError, match="jam"):
         microscope.slides.load(3)
@@ -132,6 +133,22 @@ def test_after_a_jam_nothing_moves_until_a_person_has_cleared_it(bench):
     microscope.slides.load(3)
     assert microscope.slides.here() == "slot 3"
     assert bench.twin.collisions == ()
+
+
+def test_a_gripper_withdraws_by_itself_only_where_the_rig_allows_it(bench):
+    loader = bench.rig.loader.model_copy(update={"self_recovery": False})
+    careful = Microscope(bench.core, bench.rig.model_copy(update={"loader": loader}))
+    bench.twin.faults.add(Fault(FaultKind.LOADER_JAMS, "Loader"))
+    for microscope, slot in ((bench.microscope, 3), (careful, 4)):
+        with pytest.raises(DeviceError, match="jam"):
+            microscope.slides.load(slot)
+    with pytest.raises(LoaderError, match="cleared by a person"):
+        careful.slides.recover_loader()
+    assert careful.slides.in_doubt
+    bench.microscope.slides.recover_loader()
+    assert not bench.microscope.slides.in_doubt
+    bench.microscope.slides.load(3)
+    assert bench.microscope.slides.here() == "slot 3"
 
 
 def test_another_slide_than_asked_is_an_error_that_names_both(bench):
@@ -233,7 +250,7 @@ def test_a_rig_without_peripherals_says_so(bench):
         }
     )
     slides = Microscope(bench.core, rig).slides
-    assert not (slides.has_loader or slides.has_oiler or slides.has_label_camera)
+    assert (slides.has_loader, slides.has_oiler, slides.has_label_camera) == (False, False, False)
     assert slides.here() == "1"
     with pytest.raises(LoaderError, match="no slide loader"):
         slides.load(1)
