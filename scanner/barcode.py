@@ -7,7 +7,7 @@ all of them have found is put together, and anything but one plain text is refus
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import cv2
@@ -24,6 +24,7 @@ _ENLARGEMENTS = (1.0, 2.0)
 # Percentiles that become black and white: the frame of the picture is darker than any ink, dust is brighter.
 _STRETCH = (2.0, 98.0)
 _LARGEST_PX = 8_000
+_SURE_SIGHTINGS = 2
 _LONGEST_TEXT = 200
 
 PointPx = tuple[float, float]
@@ -57,11 +58,14 @@ class Barcode:
         How it is printed.
     corners_px
         Its four corners, (x, y) in px of the picture, in the code's own order from its upper left.
+    sightings
+        In how many of the ways in which the picture is read it was found.
     """
 
     text: str
     format: BarcodeFormat
     corners_px: tuple[PointPx, PointPx, PointPx, PointPx]
+    sightings: int = 1
 
 
 def read_barcodes(picture: NDArray[np.uint8]) -> tuple[Barcode, ...]:
@@ -93,8 +97,13 @@ def read_barcodes(picture: NDArray[np.uint8]) -> tuple[Barcode, ...]:
             view, formats=zxingcpp.BarcodeFormats([*_OURS]), text_mode=zxingcpp.TextMode.Plain, try_invert=True
         ):
             if code.valid and code.format in _OURS:
-                barcode = Barcode(code.text, _OURS[code.format], _corners(code.position, to_picture))
-                found.setdefault((barcode.text, barcode.format), barcode)
+                key = (code.text, _OURS[code.format])
+                known = found.get(key)
+                found[key] = (
+                    Barcode(*key, _corners(code.position, to_picture))
+                    if known is None
+                    else replace(known, sightings=known.sightings + 1)
+                )
     return tuple(found.values())
 
 
@@ -127,6 +136,11 @@ def the_barcode(picture: NDArray[np.uint8], device: str = "label camera") -> Bar
         seen = ", ".join(f"{barcode.format} {barcode.text!r}" for barcode in barcodes)
         raise LabelError("several barcodes that differ", device=device, wanted=wanted, actual=seen)
     text = texts[0]
+    # One check character lets one of a hundred misread Code 128 pass; DataMatrix and QR correct what they read.
+    if all(code.format is BarcodeFormat.CODE_128 and code.sightings < _SURE_SIGHTINGS for code in barcodes):
+        raise LabelError(
+            "the Code 128 can hardly be read", device=device, wanted=wanted, actual=f"{text!r}, seen once"
+        )
     # A name with blanks at its ends, or with a character nobody sees, is taken for another one sooner or later.
     if not text or not text.isprintable() or text != text.strip() or len(text) > _LONGEST_TEXT:
         raise LabelError(

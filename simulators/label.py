@@ -128,8 +128,11 @@ def _printed(texts: tuple[str, ...], style: LabelStyle, size_px: tuple[int, int]
         top = (height - code.shape[0]) // 2 - height // 16
         paper[top : top + code.shape[0], left : left + code.shape[1]] = code
         shown = "".join(letter if " " <= letter <= "~" else "?" for letter in text)[:24]
-        baseline = (index * column_px + 12, min(top + code.shape[0] + height // 12, height - 8))
-        cv2.putText(paper, shown, baseline, cv2.FONT_HERSHEY_SIMPLEX, height / 700.0, (_INK,), 1, cv2.LINE_AA)
+        size = height / 700.0
+        (shown_px, _), _ = cv2.getTextSize(shown, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+        start = max(index * column_px + (column_px - shown_px) // 2, 8)
+        baseline = (start, min(top + code.shape[0] + height // 12, height - 8))
+        cv2.putText(paper, shown, baseline, cv2.FONT_HERSHEY_SIMPLEX, size, (_INK,), 1, cv2.LINE_AA)
     return paper
 
 

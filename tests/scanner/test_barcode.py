@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scanner import barcode as barcode_module
 from scanner.barcode import Barcode, BarcodeFormat, read_barcodes, the_barcode
 from scanner.errors import LabelError
 from simulators.label import LabelStyle, draw_bench, draw_label, smear_label
@@ -114,3 +115,13 @@ def test_a_barcode_can_be_compared():
     first, second = (read_barcodes(draw_label("KS-7"))[0] for _ in range(2))
     assert first == second
     assert isinstance(first, Barcode)
+
+
+def test_a_code_128_that_was_seen_once_is_not_believed(monkeypatch):
+    picture = draw_label("KS-7", style=LabelStyle(BarcodeFormat.CODE_128))
+    assert the_barcode(picture).sightings > 1
+    views = list(barcode_module._views(picture))
+    monkeypatch.setattr(barcode_module, "_views", lambda _picture: views[:1])
+    with pytest.raises(LabelError, match="hardly be read") as caught:
+        the_barcode(picture)
+    assert "'KS-7'" in str(caught.value.actual)
