@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.casebook import Casebook, open_casebook
+from acquisition.notifier import occasions_of, tell
 from acquisition.protocol import Protocol, load_protocol
-from acquisition.records import KaryotypeStatus, RunRecord
+from acquisition.records import EventLevel, KaryotypeStatus, RunEvent, RunRecord
 from acquisition.run.context import RunContext
 from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
@@ -186,7 +187,12 @@ class Sitting:
         score = _score(self.request, self.instrument, self.folder, self.casebook, self.run_uid)
         summary = _summary(self.request, self.instrument, self.protocol, self.run_uid, outcome, score)
         write_json_atomic(self.folder.run_json, summary)
-        return ScanResult(summary, build_report(self.folder.path))
+        report = build_report(self.folder.path)
+        occasions = occasions_of(outcome.status, unsafe=bool(outcome.safe_state_faults))
+        for fault in tell(self.protocol.notify, occasions, summary, self.folder.path):
+            event = RunEvent(datetime.now(UTC), EventLevel.WARNING, "not_told", fault)
+            self.casebook.record_event(self.run_uid, event)
+        return ScanResult(summary, report)
 
 
 def _run_record(run_uid: str, request: ScanRequest, instrument: Instrument, protocol: Protocol) -> RunRecord:
