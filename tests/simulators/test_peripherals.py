@@ -231,6 +231,7 @@ def test_orders_without_a_hub_say_what_is_missing():
 
 
 def test_a_jam_is_told_by_the_twins_own_device(core):
+    core.setProperty("Loader", "WithdrawsAfterJam", 0)
     core.setProperty("Hub", "Faults", "loader_jams@Loader")
     core.setXYPosition("XY", 1_000.0, 25_000.0)
     loader = core.python_device("Loader")
