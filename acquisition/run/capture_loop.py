@@ -20,7 +20,7 @@ from acquisition.run.picture_metadata import picture_metadata
 from acquisition.run.run_log import RankedCandidate, RunLog
 from acquisition.storage import write_capture
 from analysis.finder import Candidate
-from scanner.coordinates import ImagePoint, stage_to_centre
+from scanner.coordinates import ImagePoint, StagePoint, stage_to_centre
 from scanner.errors import DeviceError, FocusError, MoveStoppedError, RigError
 from scanner.flat_field import FlatField
 from scanner.focus.search import FocusResult, search_focus
@@ -180,6 +180,7 @@ class CaptureLoop:
         objective = microscope.objective
         where = self._context.frame.to_stage(candidate.sighting.where)
         expected_um = self._surface.z_um(candidate.sighting.where) + objective.parfocal_um
+        self._ensure_oil(where)
         for tries in range(1, CENTRING_TRIES + 1):
             microscope.move_to(stage_to_centre(where, objective.parcentric))
             exposure_ms = self._exposure_ms or capture.exposure_ms
@@ -205,6 +206,13 @@ class CaptureLoop:
                     offset_um=offset_um,
                 )
         return centred
+
+    def _ensure_oil(self, where: StagePoint) -> None:
+        """Give a drop where an oil objective will work and none has fallen yet, if the instrument can."""
+        microscope = self._context.microscope
+        slides = microscope.slides
+        if microscope.objective.immersion == "oil" and slides.has_oiler and not slides.has_oil(where):
+            slides.apply_oil(where, allowed=self._context.protocol.capture.oil == "allowed")
 
     def _picture(self, candidate: RankedCandidate) -> Frame:
         """Expose what lies there now, in focus; still, and with the light divided out, where that is asked for."""

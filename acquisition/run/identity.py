@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from acquisition.errors import ResumeError
-from scanner.microscope import Microscope
+from acquisition.records import EventLevel
+from acquisition.run.context import RunContext
+from scanner.errors import LabelError
 
 
-def read_barcode(microscope: Microscope) -> str | None:
-    """Barcode of the slide on the stage; None where the instrument has no label camera.
+def read_barcode(context: RunContext) -> str | None:
+    """Barcode of the run's slide; None where there is no label camera, or no barcode that could be believed.
 
     Raises
     ------
-    LabelError
-        There is a camera, and it reads no barcode that could be believed.
     DeviceError
-        The camera failed.
+        Stage, focus or camera failed.
     """
-    slides = microscope.slides
-    return slides.read_label().text if slides.has_label_camera else None
+    slides = context.microscope.slides
+    if not slides.has_label_camera:
+        return None
+    places = context.microscope.rig.slides
+    place = next((name for name, frame in places.items() if frame == context.frame), None)
+    try:
+        return slides.read_label(None if slides.has_loader else place).text
+    except LabelError as error:
+        context.note(EventLevel.WARNING, "label_unread", f"no barcode: {error}")
+        return None
 
 
 def require_barcode(before: str | None, now: str | None) -> None:

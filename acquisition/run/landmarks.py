@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -13,13 +15,14 @@ from numpy.typing import NDArray
 
 from acquisition.errors import ResumeError
 from acquisition.plan.tiling import PlannedField
-from acquisition.records import EventLevel
+from acquisition.records import CaptureRecord, EventLevel
 from acquisition.run.context import RunContext
 from acquisition.run.focus_map import sweep_for
 from acquisition.run.search_task import LANDMARK_FOLD, reduced
+from acquisition.storage import read_capture
 from scanner.calibration.errors import CalibrationError
 from scanner.calibration.shift import image_shift
-from scanner.coordinates import ImagePoint
+from scanner.coordinates import ImagePoint, SlidePoint, StagePoint
 from scanner.errors import FocusError
 from scanner.focus.search import search_focus
 from scanner.focus.surface import FocusSurface
@@ -33,6 +36,8 @@ LARGEST_SHIFT_UM = 15.0
 # Landmarks of one slide that lies still agree as well as the stage repeats.
 LARGEST_DISAGREEMENT_UM = 5.0
 FOCUS_RANGE_UM = 20.0
+
+_Name = TypeVar("_Name", int, str)
 
 
 class LandmarkKeeper:
@@ -103,32 +108,78 @@ def recognise(
     if not landmarks:
         raise ResumeError("no field photographed before shows enough to know the slide again; scan it anew")
     by_index = {f.index: f for f in fields}
+    scan = context.protocol.scan
     shifts: dict[int, tuple[float, float]] = {}
-    for index in _far_apart([by_index[i] for i in sorted(landmarks)]):
-        shifts[index] = _shift_um(context, by_index[index], context.folder.path / landmarks[index], surface)
+    for index in _far_apart({i: by_index[i].centre for i in sorted(landmarks)}):
+        centre = by_index[index].centre
+        stage, z_um = context.frame.to_stage(centre), surface.z_um(centre)
+        place = _Place(f"field {index}", stage, z_um, FOCUS_RANGE_UM, scan.exposure_ms)
+        shifts[index] = _shift_um(context, place, _read(context.folder.path / landmarks[index]))
     _judge(shifts)
-    told = ", ".join(f"field {i}: {x:+.1f}, {y:+.1f} um" for i, (x, y) in shifts.items())
-    context.note(EventLevel.INFO, "slide_recognised", f"{len(shifts)} landmarks found where they were ({told})")
+    _tell(context, {f"field {index}": shift for index, shift in shifts.items()})
     return shifts
 
 
-def _shift_um(
-    context: RunContext, field: PlannedField, picture: Path, surface: FocusSurface
-) -> tuple[float, float]:
-    microscope, scan = context.microscope, context.protocol.scan
-    microscope.move_to(context.frame.to_stage(field.centre))
-    expected_um = surface.z_um(field.centre)
-    sweep = sweep_for(microscope.objective.depth_of_field_um, FOCUS_RANGE_UM, scan.exposure_ms)
+def recognise_in_oil(context: RunContext, captures: Sequence[CaptureRecord]) -> None:
+    """Photograph cells again and compare, where oil keeps the scan's objective away from the slide.
+
+    Parameters
+    ----------
+    context
+        The run; light on, capture objective selected.
+    captures
+        Pictures that the run has taken.
+
+    Raises
+    ------
+    ResumeError
+        This is another slide, or it lies elsewhere; or there is no picture to know it by.
+    StorageError
+        A picture is not what was recorded.
+    DeviceError
+        The instrument failed.
+    """
+    if not captures:
+        raise ResumeError(
+            "there is oil on the slide, and no cell was photographed by which to know it: clean it, declare it "
+            "clean, and resume"
+        )
+    by_uid = {capture.uid: capture for capture in captures}
+    range_um = context.protocol.capture.focus_range_um
+    shifts: dict[str, tuple[float, float]] = {}
+    for uid in _far_apart({c.uid: SlidePoint(c.slide_x_um, c.slide_y_um) for c in captures}):
+        capture = by_uid[uid]
+        stage = StagePoint(capture.stage_x_um, capture.stage_y_um)
+        stored = read_capture(context.folder.path / capture.path, sha256=capture.sha256)
+        place = _Place(uid, stage, capture.z_um, 2 * range_um, capture.exposure_ms)
+        shifts[uid] = _shift_um(context, place, reduced(stored.pixels))
+    _judge(shifts)
+    _tell(context, shifts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    name: str
+    stage: StagePoint
+    z_um: float
+    range_um: float
+    exposure_ms: float
+
+
+def _shift_um(context: RunContext, place: _Place, stored: NDArray[np.uint16]) -> tuple[float, float]:
+    microscope = context.microscope
+    microscope.move_to(place.stage)
+    sweep = sweep_for(microscope.objective.depth_of_field_um, place.range_um, place.exposure_ms)
     try:
-        search_focus(microscope, expected_um, sweep)
+        search_focus(microscope, place.z_um, sweep)
     except FocusError as error:
-        raise ResumeError(f"another slide: nothing to focus on at field {field.index}, which was full") from error
-    frame = microscope.snap(scan.exposure_ms)
+        raise ResumeError(f"another slide: nothing to focus on at {place.name}, which was full") from error
+    frame = microscope.snap(place.exposure_ms)
     try:
-        shift = image_shift(_read(picture), reduced(frame.pixels))
+        shift = image_shift(stored, reduced(frame.pixels))
     except CalibrationError as error:
         raise ResumeError(
-            f"another slide, or it lies elsewhere: field {field.index} looks different ({error})"
+            f"another slide, or it lies elsewhere: {place.name} looks different ({error})"
         ) from error
     camera = frame.view.camera
     centre = camera.centre
@@ -136,7 +187,12 @@ def _shift_um(
     return camera.offset_um(moved)
 
 
-def _judge(shifts: Mapping[int, tuple[float, float]]) -> None:
+def _tell(context: RunContext, shifts: Mapping[str, tuple[float, float]]) -> None:
+    told = ", ".join(f"{name}: {x:+.1f}, {y:+.1f} um" for name, (x, y) in shifts.items())
+    context.note(EventLevel.INFO, "slide_recognised", f"{len(shifts)} landmarks found where they were ({told})")
+
+
+def _judge(shifts: Mapping[_Name, tuple[float, float]]) -> None:
     middle = [statistics.median(shift[axis] for shift in shifts.values()) for axis in (0, 1)]
     apart_um = max(math.hypot(x - middle[0], y - middle[1]) for x, y in shifts.values())
     if apart_um > LARGEST_DISAGREEMENT_UM:
@@ -152,13 +208,13 @@ def _judge(shifts: Mapping[int, tuple[float, float]]) -> None:
         )
 
 
-def _far_apart(fields: Sequence[PlannedField]) -> list[int]:
-    """Up to `COMPARED` fields, each as far as possible from those before."""
-    chosen = [fields[0]]
-    while len(chosen) < min(COMPARED, len(fields)):
-        left = [f for f in fields if f not in chosen]
-        chosen.append(max(left, key=lambda f: min(f.centre.distance_um(c.centre) for c in chosen)))
-    return [f.index for f in chosen]
+def _far_apart(places: Mapping[_Name, SlidePoint]) -> list[_Name]:
+    """Up to `COMPARED` places, each as far as possible from those before."""
+    chosen = [next(iter(places))]
+    while len(chosen) < min(COMPARED, len(places)):
+        left = [name for name in places if name not in chosen]
+        chosen.append(max(left, key=lambda n: min(places[n].distance_um(places[c]) for c in chosen)))
+    return chosen
 
 
 def _read(path: Path) -> NDArray[np.uint16]:

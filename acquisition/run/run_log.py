@@ -16,6 +16,7 @@ from acquisition.plan.candidates import Sighting
 from acquisition.plan.tiling import PlannedField
 from acquisition.records import CaptureRecord, FieldRecord, FieldStatus, RunStatus
 from scanner.coordinates import SlidePoint
+from scanner.focus.surface import FocusPoint
 
 FORMAT = 1
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -30,6 +31,7 @@ class LogKind(StrEnum):
     FIELD = "field"
     FIELD_FAILED = "field_failed"
     SECURED = "secured"
+    SURFACE = "surface"
     FOUND = "found"
     SCANNED = "scanned"
     RANKED = "ranked"
@@ -107,6 +109,8 @@ class Progress:
         All finds.
     landmarks
         Field index to the reduced copy, relative to the run folder.
+    surface
+        Focus of the scan objective as it was measured last.
     scan_is_through
         Whether the scan had ended, by its area or by the stop rule.
     ranked
@@ -123,6 +127,7 @@ class Progress:
     lost: set[int] = field(default_factory=set)
     finds: list[Find] = field(default_factory=list)
     landmarks: dict[int, str] = field(default_factory=dict)
+    surface: tuple[FocusPoint, ...] = ()
     scan_is_through: bool = False
     ranked: tuple[RankedCandidate, ...] | None = None
     captures: dict[str, CaptureRecord] = field(default_factory=dict)
@@ -188,6 +193,10 @@ class RunLog:
             finds=[{"sighting": _sighting_json(f.sighting), "thumbnail": f.thumbnail} for f in finds],
             landmark=landmark,
         )
+
+    def surface(self, points: Sequence[FocusPoint]) -> None:
+        """The focus surface was measured."""
+        self._append(LogKind.SURFACE, points=[[p.where.x_um, p.where.y_um, p.z_um] for p in points])
 
     def scanned(self) -> None:
         """No further field will be photographed."""
@@ -279,6 +288,8 @@ def _take(record: JournalRecord, progress: Progress, secured: set[int], boots: d
             progress.searched[failed.index] = failed
         case LogKind.FOUND:
             _take_found(values, progress)
+        case LogKind.SURFACE:
+            progress.surface = tuple(FocusPoint(SlidePoint(x, y), z) for x, y, z in values["points"])
         case LogKind.SCANNED:
             progress.scan_is_through = True
         case LogKind.RANKED:

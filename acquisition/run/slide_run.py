@@ -35,7 +35,7 @@ from acquisition.run.context import RunContext
 from acquisition.run.exposure import measure_exposure
 from acquisition.run.focus_map import measure_focus_surface
 from acquisition.run.identity import read_barcode, require_barcode
-from acquisition.run.landmarks import recognise
+from acquisition.run.landmarks import recognise, recognise_in_oil
 from acquisition.run.ranking import candidate_records, rank
 from acquisition.run.reconcile import reconcile
 from acquisition.run.run_log import (
@@ -207,6 +207,10 @@ class SlideRun:
         candidates = list(progress.ranked or ())
         if progress.ranked is not None and not self._cells_left(candidates):
             self._machine.take(RunStep.NOTHING_LEFT)
+        elif progress.ranked is not None and self._is_in_oil():
+            self._go_on_in_oil(candidates)
+            if context.control.stop_requested:
+                return
         else:
             candidates = self._photograph(fields, candidates)
             if context.control.stop_requested:
@@ -230,6 +234,7 @@ class SlideRun:
                 surface = measure_focus_surface(context, fields)
             if surface is None:
                 return []
+            self._journal.surface(surface.points)
             self._recognise(fields, surface)
             with self._timed("scan"):
                 self._scan.run(surface, self._scan_exposure_ms(surface))
@@ -249,9 +254,30 @@ class SlideRun:
             self._machine.take(RunStep.CAPTURED)
         return candidates
 
+    def _is_in_oil(self) -> bool:
+        microscope = self._context.microscope
+        capture = microscope.rig.objective(self._context.protocol.capture.objective)
+        return capture.immersion == "oil" and microscope.slides.is_oiled()
+
+    def _go_on_in_oil(self, candidates: Sequence[RankedCandidate]) -> None:
+        """Photograph the cells that are left without going back to the dry objective."""
+        context = self._context
+        capture = context.protocol.capture
+        surface = FocusSurface.fit(self._progress.surface)
+        self._machine.take(RunStep.IN_OIL)
+        context.microscope.select_objective(capture.objective, oil_allowed=capture.oil == "allowed")
+        with self._timed("recognise"), context.microscope.lit():
+            recognise_in_oil(context, list(self._progress.captures.values()))
+        self._journal.resumed({})
+        self._machine.take(RunStep.RANKED)
+        with self._timed("capture"):
+            self._capture(self._cells_left(candidates), surface)
+        if not context.control.stop_requested:
+            self._machine.take(RunStep.CAPTURED)
+
     def _begin(self, fields: Sequence[PlannedField]) -> None:
         """Write down with what the run begins; or, going on, hold it against what it began with."""
-        digest, barcode = plan_digest(fields), read_barcode(self._context.microscope)
+        digest, barcode = plan_digest(fields), read_barcode(self._context)
         began = self._progress.beginning
         if began is None:
             self._journal.begun(Beginning(digest, barcode))

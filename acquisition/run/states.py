@@ -32,6 +32,7 @@ class RunStep(StrEnum):
     FOCUSED = "focused"
     FOCUSED_AGAIN = "focused_again"
     NOTHING_LEFT = "nothing_left"
+    IN_OIL = "in_oil"
     RECOGNISED = "recognised"
     SCANNED = "scanned"
     RANKED = "ranked"
@@ -60,6 +61,8 @@ _AT_WORK = (
 TRANSITIONS: Mapping[tuple[RunState, RunStep], RunState] = {
     (RunState.PLANNING, RunStep.PLANNED): RunState.FOCUSING,
     (RunState.PLANNING, RunStep.NOTHING_LEFT): RunState.KARYOTYPING,
+    (RunState.PLANNING, RunStep.IN_OIL): RunState.RECOGNISING,
+    (RunState.RECOGNISING, RunStep.RANKED): RunState.CAPTURING,
     (RunState.FOCUSING, RunStep.FOCUSED): RunState.SCANNING,
     (RunState.FOCUSING, RunStep.FOCUSED_AGAIN): RunState.RECOGNISING,
     (RunState.RECOGNISING, RunStep.RECOGNISED): RunState.SCANNING,

@@ -22,7 +22,7 @@ from acquisition.run.control import RunControl
 from acquisition.run.run_log import read_progress
 from acquisition.run.slide_run import SlideRun
 from acquisition.storage import FrameSpool, RunFolder
-from analysis.finder import Candidate
+from analysis.finder import Candidate, find_metaphases
 from simulators.faults import Fault, FaultKind
 
 ROOT = Path(__file__).parents[2]
@@ -72,11 +72,12 @@ class StopAfter:
 def sit(bench, tmp_path):
     """One sitting of a run in a folder; later ones resume it."""
 
-    def sitting(name="run", *, stop_after=None, protocol=None, finder=one_in_the_middle):
+    def sitting(name="run", *, stop_after=None, protocol=None, finder=one_in_the_middle, clean=True):
         path = tmp_path / name
         is_resumed = (path / "journal.log").exists()
         bench.microscope.resume()
-        bench.microscope.slides.declare_clean()
+        if clean:
+            bench.microscope.slides.declare_clean()
         control = RunControl()
         folder = RunFolder.reopen(path) if is_resumed else RunFolder.create(path)
         with folder, open_casebook(folder.casebook) as casebook:
@@ -135,6 +136,22 @@ def test_a_stopped_capture_goes_on_at_the_next_cell(bench, sit, monkeypatch):
     assert CandidateStatus.FOUND not in {c.status for c in candidates}
     captured = [c.uid for c in candidates if c.status is CandidateStatus.CAPTURED]
     assert sorted(capture.candidate_uid for capture in captures) == sorted(captured)
+
+
+def test_with_oil_on_the_slide_the_next_cell_is_taken_without_the_dry_objective(bench, sit):
+    protocol = make_protocol(number=3)
+    bench.twin.settings = replace(bench.twin.settings, cells=3)
+    outcome, _, candidates, captures, _ = sit(stop_after=("capture", 1), protocol=protocol, finder=find_metaphases)
+    assert len(captures) == 1
+    assert len(candidates) > 1
+    seen = len(bench.twin.handed_over)
+    outcome, _, candidates, captures, events = sit(protocol=protocol, finder=find_metaphases, clean=False)
+    assert outcome.status is RunStatus.COMPLETED, outcome.error
+    assert len(captures) == len(candidates)
+    assert "slide_recognised" in {event.kind for event in events}
+    later = [sight for sights in bench.twin.handed_over[seen:] for sight in sights]
+    assert later
+    assert all(sight.objective.startswith("63x") for sight in later)
 
 
 def test_another_slide_is_refused_with_the_reason_and_its_own_is_taken_afterwards(bench, sit):

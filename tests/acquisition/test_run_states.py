@@ -133,7 +133,8 @@ def test_a_wish_is_heard_once_and_nonsense_is_not(tmp_path):
     control.look()
     (tmp_path / "control").write_text("explode\n")
     control.look()
-    assert not (control.pause_requested or control.stop_requested)
+    assert not (control.pause_requested)
+    assert not (control.stop_requested)
     send_wish(tmp_path / "control", Wish.PAUSE)
     control.look()
     assert control.pause_requested
