@@ -117,7 +117,7 @@ class SlideChanger:
             The loader failed halfway. `doubt` is set: a person has to look.
         """
         self._change(f"load slot {slot}", lambda: self._loader.start_load(slot))
-        state = self.state()
+        state = self._state_after(f"load slot {slot}")
         if not state.on_stage:
             raise LoaderError("no slide arrived on the stage", device=self._label, wanted=f"slot {slot}")
         if state.taken_from != slot:
@@ -136,7 +136,7 @@ class SlideChanger:
             The loader failed halfway. `doubt` is set: a person has to look.
         """
         self._change("unload", self._loader.start_unload)
-        state = self.state()
+        state = self._state_after("unload")
         if state.on_stage or slot not in state.occupied:
             self._doubt = "a slide was unloaded and is not back in its slot"
             raise LoaderError(self._doubt, device=self._label, wanted=f"slot {slot}", actual=_from(state))
@@ -158,6 +158,13 @@ class SlideChanger:
         self.state()
         _log.info("loader declared clear")
         self._doubt = None
+
+    def _state_after(self, doing: str) -> LoaderState:
+        try:
+            return self.state()
+        except ScannerError as error:
+            self._doubt = f"{doing}: {error}"
+            raise
 
     def _change(self, doing: str, start: Callable[[], None]) -> None:
         allowance_s = _DEADLINE_FACTOR * self._config.change_s + _DEADLINE_MARGIN_S

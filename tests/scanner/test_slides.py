@@ -151,6 +151,25 @@ def test_a_gripper_withdraws_by_itself_only_where_the_rig_allows_it(bench):
     assert bench.microscope.slides.here() == "slot 3"
 
 
+def test_a_loader_that_falls_silent_after_a_load_is_in_doubt(bench, monkeypatch):
+    loader = bench.core.python_device("Loader")
+    state, asked = loader.state, []
+
+    def falls_silent():
+        asked.append(True)
+        if len(asked) > 1:
+            raise OSError("no answer")
+        return state()
+
+    monkeypatch.setattr(loader, "state", falls_silent)
+    with pytest.raises(DeviceError, match="no answer"):
+        bench.microscope.slides.load(3)
+    assert bench.microscope.slides.in_doubt
+    assert bench.microscope.slides.here() == "unknown slide"
+    with pytest.raises(InterlockError, match="loader failed"):
+        bench.microscope.move_to(SPOT)
+
+
 def test_another_slide_than_asked_is_an_error_that_names_both(bench):
     bench.twin.faults.add(Fault(FaultKind.WRONG_SLIDE, "Loader"))
     with pytest.raises(LoaderError, match="another slide was brought") as caught:
