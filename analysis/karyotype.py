@@ -249,8 +249,8 @@ class Karyotyper:
         return chromosomes, assignment
 
 
-def load_karyotyper() -> Karyotyper:
-    """Karyotyper with the product's weights and segmentation.
+def load_karyotyper(segmenter: Callable[[GreyImage], Segmentation] = segment) -> Karyotyper:
+    """Karyotyper with the product's weights, and its segmentation unless another is given.
 
     Raises
     ------
@@ -258,7 +258,7 @@ def load_karyotyper() -> Karyotyper:
         Where the weights are missing or damaged.
     """
     sharpness = read_manifest(CLASSIFIER_WEIGHTS).calibration.get("sharpness", 1.0)
-    return Karyotyper(Classifier.load(), prices=AssignmentPrices(sharpness=sharpness))
+    return Karyotyper(Classifier.load(), segmenter, prices=AssignmentPrices(sharpness=sharpness))
 
 
 def write_karyotype(karyotype: Karyotype, json_path: Path, png_path: Path) -> None:

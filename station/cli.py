@@ -314,6 +314,7 @@ def evaluate(
     data: DataOption = None,
     split: Annotated[str, typer.Option(help="train, val or test")] = "test",
     limit: Annotated[int | None, typer.Option(help="only the first of them", min=1)] = None,
+    detector: Annotated[bool, typer.Option("--detector", help="tseng: with the detector's proposals")] = False,
     json_file: JsonOption = None,
 ) -> None:
     """Measure the analysis on labelled data."""
@@ -327,6 +328,7 @@ def evaluate(
             data_root(data),
             split,
             limit=limit,
+            detector=detector,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     table = Table("figure", "value", title=f"{dataset.value}, {split}")

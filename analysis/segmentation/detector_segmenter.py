@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import NoMetaphaseError
 from analysis.image import GreyImage
-from analysis.segmentation.detector import Detections, suppress
+from analysis.segmentation.detector import Detections, Detector, suppress
 from analysis.segmentation.detector_input import SCALE, relative_density
 from analysis.segmentation.detector_masks import Share, share_out
 from analysis.segmentation.detector_selection import SelectionSettings, select
@@ -103,6 +103,17 @@ class DetectorSegmenter:
             raise NoMetaphaseError(f"{image.source}: no metaphase found ({len(chosen)} chromosomes)")
         made = _instances(found.take(chosen), tight[chosen], mask, working, image.pixels.shape)
         return Segmentation(made, *full_size(working, image.pixels.shape))
+
+
+def load_detector_segmenter() -> DetectorSegmenter:
+    """Segmenter with the product's weights.
+
+    Raises
+    ------
+    WeightsError
+        Where they are missing or damaged.
+    """
+    return DetectorSegmenter(Detector.load())
 
 
 def detector_scale(working: Working) -> float:
