@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from acquisition.plan.tiling import PlannedField
 from scanner.coordinates import SlidePoint
@@ -34,7 +36,11 @@ def sample(fields: Sequence[PlannedField]) -> tuple[PlannedField, ...]:
 
 
 def densest_first(
-    fields: Sequence[PlannedField], seen: Mapping[int, float], start: SlidePoint | None = None
+    fields: Sequence[PlannedField],
+    seen: Mapping[int, float],
+    start: SlidePoint | None = None,
+    *,
+    at_most: int | None = None,
 ) -> tuple[PlannedField, ...]:
     """Order the fields that are not yet photographed by what is expected of them.
 
@@ -50,6 +56,8 @@ def densest_first(
         Field index to the (expected) number of usable cells found there; these fields are left out.
     start
         Where the stage stands, slide um.
+    at_most
+        Only so many, where the order will be asked for anew; default: all.
 
     Returns
     -------
@@ -58,25 +66,30 @@ def densest_first(
     """
     evidence = [(field, seen[field.index]) for field in fields if field.index in seen]
     left = {
-        block: [f for f in members if f.index not in seen]
-        for block, members in _blocks(fields).items()
-        if any(f.index not in seen for f in members)
+        block: rest
+        for block, members in sorted(_blocks(fields).items())
+        if (rest := [field for field in members if field.index not in seen])
     }
-    promise = {block: _expectation(block, evidence) for block in left}
+    blocks = list(left)
+    promise = _expectations(blocks, evidence)
+    middles = np.array(
+        [np.mean([(f.centre.x_um, f.centre.y_um) for f in rest], axis=0) for rest in left.values()]
+    ).reshape(-1, 2)
     here = start or (evidence[-1][0].centre if evidence else None)
+    waiting = np.ones(len(blocks), dtype=bool)
     ordered: list[PlannedField] = []
-    while left:
-        best = max(promise[block] for block in left)
-        worthy = sorted(block for block in left if promise[block] >= WORTH_A_DETOUR * best)
-        block = worthy[0]
+    while waiting.any() and (at_most is None or len(ordered) < at_most):
+        worthy = np.flatnonzero(waiting & (promise >= WORTH_A_DETOUR * promise[waiting].max()))
+        chosen = worthy[0]
         if here is not None:
-            block = _nearest(worthy, left, here)
-        way = _serpentine(left.pop(block))
+            chosen = worthy[np.argmin(np.hypot(*(middles[worthy] - (here.x_um, here.y_um)).T))]
+        waiting[chosen] = False
+        way = _serpentine(left[blocks[chosen]])
         if here is not None and here.distance_um(way[-1].centre) < here.distance_um(way[0].centre):
             way = way[::-1]
         ordered.extend(way)
         here = way[-1].centre
-    return tuple(ordered)
+    return tuple(ordered[:at_most])
 
 
 def renumbered(fields: Sequence[PlannedField]) -> tuple[PlannedField, ...]:
@@ -100,23 +113,16 @@ def _blocks(fields: Sequence[PlannedField]) -> dict[_Block, list[PlannedField]]:
     return blocks
 
 
-def _expectation(block: _Block, evidence: Sequence[tuple[PlannedField, float]]) -> float:
-    if not evidence:
-        return 0.0
-    middle = SAMPLE_STEP / 2 - 0.5
-    mean = sum(count for _, count in evidence) / len(evidence)
-    total, weight = _PRIOR_WEIGHT * mean, _PRIOR_WEIGHT
-    for field, count in evidence:
-        rows = (field.row - middle) / SAMPLE_STEP - block[0]
-        columns = (field.column - middle) / SAMPLE_STEP - block[1]
-        near = math.exp(-(rows * rows + columns * columns) / (0.5 * _REACH_BLOCKS**2))
-        total += near * count
-        weight += near
-    return total / weight
-
-
-def _nearest(blocks: Sequence[_Block], left: Mapping[_Block, list[PlannedField]], here: SlidePoint) -> _Block:
-    return min(blocks, key=lambda block: min(here.distance_um(field.centre) for field in left[block]))
+def _expectations(blocks: Sequence[_Block], evidence: Sequence[tuple[PlannedField, float]]) -> NDArray[np.float64]:
+    if not evidence or not blocks:
+        return np.zeros(len(blocks))
+    middle = (SAMPLE_STEP - 1) / 2
+    places = (np.array([(field.row, field.column) for field, _ in evidence]) - middle) / SAMPLE_STEP
+    counts = np.array([count for _, count in evidence])
+    away = ((np.array(blocks)[:, None, :] - places[None, :, :]) ** 2).sum(axis=2)
+    near = np.exp(-away / (0.5 * _REACH_BLOCKS**2))
+    total = near @ counts + _PRIOR_WEIGHT * counts.mean()
+    return np.asarray(total / (near.sum(axis=1) + _PRIOR_WEIGHT), dtype=np.float64)
 
 
 def _serpentine(fields: Sequence[PlannedField]) -> tuple[PlannedField, ...]:

@@ -18,6 +18,10 @@ from acquisition.plan.tiling import serpentine, spread_out, steps_to_cover
 from acquisition.protocol import Area, PolygonArea, Stop
 from scanner.coordinates import SlideFrame, SlidePoint, StagePoint
 
+# How long one example takes says more of the machine than of the plan.
+PATIENT = settings(deadline=None)
+PATIENT_SHORT = settings(deadline=None, max_examples=60)
+
 sides = st.floats(50, 30_000)
 
 
@@ -27,6 +31,7 @@ def areas(draw):
     return Area(x_min_um=x, y_min_um=y, x_max_um=x + draw(sides), y_max_um=y + draw(sides))
 
 
+@PATIENT
 @given(areas(), st.floats(300, 2000), st.floats(300, 2000), st.floats(0, 0.5), st.floats(0, 1), st.floats(0, 1))
 def test_every_point_of_the_area_lies_in_a_field(area, width, height, overlap, u, v):
     fields = serpentine(area, width, height, overlap)
@@ -36,6 +41,7 @@ def test_every_point_of_the_area_lies_in_a_field(area, width, height, overlap, u
     )
 
 
+@PATIENT
 @given(areas(), st.floats(300, 2000), st.floats(300, 2000), st.floats(0, 0.5))
 def test_fields_are_numbered_in_order_and_neighbours_follow_each_other(area, width, height, overlap):
     fields = serpentine(area, width, height, overlap)
@@ -45,6 +51,7 @@ def test_fields_are_numbered_in_order_and_neighbours_follow_each_other(area, wid
         assert abs(before.row - after.row) + abs(before.column - after.column) == 1
 
 
+@PATIENT
 @given(areas(), st.floats(300, 2000), st.floats(300, 2000), st.floats(0, 0.5))
 def test_fields_stay_inside_the_area_where_it_is_larger_than_a_field(area, width, height, overlap):
     for f in serpentine(area, width, height, overlap):
@@ -53,6 +60,7 @@ def test_fields_stay_inside_the_area_where_it_is_larger_than_a_field(area, width
             assert f.centre.x_um + width / 2 <= area.x_max_um + 1e-6
 
 
+@PATIENT
 @given(st.floats(100, 50_000), st.floats(100, 2000), st.floats(0, 0.9))
 def test_the_number_of_steps_is_the_least_that_covers(length, field, overlap):
     steps = steps_to_cover(length, field, overlap)
@@ -88,7 +96,7 @@ def inside(polygon, x, y):
     return cv2.pointPolygonTest(np.array(polygon.points_um, np.float32), (x, y), measureDist=False) >= 0
 
 
-@settings(max_examples=60)
+@PATIENT_SHORT
 @given(polygons(), st.floats(400, 2000), st.floats(400, 2000), st.floats(0, 0.5), st.integers(0, 2**32 - 1))
 def test_every_point_of_a_polygon_lies_in_a_field_and_no_field_lies_apart(polygon, width, height, overlap, seed):
     fields = serpentine(polygon, width, height, overlap)
@@ -107,6 +115,7 @@ def test_every_point_of_a_polygon_lies_in_a_field_and_no_field_lies_apart(polygo
     assert [f.index for f in fields] == list(range(len(fields)))
 
 
+@PATIENT
 @given(polygons(), st.floats(400, 2000), st.floats(400, 2000), st.floats(0, 0.5))
 def test_neighbours_in_a_polygon_overlap_by_at_least_what_was_asked(polygon, width, height, overlap):
     grid = {(f.row, f.column): f.centre for f in serpentine(polygon, width, height, overlap)}
@@ -123,6 +132,7 @@ def test_a_polygon_takes_fewer_fields_than_the_rectangle_around_it():
     assert 0.5 < len(serpentine(triangle, 900, 700, 0.1)) / len(serpentine(triangle.bounds, 900, 700, 0.1)) < 0.6
 
 
+@PATIENT
 @given(st.floats(200, 2000), st.floats(200, 2000), st.floats(0, 90))
 def test_the_covered_rectangle_lies_within_the_turned_field(width, height, turn_deg):
     c, s = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
@@ -146,6 +156,7 @@ def grid_of(columns, rows, pitch=800.0):
     return serpentine(area, pitch, pitch, 0.0)
 
 
+@PATIENT
 @given(polygons(), st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_densest_first_takes_every_field_that_is_left_once(polygon, seed, share):
     fields = serpentine(polygon, 877, 660, 0.1)
@@ -154,6 +165,7 @@ def test_densest_first_takes_every_field_that_is_left_once(polygon, seed, share)
     ordered = densest_first(fields, seen)
     assert sorted(f.index for f in ordered) == sorted({f.index for f in fields} - set(seen))
     assert ordered == densest_first(fields, seen)
+    assert densest_first(fields, seen, at_most=5) == ordered[:5]
 
 
 def test_the_sample_is_thin_and_no_field_is_far_from_it():
@@ -188,6 +200,7 @@ def test_densest_first_spends_little_travel_on_it():
     assert {f.index for f in renumbered(order)} == set(range(len(order)))
 
 
+@PATIENT
 @given(st.integers(0, 12), st.lists(st.floats(0, 1), max_size=9))
 def test_the_probability_of_enough_cells_agrees_with_counting_all_cases(number, probabilities):
     truth = 0.0
@@ -208,7 +221,7 @@ def test_a_scan_stops_when_enough_cells_are_sure_or_time_is_over():
 places = st.lists(st.tuples(st.floats(0, 60_000), st.floats(0, 24_000)), max_size=40)
 
 
-@settings(max_examples=60)
+@PATIENT_SHORT
 @given(places, st.integers(0, 50))
 def test_no_cell_loses_more_places_than_allowed_and_the_way_is_never_longer(where, delay):
     cells = [SlidePoint(x, y) for x, y in where]
@@ -264,6 +277,7 @@ def test_neighbouring_cells_stay_apart():
     assert len(merge([sighting(0, 0), sighting(60, 0)])) == 2
 
 
+@PATIENT
 @given(
     st.lists(
         st.builds(
@@ -287,6 +301,7 @@ def test_merging_leaves_no_two_of_one_cell_and_loses_none(sightings):
     assert [m.score for m in merged] == sorted((m.score for m in merged), reverse=True)
 
 
+@PATIENT
 @given(st.permutations([0, 1, 2, 3, 4, 5]))
 def test_the_order_in_which_fields_were_seen_does_not_matter(order):
     seen = [
