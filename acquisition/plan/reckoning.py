@@ -179,7 +179,7 @@ class Reckoning:
             DiskPart("karyograms, thumbnails, report", cells, cells * experience.cell_bytes),
             DiskPart("record", 1, experience.run_bytes + scanned * experience.field_bytes),
         ]
-        if protocol.scan.keep_fields is not KeepFields.NONE:
+        if protocol.scan.keep_fields is KeepFields.OVERVIEW:
             share = min(1.0, (self._scan.um_per_px / OVERVIEW_UM_PER_PX) ** 2) * _PYRAMID
             parts.append(DiskPart("overview", 1, round(scanned * self.picture_bytes * share)))
         if protocol.scan.keep_fields is KeepFields.ALL:
