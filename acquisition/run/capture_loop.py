@@ -23,6 +23,7 @@ from analysis.finder import Candidate
 from scanner.coordinates import ImagePoint, StagePoint, stage_to_centre
 from scanner.errors import DeviceError, FocusError, MoveStoppedError, RigError
 from scanner.flat_field import FlatField
+from scanner.focus.measure import brenner, object_mask, relative_transmission
 from scanner.focus.search import FocusResult, search_focus
 from scanner.focus.surface import FocusSurface
 from scanner.frame import Frame
@@ -146,9 +147,15 @@ class CaptureLoop:
     def _capture(self, candidate: RankedCandidate, range_um: float) -> CaptureRecord:
         centred = self._centre(candidate, range_um)
         context, uid = self._context, candidate.uid
-        frame = centred.frame
+        planes = self._planes(centred)
+        frame = max(planes, key=_sharpness)
+        context.folder.require_free(2 * len(planes) * frame.pixels.nbytes)
         metadata = picture_metadata(context, uid, candidate.uid, frame)
-        context.folder.require_free(2 * frame.pixels.nbytes)
+        for number, plane in enumerate(planes if len(planes) > 1 else (), start=1):
+            # Written first: once the sharpest is recorded, the cell counts as photographed.
+            name = f"{uid}-z{number:02d}"
+            beside = context.folder.captures / f"{name}.ome.tiff"
+            write_capture(beside, plane.pixels, picture_metadata(context, name, candidate.uid, plane))
         path = context.folder.captures / f"{uid}.ome.tiff"
         sha256 = write_capture(path, frame.pixels, metadata)
         record = CaptureRecord(
@@ -207,6 +214,19 @@ class CaptureLoop:
                 )
         return centred
 
+    def _planes(self, centred: _Centred) -> list[Frame]:
+        """The planes that the protocol asks for, from below, the middle one in the best focus."""
+        stack = self._context.protocol.capture.z_stack
+        if stack.planes == 1:
+            return [centred.frame]
+        microscope = self._context.microscope
+        frames = []
+        for number in range(stack.planes):
+            microscope.focus_to(centred.focus.z_um + number * stack.step_um - stack.half_range_um)
+            frame = microscope.snap(centred.frame.exposure_ms)
+            frames.append(frame if self._flat_field is None else self._flat_field.correct(frame))
+        return frames
+
     def _ensure_oil(self, where: StagePoint) -> None:
         """Give a drop where an oil objective will work and none has fallen yet, if the instrument can."""
         microscope = self._context.microscope
@@ -264,6 +284,14 @@ class CaptureLoop:
         self._failed_in_a_row += 1
         if self._failed_in_a_row > context.protocol.errors.max_failed_fields:
             raise error
+
+
+def _sharpness(frame: Frame) -> float:
+    """Brenner measure of the middle of a picture, where the cell is."""
+    height, width = frame.pixels.shape
+    rows, columns = (round(side * (1 - FOCUS_SHARE) / 2) for side in (height, width))
+    transmission = relative_transmission(frame.pixels[rows : height - rows, columns : width - columns])
+    return brenner(transmission, object_mask(transmission))
 
 
 def _flat_field(context: RunContext) -> FlatField | None:

@@ -65,7 +65,7 @@ class FieldSearch:
         self._spool = spool
         self._securing = securing
         self._now_s = now_s
-        self._landmarks = LandmarkKeeper(fields, sorted(progress.landmarks))
+        self._keeper = LandmarkKeeper(fields, sorted(progress.landmarks))
         self._workers: Workers[SearchTask, SearchAnswer] = Workers(
             context.searchers, search_field, at_a_time=context.searches_at_a_time, lost=_lost
         )
@@ -73,6 +73,7 @@ class FieldSearch:
         self._under: dict[int, WaitingField] = {}
         self._faults: dict[int, FaultCounter] = {}
         self._unsearched_in_a_row = 0
+        self.landmarks: dict[int, str] = dict(progress.landmarks)
         self.finds: list[Find] = list(progress.finds)
         self.cells_seen: Counter[int] = Counter(find.sighting.field_index for find in progress.finds)
         self.waited_ms = 0.0
@@ -161,7 +162,7 @@ class FieldSearch:
                 context.protocol.find.min_score,
                 context.finder,
                 context.folder.path,
-                self._landmarks.wants(index),
+                self._keeper.wants(index),
                 context.rig_folder if context.protocol.scan.background is Background.FLAT_FIELD else None,
                 self._metadata(under, exposure) if context.protocol.scan.keep_fields is KeepFields.ALL else None,
             )
@@ -169,7 +170,9 @@ class FieldSearch:
 
     def _take(self, answer: SearchAnswer) -> None:
         under = self._under[answer.field_index]
-        self._landmarks.answered(answer.field_index, kept=answer.landmark is not None)
+        self._keeper.answered(answer.field_index, kept=answer.landmark is not None)
+        if answer.landmark is not None:
+            self.landmarks[answer.field_index] = answer.landmark
         if answer.error is not None:
             self._not_searched(under, answer.error)
             return

@@ -24,6 +24,7 @@ from acquisition.protocol import ExposureMode, KeepFields, Then
 from acquisition.records import (
     CaptureRecord,
     EventLevel,
+    FieldStatus,
     KaryotypeRecord,
     KaryotypeStatus,
     RunEvent,
@@ -291,9 +292,12 @@ class SlideRun:
             self._machine.take(RunStep.FOCUSED)
             return
         self._machine.take(RunStep.FOCUSED_AGAIN)
-        if self._progress.photographed:
+        pictures = [f for f in self._progress.photographed.values() if f.status is FieldStatus.DONE]
+        if pictures and self._scan is not None:
             with self._timed("recognise"):
-                shifts = recognise(self._context, fields, self._progress.landmarks, surface)
+                # The search makes the landmarks: fields that still wait for it may be the only ones.
+                self._scan.search.finish(stop=lambda: self._context.control.abort_requested)
+                shifts = recognise(self._context, fields, self._scan.search.landmarks, surface)
             self._journal.resumed(shifts)
         self._machine.take(RunStep.RECOGNISED)
 
