@@ -142,7 +142,8 @@ class _Session:
             self.keep(measure_read_out(microscope, self._now, (0.25 * longest, 0.6 * longest, longest)))
         if Procedure.FIELD in what:
             self.keep(measure_field_images(microscope))
-        if what <= {Procedure.READ_OUT, Procedure.FIELD, Procedure.MOTION}:
+        needs_structure = what - {Procedure.READ_OUT, Procedure.FIELD, Procedure.MOTION}
+        if not needs_structure and not (Procedure.FIELD in what and self._others()):
             return
         find_focus(microscope, expected_um, exposure_ms)
         geometry = measure_pixel_geometry(microscope, exposure_ms)
@@ -151,7 +152,7 @@ class _Session:
             self.keep(geometry)
         if Procedure.BACKLASH in what:
             self.keep(measure_backlash(microscope, geometry, exposure_ms))
-        if what & {Procedure.OFFSETS, Procedure.PIXELS}:
+        if what & {Procedure.OFFSETS, Procedure.PIXELS, Procedure.FIELD}:
             self._look_at_references(geometry, exposure_ms)
 
     def _look_at_references(self, geometry: PixelGeometry, exposure_ms: float) -> None:
@@ -181,6 +182,8 @@ class _Session:
                 self.keep(geometry)
             if Procedure.OFFSETS in what:
                 self.keep(measure_objective_offset(microscope, references, base, geometry, exposure_ms))
+            if Procedure.FIELD in what:
+                self.keep(measure_field_images(microscope))
 
 
 # One camera serves all objectives: it can't be turned for one of them by more than a measurement's error.

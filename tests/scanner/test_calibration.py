@@ -170,6 +170,13 @@ def test_a_result_that_would_spoil_the_rig_is_not_written(calibrated: Calibrated
     assert not [path for path in folder.iterdir() if "draft" in path.name]
 
 
+def test_every_objective_gets_its_flat_field(calibrated: Calibrated) -> None:
+    for objective in calibrated.after.objectives:
+        assert objective.flat_field is not None
+        flat = load_reference_image(calibrated.folder, objective.flat_field)
+        assert flat[10, -10] / flat[512, 680] == pytest.approx(0.87, abs=0.04)
+
+
 def test_a_changed_reference_image_is_noticed(calibrated: Calibrated, tmp_path: Path) -> None:
     folder = tmp_path / "rig"
     shutil.copytree(calibrated.folder, folder)
