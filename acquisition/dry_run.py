@@ -105,7 +105,7 @@ def experience_of(folder: Path) -> Experience:
         find_s=known.find_s if figures.find_s is None else _find_s(figures),
         karyotype_s=figures.karyotype_s or known.karyotype_s,
         worker_start_s=_worker_start_s(figures, protocol.karyotype.workers, known.worker_start_s),
-        overhead_s=_overhead_s(phases, known.overhead_s),
+        overhead_s=_overhead_s(phases, reckoning.coarse_s(), known.overhead_s),
     )
 
 
@@ -134,10 +134,12 @@ def _worker_start_s(figures: RunFigures, workers: int, otherwise_s: float) -> fl
     return max(0.0, captured_s + tail_s - figures.cells * figures.karyotype_s / workers)
 
 
-def _overhead_s(phases: dict[str, float], otherwise_s: float) -> float:
+def _overhead_s(phases: dict[str, float], coarse_s: float, otherwise_s: float) -> float:
+    """Start and end, and what else every run does once."""
     if "total" not in phases:
         return otherwise_s
-    return max(0.0, phases["total"] - sum(s for name, s in phases.items() if name not in {"total", "prepare"}))
+    known_s = sum(phases.get(name, 0.0) for name in ("focus", "scan", "search", "capture", "karyotype"))
+    return max(0.0, phases["total"] - known_s - coarse_s)
 
 
 def with_free_room(result: Estimate, free_bytes: int) -> Estimate:

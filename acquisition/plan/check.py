@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from acquisition.plan.field_size import covered_um
 from acquisition.plan.tiling import PlannedField, serpentine
-from acquisition.protocol import AnyArea, Area, Background, ExposureMode, KeepFields, Protocol
+from acquisition.protocol import AnyArea, Area, Background, ExposureMode, Protocol
 from scanner.coordinates import GLASS_UM, SlideFrame, SlidePoint, StagePoint, stage_to_centre
 from scanner.rig import Objective, Rig, Span
 
@@ -83,7 +83,7 @@ def check(
         findings += _capture(protocol, capture)
     if scan is not None and capture is not None:
         findings += _area(protocol, rig, scan, capture, area or protocol.scan.area, frame)
-    findings += [*_numbers(protocol), *_beyond_this_version(protocol)]
+    findings += _numbers(protocol)
     return tuple(sorted(findings, key=lambda finding: finding.level is not Level.REFUSED))
 
 
@@ -263,13 +263,3 @@ def _numbers(protocol: Protocol) -> Iterator[Finding]:
             f"at least {karyotype.counted}",
             "the scan may end before there are karyotype.counted cells",
         )
-
-
-def _beyond_this_version(protocol: Protocol) -> Iterator[Finding]:
-    """What the schema knows and no run of this version carries out: refused, so that no record claims it."""
-    if protocol.capture.z_stack.planes > 1:
-        yield _refused(
-            "capture.z_stack.planes", protocol.capture.z_stack.planes, "1", "this version keeps the sharpest plane"
-        )
-    if protocol.scan.keep_fields is KeepFields.OVERVIEW:
-        yield _refused("scan.keep_fields", "overview", "none, all", "this version writes no overview")

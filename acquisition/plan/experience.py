@@ -44,6 +44,8 @@ class Experience:
         Exposures of a focus search, at a focus point of the scan and on a cell.
     capture_share, field_share
         Bytes of a stored picture as a share of its pixels' bytes: at high magnification, and of a kept field.
+    overview_share
+        Bytes of the overview as a share of its pixels'.
     cell_bytes
         Beside the picture, per cell: thumbnails, karyogram, its part of the report.
     field_bytes
@@ -56,7 +58,7 @@ class Experience:
     field_s: float = 0.012
     focus_point_s: float = 0.6
     capture_s: float = 0.9
-    find_s: float = 0.06
+    find_s: float = 0.15
     karyotype_s: float = 2.5
     worker_start_s: float = 5.0
     turret_s: float = 1.5
@@ -65,9 +67,10 @@ class Experience:
     capture_planes: int = 8
     capture_share: float = 1.0
     field_share: float = 1.0
-    cell_bytes: int = 900_000
+    overview_share: float = 0.8
+    cell_bytes: int = 1_030_000
     field_bytes: int = 1_200
-    run_bytes: int = 400_000
+    run_bytes: int = 3_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ SPOOL_BYTES = 256 * 1024 * 1024
 """Room that frames may take while they wait for the finder."""
 
 OVERVIEW_UM_PER_PX = 4.0
-"""Pixel size of the overview; its smaller copies take a third more."""
+"""Pixel size of the overview, a byte each; its smaller copies take a third more."""
 
 _PYRAMID = 4.0 / 3.0
 # Places of cells that nobody knows yet are drawn at random, always alike.
@@ -81,7 +81,7 @@ class Reckoning:
         searched_s = scanned * self._experience.find_s
         phases = [Phase("prepare", 1, "run", self._experience.overhead_s)]
         if self._coarse:
-            phases.append(Phase("coverslip", len(self._coarse), "fields", self._coarse_s()))
+            phases.append(Phase("coverslip", len(self._coarse), "fields", self.coarse_s()))
         phases += [
             Phase("focus", self._protocol.scan.focus.points, "points", self.focus_s()),
             Phase("scan", scanned, "fields", scan_s),
@@ -146,7 +146,8 @@ class Reckoning:
     def _search_s(self, objective: Objective, exposure_ms: float, planes: int) -> float:
         return planes * self._timing.plane_s(exposure_ms, 2 * objective.depth_of_field_um)
 
-    def _coarse_s(self) -> float:
+    def coarse_s(self) -> float:
+        """The coarse pass, where the coverslip has to be found."""
         exposure_ms = self._protocol.scan.exposure_ms
         return self._timing.fields_s(self._coarse, exposure_ms, self._scan) + len(self._coarse) * (
             self._experience.field_s
@@ -179,9 +180,10 @@ class Reckoning:
             DiskPart("karyograms, thumbnails, report", cells, cells * experience.cell_bytes),
             DiskPart("record", 1, experience.run_bytes + scanned * experience.field_bytes),
         ]
-        if protocol.scan.keep_fields is KeepFields.OVERVIEW:
-            share = min(1.0, (self._scan.um_per_px / OVERVIEW_UM_PER_PX) ** 2) * _PYRAMID
-            parts.append(DiskPart("overview", 1, round(scanned * self.picture_bytes * share)))
+        if protocol.scan.keep_fields is not KeepFields.NONE:
+            bounds = self._area.bounds
+            pixels = bounds.width_um * bounds.height_um / OVERVIEW_UM_PER_PX**2
+            parts.append(DiskPart("overview", 1, round(pixels * _PYRAMID * experience.overview_share)))
         if protocol.scan.keep_fields is KeepFields.ALL:
             parts.append(DiskPart("fields", scanned, round(scanned * self.picture_bytes * experience.field_share)))
         slots = min(scanned, SPOOL_BYTES // self.picture_bytes)

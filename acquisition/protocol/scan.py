@@ -79,7 +79,7 @@ class Scan(Strict):
     )
     keep_fields: KeepFields = Field(
         default=KeepFields.NONE,
-        description="overview: reduced mosaic; all: every field in full",
+        description="overview: reduced mosaic; all: every field in full as well",
     )
     background: Background = Field(
         default=Background.NONE, description="flat_field: light divided out with the rig's calibrated picture"
