@@ -12,6 +12,7 @@
     |   +-- FolderInUseError
     |   +-- JournalError   the journal of a run is damaged or can't be written
     +-- UnsteadyError      two exposures of one place differ: something moved
+    +-- PlacesLostError    what the scan saw is no longer where the stage says it is
     +-- SearchError        a field could not be searched
     +-- ResumeError        an interrupted run can't be gone on with
     +-- SlideParkedError   the protocol gives the slide up after a fault; the next slide may be taken
@@ -79,6 +80,10 @@ class JournalError(StorageError):
 
 class UnsteadyError(AcquisitionError):
     """Two exposures of one place differ: something moved."""
+
+
+class PlacesLostError(AcquisitionError):
+    """What the scan saw is no longer where the stage says it is: steps were lost, or the slide was moved."""
 
 
 class SearchError(AcquisitionError):

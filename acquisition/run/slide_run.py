@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from acquisition.errors import (
     AcquisitionError,
+    PlacesLostError,
     ResumeError,
     RunAbortedError,
     SlideParkedError,
@@ -249,11 +250,26 @@ class SlideRun:
         if context.control.stop_requested:
             return candidates
         self._machine.take(RunStep.RANKED)
+        if self._cells_left(candidates):
+            self._require_sound_places(fields, surface)
         with self._timed("capture"):
             self._capture(self._cells_left(candidates), surface)
         if not context.control.stop_requested:
             self._machine.take(RunStep.CAPTURED)
         return candidates
+
+    def _require_sound_places(self, fields: tuple[PlannedField, ...], surface: FocusSurface) -> None:
+        """Prove, before oil comes near the slide, that what the scan saw is still where the stage says it is.
+
+        A stage without encoders that loses steps reports every target reached; only a picture tells.
+        """
+        if self._scan is None or not self._scan.search.landmarks:
+            return
+        with self._timed("places"), self._context.microscope.lit():
+            try:
+                recognise(self._context, fields, self._scan.search.landmarks, surface)
+            except ResumeError as error:
+                raise PlacesLostError(f"the places of the scan can't be trusted: {error}") from error
 
     def _is_in_oil(self) -> bool:
         microscope = self._context.microscope

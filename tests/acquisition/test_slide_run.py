@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from yaozarrs import validate_zarr_store
 
 from acquisition.casebook import open_casebook
 from acquisition.errors import StorageError
@@ -27,6 +28,7 @@ from acquisition.run.slide_run import SlideRun
 from acquisition.storage import RunFolder, read_capture
 from analysis.finder import Candidate, find_metaphases
 from scanner.coordinates import SlidePoint
+from scanner.stillness import Stillness, Verdict
 from simulators.faults import Fault, FaultKind
 
 AREA = {"x_min_um": 30_000, "y_min_um": 11_000, "x_max_um": 31_600, "y_max_um": 12_200}
@@ -131,6 +133,46 @@ def test_every_planted_cell_is_found_and_photographed_in_the_middle_of_the_pictu
     assert casebook.run("r").status is RunStatus.COMPLETED
 
 
+def test_a_protocol_that_asks_for_everything_gets_it(bench, run_on):
+    values = make_protocol(
+        number=1, exposure="auto", check_still=True, z_stack={"planes": 3, "step_um": 0.4}
+    ).model_dump()
+    values["scan"] |= {"exposure": "auto", "keep_fields": "all", "order": "densest_first"}
+    values["scan"]["focus"] = {"strategy": "each_field", "points": 2}
+    values["stop"] = {"cells": 2, "probability": 0.5}
+    outcome, casebook, folder = run_on(Protocol.model_validate(values))
+    assert (outcome.status, outcome.error) == (RunStatus.COMPLETED, None)
+    fields = casebook.fields("r")
+    for field in fields:
+        stored = read_capture(folder.path / (field.picture or "")).metadata
+        assert stored.um_per_px == pytest.approx(bench.rig.objective("10x").um_per_px)
+        assert (stored.stage_x_um, stored.stage_y_um) == (field.stage_x_um, field.stage_y_um)
+    validate_zarr_store(folder.overview)
+    assert not folder.spool.exists()
+    (capture,) = casebook.captures("r")
+    planes = sorted(folder.captures.glob("*-z*.ome.tiff"))
+    heights = [read_capture(path).metadata.z_um for path in planes]
+    assert np.diff(heights) == pytest.approx([0.4, 0.4], abs=0.21)
+    assert capture.z_um == pytest.approx(heights[1], abs=0.5)
+    told = [event.message for event in casebook.events("r") if event.kind == "exposure"]
+    assert len(told) == 2
+    brightest = np.percentile(read_capture(folder.path / (fields[0].picture or "")).pixels, 99)
+    assert brightest / bench.rig.camera.full_scale == pytest.approx(0.75, abs=0.12)
+    assert_safe(bench)
+
+
+def test_a_stage_that_never_stands_still_gives_no_picture(bench, run_on, monkeypatch):
+    moved = Stillness(0.9, 0.1, Verdict.MOVED)
+    monkeypatch.setattr(capture_loop, "prove_stillness", lambda microscope, exposure_ms: moved)
+    outcome, casebook, _ = run_on(make_protocol(number=1, check_still=True))
+    assert outcome.status is RunStatus.COMPLETED_WITH_ERRORS
+    assert casebook.captures("r") == ()
+    retried = [event for event in casebook.events("r") if event.kind == "capture_retried"]
+    assert len(retried) == make_protocol().errors.motion.retries
+    failed = [c for c in casebook.candidates("r") if c.status is CandidateStatus.FAILED]
+    assert "moved by 0.90 um between two exposures" in (failed[0].error or "")
+
+
 def test_a_slide_without_cells_is_a_completed_run_without_captures(bench, run_on):
     bench.twin.settings = replace(bench.twin.settings, cells=0)
     outcome, casebook, _ = run_on()
@@ -190,6 +232,17 @@ def test_a_lasting_fault_ends_the_run_in_the_safe_state_with_its_reason(bench, r
     assert casebook.run("r").status is RunStatus.FAILED
     assert casebook.run("r").error
     assert_pictures_show_cells(bench, casebook)
+    assert_safe(bench)
+
+
+def test_steps_lost_during_the_scan_show_before_any_oil_comes_near_the_slide(bench, run_on):
+    bench.twin.faults.add(Fault(FaultKind.LOST_STEPS, "XY", nth=7, times=2))
+    outcome, casebook, _ = run_on()
+    assert outcome.status is RunStatus.FAILED
+    assert "places of the scan can't be trusted" in outcome.error
+    assert outcome.found > 0
+    assert casebook.captures("r") == ()
+    assert not bench.microscope.slides.is_oiled()
     assert_safe(bench)
 
 
