@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -20,6 +20,7 @@ from acquisition.run.run_log import Find, Progress, RunLog, WaitingField
 from acquisition.run.search_task import SearchAnswer, SearchTask, be_ready, search_field
 from acquisition.run.securing import Securing
 from acquisition.storage import CaptureMetadata, FrameSpool
+from acquisition.storage.overview import Overview, OverviewWrite
 from acquisition.workers import Workers
 from analysis.finder import Candidate
 from scanner.coordinates import ImagePoint, StagePoint, View
@@ -45,6 +46,8 @@ class FieldSearch:
         The plan.
     progress
         How far the run had come when it was cut off.
+    overview
+        Where each field's share goes; None where the protocol wants no overview.
     now_s
         Time source for the timings.
     """
@@ -58,6 +61,7 @@ class FieldSearch:
         fields: Sequence[PlannedField],
         progress: Progress,
         *,
+        overview: Overview | None = None,
         now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._context = context
@@ -70,6 +74,8 @@ class FieldSearch:
             context.searchers, search_field, at_a_time=context.searches_at_a_time, lost=_lost
         )
         self._workers.warm_up(be_ready)
+        self._overview = overview
+        self._writing: deque[tuple[OverviewWrite, Callable[[], None]]] = deque()
         self._under: dict[int, WaitingField] = {}
         self._faults: dict[int, FaultCounter] = {}
         self._unsearched_in_a_row = 0
@@ -137,6 +143,11 @@ class FieldSearch:
         """
         for answer in self._workers.collect(timeout_s=timeout_s):
             self._take(answer)
+        # A field counts as searched when its share of the overview is written: a killed run then lacks none.
+        while self._writing and (timeout_s > 0 or self._writing[0][0].is_done):
+            write, close = self._writing.popleft()
+            write.finish()
+            close()
 
     def finish(self, *, stop: Callable[[], bool] = lambda: False) -> None:
         """Wait until all frames are searched, or `stop` says that nobody waits any more."""
@@ -164,6 +175,7 @@ class FieldSearch:
                 context.folder.path,
                 self._keeper.wants(index),
                 context.rig_folder if context.protocol.scan.background is Background.FLAT_FIELD else None,
+                None if self._overview is None else self._overview.grid,
                 self._metadata(under, exposure) if context.protocol.scan.keep_fields is KeepFields.ALL else None,
             )
         )
@@ -182,7 +194,11 @@ class FieldSearch:
             for candidate, thumbnail in zip(answer.candidates, answer.thumbnails, strict=True)
         ]
         record = replace(under.record, find_ms=answer.find_ms, candidates=len(finds), picture=answer.picture)
-        self._close(under, record, finds, answer.landmark)
+        if self._overview is None or answer.tile is None:
+            self._close(under, record, finds, answer.landmark)
+            return
+        write = self._overview.write(answer.tile)
+        self._writing.append((write, lambda: self._close(under, record, finds, answer.landmark)))
 
     def _close(
         self, under: WaitingField, record: FieldRecord, finds: Sequence[Find], landmark: str | None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 from acquisition.errors import StorageError
 from acquisition.plan.candidates import merge
+from acquisition.plan.field_size import covered_um
 from acquisition.plan.order import densest_first, sample
 from acquisition.plan.stopping import StopReason, stop_reason
 from acquisition.plan.tiling import PlannedField
-from acquisition.protocol import FieldOrder
+from acquisition.protocol import FieldOrder, KeepFields
 from acquisition.records import EventLevel
 from acquisition.run.boundary import Boundary
 from acquisition.run.context import RunContext
@@ -20,6 +22,7 @@ from acquisition.run.field_search import FieldSearch
 from acquisition.run.run_log import Find, Progress, RunLog
 from acquisition.run.securing import Securing
 from acquisition.storage import FrameSpool
+from acquisition.storage.overview import Overview, OverviewGrid
 from acquisition.storage.spool import frame_bytes
 from scanner.focus.surface import FocusSurface
 
@@ -27,6 +30,8 @@ from scanner.focus.surface import FocusSurface
 LEAST_SLOTS = 4
 # Fields after which what was seen decides anew where cells are densest.
 REORDER_AFTER = 18
+# A cell of 40 um is ten pixels wide: enough to find one's way; 22 x 50 mm take 70 MB before packing.
+OVERVIEW_UM_PER_PX = 4.0
 
 
 def slots_for(context: RunContext, fields: int) -> int:
@@ -79,7 +84,17 @@ class ScanPass:
             for index in progress.waiting:
                 # What a killed process had put there may not have reached the disk yet.
                 self._securing.add(index)
-            self.search = FieldSearch(context, log, self._spool, self._securing, fields, progress, now_s=now_s)
+            self._overview = _open_overview(context, fields)
+            self.search = FieldSearch(
+                context,
+                log,
+                self._spool,
+                self._securing,
+                fields,
+                progress,
+                overview=self._overview,
+                now_s=now_s,
+            )
             stack.callback(self.search.close)
             self._stack = stack.pop_all()
 
@@ -125,7 +140,11 @@ class ScanPass:
             A field could not be searched or recorded.
         """
         self.search.finish(stop=lambda: self._context.control.abort_requested)
-        if self._through and not self.search.waiting and not self._told_through:
+        if self.search.waiting or self._told_through:
+            return
+        if self._overview is not None:
+            self._overview.build_pyramid()
+        if self._through:
             self._told_through = True
             self._log.scanned()
 
@@ -184,3 +203,23 @@ class ScanPass:
                 progress.lost.update(progress.waiting)
                 progress.waiting.clear()
         return FrameSpool.create(path, shape, slots_for(context, len(self._fields)))
+
+
+def _open_overview(context: RunContext, fields: Sequence[PlannedField]) -> Overview | None:
+    if context.protocol.scan.keep_fields is KeepFields.NONE:
+        return None
+    rig, path = context.microscope.rig, context.folder.overview
+    width_um, height_um = covered_um(rig, rig.objective(context.protocol.scan.objective), context.frame)
+    xs, ys = [f.centre.x_um for f in fields], [f.centre.y_um for f in fields]
+    grid = OverviewGrid(
+        x_min_um=min(xs) - width_um / 2,
+        y_min_um=min(ys) - height_um / 2,
+        width_px=max(1, math.floor((max(xs) - min(xs) + width_um) / OVERVIEW_UM_PER_PX)),
+        height_px=max(1, math.floor((max(ys) - min(ys) + height_um) / OVERVIEW_UM_PER_PX)),
+        um_per_px=OVERVIEW_UM_PER_PX,
+        full_scale=rig.camera.full_scale,
+        frame=context.frame,
+        field_width_um=width_um,
+        field_height_um=height_um,
+    )
+    return Overview.reopen(path, grid) if (path / "zarr.json").exists() else Overview.create(path, grid)

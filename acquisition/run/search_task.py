@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from acquisition.storage.atomic import write_png_atomic
 from acquisition.storage.capture_file import write_capture
 from acquisition.storage.capture_metadata import CaptureMetadata
+from acquisition.storage.overview import OverviewGrid, OverviewTile, overview_tile
 from acquisition.storage.spool import Shape, read_slot
 from acquisition.workers import prepare_process
 from analysis.finder import Candidate
@@ -52,6 +53,8 @@ class SearchTask:
         Whether a reduced copy is to be kept in ``landmarks/``, if the field shows enough to be known again.
     flat_field_of
         Folder of the rig whose flat field is divided out before the search; None leaves the frame as it is.
+    overview
+        Grid for which the field's share is made; None makes none.
     keep
         Metadata with which the whole field is stored in ``fields/``; None stores nothing.
     """
@@ -66,6 +69,7 @@ class SearchTask:
     run_dir: Path
     landmark: bool = False
     flat_field_of: Path | None = None
+    overview: OverviewGrid | None = None
     keep: CaptureMetadata | None = None
 
 
@@ -85,6 +89,8 @@ class SearchAnswer:
         Time the search took in the worker.
     landmark
         Path of the reduced copy, relative to the run folder; None where there is none.
+    tile
+        Its share of the overview; None where none was asked for.
     picture
         Path of the whole field, relative to the run folder; None where it is not kept.
     error
@@ -97,6 +103,7 @@ class SearchAnswer:
     thumbnails: tuple[str, ...] = ()
     find_ms: float = 0.0
     landmark: str | None = None
+    tile: OverviewTile | None = None
     picture: str | None = None
     error: str | None = None
 
@@ -131,6 +138,7 @@ def search_field(task: SearchTask) -> SearchAnswer:
         tuple(thumbnails),
         find_ms,
         _landmark(task, raw) if task.landmark else None,
+        None if task.overview is None else overview_tile(task.overview, pixels, task.exposure.view),
         _kept(task, pixels),
     )
 

@@ -126,12 +126,15 @@ class Overview:
     ----------
     path
         The OME-Zarr folder.
+    grid
+        Its pixels over the slide.
     levels
         Its arrays, full size first.
     """
 
-    def __init__(self, path: Path, levels: list[Any]) -> None:
+    def __init__(self, path: Path, grid: OverviewGrid, levels: list[Any]) -> None:
         self.path = path
+        self.grid = grid
         self._levels = levels
 
     @classmethod
@@ -147,15 +150,24 @@ class Overview:
         try:
             for level in range(LEVELS):
                 shape = [math.ceil(grid.height_px / 2**level), math.ceil(grid.width_px / 2**level)]
-                levels.append(ts.open(_array(path / str(level), shape), create=True).result())
+                levels.append(
+                    ts.open(_array(path / str(level), shape), create=True, delete_existing=True).result()
+                )
             write_json_atomic(path / "zarr.json", _group(grid))
         except (ValueError, OSError) as error:
             raise StorageError(f"no overview: {_line(error)}", path=path) from error
-        return cls(path, levels)
+        return cls(path, grid, levels)
 
     @classmethod
-    def reopen(cls, path: Path) -> Overview:
+    def reopen(cls, path: Path, grid: OverviewGrid) -> Overview:
         """Go on with an overview.
+
+        Parameters
+        ----------
+        path
+            The OME-Zarr folder.
+        grid
+            As it was made with.
 
         Raises
         ------
@@ -163,7 +175,10 @@ class Overview:
             It is absent or damaged.
         """
         try:
-            return cls(path, [ts.open(_spec(path / str(level)), open=True).result() for level in range(LEVELS)])
+            levels = [ts.open(_spec(path / str(level)), open=True).result() for level in range(LEVELS)]
+            if tuple(levels[0].shape) != (grid.height_px, grid.width_px):
+                raise ValueError(f"shape {levels[0].shape}, not {(grid.height_px, grid.width_px)}")
+            return cls(path, grid, levels)
         except (ValueError, OSError) as error:
             raise StorageError(f"no overview: {_line(error)}", path=path) from error
 

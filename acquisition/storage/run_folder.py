@@ -11,6 +11,7 @@
     +-- run.json            figures of the run
     +-- casebook.sqlite
     +-- report.html
+    +-- overview.zarr/      the scanned area, reduced; OME-Zarr, where the protocol keeps it
     +-- finds/              10x thumbnails
     +-- fields/             whole fields, where the protocol keeps them
     +-- landmarks/          reduced fields by which a resumed run knows the slide again
@@ -40,6 +41,7 @@ REPORT_NAME = "report.html"
 JOURNAL_NAME = "journal.log"
 REQUEST_NAME = "request.json"
 SPOOL_NAME = "spool.raw"
+OVERVIEW_NAME = "overview.zarr"
 CONTROL_NAME = "control"
 _PARTS = ("captures", "karyograms", "finds", "fields", "landmarks")
 _LOCK_ATTEMPTS = 5
@@ -176,6 +178,11 @@ class RunFolder:
     def spool(self) -> Path:
         """Fields that wait for the finder."""
         return self.path / SPOOL_NAME
+
+    @property
+    def overview(self) -> Path:
+        """The scanned area, reduced."""
+        return self.path / OVERVIEW_NAME
 
     @property
     def control(self) -> Path:

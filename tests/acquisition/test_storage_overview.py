@@ -67,7 +67,7 @@ def test_others_read_it_and_every_size_shows_the_same(tmp_path):
     view = View(StagePoint(1_500.0, 2_400.0), camera)
     pixels = np.tile(np.linspace(500, 4000, WIDTH_PX).astype(np.uint16), (HEIGHT_PX, 1))
     overview.write(overview_tile(grid, pixels, view)).finish()
-    Overview.reopen(path).build_pyramid()
+    Overview.reopen(path, grid).build_pyramid()
     validate_zarr_store(path)
     levels = [
         np.asarray(
@@ -88,4 +88,4 @@ def test_a_folder_that_can_not_be_made_is_an_error_of_storage(tmp_path):
     with pytest.raises(StorageError, match="no overview"):
         Overview.create(tmp_path / "file" / "overview.zarr", grid_of(SlideFrame()))
     with pytest.raises(StorageError, match="no overview"):
-        Overview.reopen(tmp_path / "none.zarr")
+        Overview.reopen(tmp_path / "none.zarr", grid_of(SlideFrame()))
