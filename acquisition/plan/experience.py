@@ -67,7 +67,7 @@ class Experience:
     capture_planes: int = 8
     capture_share: float = 1.0
     field_share: float = 1.0
-    overview_share: float = 0.8
+    overview_share: float = 0.35
     cell_bytes: int = 1_030_000
     field_bytes: int = 1_200
     run_bytes: int = 3_000_000

@@ -139,7 +139,9 @@ class Reckoning:
         pictures = 1 + (2 if capture.check_still else 0)
         each_s = self._search_s(self._high, capture.exposure_ms, self._experience.capture_planes)
         each_s += pictures * self._timing.picture_s(capture.exposure_ms)
-        each_s += (capture.z_stack.planes - 1) * self._timing.plane_s(capture.exposure_ms, capture.z_stack.step_um)
+        each_s += (capture.z_stack.planes if capture.z_stack.planes > 1 else 0) * self._timing.plane_s(
+            capture.exposure_ms, capture.z_stack.step_um
+        )
         drop_s = self._rig.oiler.drop_s if self._rig.oiler is not None else 0.0
         return seconds + len(way) * (each_s + self._experience.capture_s) + self.oil_drops() * drop_s
 
@@ -174,7 +176,9 @@ class Reckoning:
         """What the run writes."""
         protocol, experience = self._protocol, self._experience
         scanned, cells = len(self._scanned()), len(self.cells)
-        pictures = cells * protocol.capture.z_stack.planes
+        planes = protocol.capture.z_stack.planes
+        # The sharpest plane of a stack is stored as the capture, beside the planes.
+        pictures = cells * (planes + 1 if planes > 1 else 1)
         parts = [
             DiskPart("captures", pictures, round(pictures * self.picture_bytes * experience.capture_share)),
             DiskPart("karyograms, thumbnails, report", cells, cells * experience.cell_bytes),
