@@ -2,8 +2,8 @@
 
 Each run scans and photographs a small simulated slide in a process of its own, which is killed (SIGKILL) at a
 random moment, sometimes again while it is resumed, and then resumed to its end. What was photographed is counted
-at the microscope, not in the run's own record: fields lost, recorded twice, and photographed twice although no kill
-can explain it. Every tenth run is first resumed with another slide on the stage, which has to be refused.
+at the microscope, not in the record: fields lost, recorded twice, and photographed twice although no kill can explain
+it. Every tenth run is first resumed with another slide on the stage, which has to be refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 import cv2
 
@@ -104,7 +103,23 @@ def sit(out: Path, seed: int, *, is_resumed: bool) -> RunStatus:
     return outcome.status
 
 
-def in_child(out: Path, seed: int, *, is_resumed: bool, kill_after_s: float | None) -> RunStatus | None:
+@dataclass(frozen=True)
+class Moment:
+    """When to kill: after a time, or when the journal has grown to a size; never where both are None."""
+
+    after_s: float | None = None
+    at_bytes: int | None = None
+
+    def has_come(self, start_s: float, journal: Path) -> bool:
+        if self.after_s is not None and time.perf_counter() - start_s >= self.after_s:
+            return True
+        return self.at_bytes is not None and journal.is_file() and journal.stat().st_size >= self.at_bytes
+
+
+NEVER = Moment()
+
+
+def in_child(out: Path, seed: int, *, is_resumed: bool, moment: Moment = NEVER) -> RunStatus | None:
     """Let a fork sit; None where it was killed.
 
     A fork of this process, which has no threads of its own, spares each run the imports.
@@ -120,7 +135,7 @@ def in_child(out: Path, seed: int, *, is_resumed: bool, kill_after_s: float | No
             raise
         finally:
             os._exit(code)
-    status = _wait(pid, kill_after_s)
+    status = _wait(pid, moment, out / "journal.log")
     if os.WIFSIGNALED(status):
         return None
     code = os.WEXITSTATUS(status)
@@ -129,20 +144,18 @@ def in_child(out: Path, seed: int, *, is_resumed: bool, kill_after_s: float | No
     return list(RunStatus)[code]
 
 
-def _wait(pid: int, kill_after_s: float | None) -> int:
-    """Wait for one child, and kill it when its time is over; no other process is ever touched."""
-
-    def kill(_number: int, _frame: FrameType | None) -> None:
-        os.kill(pid, signal.SIGKILL)
-
-    before = signal.signal(signal.SIGALRM, kill)
-    try:
-        if kill_after_s is not None:
-            signal.setitimer(signal.ITIMER_REAL, max(kill_after_s, 1e-3))
-        return os.waitpid(pid, 0)[1]
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
+def _wait(pid: int, moment: Moment, journal: Path) -> int:
+    """Wait for one child, and kill it when its moment has come; no other process is ever touched."""
+    start_s = time.perf_counter()
+    killed = moment == NEVER
+    while True:
+        done, status = os.waitpid(pid, 0 if killed else os.WNOHANG)
+        if done:
+            return status
+        if moment.has_come(start_s, journal):
+            os.kill(pid, signal.SIGKILL)
+            killed = True
+        time.sleep(0.0005)
 
 
 @dataclass(frozen=True)
@@ -169,6 +182,14 @@ class Verdict:
         )
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A run that nobody killed."""
+
+    seconds: float
+    journal_bytes: int
+
+
 def judge(out: Path, kills: int, planned: int, swapped_refused: bool | None) -> Verdict:
     """Hold the record against what the microscope saw."""
     with open_casebook(out / "casebook.sqlite", create=False) as casebook:
@@ -193,11 +214,18 @@ def judge(out: Path, kills: int, planned: int, swapped_refused: bool | None) -> 
     )
 
 
-def kill_and_resume(out: Path, seed: int, duration_s: float, rng: random.Random, *, swap: bool) -> Verdict:
-    """One run: killed at a random moment, perhaps once more, and brought to its end."""
-    kills, status, refused = 0, RunStatus.RUNNING, None
+def random_moment(whole: Whole, rng: random.Random) -> Moment:
+    """By the clock, or by the journal: most records of a run fall into a small part of its time."""
+    if rng.random() < 0.5:
+        return Moment(after_s=rng.uniform(0.0, whole.seconds))
+    return Moment(at_bytes=rng.randrange(1, whole.journal_bytes))
+
+
+def kill_and_resume(out: Path, seed: int, whole: Whole, rng: random.Random, *, swap: bool) -> Verdict:
+    """One run: killed at a random moment, perhaps again while it is resumed, and brought to its end."""
+    kills, refused = 0, None
     begun = False
-    kill_after_s: float | None = rng.uniform(0.0, duration_s)
+    moment = random_moment(whole, rng)
     while True:
         # Killed before its journal, a run has left nothing that could be resumed: it is begun anew.
         begun = begun or (out / "journal.log").is_file()
@@ -205,15 +233,13 @@ def kill_and_resume(out: Path, seed: int, duration_s: float, rng: random.Random,
             for name in ("casebook.sqlite", "casebook.sqlite-wal", "casebook.sqlite-shm"):
                 (out / name).unlink(missing_ok=True)
         if begun and swap and refused is None and _photographed(out):
-            ended = in_child(out, seed + 1, is_resumed=True, kill_after_s=None)
+            ended = in_child(out, seed + 1, is_resumed=True)
             refused = ended is RunStatus.FAILED and "another slide" in (out / "error.txt").read_text()
-        result = in_child(out, seed, is_resumed=begun, kill_after_s=kill_after_s)
-        if result is not None:
-            status = result
+        status = in_child(out, seed, is_resumed=begun, moment=moment)
+        if status is not None:
             break
         kills += 1
-        again = kills < 3 and rng.random() < 0.3
-        kill_after_s = rng.uniform(0.0, duration_s) if again else None
+        moment = random_moment(whole, rng) if kills < 3 and rng.random() < 0.3 else NEVER
     if status not in (RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS):
         raise RuntimeError(f"{out}: ended as {status}: {(out / 'error.txt').read_text()}")
     return judge(out, kills, planned_fields(), refused)
@@ -242,13 +268,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="kill-resume-") as name:
         root = Path(name)
         start_s = time.perf_counter()
-        in_child(root / "whole", 5, is_resumed=False, kill_after_s=None)
-        duration_s = time.perf_counter() - start_s
-        print(f"a whole run takes {duration_s:.1f} s, {planned_fields()} fields")
+        in_child(root / "whole", 5, is_resumed=False)
+        seconds = time.perf_counter() - start_s
+        whole = Whole(seconds, (root / "whole" / "journal.log").stat().st_size)
+        print(f"a whole run takes {seconds:.1f} s, {planned_fields()} fields")
         while len(verdicts) < arguments.runs:
             number = len(verdicts)
             out = root / f"run{number}"
-            verdict = kill_and_resume(out, 5, duration_s, rng, swap=number % 10 == 0)
+            verdict = kill_and_resume(out, 5, whole, rng, swap=number % 10 == 0)
             if verdict.kills == 0:
                 # It was through before the killer came: no test of anything.
                 out.rename(root / f"unkilled{time.monotonic_ns()}")
