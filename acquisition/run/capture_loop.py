@@ -189,7 +189,7 @@ class CaptureLoop:
         expected_um = self._surface.z_um(candidate.sighting.where) + objective.parfocal_um
         self._ensure_oil(where)
         for tries in range(1, CENTRING_TRIES + 1):
-            microscope.move_to(stage_to_centre(where, objective.parcentric))
+            microscope.move_to(stage_to_centre(where, objective.parcentric), one_sided=True)
             exposure_ms = self._exposure_ms or capture.exposure_ms
             sweep = sweep_for(objective.depth_of_field_um, range_um, exposure_ms, share=FOCUS_SHARE)
             focus = search_focus(microscope, expected_um, sweep)
