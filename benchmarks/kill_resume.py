@@ -2,8 +2,8 @@
 
 Each run scans and photographs a small simulated slide in a process of its own, which is killed (SIGKILL) at a
 random moment, sometimes again while it is resumed, and then resumed to its end. What was photographed is counted
-at the microscope, not in the record: fields lost, recorded twice, and photographed twice although no kill can explain
-it. Every tenth run is first resumed with another slide on the stage, which has to be refused.
+at the microscope, not in the record: fields lost, recorded twice, and photographed twice although no kill can
+explain it. Every tenth run is first resumed with another slide on the stage, which has to be refused.
 """
 
 from __future__ import annotations

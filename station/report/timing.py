@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from acquisition.records import FieldRecord, FieldStatus
 
-STEPS = ("move", "focus", "expose", "find")
+STEPS = ("move", "settle", "focus", "expose", "read", "write", "find")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,11 @@ def field_timing(fields: tuple[FieldRecord, ...]) -> tuple[StepTiming, ...]:
     if not done:
         return ()
     times = {step: np.array([getattr(field, f"{step}_ms") for field in done]) for step in STEPS}
-    times["together"] = np.sum([times[step] for step in STEPS], axis=0)
+    # The stage travels while the camera reads out, and the finder works beside both: the steps don't add up.
+    taken = sorted(field.taken_at for field in done)
+    periods = [1000.0 * (after - before).total_seconds() for before, after in pairwise(taken)]
+    if periods:
+        times["from field to field"] = np.array(periods)
     return tuple(
         StepTiming(
             step,

@@ -1,0 +1,120 @@
+"""A scan from the command line, killed with its workers at work, and resumed from the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from acquisition.casebook import open_casebook
+from acquisition.journal import read_journal
+from acquisition.records import FieldStatus, RunStatus
+from station.cli import main
+
+ROOT = Path(__file__).parents[2]
+RIG = ROOT / "hardware_configs" / "simulated"
+AREA = {"x_min_um": 30_000, "y_min_um": 11_000, "x_max_um": 33_000, "y_max_um": 12_700}
+
+
+def write_protocol(folder: Path) -> Path:
+    data = yaml.safe_load((ROOT / "protocols" / "demo.yaml").read_text())
+    data["scan"]["area"] = AREA
+    data["scan"]["focus"]["points"] = 2
+    data["capture"]["number"] = 1
+    data["karyotype"]["enabled"] = False
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+def command(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(list(arguments))
+    return int(caught.value.code or 0)
+
+
+def searched(out: Path) -> int:
+    path = out / "journal.log"
+    return sum(record.kind == "found" for record in read_journal(path)) if path.exists() else 0
+
+
+def descendants(pid: int) -> set[int]:
+    """Processes below one, as the system tells."""
+    below: set[int] = set()
+    edge = [pid]
+    while edge:
+        for task in Path(f"/proc/{edge.pop()}/task").glob("*/children"):
+            found = {int(child) for child in task.read_text().split()} - below
+            below |= found
+            edge.extend(found)
+    return below
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(holds, what: str, deadline_s: float = 120.0) -> None:
+    end_s = time.monotonic() + deadline_s
+    while not holds():
+        assert time.monotonic() < end_s, what
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_killed_scan_is_resumed_on_its_own_slide_and_on_no_other(tmp_path, capsys):
+    out = tmp_path / "run"
+    arguments = ["--rig", str(RIG), "--protocol", str(write_protocol(tmp_path)), "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "station.cli", "scan", *arguments, "--cells", "2", "--seed", "3"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: searched(out) >= 3, "no field was searched")
+        workers = descendants(process.pid)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert workers
+    wait_until(lambda: not any(is_alive(pid) for pid in workers), "workers outlive the run", 30.0)
+    before = searched(out)
+
+    assert command("resume", str(out), "--seed", "9") == 1
+    assert "another slide" in capsys.readouterr().err
+    assert command("resume", str(out)) == 0
+    run = json.loads((out / "run.json").read_text())
+    assert run["status"] == "completed"
+    assert (run["planted"], run["found"], run["captured"]) == (2, 2, 1)
+    with open_casebook(out / "casebook.sqlite", create=False) as casebook:
+        (summary,) = casebook.runs()
+        assert summary.status is RunStatus.COMPLETED
+        fields = casebook.fields(summary.record.uid)
+        assert [field.index for field in fields] == list(range(run["fields"]))
+        assert {field.status for field in fields} == {FieldStatus.DONE}
+        assert len(fields) > before
+    assert not (out / "spool.raw").exists()
+    assert (out / "report.html").is_file()
+
+    assert command("resume", str(out)) == 1
+    assert "nothing to resume" in capsys.readouterr().err
+
+
+def test_what_is_no_run_is_not_resumed(tmp_path, capsys):
+    assert command("resume", str(tmp_path)) == 1
+    assert "no request" in capsys.readouterr().err
+    assert command("control", str(tmp_path / "none"), "pause") == 1
+    assert "no such run folder" in capsys.readouterr().err
+
+
+def test_a_wish_is_left_where_the_run_looks_for_it(tmp_path):
+    assert command("control", str(tmp_path), "stop") == 0
+    assert (tmp_path / "control").read_text() == "stop\n"
