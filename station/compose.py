@@ -44,12 +44,15 @@ class SimulatedSlide:
         Metaphases on the area.
     area
         Where they are planted, slide um.
+    coverslip
+        Whether there is a coverslip, with edges that can be seen.
     """
 
     specimen: str
     seed: int
     cells: int
     area: Area
+    coverslip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,7 @@ def lay_slide(slide: SimulatedSlide, twin: Twin) -> None:
             specimen=specimen,
             seed=slide.seed,
             cells=slide.cells,
+            coverslip=slide.coverslip,
             area_um=(area.x_min_um, area.y_min_um, area.x_max_um, area.y_max_um),
         )
         twin.truth()

@@ -16,7 +16,7 @@ from typing import Any
 
 from acquisition.casebook import Casebook, open_casebook
 from acquisition.notifier import occasions_of, tell
-from acquisition.protocol import Protocol, load_protocol
+from acquisition.protocol import DetectedArea, Protocol, load_protocol
 from acquisition.records import EventLevel, KaryotypeStatus, RunEvent, RunRecord
 from acquisition.run.context import RunContext
 from acquisition.run.control import RunControl
@@ -147,7 +147,10 @@ def scan_slide(
 
 def lying_slide(request: ScanRequest, protocol: Protocol) -> SimulatedSlide:
     """What a simulated rig has on its stage."""
-    return SimulatedSlide(request.specimen, request.seed, request.cells, protocol.scan.area.bounds)
+    area = protocol.scan.area
+    looked_for = isinstance(area, DetectedArea)
+    planted = area.bounds.middle_half if looked_for else area.bounds
+    return SimulatedSlide(request.specimen, request.seed, request.cells, planted, coverslip=looked_for)
 
 
 @dataclass(frozen=True, slots=True)

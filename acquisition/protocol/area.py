@@ -79,6 +79,17 @@ class Area(Strict):
         return self
 
     @property
+    def middle_half(self) -> Area:
+        """Rectangle of half the sides about the same middle."""
+        margin_x, margin_y = self.width_um / 4, self.height_um / 4
+        return Area(
+            x_min_um=self.x_min_um + margin_x,
+            y_min_um=self.y_min_um + margin_y,
+            x_max_um=self.x_max_um - margin_x,
+            y_max_um=self.y_max_um - margin_y,
+        )
+
+    @property
     def outline_um(self) -> tuple[tuple[float, float], ...]:
         """Corners, in order."""
         return (

@@ -10,8 +10,10 @@ import yaml
 
 from acquisition.protocol import Protocol, load_protocol
 from station.cli import main
+from station.compose import open_instrument
 from station.protocol_cli import clock, size
 from station.protocols import SchemaOf, schema_of, schema_text, shipped_protocols
+from station.scan import ScanRequest, lying_slide
 
 ROOT = Path(__file__).parents[2]
 RIG = ROOT / "hardware_configs" / "simulated"
@@ -238,3 +240,19 @@ def test_every_key_of_a_protocol_is_described_and_every_quantity_has_its_unit():
                 assert f'"unit": "{unit}"' in json.dumps(value), f"{part}.{key}"
     assert len(parts) > 15
     assert Protocol.model_fields.keys() == schema["properties"].keys()
+
+
+# -- a coverslip to be found, on a simulated slide ---------------------------------------------------------
+
+
+def test_a_simulated_slide_has_a_coverslip_where_one_is_looked_for(tmp_path):
+    detected = changed(tmp_path, lambda d: d["scan"].update(area={"type": "detected", "size_mm": "22x50"}))
+    for path, expected in ((detected, True), (ROOT / "protocols" / "demo.yaml", False)):
+        request = ScanRequest(RIG, path, tmp_path / "run")
+        lying = lying_slide(request, load_protocol(path))
+        with open_instrument(RIG, lying) as instrument:
+            true = instrument.twin.world.coverslip
+        assert (true is not None) is expected
+        if true is not None:
+            corners = lying.area.outline_um
+            assert all(true.depth_um(*corner) > 1000 for corner in corners)
