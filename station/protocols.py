@@ -54,12 +54,6 @@ class Verdict:
         """Whether a run with it would not begin."""
         return self.error is not None or any(finding.level is Level.REFUSED for finding in self.findings)
 
-    def told(self) -> list[str]:
-        """One line for each fault."""
-        if self.error is not None:
-            return [self.error]
-        return [f"{self.where(finding)}: {finding}" for finding in self.findings]
-
     def where(self, finding: Finding) -> str:
         """File and line of a finding."""
         line = line_of(finding.key, self.lines)
@@ -68,20 +62,27 @@ class Verdict:
 
 def check_protocol(path: Path, rig: Rig | None) -> Verdict:
     """Read a protocol, and hold it against a rig where there is one."""
+    text = _text(path)
     try:
-        text = path.read_text(encoding="utf-8") if path.is_file() else None
         protocol = load_protocol(path, text=text)
-    except (ProtocolError, UnicodeDecodeError) as error:
+    except ProtocolError as error:
         return Verdict(path, str(error), (), {})
     findings = check(protocol, rig) if rig is not None else ()
     return Verdict(path, None, findings, key_lines(text or ""))
+
+
+def _text(path: Path) -> str | None:
+    """Contents of a file; None where it can't be read, which the loader then tells."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """A dry run, and where in the file each finding stands."""
 
-    protocol: Protocol
     estimate: Estimate
     verdict: Verdict
 
@@ -112,14 +113,14 @@ def explain_protocol(
     ProtocolError, RigError, PlanError, CasebookError
         Protocol, rig or earlier run can't be read.
     """
-    text = path.read_text(encoding="utf-8") if path.is_file() else None
+    text = _text(path)
     protocol = load_protocol(path, text=text)
     rig, _ = load_rig(rig_folder)
     experience = Experience() if measured is None else experience_of(measured)
     result = estimate(protocol, rig, experience, expected_cells=cells)
     if out is not None:
         result = with_free_room(result, _free_bytes(out))
-    return Explanation(protocol, result, Verdict(path, None, result.findings, key_lines(text or "")))
+    return Explanation(result, Verdict(path, None, result.findings, key_lines(text or "")))
 
 
 def _free_bytes(folder: Path) -> int:

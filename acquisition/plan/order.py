@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,11 +89,6 @@ def densest_first(
         ordered.extend(way)
         here = way[-1].centre
     return tuple(ordered[:at_most])
-
-
-def renumbered(fields: Sequence[PlannedField]) -> tuple[PlannedField, ...]:
-    """The fields with `index` counting their present order."""
-    return tuple(replace(field, index=index) for index, field in enumerate(fields))
 
 
 def _block_of(field: PlannedField) -> _Block:

@@ -12,7 +12,7 @@ from acquisition.plan.candidates import Sighting, merge, same_cell
 from acquisition.plan.capture_order import capture_order
 from acquisition.plan.events import as_events
 from acquisition.plan.field_size import upright_within
-from acquisition.plan.order import densest_first, renumbered, sample
+from acquisition.plan.order import densest_first, sample
 from acquisition.plan.stopping import StopReason, probability_of_at_least, stop_reason
 from acquisition.plan.tiling import serpentine, spread_out, steps_to_cover
 from acquisition.protocol import Area, PolygonArea, Stop
@@ -197,7 +197,6 @@ def test_densest_first_spends_little_travel_on_it():
     legs = [a.centre.distance_um(b.centre) for a, b in pairwise(order)]
     # On a slide that is alike everywhere there is nothing to gain by jumping about.
     assert np.mean(legs) < 2.5 * 800
-    assert {f.index for f in renumbered(order)} == set(range(len(order)))
 
 
 @PATIENT

@@ -72,6 +72,14 @@ def test_a_warning_is_told_and_passes(tmp_path, call):
     assert out.startswith(f"warning  {path}:{line_with(path, 'number: 3')}: capture.number: found 3")
 
 
+def test_a_file_that_is_no_text_is_named(tmp_path, call):
+    path = tmp_path / "p.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    code, out, _ = call("protocol", "check", path)
+    assert code == 1
+    assert out.startswith(f"refused  {path}: can't be read")
+
+
 def test_a_file_that_cannot_be_read_does_not_hide_the_others(tmp_path, call):
     bad = changed(tmp_path, lambda d: d["scan"].update(overlap=2), "bad.yaml")
     code, out, _ = call("protocol", "check", bad, ROOT / "protocols" / "demo.yaml", tmp_path / "none.yaml")
@@ -248,7 +256,7 @@ def test_every_key_of_a_protocol_is_described_and_every_quantity_has_its_unit():
 def test_a_simulated_slide_has_a_coverslip_where_one_is_looked_for(tmp_path):
     detected = changed(tmp_path, lambda d: d["scan"].update(area={"type": "detected", "size_mm": "22x50"}))
     for path, expected in ((detected, True), (ROOT / "protocols" / "demo.yaml", False)):
-        request = ScanRequest(RIG, path, tmp_path / "run")
+        request = ScanRequest(RIG, path, tmp_path / "run", cells=1)
         lying = lying_slide(request, load_protocol(path))
         with open_instrument(RIG, lying) as instrument:
             true = instrument.twin.world.coverslip
