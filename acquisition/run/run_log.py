@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ from scanner.coordinates import SlidePoint
 from scanner.focus.surface import FocusPoint
 
 FORMAT = 1
+_FIELD_NAMES = tuple(item.name for item in fields(FieldRecord))
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -316,7 +317,9 @@ def _take_found(values: Mapping[str, Any], progress: Progress) -> None:
 
 
 def _field_json(record: FieldRecord) -> dict[str, object]:
-    return {**asdict(record), "status": record.status.value, "taken_at": record.taken_at.isoformat()}
+    # A record is flat; `asdict` copies deeply, and takes a millisecond that the stage would wait for.
+    values = {name: getattr(record, name) for name in _FIELD_NAMES}
+    return {**values, "status": record.status.value, "taken_at": record.taken_at.isoformat()}
 
 
 def _field(values: Mapping[str, Any]) -> FieldRecord:
