@@ -8,7 +8,13 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-_TITLES = {"focus": "Focus map", "scan": "Scan", "capture": "Capture", "karyotype": "Karyotype"}
+_TITLES = {
+    "focus": "Focus map",
+    "scan": "Scan",
+    "search": "Search",
+    "capture": "Capture",
+    "karyotype": "Karyotype",
+}
 
 
 class RichListener:

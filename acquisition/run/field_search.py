@@ -151,8 +151,14 @@ class FieldSearch:
 
     def finish(self, *, stop: Callable[[], bool] = lambda: False) -> None:
         """Wait until all frames are searched, or `stop` says that nobody waits any more."""
+        left = self.waiting
+        if left:
+            self._context.listener.phase("search", left)
         while self._under and not stop():
             self.take_in(timeout_s=0.2)
+            for _ in range(left - self.waiting):
+                self._context.listener.step("search", f"{len(self.finds)} sightings")
+            left = min(left, self.waiting)
 
     def close(self) -> None:
         """Let the workers go; what they had not answered stays in the spool."""
