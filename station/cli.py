@@ -369,6 +369,9 @@ def train_detector(
     decay_steps: Annotated[
         int | None, typer.Option(help="take the rate to nothing in as many steps and write weights", min=1)
     ] = None,
+    decay_from: Annotated[
+        float, typer.Option(help="share of the rate a decay begins with", min=0.0, max=1.0)
+    ] = 1.0,
     resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = True,
     seed: Annotated[int, typer.Option(help="seed of everything random")] = 20,
 ) -> None:
@@ -380,6 +383,7 @@ def train_detector(
         out,
         minutes=minutes,
         decay_steps=decay_steps,
+        decay_from=decay_from,
         resume=resume,
         seed=seed,
         tell=typer.echo,

@@ -29,6 +29,7 @@ def train_detector(
     *,
     minutes: float,
     decay_steps: int | None,
+    decay_from: float,
     resume: bool,
     seed: int,
     tell: Callable[[str], None],
@@ -39,7 +40,14 @@ def train_detector(
     """
     settings = DetectorTrainSettings(seed=seed)
     result = _train_detector(
-        data, out, minutes=minutes, decay_steps=decay_steps, resume=resume, settings=settings, progress=tell
+        data,
+        out,
+        minutes=minutes,
+        decay_steps=decay_steps,
+        decay_from=decay_from,
+        resume=resume,
+        settings=settings,
+        progress=tell,
     )
     if result.weights_path is not None:
         tell(f"weights and manifest are in {out}; copy detector.* to {WEIGHTS_DIR} to ship them")

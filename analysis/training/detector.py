@@ -1,9 +1,9 @@
 """Train the detector: a long stint at a constant rate, and decays branched off it.
 
 The rate stays constant until somebody wants weights; then a decay takes it to nothing within a given number of
-steps, from the last checkpoint, and leaves that checkpoint as it is (warm-up, stable, decay: Hu et al. 2024). The
-stable stint can be taken up again at any time, for longer than was planned. All counts in steps: a busy machine
-makes a training longer and not worse.
+steps, from the last checkpoint (warm-up, stable, decay: Hu et al. 2024). The next stable stint or decay goes on
+from the decay's end, so that none of its steps is lost (Wen et al. 2024), for as long as anybody likes. All counts
+in steps: a busy machine makes a training longer and not worse.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ def train_detector(
     *,
     minutes: float,
     decay_steps: int | None = None,
+    decay_from: float = 1.0,
     resume: bool = True,
     settings: DetectorTrainSettings | None = None,
     progress: Progress | None = None,
@@ -117,6 +118,8 @@ def train_detector(
         taken up by the next call.
     decay_steps
         Branch off the last checkpoint and take the rate to nothing in as many steps; None for a stable stint.
+    decay_from
+        Share of the constant rate that the decay begins with.
     resume
         Go on from the checkpoint, or from an unfinished decay of the same length off it.
     settings
@@ -138,13 +141,14 @@ def train_detector(
     train = prepare_cells(folder, cache, "train", limit=settings.train_images, tell=tell)
     some_val = prepare_cells(folder, cache, "val", limit=settings.validate_images, tell=tell)
     run = _Run(settings, out_dir, train, tell)
-    run.begin(decay_steps, resume=resume)
+    run.begin(decay_steps, decay_from, resume=resume)
     finished = run.train(60.0 * minutes, some_val)
     if decay_steps is None or not finished:
         return DetectorTrainResult(None, run.state.step, {})
     val = prepare_cells(folder, cache, "val", tell=tell) if settings.validate_images else some_val
     metrics = run.validate(val)
     path = write_weights(out_dir, stored(run.state.average), run.manifest(metrics))
+    run.take_over()
     tell(json.dumps({"step": run.state.step, "images": len(val), **metrics}))
     return DetectorTrainResult(path, run.state.step, metrics)
 
@@ -165,6 +169,7 @@ class _State:
     spent_s: float = 0.0
     branched_at: int = 0
     decay_steps: int = 0
+    decay_from: float = 1.0
 
     def save(self, path: Path) -> None:
         """Write the checkpoint whole or not at all."""
@@ -176,6 +181,7 @@ class _State:
             "spent_s": self.spent_s,
             "branched_at": self.branched_at,
             "decay_steps": self.decay_steps,
+            "decay_from": self.decay_from,
         }
         partial = path.with_name(path.name + ".part")
         with partial.open("wb") as file:
@@ -192,6 +198,7 @@ class _State:
         self.average = content["average"]
         self.step, self.spent_s = int(content["step"]), float(content["spent_s"])
         self.branched_at, self.decay_steps = int(content["branched_at"]), int(content["decay_steps"])
+        self.decay_from = float(content.get("decay_from", 1.0))
 
 
 class _Run:
@@ -227,7 +234,7 @@ class _Run:
         self._twins = [deepcopy(net) for _ in range(min(settings.threads, settings.batch))]
         self._pool = ThreadPoolExecutor(max_workers=len(self._twins))
 
-    def begin(self, decay_steps: int | None, *, resume: bool) -> None:
+    def begin(self, decay_steps: int | None, decay_from: float, *, resume: bool) -> None:
         """Take up what the stint goes on from."""
         stable, decay = self._out_dir / "checkpoint.ckpt", self._out_dir / "decay.ckpt"
         if decay_steps is None:
@@ -245,6 +252,16 @@ class _Run:
                 return
             self.state.load(stable)
         self.state.branched_at, self.state.decay_steps, self.state.spent_s = branch, decay_steps, 0.0
+        self.state.decay_from = decay_from
+
+    def take_over(self) -> None:
+        """Let what comes next go on from the end of the decay."""
+        stable = self._out_dir / "checkpoint.ckpt"
+        decay_s = self.state.spent_s
+        before = torch.load(stable, weights_only=True)
+        self.state.branched_at, self.state.decay_steps = 0, 0
+        self.state.spent_s = float(before["spent_s"]) + decay_s
+        self.state.save(stable)
 
     def train(self, budget_s: float, val: Sequence[Cell]) -> bool:
         """Train until the time is spent or the decay has come to its end; True for the latter."""
@@ -326,7 +343,7 @@ class _Run:
         warm = min(1.0, (state.step + 1) / self._settings.warm_up_steps)
         if not state.decay_steps:
             return warm
-        return warm * (1.0 - (state.step - state.branched_at) / state.decay_steps)
+        return warm * state.decay_from * (1.0 - (state.step - state.branched_at) / state.decay_steps)
 
     def _example(self, number: int) -> Example:
         """Draw an example: it depends on seed and number alone, so that a resumed run sees the same."""
@@ -362,7 +379,12 @@ class _Run:
             data={"tseng": len(self._train)},
             split="train (by case); choices on val",
             command=f"karyoscan train detector, then with --decay-steps {state.decay_steps}",
-            settings={**asdict(settings), "bfloat16": self._half, "branched_at": state.branched_at},
+            settings={
+                **asdict(settings),
+                "bfloat16": self._half,
+                "branched_at": state.branched_at,
+                "decay_from": state.decay_from,
+            },
             metrics=metrics,
             seed=settings.seed,
             steps=state.step,

@@ -191,9 +191,10 @@ def test_stints_decay_and_resumption(drawn_set: Path, tmp_path: Path) -> None:
     Detector.load(out).candidates(np.zeros((100, 120), np.float32))
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
-    # The stable stint goes on from where the decay was branched off.
-    longer = train_detector(drawn_set, out, minutes=0.015, settings=TINY)
-    assert longer.steps > first.steps
+    # What comes next goes on from the decay's end.
+    longer = train_detector(drawn_set, out, minutes=5.0, decay_steps=3, decay_from=0.5, settings=TINY)
+    assert longer.steps == decayed.steps + 3
+    assert read_manifest("detector", out).settings["decay_from"] == 0.5
 
 
 def test_a_step_goes_down_the_gradient(drawn_set: Path, tmp_path: Path) -> None:
