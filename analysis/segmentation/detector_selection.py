@@ -47,14 +47,14 @@ class SelectionSettings:
         Price of a third chromosome of a class.
     """
 
-    nms_iou: float = 0.75
-    threshold: float = 0.35
-    slope: float = 1.0
-    overlap_start: float = 0.4
-    overlap_price: float = 6.0
-    other_class: float = 0.4
-    area_price: float = 1.0
-    third_price: float = 0.5
+    nms_iou: float = 0.7
+    threshold: float = 0.45
+    slope: float = 1.5
+    overlap_start: float = 0.3
+    overlap_price: float = 2.0
+    other_class: float = 0.8
+    area_price: float = 0.6
+    third_price: float = 1.5
 
 
 @dataclass(frozen=True, slots=True)

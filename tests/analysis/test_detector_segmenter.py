@@ -13,10 +13,16 @@ from analysis.errors import NoMetaphaseError
 from analysis.image import GreyImage, to_grey
 from analysis.segmentation.detector import Detections
 from analysis.segmentation.detector_input import SCALE
-from analysis.segmentation.detector_segmenter import DetectorSegmenter, detector_scale, tight_boxes
+from analysis.segmentation.detector_segmenter import (
+    DetectorSegmenter,
+    detector_scale,
+    load_detector_segmenter,
+    tight_boxes,
+)
 from analysis.segmentation.detector_selection import Evidence, SelectionSettings, choose
 from analysis.segmentation.instance import Segmentation
 from analysis.segmentation.segmenter import Working
+from simulators.specimen.cell import render_cell
 
 WIDTH_PX = 16
 PADDING_PX = 6
@@ -236,3 +242,13 @@ def test_nothing_speaks_for_a_number_of_chromosomes() -> None:
 
 def test_nothing_proposed_nothing_chosen() -> None:
     assert len(choose(evidence([], {}, []), SelectionSettings())) == 0
+
+
+def test_the_product_finds_the_chromosomes_of_a_drawn_cell() -> None:
+    rng = np.random.default_rng(11)
+    cell = render_cell([*(str(k) for k in range(1, 23)), "X"] * 2, rng)
+    light = 230.0 * 10.0 ** -cv2.GaussianBlur(cell.od, (0, 0), 1.0)
+    grey = np.clip(light + rng.normal(0.0, 2.0, light.shape), 0, 255).astype(np.uint8)
+    found = load_detector_segmenter()(to_grey(grey, "drawn"))
+    assert len(found.instances) == pytest.approx(46, abs=4)
+    assert sum(entry.route.startswith("detector") for entry in found.instances) == len(found.instances)
