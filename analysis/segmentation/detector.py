@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from analysis.models.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
 from analysis.segmentation.detector_input import SCALE, filled_up, resized
-from analysis.segmentation.detector_net import CLASS_COUNT, DetectorNet, boxes_at, points
+from analysis.segmentation.detector_net import DetectorNet, boxes_at, points
 
 DETECTOR_WEIGHTS: Final = "detector"
 
 _LEAST_SCORE: Final = 0.03
 _MOST_CANDIDATES: Final = 700
-_FLIPS: Final = ((), (3,), (2,), (2, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +53,13 @@ class Detector:
     ----------
     net
         Ready for use.
-    flips
-        Ways the picture is mirrored and averaged over: 1 or 4, at as many times the cost.
     """
 
-    def __init__(self, net: DetectorNet, *, flips: int = 1) -> None:
+    def __init__(self, net: DetectorNet) -> None:
         self._net = net
-        self._flips = _FLIPS[:flips]
 
     @staticmethod
-    def load(folder: Path = WEIGHTS_DIR, *, flips: int = 1) -> Detector:
+    def load(folder: Path = WEIGHTS_DIR) -> Detector:
         """Load weights and manifest.
 
         Raises
@@ -74,7 +70,7 @@ class Detector:
         manifest = read_manifest(DETECTOR_WEIGHTS, folder)
         net = DetectorNet(**manifest.arguments)
         fill_net(net, load_weights(DETECTOR_WEIGHTS, folder), DETECTOR_WEIGHTS)
-        return Detector(net, flips=flips)
+        return Detector(net)
 
     def candidates(self, relative: NDArray[np.float32], *, scale: float = SCALE) -> Detections:
         """Propose every point that may stand for a chromosome; most chromosomes are proposed several times.
@@ -99,34 +95,13 @@ class Detector:
     def _answers(
         self, image: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Score, class probabilities and boxes of all points, averaged over the mirrored views."""
-        height, width = image.shape
-        places = points(height, width)
-        order = torch.arange(len(places)).reshape(height // 8, width // 8, 2, 2)
-        score, logits, distances = torch.zeros(len(places)), torch.zeros(len(places), CLASS_COUNT), torch.zeros(1)
+        """Score, class probabilities and boxes of all points."""
         picture = torch.from_numpy(image)[None, None].contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            for flip in self._flips:
-                output = self._net(torch.flip(picture, flip) if flip else picture)
-                rows = _mirrored(order, flip)
-                sides = [
-                    2 if 3 in flip else 0,
-                    3 if 2 in flip else 1,
-                    0 if 3 in flip else 2,
-                    1 if 2 in flip else 3,
-                ]
-                score = score + output.score[0][rows].sigmoid() / len(self._flips)
-                logits = logits + output.classes[0][rows] / len(self._flips)
-                distances = distances + self._net.expected(output.borders[0][rows])[:, sides] / len(self._flips)
-        boxes = boxes_at(places, distances)
-        return score.numpy(), torch.softmax(logits, dim=1).numpy(), boxes.numpy()
-
-
-def _mirrored(order: torch.Tensor, flip: tuple[int, ...]) -> torch.Tensor:
-    """Index of every point in the output of the mirrored picture."""
-    # Axes 0 and 2 run down the picture (cells, points in a cell), axes 1 and 3 across it.
-    axes = [axis for side, pair in ((2, (0, 2)), (3, (1, 3))) if side in flip for axis in pair]
-    return torch.flip(order, axes).reshape(-1) if axes else order.reshape(-1)
+            output = self._net(picture)
+            boxes = boxes_at(points(*image.shape), self._net.expected(output.borders[0]))
+            probability = torch.softmax(output.classes[0], dim=1)
+            return output.score[0].sigmoid().numpy(), probability.numpy(), boxes.numpy()
 
 
 def suppress(found: Detections, *, iou: float) -> Detections:

@@ -70,21 +70,6 @@ def test_expected_distance_of_a_sure_answer() -> None:
     assert box.tolist() == pytest.approx([44, 49, 71, 104], abs=1e-2)
 
 
-def test_mirrored_picture_gives_mirrored_boxes_when_averaged() -> None:
-    detector = Detector(tiny_net(), flips=4)
-    picture = spots()
-    plain, turned = (
-        detector.candidates(picture, scale=1.0),
-        detector.candidates(picture[:, ::-1].copy(), scale=1.0),
-    )
-    assert len(plain) == len(turned) > 10
-    mirrored = turned.boxes_px.copy()
-    mirrored[:, [0, 2]] = picture.shape[1] - turned.boxes_px[:, [2, 0]]
-    order, other = (np.lexsort(np.round(boxes, 1).T) for boxes in (plain.boxes_px, mirrored))
-    assert plain.boxes_px[order] == pytest.approx(mirrored[other], abs=0.1)
-    assert plain.score[order] == pytest.approx(turned.score[other], abs=1e-3)
-
-
 def test_boxes_come_back_in_the_pictures_own_px() -> None:
     detector = Detector(tiny_net())
     picture = spots()
