@@ -70,6 +70,7 @@ class Detector:
         manifest = read_manifest(DETECTOR_WEIGHTS, folder)
         net = DetectorNet(**manifest.arguments)
         fill_net(net, load_weights(DETECTOR_WEIGHTS, folder), DETECTOR_WEIGHTS)
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return Detector(net)
 
     def candidates(self, relative: NDArray[np.float32], *, scale: float = SCALE) -> Detections:

@@ -99,4 +99,4 @@ def test_empty_folder_has_no_weights(tmp_path: Path) -> None:
 
 
 def test_the_product_ships_intact_weights() -> None:
-    assert {"classifier"} <= {state.name for state in weights_status() if state.intact}
+    assert {"classifier", "detector"} <= {state.name for state in weights_status() if state.intact}
