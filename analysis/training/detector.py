@@ -12,8 +12,9 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -134,23 +135,38 @@ def train_detector(
     """
     settings = settings or DetectorTrainSettings()
     tell = progress or (lambda _line: None)
+    with _fast_arithmetic():
+        out_dir.mkdir(parents=True, exist_ok=True)
+        folder, cache = data_dir / "tseng", out_dir / "prepared"
+        train = prepare_cells(folder, cache, "train", limit=settings.train_images, tell=tell)
+        some_val = prepare_cells(folder, cache, "val", limit=settings.validate_images, tell=tell)
+        run = _Run(settings, out_dir, train, tell)
+        run.begin(decay_steps, decay_from, resume=resume)
+        finished = run.train(60.0 * minutes, some_val)
+        if decay_steps is None or not finished:
+            return DetectorTrainResult(None, run.state.step, {})
+        val = prepare_cells(folder, cache, "val", tell=tell) if settings.validate_images else some_val
+        metrics = run.validate(val)
+        path = write_weights(out_dir, stored(run.state.average), run.manifest(metrics))
+        run.take_over()
+        tell(json.dumps({"step": run.state.step, "images": len(val), **metrics}))
+        return DetectorTrainResult(path, run.state.step, metrics)
+
+
+@contextmanager
+def _fast_arithmetic() -> Iterator[None]:
+    """One thread an operation, and numbers too small to matter are nothing; as it was before, afterwards.
+
+    Both belong to the process: whoever else computes in it counts on subnormal numbers.
+    """
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    folder, cache = data_dir / "tseng", out_dir / "prepared"
-    train = prepare_cells(folder, cache, "train", limit=settings.train_images, tell=tell)
-    some_val = prepare_cells(folder, cache, "val", limit=settings.validate_images, tell=tell)
-    run = _Run(settings, out_dir, train, tell)
-    run.begin(decay_steps, decay_from, resume=resume)
-    finished = run.train(60.0 * minutes, some_val)
-    if decay_steps is None or not finished:
-        return DetectorTrainResult(None, run.state.step, {})
-    val = prepare_cells(folder, cache, "val", tell=tell) if settings.validate_images else some_val
-    metrics = run.validate(val)
-    path = write_weights(out_dir, stored(run.state.average), run.manifest(metrics))
-    run.take_over()
-    tell(json.dumps({"step": run.state.step, "images": len(val), **metrics}))
-    return DetectorTrainResult(path, run.state.step, metrics)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
 
 
 def stored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

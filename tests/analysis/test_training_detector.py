@@ -220,3 +220,11 @@ def test_a_resumed_run_is_the_same_run(drawn_set: Path, tmp_path: Path) -> None:
         state = torch.load(out / "decay.ckpt", weights_only=True)
         results.append(state["net"])
     assert all(torch.equal(value, results[1][key]) for key, value in results[0].items())
+
+
+def test_training_leaves_the_arithmetic_of_the_process_as_it_was(tmp_path):
+    before = torch.get_num_threads()
+    with pytest.raises(DatasetError):
+        train_detector(tmp_path / "nothing", tmp_path / "out", minutes=0.1)
+    assert torch.get_num_threads() == before
+    assert float(np.float64(5e-324)) * 1.0 != 0.0
