@@ -163,7 +163,7 @@ class TwinHub(HubDevice):
         self._faults_text = str(text)
 
 
-class _Attached:
+class OnTwin:
     """What all peripherals share: the hub and, through it, the twin."""
 
     _hub: TwinHub | None = None
@@ -188,7 +188,7 @@ class _Attached:
         return self._hub.twin
 
 
-class TwinXYStage(_Attached, XYStageDevice):
+class TwinXYStage(OnTwin, XYStageDevice):
     """Motorised stage, 76 x 26 mm of travel."""
 
     def set_position_um(self, x: float, y: float) -> None:
@@ -220,7 +220,7 @@ class TwinXYStage(_Attached, XYStageDevice):
         raise NotImplementedError(f"{self.get_label()}: the origin is fixed")
 
 
-class TwinFocus(_Attached, StageDevice):
+class TwinFocus(OnTwin, StageDevice):
     """Focus drive; 0 is down, higher is nearer to the specimen."""
 
     def set_position_um(self, val: float) -> None:
@@ -252,7 +252,7 @@ class TwinFocus(_Attached, StageDevice):
         return FocusDirection.TowardSample
 
 
-class TwinTurret(_Attached, StateDevice):
+class TwinTurret(OnTwin, StateDevice):
     """Objective turret. It turns whenever told to; the twin writes down what that would have broken.
 
     Between two positions it reports -1, which has no label.
@@ -291,7 +291,7 @@ class TwinTurret(_Attached, StateDevice):
         return self.twin.is_turret_busy()
 
 
-class TwinLamp(_Attached, ShutterDevice):
+class TwinLamp(OnTwin, ShutterDevice):
     """Transmitted light: a shutter and an intensity from 0 to 1."""
 
     def __init__(self) -> None:
@@ -316,7 +316,7 @@ class TwinLamp(_Attached, ShutterDevice):
         self.twin.lamp_intensity = float(value)
 
 
-class TwinCamera(_Attached, SimpleCameraDevice):
+class TwinCamera(OnTwin, SimpleCameraDevice):
     """Interline CCD like the CoolCube 1: 1360 x 1024 pixels of 6.45 um, 12 bit."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from scanner.devices.loader import REASONS, LoaderCode
 from scanner.errors import DeviceNotReadyError, LimitError, LoaderError, OilError
 from scanner.peripherals import LoaderState
 from simulators.bed import PITCH_UM, Bed, lay_out
-from simulators.devices import TwinHub
+from simulators.devices import OnTwin
 from simulators.feeder import Feeder, FeederError
 from simulators.label import LabelStyle
 from simulators.label_view import photograph_label
@@ -28,7 +28,6 @@ from simulators.oil import Dispenser
 from simulators.specimen.glass import GLASS_UM
 from simulators.specimen.slide import SlideSettings
 from simulators.tray import FEEDER_SLOTS, FRAME_SLOTS, Tray, fill_tray
-from simulators.twin import Twin
 
 
 def feeder_of(core: ScanCore) -> Feeder:
@@ -53,29 +52,8 @@ def feeder_of(core: ScanCore) -> Feeder:
     )
 
 
-class _OnTwin(GenericDevice):
-    """What hangs on the hub."""
-
-    _hub: TwinHub | None = None
-
-    def connect_hub(self, hub: Device) -> None:
-        """Take the hub."""
-        if not isinstance(hub, TwinHub):
-            raise DeviceNotReadyError(
-                "hangs on the wrong hub", device=type(self).__name__, wanted="TwinHub", actual=type(hub).__name__
-            )
-        self._hub = hub
-
-    def initialize(self) -> None:
-        """Refuse to start without a hub."""
-        _ = self.twin
-
-    @property
-    def twin(self) -> Twin:
-        """The twin."""
-        if self._hub is None:
-            raise DeviceNotReadyError("has no hub", device=type(self).__name__, wanted="a line '#py Parent,...'")
-        return self._hub.twin
+class _Peripheral(OnTwin, GenericDevice):
+    """What hangs on the hub and offers settings of its machine as properties."""
 
     def _offer(
         self,
@@ -94,7 +72,7 @@ class _OnTwin(GenericDevice):
         )
 
 
-class TwinLoader(_OnTwin):
+class TwinLoader(_Peripheral):
     """Slide feeder; the stage is empty until it has loaded a slide.
 
     Properties: ``Slots``, ``Empty`` (slots without a slide, such as ``3 7``), ``LabelPrefix`` and ``LabelFormat``
@@ -257,7 +235,7 @@ class TwinLoader(_OnTwin):
         self._offer(name, float, lambda: self.feeder.load_um[index], put, (-2e5, 2e5))
 
 
-class TwinFrame(_OnTwin):
+class TwinFrame(_Peripheral):
     """Frame on the stage that holds several slides; it needs no command, and widens the stage's travel.
 
     Properties: ``Slots``, ``Columns``, ``PitchX_um``, ``PitchY_um``, ``Empty`` (slots without a slide, such as
@@ -323,7 +301,7 @@ class TwinFrame(_OnTwin):
         self.twin.lay_frame(make_bed)
 
 
-class TwinOiler(_OnTwin):
+class TwinOiler(_Peripheral):
     """Oil dispenser.
 
     Properties: ``OffsetX_um`` and ``OffsetY_um`` (where a drop truly falls, against the image centre), ``Drop_s``,
@@ -395,7 +373,7 @@ class TwinOiler(_OnTwin):
         self.dispenser.reservoir_drops = value
 
 
-class TwinLabelCamera(_OnTwin):
+class TwinLabelCamera(_Peripheral):
     """Camera over the label of the slide on the stage or in the gripper.
 
     Properties: ``Blur_px``, ``Contrast`` and ``Dirt`` (see `simulators.label.LabelStyle`); ``OffsetX_um`` and
