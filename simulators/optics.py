@@ -19,6 +19,9 @@ CONDENSER_NA = 0.9
 """A dry condenser fills at most this aperture: it limits how fast a picture blurs out of focus."""
 
 _NOISE_SPARE = 1 << 16
+_NOISE_APART = 8
+"""Exposures in a row that share no row of noise."""
+
 _STRIP_ROWS = 32
 _SMALLEST_SIGMA_PX = 0.25
 _WIDE_SIGMA_PX = 6.0
@@ -192,6 +195,7 @@ class SlideCamera:
         self.sensor = sensor
         self.cache = PatchCache()
         self._seed = seed
+        self._offsets: list[int] = []
         size = sensor.width_px * sensor.height_px + _NOISE_SPARE
         deviates = np.random.default_rng([seed, 77]).standard_normal(size, dtype=np.float32)
         # See _digitise.
@@ -283,7 +287,7 @@ class SlideCamera:
         """
         sensor = self.sensor
         height, width = light.shape
-        offset = int(np.random.default_rng([self._seed, 78, number]).integers(_NOISE_SPARE))
+        offset = self._noise_offset(number)
         deviates = self._deviates[offset : offset + light.size].reshape(light.shape)
         read = sensor.read_noise**2 / sensor.electrons_per_level
         above = np.float32(sensor.bias_level - read - 0.25 / sensor.electrons_per_level + 0.5)
@@ -302,6 +306,24 @@ class SlideCamera:
             np.clip(strip, np.float32(0.0), np.float32(sensor.full_scale), out=strip)
             frame[rows] = strip
         return frame
+
+    def _noise_offset(self, number: int) -> int:
+        """Where in the reservoir an exposure's noise begins.
+
+        No row of it begins where one of the exposures shortly before did: on an empty field two rows would be
+        alike to the last level, as no camera's are.
+        """
+        width = self.sensor.width_px
+        while len(self._offsets) <= number:
+            taken = {offset % width for offset in self._offsets[-_NOISE_APART:]}
+            offset = self._drawn_offset(len(self._offsets))
+            while offset % width in taken:
+                offset = (offset + 1) % _NOISE_SPARE
+            self._offsets.append(offset)
+        return self._offsets[number]
+
+    def _drawn_offset(self, number: int) -> int:
+        return int(np.random.default_rng([self._seed, 78, number]).integers(_NOISE_SPARE))
 
 
 def _margin_px(sigma_px: float) -> int:

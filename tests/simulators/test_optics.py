@@ -205,6 +205,18 @@ def blank(objective: ObjectiveModel, x_um: float = 30_000.0) -> Shot:
     return Shot(x_um, 10_000.0, objective, 0.0, 0.5, NOMINAL_MS[objective.label])
 
 
+def test_exposures_shortly_after_one_another_share_no_row_of_noise() -> None:
+    camera = SlideCamera(empty_world(), SENSOR, seed=3)
+    starts = [camera._noise_offset(number) % SENSOR.width_px for number in range(1, 1_500)]
+    drawn = [camera._drawn_offset(number) % SENSOR.width_px for number in range(1, 1_500)]
+    meetings = [n for n in range(4, len(drawn)) if drawn[n] in drawn[n - 4 : n]]
+    assert meetings
+    assert not any(starts[n] in starts[n - 4 : n] for n in range(4, len(starts)))
+    frames = [camera.expose(blank(SIXTY_THREE), meetings[0] + 1 - back) for back in range(5)]
+    rows = [{row.tobytes() for row in frame} for frame in frames]
+    assert not any(rows[0] & other for other in rows[1:])
+
+
 def test_dust_stays_where_it_is_while_the_slide_moves() -> None:
     dusty = SlideCamera(empty_world(), replace(SENSOR, dust=DUSTY))
     clean = SlideCamera(empty_world(), SENSOR)
