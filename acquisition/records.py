@@ -106,7 +106,13 @@ class FieldRecord:
 
 @dataclass(frozen=True, slots=True)
 class CandidateRecord:
-    """A metaphase candidate after de-duplication; `rank` counts from 1, best first."""
+    """A metaphase candidate after de-duplication; `rank` counts from 1, best first.
+
+    `rank_score` is by what the candidates were ordered, `analysable` the probability that the cell can be
+    karyotyped; they and what follows are None where the finder only scores. `spread`, `overlap`, `completeness`
+    and `contrast` are in [0, 1], `chromosomes` estimates their number. `crop` is the picture that the finder
+    judged (grey values are coded optical density) and `noise_od` the noise of its field; None where none was kept.
+    """
 
     uid: str
     field_index: int
@@ -118,6 +124,36 @@ class CandidateRecord:
     status: CandidateStatus
     thumbnail: str | None = None
     error: str | None = None
+    rank_score: float | None = None
+    analysable: float | None = None
+    spread: float | None = None
+    overlap: float | None = None
+    completeness: float | None = None
+    contrast: float | None = None
+    chromosomes: float | None = None
+    crop: str | None = None
+    noise_od: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """A reviewer's word on a candidate: a metaphase worth a picture, or not.
+
+    None is ever changed or taken back: the last one on a cell counts, the others tell how it came to it. The place
+    is recorded with it, since candidates are named anew when a run that was stopped within its scan goes on.
+    `crop` and `noise_od` are those of the candidate.
+    """
+
+    candidate_uid: str
+    accepted: bool
+    reviewer: str
+    at: datetime
+    slide_x_um: float
+    slide_y_um: float
+    radius_um: float
+    reason: str | None = None
+    crop: str | None = None
+    noise_od: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

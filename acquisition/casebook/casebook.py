@@ -19,6 +19,7 @@ from acquisition.casebook.models import (
     Base,
     CandidateRow,
     CaptureRow,
+    DecisionRow,
     FieldRow,
     KaryotypeRow,
     RunEventRow,
@@ -30,6 +31,7 @@ from acquisition.records import (
     CandidateRecord,
     CandidateStatus,
     CaptureRecord,
+    DecisionRecord,
     FieldRecord,
     KaryotypeRecord,
     RunEvent,
@@ -129,6 +131,37 @@ class Casebook:
             row.status = status
             row.error = error
 
+    def decide(
+        self,
+        run_uid: str,
+        candidate_uid: str,
+        *,
+        accepted: bool,
+        reviewer: str,
+        at: datetime,
+        reason: str | None = None,
+    ) -> DecisionRecord:
+        """Add a reviewer's word on a candidate; earlier ones stay, and the last one counts."""
+        with self._write(f"decision on candidate {candidate_uid} of run {run_uid}") as session:
+            run_id = self._run_id(session, run_uid)
+            row = session.get(CandidateRow, (run_id, candidate_uid))
+            if row is None:
+                raise CasebookError(f"no candidate {candidate_uid} in run {run_uid}", path=self.path)
+            decision = DecisionRecord(
+                candidate_uid=candidate_uid,
+                accepted=accepted,
+                reviewer=reviewer,
+                at=at,
+                slide_x_um=row.slide_x_um,
+                slide_y_um=row.slide_y_um,
+                radius_um=row.radius_um,
+                reason=reason,
+                crop=row.crop,
+                noise_od=row.noise_od,
+            )
+            session.add(DecisionRow(run_id=run_id, **_values(decision)))
+        return decision
+
     def record_capture(self, run_uid: str, record: CaptureRecord) -> None:
         """Record a picture; its candidate has to be recorded already."""
         with self._write(f"capture {record.uid} of run {run_uid}") as session:
@@ -186,6 +219,10 @@ class Casebook:
     def candidates(self, run_uid: str) -> tuple[CandidateRecord, ...]:
         """Candidates by rank."""
         return self._children(run_uid, CandidateRow, CandidateRecord, CandidateRow.rank, CandidateRow.uid)
+
+    def decisions(self, run_uid: str) -> tuple[DecisionRecord, ...]:
+        """Everything reviewers said, in the order in which they said it."""
+        return self._children(run_uid, DecisionRow, DecisionRecord, DecisionRow.id)
 
     def captures(self, run_uid: str) -> tuple[CaptureRecord, ...]:
         """Captures in the order in which they were taken."""

@@ -142,6 +142,7 @@ class CandidateRow(Base):
         CheckConstraint("uid <> ''", name="uid_not_empty"),
         CheckConstraint("radius_um > 0", name="radius_positive"),
         CheckConstraint("rank >= 1", name="rank_from_one"),
+        CheckConstraint("analysable >= 0 AND analysable <= 1", name="analysable_is_probability"),
     )
 
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), primary_key=True)
@@ -155,6 +156,44 @@ class CandidateRow(Base):
     status: Mapped[CandidateStatus] = mapped_column(_words(CandidateStatus))
     thumbnail: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(Text)
+    rank_score: Mapped[float | None]
+    analysable: Mapped[float | None]
+    spread: Mapped[float | None]
+    overlap: Mapped[float | None]
+    completeness: Mapped[float | None]
+    contrast: Mapped[float | None]
+    chromosomes: Mapped[float | None]
+    crop: Mapped[str | None] = mapped_column(Text)
+    noise_od: Mapped[float | None]
+
+
+class DecisionRow(Base):
+    """A reviewer's word on a candidate; triggers of the database keep it as it is.
+
+    There is no foreign key to the candidate: it may be named anew, and the decision stays with its place.
+    """
+
+    __tablename__ = "decision"
+    __table_args__ = (
+        Index(None, "run_id"),
+        CheckConstraint("candidate_uid <> ''", name="candidate_uid_not_empty"),
+        CheckConstraint("reviewer <> ''", name="reviewer_not_empty"),
+        CheckConstraint("accepted IN (0, 1)", name="accepted_yes_or_no"),
+        CheckConstraint("radius_um > 0", name="radius_positive"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"))
+    candidate_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    accepted: Mapped[bool]
+    reviewer: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    slide_x_um: Mapped[float]
+    slide_y_um: Mapped[float]
+    radius_um: Mapped[float]
+    reason: Mapped[str | None] = mapped_column(Text)
+    crop: Mapped[str | None] = mapped_column(Text)
+    noise_od: Mapped[float | None]
 
 
 class CaptureRow(Base):

@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scanner.coordinates import SlidePoint
 
 # Two whole sightings of one cell agree within a part of its radius; the finder's radius holds 95 % of the cell.
 WHOLE_REACH = 0.8
 CUT_REACH = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a finder thinks of a cell beyond its being a metaphase.
+
+    Attributes
+    ----------
+    analysable
+        Calibrated probability that it can be karyotyped; in [0, 1].
+    rank
+        By what cells are ordered; the higher, the better the cell promises to karyotype.
+    spread, overlap, completeness, contrast
+        In [0, 1]; None where the finder doesn't say. `overlap` is the share of chromosomes that lie on others.
+    chromosomes
+        How many it seems to have.
+    """
+
+    analysable: float
+    rank: float
+    spread: float | None = None
+    overlap: float | None = None
+    completeness: float | None = None
+    contrast: float | None = None
+    chromosomes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +53,8 @@ class Sighting:
         In [0, 1].
     edge_um
         Distance from the centre to the nearest edge of the field: a cell cut by the edge has less than its radius.
+    judgement
+        What else the finder thinks of it; None where it only scores.
     """
 
     field_index: int
@@ -35,6 +62,17 @@ class Sighting:
     radius_um: float
     score: float
     edge_um: float
+    judgement: Judgement | None = None
+
+    @property
+    def analysable(self) -> float:
+        """Probability that the cell can be karyotyped; of a finder that only scores, the score."""
+        return self.score if self.judgement is None else self.judgement.analysable
+
+    @property
+    def rank(self) -> float:
+        """By what cells are ordered; of a finder that only scores, the score."""
+        return self.score if self.judgement is None else self.judgement.rank
 
     @property
     def is_cut(self) -> bool:
@@ -56,7 +94,7 @@ def merge(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
     """One sighting a cell, best score first.
 
     Of several sightings of a cell the one furthest from its field's edge is kept, since a cut cell has a wrong
-    centre; the cell takes the best score among them.
+    centre, and what is missing of it spoils the judgement; the cell takes the best score among them.
     """
     whole_first = sorted(sightings, key=lambda s: (s.is_cut, -s.score, s.field_index))
     kept: list[Sighting] = []
@@ -64,9 +102,7 @@ def merge(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
         for index, other in enumerate(kept):
             if same_cell(sighting, other):
                 if sighting.score > other.score:
-                    kept[index] = Sighting(
-                        other.field_index, other.where, other.radius_um, sighting.score, other.edge_um
-                    )
+                    kept[index] = replace(other, score=sighting.score)
                 break
         else:
             kept.append(sighting)
