@@ -9,20 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from analysis.finder.flatten import WORK_UM_PER_PX, FlatField
+from analysis.finder.flatten import MIN_OD, WORK_UM_PER_PX, FlatField
 
 # A chromosome is 0.8-1.5 um wide and a few of them side by side stay below this; a nucleus (8-15 um) does not.
 _OPENING_UM = 7.2
+# Bodies are told apart in 8 bits, 16 times as many pixels an instruction as in 32: steps of 0.005 up to OD 1.07.
+_LEVELS_PER_OD = 200.0
 _MIN_OD = 0.05
 _NOISE_FACTOR = 4.0
 # Crowds are looked for at these radii: tight spreads to widely scattered ones.
 _SCALES_UM = (5.0, 8.0, 12.0)
-# Share of the area that thin bodies cover where a crowd begins, and at its peak.
-_EDGE_COVER = 0.10
-_PEAK_COVER = 0.16
 # Two peaks nearer than this are one crowd.
 _MIN_DISTANCE_UM = 24.0
 _MIN_CROWD_UM2 = 80.0
+# Crowds are far larger than a pixel: they are looked for in the mean over this many px a side.
+_FOLD = 4
+_FOLD_UM = _FOLD * WORK_UM_PER_PX
+
+
+@dataclass(frozen=True, slots=True)
+class CrowdLimits:
+    """Share of the area that thin bodies cover where a crowd begins, and at its peak at least."""
+
+    edge_cover: float = 0.10
+    peak_cover: float = 0.16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +41,14 @@ class Bodies:
 
     Attributes
     ----------
-    thin
-        float32, shape (h, w): optical density of structures thinner than a nucleus.
     mask
-        bool, shape (h, w): pixels of thin bodies.
+        uint8, shape (h, w): 255 on thin bodies, 0 elsewhere.
     thick
-        bool, shape (h, w): pixels of nuclei and other large dark bodies.
+        uint8, shape (h, w): 255 on nuclei and other large dark bodies, 0 elsewhere.
     """
 
-    thin: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-    thick: NDArray[np.bool_]
+    mask: NDArray[np.uint8]
+    thick: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,8 @@ class Crowd:
         Centre of mass of its thin bodies.
     radius_px
         Radius that holds 95 % of them.
+    cover
+        Largest share of the area that thin bodies cover in it, in [0, 1].
     top, left
         Corner of `region`.
     region
@@ -63,6 +72,7 @@ class Crowd:
     x_px: float
     y_px: float
     radius_px: float
+    cover: float
     top: int
     left: int
     region: NDArray[np.bool_]
@@ -72,33 +82,43 @@ def find_bodies(field: FlatField) -> Bodies:
     """Separate thin dark bodies from nuclei by a white top-hat on the optical density."""
     size = round(_OPENING_UM / WORK_UM_PER_PX) | 1
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    smooth = cv2.GaussianBlur(field.od, (0, 0), 0.6)
+    levels = cv2.convertScaleAbs(field.od, alpha=_LEVELS_PER_OD, beta=-MIN_OD * _LEVELS_PER_OD)
+    smooth = cv2.GaussianBlur(levels, (0, 0), 0.6)
     opened = cv2.morphologyEx(smooth, cv2.MORPH_OPEN, disk)
-    thin = np.asarray(np.maximum(smooth - opened, 0.0), dtype=np.float32)
     threshold = max(_MIN_OD, _NOISE_FACTOR * field.noise_od)
+    _, thin = cv2.threshold(
+        cv2.subtract(smooth, opened), min(254.0, threshold * _LEVELS_PER_OD), 255, cv2.THRESH_BINARY
+    )
     # A nucleus is filled: what is open at that size and dark throughout.
-    thick = opened > max(2 * threshold, 0.15)
-    return Bodies(thin, np.asarray((thin > threshold) & ~thick), np.asarray(thick))
+    full = (max(2 * threshold, 0.15) - MIN_OD) * _LEVELS_PER_OD
+    _, thick = cv2.threshold(opened, min(254.0, full), 255, cv2.THRESH_BINARY)
+    mask = cv2.bitwise_and(thin, cv2.bitwise_not(thick))
+    return Bodies(np.asarray(mask, dtype=np.uint8), np.asarray(thick, dtype=np.uint8))
 
 
-def find_crowds(bodies: Bodies) -> list[Crowd]:
+def find_crowds(bodies: Bodies, limits: CrowdLimits) -> list[Crowd]:
     """Regions in which thin bodies cover much of the area, over several radii, one per peak."""
-    mask = bodies.mask.astype(np.float32)
-    cover = np.zeros(mask.shape, np.float32)
-    for radius_um in _SCALES_UM:
-        cover = np.maximum(cover, _box_blur(mask, radius_um / WORK_UM_PER_PX))
-    wide = _box_blur(mask, _SCALES_UM[-1] / WORK_UM_PER_PX)
-    reach = round(_MIN_DISTANCE_UM / WORK_UM_PER_PX) | 1
+    height, width = (side // _FOLD for side in bodies.mask.shape)
+    if height < 1 or width < 1:
+        return []
+    whole = bodies.mask[: height * _FOLD, : width * _FOLD]
+    share = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    share *= np.float32(1 / 255)
+    wide = _box_blur(share, _SCALES_UM[-1] / _FOLD_UM)
+    cover = wide
+    for radius_um in _SCALES_UM[:-1]:
+        cover = np.maximum(cover, _box_blur(share, radius_um / _FOLD_UM))
+    reach = round(_MIN_DISTANCE_UM / _FOLD_UM) | 1
     top = cv2.dilate(wide, np.ones((reach, reach), np.uint8))
-    seeds = (wide >= top) & (cover > _PEAK_COVER)
-    labels = _territories(seeds, cover > _EDGE_COVER, wide)
-    return _crowds_of(labels, bodies)
+    area = cover > limits.edge_cover
+    seeds = area & (wide >= top) & (cover > limits.peak_cover)
+    return _crowds_of(_territories(seeds, area, wide), share, cover)
 
 
-def _box_blur(mask: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+def _box_blur(share: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
     # Two box filters are near enough to a Gaussian here, at a cost that does not grow with the radius.
     side = round(sigma_px * 6**0.5) | 1
-    once = cv2.blur(mask, (side, side), borderType=cv2.BORDER_CONSTANT)
+    once = cv2.blur(share, (side, side), borderType=cv2.BORDER_CONSTANT)
     return np.asarray(cv2.blur(once, (side, side), borderType=cv2.BORDER_CONSTANT), dtype=np.float32)
 
 
@@ -106,16 +126,19 @@ def _territories(
     seeds: NDArray[np.bool_], area: NDArray[np.bool_], height: NDArray[np.float32]
 ) -> NDArray[np.int32]:
     """Connected areas of the crowd, divided between their seeds along the valleys of `height`."""
-    _, markers = cv2.connectedComponents((seeds & area).astype(np.uint8), connectivity=8)
+    _, markers = cv2.connectedComponents(seeds.astype(np.uint8), connectivity=8)
     markers = markers.astype(np.int32) + 1
     markers[area & (markers == 1)] = 0
     relief = np.clip(255 * (1 - height / max(float(height.max()), 1e-6)), 0, 255).astype(np.uint8)
-    cv2.watershed(cv2.cvtColor(relief, cv2.COLOR_GRAY2BGR), markers)
-    labels = np.where(markers > 1, markers - 1, 0)
+    # The watershed leaves the picture's outermost pixels to nobody; they are added for it and taken away again.
+    framed = cv2.copyMakeBorder(markers, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    relief = cv2.copyMakeBorder(relief, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    cv2.watershed(cv2.cvtColor(relief, cv2.COLOR_GRAY2BGR), framed)
+    labels = np.where(framed > 1, framed - 1, 0)[1:-1, 1:-1]
     return np.asarray(labels, dtype=np.int32)
 
 
-def _crowds_of(labels: NDArray[np.int32], bodies: Bodies) -> list[Crowd]:
+def _crowds_of(labels: NDArray[np.int32], share: NDArray[np.float32], cover: NDArray[np.float32]) -> list[Crowd]:
     crowds: list[Crowd] = []
     count = int(labels.max())
     if count == 0:
@@ -123,14 +146,39 @@ def _crowds_of(labels: NDArray[np.int32], bodies: Bodies) -> list[Crowd]:
     for label, window in enumerate(find_objects(labels, max_label=count), start=1):
         if window is None:
             continue
-        rows, columns = window[0], window[1]
-        region = labels[rows, columns] == label
-        if region.sum() * WORK_UM_PER_PX**2 < _MIN_CROWD_UM2:
+        region = labels[window] == label
+        if region.sum() * _FOLD_UM**2 < _MIN_CROWD_UM2:
             continue
-        ys, xs = np.nonzero(region & bodies.mask[rows, columns])
+        weights = np.where(region, share[window], 0.0)
+        ys, xs = np.nonzero(weights)
         if xs.size == 0:
             continue
-        x, y = float(xs.mean()), float(ys.mean())
-        radius = float(np.percentile(np.hypot(xs - x, ys - y), 95))
-        crowds.append(Crowd(x + columns.start, y + rows.start, radius, rows.start, columns.start, region))
+        top, left = window[0].start, window[1].start
+        crowds.append(_crowd(xs, ys, weights[ys, xs], float(cover[window][region].max()), top, left, region))
     return crowds
+
+
+def _crowd(
+    xs: NDArray[np.intp],
+    ys: NDArray[np.intp],
+    weights: NDArray[np.float32],
+    cover: float,
+    top: int,
+    left: int,
+    region: NDArray[np.bool_],
+) -> Crowd:
+    x, y = float(np.average(xs, weights=weights)), float(np.average(ys, weights=weights))
+    distance = np.hypot(xs - x, ys - y)
+    order = np.argsort(distance)
+    within = np.cumsum(weights[order])
+    radius = float(distance[order[int(np.searchsorted(within, 0.95 * within[-1]))]])
+    # Centres of pixels: that of the first block lies half a block from the corner.
+    return Crowd(
+        (x + left + 0.5) * _FOLD - 0.5,
+        (y + top + 0.5) * _FOLD - 0.5,
+        radius * _FOLD,
+        cover,
+        top * _FOLD,
+        left * _FOLD,
+        region.repeat(_FOLD, axis=0).repeat(_FOLD, axis=1),
+    )

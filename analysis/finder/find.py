@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.finder.bodies import find_bodies, find_crowds
+from analysis.finder.bodies import CrowdLimits, find_bodies, find_crowds
 from analysis.finder.candidate import Candidate
 from analysis.finder.flatten import flatten
 from analysis.finder.score import measure, score
 
 # Below this a candidate isn't worth a record.
 MIN_SCORE = 0.05
+
+# The score's conditions were set for crowds with these limits.
+_LIMITS = CrowdLimits(edge_cover=0.10, peak_cover=0.16)
 
 
 def find_metaphases(
@@ -41,7 +44,7 @@ def find_metaphases(
     field = flatten(pixels, um_per_px)
     bodies = find_bodies(field)
     found = []
-    for crowd in find_crowds(bodies):
+    for crowd in find_crowds(bodies, _LIMITS):
         value = score(measure(crowd, bodies, field))
         if value < min_score:
             continue

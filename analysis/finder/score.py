@@ -55,8 +55,8 @@ def measure(crowd: Crowd, bodies: Bodies, field: FlatField) -> CrowdFeatures:
     """Features of one crowd."""
     height, width = crowd.region.shape
     window = (slice(crowd.top, crowd.top + height), slice(crowd.left, crowd.left + width))
-    thin = bodies.mask[window] & crowd.region
-    thick = bodies.thick[window] & crowd.region
+    thin = (bodies.mask[window] > 0) & crowd.region
+    thick = (bodies.thick[window] > 0) & crowd.region
     od = field.od[window]
     px_um2 = WORK_UM_PER_PX**2
     count, _, stats, _ = cv2.connectedComponentsWithStats(thin.astype(np.uint8), connectivity=8)
@@ -103,7 +103,7 @@ _CONDITIONS = (
     _Condition("edge_per_um", 1.10, 4.0, 0.08),
     _Condition("depth_od", 0.10, 1.2, 0.02),
     _Condition("log_radius", -0.55, 1.1, 0.12),
-    _Condition("ring", 0.12, 0.75, 0.04),
+    _Condition("ring", 0.08, 0.75, 0.04),
 )
 
 
