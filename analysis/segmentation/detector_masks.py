@@ -7,6 +7,7 @@ as the boxes on either side.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +40,9 @@ _FOREIGN: Final = 0.25
 
 Boxes = NDArray[np.float32]
 
+MasksOfBoxes = Callable[[Region, Boxes], list[NDArray[np.bool_]]]
+"""Gives each box of a connected piece its pixels, in the frame of the piece."""
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -51,8 +55,8 @@ class Share:
     region
         Its pixels.
     route
-        ``"contour"``: the piece itself; ``"watershed"``, ``"cut"``, ``"crossing"``: parted so; ``"box"``: clipped
-        to its box, or grown from what lies in no other.
+        ``"contour"``: the piece itself; ``"watershed"``, ``"cut"``, ``"crossing"``: parted so; ``"net"``: told by
+        the mask net; ``"box"``: clipped to its box, or grown from what lies in no other.
     """
 
     box: int
@@ -60,7 +64,9 @@ class Share:
     route: str
 
 
-def share_out(piece: Region, boxes: Boxes, cell: Cell) -> list[Share]:
+def share_out(
+    piece: Region, boxes: Boxes, cell: Cell, *, net: MasksOfBoxes | None = None, cuts: bool = True
+) -> list[Share]:
     """Give the pixels of a connected piece to the boxes it fills.
 
     Parameters
@@ -71,6 +77,10 @@ def share_out(piece: Region, boxes: Boxes, cell: Cell) -> list[Share]:
         float32, shape (n, 4): close-fitting boxes in working px, at least one.
     cell
         What is typical on this image.
+    net
+        Parts what no cut fits; without one, pixels are grown there.
+    cuts
+        Whether cuts are tried first.
     """
     shares: list[Share] = []
     waiting: list[tuple[Region, str, list[int]]] = [(piece, "contour", list(range(len(boxes))))]
@@ -79,12 +89,20 @@ def share_out(piece: Region, boxes: Boxes, cell: Cell) -> list[Share]:
         if len(held) == 1:
             shares.append(_clipped(Share(held[0], region, route), boxes[held[0]], cell.width_px))
             continue
-        parted = _best_cut(describe(region, "single", cell), boxes, held, cell)
-        if parted is None:
-            shares.extend(_grown(region, boxes, held, cell))
-        else:
+        parted = _best_cut(describe(region, "single", cell), boxes, held, cell) if cuts or net is None else None
+        if parted is not None:
             waiting.extend(parted)
+        elif net is not None:
+            shares.extend(_told(region, boxes, held, net))
+        else:
+            shares.extend(_grown(region, boxes, held, cell))
     return shares
+
+
+def _told(region: Region, boxes: Boxes, held: list[int], net: MasksOfBoxes) -> list[Share]:
+    """Ask the mask net for the pixels of every box."""
+    masks = net(region, boxes[held])
+    return [Share(box, region.part(own), "net") for box, own in zip(held, masks, strict=True) if own.any()]
 
 
 def _best_cut(part: Part, boxes: Boxes, held: list[int], cell: Cell) -> list[tuple[Region, str, list[int]]] | None:

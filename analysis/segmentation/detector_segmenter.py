@@ -13,7 +13,7 @@ from analysis.errors import NoMetaphaseError
 from analysis.image import GreyImage
 from analysis.segmentation.detector import Detections, Detector, suppress
 from analysis.segmentation.detector_input import SCALE, relative_density
-from analysis.segmentation.detector_masks import Share, share_out
+from analysis.segmentation.detector_masks import MasksOfBoxes, Share, share_out
 from analysis.segmentation.detector_selection import SelectionSettings, select
 from analysis.segmentation.instance import Instance, Segmentation
 from analysis.segmentation.plausibility import load_plausibility
@@ -30,6 +30,9 @@ from analysis.segmentation.segmenter import (
     prepare,
     segment,
 )
+from analysis.segmentation.stream.box_masks import BoxMasks
+from analysis.segmentation.stream.masks import MaskProposer
+from analysis.segmentation.stream.picture import stream_picture
 from analysis.segmentation.threshold import find_foreground
 
 _KNOWN_WIDTH_PX: Final = (10.0, 27.0)
@@ -75,11 +78,17 @@ class DetectorSegmenter:
         As for the contours alone.
     selection
         How the proposals of a cell are weighed against one another.
+    masks
+        Parts the piles no cut of the contours fits; None where there are no weights for it.
+    cuts
+        Whether cuts of the contours are tried before the mask net.
     """
 
     detector: Proposer
     settings: SegmentationSettings = field(default_factory=SegmentationSettings)
     selection: SelectionSettings = field(default_factory=SelectionSettings)
+    masks: MaskProposer | None = None
+    cuts: bool = True
 
     def __call__(self, image: GreyImage) -> Segmentation:
         """Segment an image.
@@ -96,24 +105,34 @@ class DetectorSegmenter:
         found = suppress(
             self.detector.candidates(relative_density(working.density), scale=scale), iou=self.selection.nms_iou
         )
-        mask = find_foreground(working.density, working.nuclei, working.width_px).mask
+        stained = find_foreground(working.density, working.nuclei, working.width_px)
+        mask = stained.mask
         tight = tight_boxes(found.boxes_px, _PADDING_PX * SCALE / scale)
         chosen = select(found, tight, mask, self.selection)
         if len(chosen) < self.settings.min_chromosomes:
             raise NoMetaphaseError(f"{image.source}: no metaphase found ({len(chosen)} chromosomes)")
-        made = _instances(found.take(chosen), tight[chosen], mask, working, image.pixels.shape)
+        net = None
+        if self.masks is not None:
+            net = BoxMasks(self.masks, stream_picture(working.density, stained.level, working.width_px))
+        shares = _shares(tight[chosen], mask, working, net, cuts=self.cuts)
+        made = _instances(found.take(chosen), shares, working, image.pixels.shape)
         return Segmentation(made, *full_size(working, image.pixels.shape))
 
 
-def load_detector_segmenter() -> DetectorSegmenter:
+def load_detector_segmenter(*, masks: bool = False) -> DetectorSegmenter:
     """Segmenter with the product's weights.
+
+    Parameters
+    ----------
+    masks
+        With the stream's mask net for piles.
 
     Raises
     ------
     WeightsError
         Where they are missing or damaged.
     """
-    return DetectorSegmenter(Detector.load())
+    return DetectorSegmenter(Detector.load(), masks=MaskProposer.load() if masks else None)
 
 
 def detector_scale(working: Working) -> float:
@@ -136,14 +155,9 @@ def tight_boxes(boxes_px: NDArray[np.float32], padding_px: float) -> NDArray[np.
 
 
 def _instances(
-    chosen: Detections,
-    tight: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    working: Working,
-    size: tuple[int, ...],
+    chosen: Detections, shares: list[Share], working: Working, size: tuple[int, ...]
 ) -> tuple[Instance, ...]:
     """Make an instance of every chosen detection that has stained pixels."""
-    shares = _shares(tight, mask, working)
     made = []
     for share in shares:
         placed = place_in(share.region, working.factor, size)
@@ -156,7 +170,14 @@ def _instances(
     )
 
 
-def _shares(tight: NDArray[np.float32], mask: NDArray[np.bool_], working: Working) -> list[Share]:
+def _shares(
+    tight: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    working: Working,
+    net: MasksOfBoxes | None,
+    *,
+    cuts: bool,
+) -> list[Share]:
     """Give the stained pixels of the cell to the boxes, in the order of the boxes."""
     count, found, measured, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     labels, stats = np.asarray(found, dtype=np.int32), np.asarray(measured, dtype=np.int32)
@@ -182,7 +203,7 @@ def _shares(tight: NDArray[np.float32], mask: NDArray[np.bool_], working: Workin
     shares: list[Share] = []
     for label, numbers in held.items():
         piece = _piece(labels, stats, label)
-        parted = share_out(piece, tight[numbers], cell)
+        parted = share_out(piece, tight[numbers], cell, net=net, cuts=cuts)
         shares += [Share(numbers[share.box], share.region, share.route) for share in parted]
     crumb_px = _CRUMB * working.width_px**2
     free = {label for label in range(1, count) if label not in held and stats[label, cv2.CC_STAT_AREA] >= crumb_px}

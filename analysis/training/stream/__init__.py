@@ -1,0 +1,1 @@
+"""Training of the stream's nets, on simulated scenes alone."""
