@@ -10,14 +10,16 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from acquisition.records import KaryotypeRecord, KaryotypeStatus
 from acquisition.workers import Workers, prepare_process, spawned
 from analysis.errors import AnalysisError, ImageError
 from analysis.image import read_image
-from analysis.karyotype import Karyotyper, load_karyotyper, write_karyotype
+
+# The nets come with torch, which takes seconds and hundreds of megabytes: only a worker that karyotypes pays them.
+if TYPE_CHECKING:
+    from analysis.karyotype import Karyotyper
 
 _log = logging.getLogger(__name__)
 
@@ -47,13 +49,13 @@ Work = Callable[[KaryotypeTask], KaryotypeRecord]
 @lru_cache(maxsize=1)
 def _karyotyper() -> Karyotyper:
     # One load of the weights a worker process, not one a cell; nothing else lives in a worker.
-    return load_karyotyper()
+    import torch
 
+    from analysis.karyotype import load_karyotyper
 
-def prepare_worker() -> None:
-    """Prepare a worker process: one torch thread, since workers share the cores, and deaf to Ctrl-C."""
-    prepare_process()
+    # Workers share the cores.
     torch.set_num_threads(1)
+    return load_karyotyper()
 
 
 def karyotype_capture(task: KaryotypeTask) -> KaryotypeRecord:
@@ -67,6 +69,8 @@ def karyotype_capture(task: KaryotypeTask) -> KaryotypeRecord:
         ``REFUSED`` with the reason where the picture shows no usable metaphase, ``FAILED`` where the analysis
         broke.
     """
+    from analysis.karyotype import write_karyotype
+
     start_s = time.perf_counter()
     run_dir = Path(task.run_dir)
     json_path = run_dir / "karyograms" / f"{task.capture_uid}.json"
@@ -103,7 +107,7 @@ def _without_result(
 
 def process_pool(workers: int) -> Executor:
     """Worker processes on this machine that karyotype."""
-    return spawned(workers, prepare_worker)
+    return spawned(workers, prepare_process)
 
 
 class Handoff(Workers[KaryotypeTask, KaryotypeRecord]):
