@@ -41,6 +41,7 @@ from acquisition.protocol import Area, Protocol
 from acquisition.records import RunRecord
 from acquisition.run.boundary import Boundary
 from acquisition.run.context import RunContext
+from acquisition.run.listener import SilentListener
 from acquisition.run.run_log import Progress, RunLog
 from acquisition.run.scan_pass import ScanPass
 from acquisition.run.search_task import be_ready
@@ -177,13 +178,11 @@ class Scanned:
     waited_s: float
     drain_s: float
     cpu_s: float
-    listener: MemoryListener
     medians_ms: dict[str, float]
 
 
-def scan_ours(bench: Bench, root: Path, name: str) -> Scanned:
+def scan_ours(bench: Bench, root: Path, name: str, listener: MemoryListener | None = None) -> Scanned:
     """The product's scan: journal, spool, casebook and finder."""
-    listener = MemoryListener()
     with (
         RunFolder.create(root / name) as folder,
         open_casebook(folder.casebook) as casebook,
@@ -198,7 +197,7 @@ def scan_ours(bench: Bench, root: Path, name: str) -> Scanned:
             folder,
             casebook,
             find_metaphases,
-            listener=listener,
+            listener=listener or SilentListener(),
             searchers=make_searchers,
             searches_at_a_time=SEARCH_WORKERS + 1,
         )
@@ -217,7 +216,7 @@ def scan_ours(bench: Bench, root: Path, name: str) -> Scanned:
         scan.close()
         records = casebook.fields("r")
         medians = {name: float(np.median([getattr(r, name) for r in records])) for name in STEPS}
-    return Scanned(seconds, waited_s, drain_s, cpu_s, listener, medians)
+    return Scanned(seconds, waited_s, drain_s, cpu_s, medians)
 
 
 def go_to_start(bench: Bench) -> None:
@@ -307,7 +306,9 @@ def main() -> None:
         }
         if arguments.memory_fields:
             with bench(arguments.memory_fields, ScaledClock(MEMORY_SPEED)) as scaled:
-                rss = scan_ours(scaled, root, "memory").listener.rss_mib
+                listener = MemoryListener()
+                scan_ours(scaled, root, "memory", listener)
+                rss = listener.rss_mib
             from_mib, to_mib = rss[min(MEMORY_FROM, len(rss)) - 1], rss[-1]
             figures |= {
                 "memory_fields": arguments.memory_fields,

@@ -255,6 +255,7 @@ class ScanCore(UniMMCore):
         now: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
         check: Callable[[], None] | None = None,
+        poll_s: float = POLL_S,
     ) -> float:
         """Wait until none of the devices is busy.
 
@@ -268,6 +269,8 @@ class ScanCore(UniMMCore):
             Time source and waiting, in s.
         check
             Called before each question; what it raises ends the waiting.
+        poll_s
+            Time between two questions.
 
         Returns
         -------
@@ -295,7 +298,7 @@ class ScanCore(UniMMCore):
                     wanted=f"idle within {deadline_s:.3f}",
                     unit="s",
                 )
-            pause(POLL_S)
+            pause(poll_s)
 
     def getImage(self, numChannel: int | None = None, *, fix: bool = True) -> np.ndarray[Any, Any]:  # noqa: N802, N803
         """Frame of the last `snapImage`, once the camera has read it out.

@@ -63,6 +63,7 @@ class Dialogue:
         *,
         stoppable: bool = True,
         halt: Callable[[], None] | None = None,
+        poll_s: float = POLL_S,
     ) -> None:
         """Wait until a device is idle.
 
@@ -76,6 +77,8 @@ class Dialogue:
             Whether `stop` ends the waiting.
         halt
             What makes the device stand still when it isn't idle in time.
+        poll_s
+            Time between two questions whether it is idle.
 
         Raises
         ------
@@ -91,7 +94,9 @@ class Dialogue:
 
         try:
             with self.talking_to(label, "busy"):
-                self.core.wait_until_idle([label], allowance_s, now=self.now, pause=self._pause, check=check)
+                self.core.wait_until_idle(
+                    [label], allowance_s, now=self.now, pause=self._pause, check=check, poll_s=poll_s
+                )
         except MoveTimeoutError:
             if halt is not None:
                 self._try_to_halt(label, halt)
@@ -117,7 +122,8 @@ class Dialogue:
         while (left_s := until_s - self.now()) > 0.0:
             if stoppable:
                 self.check_not_stopped(label)
-            self._pause(min(left_s, POLL_S))
+            # Whom nothing can stop needs no waking up.
+            self._pause(min(left_s, POLL_S) if stoppable else left_s)
 
     def finite(self, value: float, label: str, axis: str) -> float:
         """A position that is a number.

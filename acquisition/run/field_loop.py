@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from acquisition.errors import StorageError
 from acquisition.plan.tiling import PlannedField
 from acquisition.protocol import FocusStrategy
 from acquisition.records import EventLevel, FieldRecord, FieldStatus
@@ -43,7 +44,7 @@ class _Ahead:
 
     index: int
     timing: _Timing = field(default_factory=_Timing)
-    fault: DeviceError | None = None
+    fault: DeviceError | StorageError | None = None
 
 
 class FieldLoop:
@@ -122,7 +123,6 @@ class FieldLoop:
             if not self._cross() or enough():
                 return False
             following = fields[position + 1] if position + 1 < len(fields) else None
-            self._context.folder.require_free(RESERVE_BYTES)
             self._field(planned, following)
             self._context.listener.step("scan", f"{len(self._search.finds)} sightings")
         return True
@@ -159,6 +159,8 @@ class FieldLoop:
 
     def _attempt(self, planned: PlannedField, following: PlannedField | None, timing: _Timing) -> Frame:
         microscope = self._context.microscope
+        if self._ahead is None:
+            self._context.folder.require_free(RESERVE_BYTES)
         self._arrive(planned, timing)
         # No more than the field under way and the one before it may be lost to a power cut.
         self._securing.wait()
@@ -204,11 +206,21 @@ class FieldLoop:
         start_s = self._now_s()
         try:
             self._context.microscope.start_move(self._target(following))
+            # The time of the way is used for what the next exposure need not wait for.
             self._search.take_in()
+            ahead.fault = self._lack_of_room()
             self._finish_move(start_s, ahead.timing)
             self._focus(following, ahead.timing)
         except DeviceError as error:
             ahead.fault = error
+
+    def _lack_of_room(self) -> StorageError | None:
+        # What is being read out still has its place in the spool; only the next field has none.
+        try:
+            self._context.folder.require_free(RESERVE_BYTES)
+        except StorageError as error:
+            return error
+        return None
 
     def _finish_move(self, start_s: float, timing: _Timing) -> None:
         self._context.microscope.finish_move()

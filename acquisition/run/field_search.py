@@ -77,6 +77,7 @@ class FieldSearch:
         self._overview = overview
         self._writing: deque[tuple[OverviewWrite, Callable[[], None]]] = deque()
         self._under: dict[int, WaitingField] = {}
+        self._unsubmitted: list[WaitingField] = []
         self._faults: dict[int, FaultCounter] = {}
         self._unsearched_in_a_row = 0
         self.landmarks: dict[int, str] = dict(progress.landmarks)
@@ -119,7 +120,9 @@ class FieldSearch:
         waiting = WaitingField(record, frame.objective, frame.exposure_ms, slot)
         self._log.field(waiting)
         self._securing.add(record.index)
-        self._submit(waiting)
+        self._under[record.index] = waiting
+        # The instrument waits for this method, and for `take_in` only when it has nothing to do.
+        self._unsubmitted.append(waiting)
 
     def give_up(self, record: FieldRecord) -> None:
         """Record a field that could not be photographed."""
@@ -141,6 +144,9 @@ class FieldSearch:
         SearchError, SlideParkedError
             A field could not be searched, and the protocol gives up for that.
         """
+        unsubmitted, self._unsubmitted = self._unsubmitted, []
+        for under in unsubmitted:
+            self._submit(under)
         for answer in self._workers.collect(timeout_s=timeout_s):
             self._take(answer)
         # A field counts as searched when its share of the overview is written: a killed run then lacks none.

@@ -16,6 +16,7 @@ from acquisition.plan.tiling import PlannedField
 from acquisition.protocol import FieldOrder, KeepFields
 from acquisition.records import EventLevel
 from acquisition.run.boundary import Boundary
+from acquisition.run.collector import light_collections
 from acquisition.run.context import RunContext
 from acquisition.run.field_loop import FieldLoop
 from acquisition.run.field_search import FieldSearch
@@ -124,10 +125,11 @@ class ScanPass:
         context.listener.phase("scan", self.fields_left)
         if self._through:
             return
-        for fields in self._route():
-            if not loop.run(fields, enough=lambda: self._has_seen_enough(start_s)):
-                break
-            self._done.update(field.index for field in fields)
+        with light_collections():
+            for fields in self._route():
+                if not loop.run(fields, enough=lambda: self._has_seen_enough(start_s)):
+                    break
+                self._done.update(field.index for field in fields)
         if not context.control.stop_requested:
             self._through = True
 
@@ -173,10 +175,10 @@ class ScanPass:
         if rule.cells is None and rule.max_minutes is None:
             return False
         finds = self.search.finds
-        scores: list[float] = []
+        chances: list[float] = []
         if rule.cells is not None and len(finds) != self._judged[0]:
-            scores = [sighting.score for sighting in merge(find.sighting for find in finds)]
-        reason = stop_reason(rule, scores, self._now_s() - start_s)
+            chances = [sighting.analysable for sighting in merge(find.sighting for find in finds)]
+        reason = stop_reason(rule, chances, self._now_s() - start_s)
         self._judged = (len(finds), reason)
         if reason is not None:
             self._context.note(

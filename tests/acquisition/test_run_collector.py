@@ -1,0 +1,31 @@
+"""What exists when a scan begins costs no time during it; what the scan makes is collected."""
+
+import gc
+import weakref
+
+import pytest
+
+from acquisition.run.collector import light_collections
+
+
+class Ring:
+    """Refers to itself: only the collector can remove it."""
+
+    def __init__(self):
+        self.me = self
+
+
+def test_what_exists_is_left_out_and_what_is_made_is_collected():
+    before = gc.get_freeze_count()
+    with light_collections():
+        assert gc.get_freeze_count() > before
+        made = weakref.ref(Ring())
+        gc.collect()
+        assert made() is None
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_failing_scan_gives_everything_back():
+    with pytest.raises(RuntimeError), light_collections():
+        raise RuntimeError("scan ended")
+    assert gc.get_freeze_count() == 0
