@@ -55,7 +55,7 @@ def _state_of_nobody(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
 
 @pytest.fixture(autouse=True, scope="session")
 def _labels_are_decoded_once() -> Iterator[None]:
-    """The twin photographs a label the same way each time, and looking for its code takes a quarter of a second."""
+    """The twin photographs a label the same way each time, and to look for its code takes a quarter second."""
     known: dict[tuple[tuple[int, ...], bytes], tuple[Barcode, ...]] = {}
 
     def look_up(picture: NDArray[np.uint8]) -> tuple[Barcode, ...]:
