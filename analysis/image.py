@@ -79,6 +79,17 @@ def read_image(path: Path) -> GreyImage:
     ImageError
         If the file is missing, empty, truncated, not an image, too small or too large.
     """
+    return to_grey(read_samples(path), str(path))
+
+
+def read_samples(path: Path) -> NDArray[Any]:
+    """Read an image file's samples as they are; colour as BGR. `to_grey` says which shapes there can be.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, empty, truncated or not an image.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -88,12 +99,12 @@ def read_image(path: Path) -> GreyImage:
     if not data:
         raise ImageError("the file is empty", path=path)
     if data[:4] in _TIFF_MAGIC:
-        return to_grey(_read_tiff(path), str(path))
+        return _read_tiff(path)
     _refuse_truncated(data, path)
     array = _decode(data)
     if array is None:
         raise ImageError("not an image that can be read", path=path)
-    return to_grey(array, str(path))
+    return array
 
 
 def to_grey(array: NDArray[Any], source: str) -> GreyImage:
@@ -113,16 +124,8 @@ def to_grey(array: NDArray[Any], source: str) -> GreyImage:
     ImageError
         If the array can't be an image, or is too small or too large.
     """
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
-        raise ImageError(f"{source}: not a picture: an array of shape {array.shape}")
-    height, width = array.shape[:2]
-    if min(height, width) < MIN_SIDE_PX:
-        raise ImageError(f"{source}: {width} x {height} px is too small, {MIN_SIDE_PX} px a side is the least")
-    if height * width > MAX_PIXELS:
-        raise ImageError(f"{source}: {width} x {height} px is too large, {MAX_PIXELS // 10**6} Mpx is the most")
     bit_depth = 8 if array.dtype in (np.uint8, np.bool_) else 16
-    grey, alpha, colour = _one_channel(array, source)
-    levels = _eight_bit(grey, bit_depth)
+    levels, alpha, colour = grey_levels(array, source)
     inverted = _is_bright_on_dark(levels)
     if inverted:
         levels = 255 - levels
@@ -131,6 +134,32 @@ def to_grey(array: NDArray[Any], source: str) -> GreyImage:
         levels = np.where(alpha, levels, np.percentile(opaque, 99) if opaque.size else 255)
     pixels = np.ascontiguousarray(levels, dtype=np.uint8)
     return GreyImage(pixels, source, inverted=inverted, bit_depth=bit_depth, colour=colour)
+
+
+def grey_levels(
+    array: NDArray[Any], source: str, *, min_side_px: int = MIN_SIDE_PX
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None, bool]:
+    """Bring samples to one channel of 8 bits, bright where they are bright.
+
+    Returns
+    -------
+    levels, opaque, colour
+        uint8, shape (h, w); bool of the same shape (None: all of it); whether there were colour channels.
+
+    Raises
+    ------
+    ImageError
+        If the array can't be an image, or is too small or too large.
+    """
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
+        raise ImageError(f"{source}: not a picture: an array of shape {array.shape}")
+    height, width = array.shape[:2]
+    if min(height, width) < min_side_px:
+        raise ImageError(f"{source}: {width} x {height} px is too small, {min_side_px} px a side is the least")
+    if height * width > MAX_PIXELS:
+        raise ImageError(f"{source}: {width} x {height} px is too large, {MAX_PIXELS // 10**6} Mpx is the most")
+    grey, opaque, colour = _one_channel(array, source)
+    return _eight_bit(grey, 8 if array.dtype in (np.uint8, np.bool_) else 16), opaque, colour
 
 
 def _decode(data: bytes) -> NDArray[Any] | None:

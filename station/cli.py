@@ -23,8 +23,8 @@ from acquisition.records import RunStatus
 from acquisition.run.control import RunControl, Wish, send_wish
 from acquisition.storage import write_json_atomic
 from acquisition.storage.run_folder import CONTROL_NAME
-from analysis.errors import AnalysisError
 from station.errors import EXPECTED_ERRORS, UsageError
+from station.karyotype_cli import classify, karyotype
 from station.protocol_cli import protocol_app, schema
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ rig_app = typer.Typer(help="Check and calibrate an instrument.", no_args_is_help
 app.add_typer(rig_app, name="rig")
 app.add_typer(protocol_app, name="protocol")
 app.command()(schema)
+app.command()(karyotype)
+app.command()(classify)
 
 
 class EvaluationSet(StrEnum):
@@ -237,47 +239,6 @@ def _print_run(console: Console, summary: dict[str, Any]) -> None:
     console.print(table)
     seconds = ", ".join(f"{phase} {value:.1f} s" for phase, value in summary["seconds"].items())
     console.print(f"Time: {seconds}", highlight=False)
-
-
-@app.command()
-def karyotype(
-    images: Annotated[list[Path], typer.Argument(help="metaphase pictures")],
-    out: Annotated[Path, typer.Option(help="folder for <stem>.json and <stem>.karyogram.png")],
-) -> None:
-    """Propose a karyogram for each picture."""
-    from analysis.image import read_image
-    from analysis.karyotype import load_karyotyper, write_karyotype
-
-    stems = [_stem(image) for image in images]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise UsageError(f"several pictures would be written to {twice[0]}.json; karyotype them apart")
-    karyotyper = load_karyotyper()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{out}: can't be made: {error.strerror}") from error
-    refused = 0
-    for image, stem in zip(images, stems, strict=True):
-        try:
-            result = karyotyper.karyotype(read_image(image))
-            write_karyotype(result, out / f"{stem}.json", out / f"{stem}.karyogram.png")
-        except AnalysisError as error:
-            refused += 1
-            _complain(str(error) if str(image) in str(error) else f"{image}: {error}")
-            continue
-        text = result.iscn.text or f"no ISCN: {result.iscn.reason}"
-        typer.echo(f"{image}: {text}, {len(result.chromosomes)} chromosomes, {result.seconds:.2f} s")
-    if refused:
-        raise typer.Exit(EXIT_FAILED)
-
-
-def _stem(path: Path) -> str:
-    name = path.name
-    for ending in (".ome.tiff", ".ome.tif"):
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
-    return path.stem
 
 
 @app.command()
