@@ -1,8 +1,8 @@
 """Pictures of single chromosomes that another system cut out: any size, on white, grey or black.
 
 What lies around the chromosome may be the empty slide, or a colour that was put there instead; and a bright
-picture may be transmitted light or fluorescence. The edge of a chromosome tells: it is thin, so that it is the palest
-part where light is absorbed and the dimmest where light is emitted, whatever was painted around it.
+picture may be transmitted light or fluorescence. The edge of a chromosome tells: it is thin, so that it is the
+palest part where light is absorbed and the dimmest where light is emitted, whatever was painted around it.
 """
 
 from __future__ import annotations
