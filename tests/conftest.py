@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from scanner.core import ScanCore
 from scanner.microscope import Microscope
 from scanner.rig import Rig, load_rig
 from simulators.devices import twin_of
+from simulators.specimen import slide
 from simulators.twin import Twin
 
 ROOT = Path(__file__).parents[1]
@@ -66,6 +69,38 @@ def _labels_are_decoded_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(barcode, "read_barcodes", look_up)
+        yield
+
+
+def _drawn_once(draw: Callable[..., Any], kept: int) -> Callable[..., Any]:
+    """What draws something from a random state, remembering the last drawings: many tests lay the same slide."""
+    known: OrderedDict[str, tuple[Any, dict[str, Any]]] = OrderedDict()
+
+    def look_up(*arguments: Any, **keywords: Any) -> Any:
+        rng = next(value for value in arguments if isinstance(value, np.random.Generator))
+        others = [value for value in arguments if value is not rng]
+        key = repr((rng.bit_generator.state, others, sorted(keywords.items())))
+        if key in known:
+            known.move_to_end(key)
+        else:
+            drawing = draw(*arguments, **keywords)
+            # Shared from now on: whoever wanted to change it has to be told.
+            drawing.od.setflags(write=False)
+            known[key] = (drawing, rng.bit_generator.state)
+            if len(known) > kept:
+                known.popitem(last=False)
+        drawing, rng.bit_generator.state = known[key]
+        return drawing
+
+    return look_up
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _slides_are_drawn_once() -> Iterator[None]:
+    """A cell takes a third of a second to draw, and its like is on the slide of every second test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slide, "render_metaphase", _drawn_once(slide.render_metaphase, 60))
+        patch.setitem(slide._DRAW, "nucleus", _drawn_once(slide._DRAW["nucleus"], 200))
         yield
 
 
