@@ -15,6 +15,7 @@ from scanner.strict_yaml import cross_check
 class Ranking(StrEnum):
     """What makes a cell better than another."""
 
+    RANK = "rank"
     SCORE = "score"
 
 
@@ -45,7 +46,10 @@ class Capture(Strict):
     oil: Literal["allowed", "forbidden"] = Field(
         default="forbidden", description="an oil objective is refused unless this says allowed"
     )
-    ranking: Ranking = Field(default=Ranking.SCORE, description="score: the finder's score")
+    ranking: Ranking = Field(
+        default=Ranking.RANK,
+        description="rank: how well the cell promises to karyotype; score: how surely it is a metaphase",
+    )
     number: Annotated[int, Field(ge=0, le=1000)] = Field(description="at most this many cells, best ranked first")
     max_rank_delay: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=0,

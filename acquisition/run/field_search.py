@@ -14,6 +14,7 @@ from acquisition.protocol import Background, KeepFields
 from acquisition.records import EventLevel, FieldRecord, FieldStatus
 from acquisition.run.context import RunContext
 from acquisition.run.faults import FaultCounter
+from acquisition.run.judging import judgement_of
 from acquisition.run.landmarks import LandmarkKeeper
 from acquisition.run.picture_metadata import picture_metadata
 from acquisition.run.run_log import Find, Progress, RunLog, WaitingField
@@ -202,8 +203,10 @@ class FieldSearch:
             return
         self._unsearched_in_a_row = 0
         finds = [
-            Find(self._sighting(under, candidate), thumbnail)
-            for candidate, thumbnail in zip(answer.candidates, answer.thumbnails, strict=True)
+            Find(self._sighting(under, candidate), thumbnail, crop, answer.crops.noise_od)
+            for candidate, thumbnail, crop in zip(
+                answer.candidates, answer.thumbnails, answer.crops.paths, strict=True
+            )
         ]
         record = replace(under.record, find_ms=answer.find_ms, candidates=len(finds), picture=answer.picture)
         if self._overview is None or answer.tile is None:
@@ -256,6 +259,7 @@ class FieldSearch:
             candidate.radius_px * camera.um_per_px,
             candidate.score,
             max(0.0, edge_px) * camera.um_per_px,
+            judgement_of(candidate),
         )
 
     def _exposure(self, under: WaitingField) -> Exposure:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 
-from acquisition.plan.candidates import merge
+from acquisition.plan.candidates import Sighting, merge
+from acquisition.protocol import Ranking
 from acquisition.records import CandidateRecord, CandidateStatus
 from acquisition.run.run_log import Find, RankedCandidate
 
 
-def rank(finds: Sequence[Find]) -> list[RankedCandidate]:
-    """One candidate a cell, best score first; the same finds in any order give the same candidates."""
-    merged = merge(find.sighting for find in finds)
+def rank(finds: Sequence[Find], by: Ranking = Ranking.RANK) -> list[RankedCandidate]:
+    """One candidate a cell, best first; the same finds in any order give the same candidates.
+
+    Parameters
+    ----------
+    finds
+        All sightings of the scan.
+    by
+        What makes a cell better than another; cells that are alike in that follow each other by score.
+    """
+
+    def worth(sighting: Sighting) -> float:
+        return sighting.rank if by is Ranking.RANK else sighting.score
+
+    # Sorting is stable: what is alike stays as `merge` ordered it.
+    merged = sorted(merge(find.sighting for find in finds), key=lambda sighting: -worth(sighting))
     return [
         RankedCandidate(f"cell-{number:04d}", number, sighting) for number, sighting in enumerate(merged, start=1)
     ]
@@ -32,18 +47,29 @@ def candidate_records(
         How many of the best are to be photographed.
     """
     # Merging may lend a sighting the better score of another, but never another place.
-    thumbnails = {(find.sighting.field_index, find.sighting.where): find.thumbnail for find in finds}
+    found = {(find.sighting.field_index, find.sighting.where): find for find in finds}
     return [
-        CandidateRecord(
-            uid=candidate.uid,
-            field_index=candidate.sighting.field_index,
-            slide_x_um=candidate.sighting.where.x_um,
-            slide_y_um=candidate.sighting.where.y_um,
-            radius_um=candidate.sighting.radius_um,
-            score=candidate.sighting.score,
-            rank=candidate.rank,
-            status=CandidateStatus.FOUND if candidate.rank <= wanted else CandidateStatus.NOT_SELECTED,
-            thumbnail=thumbnails[candidate.sighting.field_index, candidate.sighting.where],
-        )
+        _record(candidate, found[candidate.sighting.field_index, candidate.sighting.where], wanted)
         for candidate in candidates
     ]
+
+
+def _record(candidate: RankedCandidate, find: Find, wanted: int) -> CandidateRecord:
+    sighting = candidate.sighting
+    record = CandidateRecord(
+        uid=candidate.uid,
+        field_index=sighting.field_index,
+        slide_x_um=sighting.where.x_um,
+        slide_y_um=sighting.where.y_um,
+        radius_um=sighting.radius_um,
+        score=sighting.score,
+        rank=candidate.rank,
+        status=CandidateStatus.FOUND if candidate.rank <= wanted else CandidateStatus.NOT_SELECTED,
+        thumbnail=find.thumbnail,
+        crop=find.crop,
+        noise_od=find.noise_od,
+    )
+    if sighting.judgement is None:
+        return record
+    judgement = asdict(sighting.judgement)
+    return replace(record, rank_score=judgement.pop("rank"), **judgement)

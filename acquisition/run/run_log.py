@@ -12,7 +12,7 @@ from typing import Any
 
 from acquisition.errors import JournalError
 from acquisition.journal import Journal, JournalRecord
-from acquisition.plan.candidates import Sighting
+from acquisition.plan.candidates import Judgement, Sighting
 from acquisition.plan.tiling import PlannedField
 from acquisition.records import CaptureRecord, FieldRecord, FieldStatus, RunStatus
 from scanner.coordinates import SlidePoint
@@ -51,10 +51,16 @@ class Find:
         Where and how sure.
     thumbnail
         Its picture, relative to the run folder.
+    crop
+        What the finder judged, relative to the run folder; None where it was not kept.
+    noise_od
+        Noise of its field as the finder measured it; None where that is not known.
     """
 
     sighting: Sighting
     thumbnail: str
+    crop: str | None = None
+    noise_od: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +197,15 @@ class RunLog:
         self._append(
             LogKind.FOUND,
             record=_field_json(record),
-            finds=[{"sighting": _sighting_json(f.sighting), "thumbnail": f.thumbnail} for f in finds],
+            finds=[
+                {
+                    "sighting": _sighting_json(f.sighting),
+                    "thumbnail": f.thumbnail,
+                    "crop": f.crop,
+                    "noise_od": f.noise_od,
+                }
+                for f in finds
+            ],
             landmark=landmark,
         )
 
@@ -311,7 +325,10 @@ def _take_found(values: Mapping[str, Any], progress: Progress) -> None:
     searched = _field(values["record"])
     progress.waiting.pop(searched.index, None)
     progress.searched[searched.index] = searched
-    progress.finds.extend(Find(_sighting(f["sighting"]), f["thumbnail"]) for f in values["finds"])
+    # Runs of earlier versions have no crops.
+    progress.finds.extend(
+        Find(_sighting(f["sighting"]), f["thumbnail"], f.get("crop"), f.get("noise_od")) for f in values["finds"]
+    )
     if values["landmark"] is not None:
         progress.landmarks[searched.index] = values["landmark"]
 
@@ -337,5 +354,11 @@ def _sighting_json(sighting: Sighting) -> dict[str, object]:
 
 
 def _sighting(values: Mapping[str, Any]) -> Sighting:
-    where = values["where"]
-    return Sighting(**{**values, "where": SlidePoint(where["x_um"], where["y_um"])})
+    where, judgement = values["where"], values.get("judgement")
+    return Sighting(
+        **{
+            **values,
+            "where": SlidePoint(where["x_um"], where["y_um"]),
+            "judgement": None if judgement is None else Judgement(**judgement),
+        }
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.run.judging import Crops, write_crops
 from acquisition.storage.atomic import write_png_atomic
 from acquisition.storage.capture_file import write_capture
 from acquisition.storage.capture_metadata import CaptureMetadata
@@ -95,6 +96,8 @@ class SearchAnswer:
         Path of the whole field, relative to the run folder; None where it is not kept.
     error
         Why the field could not be searched; None where it was.
+    crops
+        What the finder had of each candidate.
     """
 
     field_index: int
@@ -106,6 +109,7 @@ class SearchAnswer:
     tile: OverviewTile | None = None
     picture: str | None = None
     error: str | None = None
+    crops: Crops = field(default_factory=Crops)
 
 
 def search_field(task: SearchTask) -> SearchAnswer:
@@ -140,6 +144,7 @@ def search_field(task: SearchTask) -> SearchAnswer:
         _landmark(task, raw) if task.landmark else None,
         None if task.overview is None else overview_tile(task.overview, pixels, task.exposure.view),
         _kept(task, pixels),
+        crops=write_crops(task.run_dir, task.field_index, pixels, um_per_px, candidates),
     )
 
 

@@ -343,7 +343,7 @@ class SlideRun:
     def _rank(self) -> list[RankedCandidate]:
         if self._scan is None:
             return []
-        ranked = rank(self._scan.finds)
+        ranked = rank(self._scan.finds, self._context.protocol.capture.ranking)
         records = candidate_records(ranked, self._scan.finds, self._context.protocol.capture.number)
         self._context.casebook.record_candidates(self._context.run_uid, records)
         if not self._context.control.stop_requested:
