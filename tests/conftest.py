@@ -95,13 +95,27 @@ def _drawn_once(draw: Callable[..., Any], kept: int) -> Callable[..., Any]:
     return look_up
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _slides_are_drawn_once() -> Iterator[None]:
+@pytest.fixture(scope="session")
+def _drawings() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    return _drawn_once(slide.render_metaphase, 60), _drawn_once(slide._DRAW["nucleus"], 200)
+
+
+@pytest.fixture
+def drawn_anew() -> None:
+    """For tests of the drawing itself: nothing is remembered from another test."""
+
+
+@pytest.fixture(autouse=True)
+def _slides_are_drawn_once(
+    request: pytest.FixtureRequest,
+    _drawings: tuple[Callable[..., Any], Callable[..., Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A cell takes a third of a second to draw, and its like is on the slide of every second test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slide, "render_metaphase", _drawn_once(slide.render_metaphase, 60))
-        patch.setitem(slide._DRAW, "nucleus", _drawn_once(slide._DRAW["nucleus"], 200))
-        yield
+    if "drawn_anew" not in request.fixturenames:
+        metaphase, nucleus = _drawings
+        monkeypatch.setattr(slide, "render_metaphase", metaphase)
+        monkeypatch.setitem(slide._DRAW, "nucleus", nucleus)
 
 
 @pytest.fixture(scope="session")

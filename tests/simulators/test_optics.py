@@ -16,6 +16,8 @@ from simulators.specimen.clutter import Patch
 from simulators.specimen.slide import Body, CellTruth, SlideSettings, SlideWorld
 from simulators.twin import Twin
 
+pytestmark = pytest.mark.usefixtures("drawn_anew")
+
 SENSOR = SensorModel()
 NOMINAL_MS = {TEN.label: 8.0, SIXTY_THREE.label: 32.0}
 

@@ -10,6 +10,8 @@ import pytest
 from simulators.specimen.pictures import find_boxes, margin_px, picture_od
 from simulators.specimen.slide import SlideSettings, SlideWorld
 
+pytestmark = pytest.mark.usefixtures("drawn_anew")
+
 AREA = (20_000.0, 8_000.0, 21_500.0, 9_000.0)
 
 

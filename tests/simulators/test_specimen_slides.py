@@ -18,6 +18,8 @@ from simulators.specimen.properties import slide_properties
 from simulators.specimen.quality import CLINICAL, Quality, format_qualities, parse_qualities
 from simulators.specimen.slide import CellTruth, SlideSettings, SlideWorld
 
+pytestmark = pytest.mark.usefixtures("drawn_anew")
+
 AREA = (30_000.0, 9_000.0, 32_000.0, 10_500.0)
 SENSOR = SensorModel(width_px=400, height_px=300)
 ONE_OF_EACH = tuple((quality, 1.0) for quality in Quality)

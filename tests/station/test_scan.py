@@ -11,9 +11,12 @@ import pytest
 import yaml
 
 from acquisition.casebook import open_casebook
+from acquisition.protocol import load_protocol
 from acquisition.records import KaryotypeStatus, RunStatus
 from acquisition.storage import read_capture
 from station.cli import main
+from station.compose import open_instrument
+from station.scan import ScanRequest, lying_slide
 
 ROOT = Path(__file__).parents[2]
 RIG = ROOT / "hardware_configs" / "simulated"
@@ -64,18 +67,25 @@ def test_a_slide_goes_all_the_way_to_karyograms_and_a_report(tmp_path):
         for capture in captures.values():
             stored = read_capture(out / capture.path, sha256=capture.sha256)
             assert stored.pixels.shape == (1024, 1360)
+    truth = json.loads((out / "truth.json").read_text())
+    assert sorted(cell["uid"] for cell in truth["cells"]) == sorted(
+        match["cell_uid"] for match in truth["matches"]
+    )
     page = (out / "report.html").read_text()
     assert "S-17" in page
     assert not (out / "run.lock").exists()
 
 
+@pytest.mark.usefixtures("drawn_anew")
 def test_the_same_seed_gives_the_same_slide(tmp_path):
-    protocol = write_protocol(tmp_path, number=0)
+    path = write_protocol(tmp_path)
     truths = []
-    for name in ("a", "b"):
-        assert scan(tmp_path / name, protocol, "--cells", "2", "--seed", "8") == 0
-        truths.append(json.loads((tmp_path / name / "truth.json").read_text())["cells"])
-    assert truths[0] == truths[1]
+    for seed in (8, 8, 9):
+        asked = ScanRequest(RIG, path, tmp_path / "run", seed=seed, cells=2)
+        with open_instrument(RIG, lying_slide(asked, load_protocol(path))) as instrument:
+            truths.append(instrument.truth())
+    assert len(truths[0]) == 2
+    assert truths[0] == truths[1] != truths[2]
 
 
 @pytest.mark.slow
