@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from acquisition.protocol import Stop
 
@@ -50,6 +51,23 @@ def probability_of_at_least(number: int, probabilities: Sequence[float]) -> floa
     return float(np.clip(1.0 - below.sum(), 0.0, 1.0))
 
 
+def count_distribution(probabilities: Sequence[float]) -> NDArray[np.float64]:
+    """Distribution of the number of analysable cells, as `probability_of_at_least` takes it.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (cells + 1,): probability of exactly 0, 1, ... of them.
+    """
+    exactly = np.ones(1)
+    for probability in probabilities:
+        more = np.zeros(exactly.size + 1)
+        more[:-1] = exactly * (1.0 - probability)
+        more[1:] += exactly * probability
+        exactly = more
+    return exactly
+
+
 def stop_reason(stop: Stop, probabilities: Sequence[float], scanning_s: float) -> StopReason | None:
     """Whether a scan has seen enough.
 
@@ -58,7 +76,7 @@ def stop_reason(stop: Stop, probabilities: Sequence[float], scanning_s: float) -
     stop
         Rule of the protocol.
     probabilities
-        One a cell, each cell once: sightings of one cell in two fields are merged before.
+        Of each cell that it is analysable, each cell once: sightings of one cell in two fields are merged before.
     scanning_s
         Time since the first field.
     """

@@ -13,9 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from analysis.finder.finders import FieldFinds
 
 LEAST_FIELDS = 50
 """Fewer fields than this say nothing about a slide."""
@@ -35,6 +39,7 @@ FIND_SCORE = 0.5
 UNCERTAIN_SHARE = "uncertain_share"
 FIND_SCORE_MEAN = "find_score_mean"
 
+_BACKGROUND = "background"
 _SIGMA_OF_MAD = 1.4826
 _MEDIAN_ERROR = math.sqrt(math.pi / 2)
 
@@ -53,6 +58,21 @@ class FieldReading:
 
     statistics: Mapping[str, float]
     scores: tuple[float, ...] = ()
+
+
+def reading_of(finds: FieldFinds, full_scale: float) -> FieldReading:
+    """What a field says about its slide.
+
+    Parameters
+    ----------
+    finds
+        Of that field.
+    full_scale
+        The largest grey level of the camera: a background is told as a share of it.
+    """
+    statistics = finds.statistics.known()
+    statistics[_BACKGROUND] = statistics[_BACKGROUND] / full_scale
+    return FieldReading(statistics, finds.scores)
 
 
 @dataclass(frozen=True, slots=True)
