@@ -7,6 +7,7 @@
     |   +-- NoMetaphaseError   readable, but there is no metaphase on it
     +-- WeightsError       weights are missing, damaged or of another net
     +-- DatasetError       a data set isn't there or isn't what it should be
+    +-- IscnError          an ISCN string isn't one, or its parts don't add up
 """
 
 from __future__ import annotations
@@ -44,3 +45,7 @@ class WeightsError(AnalysisError):
 
 class DatasetError(AnalysisError):
     """A data set isn't there or isn't what it should be."""
+
+
+class IscnError(AnalysisError):
+    """An ISCN string isn't one, or its parts don't add up to its count."""

@@ -1,0 +1,1 @@
+"""Several cells of one case: clones, mosaics, the case's ISCN string and its summary."""
