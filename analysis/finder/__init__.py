@@ -2,6 +2,32 @@
 
 from analysis.finder.candidate import Candidate, CellQuality
 from analysis.finder.find import find_metaphases
+from analysis.finder.finders import (
+    FINDERS,
+    FieldFinder,
+    FieldFinds,
+    MetaphaseFinder,
+    RuleFinder,
+    finder_of,
+    load_finder,
+)
 from analysis.finder.proposals import Proposals, crops_at, crops_of, propose
+from analysis.finder.statistics import FieldStatistics
 
-__all__ = ["Candidate", "CellQuality", "Proposals", "crops_at", "crops_of", "find_metaphases", "propose"]
+__all__ = [
+    "FINDERS",
+    "Candidate",
+    "CellQuality",
+    "FieldFinder",
+    "FieldFinds",
+    "FieldStatistics",
+    "MetaphaseFinder",
+    "Proposals",
+    "RuleFinder",
+    "crops_at",
+    "crops_of",
+    "find_metaphases",
+    "finder_of",
+    "load_finder",
+    "propose",
+]

@@ -15,8 +15,6 @@ from analysis.finder.flatten import MIN_OD, WORK_UM_PER_PX, FlatField
 _OPENING_UM = 7.2
 # Bodies are told apart in 8 bits, 16 times as many pixels an instruction as in 32: steps of 0.005 up to OD 1.07.
 _LEVELS_PER_OD = 200.0
-_MIN_OD = 0.05
-_NOISE_FACTOR = 4.0
 # Crowds are looked for at these radii: tight spreads to widely scattered ones.
 _SCALES_UM = (5.0, 8.0, 12.0)
 # Two peaks nearer than this are one crowd.
@@ -28,11 +26,19 @@ _FOLD_UM = _FOLD * WORK_UM_PER_PX
 
 
 @dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """How far a body stands out, in optical density and in standard deviations of the noise; both are needed."""
+
+    min_od: float
+    noise_factor: float
+
+
+@dataclass(frozen=True, slots=True)
 class CrowdLimits:
     """Share of the area that thin bodies cover where a crowd begins, and at its peak at least."""
 
-    edge_cover: float = 0.10
-    peak_cover: float = 0.16
+    edge_cover: float
+    peak_cover: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +84,14 @@ class Crowd:
     region: NDArray[np.bool_]
 
 
-def find_bodies(field: FlatField) -> Bodies:
+def find_bodies(field: FlatField, limits: BodyLimits) -> Bodies:
     """Separate thin dark bodies from nuclei by a white top-hat on the optical density."""
     size = round(_OPENING_UM / WORK_UM_PER_PX) | 1
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     levels = cv2.convertScaleAbs(field.od, alpha=_LEVELS_PER_OD, beta=-MIN_OD * _LEVELS_PER_OD)
     smooth = cv2.GaussianBlur(levels, (0, 0), 0.6)
     opened = cv2.morphologyEx(smooth, cv2.MORPH_OPEN, disk)
-    threshold = max(_MIN_OD, _NOISE_FACTOR * field.noise_od)
+    threshold = max(limits.min_od, limits.noise_factor * field.noise_od)
     _, thin = cv2.threshold(
         cv2.subtract(smooth, opened), min(254.0, threshold * _LEVELS_PER_OD), 255, cv2.THRESH_BINARY
     )

@@ -1,20 +1,22 @@
-"""From a field to ranked metaphase candidates."""
+"""From a field to ranked metaphase candidates by rules alone: the baseline, and what there is without weights."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.finder.bodies import CrowdLimits, find_bodies, find_crowds
+from analysis.finder.bodies import BodyLimits, CrowdLimits, find_bodies, find_crowds
 from analysis.finder.candidate import Candidate
 from analysis.finder.flatten import flatten
+from analysis.finder.proposals import Proposals
 from analysis.finder.score import measure, score
 
 # Below this a candidate isn't worth a record.
 MIN_SCORE = 0.05
 
-# The score's conditions were set for crowds with these limits.
-_LIMITS = CrowdLimits(edge_cover=0.10, peak_cover=0.16)
+# The score's conditions were set for bodies and crowds with these limits.
+_BODIES = BodyLimits(min_od=0.05, noise_factor=4.0)
+_CROWDS = CrowdLimits(edge_cover=0.10, peak_cover=0.16)
 
 
 def find_metaphases(
@@ -41,15 +43,33 @@ def find_metaphases(
     ImageError
         The image or the pixel size can't be used.
     """
-    field = flatten(pixels, um_per_px)
-    bodies = find_bodies(field)
-    found = []
-    for crowd in find_crowds(bodies, _LIMITS):
-        value = score(measure(crowd, bodies, field))
-        if value < min_score:
-            continue
-        # Centres of pixels: the work image's (0, 0) lies half a work pixel inside the given image.
-        x_px = (crowd.x_px + 0.5) * field.scale - 0.5
-        y_px = (crowd.y_px + 0.5) * field.scale - 0.5
-        found.append(Candidate(x_px, y_px, crowd.radius_px * field.scale, value))
+    found = [c for c in judge_by_rules(propose_for_rules(pixels, um_per_px)) if c.score >= min_score]
     return sorted(found, key=lambda candidate: -candidate.score)
+
+
+def propose_for_rules(pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px: float) -> Proposals:
+    """Crowds with the limits that the rules were set for.
+
+    Raises
+    ------
+    ImageError
+        The image or the pixel size can't be used.
+    """
+    field = flatten(pixels, um_per_px)
+    bodies = find_bodies(field, _BODIES)
+    return Proposals(field, bodies, find_crowds(bodies, _CROWDS))
+
+
+def judge_by_rules(proposals: Proposals) -> list[Candidate]:
+    """Every crowd as a candidate in px of the image that was given, with its score."""
+    field = proposals.field
+    return [
+        Candidate(
+            # Centres of pixels: the work image's (0, 0) lies half a work pixel inside the given image.
+            (crowd.x_px + 0.5) * field.scale - 0.5,
+            (crowd.y_px + 0.5) * field.scale - 0.5,
+            crowd.radius_px * field.scale,
+            score(measure(crowd, proposals.bodies, field)),
+        )
+        for crowd in proposals.crowds
+    ]

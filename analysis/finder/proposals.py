@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.finder.bodies import Bodies, Crowd, CrowdLimits, find_bodies, find_crowds
+from analysis.finder.bodies import Bodies, BodyLimits, Crowd, CrowdLimits, find_bodies, find_crowds
 from analysis.finder.flatten import MAX_OD, MIN_OD, FlatField, flatten
 
 CROP_PX = 128
@@ -22,7 +22,8 @@ MAX_PROPOSALS = 40
 """No field holds more metaphases; a pile of debris must not cost more than the field's share of time."""
 
 # The second stage refuses at little cost, what is left out here is lost.
-_LIMITS = CrowdLimits(edge_cover=0.07, peak_cover=0.10)
+_BODIES = BodyLimits(min_od=0.03, noise_factor=3.0)
+_CROWDS = CrowdLimits(edge_cover=0.07, peak_cover=0.10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ def propose(pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px: float) ->
         The image or the pixel size can't be used.
     """
     field = flatten(pixels, um_per_px)
-    bodies = find_bodies(field)
-    crowds = sorted(find_crowds(bodies, _LIMITS), key=lambda crowd: -crowd.cover)
+    bodies = find_bodies(field, _BODIES)
+    crowds = sorted(find_crowds(bodies, _CROWDS), key=lambda crowd: -crowd.cover)
     return Proposals(field, bodies, crowds[:MAX_PROPOSALS])
 
 
