@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scanner import barcode
-from scanner.barcode import Barcode, read_barcodes
+from scanner import slides
+from scanner.barcode import Barcode, the_barcode
 from scanner.core import ScanCore
 from scanner.microscope import Microscope
 from scanner.rig import Rig, load_rig
@@ -59,16 +59,16 @@ def _state_of_nobody(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
 @pytest.fixture(autouse=True, scope="session")
 def _labels_are_decoded_once() -> Iterator[None]:
     """The twin photographs a label the same way each time, and to look for its code takes a quarter second."""
-    known: dict[tuple[tuple[int, ...], bytes], tuple[Barcode, ...]] = {}
+    known: dict[tuple[tuple[int, ...], bytes], Barcode] = {}
 
-    def look_up(picture: NDArray[np.uint8]) -> tuple[Barcode, ...]:
+    def look_up(picture: NDArray[np.uint8]) -> Barcode:
         key = (picture.shape, picture.tobytes())
         if key not in known:
-            known[key] = read_barcodes(picture)
+            known[key] = the_barcode(picture)
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(barcode, "read_barcodes", look_up)
+        patch.setattr(slides, "the_barcode", look_up)
         yield
 
 
