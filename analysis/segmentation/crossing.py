@@ -41,12 +41,15 @@ def propose_crossings(
     outer = shape.outlines[0]
     deepest = np.argsort(-np.asarray(outer.notch_depths))[:_MAX_NOTCHES]
     notches = sorted(outer.notches[int(k)] for k in deepest)
+    if len(notches) < 4:
+        return
+    fours = np.asarray(list(combinations(notches, 4)), np.intp).reshape(-1, 4)
+    every = outer.points[fours]
+    steps = np.roll(every, -1, axis=1) - every
+    lengths = np.hypot(steps[..., 0], steps[..., 1]) / width_px
+    fits = (lengths.min(axis=1) >= _SIDE_WIDTHS[0]) & (lengths.max(axis=1) <= _SIDE_WIDTHS[1])
     ranked = []
-    for four in combinations(notches, 4):
-        corners = outer.points[list(four)]
-        sides = np.hypot(*(np.roll(corners, -1, axis=0) - corners).T) / width_px
-        if sides.min() < _SIDE_WIDTHS[0] or sides.max() > _SIDE_WIDTHS[1]:
-            continue
+    for corners, sides in zip(every[fits], lengths[fits], strict=True):
         square = float(cv2.contourArea(corners)) / width_px**2
         if square < 0.25 or not cv2.isContourConvex(corners):
             continue

@@ -155,16 +155,17 @@ def _cheapest_path(
     # Leaving the line costs a little, so that in an even density the cut is straight.
     cost = cost + 0.02 * float(cost.max()) * np.abs(across) / half + 1e-4
     width = 2 * half + 1
-    best = np.full(width + 2, np.inf, np.float32)
-    best[half + 1] = cost[0, half]
-    came = np.zeros((count, width), np.int8)
+    best = np.full((count, width + 2), np.inf, np.float32)
+    best[0, half + 1] = cost[0, half]
     for row in range(1, count):
-        options = np.stack((best[:-2], best[1:-1], best[2:]))
-        came[row] = options.argmin(axis=0) - 1
-        best[1:-1] = options.min(axis=0) + cost[row]
+        before, now = best[row - 1], best[row, 1:-1]
+        np.minimum(before[:-2], before[1:-1], out=now)
+        np.minimum(now, before[2:], out=now)
+        now += cost[row]
     track = [half]
     for row in range(count - 1, 0, -1):
-        track.append(min(max(track[-1] + int(came[row, track[-1]]), 0), 2 * half))
+        at = track[-1]
+        track.append(min(max(at - 1 + int(best[row - 1, at : at + 3].argmin()), 0), 2 * half))
     columns = np.asarray(track[::-1])
     rows = np.arange(count)
     path = np.stack([xs[rows, columns], ys[rows, columns]], axis=1)

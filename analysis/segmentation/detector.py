@@ -85,24 +85,26 @@ class Detector:
         """
         image = resized(relative, scale)
         score, probability, boxes = self._answers(filled_up(image))
-        rows = np.flatnonzero(score > _LEAST_SCORE)
-        rows = rows[np.argsort(-score[rows], kind="stable")[:_MOST_CANDIDATES]]
         height, width = relative.shape
         back = np.asarray([width / image.shape[1], height / image.shape[0]] * 2, np.float32)
         limit = np.asarray([width, height] * 2, np.float32)
-        placed = np.clip(boxes[rows] * back, 0.0, limit)
-        return Detections(placed.astype(np.float32), score[rows], probability[rows])
+        placed = np.clip(boxes * back, 0.0, limit)
+        return Detections(placed.astype(np.float32), score, probability)
 
     def _answers(
         self, image: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Score, class probabilities and boxes of all points."""
+        """Score, class probabilities and boxes of the points that may be one, best first."""
         picture = torch.from_numpy(image)[None, None].contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             output = self._net(picture)
-            boxes = boxes_at(points(*image.shape), self._net.expected(output.borders[0]))
-            probability = torch.softmax(output.classes[0], dim=1)
-            return output.score[0].sigmoid().numpy(), probability.numpy(), boxes.numpy()
+            score = output.score[0].sigmoid().numpy()
+            rows = np.flatnonzero(score > _LEAST_SCORE)
+            rows = rows[np.argsort(-score[rows], kind="stable")[:_MOST_CANDIDATES]]
+            at = torch.from_numpy(rows)
+            boxes = boxes_at(points(*image.shape)[at], self._net.expected(output.borders[0][at]))
+            probability = torch.softmax(output.classes[0][at], dim=1)
+            return score[rows], probability.numpy(), boxes.numpy()
 
 
 def suppress(found: Detections, *, iou: float) -> Detections:

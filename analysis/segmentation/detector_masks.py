@@ -133,17 +133,18 @@ def _best_cut(part: Part, boxes: Boxes, held: list[int], cell: Cell) -> list[tup
 
 def _sides(split: Split, local: Boxes) -> NDArray[np.bool_]:
     """Tell for each box whether the second part fills it better than the first."""
+    if split.route == "crossing":
+        # Both own the shared area: the part whose extent is the box's.
+        return np.asarray(
+            [_extent_fit(split.second, box) > _extent_fit(split.first, box) for box in local], np.bool_
+        )
     sides = []
     for box in local:
         window = _window(box, split.first.shape, 0.0)
         core = _window(box, split.first.shape, -0.15)
-        first = int(split.first[window].sum()) + 2 * int(split.first[core].sum())
-        second = int(split.second[window].sum()) + 2 * int(split.second[core].sum())
-        if split.route == "crossing":
-            # Both own the shared area: the part whose extent is the box's.
-            sides.append(_extent_fit(split.second, box) > _extent_fit(split.first, box))
-        else:
-            sides.append(second > first)
+        first = np.count_nonzero(split.first[window]) + 2 * np.count_nonzero(split.first[core])
+        second = np.count_nonzero(split.second[window]) + 2 * np.count_nonzero(split.second[core])
+        sides.append(second > first)
     return np.asarray(sides, np.bool_)
 
 

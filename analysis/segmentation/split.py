@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Route = Literal["single", "watershed", "cut", "crossing"]
 
+_NEAR_PX = 6
+"""What a line leaves undecided is never farther than this from the part it belongs to."""
+
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 
 
@@ -57,10 +60,31 @@ def split_between(mask: NDArray[np.bool_], first: NDArray[np.bool_], route: Rout
 
 
 def _grown(mask: NDArray[np.bool_], first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Split:
-    to_first = cv2.distanceTransform((~first).astype(np.uint8), cv2.DIST_L2, 3)
-    to_second = cv2.distanceTransform((~second).astype(np.uint8), cv2.DIST_L2, 3)
-    near = mask & (to_first <= to_second)
-    return split_between(mask, near & ~second | first, "cut")
+    """Give what neither part has to the nearer one."""
+    undecided = mask & ~first & ~second
+    window = _about(undecided, _NEAR_PX)
+    if not first[window].any() or not second[window].any():
+        window = (slice(None), slice(None))
+    # Only about the line is anything undecided, and only there do the parts meet.
+    to_first = cv2.distanceTransform((~first[window]).astype(np.uint8), cv2.DIST_L2, 3)
+    to_second = cv2.distanceTransform((~second[window]).astype(np.uint8), cv2.DIST_L2, 3)
+    whole = first.copy()
+    whole[window] |= undecided[window] & (to_first <= to_second)
+    other = mask & ~whole
+    seam = np.zeros_like(mask)
+    seam[window] = _seam(whole[window], other[window])
+    return Split(whole, other, "cut", seam)
+
+
+def _about(mask: NDArray[np.bool_], margin_px: int) -> tuple[slice, slice]:
+    """Window round what a mask holds; all of it for an empty one."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return slice(None), slice(None)
+    return (
+        slice(max(0, int(rows[0]) - margin_px), int(rows[-1]) + 1 + margin_px),
+        slice(max(0, int(columns[0]) - margin_px), int(columns[-1]) + 1 + margin_px),
+    )
 
 
 def _seam(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BINS: Final = 256
+_FINE_BINS: Final = 2048
 _EDGE: Final = 0.45
 """Place of the border between local background (0) and local chromosome (1). The optical edge lies at one half;
 a little lower keeps pale bands and ends."""
@@ -40,20 +41,39 @@ class Foreground:
 
 def otsu(density: NDArray[np.float32], valid: NDArray[np.bool_] | None = None) -> float:
     """Return Otsu's threshold (Otsu 1979) over the valid pixels; 0 where nothing varies."""
-    values = density.ravel() if valid is None else density[valid]
-    if values.size == 0:
-        return 0.0
-    top = float(np.percentile(values, 99.9))
+    top = _top(density, valid)
     if top <= 1e-6:
         return 0.0
-    counts, edges = np.histogram(np.minimum(values, top), bins=_BINS, range=(0.0, top))
+    edges = np.linspace(0.0, top, _BINS + 1)
+    counts = _histogram(np.minimum(density, np.float32(0.99999 * top)), valid, _BINS, top)
     centres = (edges[:-1] + edges[1:]) / 2.0
-    weight = np.cumsum(counts, dtype=np.float64)
+    weight = np.cumsum(counts)
     moment = np.cumsum(counts * centres)
     rest = weight[-1] - weight
     with np.errstate(divide="ignore", invalid="ignore"):
         between = weight * rest * (moment / weight - (moment[-1] - moment) / rest) ** 2
     return float(centres[int(np.nanargmax(between))])
+
+
+def _top(density: NDArray[np.float32], valid: NDArray[np.bool_] | None) -> float:
+    """Density that one valid pixel in a thousand is above, to a two-thousandth of the highest; 0 for none."""
+    highest = float(density.max()) if density.size else 0.0
+    if highest <= 1e-6:
+        return 0.0
+    counts = _histogram(density, valid, _FINE_BINS, 1.00001 * highest)
+    total = np.cumsum(counts)
+    if total[-1] == 0.0:
+        return 0.0
+    return float((np.searchsorted(total, 0.999 * total[-1]) + 1) * highest / _FINE_BINS)
+
+
+def _histogram(
+    values: NDArray[np.float32], valid: NDArray[np.bool_] | None, bins: int, top: float
+) -> NDArray[np.float64]:
+    mask = None if valid is None else valid.astype(np.uint8)
+    flat = np.ascontiguousarray(values, dtype=np.float32)
+    counts = cv2.calcHist([flat], [0], mask, [bins], [0.0, top])
+    return np.asarray(counts, dtype=np.float64).ravel()
 
 
 def find_foreground(density: NDArray[np.float32], excluded: NDArray[np.bool_], width_px: float) -> Foreground:

@@ -44,21 +44,56 @@ def propose_valleys(mask: NDArray[np.bool_], density: NDArray[np.float32], min_a
         large = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] >= _CORE_SHARE * min_area_px]
         if len(large) < 2:
             continue
-        parts = _grow(mask, density, [labels == k for k in large])
-        for part in parts:
-            area = int(np.count_nonzero(part))
-            rest = mask & ~part
-            if area < min_area_px or np.count_nonzero(rest) < min_area_px or area in seen:
+        basins = _grow(mask, density, [labels == k for k in large])
+        whole = int(np.count_nonzero(mask))
+        areas = np.bincount(basins.ravel(), minlength=len(large) + 1)
+        apart = _Apart(mask, basins, len(large))
+        for number in range(1, len(large) + 1):
+            area = int(areas[number])
+            if area < min_area_px or whole - area < min_area_px or area in seen:
                 continue
-            if _pieces(part) == 1 and _pieces(rest) == 1:
-                seen.update((area, int(np.count_nonzero(rest))))
-                yield split_between(mask, part, "watershed")
+            if apart.leaves_two_pieces(number):
+                seen.update((area, whole - area))
+                yield split_between(mask, basins == number, "watershed")
+
+
+class _Apart:
+    """Whether a basin can be taken out of a piece so that two connected pieces are left.
+
+    Basins touch few others: what is left without one is told by who touches whom, and not by its pixels again.
+    """
+
+    def __init__(self, mask: NDArray[np.bool_], basins: NDArray[np.int32], count: int) -> None:
+        self._mask, self._basins, self._count = mask, basins, count
+        self._whole = [False] * (count + 1)
+        for number in range(1, count + 1):
+            self._whole[number] = _pieces(basins == number) == 1
+        self._everything = bool((basins[mask] > 0).all())
+        self._touching: dict[int, set[int]] = {number: set() for number in range(1, count + 1)}
+        for first, second in ((basins[:, :-1], basins[:, 1:]), (basins[:-1], basins[1:])):
+            meets = (first != second) & (first > 0) & (second > 0)
+            for a, b in set(zip(first[meets].tolist(), second[meets].tolist(), strict=True)):
+                self._touching[a].add(b)
+                self._touching[b].add(a)
+
+    def leaves_two_pieces(self, number: int) -> bool:
+        if not self._whole[number]:
+            return False
+        others = [k for k in range(1, self._count + 1) if k != number]
+        if not self._everything or not all(self._whole[k] for k in others):
+            return _pieces(self._mask & (self._basins != number)) == 1
+        reached, waiting = {others[0]}, [others[0]]
+        while waiting:
+            for k in self._touching[waiting.pop()] - reached - {number}:
+                reached.add(k)
+                waiting.append(k)
+        return len(reached) == len(others)
 
 
 def _grow(
     mask: NDArray[np.bool_], density: NDArray[np.float32], cores: list[NDArray[np.bool_]]
-) -> list[NDArray[np.bool_]]:
-    """Flood the piece from its cores, dark first."""
+) -> NDArray[np.int32]:
+    """Flood the piece from its cores, dark first: 1, 2, ... for their basins, 0 outside."""
     top = float(density[mask].max())
     relief = np.where(mask, 255.0 - 254.0 * np.clip(density / max(top, 1e-6), 0.0, 1.0), 255.0).astype(np.uint8)
     markers = np.where(mask, 0, 1).astype(np.int32)
@@ -74,8 +109,12 @@ def _grow(
         lookup = np.zeros(int(nearest.max()) + 1, np.int32)
         lookup[nearest[known > 0]] = basins[known > 0]
         basins = np.where(unknown > 0, lookup[nearest], basins)
-    return [mask & (basins == k + 2) for k in range(len(cores))]
+    return np.asarray(np.where(mask & (basins >= 2), basins - 1, 0), dtype=np.int32)
 
 
 def _pieces(mask: NDArray[np.bool_]) -> int:
-    return int(cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[0]) - 1
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return 0
+    inner = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return int(cv2.connectedComponents(inner.astype(np.uint8), connectivity=4)[0]) - 1
