@@ -7,7 +7,7 @@ import pytest
 
 from analysis.evaluation.finder import curve, finder_figures, reliability
 from analysis.evaluation.finder_matching import judge, planted_of
-from analysis.evaluation.finder_ranking import ranking_by_interactions
+from analysis.evaluation.finder_ranking import ranked_slides
 from analysis.evaluation.finder_scores import FieldOutcome, pooled, scores_by_slide, search
 from analysis.evaluation.statistics import auc, bootstrap, calibration, precision_recall
 
@@ -223,11 +223,15 @@ def test_curves_of_pooled_slides():
 
 
 def test_the_best_of_a_slide_against_chance():
-    cells = [Thing(50 + 20 * k, 50, radius_px=9, source=f"cell-{k}") for k in range(6)]
+    cells = [Thing(50 + 20 * k, 50, radius_px=9, source=f"cell-{k}", analysable=k < 3) for k in range(6)]
+    spoilt = Thing(50, 150, kind="burst", source="cell-0", analysable=False)
     hits = [Hit(cell.x_px, 50, 0.9, rank=1.0 - 0.1 * k) for k, cell in enumerate(cells)]
-    hits.append(Hit(250, 150, 0.9, rank=2.0))
+    hits += [Hit(250, 150, 0.9, rank=0.05), Hit(50, 150, 0.9, rank=0.85), Hit(150, 150, 0.4, rank=1.0)]
     needed = {f"cell-{k}": float(k) for k in range(5)}
-    (ranked,) = ranking_by_interactions([outcome(cells, hits)], needed, number=2)
-    # The false find and the cell without a figure are left out of both sides.
-    assert (ranked.best, ranked.chance, ranked.cells) == (0.5, 2.0, (2, 5))
-    assert ranking_by_interactions([outcome(cells, hits)], needed, number=5) == []
+    (ranked,) = ranked_slides([outcome([*cells, spoilt], hits)], needed, number=2)
+    # Neither the false find nor the spoilt cell nor the cell without a figure has interactions.
+    assert ranked.interactions == (0.5, 2.0)
+    # By rank: analysable, analysable, spoilt, ...; three of eight are analysable.
+    assert ranked.analysable == (1.0, pytest.approx(3 / 8))
+    assert ranked.finds == (8, 5)
+    assert ranked_slides([outcome(cells, hits)], needed, number=5) == []
