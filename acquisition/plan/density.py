@@ -128,9 +128,8 @@ class CellDensity:
     """Analysable cells per area, learnt from the fields of a scan.
 
     Counts of a field are taken as Poisson, with a Gamma distributed rate that they tell of (Jeffreys' prior).
-    Cells
-    lie in patches: where fields differ more than chance alone would have it, everything is as uncertain as that
-    many fewer fields would leave it (quasi-Poisson; McCullagh & Nelder 1989, chapter 9).
+    Cells lie in patches: where fields differ more than chance alone would have it, everything is as uncertain as
+    that many fewer fields would leave it (quasi-Poisson; McCullagh & Nelder 1989, chapter 9).
 
     Attributes
     ----------

@@ -265,7 +265,8 @@ class CaptureLoop:
         def distance_um(candidate: Candidate) -> float:
             return float(np.hypot(candidate.x_px - centre.x_px, candidate.y_px - centre.y_px)) * um_per_px
 
-        near = [c for c in self._context.finder(frame.pixels, um_per_px) if distance_um(c) <= SAME_CELL_UM]
+        locator = self._context.locator or self._context.finder
+        near = [c for c in locator(frame.pixels, um_per_px) if distance_um(c) <= SAME_CELL_UM]
         return min(near, key=distance_um, default=None)
 
     def _fail(self, candidate: RankedCandidate, error: DeviceError | AcquisitionError) -> None:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from acquisition.casebook import Casebook
 from acquisition.protocol import Protocol
 from acquisition.records import EventLevel, RunEvent
 from acquisition.run.control import RunControl
+from acquisition.run.judging import Finder
 from acquisition.run.listener import RunListener, SilentListener
 from acquisition.storage import RunFolder
-from analysis.finder import Candidate
+from analysis.finder.drift import Usual
 from scanner.coordinates import SlideFrame
 from scanner.microscope import Microscope
-
-Finder = Callable[[NDArray[np.uint16], float], Sequence[Candidate]]
 
 SPOOL_BYTES = 256 * 1024 * 1024
 """Room for frames that wait for the finder: some 90 fields of 1.4 megapixels."""
@@ -62,6 +58,11 @@ class RunContext:
     slide_frame
         How this slide lies on the stage, where that was measured or the rig has several places; default: as the
         rig says.
+    usual
+        What the slides are like that the finder learnt from, see `analysis.finder.drift`; without, no slide is
+        told to be unlike them.
+    locator
+        Finds the cell again at high magnification; default: `finder`.
     """
 
     run_uid: str
@@ -78,6 +79,8 @@ class RunContext:
     spool_bytes: int = SPOOL_BYTES
     rig_folder: Path | None = None
     slide_frame: SlideFrame | None = None
+    usual: Mapping[str, Usual] = field(default_factory=dict)
+    locator: Finder | None = None
 
     @property
     def frame(self) -> SlideFrame:

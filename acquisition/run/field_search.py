@@ -13,6 +13,7 @@ from acquisition.plan.tiling import PlannedField
 from acquisition.protocol import Background, KeepFields
 from acquisition.records import EventLevel, FieldRecord, FieldStatus
 from acquisition.run.context import RunContext
+from acquisition.run.drift_alarm import DriftAlarm
 from acquisition.run.faults import FaultCounter
 from acquisition.run.judging import judgement_of
 from acquisition.run.landmarks import LandmarkKeeper
@@ -24,6 +25,7 @@ from acquisition.storage import CaptureMetadata, FrameSpool
 from acquisition.storage.overview import Overview, OverviewWrite
 from acquisition.workers import Workers
 from analysis.finder import Candidate
+from analysis.finder.drift import FieldReading
 from scanner.coordinates import ImagePoint, StagePoint, View
 from scanner.frame import Exposure, Frame
 
@@ -84,6 +86,7 @@ class FieldSearch:
         self.landmarks: dict[int, str] = dict(progress.landmarks)
         self.finds: list[Find] = list(progress.finds)
         self.cells_seen: Counter[int] = Counter(find.sighting.field_index for find in progress.finds)
+        self.alarm = DriftAlarm(context, progress.readings)
         self.waited_ms = 0.0
         for waiting in progress.waiting.values():
             self._submit(waiting)
@@ -190,6 +193,7 @@ class FieldSearch:
                 context.rig_folder if context.protocol.scan.background is Background.FLAT_FIELD else None,
                 None if self._overview is None else self._overview.grid,
                 self._metadata(under, exposure) if context.protocol.scan.keep_fields is KeepFields.ALL else None,
+                full_scale=context.microscope.rig.camera.full_scale,
             )
         )
 
@@ -210,21 +214,27 @@ class FieldSearch:
         ]
         record = replace(under.record, find_ms=answer.find_ms, candidates=len(finds), picture=answer.picture)
         if self._overview is None or answer.tile is None:
-            self._close(under, record, finds, answer.landmark)
+            self._close(under, record, finds, answer.landmark, answer.reading)
             return
         write = self._overview.write(answer.tile)
-        self._writing.append((write, lambda: self._close(under, record, finds, answer.landmark)))
+        self._writing.append((write, lambda: self._close(under, record, finds, answer.landmark, answer.reading)))
 
     def _close(
-        self, under: WaitingField, record: FieldRecord, finds: Sequence[Find], landmark: str | None
+        self,
+        under: WaitingField,
+        record: FieldRecord,
+        finds: Sequence[Find],
+        landmark: str | None,
+        reading: FieldReading | None = None,
     ) -> None:
-        self._log.found(record, finds, landmark)
+        self._log.found(record, finds, landmark, reading)
         self._context.casebook.record_field(self._context.run_uid, record)
         self.finds.extend(finds)
         self.cells_seen[record.index] = len(finds)
         # Only now: until the answer is in the journal, the frame may be needed again.
         del self._under[record.index]
         self._spool.release(under.slot)
+        self.alarm.take(record.index, reading)
 
     def _not_searched(self, under: WaitingField, reason: str) -> None:
         index = under.record.index

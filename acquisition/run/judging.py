@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,11 @@ from numpy.typing import NDArray
 from acquisition.plan.candidates import Judgement
 from acquisition.storage.atomic import write_png_atomic
 from analysis.finder import Candidate, crops_at
+from analysis.finder.drift import FieldReading, reading_of
 from analysis.finder.flatten import flatten
+
+Finder = Callable[[NDArray[np.uint16], float], Sequence[Candidate]]
+"""Pixels and um/px in, candidates out; one that has `analysis.finder.FieldFinder.search` sums the field up too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,63 @@ class Crops:
 
     paths: tuple[str, ...] = ()
     noise_od: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a finder saw in a field.
+
+    Attributes
+    ----------
+    candidates
+        At or above the score asked for.
+    reading
+        What the field says about its slide; None where the finder doesn't sum fields up.
+    """
+
+    candidates: tuple[Candidate, ...]
+    reading: FieldReading | None = None
+
+
+def look(
+    finder: Finder, pixels: NDArray[np.uint16], um_per_px: float, *, min_score: float, full_scale: float
+) -> Look:
+    """Search a field.
+
+    Parameters
+    ----------
+    finder
+        Who searches.
+    pixels
+        uint16, shape (height_px, width_px).
+    um_per_px
+        Size of a pixel.
+    min_score
+        Candidates below are left out.
+    full_scale
+        The camera's largest grey level.
+
+    Raises
+    ------
+    ValueError
+        The finder gave a number that is none: it could neither be ranked nor recorded.
+    AnalysisError
+        As the finder's.
+    """
+    search = getattr(finder, "search", None)
+    if search is None:
+        seen = Look(tuple(finder(pixels, um_per_px)))
+    else:
+        finds = search(pixels, um_per_px, min_score=min_score)
+        seen = Look(tuple(finds.candidates), reading_of(finds, full_scale))
+    for candidate in seen.candidates:
+        numbers = [candidate.x_px, candidate.y_px, candidate.radius_px, candidate.score, candidate.rank]
+        judgement = judgement_of(candidate)
+        if judgement is not None:
+            numbers += [value for value in astuple(judgement) if value is not None]
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"the finder gave a candidate with a number that is none: {candidate}")
+    return Look(tuple(c for c in seen.candidates if c.score >= min_score), seen.reading)
 
 
 def judgement_of(candidate: Candidate) -> Judgement | None:

@@ -15,6 +15,7 @@ from acquisition.journal import Journal, JournalRecord
 from acquisition.plan.candidates import Judgement, Sighting
 from acquisition.plan.tiling import PlannedField
 from acquisition.records import CaptureRecord, FieldRecord, FieldStatus, RunStatus
+from analysis.finder.drift import FieldReading
 from scanner.coordinates import SlidePoint
 from scanner.focus.surface import FocusPoint
 
@@ -116,6 +117,8 @@ class Progress:
         All finds.
     landmarks
         Field index to the reduced copy, relative to the run folder.
+    readings
+        What each field says about the slide, by its index.
     surface
         Focus of the scan objective as it was measured last.
     scan_is_through
@@ -134,6 +137,7 @@ class Progress:
     lost: set[int] = field(default_factory=set)
     finds: list[Find] = field(default_factory=list)
     landmarks: dict[int, str] = field(default_factory=dict)
+    readings: dict[int, FieldReading] = field(default_factory=dict)
     surface: tuple[FocusPoint, ...] = ()
     scan_is_through: bool = False
     ranked: tuple[RankedCandidate, ...] | None = None
@@ -192,7 +196,13 @@ class RunLog:
         """The frames of these fields outlive a power cut."""
         self._append(LogKind.SECURED, fields=list(fields))
 
-    def found(self, record: FieldRecord, finds: Sequence[Find], landmark: str | None) -> None:
+    def found(
+        self,
+        record: FieldRecord,
+        finds: Sequence[Find],
+        landmark: str | None,
+        reading: FieldReading | None = None,
+    ) -> None:
         """A field was searched, or given up; `record` is final."""
         self._append(
             LogKind.FOUND,
@@ -207,6 +217,7 @@ class RunLog:
                 for f in finds
             ],
             landmark=landmark,
+            reading=None if reading is None else _reading_json(reading),
         )
 
     def surface(self, points: Sequence[FocusPoint]) -> None:
@@ -331,6 +342,17 @@ def _take_found(values: Mapping[str, Any], progress: Progress) -> None:
     )
     if values["landmark"] is not None:
         progress.landmarks[searched.index] = values["landmark"]
+    if values.get("reading") is not None:
+        progress.readings[searched.index] = _reading(values["reading"])
+
+
+def _reading_json(reading: FieldReading) -> dict[str, object]:
+    return {"statistics": dict(reading.statistics), "scores": [round(score, 4) for score in reading.scores]}
+
+
+def _reading(values: Mapping[str, Any]) -> FieldReading:
+    statistics = {str(name): float(value) for name, value in values["statistics"].items()}
+    return FieldReading(statistics, tuple(float(score) for score in values["scores"]))
 
 
 def _field_json(record: FieldRecord) -> dict[str, object]:

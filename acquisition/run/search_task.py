@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.run.judging import Crops, write_crops
+from acquisition.run.judging import Crops, Finder, look, write_crops
 from acquisition.storage.atomic import write_png_atomic
 from acquisition.storage.capture_file import write_capture
 from acquisition.storage.capture_metadata import CaptureMetadata
@@ -20,12 +19,11 @@ from acquisition.storage.overview import OverviewGrid, OverviewTile, overview_ti
 from acquisition.storage.spool import Shape, read_slot
 from acquisition.workers import prepare_process
 from analysis.finder import Candidate
+from analysis.finder.drift import FieldReading
 from scanner.flat_field import FlatField
 from scanner.focus.measure import object_mask, relative_transmission
 from scanner.frame import Exposure, Frame
 from scanner.rig import load_rig
-
-Finder = Callable[[NDArray[np.uint16], float], Sequence[Candidate]]
 
 THUMBNAIL_UM = 120.0
 # A landmark is kept at half the size: nuclei of 10 um are still 8 px wide at 10x, and three suffice for a shift.
@@ -58,6 +56,8 @@ class SearchTask:
         Grid for which the field's share is made; None makes none.
     keep
         Metadata with which the whole field is stored in ``fields/``; None stores nothing.
+    full_scale
+        The camera's largest grey level.
     """
 
     field_index: int
@@ -72,6 +72,7 @@ class SearchTask:
     flat_field_of: Path | None = None
     overview: OverviewGrid | None = None
     keep: CaptureMetadata | None = None
+    full_scale: float = 65535.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class SearchAnswer:
         Why the field could not be searched; None where it was.
     crops
         What the finder had of each candidate.
+    reading
+        What the field says about its slide; None where the finder doesn't say.
     """
 
     field_index: int
@@ -110,6 +113,7 @@ class SearchAnswer:
     picture: str | None = None
     error: str | None = None
     crops: Crops = field(default_factory=Crops)
+    reading: FieldReading | None = None
 
 
 def search_field(task: SearchTask) -> SearchAnswer:
@@ -125,11 +129,12 @@ def search_field(task: SearchTask) -> SearchAnswer:
     um_per_px = task.exposure.view.camera.um_per_px
     try:
         pixels = _corrected(raw, task)
-        candidates = tuple(c for c in task.finder(pixels, um_per_px) if c.score >= task.min_score)
+        seen = look(task.finder, pixels, um_per_px, min_score=task.min_score, full_scale=task.full_scale)
     except Exception as error:  # noqa: BLE001 - one field's failure is an answer; the protocol decides what follows
         reason = f"{type(error).__name__}: {error}"
         return SearchAnswer(task.field_index, task.slot, find_ms=_ms_since(start_s), error=reason)
     find_ms = _ms_since(start_s)
+    candidates = seen.candidates
     thumbnails = []
     for number, candidate in enumerate(candidates):
         path = task.run_dir / "finds" / f"f{task.field_index:05d}-{number:02d}.png"
@@ -145,6 +150,7 @@ def search_field(task: SearchTask) -> SearchAnswer:
         None if task.overview is None else overview_tile(task.overview, pixels, task.exposure.view),
         _kept(task, pixels),
         crops=write_crops(task.run_dir, task.field_index, pixels, um_per_px, candidates),
+        reading=seen.reading,
     )
 
 

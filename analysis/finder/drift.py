@@ -70,9 +70,11 @@ def reading_of(finds: FieldFinds, full_scale: float) -> FieldReading:
     full_scale
         The largest grey level of the camera: a background is told as a share of it.
     """
-    statistics = finds.statistics.known()
-    statistics[_BACKGROUND] = statistics[_BACKGROUND] / full_scale
-    return FieldReading(statistics, finds.scores)
+    statistics = {name: float(value) for name, value in finds.statistics.known().items()}
+    statistics[_BACKGROUND] /= full_scale
+    # Of a frame without light some numbers are none.
+    finite = {name: value for name, value in statistics.items() if math.isfinite(value)}
+    return FieldReading(finite, tuple(float(score) for score in finds.scores))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """What the finder thinks of a cell, from the worker through the journal to the ranked record."""
 
 import json
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -10,13 +12,15 @@ import pytest
 from acquisition.journal import Journal, read_journal
 from acquisition.plan.candidates import Judgement, Sighting, merge
 from acquisition.protocol import Ranking
-from acquisition.records import FieldRecord, FieldStatus
-from acquisition.run.judging import judgement_of, write_crops
+from acquisition.records import EventLevel, FieldRecord, FieldStatus
+from acquisition.run.drift_alarm import DriftAlarm
+from acquisition.run.judging import judgement_of, look, write_crops
 from acquisition.run.ranking import candidate_records, rank
 from acquisition.run.run_log import Find, RankedCandidate, RunLog, read_progress
 from acquisition.run.search_task import SearchTask, search_field
 from acquisition.storage import FrameSpool
 from analysis.finder import Candidate, CellQuality
+from analysis.finder.drift import FieldReading, Usual
 from scanner.coordinates import CameraFrame, SlidePoint, StagePoint, View
 from scanner.frame import Exposure
 
@@ -89,6 +93,14 @@ def test_candidates_of_a_finder_that_only_scores_are_ranked_by_score_and_recorde
     assert (first.rank_score, first.analysable, first.chromosomes) == (None, None, None)
 
 
+def test_the_journal_gives_back_what_a_field_says_about_its_slide(tmp_path):
+    reading = FieldReading({"noise_od": 0.0125, "focus": 0.4}, (0.02, 0.97))
+    with Journal.create(tmp_path / "journal.log") as journal:
+        RunLog(journal).found(FIELD, [], None, reading)
+    progress = read_progress(read_journal(tmp_path / "journal.log"), tmp_path)
+    assert progress.readings == {FIELD.index: reading}
+
+
 def test_the_journal_gives_back_what_was_judged(tmp_path):
     judged = Find(sighting(0.0, 0.97, judgement_of(JUDGED)), "finds/a.png", "finds/a.crop.png", 0.012)
     plain = Find(sighting(300.0, 0.6), "finds/b.png")
@@ -150,6 +162,91 @@ def test_crops_have_the_scale_of_the_finder_whatever_the_camera_has(run_dir):
     (plain,) = write_crops(run_dir, 2, field_with_a_cell(), UM_PER_PX, [JUDGED]).paths
     one, other = (cv2.imread(str(run_dir / p), cv2.IMREAD_UNCHANGED).astype(float) for p in (path, plain))
     assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.9
+
+
+@dataclass(frozen=True)
+class Statistics:
+    background: float
+    noise_od: float
+
+    def known(self):
+        return {"background": self.background, "noise_od": self.noise_od}
+
+
+@dataclass(frozen=True)
+class Finds:
+    candidates: list[Candidate]
+    statistics: Statistics
+    scores: tuple[float, ...]
+
+
+class Searcher:
+    """A finder that sums the field up as well."""
+
+    def __init__(self, *candidates):
+        self.candidates = list(candidates)
+
+    def search(self, pixels, um_per_px, *, min_score):
+        return Finds(self.candidates, Statistics(3000.0, float("nan")), (0.97, np.float32(0.25)))
+
+
+def test_a_finder_that_sums_fields_up_is_asked_for_it():
+    seen = look(Searcher(JUDGED), np.zeros((4, 4), np.uint16), UM_PER_PX, min_score=0.5, full_scale=4000)
+    assert seen.candidates == (JUDGED,)
+    assert seen.reading == FieldReading({"background": 0.75}, (0.97, 0.25))
+    plain = look(finder, np.zeros((4, 4), np.uint16), UM_PER_PX, min_score=0.98, full_scale=4000)
+    assert (plain.candidates, plain.reading) == ((), None)
+
+
+@pytest.mark.parametrize("wrong", [{"score": float("nan")}, {"analysable": float("inf")}, {"x_px": float("nan")}])
+def test_a_candidate_that_can_neither_be_ranked_nor_recorded_is_a_failure_of_the_search(wrong):
+    with pytest.raises(ValueError, match="number that is none"):
+        look(Searcher(replace(JUDGED, **wrong)), np.zeros((4, 4), np.uint16), 1.0, min_score=0.5, full_scale=1)
+
+
+class Context:
+    """What the drift alarm needs of a run."""
+
+    def __init__(self, usual):
+        self.usual, self.run_uid, self.casebook, self.noted = usual, "r", self, []
+
+    def events(self, run_uid):
+        return [SimpleNamespace(kind=kind, context=context) for _, kind, _, context in self.noted]
+
+    def note(self, level, kind, message, **context):
+        self.noted.append((level, kind, message, context))
+
+
+def readings(number, noise_od):
+    return {index: FieldReading({"noise_od": noise_od, "focus": 0.5}) for index in range(number)}
+
+
+def test_a_slide_unlike_the_usual_ones_is_told_once_in_whatever_sitting():
+    context = Context({"noise_od": Usual(0.01, 0.001), "focus": Usual(0.5, 0.1)})
+    alarm = DriftAlarm(context, {})
+    for index, reading in readings(49, 0.02).items():
+        alarm.take(index, reading)
+    alarm.take(60, None)
+    assert context.noted == []
+    alarm.take(49, readings(50, 0.02)[49])
+    ((level, kind, message, values),) = context.noted
+    assert (level, kind, values["statistic"], values["fields"]) == (EventLevel.WARNING, "drift", "noise_od", 50)
+    assert values["usual_low"] == pytest.approx(0.006, abs=1e-4)
+    assert "noise od is 0.02, usual are 0.006 to 0.014" in message
+    for index in range(200, 300):
+        alarm.take(index, readings(1, 0.02)[0])
+    later = DriftAlarm(context, readings(300, 0.02))
+    later.judge()
+    assert len(context.noted) == 1
+
+
+def test_a_usual_slide_is_not_told_and_without_a_population_nothing_is():
+    for usual in ({"noise_od": Usual(0.02, 0.001)}, {}):
+        context = Context(usual)
+        alarm = DriftAlarm(context, readings(80, 0.02))
+        alarm.judge()
+        alarm.take(81, readings(1, 0.02)[0])
+        assert context.noted == []
 
 
 def test_a_field_without_candidates_costs_nothing(run_dir):
