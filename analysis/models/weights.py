@@ -40,8 +40,8 @@ class Manifest:
         Of the ``.safetensors`` file.
     calibration
         Numbers found after training on the validation split, such as a temperature.
-    population
-        Statistics of what it was trained on, against which a drift can be told.
+    drift
+        Mean and standard deviation of statistics of what it was trained on, against which a drift can be told.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Manifest:
     date: str
     sha256: str = ""
     calibration: dict[str, float] = field(default_factory=dict)
-    population: dict[str, float] = field(default_factory=dict)
+    drift: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ def manifest() -> Manifest:
         torch="",
         date="2026-01-01",
         calibration={"metaphase_temperature": 1.5, "ece": 0.01},
-        population={"noise_od_mean": 0.01},
+        drift={"noise_od": {"mean": 0.01, "std": 0.002}},
     )
 
 

@@ -1,0 +1,1 @@
+"""What the finder's net learns from, and how."""

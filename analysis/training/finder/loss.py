@@ -1,0 +1,85 @@
+"""What the finder's net is corrected by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from analysis.finder.net import USUAL_CHROMOSOMES, FinderOutput
+
+_OFFSET_SCALE_PX: Final = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """How much each part counts."""
+
+    metaphase: float = 1.0
+    analysable: float = 0.7
+    wanted: float = 1.0
+    offset: float = 0.3
+    radius: float = 0.3
+    quality: float = 0.3
+    chromosomes: float = 0.3
+    share_right: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What is known of n crops: -1 and NaN where it isn't.
+
+    Attributes
+    ----------
+    metaphase, analysable, wanted
+        float32, shape (n,): 1, 0 or -1.
+    offset, log_radius, chromosomes, share_right, quality
+        As in `FinderOutput`, shares instead of logits.
+    """
+
+    metaphase: Tensor
+    analysable: Tensor
+    wanted: Tensor
+    offset: Tensor
+    log_radius: Tensor
+    chromosomes: Tensor
+    share_right: Tensor
+    quality: Tensor
+
+
+def finder_loss(output: FinderOutput, labels: Labels, weights: LossWeights) -> dict[str, Tensor]:
+    """Parts of the loss, each weighted, each a mean over the crops of which it is known."""
+    found = labels.metaphase == 1
+    # A reviewer wants a picture of what is a metaphase and can be analysed; a no leaves open which failed.
+    wanted = functional.logsigmoid(output.metaphase) + functional.logsigmoid(output.analysable)
+    unwanted = torch.log(-torch.expm1(wanted.clamp(max=-1e-4)))
+    parts = {
+        "metaphase": _mean(_entropy(output.metaphase, labels.metaphase), labels.metaphase >= 0),
+        "analysable": _mean(_entropy(output.analysable, labels.analysable), labels.analysable >= 0),
+        "wanted": _mean(torch.where(labels.wanted == 1, -wanted, -unwanted), labels.wanted >= 0),
+        "offset": _mean(_distance(output.offset, labels.offset, _OFFSET_SCALE_PX).sum(1), found),
+        "radius": _mean(_distance(output.log_radius, labels.log_radius, 0.2), found),
+        "quality": _mean(_entropy(output.quality, labels.quality), labels.quality >= 0),
+        "chromosomes": _mean(
+            _distance(output.chromosomes, labels.chromosomes, 0.15 * USUAL_CHROMOSOMES), labels.chromosomes >= 0
+        ),
+        "share_right": _mean(_entropy(output.share_right, labels.share_right), labels.share_right >= 0),
+    }
+    return {name: value * float(getattr(weights, name)) for name, value in parts.items()}
+
+
+def _entropy(logits: Tensor, target: Tensor) -> Tensor:
+    known = torch.nan_to_num(target, nan=0.0).clamp(0.0, 1.0)
+    return functional.binary_cross_entropy_with_logits(logits.float(), known, reduction="none")
+
+
+def _distance(value: Tensor, target: Tensor, scale: float) -> Tensor:
+    known = torch.where(torch.isfinite(target), target, value.detach().float())
+    return functional.smooth_l1_loss(value.float() / scale, known / scale, reduction="none")
+
+
+def _mean(values: Tensor, known: Tensor) -> Tensor:
+    return (values * known).sum() / known.sum().clamp(min=1)
