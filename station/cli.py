@@ -63,6 +63,7 @@ class EvaluationSet(StrEnum):
     BIOIMLAB = "bioimlab"
     MFISH = "mfish"
     CLUSTERS = "clusters"
+    FINDER = "finder"
 
 
 DataOption = Annotated[
@@ -276,12 +277,21 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, val or test")] = "test",
     limit: Annotated[int | None, typer.Option(help="only the first of them", min=1)] = None,
     detector: Annotated[bool, typer.Option("--detector", help="tseng: with the detector's proposals")] = False,
+    finder: Annotated[str, typer.Option(help="finder: rules, default, or a folder of weights")] = "default",
+    report: Annotated[Path | None, typer.Option(help="finder: folder for figures as pictures")] = None,
     json_file: JsonOption = None,
 ) -> None:
     """Measure the analysis on labelled data."""
     from station.evaluation import evaluate as evaluate_set
 
     console = Console()
+    if dataset is EvaluationSet.FINDER:
+        from station.finder_cli import evaluate_finder_command
+
+        evaluate_finder_command(
+            console, data_root(data), split, finder=finder, limit=limit, json_file=json_file, report=report
+        )
+        return
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(dataset.value)
         figures = evaluate_set(
