@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.casebook import open_casebook
+from acquisition.casebook import Casebook, open_casebook
 from acquisition.errors import StorageError
 from acquisition.plan.candidates import WHOLE_REACH
-from acquisition.records import CandidateRecord, DecisionRecord
+from acquisition.records import CandidateRecord, CandidateStatus, DecisionRecord
 from acquisition.storage.run_folder import CASEBOOK_NAME
 from scanner.coordinates import SlidePoint
 
@@ -88,6 +88,27 @@ def decided(
 def _distance_um(decision: DecisionRecord, candidate: CandidateRecord) -> float:
     here = SlidePoint(decision.slide_x_um, decision.slide_y_um)
     return here.distance_um(SlidePoint(candidate.slide_x_um, candidate.slide_y_um))
+
+
+def rejected_cells(casebook: Casebook, run_uid: str) -> dict[str, DecisionRecord]:
+    """Candidates that reviewers don't want, by uid, with their last word on each."""
+    decisions = casebook.decisions(run_uid)
+    if not decisions:
+        return {}
+    standing = decided(casebook.candidates(run_uid), decisions)
+    return {uid: decision for uid, decision in standing.items() if not decision.accepted}
+
+
+def leave_out_rejected(casebook: Casebook, run_uid: str) -> None:
+    """Say of rejected candidates that were to be photographed that they will not be, and why."""
+    rejected = rejected_cells(casebook, run_uid)
+    if not rejected:
+        return
+    for candidate in casebook.candidates(run_uid):
+        decision = rejected.get(candidate.uid)
+        if decision is not None and candidate.status is CandidateStatus.FOUND:
+            why = f"rejected by {decision.reviewer}" + (f": {decision.reason}" if decision.reason else "")
+            casebook.set_candidate_status(run_uid, candidate.uid, CandidateStatus.NOT_SELECTED, why)
 
 
 def reviewed_finds(run_dir: Path) -> tuple[ReviewedFind, ...]:

@@ -96,6 +96,11 @@ class FieldSearch:
         """Fields that are photographed but not searched."""
         return len(self._under)
 
+    @property
+    def taken(self) -> set[int]:
+        """Fields that were handed over, searched or not."""
+        return self.cells_seen.keys() | self._under.keys()
+
     def hand_over(self, record: FieldRecord, frame: Frame) -> None:
         """Keep a frame, record its field and let it be searched.
 

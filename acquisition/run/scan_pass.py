@@ -144,6 +144,7 @@ class ScanPass:
         self.search.finish(stop=lambda: self._context.control.abort_requested)
         if self.search.waiting or self._told_through:
             return
+        self.search.alarm.judge()
         if self._overview is not None:
             self._overview.build_pyramid()
         if self._through:
@@ -181,14 +182,19 @@ class ScanPass:
         reason = stop_reason(rule, chances, self._now_s() - start_s)
         self._judged = (len(finds), reason)
         if reason is not None:
-            self._context.note(
-                EventLevel.INFO,
-                "seen_enough",
-                f"scan ended before its area ({reason.value}): {self.fields_left} fields are not needed",
-                reason=reason.value,
-                fields_left=self.fields_left,
-            )
+            self._told_enough(reason)
         return reason is not None
+
+    def _told_enough(self, reason: StopReason) -> None:
+        taken = self._done | self.search.taken
+        left = sum(field.index not in taken for field in self._fields)
+        self._context.note(
+            EventLevel.INFO,
+            "seen_enough",
+            f"scan ended before its area ({reason.value}): {left} fields are not needed",
+            reason=reason.value,
+            fields_left=left,
+        )
 
     def _open_spool(self, progress: Progress) -> FrameSpool:
         context = self._context

@@ -19,6 +19,7 @@ from acquisition.errors import (
 )
 from acquisition.handoff import Handoff, KaryotypeTask
 from acquisition.journal import Journal, JournalRecord
+from acquisition.plan.density import expected_cells
 from acquisition.plan.scan_plan import plan_fields
 from acquisition.plan.tiling import PlannedField
 from acquisition.protocol import ExposureMode, KeepFields, Then
@@ -31,6 +32,7 @@ from acquisition.records import (
     RunEvent,
     RunStatus,
 )
+from acquisition.review import leave_out_rejected, rejected_cells
 from acquisition.run.boundary import Boundary
 from acquisition.run.capture_loop import CaptureLoop
 from acquisition.run.context import RunContext
@@ -346,15 +348,26 @@ class SlideRun:
         ranked = rank(self._scan.finds, self._context.protocol.capture.ranking)
         records = candidate_records(ranked, self._scan.finds, self._context.protocol.capture.number)
         self._context.casebook.record_candidates(self._context.run_uid, records)
+        leave_out_rejected(self._context.casebook, self._context.run_uid)
+        expected = expected_cells([candidate.sighting.analysable for candidate in ranked])
+        self._context.note(
+            EventLevel.INFO,
+            "analysable",
+            f"{len(ranked)} cells found, about {expected.mean:.0f} of them analysable "
+            f"({expected.low:.0f} to {expected.high:.0f})",
+            **expected.to_json(),
+        )
         if not self._context.control.stop_requested:
             # After a stop more may be found: the order is provisional, and made anew when the run goes on.
             self._journal.ranked(ranked)
         return ranked
 
     def _cells_left(self, candidates: Sequence[RankedCandidate]) -> list[RankedCandidate]:
-        chosen = candidates[: self._context.protocol.capture.number]
+        """The best cells that are not photographed yet; one that was rejected makes room for the next best."""
+        rejected = rejected_cells(self._context.casebook, self._context.run_uid)
+        wanted = [candidate for candidate in candidates if candidate.uid not in rejected]
         done = self._progress.captures.keys() | self._progress.failed_captures.keys()
-        return [candidate for candidate in chosen if candidate.uid not in done]
+        return [c for c in wanted[: self._context.protocol.capture.number] if c.uid not in done]
 
     def _capture(self, candidates: Sequence[RankedCandidate], surface: FocusSurface) -> None:
         if not candidates:
@@ -428,13 +441,15 @@ class SlideRun:
             ),
         )
         reconcile(context, self._progress)
+        leave_out_rejected(context.casebook, context.run_uid)
         self._outcome.found = len(self._progress.ranked or ())
         self._outcome.captures.extend(self._progress.captures.values())
         if self._handoff is None:
             return
         known = {record.capture_uid for record in context.casebook.karyotypes(context.run_uid)}
+        rejected = rejected_cells(context.casebook, context.run_uid)
         for capture in self._outcome.captures:
-            if capture.uid not in known:
+            if capture.uid not in known and capture.candidate_uid not in rejected:
                 self._handoff.submit(KaryotypeTask(capture.uid, str(context.folder.path), capture.path))
 
     # -- end -----------------------------------------------------------------------------------------------

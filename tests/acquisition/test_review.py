@@ -14,7 +14,7 @@ from acquisition.casebook.engine import sqlite_engine, writer
 from acquisition.casebook.schema import migration_config
 from acquisition.errors import CasebookError, StorageError
 from acquisition.records import CandidateRecord, CandidateStatus, FieldRecord, FieldStatus, RunRecord
-from acquisition.review import decided, last_words, reviewed_finds
+from acquisition.review import decided, last_words, leave_out_rejected, rejected_cells, reviewed_finds
 from acquisition.storage import write_png_atomic
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -87,6 +87,17 @@ def test_a_decision_stays_with_its_cell_when_the_candidates_are_named_anew(caseb
     new = replace(FIRST, uid="cell-0001", slide_x_um=900.0)
     casebook.record_candidates("r", [new, renamed])
     assert list(decided(casebook.candidates("r"), casebook.decisions("r"))) == ["cell-0002"]
+
+
+def test_a_rejected_cell_is_left_out_with_the_reason_until_somebody_accepts_it(casebook):
+    assert rejected_cells(casebook, "r") == {}
+    decide(casebook, "cell-0001", False, reason="burst")
+    assert list(rejected_cells(casebook, "r")) == ["cell-0001"]
+    leave_out_rejected(casebook, "r")
+    first = casebook.candidates("r")[0]
+    assert (first.status, first.error) == (CandidateStatus.NOT_SELECTED, "rejected by kim: burst")
+    decide(casebook, "cell-0001", True)
+    assert rejected_cells(casebook, "r") == {}
 
 
 def test_neighbouring_cells_keep_their_own_decisions(casebook):

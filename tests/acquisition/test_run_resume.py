@@ -138,6 +138,20 @@ def test_a_stopped_capture_goes_on_at_the_next_cell(bench, sit, monkeypatch):
     assert sorted(capture.candidate_uid for capture in captures) == sorted(captured)
 
 
+def test_a_cell_that_was_rejected_is_not_photographed_and_the_next_best_takes_its_place(sit, tmp_path):
+    sit(stop_after=("capture", 1))
+    with open_casebook(tmp_path / "run" / "casebook.sqlite") as casebook:
+        first, second, third, _ = casebook.candidates("r")
+        at = datetime.now(UTC)
+        casebook.decide("r", second.uid, accepted=False, reviewer="kim", at=at, reason="a burst cell")
+    outcome, _, candidates, *_ = sit()
+    assert outcome.status in {RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS}, outcome.error
+    status = {candidate.uid: (candidate.status, candidate.error) for candidate in candidates}
+    assert status[second.uid] == (CandidateStatus.NOT_SELECTED, "rejected by kim: a burst cell")
+    assert status[third.uid][0] is not CandidateStatus.NOT_SELECTED
+    assert status[first.uid][0] is not CandidateStatus.NOT_SELECTED
+
+
 def test_with_oil_on_the_slide_the_next_cell_is_taken_without_the_dry_objective(bench, sit):
     protocol = make_protocol(number=3)
     bench.twin.settings = replace(bench.twin.settings, cells=3)
