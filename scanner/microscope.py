@@ -429,8 +429,10 @@ class Microscope:
             if exposure_ms != self._exposure_ms:
                 self._core.setExposure(label, exposure_ms)
                 self._exposure_ms = exposure_ms
+            begun_s = self._dialogue.now()
             self._core.snapImage()
-        self._exposed_at_s = self._dialogue.now()
+        # Not the time it is now: a twin whose time passes at once has read the frame out already.
+        self._exposed_at_s = begun_s + exposure_ms / 1000.0
         # Read again after the exposure: a stage that crept or was pushed spoils the picture.
         here = self.stage_position()
         self._check_arrival(here, target)
