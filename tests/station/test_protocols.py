@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
-from acquisition.protocol import Protocol, load_protocol
+from acquisition.protocol import DetectedArea, Protocol, load_protocol
 from station.cli import main
 from station.compose import open_instrument
 from station.protocol_cli import clock, size
@@ -55,6 +55,14 @@ def test_every_shipped_protocol_is_in_order_on_the_simulated_rig(call):
     code, out, _ = call("protocol", "check", *PROTOCOLS, "--rig", RIG)
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["ok"] * len(PROTOCOLS)
+
+
+@pytest.mark.parametrize("rig", ["simulated-feeder", "simulated-frame", "tango-serial", "prior-serial"])
+def test_a_protocol_that_looks_for_its_coverslip_is_in_order_on_every_simulated_rig(call, rig):
+    path = ROOT / "protocols" / "bone_marrow.yaml"
+    assert isinstance(load_protocol(path).scan.area, DetectedArea)
+    code, out, _ = call("protocol", "check", path, "--rig", ROOT / "hardware_configs" / rig)
+    assert (code, out.split()[0]) == (0, "ok"), out
 
 
 def test_a_refusal_names_file_line_found_and_allowed_and_fails(tmp_path, call):
