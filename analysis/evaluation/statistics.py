@@ -158,9 +158,10 @@ def bootstrap(
     Returns
     -------
     tuple of float
-        Lower and upper end; NaN where no round gave a figure.
+        Lower and upper end; NaN where no round gave a figure, and for fewer than two groups, which say nothing of
+        how groups differ.
     """
-    if groups < 1:
+    if groups < 2:
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
     values = np.array([figure(rng.integers(groups, size=groups)) for _ in range(rounds)], np.float64)

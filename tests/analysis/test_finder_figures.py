@@ -187,7 +187,7 @@ def test_draws_without_a_figure_are_left_out():
     low, high = bootstrap(3, lambda drawn: float("nan") if drawn[0] == 0 else 1.0, rounds=50)
     assert (low, high) == (1.0, 1.0)
     assert all(np.isnan(bootstrap(2, lambda _: float("nan"), rounds=5)))
-    assert all(np.isnan(bootstrap(0, lambda _: 1.0)))
+    assert all(np.isnan(bootstrap(1, lambda _: 1.0)))
 
 
 def test_a_slide_with_only_a_cut_metaphase_is_not_free():
