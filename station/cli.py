@@ -24,8 +24,11 @@ from acquisition.run.control import RunControl, Wish, send_wish
 from acquisition.storage import write_json_atomic
 from acquisition.storage.run_folder import CONTROL_NAME
 from station.errors import EXPECTED_ERRORS, UsageError
+from station.find_cli import find
 from station.karyotype_cli import classify, karyotype
 from station.protocol_cli import protocol_app, schema
+from station.review_cli import review
+from station.segmentation_cli import evaluate_segmentation, train_stream
 
 if TYPE_CHECKING:
     from station.scan import ScanResult
@@ -53,6 +56,10 @@ app.add_typer(protocol_app, name="protocol")
 app.command()(schema)
 app.command()(karyotype)
 app.command()(classify)
+app.command()(find)
+app.command()(review)
+app.command()(evaluate_segmentation)
+train_app.command("stream")(train_stream)
 
 
 class EvaluationSet(StrEnum):
@@ -240,34 +247,6 @@ def _print_run(console: Console, summary: dict[str, Any]) -> None:
     console.print(table)
     seconds = ", ".join(f"{phase} {value:.1f} s" for phase, value in summary["seconds"].items())
     console.print(f"Time: {seconds}", highlight=False)
-
-
-@app.command()
-def find(
-    image: Annotated[Path, typer.Argument(help="one field")],
-    um_per_px: Annotated[float, typer.Option(help="size of a pixel on the specimen, um")],
-    json_file: Annotated[Path | None, typer.Option("--json", help="write the candidates to this file")] = None,
-) -> None:
-    """List the metaphase candidates of a field, best first."""
-    from analysis.finder import find_metaphases
-    from analysis.image import read_image
-
-    candidates = find_metaphases(read_image(image).pixels, um_per_px)
-    rows = [
-        {
-            "x_px": round(candidate.x_px, 2),
-            "y_px": round(candidate.y_px, 2),
-            "radius_px": round(candidate.radius_px, 2),
-            "score": round(candidate.score, 4),
-        }
-        for candidate in candidates
-    ]
-    if json_file is not None:
-        write_json_atomic(json_file, rows)
-    table = Table("x px", "y px", "radius px", "score", title=f"{len(rows)} candidates")
-    for row in rows:
-        table.add_row(*(f"{value:.2f}" for value in row.values()))
-    Console().print(table)
 
 
 @app.command()

@@ -43,6 +43,8 @@ class TsengImage:
         int32, shape (n, 4): xmin, ymin, xmax, ymax as published, padded.
     classes
         "1".."22", "X", "Y", one a box.
+    difficult
+        On the set's own list of difficult cells.
     """
 
     name: str
@@ -50,6 +52,7 @@ class TsengImage:
     path: Path
     boxes_px: NDArray[np.int32]
     classes: tuple[str, ...]
+    difficult: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,9 @@ def load_tseng(folder: Path, split: str) -> tuple[TsengImage, ...]:
             raise DatasetError(f"image {row['image']} has no boxes", path=table)
         array = np.asarray([sides for _, sides in entries], np.int32)
         path = folder / "images" / f"{row['image']}.jpg"
-        images.append(TsengImage(row["image"], row["case"], path, array, tuple(name for name, _ in entries)))
+        names = tuple(name for name, _ in entries)
+        difficult = row.get("difficult", "").strip().lower() in {"1", "true", "yes"}
+        images.append(TsengImage(row["image"], row["case"], path, array, names, difficult))
     return _not_empty(images, folder, split)
 
 

@@ -66,6 +66,7 @@ def evaluate_mfish(
     dict
         ``images``; ``mask_ap50, mask_map, mask_mar`` (COCO, one class); ``count_error_mean``: mean absolute
         difference between the instances found and the true ones, ``count_bias``: mean signed difference;
+        ``overlap_recall, overlap_precision``: of the pixels that belong to several chromosomes;
         ``seconds_median`` an image.
 
     Raises
@@ -75,10 +76,12 @@ def evaluate_mfish(
     """
     cells = load_mfish(data_dir, split)[: limit if limit is None else max(1, limit)]
     images, differences, seconds = [], [], []
+    shared = np.zeros(3)
     for number, cell in enumerate(cells, start=1):
         start = time.perf_counter()
         images.append(_evaluate_cell(cell, segmenter))
         seconds.append(time.perf_counter() - start)
+        shared += _shared_pixels(images[-1])
         differences.append(len(images[-1].found) - len(images[-1].truth))
         if progress is not None:
             progress(number, len(cells))
@@ -86,8 +89,25 @@ def evaluate_mfish(
     figures.update({f"mask_{name}": value for name, value in coco_figures(images, "segm").items()})
     figures["count_error_mean"] = float(np.mean(np.abs(differences)))
     figures["count_bias"] = float(np.mean(differences))
+    figures["overlap_recall"] = float(shared[0] / max(shared[1], 1.0))
+    figures["overlap_precision"] = float(shared[0] / max(shared[2], 1.0))
     figures["seconds_median"] = float(np.median(seconds))
     return figures
+
+
+def _shared_pixels(image: CocoImage) -> NDArray[np.float64]:
+    """Count pixels of several chromosomes: right, true, found."""
+    maps = []
+    for objects in (image.truth, image.found):
+        owners = np.zeros((image.height_px, image.width_px), np.uint8)
+        for entry in objects:
+            x0, y0, x1, y1 = (int(value) for value in entry.box_px)
+            if entry.mask is not None:
+                owners[y0:y1, x0:x1] += entry.mask
+        maps.append(owners > 1)
+    return np.asarray(
+        [np.count_nonzero(maps[0] & maps[1]), *(np.count_nonzero(each) for each in maps)], np.float64
+    )
 
 
 def _evaluate_cell(cell: MfishCell, segmenter: Segmenter) -> CocoImage:

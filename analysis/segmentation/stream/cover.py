@@ -177,7 +177,7 @@ def _in_frame(answer: PromptedMask, piece: Region) -> NDArray[np.bool_]:
     """The answer's mask within the piece, in the frame of the piece."""
     out = np.zeros(piece.mask.shape, np.bool_)
     x, y = answer.x0_px - piece.x0_px, answer.y0_px - piece.y0_px
-    height, width = out.shape
+    height, width = piece.mask.shape
     x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + CROP_PX), min(height, y + CROP_PX)
     if x1 > x0 and y1 > y0:
         out[y0:y1, x0:x1] = answer.chance[y0 - y : y1 - y, x0 - x : x1 - x] > 0.5

@@ -113,7 +113,7 @@ def blob_crop(
         reduced, and of its area in squared widths.
     """
     height, width = mask.shape
-    reach = max(_BLOB_WIDTHS * STREAM_WIDTH_PX, _BLOB_MARGIN * max(height, width))
+    reach = max(_BLOB_WIDTHS * STREAM_WIDTH_PX, _BLOB_MARGIN * height, _BLOB_MARGIN * width)
     zoom = BLOB_PX / reach
     centre_x, centre_y = x0_px + width / 2.0, y0_px + height / 2.0
     matrix = np.asarray(
@@ -130,5 +130,5 @@ def blob_crop(
     size = (BLOB_PX, BLOB_PX)
     shown[0] = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR)
     shown[1] = cv2.warpAffine(mask.astype(np.float32), local, size, flags=cv2.INTER_LINEAR)
-    area = max(1, np.count_nonzero(mask)) / STREAM_WIDTH_PX**2
+    area = max(1.0, float(np.count_nonzero(mask))) / STREAM_WIDTH_PX**2
     return shown, np.asarray([np.log(zoom), np.log(area)], np.float32)

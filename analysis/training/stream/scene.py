@@ -232,7 +232,7 @@ class _Desk:
     def _is_inside(self, patch: Patch, x: int, y: int) -> bool:
         height, width = patch.mask.shape
         middle_x, middle_y = x + width / 2.0, y + height / 2.0
-        return 4.0 < middle_x < SCENE_PX - 4.0 and 4.0 < middle_y < SCENE_PX - 4.0
+        return bool(4.0 < middle_x < SCENE_PX - 4.0 and 4.0 < middle_y < SCENE_PX - 4.0)
 
     def _shared(self, mask: NDArray[np.bool_], x: int, y: int) -> int:
         own, there = _windows(mask.shape, x, y)
@@ -280,7 +280,8 @@ def _dirt(width_px: float, rng: np.random.Generator) -> Patch | None:
         size = np.ceil(points.max(axis=0) + 7.0).astype(int)
         mask = np.zeros((min(int(size[1]), SCENE_PX), min(int(size[0]), SCENE_PX)), np.uint8)
         cv2.polylines(mask, [np.rint(points).astype(np.int32)], False, 1, int(rng.integers(1, 4)))
-        return cut_to(cv2.GaussianBlur(mask.astype(np.float32) * np.float32(stain), (0, 0), 0.7), mask > 0)
+        soft = cv2.GaussianBlur(mask.astype(np.float32) * np.float32(stain), (0, 0), 0.7)
+        return cut_to(np.asarray(soft, dtype=np.float32), mask > 0)
     radii = rng.uniform(0.8, 2.5, 2) * width_px
     return _round_body(radii, rng, stain=float(rng.uniform(0.3, 0.8)), grain_px=width_px, texture=0.6)
 
@@ -324,7 +325,7 @@ def _finished(
         mean = smooth / np.maximum(held, np.float32(0.2))
         body = np.clip(out / np.float32(0.35), 0.0, 1.0)
         out = out + (contrast - np.float32(1.0)) * body * (out - mean) * (out > 0.1)
-    out = cv2.GaussianBlur(np.maximum(out, 0.0), (0, 0), blur_px)
+    out = np.asarray(cv2.GaussianBlur(np.maximum(out, 0.0), (0, 0), blur_px), dtype=np.float32)
     if rng.random() < 0.15:
         out = out + np.float32(rng.uniform(0.3, 0.8)) * (out - cv2.GaussianBlur(out, (0, 0), 1.5))
     if rng.random() < settings.haze_share:

@@ -1,0 +1,134 @@
+"""The commands ``karyoscan evaluate-segmentation`` and ``karyoscan train stream``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from acquisition.storage import write_json_atomic
+
+if TYPE_CHECKING:
+    from analysis.segmentation.segmenter import Segmenter
+
+_SHOWN = (
+    *("box_ap50", "box_map", "box_mar", "aer", "acc", "wcr", "mask_ap50", "mask_map", "mask_mar"),
+    *("count_bias", "overlap_recall", "overlap_precision", "accuracy", "single_recall", "cluster_recall"),
+    "seconds_median",
+)
+
+
+class SegmentationSet(StrEnum):
+    """Sets that say where chromosomes lie."""
+
+    TSENG = "tseng"
+    MFISH = "mfish"
+    CLUSTERS = "clusters"
+
+
+def evaluate_segmentation(
+    dataset: Annotated[SegmentationSet, typer.Argument(help="labelled data set")],
+    data: Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")] = Path(
+        "../shared/data"
+    ),
+    split: Annotated[str, typer.Option(help="train, val or test")] = "val",
+    limit: Annotated[int | None, typer.Option(help="only as many pictures or cells", min=1)] = None,
+    baselines: Annotated[bool, typer.Option("--baselines", help="classical ways beside ours")] = False,
+    stream: Annotated[
+        Path | None, typer.Option(help="folder of the stream's weights: alone, and inside of the detector")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="tseng: table and pictures of the worst cells")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the figures as well")] = None,
+) -> None:
+    """Measure ways of cutting metaphases side by side, in one run."""
+    segmenters = _segmenters(baselines=baselines, stream=stream)
+    console = Console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(dataset.value)
+
+        def tell(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        if dataset is SegmentationSet.TSENG:
+            from analysis.evaluation.segmenters import run_segmenters, segmenter_figures, write_report
+
+            outcomes = run_segmenters(data / "tseng", split, segmenters, limit=limit, progress=tell)
+            figures = {name: segmenter_figures(cells) for name, cells in outcomes.items()}
+            if report is not None:
+                write_report(report, outcomes)
+        else:
+            figures = {
+                name: _figures(dataset, data, split, segmenter, limit) for name, segmenter in segmenters.items()
+            }
+    _print(console, figures)
+    if json_file is not None:
+        write_json_atomic(json_file, figures)
+
+
+def train_stream(
+    out: Annotated[Path, typer.Option(help="folder for checkpoints, cache and log")] = Path("training/stream"),
+    data: Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")] = Path(
+        "../shared/data"
+    ),
+    steps: Annotated[int, typer.Option(help="steps of the whole training", min=1)] = 9000,
+    minutes: Annotated[float, typer.Option(help="end this stint after as many", min=0.1)] = 60.0,
+    source: Annotated[
+        list[str] | None, typer.Option(help="whose single chromosomes: tseng, gband612; default both")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = True,
+    seed: Annotated[int, typer.Option(help="seed of everything random")] = 33,
+) -> None:
+    """Train the stream's nets on simulated piles; resumable, weights come with the last step."""
+    from analysis.models.weights import WEIGHTS_DIR
+    from analysis.training.stream.singles import SOURCES
+    from analysis.training.stream.train import StreamTrainSettings
+    from analysis.training.stream.train import train_stream as train
+
+    settings = StreamTrainSettings(sources=tuple(source) if source else SOURCES, seed=seed)
+    result = train(data, out, steps=steps, minutes=minutes, resume=resume, settings=settings, progress=typer.echo)
+    if result.weights_paths is None:
+        typer.echo(f"step {result.steps} of {steps}; the same command goes on")
+    else:
+        typer.echo(f"weights and manifests are in {out}; copy stream-*.* to {WEIGHTS_DIR} to ship them")
+
+
+def _segmenters(*, baselines: bool, stream: Path | None) -> dict[str, Segmenter]:
+    from analysis.evaluation.baselines import BASELINES
+    from analysis.segmentation.detector import Detector
+    from analysis.segmentation.detector_segmenter import DetectorSegmenter
+    from analysis.segmentation.segmenter import segment
+    from analysis.segmentation.stream.masks import MaskProposer
+    from analysis.segmentation.stream.segmenter import load_stream_segmenter
+
+    detector = Detector.load()
+    chosen: dict[str, Segmenter] = {"contours": segment, "detector": DetectorSegmenter(detector)}
+    if stream is not None:
+        masks = MaskProposer.load(stream)
+        chosen["stream"] = load_stream_segmenter(stream)
+        chosen["detector, masks"] = DetectorSegmenter(detector, masks=masks)
+        chosen["detector, masks only"] = DetectorSegmenter(detector, masks=masks, cuts=False)
+    return {**chosen, **BASELINES} if baselines else chosen
+
+
+def _figures(
+    dataset: SegmentationSet, data: Path, split: str, segmenter: Segmenter, limit: int | None
+) -> dict[str, Any]:
+    from analysis.evaluation.clusters import evaluate_clusters
+    from analysis.evaluation.mfish import evaluate_mfish
+
+    if dataset is SegmentationSet.MFISH:
+        return dict(evaluate_mfish(data / "mfish", split, segmenter, limit=limit))
+    return dict(evaluate_clusters(data / "clusters", segmenter, limit=limit))
+
+
+def _print(console: Console, figures: dict[str, dict[str, Any]]) -> None:
+    keys = [key for key in _SHOWN if any(key in row for row in figures.values())]
+    table = Table("way", *keys)
+    for name, row in figures.items():
+        table.add_row(name, *(f"{row[key]:.3f}" if key in row else "-" for key in keys))
+    console.print(table)
