@@ -1,0 +1,29 @@
+"""Fields for the metaphase finder: real texture, composed layout."""
+
+from analysis.training.composition.compose import compose_slides, interactions_table
+from analysis.training.composition.preview import draw_field, write_contact_sheet
+from analysis.training.composition.truth import (
+    BRIGHTFIELD,
+    DAPI,
+    FLUORESCENCE,
+    GBAND,
+    HELD_OUT_STAIN,
+    STAINS,
+    ComposedField,
+    TrueCell,
+)
+
+__all__ = [
+    "BRIGHTFIELD",
+    "DAPI",
+    "FLUORESCENCE",
+    "GBAND",
+    "HELD_OUT_STAIN",
+    "STAINS",
+    "ComposedField",
+    "TrueCell",
+    "compose_slides",
+    "draw_field",
+    "interactions_table",
+    "write_contact_sheet",
+]
