@@ -27,6 +27,7 @@ from analysis.evaluation.boxes import TSENG_PADDING_PX
 from analysis.finder import find_metaphases
 from scanner.coordinates import SlideFrame
 from scanner.rig import RIG_FILE
+from station.candidate_table import read_candidates, write_candidates
 from station.compose import (
     RENDERED,
     SEARCH_WORKERS,
@@ -36,6 +37,7 @@ from station.compose import (
     make_searchers,
     open_instrument,
 )
+from station.finders import ChosenFinder, choose_finder
 from station.rehearsal import read_scenario, rehearsed
 from station.report import build_report
 from station.scoring import Score, TrueCell, score_run
@@ -131,6 +133,8 @@ def scan_slide(
         The run could not begin. A run that began and failed returns, with its status.
     """
     start_s = time.perf_counter()
+    # A finder that can't be loaded is told before there is anything of the run.
+    choose_finder(protocol.find.model)
     with (
         RunFolder.create(request.out) as folder,
         log_to(folder.path / LOG_NAME),
@@ -167,6 +171,7 @@ class Sitting:
 
     def context(self, control: RunControl, listener: RunListener) -> RunContext:
         """Collaborators of the run."""
+        chosen = self._choose_finder()
         return RunContext(
             run_uid=self.run_uid,
             slide=self.request.slide,
@@ -174,7 +179,7 @@ class Sitting:
             protocol=self.protocol,
             folder=self.folder,
             casebook=self.casebook,
-            finder=find_metaphases,
+            finder=chosen.finder,
             control=control,
             listener=GuardedListener(listener),
             searchers=make_searchers,
@@ -182,7 +187,22 @@ class Sitting:
             searches_at_a_time=SEARCH_WORKERS + 1,
             rig_folder=self.request.rig if self.request.rig.is_dir() else self.request.rig.parent,
             slide_frame=self.frame,
+            usual=chosen.usual,
+            # The net knows cells as the scan sees them; where one lies at high magnification, the rules tell.
+            locator=find_metaphases,
         )
+
+    def _choose_finder(self) -> ChosenFinder:
+        """The finder of the protocol; the record says which, since its scores mean nothing without."""
+        chosen = choose_finder(self.protocol.find.model)
+        before = [event.context for event in self.casebook.events(self.run_uid) if event.kind == "finder"]
+        context = {"name": chosen.name, "sha256": chosen.sha256}
+        changed = any(former != context for former in before)
+        level = EventLevel.WARNING if changed else EventLevel.INFO
+        words = " instead of the one before; scores don't compare" if changed else ""
+        event = RunEvent(datetime.now(UTC), level, "finder", f"fields are searched by {chosen}{words}", context)
+        self.casebook.record_event(self.run_uid, event)
+        return chosen
 
     def finish(self, outcome: RunOutcome, start_s: float) -> ScanResult:
         """Write figures and report."""
@@ -190,6 +210,7 @@ class Sitting:
         score = _score(self.request, self.instrument, self.folder, self.casebook, self.run_uid)
         summary = _summary(self.request, self.instrument, self.protocol, self.run_uid, outcome, score)
         write_json_atomic(self.folder.run_json, summary)
+        write_candidates(read_candidates(self.casebook, self.run_uid), self.folder.path)
         report = build_report(self.folder.path)
         occasions = occasions_of(outcome.status, unsafe=bool(outcome.safe_state_faults))
         for fault in tell(self.protocol.notify, occasions, summary, self.folder.path):

@@ -9,6 +9,7 @@ from enum import StrEnum
 from acquisition.plan.field_size import covered_um
 from acquisition.plan.tiling import PlannedField, serpentine
 from acquisition.protocol import AnyArea, Area, Background, ExposureMode, Protocol
+from analysis.finder import FINDERS
 from scanner.coordinates import GLASS_UM, SlideFrame, SlidePoint, StagePoint, stage_to_centre
 from scanner.rig import Objective, Rig, Span
 
@@ -18,8 +19,6 @@ METAPHASE_UM = 60.0
 KARYOTYPE_UM_PER_PX = 0.2
 # The steps in which focus is searched, in depths of field; a range below two of them finds no peak.
 SEARCH_STEP_DEPTHS = 2.0
-# The finders that protocols may name.
-FINDERS = ("default",)
 
 
 class Level(StrEnum):

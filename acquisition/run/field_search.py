@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from acquisition.errors import AcquisitionError, SearchError
 from acquisition.plan.candidates import Sighting
@@ -76,7 +77,7 @@ class FieldSearch:
         self._workers: Workers[SearchTask, SearchAnswer] = Workers(
             context.searchers, search_field, at_a_time=context.searches_at_a_time, lost=_lost
         )
-        self._workers.warm_up(be_ready)
+        self._workers.warm_up(partial(be_ready, context.finder))
         self._overview = overview
         self._writing: deque[tuple[OverviewWrite, Callable[[], None]]] = deque()
         self._under: dict[int, WaitingField] = {}

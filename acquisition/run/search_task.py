@@ -160,8 +160,11 @@ def prepare_search() -> None:
     cv2.setNumThreads(1)
 
 
-def be_ready() -> None:
-    """Nothing; a process that has done it has imported what a search needs."""
+def be_ready(finder: Finder) -> None:
+    """Let a process import and load what a search needs."""
+    prepare = getattr(finder, "prepare", None)
+    if prepare is not None:
+        prepare()
 
 
 def thumbnail(pixels: NDArray[np.uint16], candidate: Candidate, um_per_px: float) -> NDArray[np.uint8]:

@@ -201,7 +201,7 @@ def test_ways_stay_within_the_limits_they_are_shown_with(rig):
         ),
         (lambda d: d["scan"]["area"].update(y_max_um=27_000), "refused", "scan.area: found stage y 27017 um"),
         (lambda d: d["scan"].update(background="flat_field"), "refused", "no flat-field picture for 10x"),
-        (lambda d: d["find"].update(model="gpt"), "refused", "find.model: found gpt; allowed: default"),
+        (lambda d: d["find"].update(model="gpt"), "refused", "find.model: found gpt; allowed: rules, default"),
         (lambda d: d["capture"].update(focus_range_um=120), "refused", "together at most +- 100"),
         (lambda d: d["scan"].update(overlap=0.02), "warning", "scan.overlap: found 0.02 (13 um)"),
         (lambda d: d["scan"]["focus"].update(range_um=500), "warning", "scan.focus.range_um: found 500"),

@@ -184,7 +184,7 @@ def test_find_writes_a_list_of_candidates(tmp_path, call):
     assert (code, complaint) == (0, "")
     rows = json.loads(answer.read_text())
     assert rows
-    assert set(rows[0]) == {"x_px", "y_px", "radius_px", "score"}
+    assert {"x_px", "y_px", "radius_px", "score", "analysable", "rank"} <= set(rows[0])
 
 
 def test_find_refuses_an_impossible_pixel_size(tmp_path, call):
