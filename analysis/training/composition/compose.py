@@ -27,7 +27,7 @@ from analysis.training.composition.metaphases import (
     mean_matter,
     spoilt,
 )
-from analysis.training.composition.negatives import KINDS, Bank, Negatives, make_bank
+from analysis.training.composition.negatives import KINDS, Negatives
 from analysis.training.composition.quality import QualityTable, read_quality
 from analysis.training.composition.truth import (
     BRIGHTFIELD,
@@ -111,8 +111,10 @@ def compose_slides(
     if split not in SPLITS:
         raise DatasetError(f"split {split!r} is none of {', '.join(SPLITS)}")
     chosen = stain or (DAPI if domain == FLUORESCENCE else GBAND)
-    if STAINS.get(chosen) != domain and stain is not None and chosen not in STAINS:
+    if chosen not in STAINS:
         raise DatasetError(f"stain {chosen!r} is none of {', '.join(STAINS)}")
+    if STAINS[chosen] != domain:
+        raise DatasetError(f"stain {chosen} is seen in {STAINS[chosen]}, not in {domain}")
     library = load_library(data_root, chosen, split, work_dir=work_dir, limit=limit)
     if quality is None:
         quality = {} if work_dir is None else read_quality(work_dir / QUALITY_FILE)
@@ -169,7 +171,6 @@ class Studio:
         self.library = library
         self.domain = STAINS[library.stain]
         self._quality = quality
-        self._bank: Bank = make_bank(library)
         self._seed = [seed, zlib.crc32(f"{library.stain}/{library.split}".encode())]
         self._fields = fields_per_slide
         self._size_px = size_px
@@ -298,7 +299,7 @@ class Studio:
         rng: np.random.Generator,
         number: int,
     ) -> list[TrueCell]:
-        maker = Negatives(self._bank, conditions.stain, conditions.nucleus_scale)
+        maker = Negatives(self.library, conditions.stain, conditions.nucleus_scale)
         truth: list[TrueCell] = []
         dirt = 0.15 if self.domain == FLUORESCENCE else 1.0
         if rng.random() < 0.04:
@@ -330,7 +331,7 @@ class Studio:
         for cell in cells:
             if cell.kind == COVERED:
                 self._cover(canvas, conditions, cell, rng)
-        grains = self._bank.debris
+        grains = self.library.debris
         for _ in range(int(rng.poisson(conditions.debris_per_mm2 * conditions.field_mm2))):
             grain = grains[int(rng.integers(len(grains)))]
             x_px, y_px = rng.uniform((0.0, 0.0), canvas.matter.shape[::-1])
@@ -343,7 +344,7 @@ class Studio:
     def _nucleus(
         self, canvas: Canvas, conditions: SlideConditions, rng: np.random.Generator
     ) -> tuple[Cutout, Pose]:
-        nucleus = self._bank.nuclei[int(rng.integers(len(self._bank.nuclei)))]
+        nucleus = self.library.nuclei[int(rng.integers(len(self.library.nuclei)))]
         rows, columns = canvas.matter.shape
         pose = Pose(
             float(rng.uniform(-20.0, columns + 20.0)),

@@ -84,14 +84,14 @@ def describe(
 
 
 def circle_of(boxes_px: NDArray[np.float32]) -> tuple[float, float, float]:
-    """Centre of the boxes' mass, and the radius that holds 97 % of their far corners."""
+    """Centre of the boxes' mass, and the radius that holds 93 % of their far ends."""
     sides = boxes_px[:, 2:] - boxes_px[:, :2]
     middles = (boxes_px[:, 2:] + boxes_px[:, :2]) / 2.0
     # A chromosome's mass goes with the length of its box, not with the box's area: it lies in it like a bar.
     weight = np.hypot(sides[:, 0], sides[:, 1])
     centre = (middles * weight[:, None]).sum(axis=0) / max(float(weight.sum()), 1e-6)
     reach = np.hypot(*(np.abs(middles - centre) + 0.35 * sides).T)
-    return float(centre[0]), float(centre[1]), float(np.quantile(reach, 0.97))
+    return float(centre[0]), float(centre[1]), float(np.quantile(reach, 0.93))
 
 
 def coverage(shape: tuple[int, ...], boxes_px: NDArray[np.float32]) -> NDArray[np.uint8]:

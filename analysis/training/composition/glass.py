@@ -57,7 +57,7 @@ def ground(
     weight = window[:, None] * window[None, :]
     rows, columns = math.ceil(shape[0] / half) + 1, math.ceil(shape[1] / half) + 1
     total = np.zeros(((rows + 1) * half, (columns + 1) * half), np.float32)
-    few = [tiles[int(k)] for k in rng.integers(len(tiles), size=min(len(tiles), 24))]
+    few = [tiles[int(k)] for k in rng.integers(len(tiles), size=min(len(tiles), 64))]
     ready = [
         np.asarray(cv2.resize(tile, (side, side), interpolation=cv2.INTER_AREA), np.float32) * weight
         for tile in few

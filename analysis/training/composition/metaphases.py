@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from analysis.training.composition.cutout import (
     CUTOUT_UM_PER_PX,
     CellCutout,
-    Cutout,
-    circle_of,
     coverage,
     describe,
 )
@@ -25,6 +23,8 @@ SPOILT_KINDS: Final = ("blurred", "tight", "incomplete", "faint", COVERED)
 upon one another, a part of them lost, hardly stained, a nucleus upon them."""
 
 _STAINED: Final = 0.08
+_TIGHT_UM: Final = (11.0, 17.0)
+_MOST_MATTER: Final = 2.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,9 @@ def spoilt(cell: CellCutout, kind: str, rng: np.random.Generator) -> Specimen:
     if kind == "faint":
         return Specimen(_with_matter(cell, cell.body.matter * np.float32(rng.uniform(0.16, 0.34))), kind)
     if kind == "tight":
-        return Specimen(rearranged(cell, rng, share=1.0, pull=float(rng.uniform(0.38, 0.62)), jitter_um=1.5), kind)
+        pull = float(rng.uniform(*_TIGHT_UM)) / max(cell.body.radius_um, 1.0)
+        crowded = rearranged(cell, rng, share=1.0, pull=min(pull, 0.75), jitter_um=1.5)
+        return Specimen(_with_matter(crowded, saturated(crowded.body.matter, _MOST_MATTER)), kind)
     if kind == "incomplete":
         share = float(rng.uniform(0.4, 0.82))
         found = rearranged(cell, rng, share=share, pull=1.0, jitter_um=0.0, together=bool(rng.random() < 0.5))
@@ -129,6 +131,11 @@ def _piece(matter: NDArray[np.float32], box: NDArray[np.int_]) -> NDArray[np.flo
     return np.asarray(piece * cv2.GaussianBlur(weight, (3, 3), 0.8), np.float32)
 
 
+def saturated(matter: NDArray[np.float32], limit: float) -> NDArray[np.float32]:
+    """Chromosomes upon one another, of which the stain does not grow without end."""
+    return np.asarray(limit * (1.0 - np.exp(-matter / np.float32(limit))), np.float32)
+
+
 def _blurred(matter: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
     return np.asarray(cv2.GaussianBlur(matter, (0, 0), sigma_px), np.float32)
 
@@ -143,9 +150,3 @@ def mean_matter(cell: CellCutout) -> float:
     peak = float(cell.body.matter.max(initial=0.0))
     on = cover & (cell.body.matter > 0.25 * peak)
     return float(cell.body.matter[on].mean()) if on.any() else 0.0
-
-
-def body_circle(cell: CellCutout) -> Cutout:
-    """The body with its circle taken from the boxes anew."""
-    x_px, y_px, radius_px = circle_of(cell.boxes_px)
-    return replace(cell.body, x_px=x_px, y_px=y_px, radius_um=radius_px * CUTOUT_UM_PER_PX)

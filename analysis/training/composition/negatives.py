@@ -11,74 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.training.composition.canvas import Canvas, Pose
-from analysis.training.composition.cutout import CUTOUT_UM_PER_PX, CellCutout, Cutout
+from analysis.training.composition.cutout import CUTOUT_UM_PER_PX, Cutout
 from analysis.training.composition.library import Library
-from analysis.training.composition.metaphases import rearranged
-from analysis.training.composition.truth import FLUORESCENCE, STAINS, TrueCell
-from simulators.specimen.clutter import Patch, render_clump, render_nucleus, render_precipitate, render_speck
+from analysis.training.composition.metaphases import rearranged, saturated
+from analysis.training.composition.truth import TrueCell
 
 KINDS: Final = (
     "nuclei_row", "nuclei_heap", "fragments", "debris_pile", "early_prophase", "clump", "precipitate", "ghost",
     "burst", "fibre", "lone_chromosomes",
 )  # fmt: skip
 """Nuclei in a row or heap, an apoptotic nucleus' fragments, heaped debris, a nucleus whose chromatin condenses, a
-pyknotic lump, precipitated stain, an empty cell's shadow, a burst cell's few far-flung chromosomes, a fibre, and one
-to five chromosomes without their cell. Bubbles and the coverslip's edge belong to the glass: see `glass`."""
-
-_DRAWN: Final = 40
-"""Different grains, clots, clumps and nuclei that are drawn where no real ones could be cut."""
-
-_LIGHT_OF_DIRT: Final = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Bank:
-    """What clutter is made of: real objects, and drawn ones where the images hold none."""
-
-    library: Library
-    nuclei: tuple[Cutout, ...]
-    debris: tuple[Cutout, ...]
-    precipitates: tuple[Cutout, ...]
-    clumps: tuple[Cutout, ...]
-
-    @property
-    def cells(self) -> tuple[CellCutout, ...]:
-        """Metaphases, for what is made of their chromosomes."""
-        return self.library.cells
-
-
-def make_bank(library: Library) -> Bank:
-    """Complete a library with drawn objects, always the same for the same library."""
-    rng = np.random.default_rng([len(library.cells), len(library.debris), 41])
-    dirt = _LIGHT_OF_DIRT if STAINS.get(library.stain) == FLUORESCENCE else 1.0
-    nuclei, debris = library.nuclei, library.debris
-    if len(nuclei) < 3:
-        drawn = [render_nucleus(rng, float(rng.uniform(5.0, 11.0))) for _ in range(_DRAWN)]
-        nuclei = (*nuclei, *(_drawn(patch, 2.3) for patch in drawn))
-    if len(debris) < 12:
-        grains = [render_speck(rng, float(np.exp(rng.normal(-0.9, 0.5)))) for _ in range(_DRAWN)]
-        debris = (*debris, *(_drawn(patch, 2.3 * dirt) for patch in grains))
-    clots = [render_precipitate(rng, float(rng.uniform(2.0, 12.0))) for _ in range(_DRAWN)]
-    lumps = [render_clump(rng, float(rng.uniform(3.0, 8.0))) for _ in range(_DRAWN)]
-    return Bank(
-        library,
-        nuclei,
-        debris,
-        tuple(_drawn(patch, 2.3 * dirt) for patch in clots),
-        tuple(_drawn(patch, 2.3) for patch in lumps),
-    )
-
-
-def _drawn(patch: Patch, strength: float) -> Cutout:
-    """A drawn body at the scale of cut-outs."""
-    share = patch.um_per_px / CUTOUT_UM_PER_PX
-    height, width = patch.od.shape
-    size = (max(round(width * share), 2), max(round(height * share), 2))
-    matter = cv2.resize(np.asarray(patch.od * strength, np.float32), size, interpolation=cv2.INTER_AREA)
-    on = np.argwhere(matter > 0.05)
-    centre = (np.array(matter.shape) - 1.0) / 2.0
-    radius = float(np.hypot(*(on - centre).T).max()) if len(on) else 1.0
-    return Cutout(np.asarray(matter, np.float32), centre[1], centre[0], radius * CUTOUT_UM_PER_PX)
+pyknotic lump, precipitated stain, an empty cell's shadow, a burst cell's few far-flung chromosomes, a fibre, and
+three to five chromosomes without their cell. Bubbles and the coverslip's edge belong to the glass: see `glass`."""
 
 
 class Negatives:
@@ -86,7 +30,7 @@ class Negatives:
 
     Parameters
     ----------
-    bank
+    library
         What they are made of.
     strength
         Stain of the slide.
@@ -94,8 +38,8 @@ class Negatives:
         Size of the slide's nuclei over those of the images.
     """
 
-    def __init__(self, bank: Bank, strength: float, nucleus_scale: float) -> None:
-        self._bank = bank
+    def __init__(self, library: Library, strength: float, nucleus_scale: float) -> None:
+        self._library = library
         self._strength = strength
         self._nucleus_scale = nucleus_scale
 
@@ -129,7 +73,7 @@ class Negatives:
     def _row(self, canvas: Canvas, x_px: float, y_px: float, rng: np.random.Generator) -> _Made:
         along = float(rng.uniform(0.0, np.pi))
         size = float(rng.uniform(0.35, 0.8))
-        chosen = [_pick(self._bank.nuclei, rng) for _ in range(int(rng.integers(3, 8)))]
+        chosen = [_pick(self._library.nuclei, rng) for _ in range(int(rng.integers(3, 8)))]
         gap = float(rng.uniform(0.75, 1.25))
         steps = np.cumsum([2.0 * size * gap * body.radius_um for body in chosen])
         steps -= steps.mean()
@@ -141,14 +85,14 @@ class Negatives:
 
     def _heap(self, canvas: Canvas, x_px: float, y_px: float, rng: np.random.Generator) -> _Made:
         size = float(rng.uniform(0.3, 0.75))
-        chosen = [_pick(self._bank.nuclei, rng) for _ in range(int(rng.integers(4, 14)))]
-        reach = 1.1 * size * float(np.mean([body.radius_um for body in chosen])) * len(chosen) ** 0.5
+        chosen = [_pick(self._library.nuclei, rng) for _ in range(int(rng.integers(4, 14)))]
+        reach = 1.3 * size * float(np.mean([body.radius_um for body in chosen])) * len(chosen) ** 0.5
         for body in chosen:
             self._nucleus(canvas, body, x_px, y_px, _in_disc(reach, rng), size, rng)
         return _Made(reach + size * chosen[0].radius_um, chosen[0].source, chosen[0].case)
 
     def _fragments(self, canvas: Canvas, x_px: float, y_px: float, rng: np.random.Generator) -> _Made:
-        body = _pick(self._bank.nuclei, rng)
+        body = _pick(self._library.nuclei, rng)
         reach = float(rng.uniform(3.5, 9.0))
         for _ in range(int(rng.integers(5, 18))):
             size = float(rng.uniform(0.9, 2.6)) / body.radius_um
@@ -160,14 +104,14 @@ class Negatives:
         sigma = float(rng.uniform(2.5, 11.0))
         count = int(rng.integers(12, 70))
         for _ in range(count):
-            body = _pick(self._bank.debris, rng)
+            body = _pick(self._library.debris, rng)
             dx, dy = rng.normal(0.0, sigma, 2)
             pose = _pose(x_px + dx / canvas.um_per_px, y_px + dy / canvas.um_per_px, rng, (0.6, 1.3))
             canvas.lay(body, pose, self._strength * float(rng.uniform(0.6, 1.2)))
         return _Made(1.8 * sigma + 2.0, body.source, body.case)
 
     def _prophase(self, canvas: Canvas, x_px: float, y_px: float, rng: np.random.Generator) -> _Made:
-        body = _pick(self._bank.nuclei, rng)
+        body = _pick(self._library.nuclei, rng)
         threads = _threads(body.matter.shape, float(rng.uniform(0.35, 0.6)), rng)
         depth = float(rng.uniform(0.5, 1.0))
         matter = body.matter * ((1.0 - depth) + 2.0 * depth * threads)
@@ -177,27 +121,28 @@ class Negatives:
         return _Made(size * body.radius_um, body.source, body.case)
 
     def _clump(self, canvas: Canvas, x_px: float, y_px: float, rng: np.random.Generator) -> _Made:
-        known = [cell for cell in self._bank.cells if len(cell.boxes_px) >= 20]
+        known = [cell for cell in self._library.cells if len(cell.boxes_px) >= 20]
         if known and rng.random() < 0.75:
             cell = known[int(rng.integers(len(known)))]
-            lump = rearranged(cell, rng, share=1.0, pull=float(rng.uniform(0.06, 0.2)), jitter_um=1.0).body
+            lump = rearranged(
+                cell, rng, share=1.0, pull=float(rng.uniform(2.0, 6.0)) / cell.body.radius_um, jitter_um=0.8
+            ).body
             # Chromosomes that ran together are no thicker than a lump: the stain does not grow without end.
             limit = float(rng.uniform(1.0, 1.9))
-            matter = limit * (1.0 - np.exp(-lump.matter / limit))
-            matter = cv2.GaussianBlur(matter, (0, 0), float(rng.uniform(1.0, 2.5)))
+            matter = cv2.GaussianBlur(saturated(lump.matter, limit), (0, 0), float(rng.uniform(1.0, 2.5)))
             body = replace(lump, matter=np.asarray(matter, np.float32))
         else:
-            body = _pick(self._bank.clumps, rng)
+            body = _pick(self._library.clumps, rng)
         canvas.lay(body, _pose(x_px, y_px, rng, (0.8, 1.1)), self._strength)
         return _Made(max(body.radius_um, 3.0), body.source, body.case)
 
     def _precipitate(self, canvas: Canvas, x_px: float, y_px: float, rng: np.random.Generator) -> _Made:
-        body = _pick(self._bank.precipitates, rng)
+        body = _pick(self._library.precipitates, rng)
         canvas.lay(body, _pose(x_px, y_px, rng, (0.8, 1.3)), float(rng.uniform(0.5, 1.2)))
         return _Made(0.7 * body.radius_um)
 
     def _ghost(self, canvas: Canvas, x_px: float, y_px: float, rng: np.random.Generator) -> _Made:
-        body = _pick(self._bank.nuclei, rng)
+        body = _pick(self._library.nuclei, rng)
         sigma = float(rng.uniform(0.8, 2.5))
         soft = np.asarray(cv2.GaussianBlur(body.matter, (0, 0), sigma), np.float32)
         hollow = float(rng.uniform(0.0, 0.9))
@@ -210,10 +155,10 @@ class Negatives:
         return _Made(size * body.radius_um, body.source, body.case)
 
     def _burst(self, canvas: Canvas, x_px: float, y_px: float, rng: np.random.Generator) -> _Made:
-        return self._some(canvas, x_px, y_px, rng, (6, 12), (1.6, 2.6), (0.3, 0.8))
+        return self._some(canvas, x_px, y_px, rng, (6, 11), (24.0, 42.0), (0.3, 0.8))
 
     def _lone(self, canvas: Canvas, x_px: float, y_px: float, rng: np.random.Generator) -> _Made:
-        return self._some(canvas, x_px, y_px, rng, (3, 5), (0.25, 0.6), (0.7, 1.1))
+        return self._some(canvas, x_px, y_px, rng, (3, 5), (5.0, 14.0), (0.7, 1.1))
 
     def _some(
         self,
@@ -222,18 +167,17 @@ class Negatives:
         y_px: float,
         rng: np.random.Generator,
         counts: tuple[int, int],
-        pull: tuple[float, float],
+        reach_um: tuple[float, float],
         strength: tuple[float, float],
     ) -> _Made:
         """A few chromosomes of a cell, apart from one another."""
-        known = [cell for cell in self._bank.cells if len(cell.boxes_px) >= 20]
+        known = [cell for cell in self._library.cells if len(cell.boxes_px) >= 20]
         if not known:
             return self._pile(canvas, x_px, y_px, rng)
         cell = known[int(rng.integers(len(known)))]
         count = int(rng.integers(counts[0], counts[1] + 1))
-        few = rearranged(
-            cell, rng, share=count / len(cell.boxes_px), pull=float(rng.uniform(*pull)), jitter_um=3.0
-        )
+        pull = float(rng.uniform(*reach_um)) / max(cell.body.radius_um, 1.0)
+        few = rearranged(cell, rng, share=count / len(cell.boxes_px), pull=pull, jitter_um=2.0)
         canvas.lay(few.body, _pose(x_px, y_px, rng, (0.9, 1.05)), self._strength * float(rng.uniform(*strength)))
         return _Made(max(few.body.radius_um, 3.0), few.body.source, few.body.case)
 
@@ -243,7 +187,7 @@ class Negatives:
         points = [np.array([0.0, 0.0])]
         heading = float(rng.uniform(0.0, 2.0 * np.pi))
         for _ in range(60):
-            heading += float(rng.normal(0.0, 0.25))
+            heading += float(rng.normal(0.0, 0.14))
             points.append(points[-1] + np.array([np.cos(heading), np.sin(heading)]))
         line = np.array(points) - np.mean(points, axis=0)
         line *= 0.9 * half / np.abs(line).max()

@@ -29,6 +29,10 @@ _STAINED_LIGHT: Final = 0.25
 _NUCLEUS_HALF_UM: Final = 2.0
 _NUCLEUS_UM2: Final = (22.0, 700.0)
 _DEBRIS_UM2: Final = (0.4, 22.0)
+_LEAST_SOLIDITY: Final = 0.93
+_UNLABELLED_DEBRIS_UM2: Final = 1.2
+"""Where chromosomes are not labelled, a larger body may be one that was not seen to belong to a cell."""
+_UNLABELLED_CLEAR_UM: Final = 8.0
 _COMPLETION_UM: Final = 14.0
 _GLASS_SIDE: Final = 32
 _SOFT_UM: Final = 0.7
@@ -230,7 +234,10 @@ def _cut(source: _Source, found: Harvest) -> None:
         if cell is not None:
             found.cells.append(cell)
     _cut_nuclei(source, thick, claimed, found)
-    _cut_debris(source, stained & (hulls == 0) & ~_grown(thick, 1.5), found)
+    clear = (hulls == 0) & ~_grown(thick, 1.5)
+    if source.boxes_px is None:
+        clear &= ~_grown(hulls > 0, _UNLABELLED_CLEAR_UM)
+    _cut_debris(source, stained & clear, found)
     _cut_glass(source, stained, found)
 
 
@@ -316,11 +323,19 @@ def _is_heap(mask: NDArray[np.bool_], boxes: NDArray[np.float32]) -> bool:
 def _cut_nuclei(source: _Source, thick: NDArray[np.bool_], claimed: NDArray[np.uint8], found: Harvest) -> None:
     for mask, area_um2, cut in _whole_nuclei(thick):
         within = np.count_nonzero(mask & (claimed > 0)) / max(np.count_nonzero(mask), 1)
-        if within > 0.03 or not _NUCLEUS_UM2[0] <= area_um2 <= _NUCLEUS_UM2[1]:
+        if within > 0.03 or not _NUCLEUS_UM2[0] <= area_um2 <= _NUCLEUS_UM2[1] or not _is_smooth(mask):
             continue
         nucleus = _completed(source, mask) if cut else _cut_object(source, mask, 1.0)
         if nucleus is not None:
             found.nuclei.append(nucleus)
+
+
+def _is_smooth(mask: NDArray[np.bool_]) -> bool:
+    """Whether a body's outline has no inlets: touching nuclei, and chromosomes upon one another, have."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline = max(contours, key=len)
+    hull = cv2.contourArea(cv2.convexHull(outline))
+    return bool(cv2.contourArea(outline) > _LEAST_SOLIDITY * max(hull, 1.0))
 
 
 def _completed(source: _Source, mask: NDArray[np.bool_]) -> Cutout | None:
@@ -356,10 +371,11 @@ def _completed(source: _Source, mask: NDArray[np.bool_]) -> Cutout | None:
 def _cut_debris(source: _Source, loose: NDArray[np.bool_], found: Harvest) -> None:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(loose.astype(np.uint8))
     height, width = loose.shape
+    largest = _DEBRIS_UM2[1] if source.boxes_px is not None else _UNLABELLED_DEBRIS_UM2
     for number in range(1, count):
         x, y, w, h, area = stats[number]
         whole = x > 2 and y > 2 and x + w < width - 2 and y + h < height - 2
-        if whole and _DEBRIS_UM2[0] <= area * CUTOUT_UM_PER_PX**2 <= _DEBRIS_UM2[1]:
+        if whole and _DEBRIS_UM2[0] <= area * CUTOUT_UM_PER_PX**2 <= largest:
             found.debris.append(_cut_object(source, labels == number, 0.6))
 
 
@@ -392,7 +408,7 @@ def _cut_glass(source: _Source, stained: NDArray[np.bool_], found: Harvest) -> N
 
 def _groups_of_thin_bodies(thin: NDArray[np.bool_]) -> list[NDArray[np.float32]]:
     """Boxes of thin bodies that lie together, a group a cell, where no labels are known."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(thin.astype(np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(thin.astype(np.uint8))
     areas = stats[:, cv2.CC_STAT_AREA] * CUTOUT_UM_PER_PX**2
     bodies = (areas >= 0.7) & (areas <= 120.0)
     bodies[0] = False

@@ -31,7 +31,7 @@ class TrueCell:
     x_px, y_px
         Centre of the chromosomes' mass (of the object), in px of the field; may lie a little beyond its edge.
     radius_px
-        Circle about the centre that holds all but stray chromosomes (97 % of them).
+        Circle about the centre that holds all but stray chromosomes (93 % of them).
     is_metaphase
         False for a hard negative.
     kind
