@@ -42,6 +42,7 @@ from acquisition.run.identity import read_barcode, require_barcode
 from acquisition.run.landmarks import recognise, recognise_in_oil
 from acquisition.run.ranking import candidate_records, rank
 from acquisition.run.reconcile import reconcile
+from acquisition.run.retrying import persistently
 from acquisition.run.run_log import (
     Beginning,
     Progress,
@@ -230,7 +231,7 @@ class SlideRun:
         self, fields: tuple[PlannedField, ...], candidates: list[RankedCandidate]
     ) -> list[RankedCandidate]:
         context, progress = self._context, self._progress
-        context.microscope.select_objective(context.protocol.scan.objective)
+        self._select(context.protocol.scan.objective)
         self._scan = ScanPass(context, self._journal, fields, progress, self._boundary, now_s=self._now_s)
         self._machine.take(RunStep.PLANNED)
         with context.microscope.lit():
@@ -284,7 +285,7 @@ class SlideRun:
         capture = context.protocol.capture
         surface = FocusSurface.fit(self._progress.surface)
         self._machine.take(RunStep.IN_OIL)
-        context.microscope.select_objective(capture.objective, oil_allowed=capture.oil == "allowed")
+        self._select(capture.objective, oil_allowed=capture.oil == "allowed")
         with self._timed("recognise"), context.microscope.lit():
             recognise_in_oil(context, list(self._progress.captures.values()))
         self._journal.resumed({})
@@ -327,7 +328,9 @@ class SlideRun:
         microscope = self._context.microscope
         microscope.move_to(self._context.frame.to_stage(where))
         microscope.focus_to(surface.z_um(where))
-        exposure_ms = measure_exposure(microscope, scan.exposure_ms)
+        exposure_ms = persistently(
+            self._context, "exposure", lambda: measure_exposure(microscope, scan.exposure_ms)
+        )
         self._context.note(
             EventLevel.INFO, "exposure", f"scan exposure {exposure_ms:.2f} ms, measured", exposure_ms=exposure_ms
         )
@@ -374,10 +377,18 @@ class SlideRun:
             return
         context = self._context
         capture = context.protocol.capture
-        context.microscope.select_objective(capture.objective, oil_allowed=capture.oil == "allowed")
+        self._select(capture.objective, oil_allowed=capture.oil == "allowed")
         loop = CaptureLoop(context, self._journal, surface, self._boundary, self._hand_over)
         with context.microscope.lit():
             loop.run(candidates)
+
+    def _select(self, objective: str, *, oil_allowed: bool = False) -> None:
+        microscope = self._context.microscope
+        persistently(
+            self._context,
+            f"objective {objective}",
+            lambda: microscope.select_objective(objective, oil_allowed=oil_allowed),
+        )
 
     # -- analysis ------------------------------------------------------------------------------------------
 
