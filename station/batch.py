@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from acquisition.batch.batch import Batch, SlideJob, SlideResult
-from acquisition.batch.report import BATCH_NAME, BatchReport, SlideReport, SlideStatus
+from acquisition.batch.batch import FINISHED, Batch, SlideJob, SlideResult
+from acquisition.batch.notices import BatchNotices
+from acquisition.batch.report import BatchReport, SlideReport, read_report, write_report
 from acquisition.batch.tray import tray_of
 from acquisition.batch.worklist import Worklist, load_worklist
-from acquisition.errors import StorageError
+from acquisition.casebook import open_casebook
+from acquisition.errors import AcquisitionError
 from acquisition.protocol import Protocol, load_protocol
 from acquisition.records import RunStatus
 from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
-from acquisition.storage.run_folder import REQUEST_NAME
+from acquisition.storage.run_folder import CASEBOOK_NAME, REPORT_NAME, REQUEST_NAME
+from scanner.errors import ScannerError
 from station.compose import Instrument, open_instrument
 from station.errors import UsageError
 from station.rehearsal import read_scenario, rehearsed
+from station.report import build_report
+from station.report.batch_page import build_batch_page
 from station.resume import resume_slide
-from station.scan import ScanRequest, ScanResult, scan_slide
+from station.scan import ScanRequest, ScanResult, lying_slide, scan_slide
 from station.simulated_tray import fill_feeder
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +68,57 @@ def run_batch(request: BatchRequest, control: RunControl, listener: RunListener)
     scenario = read_scenario(request.faults, request.rig)
     done = _read_done(request.out)
     request.out.mkdir(parents=True, exist_ok=True)
-    with open_instrument(request.rig) as instrument:
-        _fill(request, instrument, worklist, protocols)
-        run_slide = _runner(request, instrument, protocols, control, listener)
-        microscope = instrument.microscope
-        tray = tray_of(microscope)
-        batch = Batch(tray, worklist, run_slide, request.out, control, GuardedListener(listener), done=done)
-        try:
-            with rehearsed(instrument, scenario, request.out, seed=0):
-                return batch.run()
-        finally:
-            # Runs end in the safe state by themselves; what is interrupted between two of them does so here.
-            microscope.safe_state()
+    notices = BatchNotices(worklist, protocols, request.out)
+    try:
+        with open_instrument(request.rig) as instrument:
+            _fill(request, instrument, worklist, protocols)
+            run_slide = _runner(request, instrument, protocols, control, listener)
+            microscope = instrument.microscope
+            batch = Batch(
+                tray_of(microscope),
+                worklist,
+                run_slide,
+                request.out,
+                control,
+                GuardedListener(listener),
+                done=done,
+                on_parked=notices.parked,
+            )
+            try:
+                with rehearsed(instrument, scenario, request.out, seed=0):
+                    report = batch.run()
+            finally:
+                # Runs end in the safe state by themselves; what is interrupted between two of them does so here.
+                microscope.safe_state()
+    except (ScannerError, AcquisitionError) as error:
+        notices.failed(error)
+        _write_page(request.out, listener)
+        raise
+    return _finish(request.out, report, notices, control, listener)
+
+
+def _finish(
+    folder: Path, report: BatchReport, notices: BatchNotices, control: RunControl, listener: RunListener
+) -> BatchReport:
+    """Write the page and tell of the end; what could not be told is written down."""
+    page = _write_page(folder, listener)
+    notices.ended(report, page, by_a_person=bool(report.ended) and control.stop_requested)
+    if not notices.not_told:
+        return report
+    report = replace(report, not_told=notices.not_told)
+    write_report(folder, report)
+    _write_page(folder, listener)
+    return report
+
+
+def _write_page(folder: Path, listener: RunListener) -> Path | None:
+    """The page repeats the record; where it can't be written, the record still stands."""
+    try:
+        return build_batch_page(folder)
+    except AcquisitionError as error:
+        _log.exception("no page about the batch")
+        GuardedListener(listener).message(f"no page about the batch: {error}")
+        return None
 
 
 def _runner(
@@ -84,6 +130,9 @@ def _runner(
 ) -> Callable[[SlideJob], SlideResult]:
     def run_slide(job: SlideJob) -> SlideResult:
         protocol = protocols[job.entry.protocol]
+        finished = _finished_before(job.folder, protocol)
+        if finished is not None:
+            return finished
         control.begin_again()
         if (job.folder / REQUEST_NAME).is_file():
             result = resume_slide(instrument, job.folder, control, listener, frame=job.frame)
@@ -98,8 +147,27 @@ def _runner(
 def _result_of(result: ScanResult, protocol: Protocol) -> SlideResult:
     summary = result.summary
     cells = int(summary["candidates"])
-    wanted = protocol.stop.cells or protocol.capture.number
-    return SlideResult(RunStatus(summary["status"]), summary["error"], cells, enough=cells >= wanted)
+    return SlideResult(
+        RunStatus(summary["status"]), summary["error"], cells, enough=cells >= _cells_wanted(protocol)
+    )
+
+
+def _cells_wanted(protocol: Protocol) -> int:
+    return protocol.stop.cells or protocol.capture.number
+
+
+def _finished_before(folder: Path, protocol: Protocol) -> SlideResult | None:
+    """Result of a run that came to its end while the batch did not come to writing it down."""
+    if not (folder / REQUEST_NAME).is_file() or not (folder / CASEBOOK_NAME).is_file():
+        return None
+    with open_casebook(folder / CASEBOOK_NAME, create=False) as casebook:
+        finished = [run for run in casebook.runs() if run.status in FINISHED]
+        if not finished:
+            return None
+        cells = len(casebook.candidates(finished[0].record.uid))
+    if not (folder / REPORT_NAME).is_file():
+        build_report(folder)
+    return SlideResult(finished[0].status, finished[0].error, cells, enough=cells >= _cells_wanted(protocol))
 
 
 def _fill(
@@ -109,24 +177,20 @@ def _fill(
         return
     if instrument.twin is None:
         raise UsageError("--tray: only a simulated rig can be filled from a table")
-    areas = [protocols[entry.protocol].scan.area.bounds for entry in worklist.entries]
-    area = areas[0] if areas else None
     settings = instrument.twin.settings
-    if area is not None:
-        settings = replace(settings, area_um=(area.x_min_um, area.y_min_um, area.x_max_um, area.y_max_um))
+    if worklist.entries:
+        path = worklist.entries[0].protocol
+        lying = lying_slide(ScanRequest(request.rig, path, request.out), protocols[path])
+        area_um = (lying.area.x_min_um, lying.area.y_min_um, lying.area.x_max_um, lying.area.y_max_um)
+        settings = replace(settings, area_um=area_um, coverslip=lying.coverslip)
     fill_feeder(instrument.core, request.tray, settings)
 
 
 def _read_done(folder: Path) -> dict[str, SlideReport]:
     """Slides that an earlier sitting finished, by barcode."""
-    path = folder / BATCH_NAME
-    if not path.is_file():
+    report = read_report(folder)
+    if report is None:
         if folder.is_dir() and any(folder.iterdir()):
             raise UsageError(f"--out: {folder} holds something else than a batch")
         return {}
-    try:
-        slides = json.loads(path.read_text(encoding="utf-8"))["slides"]
-        reports = [SlideReport(**{**slide, "status": SlideStatus(slide["status"])}) for slide in slides]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StorageError("the record of the batch can't be read", path=path) from error
-    return {report.barcode: report for report in reports if report.barcode is not None}
+    return {slide.barcode: slide for slide in report.slides if slide.barcode is not None}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from acquisition.batch.report import BatchReport, SlideReport, SlideStatus, write_report
+from acquisition.batch.report import BatchReport, SlideReport, SlideStatus, in_order, write_report
 from acquisition.batch.tray import SlideTray
 from acquisition.batch.worklist import Worklist, WorklistEntry
 from acquisition.errors import AcquisitionError
@@ -20,7 +22,8 @@ from scanner.errors import ScannerError
 
 _log = logging.getLogger(__name__)
 
-_FINISHED = (RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS)
+FINISHED = (RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS)
+"""How a run ends that did what its protocol asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,10 @@ class Batch:
         Hears of progress.
     done
         Slides that an earlier sitting has dealt with, by barcode; they are not scanned again.
+    on_parked
+        Told of each slide that is given up and whose run, if it had one, did not come to its own end.
+    now
+        Time source.
     """
 
     def __init__(
@@ -104,6 +111,8 @@ class Batch:
         listener: RunListener,
         *,
         done: dict[str, SlideReport] | None = None,
+        on_parked: Callable[[SlideReport], None] = lambda _slide: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._tray = tray
         self._worklist = worklist
@@ -112,8 +121,12 @@ class Batch:
         self._control = control
         self._listener = listener
         self._done = done or {}
+        self._on_parked = on_parked
+        self._now = now
         self._reports: dict[str, SlideReport] = {}
         self._ended = ""
+        self._started_at: str | None = None
+        self._finished_at: str | None = None
 
     def run(self) -> BatchReport:
         """Read all labels, then scan what is wanted in the order of the worklist.
@@ -130,6 +143,7 @@ class Batch:
         ScannerError
             Not even the tray can be looked into; nothing was scanned.
         """
+        self._started_at = self._now().isoformat()
         self._tray.make_ready()
         slots = list(self._tray.slots())
         known = self._identify(slots)
@@ -140,6 +154,7 @@ class Batch:
                 continue
             self._take(slide, satisfied)
         self._add_missing(known)
+        self._finished_at = self._now().isoformat()
         return self._write()
 
     # -- who they are --------------------------------------------------------------------------------------
@@ -195,11 +210,13 @@ class Batch:
             self._report(slide, SlideStatus.NOT_NEEDED, f"another slide of {entry.accession} gave enough cells")
             return
         self._listener.message(f"slot {slide.slot}: {entry.barcode} ({entry.accession})")
+        start_s = time.perf_counter()
         try:
             self._scan(slide)
         finally:
             self._clear_stage(slide.slot)
-        report = self._reports[slide.slot]
+        report = replace(self._reports[slide.slot], seconds=round(time.perf_counter() - start_s, 1))
+        self._reports[slide.slot] = report
         if report.status is SlideStatus.FINISHED and not report.poor:
             satisfied.add(entry.accession)
         self._write()
@@ -212,25 +229,23 @@ class Batch:
             label = self._tray.read_label(slide.slot)
             if label != entry.barcode:
                 reason = f"the label reads {label}, where {entry.barcode} was read before"
-                self._report(slide, SlideStatus.PARKED, reason)
+                self._give_up(slide, reason)
                 return
             job = SlideJob(slide.slot, entry, folder, self._tray.frame(slide.slot))
             result = self._run_slide(job)
         except (ScannerError, AcquisitionError) as error:
             _log.exception("slot %s", slide.slot)
-            self._report(slide, SlideStatus.PARKED, str(error), folder if folder.exists() else None)
+            self._give_up(slide, str(error), folder)
         except Exception as error:  # noqa: BLE001 - recorded as this slide's state; traceback in the log
             _log.exception("slot %s", slide.slot)
-            self._report(
-                slide, SlideStatus.PARKED, f"{type(error).__name__}: {error}", folder if folder.exists() else None
-            )
+            self._give_up(slide, f"{type(error).__name__}: {error}", folder)
         else:
             self._take_in(slide, result, folder)
 
     def _take_in(self, slide: Known, result: SlideResult, folder: Path) -> None:
         if result.status is RunStatus.STOPPED:
             status, reason = SlideStatus.NOT_REACHED, result.error or "stopped by a person before its end"
-        elif result.status in _FINISHED:
+        elif result.status in FINISHED:
             found = f"{result.cells} metaphases" + ("" if result.enough else ", fewer than the protocol asks for")
             status, reason = SlideStatus.FINISHED, found
         else:
@@ -268,10 +283,19 @@ class Batch:
     def _park(self, slot: str, barcode: str | None, reason: str, entry: WorklistEntry | None = None) -> None:
         self._listener.message(f"slot {slot} parked: {reason}")
         accession = None if entry is None else entry.accession
-        self._reports[slot] = SlideReport(slot, barcode, accession, SlideStatus.PARKED, reason)
+        self._put(slot, SlideReport(slot, barcode, accession, SlideStatus.PARKED, reason))
+        self._on_parked(self._reports[slot])
+
+    def _give_up(self, slide: Known, reason: str, folder: Path | None = None) -> None:
+        exists = folder is not None and folder.exists()
+        self._report(slide, SlideStatus.PARKED, reason, folder if exists else None)
+        self._on_parked(self._reports[slide.slot])
+
+    def _put(self, key: str, report: SlideReport) -> None:
+        self._reports[key] = replace(report, at=self._now().isoformat())
 
     def _report_slot(self, slot: str, barcode: str | None, status: SlideStatus, reason: str) -> None:
-        self._reports[slot] = SlideReport(slot, barcode, None, status, reason)
+        self._put(slot, SlideReport(slot, barcode, None, status, reason))
 
     def _report(
         self,
@@ -285,27 +309,37 @@ class Batch:
     ) -> None:
         if status is SlideStatus.PARKED:
             self._listener.message(f"slot {slide.slot} parked: {reason}")
-        self._reports[slide.slot] = SlideReport(
+        self._put(
             slide.slot,
-            slide.entry.barcode,
-            slide.entry.accession,
-            status,
-            reason,
-            None if folder is None else folder.name,
-            cells,
-            poor,
+            SlideReport(
+                slide.slot,
+                slide.entry.barcode,
+                slide.entry.accession,
+                status,
+                reason,
+                None if folder is None else folder.name,
+                cells,
+                poor,
+            ),
         )
 
     def _add_missing(self, known: list[Known]) -> None:
         seen = {slide.entry.barcode for slide in known} | {report.barcode for report in self._reports.values()}
         for entry in self._worklist.entries:
             if entry.barcode not in seen:
-                self._reports[f"missing {entry.barcode}"] = SlideReport(
-                    None, entry.barcode, entry.accession, SlideStatus.MISSING, "no such label in the tray"
+                self._put(
+                    f"missing {entry.barcode}",
+                    SlideReport(
+                        None, entry.barcode, entry.accession, SlideStatus.MISSING, "no such label in the tray"
+                    ),
                 )
 
     def _write(self) -> BatchReport:
-        return write_report(self._folder, self._reports.values(), self._ended)
+        slides = in_order(self._reports.values())
+        name = self._worklist.path.name
+        report = BatchReport(slides, self._ended, name, self._started_at, self._finished_at)
+        write_report(self._folder, report)
+        return report
 
 
 def _file_name(barcode: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from acquisition.errors import StorageError
 from acquisition.storage.atomic import write_json_atomic
 
 BATCH_NAME = "batch.json"
@@ -47,6 +49,10 @@ class SlideReport:
         Metaphases found; None where it was not scanned.
     poor
         Fewer cells than the protocol asks for.
+    at
+        When it came to this, ISO 8601; empty where that is not known.
+    seconds
+        How long it was worked on after all labels had been read; None where it was not.
     """
 
     slot: str | None
@@ -57,6 +63,8 @@ class SlideReport:
     folder: str | None = None
     cells: int | None = None
     poor: bool = False
+    at: str = field(default="", compare=False)
+    seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +77,20 @@ class BatchReport:
         By slot; missing ones last.
     ended
         Why no further slide was taken before the end of the worklist; empty where it came to its end.
+    worklist
+        Name of the worklist's file.
+    started_at, finished_at
+        Of this sitting, ISO 8601; the second is None while it goes on.
+    not_told
+        Notices that could not be given.
     """
 
     slides: tuple[SlideReport, ...]
     ended: str = ""
+    worklist: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+    not_told: tuple[str, ...] = ()
 
     def count(self, status: SlideStatus) -> int:
         """Slides of a status."""
@@ -83,11 +101,20 @@ class BatchReport:
         return {
             "counts": {status.value: self.count(status) for status in SlideStatus},
             "ended": self.ended,
+            "worklist": self.worklist,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "not_told": list(self.not_told),
             "slides": [asdict(slide) | {"status": slide.status.value} for slide in self.slides],
         }
 
 
-def write_report(folder: Path, slides: Iterable[SlideReport], ended: str = "") -> BatchReport:
+def in_order(slides: Iterable[SlideReport]) -> tuple[SlideReport, ...]:
+    """Slides by slot; missing ones last."""
+    return tuple(sorted(slides, key=lambda slide: (slide.slot is None, _natural(slide.slot), slide.barcode or "")))
+
+
+def write_report(folder: Path, report: BatchReport) -> None:
     """Write ``batch.json``, as a whole or not at all.
 
     Raises
@@ -95,10 +122,33 @@ def write_report(folder: Path, slides: Iterable[SlideReport], ended: str = "") -
     StorageError
         It can't be written.
     """
-    order = sorted(slides, key=lambda slide: (slide.slot is None, _natural(slide.slot), slide.barcode or ""))
-    report = BatchReport(tuple(order), ended)
     write_json_atomic(folder / BATCH_NAME, report.to_json())
-    return report
+
+
+def read_report(folder: Path) -> BatchReport | None:
+    """The record of a batch; None where there is none yet.
+
+    Raises
+    ------
+    StorageError
+        It is damaged.
+    """
+    path = folder / BATCH_NAME
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        slides = [SlideReport(**{**slide, "status": SlideStatus(slide["status"])}) for slide in record["slides"]]
+        return BatchReport(
+            tuple(slides),
+            record["ended"],
+            record.get("worklist", ""),
+            record.get("started_at"),
+            record.get("finished_at"),
+            tuple(record.get("not_told", ())),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError("the record of the batch can't be read", path=path) from error
 
 
 def _natural(slot: str | None) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from acquisition.records import (
     KaryotypeRecord,
     KaryotypeStatus,
 )
+from acquisition.run.drift_alarm import KIND as DRIFT_KIND
 from acquisition.storage import write_bytes_atomic
 from acquisition.storage.run_folder import REPORT_NAME
 from station.report.pictures import (
@@ -77,13 +78,16 @@ def build_report(run_dir: Path) -> Path:
     """
     run = read_run(run_dir)
     page = (
-        _environment()
+        page_environment()
         .get_template("report.html.j2")
         .render(
             run=run,
             about=run.circumstances,
             figures=run.figures,
             map=draw_map(run),
+            cells=run.cells,
+            judged=any(item.analysable is not None for item in run.candidates),
+            drifts=[event for event in run.events if event.kind == DRIFT_KIND],
             cards=_capture_cards(run),
             karyograms=_karyogram_cards(run),
             uncaptured=_uncaptured(run),
@@ -98,7 +102,8 @@ def build_report(run_dir: Path) -> Path:
     return path
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Templates of the pages, which escape what they are given and refuse what they are not."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
@@ -106,7 +111,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(known=_known, time=_time, clock=_clock, seconds=_seconds, words=_words)
+    environment.filters.update(
+        known=_known, share=_share, time=_time, clock=_clock, seconds=_seconds, words=_words
+    )
     return environment
 
 
@@ -160,6 +167,10 @@ def _cell(run: RunOnDisk, candidate_uid: str) -> TrueCell | None:
 
 def _known(value: object) -> str:
     return ABSENT if value is None else str(value)
+
+
+def _share(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.2f}"
 
 
 def _time(value: datetime | None) -> str:

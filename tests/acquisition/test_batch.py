@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from acquisition.batch.batch import Batch, SlideJob, SlideResult
-from acquisition.batch.report import BatchReport, SlideReport, SlideStatus
+from acquisition.batch.report import BatchReport, SlideReport, SlideStatus, read_report
 from acquisition.batch.tray import FeederTray, FrameTray, tray_of
 from acquisition.batch.worklist import load_worklist
+from acquisition.errors import DiskFullError
 from acquisition.records import RunStatus
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
@@ -24,6 +25,7 @@ from simulators.devices import twin_of
 from simulators.faults import Fault, FaultKind
 from simulators.feeder import Feeder
 from simulators.peripherals import feeder_of
+from simulators.storage_faults import faulty_disk, parse_storage_faults
 from simulators.tray import fill_tray
 
 RIG = Path(__file__).parents[2] / "hardware_configs" / "simulated-feeder"
@@ -42,6 +44,7 @@ class Night:
     results: dict[str, SlideResult | Exception] = field(default_factory=dict)
     control: RunControl = field(default_factory=RunControl)
     stop_after: int | None = None
+    told: list[SlideReport] = field(default_factory=list)
 
     def barcode(self, slot: int) -> str:
         return self.feeder.tray.slides[slot].label
@@ -69,7 +72,16 @@ class Night:
     def run(self, rows: list[str] | None = None, done: dict[str, SlideReport] | None = None) -> BatchReport:
         worklist = load_worklist(self.worklist(rows))
         tray = FeederTray(self.microscope)
-        batch = Batch(tray, worklist, self.scan, self.folder, self.control, SilentListener(), done=done)
+        batch = Batch(
+            tray,
+            worklist,
+            self.scan,
+            self.folder,
+            self.control,
+            SilentListener(),
+            done=done,
+            on_parked=self.told.append,
+        )
         return batch.run()
 
     def status(self, report: BatchReport) -> dict[str | None, str]:
@@ -102,6 +114,10 @@ def test_every_slide_is_scanned_under_its_own_name_and_brought_back(night):
     written = json.loads((night.folder / "batch.json").read_text())
     assert written["counts"]["finished"] == SLOTS
     assert written["ended"] == ""
+    assert written["started_at"] < written["slides"][0]["at"] < written["finished_at"]
+    assert all(slide["seconds"] is not None for slide in written["slides"])
+    assert night.told == []
+    assert read_report(night.folder) == report
 
 
 def test_urgent_slides_come_first(night):
@@ -122,6 +138,7 @@ def test_a_slide_that_nobody_asked_for_is_parked_and_one_that_is_not_there_is_to
     }
     assert "not on the worklist" in reason(report, 4)
     assert len(night.jobs) == 3
+    assert [slide.slot for slide in night.told] == ["4"]
 
 
 def test_an_unreadable_label_is_parked(night):
@@ -186,6 +203,8 @@ def test_a_slide_that_fails_does_not_end_the_night(night, failure):
     report = night.run()
     assert night.status(report) == {"1": "finished", "2": "parked", "3": "finished", "4": "finished"}
     assert reason(report, 2)
+    # A run that came to its own end has told of it.
+    assert [slide.slot for slide in night.told] == ([] if isinstance(failure, SlideResult) else ["2"])
 
 
 def test_a_sister_slide_is_taken_only_when_the_first_is_poor(night):
@@ -222,6 +241,23 @@ def test_a_second_sitting_scans_what_the_first_left(night):
     report = night.run(done=done)
     assert report.count(SlideStatus.FINISHED) == SLOTS
     assert [job.slot for job in night.jobs[jobs:]] == ["2", "3", "4"]
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_night_whose_record_can_not_be_written_ends_with_the_slide_put_back(night, nth):
+    with (
+        faulty_disk(night.folder, parse_storage_faults(f"disk_full@batch.json:{nth}")),
+        pytest.raises(DiskFullError, match=r"batch\.json: no room on the disk"),
+    ):
+        night.run()
+    assert len(night.jobs) == nth - 1
+    assert not night.feeder.sensors().on_stage
+    assert night.feeder.sensors().occupied == {1, 2, 3, 4}
+    assert night.feeder.twin.collisions == ()
+    before = read_report(night.folder)
+    assert (before is None) is (nth == 1)
+    # With room again, the night goes on.
+    assert night.run().count(SlideStatus.FINISHED) == SLOTS
 
 
 def test_a_tray_is_a_feeder_or_a_frame(night, bench):

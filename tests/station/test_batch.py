@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from acquisition.batch.report import BatchReport, SlideStatus
+from acquisition.batch.report import BatchReport, SlideReport, SlideStatus, write_report
+from acquisition.errors import DiskFullError, StorageError
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
 from station.batch import BatchRequest, run_batch
 from station.cli import app
 from station.errors import UsageError
+from station.report.batch_page import build_batch_page
 
 RIG = Path(__file__).parents[2] / "hardware_configs" / "simulated-feeder"
 PROTOCOL = """\
@@ -28,6 +31,8 @@ scan:
   focus: {points: 3, range_um: 40}
 capture: {objective: 63x, oil: allowed, number: 1, exposure_ms: 40, focus_range_um: 6}
 karyotype: {enabled: false}
+notify:
+  - {type: file, path: told.jsonl}
 """
 
 
@@ -47,7 +52,20 @@ def run(asked: BatchRequest) -> BatchReport:
     return run_batch(asked, RunControl(), SilentListener())
 
 
+def told(folder: Path) -> list[tuple[str, str]]:
+    lines = [json.loads(line) for line in (folder / "told.jsonl").read_text().splitlines()]
+    return [(line["occasion"], line["status"]) for line in lines]
+
+
 def test_a_night_leaves_a_run_for_every_known_slide_and_a_reason_for_every_other(asked):
+    # The third record of the batch is the one after the second slide.
+    with pytest.raises(DiskFullError, match=r"batch\.json"):
+        run(replace(asked, faults="disk_full@batch.json:3"))
+    summaries = {path.parent.name: path.read_bytes() for path in asked.out.glob("slot-*/run.json")}
+    assert sorted(summaries) == ["slot-1-KS-1", "slot-2-KS-2"]
+    assert told(asked.out) == [("parked", "parked"), ("failed", "failed")]
+    assert "not finished" in (asked.out / "batch.html").read_text()
+
     report = run(asked)
     assert {(slide.slot, slide.barcode): slide.status for slide in report.slides} == {
         ("1", "KS-1"): SlideStatus.FINISHED,
@@ -59,9 +77,16 @@ def test_a_night_leaves_a_run_for_every_known_slide_and_a_reason_for_every_other
     assert (by_slot["1"].cells, by_slot["1"].poor) == (1, False)
     assert (by_slot["2"].cells, by_slot["2"].poor) == (0, True)
     for slot in ("1", "2"):
-        summary = json.loads((asked.out / by_slot[slot].folder / "run.json").read_text())
+        text = (asked.out / by_slot[slot].folder / "run.json").read_bytes()
+        assert text == summaries[by_slot[slot].folder], "a run that was through was taken up again"
+        summary = json.loads(text)
         assert summary["slide"] == by_slot[slot].barcode
         assert summary["status"] == "completed"
+        assert told(asked.out / by_slot[slot].folder) == [("finished", "completed")]
+    assert told(asked.out)[2:] == [("parked", "parked"), ("finished", "finished")]
+    page = (asked.out / "batch.html").read_text()
+    for words in ("KS-8 is not on the worklist", "slot-1-KS-1/report.html", "slot-2-KS-2/report.html", "missing"):
+        assert words in page
     again = run(asked)
     assert again.slides == report.slides
 
@@ -95,3 +120,28 @@ def test_a_folder_with_something_else_is_not_written_into(asked):
     (asked.out / "thesis.doc").write_text("dear")
     with pytest.raises(UsageError, match="something else than a batch"):
         run(asked)
+
+
+def test_the_page_escapes_what_labels_say_and_links_only_into_its_own_folder(tmp_path):
+    (tmp_path / "slot-1" / "report.html").parent.mkdir()
+    (tmp_path / "slot-1" / "report.html").write_text("")
+    slides = (
+        SlideReport("1", "<script>", "a&b", SlideStatus.FINISHED, "20 metaphases", "slot-1", 20, at="yesterday"),
+        SlideReport("2", "KS-2", None, SlideStatus.PARKED, "the label reads <b>", "../slot-1", seconds=75.0),
+    )
+    write_report(tmp_path, BatchReport(slides, "slot 3: jam", not_told=("ward: no such program",)))
+    page = build_batch_page(tmp_path).read_text()
+    assert "&lt;script&gt;" in page
+    assert "<b>" not in page
+    assert page.count('href="slot-1/report.html"') == page.count("href=") == 1
+    assert "1 min 15 s" in page
+    assert "slot 3: jam" in page
+    assert "ward: no such program" in page
+
+
+def test_without_a_record_there_is_no_page(tmp_path):
+    with pytest.raises(StorageError, match="no record of a batch"):
+        build_batch_page(tmp_path)
+    (tmp_path / "batch.json").write_text("{}")
+    with pytest.raises(StorageError, match="can't be read"):
+        build_batch_page(tmp_path)

@@ -1,0 +1,93 @@
+"""What is told of a night of slides; of its own end, a slide's run tells by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from acquisition.batch.report import BatchReport, SlideReport, SlideStatus
+from acquisition.batch.worklist import Worklist
+from acquisition.notifier import tell
+from acquisition.protocol import NotifyTarget, Occasion, Protocol
+
+
+class BatchNotices:
+    """Tells those whom the protocols of a worklist name.
+
+    Of a slide that was given up without a run, or whose run could not tell, the targets of its protocol hear; of
+    one that nobody asked for, and of the end of the night, those of all protocols, each once.
+
+    Parameters
+    ----------
+    worklist, protocols
+        What is wanted, and its protocols by path.
+    folder
+        Folder of the batch: files of targets are relative to it, and programs are started in it.
+    now
+        Time source.
+    """
+
+    def __init__(
+        self,
+        worklist: Worklist,
+        protocols: Mapping[Path, Protocol],
+        folder: Path,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._worklist = worklist
+        self._protocols = protocols
+        self._folder = folder
+        self._now = now
+        self._faults: list[str] = []
+
+    @property
+    def not_told(self) -> tuple[str, ...]:
+        """What could not be told, one line a target and notice."""
+        return tuple(self._faults)
+
+    def parked(self, slide: SlideReport) -> None:
+        """A slide was given up, and no run of its own says so."""
+        entry = None if slide.barcode is None else self._worklist.find(slide.barcode)
+        targets = self._everyone() if entry is None else self._protocols[entry.protocol].notify
+        message = {"slot": slide.slot, "slide": slide.barcode, "accession": slide.accession, "error": slide.reason}
+        self._tell(targets, (Occasion.PARKED,), message | {"status": slide.status.value})
+
+    def ended(self, report: BatchReport, page: Path | None, *, by_a_person: bool) -> None:
+        """The night is over; whoever stopped it knows of it."""
+        if by_a_person:
+            return
+        occasions = (Occasion.FAILED, Occasion.ATTENTION) if report.ended else _occasions_of(report)
+        given_up = [slide for slide in report.slides if slide.status is SlideStatus.PARKED]
+        message = {
+            "status": "ended_early" if report.ended else "finished",
+            "error": report.ended or None,
+            "counts": report.to_json()["counts"],
+            "parked": [{"slot": s.slot, "slide": s.barcode, "error": s.reason} for s in given_up],
+            "report": None if page is None else str(page),
+        }
+        self._tell(self._everyone(), occasions, message)
+
+    def failed(self, error: BaseException) -> None:
+        """The night ended with an error of the batch itself."""
+        message = {"status": "failed", "error": str(error) or type(error).__name__}
+        self._tell(self._everyone(), (Occasion.FAILED, Occasion.ATTENTION), message)
+
+    def _everyone(self) -> tuple[NotifyTarget, ...]:
+        targets: list[NotifyTarget] = []
+        for protocol in self._protocols.values():
+            targets.extend(target for target in protocol.notify if target not in targets)
+        return tuple(targets)
+
+    def _tell(
+        self, targets: Iterable[NotifyTarget], occasions: tuple[Occasion, ...], message: dict[str, Any]
+    ) -> None:
+        about = {"batch": self._folder.name, **message}
+        self._faults.extend(tell(tuple(targets), occasions, about, self._folder, now=self._now))
+
+
+def _occasions_of(report: BatchReport) -> tuple[Occasion, ...]:
+    lacking = report.count(SlideStatus.PARKED) + report.count(SlideStatus.MISSING)
+    return (Occasion.FINISHED, Occasion.ATTENTION) if lacking else (Occasion.FINISHED,)
