@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,11 @@ from analysis.karyogram.iscn import IscnResult, compose
 from analysis.karyogram.layout import KaryogramItem, draw_karyogram
 from analysis.karyogram.picture import upright_pictures
 from analysis.karyogram.size import OVERSIZE, oversize_ratio
+from analysis.karyogram.verdict import DOUBTFUL_BELOW, CellLook, Verdict, judge, look_at
 from analysis.models.weights import read_manifest, write_whole
 from analysis.segmentation.background import estimate_background
 from analysis.segmentation.instance import Instance, Segmentation
 from analysis.segmentation.segmenter import segment
-
-DOUBTFUL_BELOW = 0.9
-"""Chromosomes whose probability is lower are marked in the karyogram."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +76,8 @@ class Karyotype:
         Nats between the best and the second-best assignment of the cell.
     seconds
         Time it took.
+    verdict
+        What it asks of a person. Where it isn't readable, no chromosome has a class and there is no ISCN string.
     """
 
     image: GreyImage
@@ -87,6 +87,7 @@ class Karyotype:
     hypothesis: str
     margin: float
     seconds: float
+    verdict: Verdict
 
     def to_json(self) -> dict[str, Any]:
         """Karyotype as plain data, masks as COCO run lengths of the full image; ``iscn`` may be None."""
@@ -97,6 +98,7 @@ class Karyotype:
             "iscn": self.iscn.text,
             "seconds": round(self.seconds, 3),
             "chromosomes": [self._chromosome_json(entry) for entry in self.chromosomes],
+            "verdict": self.verdict.to_json(),
         }
 
     def _chromosome_json(self, entry: KaryotypedChromosome) -> dict[str, Any]:
@@ -177,15 +179,23 @@ class Karyotyper:
         started = time.perf_counter()
         segmentation = self._segmenter(image)
         objects = cut_instances(image, segmentation.background, segmentation.instances)
-        chromosomes, assignment = self._classified(image, objects, segmentation.instances, refuse_oversized=True)
+        chromosomes, assignment, look = self._classified(
+            image, objects, segmentation.instances, refuse_oversized=True
+        )
+        verdict = judge(look, assignment.classes, assignment.probability)
+        iscn = compose(entry.class_name for entry in chromosomes)
+        if not verdict.readable:
+            chromosomes = tuple(replace(entry, class_name=UNCLASSIFIED) for entry in chromosomes)
+            iscn = IscnResult(None, verdict.words)
         return Karyotype(
             image,
             segmentation.background,
             chromosomes,
-            compose(entry.class_name for entry in chromosomes),
+            iscn,
             assignment.hypothesis,
             assignment.margin,
             time.perf_counter() - started,
+            verdict,
         )
 
     def classify_instances(
@@ -222,8 +232,9 @@ class Karyotyper:
         instances: Sequence[Instance],
         *,
         refuse_oversized: bool = False,
-    ) -> tuple[tuple[KaryotypedChromosome, ...], Assignment]:
-        scores = self._classifier.score(crops_of_cell(objects))
+    ) -> tuple[tuple[KaryotypedChromosome, ...], Assignment, CellLook]:
+        crops = crops_of_cell(objects)
+        scores = self._classifier.score(crops)
         # What is no chromosome was learned on G-bands alone; under another stain it would refuse the sound.
         log_none = None if image.inverted else scores.log_none
         assignment = assign(scores.log_prob, log_none, self._prices)
@@ -246,7 +257,7 @@ class Karyotyper:
             )
             for number, instance in enumerate(instances)
         )
-        return chromosomes, assignment
+        return chromosomes, assignment, look_at(crops, scores, fluorescent=image.inverted)
 
 
 def load_karyotyper(segmenter: Callable[[GreyImage], Segmentation] = segment) -> Karyotyper:

@@ -1,0 +1,267 @@
+"""What a person has to do with a proposal, and why; and pictures that no karyotype should be read from.
+
+A classifier of 24 classes and an assignment to 46 places always have an answer. Whether it means anything shows
+elsewhere: in bands that are there at all, in answers that are sure, in sizes that are those of human chromosomes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from analysis.classification.classes import UNCLASSIFIED
+from analysis.classification.classifier import ClassScores
+from analysis.classification.crop import ChromosomeCrop
+from analysis.classification.profile import profiles
+from analysis.karyogram.iscn import MAX_COUNT, MIN_COUNT
+
+DOUBTFUL_BELOW: Final = 0.9
+"""Chromosomes whose probability is lower are marked in the karyogram."""
+FEW_DOUBTFUL: Final = 4
+FEW_UNCLASSIFIED: Final = 2
+MIN_OBJECTS: Final = 8
+"""Of fewer chromosomes nothing is said about the bands and sizes of a cell."""
+
+# G-bands of gband612 (val) 0.26 .. 0.38, of drawn cells 0.12 .. 0.17, drawn without bands 0.02 .. 0.03;
+# DAPI 0.04 .. 0.06.
+NO_BANDS_BELOW: Final = 0.06
+NO_BANDS_BELOW_FLUORESCENT: Final = 0.03
+# Mean certainty of cells of gband612 (val) 0.95 .. 0.99, badly cut ones of tseng from 0.71, Q-bands 0.61 .. 0.85;
+# drawn R-bands 0.47 .. 0.57 (a real R cell 0.44), drawn mouse cells 0.41 .. 0.48.
+UNREADABLE_BELOW: Final = 0.58
+UNCLEAR_BELOW: Final = 0.8
+HUMAN_SIZE_RATIO: Final = 2.6
+"""Long over short chromosomes of a cell: human cells 3.4 and more, drawn mouse cells 1.6 to 2.1."""
+NO_CHROMOSOME_FROM: Final = 0.5
+
+
+class Level(StrEnum):
+    """What a proposal asks of a person."""
+
+    AUTO = "auto"
+    CHECK = "check"
+    MUST_REVIEW = "must review"
+
+
+class Finding(StrEnum):
+    """Why."""
+
+    NO_CHROMOSOMES = "no_chromosomes"
+    TOO_FEW = "too_few_chromosomes"
+    TOO_MANY = "more_than_one_cell"
+    POLYPLOID = "polyploid_or_two_cells"
+    NO_BANDS = "no_bands"
+    WRONG_BANDING = "wrong_banding"
+    NOT_HUMAN = "not_human"
+    UNCLEAR_BANDS = "unclear_bands"
+    ABNORMAL = "abnormal"
+    UNCLASSIFIED = "unclassified"
+    DOUBTFUL = "doubtful_classes"
+
+
+UNREADABLE: Final = frozenset({Finding.NO_CHROMOSOMES, Finding.NO_BANDS, Finding.WRONG_BANDING, Finding.NOT_HUMAN})
+"""Classes of such a cell mean nothing and aren't told."""
+_MUST: Final = UNREADABLE | {
+    Finding.TOO_FEW,
+    Finding.TOO_MANY,
+    Finding.POLYPLOID,
+    Finding.UNCLEAR_BANDS,
+    Finding.ABNORMAL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason: its kind, whether it takes a review, and a sentence for people."""
+
+    finding: Finding
+    text: str
+    review: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a proposal asks of a person. Reasons that take a review stand first; ``auto`` has none."""
+
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def level(self) -> Level:
+        """Auto, check or must review."""
+        if any(reason.review for reason in self.reasons):
+            return Level.MUST_REVIEW
+        return Level.CHECK if self.reasons else Level.AUTO
+
+    @property
+    def readable(self) -> bool:
+        """False where classes can't be told from this picture at all."""
+        return not any(reason.finding in UNREADABLE for reason in self.reasons)
+
+    @property
+    def text(self) -> str:
+        """Level and reasons in one line."""
+        return ": ".join([self.level.value, *([self.words] if self.reasons else [])])
+
+    @property
+    def words(self) -> str:
+        """The reasons in one line."""
+        return "; ".join(reason.text for reason in self.reasons)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: level, and the findings with their words."""
+        return {
+            "level": self.level.value,
+            "reasons": [{"finding": reason.finding.value, "text": reason.text} for reason in self.reasons],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CellLook:
+    """What is measured of a cell before its classes are believed.
+
+    Attributes
+    ----------
+    objects
+        Chromosomes that were cut.
+    band_contrast
+        Median over the chromosomes: spread of the banding profile about its own trend, over its mean.
+    certainty
+        Mean probability of the likeliest class, each object by itself; objects that are most likely no chromosome
+        are left out unless most are of that kind.
+    size_ratio
+        Length of long chromosomes over that of short ones (96th over 4th percentile).
+    fluorescent
+        Whether the picture shows emitted light.
+    """
+
+    objects: int
+    band_contrast: float
+    certainty: float
+    size_ratio: float
+    fluorescent: bool = False
+
+
+def look_at(crops: Sequence[ChromosomeCrop], scores: ClassScores, *, fluorescent: bool = False) -> CellLook:
+    """Measure a cell.
+
+    Parameters
+    ----------
+    crops
+        Its straightened chromosomes.
+    scores
+        What the classifier thinks of each.
+    fluorescent
+        Whether the picture shows emitted light; what is no chromosome isn't known then.
+    """
+    if not crops:
+        return CellLook(0, 0.0, 0.0, 1.0, fluorescent)
+    images = np.stack([crop.image for crop in crops])
+    sure = np.exp(scores.log_prob.max(axis=1))
+    sound = np.exp(scores.log_none) < NO_CHROMOSOME_FROM
+    if fluorescent or 2 * np.count_nonzero(sound) < len(sound):
+        sound = np.ones(len(sound), dtype=np.bool_)
+    low, high = np.percentile([crop.relative_length for crop in crops], (4, 96))
+    contrast = float(np.median(band_contrast(images)))
+    return CellLook(len(crops), contrast, float(sure[sound].mean()), float(high / max(low, 1e-3)), fluorescent)
+
+
+def band_contrast(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Spread of each banding profile about its own trend, over its mean; tips are left out.
+
+    Parameters
+    ----------
+    images
+        float32, shape (n, rows, columns): straightened relative densities.
+    """
+    profile = profiles(images, 64)[:, 0, 5:-5].astype(np.float64)
+    trend = gaussian_filter1d(profile, 12, axis=1, mode="nearest")
+    return np.asarray((profile - trend).std(axis=1) / np.maximum(profile.mean(axis=1), 1e-6))
+
+
+def judge(look: CellLook, classes: Sequence[str], probability: NDArray[np.floating]) -> Verdict:
+    """Judge a cell's proposal.
+
+    Parameters
+    ----------
+    look
+        What was measured of it.
+    classes
+        Class of every object, jointly assigned.
+    probability
+        Shape (n,): that the class is right, given the cell.
+    """
+    reasons = [*_about_count(classes, look.objects), *_about_bands(look)]
+    if not any(reason.finding in UNREADABLE for reason in reasons):
+        reasons += _about_classes(classes, probability)
+    return Verdict(tuple(sorted(reasons, key=lambda reason: not reason.review)))
+
+
+def _reason(finding: Finding, text: str, *, review: bool | None = None) -> Reason:
+    return Reason(finding, text, finding in _MUST if review is None else review)
+
+
+def _about_count(classes: Sequence[str], objects: int) -> list[Reason]:
+    count = sum(name != UNCLASSIFIED for name in classes)
+    if objects == 0:
+        return [_reason(Finding.NO_CHROMOSOMES, "no chromosome was found")]
+    if objects < MIN_COUNT:
+        return [_reason(Finding.TOO_FEW, f"{objects} chromosomes are no whole cell ({MIN_COUNT} at least)")]
+    if count > MAX_COUNT:
+        return [_reason(Finding.TOO_MANY, f"{count} chromosomes are more than one cell")]
+    if count > 57:
+        sets = "three" if count <= 80 else "four"
+        return [_reason(Finding.POLYPLOID, f"{count} chromosomes: about {sets} sets, or two cells in one")]
+    return []
+
+
+def _about_bands(look: CellLook) -> list[Reason]:
+    if look.objects < MIN_OBJECTS:
+        return []
+    floor = NO_BANDS_BELOW_FLUORESCENT if look.fluorescent else NO_BANDS_BELOW
+    if look.band_contrast < floor:
+        return [_reason(Finding.NO_BANDS, "the chromosomes show no bands, so that none can be named")]
+    if look.certainty < UNREADABLE_BELOW:
+        if look.size_ratio < HUMAN_SIZE_RATIO:
+            text = "sizes and bands aren't those of human chromosomes"
+            return [_reason(Finding.NOT_HUMAN, text)]
+        return [_reason(Finding.WRONG_BANDING, "the bands aren't of a kind that is known here")]
+    if look.certainty < UNCLEAR_BELOW:
+        share = f"{100 * look.certainty:.0f} %"
+        return [_reason(Finding.UNCLEAR_BANDS, f"the bands are hard to read: {share} certainty a chromosome")]
+    return []
+
+
+def _about_classes(classes: Sequence[str], probability: NDArray[np.floating]) -> list[Reason]:
+    reasons = []
+    counts = Counter(classes)
+    left_out = counts.pop(UNCLASSIFIED, 0)
+    changes = _deviations(counts)
+    if changes and MIN_COUNT <= sum(counts.values()) <= 57:
+        shown = ", ".join(changes[:6]) + (" ..." if len(changes) > 6 else "")
+        reasons.append(_reason(Finding.ABNORMAL, f"not a normal set: {shown}"))
+    if left_out:
+        text = f"{left_out} object{'s' * (left_out > 1)} without a class"
+        reasons.append(_reason(Finding.UNCLASSIFIED, text, review=left_out > FEW_UNCLASSIFIED))
+    pairs = zip(classes, probability, strict=True)
+    doubtful = sum(name != UNCLASSIFIED and float(chance) < DOUBTFUL_BELOW for name, chance in pairs)
+    if doubtful:
+        text = f"{doubtful} chromosome{'s' * (doubtful > 1)} below {100 * DOUBTFUL_BELOW:.0f} % certainty"
+        reasons.append(_reason(Finding.DOUBTFUL, text, review=doubtful > FEW_DOUBTFUL))
+    return reasons
+
+
+def _deviations(counts: Counter[str]) -> list[str]:
+    """Autosomes that aren't two, and a sex complement that is neither XX nor XY."""
+    found = []
+    for name in (str(number) for number in range(1, 23)):
+        surplus = counts[name] - 2
+        found += [("+" if surplus > 0 else "-") + name] * abs(surplus)
+    sex = "X" * counts["X"] + "Y" * counts["Y"]
+    return found if sex in ("XX", "XY") else [*found, f"sex chromosomes {sex or 'none'}"]

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.classification.classifier import Classifier
+from analysis.image import GreyImage
+from analysis.karyogram.verdict import CellLook, Finding, Level, judge
+from analysis.karyotype import Karyotype, Karyotyper
+from analysis.segmentation.instance import Instance, Segmentation
+from simulators.specimen.banding import Banding
+from simulators.specimen.chromosome import Look, banded, render_chromosome
+from simulators.specimen.structure import Chromosome, Segment, centromere_of, end_of
+
+PAIRS = [name for name in CLASS_NAMES[:22] for _ in range(2)]
+SOUND = CellLook(46, 0.3, 0.97, 4.0)
+
+
+def mouse(rng: np.random.Generator) -> list[Chromosome]:
+    """Forty rods with the centromere at one end, sizes 1 to 0.4, bands that are no human chromosome's."""
+    donors = [*(str(number) for number in range(1, 13)), "X"]
+    rods = []
+    for k in range(20):
+        upper, lower = (donors[int(n)] for n in rng.integers(len(donors), size=2))
+        half = 1300.0 * (1.0 - 0.6 * k / 19)
+        start, inner = centromere_of(upper), centromere_of(lower) + 300.0
+        segments = (
+            Segment(upper, start - 60.0, min(start + half, end_of(upper))),
+            Segment(lower, inner, min(inner + half, end_of(lower))),
+        )
+        rods += [Chromosome(upper, segments, "rod")] * 2
+    return rods
+
+
+def drawn(names: list[str] | list[Chromosome], look: Look, seed: int = 3) -> tuple[GreyImage, Segmentation]:
+    rng = np.random.default_rng(seed)
+    columns, cell = 12, 150
+    rows = -(-len(names) // columns)
+    od = np.zeros((rows * cell, columns * cell), np.float32)
+    instances = []
+    for k, name in enumerate(names):
+        body = render_chromosome(
+            name, rng, um_per_px=0.1024, look=look, angle_deg=float(rng.normal(0, 8)), bend_deg=12.0
+        )
+        xmin, ymin, xmax, ymax = body.box_px
+        y, x = (k // columns) * cell + 5, (k % columns) * cell + 60
+        height, width = ymax - ymin, xmax - xmin
+        od[y : y + height, x : x + width] += body.od[ymin:ymax, xmin:xmax]
+        instances.append(Instance((x, y, x + width, y + height), body.mask[ymin:ymax, xmin:xmax], 1.0, "single"))
+    light = 210.0 * 10.0 ** -cv2.GaussianBlur(od, (0, 0), 0.9) + rng.normal(0, 1.5, od.shape)
+    image = GreyImage(np.clip(np.rint(light), 0, 255).astype(np.uint8), "drawn")
+    background = np.full(od.shape, 210.0, np.float32)
+    return image, Segmentation(tuple(instances), background, np.zeros(od.shape, np.bool_))
+
+
+def proposal(names: list[str] | list[Chromosome], look: Look | None = None) -> Karyotype:
+    torch.set_num_threads(1)
+    image, segmentation = drawn(names, look or Look())
+    return Karyotyper(Classifier.load(), lambda _image: segmentation).karyotype(image)
+
+
+@pytest.mark.parametrize(
+    ("names", "look", "finding"),
+    [
+        ([*PAIRS, "X", "Y"], replace(Look(), light_od=0.45, dark_od=0.45), Finding.NO_BANDS),
+        ([*PAIRS, "X", "Y"], banded(Look(), Banding.R), Finding.WRONG_BANDING),
+        (mouse(np.random.default_rng(1)), Look(), Finding.NOT_HUMAN),
+    ],
+    ids=["no bands", "R-bands", "mouse"],
+)
+def test_what_can_not_be_read_is_not_named(
+    names: list[str] | list[Chromosome], look: Look, finding: Finding
+) -> None:
+    result = proposal(names, look)
+    assert [reason.finding for reason in result.verdict.reasons] == [finding]
+    assert result.verdict.level is Level.MUST_REVIEW
+    assert not result.verdict.readable
+    assert result.iscn.text is None
+    assert result.iscn.reason == result.verdict.words
+    assert {entry.class_name for entry in result.chromosomes} == {UNCLASSIFIED}
+    assert len(result.chromosomes) == len(names)
+
+
+def test_three_chromosomes_are_no_cell() -> None:
+    result = proposal(["1", "9", "21"])
+    assert result.verdict.reasons[0].finding is Finding.TOO_FEW
+    assert result.iscn.text is None
+    assert len(result.chromosomes) == 3
+
+
+def test_ninety_two_are_never_forty_six() -> None:
+    result = proposal([*PAIRS, "X", "Y"] * 2)
+    assert result.verdict.level is Level.MUST_REVIEW
+    assert result.verdict.reasons[0].finding is Finding.POLYPLOID
+    assert result.iscn.text is None or not result.iscn.text.startswith("46")
+    assert len(result.chromosomes) == 92
+
+
+def test_levels_and_their_reasons() -> None:
+    classes = [*PAIRS, "X", "X"]
+    sure = np.full(46, 0.99)
+    assert judge(SOUND, classes, sure).level is Level.AUTO
+    assert judge(SOUND, classes, sure).text == "auto"
+    two = sure.copy()
+    two[:2] = 0.5
+    check = judge(SOUND, classes, two)
+    assert check.level is Level.CHECK
+    assert check.text == "check: 2 chromosomes below 90 % certainty"
+    five = sure.copy()
+    five[:5] = 0.5
+    assert judge(SOUND, classes, five).level is Level.MUST_REVIEW
+    gained = judge(SOUND, [*classes, "21"], np.append(sure, 0.99))
+    assert (gained.level, gained.reasons[0].finding) == (Level.MUST_REVIEW, Finding.ABNORMAL)
+    assert "+21" in gained.words
+    turner = judge(SOUND, [*PAIRS, "X"], sure[:45])
+    assert "sex chromosomes X" in turner.words
+    tray = judge(SOUND, [*classes, "?"], np.append(sure, 0.99))
+    assert [reason.finding for reason in tray.reasons] == [Finding.UNCLASSIFIED]
+    assert tray.level is Level.CHECK
+    unclear = judge(replace(SOUND, certainty=0.7), classes, sure)
+    assert unclear.reasons[0].finding is Finding.UNCLEAR_BANDS
+    assert unclear.readable
+
+
+def test_an_empty_picture_is_told_as_such() -> None:
+    verdict = judge(CellLook(0, 0.0, 0.0, 1.0), [], np.zeros(0))
+    assert verdict.reasons[0].finding is Finding.NO_CHROMOSOMES
+    assert verdict.to_json()["level"] == "must review"
