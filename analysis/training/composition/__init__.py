@@ -2,6 +2,7 @@
 
 from analysis.training.composition.compose import compose_slides, interactions_table
 from analysis.training.composition.preview import draw_field, write_contact_sheet
+from analysis.training.composition.rendered import rendered_fields
 from analysis.training.composition.truth import (
     BRIGHTFIELD,
     DAPI,
@@ -25,5 +26,6 @@ __all__ = [
     "compose_slides",
     "draw_field",
     "interactions_table",
+    "rendered_fields",
     "write_contact_sheet",
 ]

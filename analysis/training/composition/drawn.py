@@ -10,33 +10,34 @@ import numpy as np
 from analysis.training.composition.cutout import CUTOUT_UM_PER_PX, Cutout
 from simulators.specimen.clutter import Patch, render_clump, render_nucleus, render_precipitate, render_speck
 
-_NATURAL: Final = 2.303
+NATURAL: Final = 2.303
 """Simulated bodies have decadic densities."""
 
 
 def draw_nuclei(rng: np.random.Generator, count: int) -> list[Cutout]:
     """Interphase nuclei."""
-    return [_reduced(render_nucleus(rng, float(rng.uniform(5.0, 11.0))), _NATURAL) for _ in range(count)]
+    return [cutout_of(render_nucleus(rng, float(rng.uniform(5.0, 11.0))), NATURAL) for _ in range(count)]
 
 
 def draw_grains(rng: np.random.Generator, count: int, strength: float) -> list[Cutout]:
     """Grains of dirt."""
     sizes = np.exp(rng.normal(-0.9, 0.5, count))
-    return [_reduced(render_speck(rng, float(size)), _NATURAL * strength) for size in sizes]
+    return [cutout_of(render_speck(rng, float(size)), NATURAL * strength) for size in sizes]
 
 
 def draw_precipitates(rng: np.random.Generator, count: int, strength: float) -> list[Cutout]:
     """Clots of precipitated stain."""
     sizes = rng.uniform(2.0, 12.0, count)
-    return [_reduced(render_precipitate(rng, float(size)), _NATURAL * strength) for size in sizes]
+    return [cutout_of(render_precipitate(rng, float(size)), NATURAL * strength) for size in sizes]
 
 
 def draw_clumps(rng: np.random.Generator, count: int) -> list[Cutout]:
     """Pyknotic lumps."""
-    return [_reduced(render_clump(rng, float(rng.uniform(3.0, 8.0))), _NATURAL) for _ in range(count)]
+    return [cutout_of(render_clump(rng, float(rng.uniform(3.0, 8.0))), NATURAL) for _ in range(count)]
 
 
-def _reduced(patch: Patch, strength: float) -> Cutout:
+def cutout_of(patch: Patch, strength: float) -> Cutout:
+    """A drawn body at the scale of cut-outs, about its patch's middle; densities times ``strength``."""
     share = patch.um_per_px / CUTOUT_UM_PER_PX
     height, width = patch.od.shape
     size = (max(round(width * share), 2), max(round(height * share), 2))
