@@ -212,3 +212,32 @@ def density_of(yields: Mapping[int, FieldYield], field_mm2: float) -> CellDensit
     # The cells of a field are there or not: that adds to what differs between fields.
     variance = float(cells.var(ddof=1)) + float(np.mean([one.variance for one in yields.values()]))
     return CellDensity(float(cells.sum()), len(cells), field_mm2, max(1.0, variance / mean))
+
+
+@dataclass(frozen=True, slots=True)
+class CellFigures:
+    """The analysable cells of a scan.
+
+    Attributes
+    ----------
+    expected
+        On the fields that were scanned.
+    density
+        Per area; None where the grid of the fields does not tell their area.
+    """
+
+    expected: Expected
+    density: CellDensity | None
+
+
+def cell_figures(fields: Sequence[FieldRecord], candidates: Sequence[CandidateRecord]) -> CellFigures:
+    """What a scan says of its analysable cells.
+
+    Parameters
+    ----------
+    fields, candidates
+        Of one run, as the casebook gives them; candidates that a reviewer rejected left out.
+    """
+    area_mm2 = step_mm2(fields)
+    density = None if area_mm2 is None else density_of(yields_of(fields, candidates), area_mm2)
+    return CellFigures(expected_cells([chance_of(candidate) for candidate in candidates]), density)

@@ -11,8 +11,9 @@
     +-- run.json            figures of the run
     +-- casebook.sqlite
     +-- report.html
+    +-- candidates.csv      the finds, as they were judged and decided about
     +-- overview.zarr/      the scanned area, reduced; OME-Zarr, where the protocol keeps it
-    +-- finds/              10x thumbnails
+    +-- finds/              10x thumbnails, and crops as the finder judged them
     +-- fields/             whole fields, where the protocol keeps them
     +-- landmarks/          reduced fields by which a resumed run knows the slide again
     +-- captures/           63x pictures

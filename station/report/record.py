@@ -9,20 +9,23 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from acquisition.casebook import Casebook, open_casebook
 from acquisition.errors import StorageError
+from acquisition.plan.density import CellFigures, cell_figures
 from acquisition.records import (
     CandidateRecord,
     CaptureRecord,
+    DecisionRecord,
     FieldRecord,
     KaryotypeRecord,
     RunEvent,
     RunSummary,
 )
+from acquisition.review import decided
 from acquisition.storage.run_folder import CASEBOOK_NAME, RUN_JSON_NAME
 
 TRUTH_NAME = "truth.json"
@@ -113,6 +116,24 @@ class RunOnDisk:
     captures: tuple[CaptureRecord, ...] = ()
     karyotypes: tuple[KaryotypeRecord, ...] = ()
     events: tuple[RunEvent, ...] = ()
+    decisions: Mapping[str, DecisionRecord] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> CellFigures | None:
+        """Analysable cells, without those that were rejected; None where nothing was scanned."""
+        if not self.fields:
+            return None
+        return cell_figures(self.fields, self.wanted)
+
+    @property
+    def wanted(self) -> tuple[CandidateRecord, ...]:
+        """Candidates that no reviewer rejected."""
+        return tuple(item for item in self.candidates if not self.is_rejected(item.uid))
+
+    def is_rejected(self, candidate_uid: str) -> bool:
+        """Whether the last word of the reviewers on a candidate is no."""
+        decision = self.decisions.get(candidate_uid)
+        return decision is not None and not decision.accepted
 
 
 def read_run(folder: Path) -> RunOnDisk:
@@ -147,15 +168,17 @@ def _choose_run(casebook: Casebook, values: dict[str, object] | None) -> RunSumm
 
 def _with_records(casebook: Casebook, summary: RunSummary, folder: Path, values: dict[str, object]) -> RunOnDisk:
     uid = summary.record.uid
+    candidates = casebook.candidates(uid)
     return _run(
         folder,
         values,
         summary,
         fields=casebook.fields(uid),
-        candidates=casebook.candidates(uid),
+        candidates=candidates,
         captures=casebook.captures(uid),
         karyotypes=casebook.karyotypes(uid),
         events=casebook.events(uid),
+        decisions=decided(candidates, casebook.decisions(uid)),
     )
 
 
@@ -169,6 +192,7 @@ def _run(
     captures: tuple[CaptureRecord, ...] = (),
     karyotypes: tuple[KaryotypeRecord, ...] = (),
     events: tuple[RunEvent, ...] = (),
+    decisions: Mapping[str, DecisionRecord] | None = None,
 ) -> RunOnDisk:
     area = _numbers(values.get("area_um"), 4)
     field_um = _numbers(values.get("field_um"), 2)
@@ -186,6 +210,7 @@ def _run(
         captures=captures,
         karyotypes=karyotypes,
         events=events,
+        decisions=decisions or {},
     )
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from itertools import pairwise
 from statistics import median
 
+from acquisition.plan.density import yields_of
 from acquisition.records import CandidateRecord, CandidateStatus, FieldRecord, FieldStatus
 from station.report.record import Area, RunOnDisk, TrueCell
 
@@ -33,7 +34,7 @@ class MarkerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MapField:
-    """A field as a rectangle, in px of the drawing."""
+    """A field as a rectangle, in px of the drawing; `cells` is how many analysable ones are expected on it."""
 
     x: float
     y: float
@@ -41,6 +42,7 @@ class MapField:
     height: float
     failed: bool
     title: str
+    cells: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class SlideMap:
         return Counter(marker.kind.value for marker in self.markers)[kind]
 
     @property
+    def most_cells(self) -> float:
+        """Analysable cells expected on the field that has most."""
+        return max((field.cells for field in self.fields), default=0.0)
+
+    @property
     def failed_fields(self) -> int:
         """Number of fields that failed."""
         return sum(field.failed for field in self.fields)
@@ -94,7 +101,7 @@ def draw_map(run: RunOnDisk) -> SlideMap | None:
         width=round(width_um * scale, 1),
         height=round(height_um * scale, 1),
         area=area,
-        fields=tuple(_map_field(field, frame, size_um) for field in run.fields) if size_um else (),
+        fields=_map_fields(run, frame, size_um) if size_um else (),
         markers=tuple(finds + missed),
         bar_px=round(bar_um * scale, 1),
         bar_label=f"{bar_um / 1000:g} mm" if bar_um >= 1000 else f"{bar_um:g} µm",
@@ -116,7 +123,15 @@ class _Frame:
         return round(length_um * self.scale, 1)
 
 
-def _map_field(field: FieldRecord, frame: _Frame, size_um: tuple[float, float]) -> MapField:
+def _map_fields(run: RunOnDisk, frame: _Frame, size_um: tuple[float, float]) -> tuple[MapField, ...]:
+    yields = yields_of(run.fields, run.wanted)
+    return tuple(
+        _map_field(field, frame, size_um, yields[field.index].cells if field.index in yields else 0.0)
+        for field in run.fields
+    )
+
+
+def _map_field(field: FieldRecord, frame: _Frame, size_um: tuple[float, float], cells: float) -> MapField:
     failed = field.status is FieldStatus.FAILED
     told = f"failed: {field.error or 'no reason recorded'}" if failed else f"{field.candidates} candidates"
     return MapField(
@@ -126,13 +141,19 @@ def _map_field(field: FieldRecord, frame: _Frame, size_um: tuple[float, float]) 
         frame.length(size_um[1]),
         failed,
         f"Field {field.index} (row {field.row}, column {field.column}): {told}",
+        cells,
     )
 
 
 def _find_marker(item: CandidateRecord, run: RunOnDisk, frame: _Frame, *, shown: bool) -> Marker:
     cell = None if run.truth is None else run.truth.cell(item.uid)
     kind = MarkerKind(item.status.value)
-    told = [f"Find {item.uid}, rank {item.rank}, score {item.score:.2f}", _words(item.status)]
+    told = [f"Find {item.uid}, rank {item.rank}, score {item.score:.2f}"]
+    if item.analysable is not None:
+        told.append(f"analysable {item.analysable:.2f}")
+    told.append(_words(item.status))
+    if item.uid in run.decisions:
+        told.append(f"{'accepted' if run.decisions[item.uid].accepted else 'rejected'} by a reviewer")
     if run.truth is not None and cell is None:
         kind = MarkerKind.FALSE
         told.append("false find")

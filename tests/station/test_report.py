@@ -322,6 +322,60 @@ def test_figures_times_and_events_are_told(tmp_path: Path) -> None:
         assert word in words, word
 
 
+def judge(folder: Path) -> None:
+    """As if the run's finder had judged its finds, and a reviewer as well."""
+    with open_casebook(folder / "casebook.sqlite") as book:
+        found = book.candidates(RUN_UID)
+        # The made-up finds lie on fields 0, 1, 2, ...: two more on the first.
+        more = [
+            replace(
+                found[0], uid=f"more-{number}", rank=50 + number, status=CandidateStatus.NOT_SELECTED, analysable=0.9, rank_score=0.8, spread=0.7,
+                overlap=0.25, completeness=1.0, contrast=0.5, chromosomes=45.7,
+            )
+            for number in range(2)
+        ]  # fmt: skip
+        book.record_candidates(RUN_UID, more)
+        book.decide(RUN_UID, "c0000", accepted=True, reviewer="kim", at=START)
+        book.decide(RUN_UID, "c0005", accepted=False, reviewer="lee <b>", at=START, reason="a bubble")
+        drift = {"statistic": "noise_od", "found": 0.05, "usual_low": 0.01, "usual_high": 0.02}
+        book.record_event(RUN_UID, RunEvent(START, EventLevel.WARNING, "drift", "noise od is 0.05", drift))
+
+
+def test_what_the_finder_thinks_and_reviewers_decided_is_told(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    judge(tmp_path)
+    html = build(tmp_path)
+    words = Page(html).words
+    assert "accepted by kim" in words
+    assert "rejected by lee <b>: a bubble" in words
+    assert "Unusual slide: noise od is 0.05" in words
+    assert "0.90" in words
+    assert "<b>" not in html
+
+
+def test_the_density_of_the_slide_counts_chances_and_leaves_out_what_was_rejected(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    before = read_run(tmp_path)
+    assert before.cells is not None
+    assert before.cells.expected.mean == pytest.approx(sum(0.97 - 0.03 * number for number in range(6)))
+    judge(tmp_path)
+    run = read_run(tmp_path)
+    assert run.cells is not None
+    assert run.cells.density is not None
+    # One was rejected (0.97 - 0.15), two of 0.9 came.
+    assert run.cells.expected.mean == pytest.approx(before.cells.expected.mean - 0.82 + 1.8)
+    assert run.cells.density.field_mm2 == pytest.approx(STEP_X_UM * STEP_Y_UM / 1e6)
+    drawn = draw_map(run)
+    assert drawn is not None
+    assert drawn.fields[0].cells == pytest.approx(0.97 + 1.8)
+    assert drawn.most_cells == drawn.fields[0].cells
+    assert drawn.fields[5].cells == 0.0
+    page = Page(build(tmp_path))
+    # A rectangle a field, and three of the legend.
+    assert page.count("cells") == COLUMNS * ROWS + 3
+    assert "its score stands in" not in page.words
+
+
 def test_every_table_has_headers(tmp_path: Path) -> None:
     make_run(tmp_path)
     html = build(tmp_path)
