@@ -174,6 +174,7 @@ def batch(
     """Scan a tray of slides against a worklist; what can't be identified is parked, never guessed."""
     from station.batch import BatchRequest, run_batch
     from station.progress import RichListener
+    from station.report.batch_page import BATCH_PAGE_NAME
 
     console = Console()
     control = RunControl()
@@ -189,6 +190,7 @@ def batch(
         words = (slide.slot or "-", slide.barcode or "?", slide.accession or "", slide.status.value, cells)
         table.add_row(*(escape(word) for word in words), escape(slide.reason))
     console.print(table)
+    console.print(f"Report: {out / BATCH_PAGE_NAME}", highlight=False, soft_wrap=True)
     if report.ended:
         _complain(f"no further slide was taken: {report.ended}")
         raise typer.Exit(EXIT_STOPPED if control.stop_requested else EXIT_FAILED)
