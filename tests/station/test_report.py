@@ -329,8 +329,9 @@ def judge(folder: Path) -> None:
         # The made-up finds lie on fields 0, 1, 2, ...: two more on the first.
         more = [
             replace(
-                found[0], uid=f"more-{number}", rank=50 + number, status=CandidateStatus.NOT_SELECTED, analysable=0.9, rank_score=0.8, spread=0.7,
-                overlap=0.25, completeness=1.0, contrast=0.5, chromosomes=45.7,
+                found[0], uid=f"more-{number}", rank=50 + number, status=CandidateStatus.NOT_SELECTED,
+                analysable=0.9, rank_score=0.8, spread=0.7, overlap=0.25, completeness=1.0, contrast=0.5,
+                chromosomes=45.7,
             )
             for number in range(2)
         ]  # fmt: skip
