@@ -118,8 +118,9 @@ class BlobNet(nn.Module):
             _Residual(3 * width),
             _Conv(3 * width, 4 * width, stride=2),
         )
+        # No dropout: examples never repeat, and a training taken up again shall end as it would have.
         self.head = nn.Sequential(
-            nn.Dropout(0.1), nn.Linear(8 * width + BLOB_EXTRAS, 4 * width), nn.ReLU(), nn.Linear(4 * width, 3)
+            nn.Linear(8 * width + BLOB_EXTRAS, 4 * width), nn.ReLU(), nn.Linear(4 * width, 3)
         )
 
     def forward(self, blobs: Tensor, extras: Tensor) -> Tensor:
