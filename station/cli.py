@@ -25,6 +25,7 @@ from acquisition.storage import write_json_atomic
 from acquisition.storage.run_folder import CONTROL_NAME
 from station.errors import EXPECTED_ERRORS, UsageError
 from station.find_cli import find
+from station.finder_training_cli import train_finder
 from station.karyotype_cli import classify, karyotype
 from station.protocol_cli import protocol_app, schema
 from station.review_cli import review
@@ -59,6 +60,7 @@ app.command()(classify)
 app.command()(find)
 app.command()(review)
 app.command()(evaluate_segmentation)
+train_app.command("finder")(train_finder)
 train_app.command("stream")(train_stream)
 
 

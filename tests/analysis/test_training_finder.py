@@ -61,7 +61,7 @@ def data() -> FinderData:
 
 def test_training_learns_and_vouches_for_its_weights(data: FinderData, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
-    seen = []
+    seen: list[str] = []
     result = train_finder(
         data,
         tmp_path,
@@ -182,7 +182,7 @@ def test_what_is_not_known_teaches_nothing() -> None:
     output = net(torch.randn(4, 1, 128, 128), torch.zeros(4, 2))
     parts = finder_loss(output, labels(4), LossWeights())
     assert {float(value.detach()) for value in parts.values()} == {0.0}
-    torch.stack(list(parts.values())).sum().backward()
+    torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
     assert all(
         value.grad is None or (torch.isfinite(value.grad).all() and not value.grad.any())
         for value in net.parameters()
@@ -196,7 +196,7 @@ def test_a_reviewers_word_moves_both_answers(word: float, sign: float) -> None:
     zero = torch.zeros(1)
     output = FinderOutput(logit, other, torch.zeros(1, 2), zero, torch.zeros(1, 4), zero, zero)
     part = finder_loss(output, replace(labels(1), wanted=torch.tensor([word])), LossWeights())["wanted"]
-    part.backward()
+    part.backward()  # type: ignore[no-untyped-call]
     assert logit.grad is not None
     assert other.grad is not None
     assert logit.grad.item() * sign > 0.1

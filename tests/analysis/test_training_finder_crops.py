@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from analysis.errors import DatasetError
 from analysis.finder.net import net_inputs
 from analysis.finder.proposals import crops_of, propose
 from analysis.training.composition.quality import KaryotypedQuality
 from analysis.training.finder.augment import AugmentSettings, Batch, augment
-from analysis.training.finder.crops import label_field, shard_of
+from analysis.training.finder.crops import label_field, shard_of, with_quality
 from analysis.training.finder.table import CropTable, plain_crops, read_shard, write_shard
 
 UM_PER_PX = 0.645
@@ -40,7 +41,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Picture:
-    pixels: np.ndarray
+    pixels: NDArray[np.uint16]
     truth: tuple[Cell, ...]
     um_per_px: float = UM_PER_PX
     domain: str = "brightfield"
@@ -49,7 +50,7 @@ class Picture:
     number: int = 3
 
 
-def drawn(places: list[tuple[int, int]], seed: int = 5, side: int = 420) -> np.ndarray:
+def drawn(places: list[tuple[int, int]], seed: int = 5, side: int = 420) -> NDArray[np.uint16]:
     """Rods scattered round each place, on a bright noisy background."""
     rng = np.random.default_rng(seed)
     density = np.zeros((side, side), np.float32)
@@ -65,7 +66,7 @@ def drawn(places: list[tuple[int, int]], seed: int = 5, side: int = 420) -> np.n
 
 
 QUALITY = KaryotypedQuality("train", "c7", 46, 45, 0.95, 0.9, 3)
-WHOLE = Cell(130, 140, 26, True, "spread", True, 46, 0.1, 0.8, 1.0, 0.6, "img", "c7")
+WHOLE = Cell(130, 140, 26, True, "metaphase", None, 46, 0.1, 0.8, 1.0, 0.6, "img", "c7")
 PILE = Cell(300, 290, 26, False, "debris pile")
 
 
@@ -79,16 +80,17 @@ def rows_of(table: CropTable, kind: str) -> np.ndarray:
 
 
 def test_a_proposal_on_a_metaphase_carries_all_that_is_known_of_it(picture: Picture) -> None:
-    table, planted = label_field(picture, propose(picture.pixels, UM_PER_PX), {"img": QUALITY})
-    assert planted == [("spread", True)]
-    (row,) = rows_of(table, "spread")
+    table, planted = label_field(picture, propose(picture.pixels, UM_PER_PX))
+    assert planted == [("metaphase", True)]
+    (row,) = rows_of(table, "metaphase")
+    assert table.analysable[row] == -1
+    table = with_quality(table, {"img": QUALITY})
     assert (table.metaphase[row], table.analysable[row], table.wanted[row]) == (1, 1, -1)
     assert table.cell_radius_um[row] == pytest.approx(26 * UM_PER_PX)
     assert table.chromosomes[row] == 46
     assert table.quality[row] == pytest.approx([0.8, 0.1, 1.0, 0.6])
     assert table.share_right[row] == pytest.approx(0.9)
     assert (table.case[row], table.slide[row], table.field[row]) == ("c7", "s1", 3)
-    # Where the offset says, the stored crop shows the field's own pixels round the true centre.
     assert np.hypot(*table.offset_px[row]) < 6
 
 
@@ -105,7 +107,8 @@ def test_negatives_are_named_and_what_nobody_planted_is_background(picture: Pict
 
 def test_a_spoilt_cell_has_no_share_right(picture: Picture) -> None:
     spoilt = Picture(picture.pixels, (Cell(130, 140, 26, True, "crowded", False, 46, source="img"), PILE))
-    table, _ = label_field(spoilt, propose(picture.pixels, UM_PER_PX), {"img": QUALITY})
+    table, _ = label_field(spoilt, propose(picture.pixels, UM_PER_PX))
+    table = with_quality(table, {"img": QUALITY})
     (row,) = rows_of(table, "crowded")
     assert table.analysable[row] == 0
     assert np.isnan(table.share_right[row])
@@ -129,7 +132,7 @@ def test_metaphases_cut_by_the_edge_are_not_judged() -> None:
 
 
 def test_truth_at_another_scale_is_the_same_truth(picture: Picture) -> None:
-    large = cv2.resize(picture.pixels, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    large = np.asarray(cv2.resize(picture.pixels, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR), np.uint16)
     cell = Cell(2 * 130 + 0.5, 2 * 140 + 0.5, 52, True, "spread", True)
     table, _ = label_field(Picture(large, (cell,), UM_PER_PX / 2), propose(large, UM_PER_PX / 2))
     (row,) = rows_of(table, "spread")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from analysis.finder.flatten import WORK_UM_PER_PX, FlatField
 from analysis.finder.net import CROP_SIDE_PX
 from analysis.finder.proposals import Proposals, crops_at, propose
 from analysis.finder.statistics import statistics_of
+from analysis.training.composition.metaphases import METAPHASE
 from analysis.training.composition.quality import QualityTable
 from analysis.training.finder.table import MARGIN_PX, UNKNOWN, WIDE_PX, CropTable, Shard, blank_table, joined
 
@@ -94,23 +96,15 @@ class TrueField(Protocol):
     def number(self) -> int: ...  # noqa: D102
 
 
-def shard_of(fields: Iterable[TrueField], quality: QualityTable | None = None) -> Shard:
-    """Propose on fields and label what was proposed.
-
-    Parameters
-    ----------
-    fields
-        Of one slide or several.
-    quality
-        How well cells karyotype, by the name of their image: gives the share right where a cell was not spoilt.
-    """
+def shard_of(fields: Iterable[TrueField]) -> Shard:
+    """Propose on fields, of one slide or several, and label what was proposed."""
     tables: list[CropTable] = []
     kinds: list[str] = []
     proposed: list[bool] = []
     readings: list[dict[str, float]] = []
     for each in fields:
         found = propose(each.pixels, each.um_per_px)
-        table, planted = label_field(each, found, quality or {})
+        table, planted = label_field(each, found)
         tables.append(table)
         kinds += [kind for kind, _ in planted]
         proposed += [is_proposed for _, is_proposed in planted]
@@ -124,9 +118,7 @@ def shard_of(fields: Iterable[TrueField], quality: QualityTable | None = None) -
     )
 
 
-def label_field(
-    field: TrueField, found: Proposals, quality: QualityTable | None = None
-) -> tuple[CropTable, list[tuple[str, bool]]]:
+def label_field(field: TrueField, found: Proposals) -> tuple[CropTable, list[tuple[str, bool]]]:
     """Crops of a field's proposals with what the truth says of each.
 
     Returns
@@ -134,12 +126,12 @@ def label_field(
     tuple
         The crops; and of every whole metaphase its kind and whether a proposal lies on it.
     """
-    return _Labeller(field, found, quality or {}).run()
+    return _Labeller(field, found).run()
 
 
 class _Labeller:
-    def __init__(self, field: TrueField, found: Proposals, quality: QualityTable) -> None:
-        self._field, self._found, self._quality = field, found, quality
+    def __init__(self, field: TrueField, found: Proposals) -> None:
+        self._field, self._found = field, found
         scale = found.field.scale
         self._truth = list(field.truth)
         # Centres of pixels: the work image's (0, 0) lies half a work pixel inside the given image.
@@ -177,7 +169,7 @@ class _Labeller:
                 columns["case"][row] = self._truth[negative].case
             return
         cell = self._truth[number]
-        columns["kind"][row], columns["case"][row] = cell.kind, cell.case
+        columns["kind"][row], columns["case"][row], columns["source"][row] = cell.kind, cell.case, cell.source
         if self._shown(number) < _LEAST_SHOWN:
             return
         columns["metaphase"][row] = 1
@@ -190,9 +182,6 @@ class _Labeller:
         columns["chromosomes"][row] = _number(cell.chromosomes)
         measured = (cell.spread, cell.overlap_share, cell.completeness, cell.contrast)
         columns["quality"][row] = [_number(value) for value in measured]
-        known = self._quality.get(cell.source)
-        if known is not None and cell.analysable == known.is_analysable:
-            columns["share_right"][row] = known.share_right
 
     def _nearest(self, centre: NDArray[np.float64], *, metaphases: bool, reach: float) -> int | None:
         if not self._truth:
@@ -223,6 +212,19 @@ class _Labeller:
             near = np.hypot(*(places - self._places[number]).T) <= reach
             planted.append((cell.kind, bool(near.any())))
         return planted
+
+
+def with_quality(table: CropTable, quality: QualityTable) -> CropTable:
+    """A table that knows how its cells karyotype: analysability and share right of whole, unspoilt metaphases.
+
+    The table of qualities may have grown since the crops were cut.
+    """
+    analysable, share_right = table.analysable.copy(), table.share_right.copy()
+    for row in np.flatnonzero((table.kind == METAPHASE) & (table.metaphase == 1) & (table.quality[:, 2] == 1.0)):
+        known = quality.get(str(table.source[row]))
+        if known is not None:
+            analysable[row], share_right[row] = int(known.is_analysable), known.share_right
+    return replace(table, analysable=analysable, share_right=share_right)
 
 
 def wide_crops(field: FlatField, centres_px: NDArray[np.float32]) -> NDArray[np.uint8]:

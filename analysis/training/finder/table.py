@@ -25,7 +25,7 @@ UNKNOWN: Final = -1
 BACKGROUND: Final = 20
 """Level of optical density 0."""
 
-_TEXTS: Final = ("kind", "stain", "domain", "slide", "case")
+_TEXTS: Final = ("kind", "stain", "domain", "slide", "case", "source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class CropTable:
         float32, shape (n, 4) in [0, 1]: spread, overlap, completeness, contrast; NaN where unknown.
     field
         int32, shape (n,): number of the field on its slide.
-    kind, stain, domain, slide, case
-        Text, shape (n,): what lies there, and where it is from.
+    kind, stain, domain, slide, case, source
+        Text, shape (n,): what lies there, and where it is from: stain, slide, person and image.
     """
 
     crops: NDArray[np.uint8]
@@ -69,6 +69,7 @@ class CropTable:
     domain: NDArray[np.str_]
     slide: NDArray[np.str_]
     case: NDArray[np.str_]
+    source: NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.crops)

@@ -1,0 +1,201 @@
+"""Compose slides and keep their labelled crops, a file a slide; what is there already is not made again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from analysis.finder.drift import FieldReading, Summary, summarise, usual_of, usual_to_json
+from analysis.finder.net import Calibration, FinderNet, judgement
+from analysis.training.composition import DAPI, GBAND
+from analysis.training.composition.compose import Studio
+from analysis.training.composition.library import load_library
+from analysis.training.composition.quality import QualityTable
+from analysis.training.finder.crops import shard_of, with_quality
+from analysis.training.finder.figures import outputs_of
+from analysis.training.finder.table import CropTable, Shard, joined, read_shard, write_shard
+
+FIELDS_A_SLIDE: Final = 20
+"""So many fields that a slide without a metaphase has five hard negatives on each."""
+
+_SEED: Final = 71
+"""Of the composed slides; the trainer's own seed changes nothing about them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Slides of one stain and split.
+
+    Attributes
+    ----------
+    split, stain
+        Of the images that they are made of.
+    slides
+        How many.
+    """
+
+    split: str
+    stain: str
+    slides: int
+
+
+PARTS: Final = (
+    Part("train", GBAND, 160),
+    Part("train", DAPI, 40),
+    Part("val", GBAND, 32),
+    Part("val", DAPI, 10),
+)
+"""What the product's net is trained and chosen on. The held-out stain is in none."""
+
+
+def prepare_crops(
+    data_dir: Path,
+    out_dir: Path,
+    parts: tuple[Part, ...] = PARTS,
+    *,
+    fields_a_slide: int = FIELDS_A_SLIDE,
+    images: int | None = None,
+    tell: Callable[[str], None] = lambda _line: None,
+) -> None:
+    """Compose what is missing.
+
+    Parameters
+    ----------
+    data_dir
+        Data root.
+    out_dir
+        Gets ``crops/*.npz``, and the composition's own cut-outs. Keep it outside of a repository.
+    parts
+        What is wanted. All advance together, so that a stopped preparation has some of each.
+    fields_a_slide
+        Fields composed of each slide.
+    images
+        Only so many images of every split, for trials.
+    tell
+        Called with one line a slide.
+
+    Raises
+    ------
+    DatasetError
+        The data isn't there.
+    """
+    studios: dict[Part, Studio] = {}
+    for part, slide in _in_turn(parts):
+        path = out_dir / "crops" / shard_name(part, slide)
+        if path.is_file():
+            continue
+        if part not in studios:
+            library = load_library(data_dir, part.stain, part.split, work_dir=out_dir, limit=images)
+            # Qualities are looked up when the crops are read: the table may grow in between.
+            studios[part] = Studio(library, {}, _SEED, fields_a_slide)
+        shard = shard_of(studios[part].field(slide, number) for number in range(fields_a_slide))
+        write_shard(path, shard)
+        found, planted = int(shard.planted_proposed.sum()), shard.planted_proposed.size
+        tell(f"{path.name}: {len(shard.table)} crops, {found} of {planted} metaphases proposed")
+
+
+def shard_name(part: Part, slide: int) -> str:
+    """Name of a slide's file."""
+    return f"{part.split}-{part.stain}-{slide:04d}.npz"
+
+
+def _in_turn(parts: tuple[Part, ...]) -> Iterator[tuple[Part, int]]:
+    """Slides of all parts, ordered by how far each part then is."""
+    wanted = [
+        ((slide + 0.5) / part.slides, number, slide)
+        for number, part in enumerate(parts)
+        for slide in range(part.slides)
+    ]
+    for _, number, slide in sorted(wanted):
+        yield parts[number], slide
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was composed of one split.
+
+    Attributes
+    ----------
+    table
+        Crops of all slides.
+    shards
+        The slides without their crops: planted metaphases and statistics, by slide.
+    """
+
+    table: CropTable
+    shards: tuple[Shard, ...]
+
+    @property
+    def about(self) -> dict[str, int]:
+        """Crops of every stain, and fields they are from."""
+        stains, counts = np.unique(self.table.stain, return_counts=True)
+        crops = {f"{stain} crops": int(count) for stain, count in zip(stains, counts, strict=True)}
+        return crops | {"fields": sum(shard.field_count for shard in self.shards)}
+
+    @property
+    def proposal_recall(self) -> float:
+        """Share of whole metaphases on which a proposal lies."""
+        proposed = np.concatenate([shard.planted_proposed for shard in self.shards] or [np.zeros(0, np.bool_)])
+        return float(proposed.mean()) if proposed.size else float("nan")
+
+
+def read_prepared(out_dir: Path, split: str, quality: QualityTable) -> Prepared:
+    """Read what was composed of a split, with what is known of its cells by now.
+
+    Raises
+    ------
+    DatasetError
+        A file is damaged.
+    """
+    shards = [read_shard(path) for path in sorted((out_dir / "crops").glob(f"{split}-*.npz"))]
+    table = with_quality(joined([shard.table for shard in shards]), quality)
+    none = np.zeros(0, np.int64)
+    bare = [
+        Shard(
+            shard.table.at(none), shard.planted_kind, shard.planted_proposed, shard.field_count, shard.statistics
+        )
+        for shard in shards
+    ]
+    return Prepared(table, tuple(bare))
+
+
+def drift_of(
+    net: FinderNet, calibration: Calibration, scored: CropTable, slides: tuple[Shard, ...]
+) -> dict[str, dict[str, float]]:
+    """What is usual on the slides that the net was made with.
+
+    Parameters
+    ----------
+    net, calibration
+        The net and what makes its logits probabilities.
+    scored
+        Crops of val: of what it was trained on the net is surer than it will ever be again.
+    slides
+        Whose fields' statistics count.
+    """
+    usual = usual_of(_summary(shard) for shard in slides)
+    scores = judgement(outputs_of(net, scored), calibration).metaphase
+    by_slide = [
+        summarise([FieldReading({}, tuple(float(score) for score in scores[scored.slide == slide]))])
+        for slide in np.unique(scored.slide)
+    ]
+    return usual_to_json(usual_of(by_slide) | usual)
+
+
+def _summary(shard: Shard) -> dict[str, Summary]:
+    names = sorted(shard.statistics)
+    readings = [
+        FieldReading(
+            {
+                name: float(shard.statistics[name][row])
+                for name in names
+                if np.isfinite(shard.statistics[name][row])
+            }
+        )
+        for row in range(shard.field_count)
+    ]
+    return summarise(readings) if readings else {}
