@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from acquisition.plan.check import Finding, Level, check
+from acquisition.plan.density import CellDensity, density_of, forecast
 from acquisition.plan.estimate import DiskPart, Estimate, Phase, Reach
 from acquisition.plan.experience import Experience, RunFigures, disk_figures, read_run
+from acquisition.plan.order import sample
 from acquisition.plan.reckoning import Reckoning
-from acquisition.protocol import Protocol, load_protocol
+from acquisition.protocol import FieldOrder, Protocol, load_protocol
 from scanner.errors import RigError
 from scanner.rig import Rig
 from scanner.strict_yaml import load_strict
@@ -65,6 +67,9 @@ def estimate(
         reach=reckoning.reach(),
         oil_drops=reckoning.oil_drops(),
         findings=findings,
+        forecast=None
+        if experience.density is None
+        else forecast(experience.density, reckoning.area_mm2, protocol.stop),
     )
 
 
@@ -106,7 +111,19 @@ def experience_of(folder: Path) -> Experience:
         karyotype_s=figures.karyotype_s or known.karyotype_s,
         worker_start_s=_worker_start_s(figures, protocol.karyotype.workers, known.worker_start_s),
         overhead_s=_overhead_s(phases, reckoning.coarse_s(), known.overhead_s),
+        density=_density(figures, protocol, reckoning),
     )
+
+
+def _density(figures: RunFigures, protocol: Protocol, reckoning: Reckoning) -> CellDensity | None:
+    if figures.field_mm2 is None:
+        return None
+    yields = figures.yields
+    if protocol.scan.order is FieldOrder.DENSEST_FIRST:
+        # What followed the thin sample was chosen for its cells, and says nothing of the slide as a whole.
+        thin = {field.index for field in sample(reckoning.fields)}
+        yields = {index: one for index, one in yields.items() if index in thin}
+    return density_of(yields, figures.field_mm2)
 
 
 def _over(measured_s: float | None, instrument_s: float, otherwise_s: float) -> float:

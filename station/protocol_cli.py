@@ -13,6 +13,7 @@ from rich.table import Table
 from acquisition.storage import write_json_atomic
 
 if TYPE_CHECKING:
+    from acquisition.plan.density import Forecast
     from station.protocols import Explanation
 
 protocol_app = typer.Typer(help="Check, explain and begin scan protocols.", no_args_is_help=True)
@@ -119,12 +120,26 @@ def _show(explanation: Explanation, console: Console, *, at_most: bool) -> None:
         ways, allowed = f"{reach.low_um:.0f} .. {reach.high_um:.0f}", f"{reach.min_um:g} .. {reach.max_um:g}"
         table.add_row(f"{reach.axis} um", ways, f"allowed {allowed}")
     console.print(table)
+    if result.forecast is not None:
+        console.print(_cells(result.forecast), highlight=False)
     console.print(f"Figures of software and disk: {result.source}.", highlight=False)
     colours = {"refused": "red", "warning": "yellow"}
     for finding in result.findings:
         level = finding.level.value
         line = f"[{colours[level]}]{level}[/] {escape(verdict.where(finding))}: {escape(str(finding))}"
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _cells(forecast: Forecast) -> str:
+    expected, per_mm2 = forecast.expected, forecast.per_mm2
+    told = (
+        f"Analysable cells on a slide like that run's: about {expected.mean:.0f} "
+        f"({expected.low:.0f} to {expected.high:.0f}), {per_mm2.mean:.2f} per mm2 "
+        f"({per_mm2.low:.2f} to {per_mm2.high:.2f})."
+    )
+    if forecast.enough_share is not None:
+        told += f" The stop rule is likely to end the scan after {forecast.enough_share:.0%} of the area."
+    return told
 
 
 def clock(seconds: float) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.stats import gamma, nbinom, poisson
 
 from acquisition.plan.stopping import count_distribution
+from acquisition.protocol import Stop
 from acquisition.records import CandidateRecord, FieldRecord, FieldStatus
 
 LEVEL = 0.95
@@ -212,6 +213,52 @@ def density_of(yields: Mapping[int, FieldYield], field_mm2: float) -> CellDensit
     # The cells of a field are there or not: that adds to what differs between fields.
     variance = float(cells.var(ddof=1)) + float(np.mean([one.variance for one in yields.values()]))
     return CellDensity(float(cells.sum()), len(cells), field_mm2, max(1.0, variance / mean))
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The analysable cells of an area that was not scanned yet, on a slide like one that was.
+
+    Attributes
+    ----------
+    expected
+        On the whole area.
+    per_mm2
+        On such slides.
+    enough_share
+        Share of the area on which the stop rule is likely to find what it wants; None where there is no such rule,
+        or the whole area is too small.
+    """
+
+    expected: Expected
+    per_mm2: Expected
+    enough_share: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        share = None if self.enough_share is None else round(self.enough_share, 3)
+        return {
+            "expected": self.expected.to_json(), "per_mm2": self.per_mm2.to_json(), "enough_share_of_area": share,
+        }  # fmt: skip
+
+
+def forecast(density: CellDensity, area_mm2: float, stop: Stop) -> Forecast:
+    """What to expect of an area.
+
+    Parameters
+    ----------
+    density
+        Of a slide like it.
+    area_mm2
+        To be scanned.
+    stop
+        Rule of the protocol.
+    """
+    needed_mm2 = (
+        None if stop.cells is None else density.area_for(stop.cells, stop.probability, at_most_mm2=area_mm2)
+    )
+    share = None if needed_mm2 is None else min(1.0, needed_mm2 / area_mm2)
+    return Forecast(density.on(area_mm2), density.per_mm2, share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from acquisition.plan.check import Finding, Level
+from acquisition.plan.density import Forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class Estimate:
         Drops of oil; 0 where the capture objective is dry.
     findings
         What is refused or hardly meant; refusals first.
+    forecast
+        Analysable cells to be expected, as an earlier run's slide had them; None without such a run.
     """
 
     protocol: str
@@ -103,6 +106,7 @@ class Estimate:
     reach: tuple[Reach, ...]
     oil_drops: int
     findings: tuple[Finding, ...]
+    forecast: Forecast | None = None
 
     @property
     def seconds(self) -> float:
@@ -143,6 +147,7 @@ class Estimate:
                 {"name": p.name, "count": p.count, "bytes": p.size_bytes, "stays": p.stays} for p in self.disk
             ],
             "oil_drops": self.oil_drops,
+            "analysable_cells": None if self.forecast is None else self.forecast.to_json(),
             "reach_um": [
                 {"axis": r.axis, "low": r.low_um, "high": r.high_um, "min": r.min_um, "max": r.max_um}
                 for r in self.reach

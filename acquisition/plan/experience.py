@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 from acquisition.casebook import open_casebook
 from acquisition.errors import PlanError
+from acquisition.plan.density import CellDensity, FieldYield, step_mm2, yields_of
 from acquisition.records import CaptureRecord, FieldRecord, FieldStatus, KaryotypeRecord, KaryotypeStatus
+from acquisition.review import rejected_cells
 from acquisition.storage.run_folder import CASEBOOK_NAME, RUN_JSON_NAME, SPOOL_NAME
 
 # Steps between two fields or captures longer than this many medians are faults and waits, not the run's pace.
@@ -52,6 +54,8 @@ class Experience:
         Record of one field.
     run_bytes
         What every run leaves behind.
+    density
+        Analysable cells per area of the earlier run's slide; None where it tells nothing of that.
     """
 
     source: str = "shipped figures"
@@ -71,6 +75,7 @@ class Experience:
     cell_bytes: int = 1_030_000
     field_bytes: int = 1_200
     run_bytes: int = 3_000_000
+    density: CellDensity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,10 @@ class RunFigures:
         As in `Experience`.
     protocol_yaml, rig_yaml
         Texts that the run was made with.
+    yields
+        Analysable cells of each field, by its index.
+    field_mm2
+        What a field adds to the scanned area; None where the grid doesn't tell.
     """
 
     field_period_s: float | None
@@ -110,6 +119,8 @@ class RunFigures:
     run_bytes: int
     protocol_yaml: str
     rig_yaml: str
+    yields: Mapping[int, FieldYield]
+    field_mm2: float | None
 
 
 def read_run(folder: Path) -> RunFigures:
@@ -134,6 +145,8 @@ def read_run(folder: Path) -> RunFigures:
         uid = summary.record.uid
         fields = [field for field in casebook.fields(uid) if field.status is FieldStatus.DONE]
         captures, karyotypes = casebook.captures(uid), casebook.karyotypes(uid)
+        rejected = rejected_cells(casebook, uid)
+        candidates = [item for item in casebook.candidates(uid) if item.uid not in rejected]
     if not fields:
         raise PlanError("its run photographed no field: nothing to learn from", path=folder)
     sizes = [(folder / capture.path).stat().st_size for capture in captures]
@@ -152,6 +165,8 @@ def read_run(folder: Path) -> RunFigures:
         run_bytes=run_bytes,
         protocol_yaml=summary.record.protocol_yaml,
         rig_yaml=summary.record.rig_yaml,
+        yields=yields_of(fields, candidates),
+        field_mm2=step_mm2(fields),
     )
 
 

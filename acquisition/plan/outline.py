@@ -20,6 +20,11 @@ def contains(outline: Outline, x_um: float, y_um: float) -> bool:
     return inside
 
 
+def area_mm2(outline: Outline) -> float:
+    """Area inside (the shoelace formula)."""
+    return abs(sum(ax * by - bx * ay for (ax, ay), (bx, by) in _edges(outline))) / 2 / 1e6
+
+
 def touches(outline: Outline, box_um: BoxUm) -> bool:
     """Whether an outline and a box have a point in common."""
     x_min, y_min, x_max, y_max = box_um

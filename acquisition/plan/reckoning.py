@@ -13,7 +13,7 @@ from acquisition.plan.estimate import DiskPart, Phase, Reach
 from acquisition.plan.experience import Experience
 from acquisition.plan.field_size import covered_um
 from acquisition.plan.order import densest_first, sample
-from acquisition.plan.outline import contains
+from acquisition.plan.outline import area_mm2, contains
 from acquisition.plan.tiling import PlannedField, serpentine
 from acquisition.plan.timing import InstrumentTiming
 from acquisition.protocol import (
@@ -71,6 +71,11 @@ class Reckoning:
         self.cells = _scattered(self._area, count)
         self._order = capture_order(self.cells, protocol.capture.max_rank_delay)
         self._expected_cells = expected_cells
+
+    @property
+    def area_mm2(self) -> float:
+        """What is to be scanned."""
+        return area_mm2(self._area.outline_um)
 
     # -- time ----------------------------------------------------------------------------------------------
 

@@ -12,6 +12,8 @@ from acquisition.casebook import open_casebook
 from acquisition.dry_run import Experience, Level, estimate, experience_of, with_free_room
 from acquisition.errors import PlanError
 from acquisition.plan.check import check
+from acquisition.plan.density import CellDensity
+from acquisition.plan.order import sample
 from acquisition.plan.scan_plan import plan_fields
 from acquisition.protocol import Protocol
 from acquisition.records import (
@@ -329,6 +331,55 @@ def test_a_run_that_was_killed_still_teaches_its_pace(tmp_path):
     learnt = experience_of(tmp_path / "run")
     assert learnt.field_s == pytest.approx(0.1, abs=0.02)
     assert learnt.overhead_s == Experience().overhead_s
+
+
+def test_a_slide_with_known_cells_tells_what_to_expect_of_one_like_it(tmp_path, rig):
+    pretend_run(tmp_path / "run", field_s=0.2, capture_s=4.0)
+    known = experience_of(tmp_path / "run")
+    # The pretended fields lie upon each other: their area isn't known.
+    assert known.density is None
+    assert estimate(demo(), rig, known).forecast is None
+    dense = replace(known, density=CellDensity(144.0, 72, 0.5))
+    protocol = demo(lambda d: d.update(stop={"cells": 10}))
+    result = estimate(protocol, rig, dense)
+    bounds = protocol.scan.area.bounds
+    area_mm2 = bounds.width_um * bounds.height_um / 1e6
+    assert result.forecast.expected.mean == pytest.approx(4.0 * area_mm2, rel=0.01)
+    assert result.forecast.per_mm2.low < 4.0 < result.forecast.per_mm2.high
+    # Ten with 95 %: the area on which about sixteen are expected.
+    assert result.forecast.enough_share == pytest.approx(16 / (4.0 * area_mm2), rel=0.1)
+    assert result.to_json()["analysable_cells"]["expected"]["mean"] == pytest.approx(4.0 * area_mm2, rel=0.01)
+    sparse = replace(known, density=CellDensity(1.0, 720, 0.5))
+    assert estimate(protocol, rig, sparse).forecast.enough_share is None
+
+
+def test_the_density_is_learnt_from_the_record_and_not_from_fields_chosen_for_their_cells(tmp_path):
+    for order in ("serpentine", "densest_first"):
+        folder = tmp_path / order
+        folder.mkdir()
+        protocol = demo(lambda d: (d["scan"].update(order=order), d.update(stop={"cells": 5})))  # noqa: B023
+        text = yaml.safe_dump(protocol.model_dump(mode="json"))
+        planned = plan_fields(protocol, load_rig(RIG_FILE)[0])
+        thin = {field.index for field in sample(planned)}
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        with open_casebook(folder / "casebook.sqlite") as casebook:
+            casebook.begin_run(RunRecord("r", "s", "simulated", RIG_FILE.read_text(), "demo", text, "0", start))
+            for n, f in enumerate(planned):
+                at = start + timedelta(seconds=0.2 * n)
+                place = (f.index, f.row, f.column, f.centre.x_um, f.centre.y_um, 0.0, 0.0, 0.0)
+                casebook.record_field("r", FieldRecord(*place, FieldStatus.DONE, at, 1, 1, 1, 1, 0))
+            cells = [
+                CandidateRecord(f"c{n}", f.index, 0, 0, 25, 0.99, n + 1, CandidateStatus.FOUND, analysable=0.5)
+                for n, f in enumerate(f for f in planned if f.index not in thin)
+            ]
+            casebook.record_candidates("r", cells)
+        density = experience_of(folder).density
+        if order == "serpentine":
+            assert (density.cells, density.fields) == (pytest.approx(len(cells) / 2), len(planned))
+            step = (planned[1].centre.x_um - planned[0].centre.x_um) / 1000
+            assert density.field_mm2 == pytest.approx(step * 0.66 * 0.9, rel=0.15)
+        else:
+            assert (density.cells, density.fields) == (0.0, len(thin))
 
 
 def test_a_run_without_fields_teaches_nothing(tmp_path):
