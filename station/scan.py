@@ -16,8 +16,10 @@ from typing import Any
 
 from acquisition.casebook import Casebook, open_casebook
 from acquisition.notifier import occasions_of, tell
+from acquisition.plan.density import cell_figures
 from acquisition.protocol import DetectedArea, Protocol, load_protocol
 from acquisition.records import EventLevel, KaryotypeStatus, RunEvent, RunRecord
+from acquisition.review import rejected_cells
 from acquisition.run.context import RunContext
 from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
@@ -209,6 +211,7 @@ class Sitting:
         outcome.seconds["total"] = time.perf_counter() - start_s
         score = _score(self.request, self.instrument, self.folder, self.casebook, self.run_uid)
         summary = _summary(self.request, self.instrument, self.protocol, self.run_uid, outcome, score)
+        summary |= _cells(self.casebook, self.run_uid)
         write_json_atomic(self.folder.run_json, summary)
         write_candidates(read_candidates(self.casebook, self.run_uid), self.folder.path)
         report = build_report(self.folder.path)
@@ -308,6 +311,17 @@ def _summary(
         "seconds": {phase: round(seconds, 3) for phase, seconds in outcome.seconds.items()},
         "safe_state_faults": list(outcome.safe_state_faults),
         "software_version": metadata.version("karyoscan"),
+    }
+
+
+def _cells(casebook: Casebook, run_uid: str) -> dict[str, Any]:
+    """What the run expects of its finds, those left out that a reviewer rejected."""
+    rejected = rejected_cells(casebook, run_uid)
+    wanted = [item for item in casebook.candidates(run_uid) if item.uid not in rejected]
+    figures = cell_figures(casebook.fields(run_uid), wanted)
+    return {
+        "analysable": figures.expected.to_json(),
+        "analysable_per_mm2": None if figures.density is None else figures.density.per_mm2.to_json(),
     }
 
 
