@@ -11,17 +11,21 @@ import numpy as np
 
 from analysis.finder.drift import FieldReading, Summary, summarise, usual_of, usual_to_json
 from analysis.finder.net import Calibration, FinderNet, judgement
-from analysis.training.composition import DAPI, GBAND
+from analysis.training.composition import DAPI, GBAND, ComposedField
 from analysis.training.composition.compose import Studio
 from analysis.training.composition.library import load_library
 from analysis.training.composition.quality import QualityTable
+from analysis.training.composition.rendered import rendered_fields
 from analysis.training.finder.crops import shard_of, with_quality
 from analysis.training.finder.figures import outputs_of
 from analysis.training.finder.table import CropTable, Shard, joined, read_shard, write_shard
+from simulators.specimen.banding import Banding
 
 FIELDS_A_SLIDE: Final = 20
 """So many fields that a slide without a metaphase has five hard negatives on each."""
 
+_RENDERED: Final = "rendered_"
+_RENDERED_CELLS_A_FIELD: Final = 0.6
 _SEED: Final = 71
 """Of the composed slides; the trainer's own seed changes nothing about them."""
 
@@ -33,7 +37,7 @@ class Part:
     Attributes
     ----------
     split, stain
-        Of the images that they are made of.
+        Of the images that they are made of; ``"rendered_"`` and a banding for slides that are drawn.
     slides
         How many.
     """
@@ -42,12 +46,21 @@ class Part:
     stain: str
     slides: int
 
+    @property
+    def banding(self) -> str | None:
+        """How the chromosomes of a drawn slide are banded; None for a slide of real images."""
+        drawn = self.stain.startswith(_RENDERED)
+        return self.stain.removeprefix(_RENDERED) if drawn else None
+
 
 PARTS: Final = (
     Part("train", GBAND, 160),
     Part("train", DAPI, 40),
+    Part("train", _RENDERED + Banding.G, 20),
+    Part("train", _RENDERED + Banding.DAPI, 6),
     Part("val", GBAND, 32),
     Part("val", DAPI, 10),
+    Part("val", _RENDERED + Banding.G, 4),
 )
 """What the product's net is trained and chosen on. The held-out stain is in none."""
 
@@ -88,14 +101,28 @@ def prepare_crops(
         path = out_dir / "crops" / shard_name(part, slide)
         if path.is_file():
             continue
-        if part not in studios:
+        if part.banding is None and part not in studios:
             library = load_library(data_dir, part.stain, part.split, work_dir=out_dir, limit=images)
             # Qualities are looked up when the crops are read: the table may grow in between.
             studios[part] = Studio(library, {}, _SEED, fields_a_slide)
-        shard = shard_of(studios[part].field(slide, number) for number in range(fields_a_slide))
+        shard = shard_of(_fields(part, slide, fields_a_slide, studios.get(part)))
         write_shard(path, shard)
         found, planted = int(shard.planted_proposed.sum()), shard.planted_proposed.size
         tell(f"{path.name}: {len(shard.table)} crops, {found} of {planted} metaphases proposed")
+
+
+def _fields(part: Part, slide: int, count: int, studio: Studio | None) -> Iterator[ComposedField]:
+    if studio is not None:
+        return (studio.field(slide, number) for number in range(count))
+    return rendered_fields(
+        part.split,
+        seed=_SEED,
+        slides=1,
+        first_slide=slide,
+        fields_per_slide=count,
+        banding=part.banding or Banding.G,
+        cells_per_field=_RENDERED_CELLS_A_FIELD,
+    )
 
 
 def shard_name(part: Part, slide: int) -> str:
