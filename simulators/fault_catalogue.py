@@ -251,7 +251,7 @@ STORAGE_FAULTS: tuple[FaultEntry, ...] = (
     FaultEntry(
         StorageFaultKind.DISK_FULL,
         "file pattern",
-        "no room on the disk when a file is begun",
+        "no room on the disk when a file is begun, or when the casebook commits",
         "the file before stays whole, the run stops in a safe state and says so; it can be resumed",
         "DiskFullError",
     ),

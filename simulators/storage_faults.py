@@ -2,8 +2,8 @@
 
 They bite where Python tells what it is about to do (`sys.addaudithook`): whoever opens a file for writing, or
 gives it its name, meets them without knowing of them. The run's journal, which stays open, tells of its records in
-the same way: `JOURNAL_WRITE` with path and length before, `JOURNAL_RECORD` with its kind afterwards. What a
-database writes through its own library is out of their reach.
+the same way: `JOURNAL_WRITE` with path and length before, `JOURNAL_RECORD` with its kind afterwards. SQLite writes
+through a library of its own: databases that are opened within are met at each commit that changes rows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatch
 from pathlib import Path
+from sqlite3 import dbapi2
+from typing import Any
 
 from simulators.fault_plan import CountingPlan, check_counts, parse_plan
 
@@ -39,7 +42,7 @@ class StorageFaultKind(StrEnum):
     """What can go wrong with files."""
 
     DISK_FULL = "disk_full"
-    """No room when a file is begun."""
+    """No room when a file is begun, or when a SQLite database commits rows."""
     DISK_SLOW = "disk_slow"
     """A file waits for the disk when it is begun."""
     PROCESS_KILLED = "process_killed"
@@ -143,6 +146,18 @@ class FaultyDisk:
         if self._faults.strikes(StorageFaultKind.DISK_FULL, name):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
+    def commit(self, path: str) -> None:
+        """A database is about to make rows durable.
+
+        Raises
+        ------
+        sqlite3.OperationalError
+            The disk is full, in SQLite's words; the transaction stays open, as SQLite leaves it.
+        """
+        name = self._name(path) if self._on else None
+        if name is not None and self._faults.strikes(StorageFaultKind.DISK_FULL, name):
+            raise sqlite3.OperationalError("database or disk is full")
+
     def name(self, path: str) -> None:
         """A file is about to get its name; it has it when something else happens to this disk."""
         self._named = self._name(path)
@@ -206,11 +221,42 @@ def faulty_disk(folder: Path, faults: tuple[StorageFault, ...], seed: int = 0) -
         Seed of faults with a probability.
     """
     disk = FaultyDisk(folder, StorageFaultPlan(faults, seed))
-    if faults:
-        # A hook stays for the life of the interpreter; it is silent once the disk is closed.
-        sys.addaudithook(disk.hear)
-    try:
+    if not faults:
         yield disk
+        return
+    # A hook stays for the life of the interpreter; it is silent once the disk is closed.
+    sys.addaudithook(disk.hear)
+    try:
+        with _databases_on(disk):
+            yield disk
         disk.settle()
     finally:
         disk.close()
+
+
+@contextmanager
+def _databases_on(disk: FaultyDisk) -> Iterator[None]:
+    """Let SQLite databases that are opened within meet the disk's faults."""
+    connect = dbapi2.connect
+
+    def connect_on_disk(database: object, *arguments: Any, **keywords: Any) -> sqlite3.Connection:  # noqa: ANN401 - handed on
+        path = os.fsdecode(database) if isinstance(database, (str, bytes, os.PathLike)) else ""
+
+        class OnDisk(sqlite3.Connection):
+            """A connection whose commits may find no room."""
+
+            _settled = 0
+
+            def commit(self) -> None:
+                changed, self._settled = self.total_changes != self._settled, self.total_changes
+                if changed and self.in_transaction:
+                    disk.commit(path)
+                super().commit()
+
+        return connect(database, *arguments, **{"factory": OnDisk, **keywords})
+
+    dbapi2.connect = connect_on_disk
+    try:
+        yield
+    finally:
+        dbapi2.connect = connect

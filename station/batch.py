@@ -18,7 +18,7 @@ from acquisition.protocol import Protocol, load_protocol
 from acquisition.records import RunStatus
 from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
-from acquisition.storage.run_folder import CASEBOOK_NAME, REPORT_NAME, REQUEST_NAME
+from acquisition.storage.run_folder import CASEBOOK_NAME, JOURNAL_NAME, REPORT_NAME
 from scanner.errors import ScannerError
 from station.compose import Instrument, open_instrument
 from station.errors import UsageError
@@ -134,9 +134,10 @@ def _runner(
         if finished is not None:
             return finished
         control.begin_again()
-        if (job.folder / REQUEST_NAME).is_file():
+        if (job.folder / JOURNAL_NAME).is_file():
             result = resume_slide(instrument, job.folder, control, listener, frame=job.frame)
         else:
+            _set_aside(job.folder)
             scan = ScanRequest(request.rig, job.entry.protocol, job.folder, slide=job.entry.barcode)
             result = scan_slide(instrument, scan, protocol, control, listener, frame=job.frame)
         return _result_of(result, protocol)
@@ -152,13 +153,20 @@ def _result_of(result: ScanResult, protocol: Protocol) -> SlideResult:
     )
 
 
+def _set_aside(folder: Path) -> None:
+    """A run that never came to its journal took no picture and can't be gone on with: its folder makes room."""
+    if folder.exists():
+        number = 1 + sum(1 for _ in folder.parent.glob(f"{folder.name}-not-begun-*"))
+        folder.rename(folder.with_name(f"{folder.name}-not-begun-{number}"))
+
+
 def _cells_wanted(protocol: Protocol) -> int:
     return protocol.stop.cells or protocol.capture.number
 
 
 def _finished_before(folder: Path, protocol: Protocol) -> SlideResult | None:
     """Result of a run that came to its end while the batch did not come to writing it down."""
-    if not (folder / REQUEST_NAME).is_file() or not (folder / CASEBOOK_NAME).is_file():
+    if not (folder / JOURNAL_NAME).is_file() or not (folder / CASEBOOK_NAME).is_file():
         return None
     with open_casebook(folder / CASEBOOK_NAME, create=False) as casebook:
         finished = [run for run in casebook.runs() if run.status in FINISHED]

@@ -1,12 +1,16 @@
 """Disks that are full or slow, processes that are killed: as data, and where they bite."""
 
 import signal
+import sqlite3
+import sqlite3.dbapi2
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from acquisition.casebook.engine import sqlite_engine
 from acquisition.errors import DiskFullError
 from acquisition.journal import Journal, read_journal
 from acquisition.storage import write_json_atomic
@@ -55,6 +59,31 @@ def test_a_full_disk_stops_the_journal_at_a_whole_record(tmp_path):
             log.append("second")
         log.append("third")
     assert [record.kind for record in read_journal(tmp_path / "journal")] == ["first", "third"]
+
+
+def test_a_full_disk_refuses_the_rows_of_a_database_and_keeps_those_before(tmp_path):
+    with faulty_disk(tmp_path, parse_storage_faults("disk_full@book.sqlite:2")):
+        engine = sqlite_engine(tmp_path / "book.sqlite")
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE cell (number INTEGER)")
+
+        def insert(number):
+            with engine.begin() as connection:
+                connection.exec_driver_sql("INSERT INTO cell VALUES (?)", (number,))
+
+        def rows():
+            with engine.connect() as connection:
+                return [row[0] for row in connection.exec_driver_sql("SELECT number FROM cell ORDER BY number")]
+
+        insert(1)
+        assert rows() == [1]
+        with pytest.raises(OperationalError, match="database or disk is full"):
+            insert(2)
+        assert rows() == [1]
+        insert(3)
+        assert rows() == [1, 3]
+        engine.dispose()
+    assert sqlite3.dbapi2.connect is sqlite3.connect
 
 
 def test_a_slow_disk_keeps_the_writer_waiting(tmp_path):
