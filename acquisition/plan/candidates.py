@@ -19,7 +19,7 @@ class Judgement:
     Attributes
     ----------
     analysable
-        Calibrated probability that it can be karyotyped; in [0, 1].
+        Calibrated probability that it can be karyotyped, given that it is a metaphase; in [0, 1].
     rank
         By what cells are ordered; the higher, the better the cell promises to karyotype.
     spread, overlap, completeness, contrast
@@ -65,9 +65,9 @@ class Sighting:
     judgement: Judgement | None = None
 
     @property
-    def analysable(self) -> float:
-        """Probability that the cell can be karyotyped; of a finder that only scores, the score."""
-        return self.score if self.judgement is None else self.judgement.analysable
+    def chance(self) -> float:
+        """Probability that it is a metaphase that can be karyotyped; of a finder that only scores, the score."""
+        return self.score if self.judgement is None else self.score * self.judgement.analysable
 
     @property
     def rank(self) -> float:

@@ -98,8 +98,8 @@ def yields_of(fields: Iterable[FieldRecord], candidates: Iterable[CandidateRecor
 
 
 def chance_of(candidate: CandidateRecord) -> float:
-    """Probability that a candidate is analysable; of a finder that only scores, the score."""
-    return candidate.score if candidate.analysable is None else candidate.analysable
+    """Probability that a candidate is an analysable metaphase; of a finder that only scores, the score."""
+    return candidate.score if candidate.analysable is None else candidate.score * candidate.analysable
 
 
 def step_mm2(fields: Sequence[FieldRecord]) -> float | None:

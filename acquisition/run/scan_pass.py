@@ -178,7 +178,7 @@ class ScanPass:
         finds = self.search.finds
         chances: list[float] = []
         if rule.cells is not None and len(finds) != self._judged[0]:
-            chances = [sighting.analysable for sighting in merge(find.sighting for find in finds)]
+            chances = [sighting.chance for sighting in merge(find.sighting for find in finds)]
         reason = stop_reason(rule, chances, self._now_s() - start_s)
         self._judged = (len(finds), reason)
         if reason is not None:

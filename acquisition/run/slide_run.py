@@ -352,7 +352,7 @@ class SlideRun:
         records = candidate_records(ranked, self._scan.finds, self._context.protocol.capture.number)
         self._context.casebook.record_candidates(self._context.run_uid, records)
         leave_out_rejected(self._context.casebook, self._context.run_uid)
-        expected = expected_cells([candidate.sighting.analysable for candidate in ranked])
+        expected = expected_cells([candidate.sighting.chance for candidate in ranked])
         self._context.note(
             EventLevel.INFO,
             "analysable",

@@ -71,10 +71,13 @@ def test_calibrated_chances_stop_a_scan_with_too_few_cells_no_more_often_than_al
 
 def test_a_field_yields_the_sum_of_the_chances_on_it():
     fields = [field(0), field(1), field(2, status=FieldStatus.FAILED)]
-    yields = yields_of(fields, [candidate(0, 0.99, 0.5), candidate(0, 0.8), candidate(2, 0.9, 0.9)])
+    # Whether it is a metaphase, and whether that one can be analysed: both have to be so.
+    yields = yields_of(
+        fields, [candidate(0, 1.0, 0.5), candidate(0, 0.8), candidate(1, 0.5, 0.6), candidate(2, 0.9)]
+    )
     assert sorted(yields) == [0, 1]
     assert (yields[0].cells, yields[0].variance) == (pytest.approx(1.3), pytest.approx(0.25 + 0.16))
-    assert yields[1] == FieldYield()
+    assert (yields[1].cells, yields[1].variance) == (pytest.approx(0.3), pytest.approx(0.21))
 
 
 def test_a_field_adds_the_step_of_the_grid_and_a_single_row_tells_none():

@@ -52,13 +52,14 @@ def sighting(x_um, score, judgement=None, *, edge_um=300.0, index=0):
 def test_a_finder_that_only_scores_gives_no_judgement():
     assert judgement_of(Candidate(1.0, 2.0, 3.0, 0.9)) is None
     plain = sighting(0.0, 0.9)
-    assert (plain.analysable, plain.rank) == (0.9, 0.9)
+    assert (plain.chance, plain.rank) == (0.9, 0.9)
 
 
 def test_a_judgement_keeps_everything_the_finder_says():
     judgement = Judgement(0.81, 0.77, 0.9, 0.1, 1.0, 0.6, 45.5)
     assert judgement_of(JUDGED) == judgement
-    assert (sighting(0.0, 0.97, judgement).analysable, sighting(0.0, 0.97, judgement).rank) == (0.81, 0.77)
+    judged = sighting(0.0, 0.97, judgement)
+    assert (judged.chance, judged.rank) == (pytest.approx(0.97 * 0.81), 0.77)
     without = Candidate(1.0, 1.0, 9.0, 0.97, 0.81, None, 0.77)
     assert judgement_of(without) == Judgement(0.81, 0.77)
 
