@@ -237,7 +237,7 @@ def faulty_disk(folder: Path, faults: tuple[StorageFault, ...], seed: int = 0) -
 @contextmanager
 def _databases_on(disk: FaultyDisk) -> Iterator[None]:
     """Let SQLite databases that are opened within meet the disk's faults."""
-    connect = dbapi2.connect
+    connect: Callable[..., sqlite3.Connection] = dbapi2.connect
 
     def connect_on_disk(database: object, *arguments: Any, **keywords: Any) -> sqlite3.Connection:  # noqa: ANN401 - handed on
         path = os.fsdecode(database) if isinstance(database, (str, bytes, os.PathLike)) else ""
@@ -255,8 +255,8 @@ def _databases_on(disk: FaultyDisk) -> Iterator[None]:
 
         return connect(database, *arguments, **{"factory": OnDisk, **keywords})
 
-    dbapi2.connect = connect_on_disk
+    dbapi2.connect = connect_on_disk  # type: ignore[assignment]
     try:
         yield
     finally:
-        dbapi2.connect = connect
+        dbapi2.connect = connect  # type: ignore[assignment]

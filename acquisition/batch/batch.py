@@ -246,7 +246,9 @@ class Batch:
         if result.status is RunStatus.STOPPED:
             status, reason = SlideStatus.NOT_REACHED, result.error or "stopped by a person before its end"
         elif result.status in FINISHED:
-            found = f"{result.cells} metaphase{'s' * (result.cells != 1)}" + ("" if result.enough else ", fewer than the protocol asks for")
+            found = f"{result.cells} metaphase{'s' * (result.cells != 1)}" + (
+                "" if result.enough else ", fewer than the protocol asks for"
+            )
             status, reason = SlideStatus.FINISHED, found
         else:
             status, reason = SlideStatus.PARKED, f"{result.status.value}: {result.error}"
