@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 DEMO_OUT ?= runs/demo
+# Tests run in so many processes, each with one thread of arithmetic.
+TEST_PROCESSES ?= 2
 
 .PHONY: demo test lint types imports unit format clean
 
@@ -24,7 +26,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=worksteal
 
 format: $(STAMP)
 	$(BIN)/ruff format .

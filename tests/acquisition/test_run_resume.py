@@ -326,7 +326,7 @@ def test_runs_killed_at_random_moments_lose_nothing_and_repeat_at_most_the_field
     """In a process of its own: it forks, which a process with threads must not."""
     command = [sys.executable, str(ROOT / "benchmarks" / "kill_resume.py"), "--runs", "2", "--seed", "11"]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=170, env=os.environ | {"TMPDIR": str(tmp_path)}
+        command, capture_output=True, text=True, timeout=280, env=os.environ | {"TMPDIR": str(tmp_path)}
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"wrong_runs": 0' in done.stdout
