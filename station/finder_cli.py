@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from acquisition.storage import write_json_atomic
+
+_FILE_WIDTH: Final = 180
 
 
 def evaluate_finder_command(
@@ -36,7 +38,9 @@ def evaluate_finder_command(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     figures = evaluation.figures
-    console.print(_table(figures))
+    # A file or a pipe has no width of its own, and figures that are cut short are none.
+    wide = console if console.is_terminal else Console(width=_FILE_WIDTH)
+    wide.print(_table(figures))
     console.print(_ranking(figures["ranking"]), highlight=False, soft_wrap=True)
     console.print(figures["note"], highlight=False, soft_wrap=True)
     console.print(f"{figures['seconds']:.0f} s", highlight=False)
