@@ -111,7 +111,9 @@ def draw_conditions(
         Rows and columns of its fields.
     """
     usual = rng.random() < 0.7
-    um_per_px = _USUAL_UM_PER_PX if usual else math.exp(rng.uniform(*(math.log(side) for side in _UM_PER_PX)))
+    um_per_px = (
+        _USUAL_UM_PER_PX if usual else math.exp(rng.uniform(math.log(_UM_PER_PX[0]), math.log(_UM_PER_PX[1])))
+    )
     glow = domain == FLUORESCENCE
     dense = math.exp(rng.normal(0.0, 0.8))
     return SlideConditions(

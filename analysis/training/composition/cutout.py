@@ -76,10 +76,11 @@ def describe(
     """
     cover = coverage(stained.shape, boxes_px)
     inside = stained & (cover > 0)
-    overlap = float(np.count_nonzero(inside & (cover > 1)) / max(np.count_nonzero(inside), 1))
+    stained_px = int(np.count_nonzero(inside))
+    overlap = int(np.count_nonzero(inside & (cover > 1))) / max(stained_px, 1)
     corners = boxes_px[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
     hull = float(cv2.contourArea(cv2.convexHull(np.ascontiguousarray(corners, dtype=np.float32))))
-    spread = float(np.clip(1.0 - np.count_nonzero(inside) / max(hull, 1.0), 0.0, 1.0))
+    spread = min(max(1.0 - stained_px / max(hull, 1.0), 0.0), 1.0)
     return circle_of(boxes_px), overlap, spread
 
 
