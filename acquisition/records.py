@@ -110,9 +110,9 @@ class CandidateRecord:
 
     `rank_score` is by what the candidates were ordered, `analysable` the probability that the cell can be
     karyotyped, given that it is a metaphase; they and what follows are None where the finder only scores.
-    `spread`, `overlap`, `completeness` and `contrast` are in [0, 1], `chromosomes` estimates their number. `crop` is the
-    picture that the finder judged (grey values are coded optical density) and `noise_od` the noise of its field;
-    None where none was kept.
+    `spread`, `overlap`, `completeness` and `contrast` are in [0, 1], `chromosomes` estimates their number. `crop`
+    is the picture that the finder judged (grey values are coded optical density) and `noise_od` the noise of its
+    field; None where none was kept.
     """
 
     uid: str

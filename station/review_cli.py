@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from acquisition.casebook import Casebook, open_casebook
 from acquisition.errors import CasebookError
@@ -90,7 +91,9 @@ def _user() -> str:
 
 
 def _list(table: CandidateTable) -> None:
-    shown = Table("rank", "candidate", "score", "analysable", "x, y mm", "status", "decision", "by", "reason")
+    # Names have to be read whole, since they are what a decision is given with.
+    heads = ("rank", "candidate", "score", "analysable", "x, y mm", "status", "decision", "by")
+    shown = Table(*(Column(head, no_wrap=True) for head in heads), "reason", box=SIMPLE_HEAD, pad_edge=False)
     for candidate in table.candidates:
         decision = table.decisions.get(candidate.uid)
         said = ("", "", "") if decision is None else (word(decision), decision.reviewer, decision.reason or "")

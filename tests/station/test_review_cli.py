@@ -27,8 +27,8 @@ NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 def call(capsys, monkeypatch):
     """Run the command; gives exit code, output and complaint."""
 
-    def run(*arguments):
-        monkeypatch.setenv("COLUMNS", "200")
+    def run(*arguments, columns=200):
+        monkeypatch.setenv("COLUMNS", str(columns))
         with pytest.raises(SystemExit) as caught:
             main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
@@ -68,6 +68,14 @@ def decisions(run_dir):
 def table(run_dir):
     with (run_dir / "candidates.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_names_are_whole_on_a_narrow_terminal(run_dir, call):
+    call(
+        "review", run_dir, "--reject", "cell-0002", "--reviewer", "kim", "--reason", "a bubble and no cell at all"
+    )
+    _, out, _ = call("review", run_dir, columns=80)
+    assert all(word in out for word in ("cell-0001", "cell-0002", "rejected", "not selected"))
 
 
 def test_a_run_is_listed_with_score_and_chance(run_dir, call):
