@@ -92,8 +92,19 @@ def _user() -> str:
 
 def _list(table: CandidateTable) -> None:
     # Names have to be read whole, since they are what a decision is given with.
-    heads = ("rank", "candidate", "score", "analysable", "x, y mm", "status", "decision", "by")
-    shown = Table(*(Column(head, no_wrap=True) for head in heads), "reason", box=SIMPLE_HEAD, pad_edge=False)
+    widest = max((len(candidate.uid) for candidate in table.candidates), default=0)
+    shown = Table(
+        "rank",
+        Column("candidate", no_wrap=True, min_width=max(widest, len("candidate"))),
+        "score",
+        "analysable",
+        Column("status", min_width=len("not selected")),
+        Column("decision", min_width=len("accepted")),
+        "by",
+        "reason",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for candidate in table.candidates:
         decision = table.decisions.get(candidate.uid)
         said = ("", "", "") if decision is None else (word(decision), decision.reviewer, decision.reason or "")
@@ -102,7 +113,6 @@ def _list(table: CandidateTable) -> None:
             candidate.uid,
             f"{candidate.score:.2f}",
             "-" if candidate.analysable is None else f"{candidate.analysable:.2f}",
-            f"{candidate.slide_x_um / 1000:.3f}, {candidate.slide_y_um / 1000:.3f}",
             candidate.status.value.replace("_", " "),
             *(escape(part) for part in said),
         )
