@@ -132,16 +132,24 @@ def _toned(
     def chosen(share: float) -> Tensor:
         return torch.rand(count, generator=generator) * (torch.rand(count, generator=generator) < share)
 
+    blur, added = chosen(settings.blur_share), chosen(settings.noise_share) * settings.noise_od
+    gamma = torch.exp(settings.log_gamma * torch.randn(count, generator=generator)).view(-1, 1, 1, 1)
+    # Most crops are neither blurred nor made noisier, and needn't be paid for.
+    rows = torch.nonzero(blur).squeeze(1)
+    if len(rows):
+        crops[rows] = torch.lerp(crops[rows], _blurred(crops[rows]), blur[rows].view(-1, 1, 1, 1))
+    dark = crops > 0.02
+    crops = torch.where(dark, torch.exp(gamma * torch.log(crops.clamp(min=0.02) / 0.3)) * 0.3, crops)
+    crops *= gain.view(-1, 1, 1, 1)
+    rows = torch.nonzero(added).squeeze(1)
+    if len(rows):
+        crops[rows] += torch.randn(crops[rows].shape, generator=generator) * added[rows].view(-1, 1, 1, 1)
+    level = settings.level_od * torch.randn((count, 1, 1, 1), generator=generator)
+    return crops.add_(level).clamp_(-0.2, 2.0), added
+
+
+def _blurred(crops: Tensor) -> Tensor:
     line = torch.exp(-0.5 * (torch.arange(-3.0, 4.0) / 1.1) ** 2)
     line = line / line.sum()
-    soft = functional.conv2d(
-        functional.conv2d(crops, line.view(1, 1, 1, 7), padding=(0, 3)), line.view(1, 1, 7, 1), padding=(3, 0)
-    )
-    crops = torch.lerp(crops, soft, chosen(settings.blur_share).view(-1, 1, 1, 1))
-    gamma = torch.exp(settings.log_gamma * torch.randn(count, generator=generator)).view(-1, 1, 1, 1)
-    dark = crops.clamp(min=0.02)
-    crops = torch.where(crops > 0.02, 0.3 * (dark / 0.3) ** gamma, crops) * gain.view(-1, 1, 1, 1)
-    added = chosen(settings.noise_share) * settings.noise_od
-    crops = crops + torch.randn(crops.shape, generator=generator) * added.view(-1, 1, 1, 1)
-    level = settings.level_od * torch.randn((count, 1, 1, 1), generator=generator)
-    return (crops + level).clamp(-0.2, 2.0), added
+    across = functional.conv2d(crops, line.view(1, 1, 1, 7), padding=(0, 3))
+    return functional.conv2d(across, line.view(1, 1, 7, 1), padding=(3, 0))

@@ -57,7 +57,7 @@ class FinderTrainSettings:
     """
 
     width: int = 12
-    epochs: float = 24.0
+    epochs: float = 16.0
     batch: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
@@ -259,10 +259,11 @@ class _Run:
         self._last = max(1, math.ceil(settings.epochs * len(data.train) / (settings.batch - self._reviewed)))
 
     def take_up(self) -> None:
-        """Go on from the checkpoint, where there is one."""
+        """Go on from the checkpoint, where there is one; val may have grown, so its best is looked at anew."""
         path = self._out_dir / "checkpoint.ckpt"
         if path.is_file():
             self._state.load(path)
+            self._state.best_score = choice_score(self._look(self._state.best))
 
     def train(self, budget_s: float) -> bool:
         """Train until the time is spent or the last step was made; True for the latter."""
@@ -347,6 +348,12 @@ class _Run:
             state.best = {key: value.clone() for key, value in state.average.items()}
             state.best_score, state.best_step = score, state.step
         self._log({"val": figures, "score": round(score, 4), "best_step": state.best_step})
+
+    def _look(self, tensors: Mapping[str, Tensor]) -> dict[str, float]:
+        """Figures of weights on val, uncalibrated."""
+        net, plain = self._net(tensors), Calibration()
+        found = judgement(outputs_of(net, self._data.val), plain)
+        return figures_of(found, self._data.val) | self._agreement(net, plain)
 
     def _agreement(self, net: FinderNet, calibration: Calibration) -> dict[str, float]:
         held = self._data.reviewed_val
