@@ -65,6 +65,8 @@ def evaluate_segmentation(
             figures = {
                 name: _figures(dataset, data, split, segmenter, limit) for name, segmenter in segmenters.items()
             }
+            if dataset is SegmentationSet.CLUSTERS and stream is not None:
+                figures["stream, by outline"] = _cut_blobs(data, stream)
     _print(console, figures)
     if json_file is not None:
         write_json_atomic(json_file, figures)
@@ -124,6 +126,13 @@ def _figures(
     if dataset is SegmentationSet.MFISH:
         return dict(evaluate_mfish(data / "mfish", split, segmenter, limit=limit))
     return dict(evaluate_clusters(data / "clusters", segmenter, limit=limit))
+
+
+def _cut_blobs(data: Path, stream: Path) -> dict[str, Any]:
+    from analysis.evaluation.clusters import evaluate_cut_blobs
+    from analysis.segmentation.stream.blobs import BlobClassifier
+
+    return dict(evaluate_cut_blobs(data / "clusters", BlobClassifier.load(stream)))
 
 
 def _print(console: Console, figures: dict[str, dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from analysis.evaluation.datasets import ClusterBlob, load_clusters
 from analysis.image import GreyImage
 from analysis.segmentation.instance import Instance
 from analysis.segmentation.segmenter import Segmenter, segment
+from analysis.segmentation.stream.ready_cut import Judge, judge_cut_blobs
 
 _GAP_PX: Final = 24
 _SHEET_WIDTH_PX: Final = 1200
@@ -109,6 +110,60 @@ def evaluate_clusters(
         "accuracy": float(np.mean(every)),
         "single_recall": float(np.mean(right[False])) if right[False] else 0.0,
         "cluster_recall": float(np.mean(right[True])) if right[True] else 0.0,
+    }
+
+
+def evaluate_cut_blobs(
+    data_dir: Path, judge: Judge, *, progress: Callable[[int, int], None] | None = None
+) -> dict[str, float | int]:
+    """Judge every blob by the stream's question whether there is more than one chromosome.
+
+    Where to draw the line is chosen on every other cell, and both halves are reported apart.
+
+    Parameters
+    ----------
+    data_dir
+        Folder of the set, with ``blobs.csv``.
+    judge
+        The stream's three questions.
+    progress
+        Called with (cells done, cells in all).
+
+    Returns
+    -------
+    dict
+        ``blobs``; ``line``: chance from which a blob counts as cluster; ``accuracy, single_recall`` and
+        ``cluster_recall`` of the cells the line was not chosen on, ``chosen_accuracy`` of the others;
+        ``half_accuracy``: of all cells at a chance of one half.
+
+    Raises
+    ------
+    DatasetError
+        If the set isn't there or isn't what it should be.
+    """
+    by_cell: dict[str, list[ClusterBlob]] = {}
+    for blob in load_clusters(data_dir):
+        by_cell.setdefault(blob.cell, []).append(blob)
+    rows: list[tuple[int, bool, float]] = []
+    for number, blobs in enumerate(by_cell.values()):
+        answers = judge_cut_blobs([_read_crop(blob.path) for blob in blobs], judge)
+        rows += [(number % 2, blob.is_cluster, one.connected) for blob, one in zip(blobs, answers, strict=True)]
+        if progress is not None:
+            progress(number + 1, len(by_cell))
+    half, truth, chance = (np.asarray(column) for column in zip(*rows, strict=True))
+    lines = np.linspace(0.05, 0.99, 95)
+    right = [float(np.mean((chance > line)[half == 0] == truth[half == 0])) for line in lines]
+    # In the middle of the best lines: the least chance of having hit a gap by luck.
+    line = float(np.median(lines[np.flatnonzero(np.asarray(right) == max(right))]))
+    found, held, others = chance > line, truth[half == 1], half == 1
+    return {
+        "blobs": len(rows),
+        "line": line,
+        "accuracy": float(np.mean(found[others] == held)),
+        "single_recall": float(np.mean(~found[others][~held])),
+        "cluster_recall": float(np.mean(found[others][held])),
+        "chosen_accuracy": max(right),
+        "half_accuracy": float(np.mean((chance > 0.5) == truth)),
     }
 
 

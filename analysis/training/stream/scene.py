@@ -62,7 +62,7 @@ class SceneSettings:
     nucleus_share: float = 0.25
     haze_share: float = 0.5
     gamma: float = 0.35
-    contrast: tuple[float, float] = (0.35, 1.25)
+    contrast: tuple[float, float] = (0.35, 1.6)
     blur_px: float = 1.2
     noise: float = 0.08
 
@@ -256,6 +256,7 @@ def _pose(width_px: float, rng: np.random.Generator, settings: SceneSettings) ->
         mirrored=bool(rng.random() < 0.5),
         stretch=float(np.exp(rng.uniform(-settings.log_stretch, settings.log_stretch))),
         bend_rad=bend,
+        bent_share=float(rng.choice([1.0, 0.5, 0.25])),
     )
 
 
@@ -326,8 +327,8 @@ def _finished(
         body = np.clip(out / np.float32(0.35), 0.0, 1.0)
         out = out + (contrast - np.float32(1.0)) * body * (out - mean) * (out > 0.1)
     out = np.asarray(cv2.GaussianBlur(np.maximum(out, 0.0), (0, 0), blur_px), dtype=np.float32)
-    if rng.random() < 0.15:
-        out = out + np.float32(rng.uniform(0.3, 0.8)) * (out - cv2.GaussianBlur(out, (0, 0), 1.5))
+    if rng.random() < 0.2:
+        out = out + np.float32(rng.uniform(0.3, 1.2)) * (out - cv2.GaussianBlur(out, (0, 0), 1.5))
     if rng.random() < settings.haze_share:
         coarse = rng.uniform(0.0, float(rng.uniform(0.05, 0.3)), (4, 4)).astype(np.float32)
         out = out + cv2.resize(coarse, out.shape[::-1], interpolation=cv2.INTER_CUBIC)

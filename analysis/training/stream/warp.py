@@ -46,6 +46,8 @@ class Pose:
         Factor of its length.
     bend_rad
         How far the direction of its axis turns from end to end.
+    bent_share
+        Share of the length, about the middle, over which it turns: little makes a kink.
     """
 
     width_px: float
@@ -53,6 +55,7 @@ class Pose:
     mirrored: bool = False
     stretch: float = 1.0
     bend_rad: float = 0.0
+    bent_share: float = 1.0
 
 
 def warped(single: FreeSingle, pose: Pose) -> Patch | None:
@@ -70,16 +73,8 @@ def warped(single: FreeSingle, pose: Pose) -> Patch | None:
     a, b = x * turn[0] + y * turn[1], y * turn[0] - x * turn[1]
     if pose.mirrored:
         b = -b
-    reached = length * pose.stretch
-    curve = pose.bend_rad / max(reached, 1.0)
     if abs(pose.bend_rad) > 0.05:
-        radius = np.float32(1.0 / curve)
-        # The axis keeps its middle; its ends come round the centre of the arc.
-        toward = radius - b
-        away = np.hypot(a, toward) * np.sign(radius)
-        s = np.arctan2(a * np.sign(radius), toward * np.sign(radius)) * radius
-        b = radius - away
-        a = np.asarray(s, np.float32)
+        a, b = _unbent(a, b, pose.bend_rad, max(1.0, pose.bent_share * length * pose.stretch))
     a = a / np.float32(pose.stretch)
     source_x = centre[0] + a * along[0] - b * along[1]
     source_y = centre[1] + a * along[1] + b * along[0]
@@ -87,6 +82,29 @@ def warped(single: FreeSingle, pose: Pose) -> Patch | None:
     level = cv2.remap(single.level, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     mask = cv2.remap(single.mask.astype(np.uint8) * 255, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return cut_to(level.astype(np.float32) / np.float32(LEVEL_STEPS), mask > 127)
+
+
+def _unbent(
+    a: NDArray[np.float32], b: NDArray[np.float32], bend_rad: float, arc_px: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Where along (a) and across (b) the straight axis the points of a bent chromosome come from.
+
+    The axis is an arc about its middle; beyond its ends it goes straight on.
+    """
+    if bend_rad < 0.0:
+        along, across = _unbent(a, -b, -bend_rad, arc_px)
+        return along, -across
+    radius = np.float32(arc_px / bend_rad)
+    toward = radius - b
+    half = np.float32(0.5 * bend_rad)
+    side = np.sign(a) + (a == 0)
+    # The point as seen from the end of the arc on its side.
+    beyond = (np.abs(a) * np.cos(half) - toward * np.sin(half)).astype(np.float32)
+    apart = radius - (np.abs(a) * np.sin(half) + toward * np.cos(half))
+    on_arc = beyond <= 0.0
+    along = np.where(on_arc, np.arctan2(a, toward) * radius, side * (half * radius + beyond))
+    across = np.where(on_arc, radius - np.hypot(a, toward), apart)
+    return along.astype(np.float32), across.astype(np.float32)
 
 
 def cut_to(level: NDArray[np.float32], mask: NDArray[np.bool_]) -> Patch | None:
