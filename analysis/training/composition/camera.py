@@ -45,11 +45,12 @@ def expose(
     if domain == FLUORESCENCE:
         seen = np.maximum(matter, 0.0) + np.float32(conditions.background)
     else:
-        seen = cv2.exp(-matter)
+        seen = np.asarray(cv2.exp(-matter), np.float32)
     sigma_px = blur_um / conditions.um_per_px
     if sigma_px > _SMALLEST_SIGMA_PX:
-        seen = cv2.GaussianBlur(seen, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT)
-    electrons = np.asarray(seen, np.float32) * light_field(conditions)
+        blurred = cv2.GaussianBlur(seen, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT)
+        seen = np.asarray(blurred, np.float32)
+    electrons = seen * light_field(conditions)
     electrons *= np.float32(conditions.level * conditions.electrons)
     noise = np.sqrt(np.maximum(electrons, 0.0) + np.float32(conditions.read_noise**2))
     noise *= rng.standard_normal(electrons.shape, dtype=np.float32)
@@ -57,7 +58,9 @@ def expose(
     levels = (electrons + noise) * np.float32(full_scale / conditions.electrons)
     levels += np.float32(_BIAS_SHARE * full_scale + 0.5)
     np.clip(levels, 0.0, full_scale, out=levels)
-    return levels.astype(np.uint8) if conditions.bits == 8 else levels.astype(np.uint16)
+    if conditions.bits == 8:
+        return np.asarray(levels, np.uint8)
+    return np.asarray(levels, np.uint16)
 
 
 def light_field(conditions: SlideConditions) -> NDArray[np.float32]:

@@ -93,7 +93,7 @@ def load_library(
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = io.BytesIO()
-        np.savez(stream, **packed)
+        np.savez(stream, allow_pickle=False, **packed)
         write_whole(path, stream.getvalue())
     # What is kept has half precision: a first composition must not differ from the later ones.
     return _unpacked(stain, split, packed)

@@ -111,7 +111,7 @@ def rearranged(
     high = np.ceil(placed[:, 2:].max(axis=0)).astype(int) + pad
     matter = np.zeros((high[1] - low[1], high[0] - low[0]), np.float32)
     # What several boxes hold is shared among them.
-    alone = body.matter / np.maximum(coverage(body.matter.shape, boxes), 1)
+    alone = np.asarray(body.matter / np.maximum(coverage(body.matter.shape, boxes), 1), np.float32)
     for box, step in zip(np.rint(boxes[kept]).astype(int), steps, strict=True):
         piece = _piece(alone, box)
         y, x = max(box[1], 0) + step[1] - low[1], max(box[0], 0) + step[0] - low[0]

@@ -274,15 +274,16 @@ def _cut_cell(
     height, width = stained.shape
     corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
     hull = cv2.convexHull(np.ascontiguousarray(np.rint(corners), dtype=np.int32))
-    region = cv2.fillConvexPoly(np.zeros((height, width), np.uint8), hull, (1,))
-    region = np.asarray(_grown(region > 0, 1.2), np.uint8)
+    filled = cv2.fillConvexPoly(np.zeros((height, width), np.uint8), hull, (1,))
+    region: NDArray[np.uint8] = _grown(np.asarray(filled > 0), 1.2).astype(np.uint8)
     # Only bodies much thicker than a heap of chromosomes are nuclei within a cell.
     nuclei = np.zeros((height, width), np.bool_)
     for mask, area_um2, _ in _whole_nuclei(thick):
         if area_um2 > 20.0 and not _is_heap(mask, boxes):
             nuclei |= mask
     keep = (region > 0) & ~_grown(nuclei, 0.9)
-    soft = cv2.GaussianBlur(keep.astype(np.float32), (0, 0), _SOFT_UM / CUTOUT_UM_PER_PX)
+    softened = cv2.GaussianBlur(keep.astype(np.float32), (0, 0), _SOFT_UM / CUTOUT_UM_PER_PX)
+    soft = np.asarray(softened, np.float32)
     matter = np.asarray(source.matter * _inner(soft), np.float32)
     inside = stained & keep
     (x, y, radius), overlap, spread = describe(inside, boxes)
@@ -322,7 +323,7 @@ def _is_heap(mask: NDArray[np.bool_], boxes: NDArray[np.float32]) -> bool:
 
 def _cut_nuclei(source: _Source, thick: NDArray[np.bool_], claimed: NDArray[np.uint8], found: Harvest) -> None:
     for mask, area_um2, cut in _whole_nuclei(thick):
-        within = np.count_nonzero(mask & (claimed > 0)) / max(np.count_nonzero(mask), 1)
+        within = float(np.mean(claimed[mask] > 0))
         if within > 0.03 or not _NUCLEUS_UM2[0] <= area_um2 <= _NUCLEUS_UM2[1] or not _is_smooth(mask):
             continue
         nucleus = _completed(source, mask) if cut else _cut_object(source, mask, 1.0)
@@ -384,7 +385,8 @@ def _cut_object(source: _Source, mask: NDArray[np.bool_], margin_um: float) -> C
     pad = round(margin_um / CUTOUT_UM_PER_PX) + 5
     y0, y1, x0, x1 = max(ys.min() - pad, 0), ys.max() + pad, max(xs.min() - pad, 0), xs.max() + pad
     keep = _grown(mask[y0:y1, x0:x1], margin_um).astype(np.float32)
-    soft = _inner(cv2.GaussianBlur(np.pad(keep, 2), (0, 0), 1.2)[2:-2, 2:-2])
+    blurred = np.asarray(cv2.GaussianBlur(np.pad(keep, 2), (0, 0), 1.2), np.float32)
+    soft = _inner(blurred[2:-2, 2:-2])
     matter = np.pad(np.asarray(source.matter[y0:y1, x0:x1] * soft, np.float32), 1)
     radius = float(np.hypot(xs - xs.mean(), ys - ys.mean()).max()) * CUTOUT_UM_PER_PX
     return Cutout(
