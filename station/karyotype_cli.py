@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from acquisition.storage import write_json_atomic
+from analysis.case.clones import Nature
 from analysis.errors import AnalysisError
 from station.errors import UsageError
+
+if TYPE_CHECKING:
+    from analysis.case.summary import CasePolicy
+    from analysis.karyotype import Karyotyper
 
 _EXIT_REFUSED = 1
 
@@ -40,24 +45,57 @@ def classify(
 
 
 def karyotype(
-    images: Annotated[list[Path], typer.Argument(help="metaphase pictures")],
     out: Annotated[Path, typer.Option(help="folder for <stem>.json and <stem>.karyogram.png")],
+    images: Annotated[list[Path] | None, typer.Argument(help="metaphase pictures")] = None,
+    cells: Annotated[
+        Path | None, typer.Option(help="folder of all pictures of one case: adds case.json, case.html, case.pdf")
+    ] = None,
+    case: Annotated[str | None, typer.Option(help="with --cells: name of the case; default: the folder's")] = None,
+    nature: Annotated[Nature, typer.Option(help="with --cells: how the case is written")] = Nature.CONSTITUTIONAL,
+    counted: Annotated[int, typer.Option(help="with --cells: cells to count", min=1)] = 20,
+    analysed: Annotated[int, typer.Option(help="with --cells: cells of them to analyse", min=0)] = 5,
+    laid_out: Annotated[int, typer.Option(help="with --cells: cells of them to lay out", min=0)] = 2,
 ) -> None:
-    """Propose a karyogram for each picture."""
-    from analysis.image import read_image
-    from analysis.karyotype import load_karyotyper, write_karyotype
+    """Propose a karyogram for each picture; with --cells for a whole case, with its clones."""
+    from analysis.karyotype import load_karyotyper
+    from station.case import refuse_twins
 
-    stems = [stem_of(image) for image in images]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise UsageError(f"several pictures would be written to {twice[0]}.json; karyotype them apart")
+    if (cells is None) == (not images):
+        raise UsageError("karyotype takes either pictures, or --cells and a folder")
+    if not laid_out <= analysed <= counted:
+        raise UsageError("--laid-out, --analysed and --counted: each includes the one before it")
+    refuse_twins(images or [])
     karyotyper = load_karyotyper()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{out}: can't be made: {error.strerror}") from error
+    if cells is not None:
+        from analysis.case.summary import CasePolicy
+
+        _case(cells, out, karyotyper, CasePolicy(counted, analysed, laid_out, nature), case)
+        return
+    _pictures(images or [], out, karyotyper)
+
+
+def _case(folder: Path, out: Path, karyotyper: Karyotyper, policy: CasePolicy, name: str | None) -> None:
+    from station.case import run_case
+
+    summary = run_case(folder, out, karyotyper, policy, name=name, tell=typer.echo)
+    typer.echo(f"{summary.name}: {summary.clones.text or 'no karyotype'}  (proposal; {out / 'case.html'})")
+    if not summary.clones.clones:
+        complain("no cell of the case could be read completely")
+        raise typer.Exit(_EXIT_REFUSED)
+
+
+def _pictures(images: list[Path], out: Path, karyotyper: Karyotyper) -> None:
+    from analysis.image import read_image
+    from analysis.karyotype import write_karyotype
+    from station.case import stem_of
+
     refused = 0
-    for image, stem in zip(images, stems, strict=True):
+    for image in images:
+        stem = stem_of(image)
         try:
             result = karyotyper.karyotype(read_image(image))
             write_karyotype(result, out / f"{stem}.json", out / f"{stem}.karyogram.png")
@@ -66,17 +104,10 @@ def karyotype(
             complain(str(error) if str(image) in str(error) else f"{image}: {error}")
             continue
         text = result.iscn.text or f"no ISCN: {result.iscn.reason}"
-        typer.echo(f"{image}: {text}, {len(result.chromosomes)} chromosomes, {result.seconds:.2f} s")
+        count = len(result.chromosomes)
+        typer.echo(f"{image}: {text}, {count} chromosomes, {result.seconds:.2f} s, {result.verdict.text}")
     if refused:
         raise typer.Exit(_EXIT_REFUSED)
-
-
-def stem_of(path: Path) -> str:
-    """Name of a picture without its ending."""
-    for ending in (".ome.tiff", ".ome.tif"):
-        if path.name.lower().endswith(ending):
-            return path.name[: -len(ending)]
-    return path.stem
 
 
 def complain(text: str) -> None:

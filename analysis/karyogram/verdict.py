@@ -243,11 +243,16 @@ def _about_classes(classes: Sequence[str], probability: NDArray[np.floating]) ->
     counts = Counter(classes)
     left_out = counts.pop(UNCLASSIFIED, 0)
     changes = _deviations(counts)
+    if left_out:
+        # What seems to be lost may be among the objects that have no class.
+        open_places = [change[1:] for change in changes if change.startswith("-")]
+        changes = [change for change in changes if change.startswith("+")]
     if changes and MIN_COUNT <= sum(counts.values()) <= 57:
         shown = ", ".join(changes[:6]) + (" ..." if len(changes) > 6 else "")
         reasons.append(_reason(Finding.ABNORMAL, f"not a normal set: {shown}"))
     if left_out:
         text = f"{left_out} object{'s' * (left_out > 1)} without a class"
+        text += f", nothing found for {', '.join(open_places[:6])}" if open_places else ""
         reasons.append(_reason(Finding.UNCLASSIFIED, text, review=left_out > FEW_UNCLASSIFIED))
     pairs = zip(classes, probability, strict=True)
     doubtful = sum(name != UNCLASSIFIED and float(chance) < DOUBTFUL_BELOW for name, chance in pairs)
