@@ -15,6 +15,9 @@ from analysis.finder.flatten import MIN_OD, WORK_UM_PER_PX, FlatField
 _OPENING_UM = 7.2
 # Bodies are told apart in 8 bits, 16 times as many pixels an instruction as in 32: steps of 0.005 up to OD 1.07.
 _LEVELS_PER_OD = 200.0
+# Nuclei are darker than this; what shines round a cell a little out of focus is as bright as twice that.
+_THICK_OD = 0.15
+_THICK_GLOW = 0.30
 # Crowds are looked for at these radii: tight spreads to widely scattered ones.
 _SCALES_UM = (5.0, 8.0, 12.0)
 # Two peaks nearer than this are one crowd.
@@ -96,7 +99,8 @@ def find_bodies(field: FlatField, limits: BodyLimits) -> Bodies:
         cv2.subtract(smooth, opened), min(254.0, threshold * _LEVELS_PER_OD), 255, cv2.THRESH_BINARY
     )
     # A nucleus is filled: what is open at that size and dark throughout.
-    full = (max(2 * threshold, 0.15) - MIN_OD) * _LEVELS_PER_OD
+    thick_od = _THICK_GLOW if field.fluorescence else _THICK_OD
+    full = (max(2 * threshold, thick_od) - MIN_OD) * _LEVELS_PER_OD
     _, thick = cv2.threshold(opened, min(254.0, full), 255, cv2.THRESH_BINARY)
     mask = cv2.bitwise_and(thin, cv2.bitwise_not(thick))
     return Bodies(np.asarray(mask, dtype=np.uint8), np.asarray(thick, dtype=np.uint8))
@@ -118,7 +122,7 @@ def find_crowds(bodies: Bodies, limits: CrowdLimits) -> list[Crowd]:
     top = cv2.dilate(wide, np.ones((reach, reach), np.uint8))
     area = cover > limits.edge_cover
     seeds = area & (wide >= top) & (cover > limits.peak_cover)
-    return _crowds_of(_territories(seeds, area, wide), share, cover)
+    return _crowds_of(_territories(seeds, area, wide), whole, cover) if seeds.any() else []
 
 
 def _box_blur(share: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
@@ -144,7 +148,7 @@ def _territories(
     return np.asarray(labels, dtype=np.int32)
 
 
-def _crowds_of(labels: NDArray[np.int32], share: NDArray[np.float32], cover: NDArray[np.float32]) -> list[Crowd]:
+def _crowds_of(labels: NDArray[np.int32], mask: NDArray[np.uint8], cover: NDArray[np.float32]) -> list[Crowd]:
     crowds: list[Crowd] = []
     count = int(labels.max())
     if count == 0:
@@ -152,39 +156,19 @@ def _crowds_of(labels: NDArray[np.int32], share: NDArray[np.float32], cover: NDA
     for label, window in enumerate(find_objects(labels, max_label=count), start=1):
         if window is None:
             continue
-        region = labels[window] == label
-        if region.sum() * _FOLD_UM**2 < _MIN_CROWD_UM2:
+        own = labels[window] == label
+        if own.sum() * _FOLD_UM**2 < _MIN_CROWD_UM2:
             continue
-        weights = np.where(region, share[window], 0.0)
-        ys, xs = np.nonzero(weights)
+        top, left = window[0].start * _FOLD, window[1].start * _FOLD
+        region = own.repeat(_FOLD, axis=0).repeat(_FOLD, axis=1)
+        inside = mask[top : top + region.shape[0] : 2, left : left + region.shape[1]] > 0
+        # Every other row will do for a centre and a radius; it stands for the one below it too.
+        ys, xs = np.nonzero(inside & region[::2])
         if xs.size == 0:
             continue
-        top, left = window[0].start, window[1].start
-        crowds.append(_crowd(xs, ys, weights[ys, xs], float(cover[window][region].max()), top, left, region))
+        x, y = float(xs.mean()), float(ys.mean()) * 2 + 0.5
+        distance = np.hypot(xs - x, ys * 2 + 0.5 - y)
+        outer = int(0.95 * (distance.size - 1))
+        radius = float(np.partition(distance, outer)[outer])
+        crowds.append(Crowd(x + left, y + top, radius, float(cover[window][own].max()), top, left, region))
     return crowds
-
-
-def _crowd(
-    xs: NDArray[np.intp],
-    ys: NDArray[np.intp],
-    weights: NDArray[np.float32],
-    cover: float,
-    top: int,
-    left: int,
-    region: NDArray[np.bool_],
-) -> Crowd:
-    x, y = float(np.average(xs, weights=weights)), float(np.average(ys, weights=weights))
-    distance = np.hypot(xs - x, ys - y)
-    order = np.argsort(distance)
-    within = np.cumsum(weights[order])
-    radius = float(distance[order[int(np.searchsorted(within, 0.95 * within[-1]))]])
-    # Centres of pixels: that of the first block lies half a block from the corner.
-    return Crowd(
-        (x + left + 0.5) * _FOLD - 0.5,
-        (y + top + 0.5) * _FOLD - 0.5,
-        radius * _FOLD,
-        cover,
-        top * _FOLD,
-        left * _FOLD,
-        region.repeat(_FOLD, axis=0).repeat(_FOLD, axis=1),
-    )

@@ -15,7 +15,9 @@ from analysis.finder.score import measure, score
 MIN_SCORE = 0.05
 
 # The score's conditions were set for bodies and crowds with these limits.
-_BODIES = BodyLimits(min_od=0.05, noise_factor=4.0)
+_BODIES = BodyLimits(min_od=0.048, noise_factor=4.0)
+# What shines round a cell is part of no body: glowing ones begin at a fourteenth of the brightest.
+_GLOWING_BODIES = BodyLimits(min_od=0.07, noise_factor=4.0)
 _CROWDS = CrowdLimits(edge_cover=0.10, peak_cover=0.16)
 
 
@@ -56,7 +58,7 @@ def propose_for_rules(pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px:
         The image or the pixel size can't be used.
     """
     field = flatten(pixels, um_per_px)
-    bodies = find_bodies(field, _BODIES)
+    bodies = find_bodies(field, _GLOWING_BODIES if field.fluorescence else _BODIES)
     return Proposals(field, bodies, find_crowds(bodies, _CROWDS))
 
 

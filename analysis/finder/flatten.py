@@ -156,5 +156,5 @@ def _glow(grey: NDArray[np.float32], blocks: NDArray[np.float32]) -> NDArray[np.
 def noise_of(values: NDArray[np.float32]) -> float:
     """Standard deviation of the background's noise; 0 where there are too few pixels to tell."""
     # Differences of neighbours hold the noise and hardly any structure.
-    step = np.abs(np.diff(values[::8, ::2], axis=1))
+    step = np.abs(np.diff(values[::16, ::2], axis=1))
     return float(np.median(step)) * 1.4826 / 2**0.5 if step.size else 0.0

@@ -102,8 +102,8 @@ _CONDITIONS = (
     _Condition("thick_share", -1.0, 0.45, 0.08),
     _Condition("edge_per_um", 1.10, 4.0, 0.08),
     _Condition("depth_od", 0.10, 1.2, 0.02),
-    _Condition("log_radius", -0.55, 1.1, 0.12),
-    _Condition("ring", 0.08, 0.75, 0.04),
+    _Condition("log_radius", -0.52, 1.1, 0.12),
+    _Condition("ring", 0.06, 0.75, 0.04),
 )
 
 

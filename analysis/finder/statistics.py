@@ -9,10 +9,10 @@ import numpy as np
 
 from analysis.finder.proposals import Proposals
 
-# A quarter of the rows is enough for a field, and costs a quarter.
-_ROWS = 4
+# An eighth of the rows is enough for a field, and costs an eighth.
+_ROWS = 8
 # Fewer pixels on thin bodies say nothing about the focus.
-_MIN_BODY_PX = 200
+_MIN_BODY_PX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def statistics_of(proposals: Proposals) -> FieldStatistics:
         background=field.background,
         noise_od=field.noise_od,
         dark_share=dark / field.od.size,
-        p95_od=float(np.percentile(field.od[:: 2 * _ROWS, ::_ROWS], 95)),
+        p95_od=float(np.percentile(field.od[::_ROWS, ::_ROWS], 95)),
         focus=_focus(proposals),
     )
 
