@@ -13,7 +13,7 @@ from analysis.finder.flatten import MIN_OD, WORK_UM_PER_PX, FlatField
 
 # A chromosome is 0.8-1.5 um wide and a few of them side by side stay below this; a nucleus (8-15 um) does not.
 _OPENING_UM = 7.2
-# Bodies are told apart in 8 bits, 16 times as many pixels an instruction as in 32: steps of 0.005 up to OD 1.07.
+# Bodies are told apart in 8 bits, four times as many pixels an instruction as in 32: steps of 0.005 up to OD 1.07.
 _LEVELS_PER_OD = 200.0
 # Nuclei are darker than this; what shines round a cell a little out of focus is as bright as twice that.
 _THICK_OD = 0.15

@@ -18,6 +18,7 @@ from analysis.finder import (
     Candidate,
     FieldFinds,
     MetaphaseFinder,
+    crops_at,
     find_metaphases,
     finder_of,
     load_finder,
@@ -203,3 +204,44 @@ def test_proposals_are_bounded_the_best_covered_first() -> None:
     crowds = propose(picture(cells=cells), UM_PER_PX).crowds
     assert len(crowds) <= 40
     assert [c.cover for c in crowds] == sorted((c.cover for c in crowds), reverse=True)
+
+
+def glowing(*, brightness: float, nuclei: float = 0.0) -> np.ndarray:
+    """The picture's cells as light on a dark ground that is brighter towards one side, between bright nuclei."""
+    rng = np.random.default_rng(5)
+    light = np.clip(-np.log(np.maximum(picture(), 1) / 3000.0), 0.05, None) - 0.05
+    lamp = np.linspace(0.7, 1.0, light.shape[1])
+    for x, y in [(40, 300), (330, 60), (560, 400), (90, 420), (400, 400)]:
+        light += cv2.GaussianBlur(cv2.circle(np.zeros_like(light), (x, y), 9, nuclei, -1), (0, 0), 1.0)
+    grey = (150 + brightness * light) * lamp
+    return np.clip(grey + rng.normal(0, 6, grey.shape), 0, 4095).astype(np.uint16)
+
+
+def assert_proposed(pixels: np.ndarray) -> None:
+    crowds = propose(pixels, UM_PER_PX).crowds
+    assert len(crowds) <= 12
+    for x, y in CELLS:
+        assert any(np.hypot(crowd.x_px - x, crowd.y_px - y) < 12 for crowd in crowds), (x, y, crowds)
+
+
+def test_pale_cells_are_proposed_under_uneven_light() -> None:
+    rng = np.random.default_rng(6)
+    pale = 3000.0 * (picture() / 3000.0) ** 0.25 * np.linspace(0.6, 1.0, 600)
+    assert_proposed((pale + rng.normal(0, 20, pale.shape)).astype(np.uint16))
+
+
+@pytest.mark.parametrize(("brightness", "nuclei"), [(2000.0, 0.0), (200.0, 0.0), (400.0, 5.0)])
+def test_glowing_cells_are_proposed_however_bright_their_nuclei(brightness: float, nuclei: float) -> None:
+    assert propose(glowing(brightness=brightness, nuclei=nuclei), UM_PER_PX).field.fluorescence
+    assert_proposed(glowing(brightness=brightness, nuclei=nuclei))
+
+
+def test_crops_show_the_density_round_their_places() -> None:
+    field = propose(picture(), UM_PER_PX).field
+    middle, corner, outside = crops_at(field, np.array([[150, 150], [0, 0], [-500, 3000]], np.float32))
+    expected = np.rint((field.od[150 - 64 : 150 + 64, 150 - 64 : 150 + 64] + 0.2) * 100)
+    assert np.abs(middle - expected).max() <= 1
+    assert (corner[:64] == 20).all()
+    assert (corner[:, :64] == 20).all()
+    assert corner[64, 64] == pytest.approx((field.od[0, 0] + 0.2) * 100, abs=1)
+    assert (outside == 20).all()
