@@ -34,7 +34,7 @@ class MarkerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MapField:
-    """A field as a rectangle, in px of the drawing; `cells` is how many analysable ones are expected on it."""
+    """A field as a rectangle, in px of the drawing."""
 
     x: float
     y: float
@@ -42,7 +42,17 @@ class MapField:
     height: float
     failed: bool
     title: str
-    cells: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DensityField:
+    """What a field adds to the area as a rectangle, in px of the drawing, with its analysable cells."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    cells: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,7 @@ class SlideMap:
     markers: tuple[Marker, ...]
     bar_px: float
     bar_label: str
+    density: tuple[DensityField, ...] = ()
 
     def count(self, kind: str) -> int:
         """Number of markers of a kind."""
@@ -76,7 +87,7 @@ class SlideMap:
     @property
     def most_cells(self) -> float:
         """Analysable cells expected on the field that has most."""
-        return max((field.cells for field in self.fields), default=0.0)
+        return max((field.cells for field in self.density), default=0.0)
 
     @property
     def failed_fields(self) -> int:
@@ -101,10 +112,11 @@ def draw_map(run: RunOnDisk) -> SlideMap | None:
         width=round(width_um * scale, 1),
         height=round(height_um * scale, 1),
         area=area,
-        fields=_map_fields(run, frame, size_um) if size_um else (),
+        fields=tuple(_map_field(field, frame, size_um) for field in run.fields) if size_um else (),
         markers=tuple(finds + missed),
         bar_px=round(bar_um * scale, 1),
         bar_label=f"{bar_um / 1000:g} mm" if bar_um >= 1000 else f"{bar_um:g} µm",
+        density=_density(run, frame),
     )
 
 
@@ -123,15 +135,26 @@ class _Frame:
         return round(length_um * self.scale, 1)
 
 
-def _map_fields(run: RunOnDisk, frame: _Frame, size_um: tuple[float, float]) -> tuple[MapField, ...]:
+def _density(run: RunOnDisk, frame: _Frame) -> tuple[DensityField, ...]:
+    """Fields side by side: overlaps would look like more cells."""
+    step_um = _field_size_um(run.fields)
+    if step_um is None:
+        return ()
     yields = yields_of(run.fields, run.wanted)
     return tuple(
-        _map_field(field, frame, size_um, yields[field.index].cells if field.index in yields else 0.0)
+        DensityField(
+            frame.x(field.slide_x_um - step_um[0] / 2),
+            frame.y(field.slide_y_um - step_um[1] / 2),
+            frame.length(step_um[0]),
+            frame.length(step_um[1]),
+            yields[field.index].cells,
+        )
         for field in run.fields
+        if field.index in yields
     )
 
 
-def _map_field(field: FieldRecord, frame: _Frame, size_um: tuple[float, float], cells: float) -> MapField:
+def _map_field(field: FieldRecord, frame: _Frame, size_um: tuple[float, float]) -> MapField:
     failed = field.status is FieldStatus.FAILED
     told = f"failed: {field.error or 'no reason recorded'}" if failed else f"{field.candidates} candidates"
     return MapField(
@@ -141,7 +164,6 @@ def _map_field(field: FieldRecord, frame: _Frame, size_um: tuple[float, float], 
         frame.length(size_um[1]),
         failed,
         f"Field {field.index} (row {field.row}, column {field.column}): {told}",
-        cells,
     )
 
 

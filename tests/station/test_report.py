@@ -369,12 +369,14 @@ def test_the_density_of_the_slide_counts_chances_and_leaves_out_what_was_rejecte
     assert run.cells.density.field_mm2 == pytest.approx(STEP_X_UM * STEP_Y_UM / 1e6)
     drawn = draw_map(run)
     assert drawn is not None
-    assert drawn.fields[0].cells == pytest.approx(0.97 + more)
-    assert drawn.most_cells == drawn.fields[0].cells
-    assert drawn.fields[5].cells == 0.0
+    assert drawn.density[0].cells == pytest.approx(0.97 + more)
+    assert drawn.most_cells == drawn.density[0].cells
+    assert drawn.density[5].cells == 0.0
+    # The failed field tells nothing.
+    assert len(drawn.density) == COLUMNS * ROWS - 1
     page = Page(build(tmp_path))
     # A rectangle a field, and three of the legend.
-    assert page.count("cells") == COLUMNS * ROWS + 3
+    assert page.count("cells") == COLUMNS * ROWS - 1 + 3
     assert "its score stands in" not in page.words
 
 

@@ -71,9 +71,8 @@ def table(run_dir):
 
 
 def test_names_are_whole_on_a_narrow_terminal(run_dir, call):
-    call(
-        "review", run_dir, "--reject", "cell-0002", "--reviewer", "kim", "--reason", "a bubble and no cell at all"
-    )
+    with open_casebook(run_dir / "casebook.sqlite", create=False) as book:
+        book.decide("r", "cell-0002", accepted=False, reviewer="kim", at=NOON, reason="a bubble and no cell")
     _, out, _ = call("review", run_dir, columns=80)
     assert all(word in out for word in ("cell-0001", "cell-0002", "rejected", "not selected"))
 
