@@ -92,8 +92,8 @@ class Plan:
 
 PLANS: Final[Mapping[Population, Plan]] = {
     Population.BRIGHTFIELD: Plan(1.0, BRIGHTFIELD),
-    Population.FLUORESCENCE: Plan(0.24, FLUORESCENCE),
-    Population.NEVER_TRAINED: Plan(0.24, STAINS[HELD_OUT_STAIN], HELD_OUT_STAIN),
+    Population.FLUORESCENCE: Plan(0.16, FLUORESCENCE, fields_per_slide=20),
+    Population.NEVER_TRAINED: Plan(0.16, STAINS[HELD_OUT_STAIN], HELD_OUT_STAIN, fields_per_slide=20),
 }
 
 
