@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +17,7 @@ from analysis.finder.proposals import crops_of, propose
 from analysis.training.composition.quality import KaryotypedQuality
 from analysis.training.finder.augment import AugmentSettings, Batch, augment
 from analysis.training.finder.crops import label_field, shard_of, with_quality
-from analysis.training.finder.table import CropTable, plain_crops, read_shard, write_shard
+from analysis.training.finder.table import CropTable, joined, plain_crops, read_shard, write_shard
 
 UM_PER_PX = 0.645
 
@@ -103,6 +103,27 @@ def test_negatives_are_named_and_what_nobody_planted_is_background(picture: Pict
         assert np.all(table.analysable[rows] == -1)
         assert np.all(np.isnan(table.chromosomes[rows]))
     assert np.all(np.isnan(table.share_right))
+
+
+def test_cells_that_nobody_karyotyped_are_presumed_where_that_is_asked_or_nobody_ever_asked(
+    picture: Picture,
+) -> None:
+    table, _ = label_field(picture, propose(picture.pixels, UM_PER_PX))
+    (row,) = rows_of(table, "metaphase")
+    assert with_quality(table, {}).analysable[row] == 1
+    both = joined([table, replace(table, source=np.full(len(table), "other"))])
+    rows = rows_of(both, "metaphase")
+    assert with_quality(both, {"other": QUALITY}).analysable[rows].tolist() == [-1, 1]
+    assert with_quality(both, {"other": QUALITY}, presume=True).analysable[rows].tolist() == [1, 1]
+
+
+def test_what_shows_a_part_of_a_huge_cell_is_no_negative() -> None:
+    pixels = drawn([(60, 200), (340, 200)])
+    huge = Cell(200, 200, 150, True, "metaphase")
+    table, _ = label_field(Picture(pixels, (huge,)), propose(pixels, UM_PER_PX))
+    assert len(table)
+    assert np.all(table.metaphase == -1)
+    assert np.all(table.kind == "beside")
 
 
 def test_a_spoilt_cell_has_no_share_right(picture: Picture) -> None:

@@ -158,6 +158,8 @@ class _Labeller:
 
     def _label(self, columns: dict[str, NDArray[np.generic]], row: int, centre: NDArray[np.float64]) -> None:
         number = self._nearest(centre, metaphases=True, reach=1.0)
+        if number is not None and not self._can_be_shown(number, centre):
+            number = None
         if number is None:
             doubtful = self._nearest(centre, metaphases=True, reach=_DOUBTFUL_REACH) is not None
             columns["metaphase"][row] = UNKNOWN if doubtful else 0
@@ -189,11 +191,14 @@ class _Labeller:
         distance = np.hypot(*(self._places - centre).T)
         limit = np.maximum(self._radii * reach, LEAST_REACH_UM / WORK_UM_PER_PX)
         kind = np.array([cell.is_metaphase == metaphases for cell in self._truth])
-        # A centre that the crop does not show can't be pointed at.
-        held = kind & (distance <= limit) & (distance < CROP_SIDE_PX // 2 - 8)
+        held = kind & (distance <= limit)
         if not held.any():
             return None
         return int(np.argmin(np.where(held, distance, np.inf)))
+
+    def _can_be_shown(self, number: int, centre: NDArray[np.float64]) -> bool:
+        """Whether a crop there shows the cell's centre: what it does not show can't be pointed at."""
+        return bool(np.hypot(*(self._places[number] - centre)) < CROP_SIDE_PX // 2 - 8)
 
     def _shown(self, number: int) -> float:
         """How much of a cell's radius the field shows at its nearest edge: 1 and more for a whole cell."""
@@ -214,16 +219,29 @@ class _Labeller:
         return planted
 
 
-def with_quality(table: CropTable, quality: QualityTable) -> CropTable:
+def with_quality(table: CropTable, quality: QualityTable, *, presume: bool = False) -> CropTable:
     """A table that knows how its cells karyotype: analysability and share right of whole, unspoilt metaphases.
 
-    The table of qualities may have grown since the crops were cut.
+    Parameters
+    ----------
+    table
+        Crops as they were cut; the table of qualities may have grown since.
+    quality
+        How cells karyotype, by the name of their image.
+    presume
+        Whether unspoilt cells that nobody has karyotyped count as analysable: else the spoilt ones alone would be
+        known, and the net would learn to tell who was asked. Those of a stain of which no cell was karyotyped
+        always count so.
     """
     analysable, share_right = table.analysable.copy(), table.share_right.copy()
-    for row in np.flatnonzero((table.kind == METAPHASE) & (table.metaphase == 1) & (table.quality[:, 2] == 1.0)):
+    unspoilt = (table.kind == METAPHASE) & (table.metaphase == 1) & (table.quality[:, 2] == 1.0)
+    for row in np.flatnonzero(unspoilt):
         known = quality.get(str(table.source[row]))
         if known is not None:
             analysable[row], share_right[row] = int(known.is_analysable), known.share_right
+    asked = np.unique(table.stain[np.isfinite(share_right)])
+    open_ = unspoilt & (analysable == UNKNOWN)
+    analysable[open_ if presume else open_ & ~np.isin(table.stain, asked)] = 1
     return replace(table, analysable=analysable, share_right=share_right)
 
 

@@ -179,7 +179,7 @@ def read_prepared(out_dir: Path, split: str, quality: QualityTable) -> Prepared:
         A file is damaged.
     """
     shards = [read_shard(path) for path in sorted((out_dir / "crops").glob(f"{split}-*.npz"))]
-    table = with_quality(joined([shard.table for shard in shards]), quality)
+    table = with_quality(joined([shard.table for shard in shards]), quality, presume=split == "train")
     none = np.zeros(0, np.int64)
     bare = [
         Shard(
