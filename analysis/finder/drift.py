@@ -236,6 +236,9 @@ def usual_to_json(usual: Mapping[str, Usual]) -> dict[str, dict[str, float]]:
 def usual_from_json(values: Mapping[str, Mapping[str, float]]) -> dict[str, Usual]:
     """From what the manifest of weights keeps.
 
+    A background in grey levels is left out: cameras of different depth do not compare, and `reading_of` gives a
+    share of the full scale.
+
     Raises
     ------
     ValueError
@@ -249,7 +252,8 @@ def usual_from_json(values: Mapping[str, Mapping[str, float]]) -> dict[str, Usua
             raise ValueError(f"drift.{name}: mean and std are needed, found {value!r}") from error
         if not (math.isfinite(mean) and math.isfinite(std) and std >= 0):
             raise ValueError(f"drift.{name}: found mean {mean}, std {std}")
-        usual[name] = Usual(mean, std)
+        if name != _BACKGROUND or mean <= 1.0:
+            usual[name] = Usual(mean, std)
     return usual
 
 
