@@ -4,7 +4,7 @@
 
 Every picture of a spread over the val split of the Tseng set is cut by every way in turn, so that a busy machine
 slows all alike: median and 90th percentile on the wall and on the processors, cost against pixels and against
-chromosomes (least squares, and a picture with --plot), peak memory of a process of its own for each way. The limits
+chromosomes (least squares, and a picture with --plot), peak memory of a process of its own for each way. Limits
 are 0.5 s on two cores and 1.5 GB.
 """
 

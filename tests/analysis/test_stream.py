@@ -15,7 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from analysis.errors import DatasetError, NoMetaphaseError
+from analysis.errors import DatasetError, ImageError, NoMetaphaseError
 from analysis.image import GreyImage, to_grey
 from analysis.models.weights import load_weights, read_manifest
 from analysis.segmentation.detector_masks import share_out
@@ -283,7 +283,7 @@ def test_three_answers_are_four_ways(answer: BlobAnswer, kind: BlobKind) -> None
     assert answer.kind is kind
 
 
-def metaphase() -> GreyImage:
+def drawn_grey() -> NDArray[np.uint8]:
     """Draw twelve rods, two of them crossed, and a round scrap."""
     density = np.zeros((420, 520), np.float32)
     for k in range(10):
@@ -294,7 +294,11 @@ def metaphase() -> GreyImage:
     cv2.circle(density, (400, 340), 20, 0.4, -1)
     grey = 235.0 * 10.0 ** -cv2.GaussianBlur(density, (0, 0), 1.2)
     noise = np.random.default_rng(0).normal(0.0, 1.0, grey.shape)
-    return to_grey(np.clip(grey + noise, 0, 255).astype(np.uint8), "drawn")
+    return np.clip(grey + noise, 0, 255).astype(np.uint8)
+
+
+def metaphase() -> GreyImage:
+    return to_grey(drawn_grey(), "drawn")
 
 
 class Judge:
@@ -339,6 +343,26 @@ def test_the_stream_sends_each_piece_its_way() -> None:
     assert areas == pytest.approx([80 * 16, 100 * 16], rel=0.15)
     assert crossed[0].overlaps
     assert crossed[1].overlaps
+
+
+@pytest.mark.parametrize("kind", ["16 bit", "colour", "inverted", "with alpha"])
+def test_any_kind_of_picture_gives_the_same_chromosomes(kind: str) -> None:
+    grey = drawn_grey()
+    array = {
+        "16 bit": grey.astype(np.uint16) * 16,
+        "colour": np.stack([np.full_like(grey, 230), grey, grey // 2 + 100], axis=2),
+        "inverted": 255 - grey,
+        "with alpha": np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=2),
+    }[kind]
+    image = to_grey(array, kind)
+    assert image.inverted == (kind == "inverted")
+    found = StreamSegmenter(Judge(), Upright())(image)
+    assert len(found.instances) == 12
+
+
+def test_a_tiny_picture_is_refused_with_the_reason() -> None:
+    with pytest.raises(ImageError, match="too small"):
+        to_grey(drawn_grey()[:40, :40], "tiny")
 
 
 def test_without_chromosomes_the_stream_says_so() -> None:
