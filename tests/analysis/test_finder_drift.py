@@ -111,6 +111,12 @@ def test_what_is_usual_survives_the_manifest():
     assert usual_from_json(usual_to_json(usual)) == usual
 
 
+def test_a_background_in_grey_levels_of_other_cameras_is_not_compared():
+    share, levels = {"mean": 0.8, "std": 0.05}, {"mean": 1250.0, "std": 900.0}
+    assert usual_from_json({"background": share}) == {"background": Usual(0.8, 0.05)}
+    assert usual_from_json({"background": levels}) == {}
+
+
 @pytest.mark.parametrize(
     "values",
     [{"mean": 1.0}, {"mean": 1.0, "std": -1.0}, {"mean": float("nan"), "std": 1.0}, {"mean": "x", "std": 1}],
