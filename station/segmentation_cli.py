@@ -46,7 +46,7 @@ def evaluate_segmentation(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures as well")] = None,
 ) -> None:
     """Measure ways of cutting metaphases side by side, in one run."""
-    segmenters = _segmenters(baselines=baselines, stream=stream)
+    segmenters = _segmenters(dataset, baselines=baselines, stream=stream)
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(dataset.value)
@@ -99,7 +99,7 @@ def train_stream(
         typer.echo(f"weights and manifests are in {out}; copy stream-*.* to {WEIGHTS_DIR} to ship them")
 
 
-def _segmenters(*, baselines: bool, stream: Path | None) -> dict[str, Segmenter]:
+def _segmenters(dataset: SegmentationSet, *, baselines: bool, stream: Path | None) -> dict[str, Segmenter]:
     from analysis.evaluation.baselines import BASELINES
     from analysis.segmentation.detector import Detector
     from analysis.segmentation.detector_segmenter import DetectorSegmenter
@@ -109,11 +109,17 @@ def _segmenters(*, baselines: bool, stream: Path | None) -> dict[str, Segmenter]
 
     detector = Detector.load()
     chosen: dict[str, Segmenter] = {"contours": segment, "detector": DetectorSegmenter(detector)}
+    if dataset is SegmentationSet.MFISH:
+        chosen["detector, fluorescence"] = DetectorSegmenter(detector, fluorescence=True)
     if stream is not None:
         masks = MaskProposer.load(stream)
         chosen["stream"] = load_stream_segmenter(stream)
         chosen["detector, masks"] = DetectorSegmenter(detector, masks=masks)
         chosen["detector, masks only"] = DetectorSegmenter(detector, masks=masks, cuts=False)
+        if dataset is SegmentationSet.MFISH:
+            chosen["detector, fluorescence, masks only"] = DetectorSegmenter(
+                detector, masks=masks, cuts=False, fluorescence=True
+            )
     return {**chosen, **BASELINES} if baselines else chosen
 
 

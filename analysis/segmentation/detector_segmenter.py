@@ -15,6 +15,7 @@ from analysis.segmentation.detector import Detections, Detector, suppress
 from analysis.segmentation.detector_input import SCALE, relative_density
 from analysis.segmentation.detector_masks import MasksOfBoxes, Share, share_out
 from analysis.segmentation.detector_selection import SelectionSettings, select
+from analysis.segmentation.fluorescence import as_absorbing, fluorescence_levels
 from analysis.segmentation.instance import Instance, Segmentation
 from analysis.segmentation.plausibility import load_plausibility
 from analysis.segmentation.region import Region, cropped
@@ -82,6 +83,9 @@ class DetectorSegmenter:
         Parts the piles no cut of the contours fits; None where there are no weights for it.
     cuts
         Whether cuts of the contours are tried before the mask net.
+    fluorescence
+        Whether fluorescence is shown to the detector too, as if it were bright field; else it is left to the
+        contours.
     """
 
     detector: Proposer
@@ -89,6 +93,7 @@ class DetectorSegmenter:
     selection: SelectionSettings = field(default_factory=SelectionSettings)
     masks: MaskProposer | None = None
     cuts: bool = True
+    fluorescence: bool = False
 
     def __call__(self, image: GreyImage) -> Segmentation:
         """Segment an image.
@@ -98,8 +103,9 @@ class DetectorSegmenter:
         NoMetaphaseError
             If nothing like a metaphase is there.
         """
-        if image.inverted:
+        if image.inverted and not self.fluorescence:
             return segment(image, self.settings)
+        given, image = image, as_absorbing(image)
         working = prepare(image)
         scale = detector_scale(working)
         found = suppress(
@@ -116,7 +122,8 @@ class DetectorSegmenter:
             net = BoxMasks(self.masks, stream_picture(working.density, stained.level, working.width_px))
         shares = _shares(tight[chosen], mask, working, net, cuts=self.cuts)
         made = _instances(found.take(chosen), shares, working, image.pixels.shape)
-        return Segmentation(made, *full_size(working, image.pixels.shape))
+        background, nuclei = full_size(working, image.pixels.shape)
+        return Segmentation(made, fluorescence_levels(background) if given.inverted else background, nuclei)
 
 
 def load_detector_segmenter(*, masks: bool = False) -> DetectorSegmenter:

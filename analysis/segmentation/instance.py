@@ -21,7 +21,8 @@ class Instance:
     score
         Confidence in [0, 1] that this is exactly one chromosome.
     route
-        How it was made: ``"single"``, ``"watershed"``, ``"cut"``, ``"cluster"`` ...
+        How it was made: ``"single"``, ``"watershed"``, ``"cut"`` ... by contours, ``"detector, net"`` ... with the
+        detector, ``"stream, connected"`` ... by the five-way stream.
     overlaps
         Indices, in the segmentation's list, of instances that share pixels or a cut line with this one.
     """

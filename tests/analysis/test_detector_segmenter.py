@@ -20,6 +20,7 @@ from analysis.segmentation.detector_segmenter import (
     tight_boxes,
 )
 from analysis.segmentation.detector_selection import Evidence, SelectionSettings, choose
+from analysis.segmentation.fluorescence import as_absorbing, fluorescence_levels
 from analysis.segmentation.instance import Segmentation
 from analysis.segmentation.segmenter import Working
 from simulators.specimen.cell import render_cell
@@ -188,6 +189,30 @@ def test_fluorescence_is_left_to_the_contours() -> None:
     found = DetectorSegmenter(drawn)(inverted)
     assert len(found.instances) == planted
     assert all(not entry.route.startswith("detector") for entry in found.instances)
+
+
+def test_fluorescence_becomes_density_in_proportion_to_the_dye() -> None:
+    levels = np.arange(256, dtype=np.uint8).repeat(256).reshape(256, 256)
+    given = GreyImage(levels, "ramp", inverted=True)
+    made = as_absorbing(given)
+    density = np.log10(256.0 / (made.pixels[:, 0].astype(float) + 1.0))
+    dye = (255.0 - np.arange(256)) / 255.0
+    assert not made.inverted
+    assert density == pytest.approx(0.7 * dye, abs=0.01)
+    assert fluorescence_levels(made.pixels[:, 0].astype(np.float32)) == pytest.approx(np.arange(256), abs=4.0)
+    bright = GreyImage(levels, "ramp")
+    assert as_absorbing(bright) is bright
+
+
+def test_fluorescence_can_be_shown_to_the_detector() -> None:
+    drawn = Drawn()
+    planted = drawn.singles()
+    grey = drawn.image()
+    dark = GreyImage(grey.pixels, "scene", inverted=True)
+    found = DetectorSegmenter(drawn, fluorescence=True)(dark)
+    assert len(found.instances) == planted
+    assert {entry.route for entry in found.instances} == {"detector, contour"}
+    assert np.median(found.background) == pytest.approx(np.median(grey.pixels), abs=4.0)
 
 
 def test_no_detections_no_metaphase() -> None:
