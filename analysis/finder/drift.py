@@ -40,6 +40,7 @@ UNCERTAIN_SHARE = "uncertain_share"
 FIND_SCORE_MEAN = "find_score_mean"
 
 _BACKGROUND = "background"
+_FOCUS = "focus"
 _SIGMA_OF_MAD = 1.4826
 _MEDIAN_ERROR = math.sqrt(math.pi / 2)
 
@@ -72,6 +73,9 @@ def reading_of(finds: FieldFinds, full_scale: float) -> FieldReading:
     """
     statistics = {name: float(value) for name, value in finds.statistics.known().items()}
     statistics[_BACKGROUND] /= full_scale
+    if not finds.scores:
+        # Nothing was worth proposing: the only bodies are specks and noise, which are sharp in any focus.
+        statistics.pop(_FOCUS, None)
     # Of a frame without light some numbers are none.
     finite = {name: value for name, value in statistics.items() if math.isfinite(value)}
     return FieldReading(finite, tuple(float(score) for score in finds.scores))
@@ -224,7 +228,8 @@ def drifts(
         z = (here.value - there.mean) / spread
         if abs(z) > limit_z:
             reach = limit_z * spread
-            found.append(Drift(name, here.value, there.mean - reach, there.mean + reach, z))
+            # No number that is watched can be negative.
+            found.append(Drift(name, here.value, max(0.0, there.mean - reach), there.mean + reach, z))
     return tuple(sorted(found, key=lambda drift: (-abs(drift.z), drift.statistic)))
 
 

@@ -20,7 +20,7 @@ from acquisition.run.run_log import Find, RankedCandidate, RunLog, read_progress
 from acquisition.run.search_task import SearchTask, search_field
 from acquisition.storage import FrameSpool
 from analysis.finder import Candidate, CellQuality
-from analysis.finder.drift import FieldReading, Usual
+from analysis.finder.drift import FieldReading, Usual, reading_of
 from scanner.coordinates import CameraFrame, SlidePoint, StagePoint, View
 from scanner.frame import Exposure
 
@@ -171,7 +171,7 @@ class Statistics:
     noise_od: float
 
     def known(self):
-        return {"background": self.background, "noise_od": self.noise_od}
+        return {"background": self.background, "noise_od": self.noise_od, "focus": 0.4}
 
 
 @dataclass(frozen=True)
@@ -194,9 +194,14 @@ class Searcher:
 def test_a_finder_that_sums_fields_up_is_asked_for_it():
     seen = look(Searcher(JUDGED), np.zeros((4, 4), np.uint16), UM_PER_PX, min_score=0.5, full_scale=4000)
     assert seen.candidates == (JUDGED,)
-    assert seen.reading == FieldReading({"background": 0.75}, (0.97, 0.25))
+    assert seen.reading == FieldReading({"background": 0.75, "focus": 0.4}, (0.97, 0.25))
     plain = look(finder, np.zeros((4, 4), np.uint16), UM_PER_PX, min_score=0.98, full_scale=4000)
     assert (plain.candidates, plain.reading) == ((), None)
+
+
+def test_the_focus_of_a_field_with_nothing_but_specks_says_nothing():
+    reading = reading_of(Finds([], Statistics(3000.0, 0.01), ()), 4000)
+    assert reading == FieldReading({"background": 0.75, "noise_od": 0.01})
 
 
 @pytest.mark.parametrize("wrong", [{"score": float("nan")}, {"analysable": float("inf")}, {"x_px": float("nan")}])
