@@ -1,6 +1,6 @@
 """How many fields a second the finder searches on two cores, what a field costs, and what others make of it.
 
-    python benchmarks/find_rate.py [--fields 50 200 800] [--frames 24] [--json PATH]
+    python benchmarks/find_rate.py [--fields 50 200 800] [--frames 60] [--weights FOLDER] [--json PATH]
 
 Frames of 1360 x 1024 px are drawn by the digital twin before the clock runs: a slide of mixed cells, nuclei, dirt
 and precipitate in the density of a routine preparation, 12 bit, a little out of focus. Two processes, one thread
@@ -32,7 +32,6 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -40,13 +39,15 @@ from numpy.typing import NDArray
 
 from acquisition.storage.atomic import write_json_atomic
 from analysis.evaluation.finder_matching import Planted, judge
-from analysis.finder import Candidate, load_finder, propose
+from analysis.finder import Candidate, finder_of, load_finder, propose
 from simulators.optics import TEN, SensorModel, Shot, SlideCamera
 from simulators.specimen.quality import CLINICAL
 from simulators.specimen.slide import SlideSettings, SlideWorld
 
 UM_PER_PX = 0.645
 PROCESSES = 2
+# The processes are started afresh and know of nothing but their surroundings.
+WEIGHTS_VARIABLE = "FIND_RATE_WEIGHTS"
 GOAL_FIELDS_PER_S = 20.0
 CALL_SCORE = 0.5
 FIELD_UM = (1360 * UM_PER_PX, 1024 * UM_PER_PX)
@@ -58,11 +59,11 @@ Searcher = Callable[[NDArray[np.uint16]], Sequence[Candidate]]
 
 
 def by_default(pixels: NDArray[np.uint16]) -> Sequence[Candidate]:
-    return finder_of("default")(pixels, UM_PER_PX, min_score=0.05)
+    return finder_named("default")(pixels, UM_PER_PX, min_score=0.05)
 
 
 def by_rules(pixels: NDArray[np.uint16]) -> Sequence[Candidate]:
-    return finder_of("rules")(pixels, UM_PER_PX, min_score=0.05)
+    return finder_named("rules")(pixels, UM_PER_PX, min_score=0.05)
 
 
 def by_proposals(pixels: NDArray[np.uint16]) -> Sequence[Candidate]:
@@ -110,8 +111,9 @@ SEARCHERS: dict[str, Searcher] = {
 
 
 @cache
-def finder_of(name: str) -> Callable[..., Sequence[Candidate]]:
-    return load_finder(name)
+def finder_named(name: str) -> Callable[..., Sequence[Candidate]]:
+    folder = os.environ.get(WEIGHTS_VARIABLE)
+    return finder_of("finder", Path(folder)) if name == "default" and folder else load_finder(name)
 
 
 @cache
@@ -150,13 +152,13 @@ def work(portion: Portion) -> Answer:
 
 
 def draw_frames(count: int, seed: int) -> tuple[NDArray[np.uint16], list[tuple[Planted, ...]]]:
-    """Frames of one slide, a cell on every third of them, and their truth."""
+    """Frames of one slide, a cell on every second of them, and their truth."""
     columns = int(np.ceil(np.sqrt(count)))
     corner_um = (20_000.0, 6_000.0)
     side_um = (columns * FIELD_UM[0], -(-count // columns) * FIELD_UM[1])
     settings = SlideSettings(
         seed=seed,
-        cells=max(2, count // 3),
+        cells=max(2, count // 2),
         area_um=(*corner_um, corner_um[0] + side_um[0], corner_um[1] + side_um[1]),
         qualities=CLINICAL,
         precipitates_per_mm2=3.0,
@@ -182,14 +184,17 @@ def draw_frames(count: int, seed: int) -> tuple[NDArray[np.uint16], list[tuple[P
     return np.stack(frames), truths
 
 
-def measure(pool: Executor, searcher: str, path: str, count: int) -> dict[str, float]:
-    """Search `count` fields on the pool."""
-    share = max(1, count // (4 * PROCESSES))
-    portions = [
+def portions_of(searcher: str, path: str, count: int) -> list[Portion]:
+    share = max(1, min(count // (4 * PROCESSES), 10))
+    return [
         Portion(searcher, path, tuple(range(first, min(first + share, count)))) for first in range(0, count, share)
     ]
+
+
+def measure(pool: Executor, searcher: str, path: str, count: int) -> dict[str, float]:
+    """Search `count` fields on the pool."""
     start_s = time.perf_counter()
-    answers = list(pool.map(work, portions))
+    answers = list(pool.map(work, portions_of(searcher, path, count)))
     wall_s = time.perf_counter() - start_s
     processor_s = sum(answer.processor_s for answer in answers)
     return {
@@ -199,6 +204,19 @@ def measure(pool: Executor, searcher: str, path: str, count: int) -> dict[str, f
         "fields_per_s_two_cores": PROCESSES * count / processor_s,
         "peak_mib": max(answer.peak_mib for answer in answers),
     }
+
+
+def take_turns(pool: Executor, path: str, count: int) -> dict[str, float]:
+    """Processor time of a field for each searcher, ms; they take turns, so that a busy machine slows all alike."""
+    turns = [
+        portion
+        for round_ in zip(*(portions_of(n, path, count) for n in SEARCHERS), strict=True)
+        for portion in round_
+    ]
+    spent = dict.fromkeys(SEARCHERS, 0.0)
+    for portion, answer in zip(turns, pool.map(work, turns), strict=True):
+        spent[portion.searcher] += answer.processor_s
+    return {name: 1000.0 * seconds / count for name, seconds in spent.items()}
 
 
 def quality(pool: Executor, searcher: str, path: str, truths: Sequence[tuple[Planted, ...]]) -> dict[str, float]:
@@ -218,56 +236,58 @@ def quality(pool: Executor, searcher: str, path: str, truths: Sequence[tuple[Pla
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fields", type=int, nargs="+", default=[50, 200, 800], help="numbers to search")
-    parser.add_argument("--frames", type=int, default=36, help="different frames")
+    parser.add_argument("--turns", type=int, default=80, help="fields that all searchers search in turns")
+    parser.add_argument("--frames", type=int, default=60, help="different frames")
     parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--weights", type=Path, help="folder of weights; default: the product's")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     prepare()
+    if arguments.weights is not None:
+        os.environ[WEIGHTS_VARIABLE] = str(arguments.weights)
     frames, truths = draw_frames(arguments.frames, arguments.seed)
     context = multiprocessing.get_context("spawn")
-    searched: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="find-rate-") as folder:
         path = str(Path(folder) / "frames.npy")
         np.save(path, frames)
-        for name in SEARCHERS:
-            # Processes of its own, so that its memory is its own.
-            with ProcessPoolExecutor(PROCESSES, mp_context=context, initializer=prepare) as pool:
-                entry: dict[str, Any] = quality(pool, name, path, truths)
-                counts = arguments.fields if name == "default" else arguments.fields[:2][-1:]
-                entry["by_fields"] = [measure(pool, name, path, count) for count in counts]
-            searched[name] = entry
-            last = entry["by_fields"][-1]
-            print(
-                f"{name:10s} {last['fields_per_s_two_cores']:7.1f} fields/s on two free cores "
-                f"({last['fields_per_s']:.1f} now), {last['processor_ms_per_field']:6.1f} ms a field, "
-                f"{last['peak_mib']:.0f} MiB a process; recall {entry['recall']:.3f} of {entry['metaphases']}, "
-                f"{entry['false_finds_per_field']:.2f} false finds a field",
-                flush=True,
-            )
-    own = searched["default"]["by_fields"]
-    costs = [entry["processor_ms_per_field"] for entry in own]
-    for entry in own:
+        with ProcessPoolExecutor(PROCESSES, mp_context=context, initializer=prepare) as pool:
+            measure(pool, "default", path, 2 * PROCESSES)  # whatever is loaded once is loaded then
+            scaling = [measure(pool, "default", path, count) for count in arguments.fields]
+        with ProcessPoolExecutor(PROCESSES, mp_context=context, initializer=prepare) as pool:
+            searched: dict[str, dict[str, float]] = {name: quality(pool, name, path, truths) for name in SEARCHERS}
+            cost_ms = take_turns(pool, path, arguments.turns)
+    for entry in scaling:
         print(
-            f"  {entry['fields']:5d} fields: {entry['processor_ms_per_field']:.1f} ms a field, "
-            f"{entry['peak_mib']:.0f} MiB"
+            f"{entry['fields']:5d} fields: {entry['fields_per_s_two_cores']:.1f} a second on two free cores "
+            f"({entry['fields_per_s']:.1f} now), {entry['processor_ms_per_field']:.1f} ms a field, "
+            f"{entry['peak_mib']:.0f} MiB a process"
         )
-    reached = own[-1]["fields_per_s_two_cores"]
+    for name, entry in searched.items():
+        entry["processor_ms_per_field"] = cost_ms[name]
+        entry["times_the_default"] = cost_ms[name] / cost_ms["default"]
+        print(
+            f"{name:10s} {cost_ms[name]:6.1f} ms a field, {entry['times_the_default']:5.2f} times the default; "
+            f"recall {entry['recall']:.3f} of {entry['metaphases']}, "
+            f"{entry['false_finds_per_field']:.2f} false finds a field"
+        )
+    costs = [entry["processor_ms_per_field"] for entry in scaling]
+    reached = scaling[-1]["fields_per_s_two_cores"]
     figures = {
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
         "frame_px": [1360, 1024],
+        "by_fields": scaling,
         "searched": searched,
         "fields_per_s_two_cores": reached,
         "of_goal": reached / GOAL_FIELDS_PER_S,
         "dearest_over_cheapest": max(costs) / min(costs),
-        "growth_mib": own[-1]["peak_mib"] - own[0]["peak_mib"],
-        "times_the_time_of": {
-            name: costs[-1] / entry["by_fields"][-1]["processor_ms_per_field"]
-            for name, entry in searched.items()
-            if name != "default"
-        },
+        "growth_mib": scaling[-1]["peak_mib"] - scaling[0]["peak_mib"],
     }
-    print(json.dumps({name: value for name, value in figures.items() if name != "searched"}, indent=2))
+    print(
+        json.dumps(
+            {name: value for name, value in figures.items() if name not in ("searched", "by_fields")}, indent=2
+        )
+    )
     if arguments.json is not None:
         write_json_atomic(arguments.json, figures)
 
