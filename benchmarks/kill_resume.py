@@ -40,6 +40,7 @@ RIG = Path(__file__).parents[1] / "hardware_configs" / "simulated"
 AREA_UM = (30_000.0, 11_000.0, 32_200.0, 12_700.0)
 EXPOSURES_NAME = "exposures.txt"
 RUN_UID = "run"
+THROUGH = (RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS)
 
 
 def make_protocol() -> Protocol:
@@ -239,10 +240,22 @@ def kill_and_resume(out: Path, seed: int, whole: Whole, rng: random.Random, *, s
         if status is not None:
             break
         kills += 1
+        status = _recorded(out)
+        if status in THROUGH:
+            # Killed after its last record: nothing is left to resume, which the record knows.
+            break
         moment = random_moment(whole, rng) if kills < 3 and rng.random() < 0.3 else NEVER
-    if status not in (RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS):
+    if status not in THROUGH:
         raise RuntimeError(f"{out}: ended as {status}: {(out / 'error.txt').read_text()}")
     return judge(out, kills, planned_fields(), refused)
+
+
+def _recorded(out: Path) -> RunStatus | None:
+    """How the run ended as far as its record goes; None where nothing was begun."""
+    if not (out / "journal.log").is_file():
+        return None
+    with open_casebook(out / "casebook.sqlite", create=False) as casebook:
+        return casebook.run(RUN_UID).status
 
 
 def _photographed(out: Path) -> bool:
