@@ -124,7 +124,8 @@ def test_figures_of_each_way(small_set: Path) -> None:
 def test_the_report_shows_the_worst_first(small_set: Path, tmp_path: Path) -> None:
     outcomes = run_segmenters(small_set, "val", {"some": a_false_one_for_one}, limit=2)
     write_report(tmp_path / "report", outcomes)
-    rows = {row["figure"]: row["some"] for row in csv.DictReader((tmp_path / "report" / "figures.csv").open())}
+    table = (tmp_path / "report" / "figures.csv").read_text(encoding="utf-8").splitlines()
+    rows = {row["figure"]: row["some"] for row in csv.DictReader(table)}
     assert float(rows["images"]) == 2
     names = sorted(path.name for path in (tmp_path / "report" / "some").iterdir())
     assert [name[:3] for name in names] == ["02-", "02-"]
