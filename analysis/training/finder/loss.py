@@ -19,12 +19,12 @@ class LossWeights:
     """How much each part counts."""
 
     metaphase: float = 1.0
-    analysable: float = 0.7
+    analysable: float = 2.0
     wanted: float = 1.0
     offset: float = 0.3
     radius: float = 0.3
-    quality: float = 0.3
-    chromosomes: float = 0.3
+    quality: float = 0.5
+    chromosomes: float = 1.0
     share_right: float = 0.5
 
 
