@@ -47,7 +47,7 @@ from acquisition.run.scan_pass import ScanPass
 from acquisition.run.search_task import be_ready
 from acquisition.run.states import RunMachine
 from acquisition.storage import RunFolder
-from analysis.finder import find_metaphases
+from analysis.finder import FieldFinder, load_finder
 from scanner.core import ScanCore
 from scanner.focus.surface import FocusPoint, FocusSurface
 from scanner.microscope import Microscope
@@ -87,6 +87,7 @@ class Bench:
     microscope: Microscope
     fields: tuple[PlannedField, ...]
     protocol: Protocol
+    finder: FieldFinder
 
 
 @contextmanager
@@ -112,7 +113,7 @@ def bench(count: int, clock: Clock) -> Iterator[Bench]:
         prepared = PreparedCamera(twin._slide_camera(), frames)  # noqa: SLF001
         twin._slide_camera = lambda: prepared  # noqa: SLF001
         twin.clock = clock
-        yield Bench(rig, core, microscope, fields, protocol)
+        yield Bench(rig, core, microscope, fields, protocol, load_finder(protocol.find.model))
     finally:
         core.unloadAllDevices()
 
@@ -196,7 +197,7 @@ def scan_ours(bench: Bench, root: Path, name: str, listener: MemoryListener | No
             bench.protocol,
             folder,
             casebook,
-            find_metaphases,
+            bench.finder,
             listener=listener or SilentListener(),
             searchers=make_searchers,
             searches_at_a_time=SEARCH_WORKERS + 1,
@@ -228,14 +229,15 @@ def go_to_start(bench: Bench) -> None:
 class StockFinder:
     """Takes the stock engine's frames to the same finder, without keeping them anywhere."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, finder: FieldFinder) -> None:
         self._executor = executor
+        self._finder = finder
         self._room = threading.Semaphore(90)
         self.futures: list[Future[object]] = []
 
     def __call__(self, image: NDArray[np.uint16], event: useq.MDAEvent) -> None:
         self._room.acquire()
-        future = self._executor.submit(find_metaphases, image, 0.645)
+        future = self._executor.submit(self._finder, image, 0.645)
         future.add_done_callback(lambda _: self._room.release())
         self.futures.append(future)
 
@@ -244,8 +246,8 @@ def scan_stock(bench: Bench) -> float:
     """The stock engine over the same fields."""
     executor = make_searchers()
     for _ in range(SEARCH_WORKERS + 1):
-        executor.submit(be_ready)
-    finder = StockFinder(executor)
+        executor.submit(be_ready, bench.finder)
+    finder = StockFinder(executor, bench.finder)
     core = bench.core
     events = [
         useq.MDAEvent(
