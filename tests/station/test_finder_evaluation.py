@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from station import finder_evaluation
+from station.cli import main
 from station.errors import UsageError
 from station.finder_evaluation import PLANS, FinderJob, Population, evaluate_finder, jobs_for
 from station.finder_report import write_finder_report
@@ -91,6 +92,32 @@ def test_figures_and_report_come_out_of_one_pass(evaluation, tmp_path):
         assert picture.std() > 5
         assert name in text
     assert json.loads((page.parent / "figures.json").read_text(encoding="utf-8"))["recall"] == 0.5
+
+
+def test_the_command_prints_every_figure_and_writes_what_it_is_asked_for(
+    evaluation, monkeypatch, tmp_path, capsys
+):
+    asked = {}
+
+    def evaluate(data, split, **options):
+        asked.update(options, data=data, split=split)
+        return evaluation
+
+    monkeypatch.setattr(finder_evaluation, "evaluate_finder", evaluate)
+    json_file, report = tmp_path / "f.json", tmp_path / "report"
+    options = ["--data", str(tmp_path), "--split", "val", "--finder", "rules", "--limit", "6"]
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "finder", *options, "--json", str(json_file), "--report", str(report)])
+    assert ended.value.code == 0
+    assert (asked["subject"], asked["limit"], asked["split"]) == ("rules", 6, "val")
+    printed = capsys.readouterr().out
+    for figure in ("recall", "precision", "true_negative_rate", "ece", "auc_analysable", "fields_per_second"):
+        assert figure in printed
+        assert figure in json.loads(json_file.read_text(encoding="utf-8"))
+    assert "found: burst" in printed
+    assert "0 of 6" in printed
+    assert "composed layout" in printed
+    assert (report / "index.html").is_file()
 
 
 def test_jobs_cover_the_fields_asked_for(tmp_path):
