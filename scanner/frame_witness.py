@@ -88,8 +88,8 @@ class FrameWitness:
         """Multilinear hash of every row: all rows at once, since the stage waits for the answer."""
         words = np.ascontiguousarray(rows[:, : rows.shape[1] // _PX_PER_WORD * _PX_PER_WORD]).view(np.uint64)
         if self._weights.size != words.shape[1]:
-            draw = np.random.default_rng(_WEIGHTS_SEED)
-            self._weights = draw.integers(0, 2**63, words.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+            drawn = np.random.default_rng(_WEIGHTS_SEED).integers(0, 2**64, words.shape[1], dtype=np.uint64)
+            self._weights = np.bitwise_or(drawn, np.uint64(1))
         return np.asarray((words * self._weights).sum(axis=1, dtype=np.uint64))
 
     def _fault(self, message: str, rows: int | None = None, of_rows: int | None = None) -> FrameError:
