@@ -262,7 +262,7 @@ def judgement(output: FinderOutput, calibration: Calibration) -> Judgement:
 
     The rank is the probability of a metaphase times the expectation that it can be analysed, into which the
     expected share of rightly placed chromosomes enters as a weighted geometric mean: its odds, over the odds that
-    a chromosome lies on another. The second orders unknown cells nearly as well as the first, which few cells teach.
+    a chromosome lies on another, which many cells teach where few teach the share itself.
     """
     found = calibration
     metaphase = torch.sigmoid(output.metaphase / found.metaphase_temperature + found.metaphase_shift)
