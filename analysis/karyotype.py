@@ -20,6 +20,7 @@ from analysis.classification.crop import ObjectPixels, crops_of_cell, cut_instan
 from analysis.errors import AnalysisError
 from analysis.image import GreyImage
 from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
+from analysis.karyogram.centromere import centromere_shares
 from analysis.karyogram.iscn import IscnResult, compose
 from analysis.karyogram.layout import KaryogramItem, draw_karyogram
 from analysis.karyogram.picture import upright_pictures
@@ -115,18 +116,30 @@ class Karyotype:
     def draw(self) -> NDArray[np.uint8]:
         """Karyogram picture: uint8, shape (height, width, 3), BGR."""
         objects = cut_instances(self.image, self.background, [entry.instance for entry in self.chromosomes])
-        pictures = upright_pictures(objects, [entry.flipped for entry in self.chromosomes])
-        order = np.argsort([-picture.shape[0] for picture in pictures], kind="stable")
+        flipped = [entry.flipped for entry in self.chromosomes]
+        pictures = upright_pictures(objects, flipped, self._centromeres(objects, flipped))
+        order = np.argsort([-entry.picture.shape[0] for entry in pictures], kind="stable")
         items = [
             KaryogramItem(
-                pictures[k],
+                pictures[k].picture,
                 self.chromosomes[k].class_name,
                 self.chromosomes[k].class_name != UNCLASSIFIED
                 and self.chromosomes[k].probability < DOUBTFUL_BELOW,
+                pictures[k].centromere_px,
             )
             for k in order
         ]
         return draw_karyogram(items, title=self._title(), note=self._note(items))
+
+    def _centromeres(self, objects: Sequence[ObjectPixels], flipped: Sequence[bool]) -> list[float]:
+        crops = crops_of_cell(objects)
+        if not crops:
+            return []
+        upright = [
+            crop.image[::-1, ::-1] if turned else crop.image for crop, turned in zip(crops, flipped, strict=True)
+        ]
+        classes = tuple(entry.class_name for entry in self.chromosomes)
+        return [float(share) for share in centromere_shares(np.stack(upright), classes)]
 
     def _title(self) -> str:
         return self.iscn.text or f"no ISCN: {self.iscn.reason}"

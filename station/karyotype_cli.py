@@ -50,6 +50,9 @@ def karyotype(
     cells: Annotated[
         Path | None, typer.Option(help="folder of all pictures of one case: adds case.json, case.html, case.pdf")
     ] = None,
+    edit: Annotated[
+        Path | None, typer.Option(help="<stem>.json of a proposal, edited: draws it anew, counts it anew")
+    ] = None,
     case: Annotated[str | None, typer.Option(help="with --cells: name of the case; default: the folder's")] = None,
     nature: Annotated[Nature, typer.Option(help="with --cells: how the case is written")] = Nature.CONSTITUTIONAL,
     counted: Annotated[int, typer.Option(help="with --cells: cells to count", min=1)] = 20,
@@ -60,22 +63,39 @@ def karyotype(
     from analysis.karyotype import load_karyotyper
     from station.case import refuse_twins
 
-    if (cells is None) == (not images):
-        raise UsageError("karyotype takes either pictures, or --cells and a folder")
+    if sum((cells is not None, bool(images), edit is not None)) != 1:
+        raise UsageError("karyotype takes either pictures, or --cells and a folder, or --edit and a proposal")
     if not laid_out <= analysed <= counted:
         raise UsageError("--laid-out, --analysed and --counted: each includes the one before it")
     refuse_twins(images or [])
+    if edit is not None:
+        _make_folder(out)
+        _edited(edit, out)
+        return
     karyotyper = load_karyotyper()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{out}: can't be made: {error.strerror}") from error
+    _make_folder(out)
     if cells is not None:
         from analysis.case.summary import CasePolicy
 
         _case(cells, out, karyotyper, CasePolicy(counted, analysed, laid_out, nature), case)
         return
     _pictures(images or [], out, karyotyper)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{out}: can't be made: {error.strerror}") from error
+
+
+def _edited(proposal: Path, out: Path) -> None:
+    from analysis.karyotype import write_karyotype
+    from analysis.proposal import read_proposal
+
+    result = read_proposal(proposal)
+    write_karyotype(result, out / proposal.name, out / f"{proposal.stem}.karyogram.png")
+    typer.echo(f"{proposal}: {result.iscn.text or f'no ISCN: {result.iscn.reason}'}")
 
 
 def _case(folder: Path, out: Path, karyotyper: Karyotyper, policy: CasePolicy, name: str | None) -> None:

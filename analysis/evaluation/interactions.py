@@ -31,6 +31,9 @@ class Interactions:
         Edits of the pieces. Placing what a separation or an add newly made is part of it.
     moves
         Moves to another class; a swap of two counts as one.
+    flips
+        Chromosomes turned upside down; 0 where the truth doesn't say which way is up. Told apart: neither paper
+        counts them among the corrections of separation and class.
     """
 
     separations: int
@@ -38,10 +41,11 @@ class Interactions:
     adds: int
     deletes: int
     moves: int
+    flips: int = 0
 
     @property
     def total(self) -> int:
-        """All edits."""
+        """All edits but flips."""
         return self.separations + self.joins + self.adds + self.deletes + self.moves
 
 
@@ -51,6 +55,7 @@ def count_interactions(
     piece_areas: NDArray[np.float64],
     truth_classes: Sequence[str],
     piece_classes: Sequence[str],
+    turned: Sequence[bool] | None = None,
 ) -> Interactions:
     """Count the edits of one cell.
 
@@ -62,6 +67,8 @@ def count_interactions(
         Areas of either side in the same unit.
     truth_classes, piece_classes
         Classes of either side.
+    turned
+        For every piece, whether it stands upside down when its true chromosome is upright; None: not known.
     """
     truths, pieces = len(truth_areas), len(piece_areas)
     same = np.asarray(truth_classes, dtype=np.str_)[:, None] == np.asarray(piece_classes, dtype=np.str_)[None, :]
@@ -80,12 +87,14 @@ def count_interactions(
                 edges.add((int(np.argmax(inside)), j))
     truth_degree = Counter(i for i, _ in edges)
     piece_degree = Counter(j for _, j in edges)
+    principals = _principals(pairs, edges, shared)
     return Interactions(
         separations=sum(degree - 1 for degree in piece_degree.values()),
         joins=sum(degree - 1 for degree in truth_degree.values()),
         adds=truths - len(truth_degree),
         deletes=pieces - len(piece_degree),
-        moves=_moves(_principals(pairs, edges, shared), truth_classes, piece_classes),
+        moves=_moves(principals, truth_classes, piece_classes),
+        flips=0 if turned is None else sum(turned[j] for _, j in principals),
     )
 
 

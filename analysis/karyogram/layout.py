@@ -49,15 +49,21 @@ class KaryogramItem:
         "1".."22", "X", "Y" or "?".
     doubtful
         True where a person should look first.
+    centromere_px
+        Row of the centromere in the picture; None where it isn't known.
     """
 
     picture: NDArray[np.uint8]
     class_name: str
     doubtful: bool = False
+    centromere_px: float | None = None
 
 
 def draw_karyogram(items: Sequence[KaryogramItem], *, title: str = "", note: str = "") -> NDArray[np.uint8]:
     """Draw the karyogram of one cell.
+
+    Centromeres of one row lie on one line, where those of all its chromosomes are known; otherwise all stand on
+    the line of the labels.
 
     Parameters
     ----------
@@ -74,7 +80,7 @@ def draw_karyogram(items: Sequence[KaryogramItem], *, title: str = "", note: str
         Shape (height, width, 3), BGR.
     """
     pages = _Scaled(items)
-    rows = [[pages.group(names) for names in groups] for groups in ROWS]
+    rows = [[pages.group(names, pages.reach(groups)) for names in groups] for groups in ROWS]
     # A row with many extra chromosomes widens the sheet for all.
     width = max([CANVAS_WIDTH_PX, *(_needed_width(blocks) for blocks in rows)])
     strips = [_row(blocks, width) for blocks in rows]
@@ -112,11 +118,22 @@ class _Scaled:
             np.asarray(cv2.resize(item.picture, size, interpolation=method), dtype=np.uint8),
             item.class_name,
             item.doubtful,
+            None if item.centromere_px is None else item.centromere_px * scale,
         )
 
-    def group(self, names: tuple[str, ...]) -> NDArray[np.uint8]:
+    def reach(self, groups: Sequence[tuple[str, ...]]) -> tuple[int, int] | None:
+        """Px that a row needs above and below the line of its centromeres; None where one isn't known."""
+        members = [item for names in groups for name in names for item in self.items.get(name, [])]
+        places = [item.centromere_px for item in members if item.centromere_px is not None]
+        if not members or len(places) < len(members):
+            return None
+        above = max(round(place) for place in places)
+        below = max(item.picture.shape[0] - round(at) for item, at in zip(members, places, strict=True))
+        return above, below
+
+    def group(self, names: tuple[str, ...], reach: tuple[int, int] | None) -> NDArray[np.uint8]:
         """Classes of one group side by side."""
-        slots = [self._slot(name) for name in names]
+        slots = [self._slot(name, reach) for name in names]
         height = max(slot.shape[0] for slot in slots)
         gap = np.full((height, SLOT_GAP_PX, 3), WHITE, np.uint8)
         parts: list[NDArray[np.uint8]] = []
@@ -128,13 +145,13 @@ class _Scaled:
             _text(block, letter, (2, height - 8), 0.5, PALE_INK)
         return block
 
-    def _slot(self, name: str) -> NDArray[np.uint8]:
+    def _slot(self, name: str, reach: tuple[int, int] | None) -> NDArray[np.uint8]:
         members = self.items.get(name, [])
         used = sum(item.picture.shape[1] for item in members) + PAIR_GAP_PX * max(len(members) - 1, 0)
         width = max(self.slot_px, used + 12)
-        tallest = max([20, *(item.picture.shape[0] for item in members)])
+        tallest = max([20, *(item.picture.shape[0] for item in members)]) if reach is None else sum(reach)
         slot = np.full((tallest + LABEL_PX, width, 3), WHITE, np.uint8)
-        _place(slot, members, (width - used) // 2, tallest)
+        _place(slot, members, (width - used) // 2, tallest, None if reach is None else reach[0])
         cv2.line(slot, (0, tallest + 5), (width - 1, tallest + 5), INK, 1)
         for x in (0, width - 1):
             cv2.line(slot, (x, tallest + 1), (x, tallest + 5), INK, 1)
@@ -186,10 +203,15 @@ def _row(blocks: Sequence[NDArray[np.uint8]], width: int) -> NDArray[np.uint8]:
     return strip
 
 
-def _place(strip: NDArray[np.uint8], members: Sequence[KaryogramItem], x: int, bottom: int) -> None:
+def _place(
+    strip: NDArray[np.uint8], members: Sequence[KaryogramItem], x: int, bottom: int, line: int | None = None
+) -> None:
     for item in members:
         height, width = item.picture.shape
-        strip[bottom - height : bottom, x : x + width] = item.picture[:, :, None]
+        top = bottom - height
+        if line is not None and item.centromere_px is not None:
+            top = line - round(item.centromere_px)
+        strip[top : top + height, x : x + width] = item.picture[:, :, None]
         if item.doubtful:
             cv2.circle(strip, (x + width // 2, bottom + 11), 3, DOUBT_INK, cv2.FILLED, cv2.LINE_AA)
         x += width + PAIR_GAP_PX

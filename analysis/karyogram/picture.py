@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,7 +18,25 @@ DARK_PERCENTILE = 99.0
 EDGE_PX = 1.0
 
 
-def upright_pictures(objects: Sequence[ObjectPixels], flipped: Sequence[bool]) -> list[NDArray[np.uint8]]:
+@dataclass(frozen=True, slots=True)
+class UprightPicture:
+    """One chromosome for the karyogram.
+
+    Attributes
+    ----------
+    picture
+        uint8, shape (h, w): native scale, white outside the chromosome, as small as the chromosome.
+    centromere_px
+        Row of the centromere; None where it isn't known.
+    """
+
+    picture: NDArray[np.uint8]
+    centromere_px: float | None = None
+
+
+def upright_pictures(
+    objects: Sequence[ObjectPixels], flipped: Sequence[bool], centromeres: Sequence[float] | None = None
+) -> list[UprightPicture]:
     """Turn the objects of one cell upright, unstraightened, with one contrast for all.
 
     Parameters
@@ -26,18 +45,18 @@ def upright_pictures(objects: Sequence[ObjectPixels], flipped: Sequence[bool]) -
         Densities and masks.
     flipped
         True where the short arm is at the lower end of the medial axis.
-
-    Returns
-    -------
-    list of NDArray[np.uint8]
-        Grey pictures of the native scale, white outside the chromosome, as small as the chromosome.
+    centromeres
+        Share of the length from the tip of the short arm; None where they aren't known.
     """
     inside = [piece.density[piece.mask] for piece in objects]
     dark = float(np.percentile(np.concatenate(inside), DARK_PERCENTILE)) if inside else 1.0
-    return [_upright(piece, turned, dark) for piece, turned in zip(objects, flipped, strict=True)]
+    shares = [None] * len(objects) if centromeres is None else list(centromeres)
+    return [
+        _upright(piece, turned, dark, share) for piece, turned, share in zip(objects, flipped, shares, strict=True)
+    ]
 
 
-def _upright(piece: ObjectPixels, turned: bool, dark: float) -> NDArray[np.uint8]:
+def _upright(piece: ObjectPixels, turned: bool, dark: float, centromere: float | None) -> UprightPicture:
     points = medial_axis(piece.mask).points_px
     rise = points[-1] - points[0]
     # The axis runs from the short arm down once turned; the chord is what a technician would stand upright.
@@ -55,6 +74,12 @@ def _upright(piece: ObjectPixels, turned: bool, dark: float) -> NDArray[np.uint8
     picture = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
     rows, columns = np.nonzero(turned_mask)
     if len(rows) == 0:
-        return np.full((4, 4), 255, dtype=np.uint8)
+        return UprightPicture(np.full((4, 4), 255, dtype=np.uint8))
     top, left = max(int(rows.min()) - 1, 0), max(int(columns.min()) - 1, 0)
-    return np.asarray(picture[top : rows.max() + 2, left : columns.max() + 2], dtype=np.uint8)
+    shown = np.asarray(picture[top : rows.max() + 2, left : columns.max() + 2], dtype=np.uint8)
+    if centromere is None:
+        return UprightPicture(shown)
+    # The axis has its points at equal distances.
+    place = points[round((1.0 - centromere if turned else centromere) * (len(points) - 1))]
+    row = float(matrix[1] @ np.array([place[0], place[1], 1.0])) - top
+    return UprightPicture(shown, min(max(row, 0.0), float(shown.shape[0])))

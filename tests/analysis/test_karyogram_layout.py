@@ -67,7 +67,8 @@ def test_pictures_stand_upright_short_arm_up(flipped: bool) -> None:
     # The dark tip is the short arm: at the upper left end of the body, or at the lower right one.
     tip = along > 14 if flipped else along < -14
     density = np.where(mask, np.where(tip, 0.9, 0.2), 0.0).astype(np.float32)
-    (upright,) = upright_pictures([ObjectPixels(density, mask)], [flipped])
+    (shown,) = upright_pictures([ObjectPixels(density, mask)], [flipped])
+    upright = shown.picture
     height, width = upright.shape
     assert height > 2.5 * width
     assert upright[: height // 4].mean() < upright[-height // 4 :].mean() - 20

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from analysis.karyotype import encode_mask
+from analysis.segmentation.instance import Instance
 from simulators.specimen.chromosome import upright_crop
 from station.cli import main
 
@@ -51,3 +53,38 @@ def test_classify_refuses_a_bad_table_before_it_writes(crops, tmp_path, call):
     assert code == 1
     assert "'cell' is missing" in complaint
     assert not (tmp_path / "classes.json").exists()
+
+
+def test_an_edited_proposal_is_drawn_and_counted_anew(tmp_path, call):
+    rng = np.random.default_rng(1)
+    pixels = np.full((120, 120), 220, np.uint8)
+    pixels[20:80, 30:44] = rng.integers(60, 140, (60, 1))
+    cv2.imwrite(str(tmp_path / "cell.png"), pixels)
+    instance = Instance((30, 20, 44, 80), np.ones((60, 14), np.bool_), 1.0, "single")
+    proposal = {
+        "image": str(tmp_path / "cell.png"),
+        "width_px": 120,
+        "height_px": 120,
+        "iscn": "46,XX",
+        "seconds": 1.0,
+        "chromosomes": [
+            {
+                "id": 0,
+                "class": "7",
+                "probability": 0.9,
+                "box_px": [30, 20, 44, 80],
+                "mask": encode_mask(instance, 120, 120),
+                "flipped": True,
+                "overlaps": [],
+            }
+        ],
+    }
+    path = tmp_path / "cell.json"
+    path.write_text(json.dumps(proposal))
+    code, out, _ = call("karyotype", "--edit", path, "--out", tmp_path / "out")
+    assert code == 0
+    assert "no ISCN: 1 chromosomes" in out
+    content = json.loads((tmp_path / "out" / "cell.json").read_text())
+    assert content["iscn"] is None
+    assert content["chromosomes"] == proposal["chromosomes"]
+    assert (tmp_path / "out" / "cell.karyogram.png").is_file()

@@ -1,0 +1,92 @@
+"""A karyotype proposal as a file that can be edited and taken up again.
+
+What may be edited of a chromosome is its ``class`` and ``flipped``; one that is deleted from the list isn't drawn.
+The picture itself stays where it was: masks and boxes are read against it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from faster_coco_eval import mask as coco_mask
+
+from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.errors import DatasetError
+from analysis.image import GreyImage, read_image
+from analysis.karyogram.iscn import compose
+from analysis.karyogram.verdict import Finding, Level, Reason, Verdict
+from analysis.karyotype import Karyotype, KaryotypedChromosome
+from analysis.segmentation.background import estimate_background
+from analysis.segmentation.instance import Instance
+
+
+def read_proposal(path: Path, image: GreyImage | None = None) -> Karyotype:
+    """Take up a proposal that `write_karyotype` wrote, edited or not.
+
+    The ISCN string is composed anew from the classes; what the file says of it isn't believed.
+
+    Parameters
+    ----------
+    path
+        The JSON file.
+    image
+        The picture; read from where the file says where it is None.
+
+    Raises
+    ------
+    DatasetError
+        The file isn't a proposal, or names a class, a mask or a picture that can't be.
+    ImageError
+        The picture can't be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DatasetError(f"can't be read ({error.strerror or error})", path=path) from error
+    except ValueError as error:
+        raise DatasetError(f"isn't JSON ({error})", path=path) from error
+    try:
+        picture = image or read_image(Path(content["image"]))
+        size = (int(content["height_px"]), int(content["width_px"]))
+        if size != picture.pixels.shape:
+            raise DatasetError(
+                f"is of a picture of {size[1]} x {size[0]} px, this one has another size", path=path
+            )
+        chromosomes = tuple(_chromosome(entry, size, path) for entry in content["chromosomes"])
+        verdict = _verdict(content.get("verdict", {}))
+        seconds = float(content["seconds"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"isn't a karyotype proposal ({error!r})", path=path) from error
+    iscn = compose(entry.class_name for entry in chromosomes)
+    background = estimate_background(picture.pixels)
+    return Karyotype(picture, background, chromosomes, iscn, "", 0.0, seconds, verdict)
+
+
+def _chromosome(entry: dict[str, Any], size: tuple[int, int], path: Path) -> KaryotypedChromosome:
+    name = entry["class"]
+    if name not in CLASS_NAMES and name != UNCLASSIFIED:
+        raise DatasetError(f"chromosome {entry['id']}: there is no class {name!r}", path=path)
+    if not isinstance(entry["flipped"], bool):
+        raise DatasetError(f"chromosome {entry['id']}: flipped is neither true nor false", path=path)
+    xmin, ymin, xmax, ymax = (int(value) for value in entry["box_px"])
+    if tuple(entry["mask"]["size"]) != size or not (0 <= xmin < xmax <= size[1] and 0 <= ymin < ymax <= size[0]):
+        raise DatasetError(f"chromosome {entry['id']}: its box or mask isn't within the picture", path=path)
+    full = coco_mask.decode({"size": list(size), "counts": entry["mask"]["counts"].encode("ascii")})
+    mask = np.ascontiguousarray(full[ymin:ymax, xmin:xmax] > 0)
+    if not mask.any():
+        raise DatasetError(f"chromosome {entry['id']}: its mask is empty", path=path)
+    overlaps = tuple(int(other) for other in entry["overlaps"])
+    instance = Instance((xmin, ymin, xmax, ymax), mask, 1.0, "proposal", overlaps)
+    return KaryotypedChromosome(int(entry["id"]), name, float(entry["probability"]), instance, entry["flipped"])
+
+
+def _verdict(content: dict[str, Any]) -> Verdict:
+    review = content.get("level") == Level.MUST_REVIEW.value
+    return Verdict(
+        tuple(
+            Reason(Finding(entry["finding"]), str(entry["text"]), review) for entry in content.get("reasons", ())
+        )
+    )

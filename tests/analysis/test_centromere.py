@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from analysis.classification.classes import CLASS_NAMES
+from analysis.classification.crop import ObjectPixels, crops_of_cell
+from analysis.karyogram.centromere import centromere_shares, waist
+from analysis.karyogram.ideogram import RESOLUTIONS, ideogram
+from analysis.karyogram.layout import KaryogramItem, draw_karyogram
+from analysis.karyogram.picture import upright_pictures
+from simulators.specimen.chromosome import Look, RenderedChromosome, render_chromosome
+
+NAMES = ("1", "2", "6", "9", "11", "14", "18", "X")
+
+
+@pytest.fixture(scope="module")
+def bodies() -> list[RenderedChromosome]:
+    rng = np.random.default_rng(8)
+    return [render_chromosome(name, rng, um_per_px=0.1024, look=Look(), bend_deg=15.0) for name in NAMES]
+
+
+def piece(body: RenderedChromosome) -> ObjectPixels:
+    return ObjectPixels(gaussian_filter(body.od, 0.9), body.mask)
+
+
+def test_centromeres_of_drawn_chromosomes_are_found(bodies: list[RenderedChromosome]) -> None:
+    images = np.stack([crop.image for crop in crops_of_cell([piece(body) for body in bodies])])
+    found = centromere_shares(images, NAMES)
+    truth = []
+    for body in bodies:
+        at = int(np.argmin(np.hypot(*(body.axis_px - np.array(body.centromere_px)).T)))
+        truth.append(at / (len(body.axis_px) - 1))
+    assert np.abs(found - truth).mean() < 0.025
+    assert np.abs(found - truth).max() < 0.07
+
+
+def test_without_a_class_the_waist_decides() -> None:
+    width = np.full(96, 0.5)
+    width[36:41] = 0.38
+    assert abs(int(np.argmax(waist(width))) - 38) <= 1
+    assert centromere_shares(np.zeros((0, 96, 24), np.float32), ()).shape == (0,)
+
+
+def test_centromeres_of_a_row_lie_on_one_line(bodies: list[RenderedChromosome]) -> None:
+    pictures = upright_pictures([piece(body) for body in bodies], [False] * len(bodies), [0.4] * len(bodies))
+    for entry, body in zip(pictures, bodies, strict=True):
+        assert entry.centromere_px is not None
+        assert entry.centromere_px / entry.picture.shape[0] == pytest.approx(0.4, abs=0.06)
+        assert abs(entry.picture.shape[0] - np.ptp(np.nonzero(body.mask)[0])) < 12
+    marked = []
+    for name, height, row in (("1", 120, 30), ("2", 60, 40), ("3", 90, 10)):
+        picture = np.full((height, 15), 200, np.uint8)
+        picture[row] = 0
+        marked.append(KaryogramItem(picture, name, centromere_px=float(row)))
+    sheet = draw_karyogram(marked)
+    dark = np.count_nonzero(sheet[:, :, 0] < 60, axis=1)
+    # The marks of all three lie in the first rows that have any.
+    first = int(np.flatnonzero(dark)[0])
+    assert dark[first : first + 2].max() >= 3 * 15
+
+
+def test_ideograms_cover_the_chromosome_and_name_their_bands() -> None:
+    for resolution in RESOLUTIONS:
+        for name in CLASS_NAMES:
+            drawn = ideogram(name, resolution)
+            edges = [(band.start, band.stop) for band in drawn.bands]
+            assert edges[0][0] == 0.0
+            assert edges[-1][1] == pytest.approx(1.0)
+            # The source leaves a few bands out.
+            assert all(a[1] <= b[0] + 1e-9 for a, b in pairwise(edges))
+            assert 0.0 < drawn.centromere < 0.5
+    assert ideogram("9", 550).band_at(0.999).startswith("q34")
+    assert ideogram("1", 550).darkness(50).shape == (50,)
+    with pytest.raises(ValueError, match="no ideogram"):
+        ideogram("23")

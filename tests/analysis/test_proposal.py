@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from analysis.errors import DatasetError
+from analysis.evaluation.interactions import count_interactions
+from analysis.image import GreyImage
+from analysis.karyogram.iscn import compose
+from analysis.karyogram.verdict import Finding, Reason, Verdict
+from analysis.karyotype import Karyotype, KaryotypedChromosome, write_karyotype
+from analysis.proposal import read_proposal
+from analysis.segmentation.background import estimate_background
+from analysis.segmentation.instance import Instance
+
+
+@pytest.fixture
+def proposal(tmp_path: Path) -> Karyotype:
+    rng = np.random.default_rng(4)
+    pixels = np.full((200, 260), 225, np.uint8)
+    chromosomes = []
+    for k, name in enumerate(("1", "1", "X")):
+        y, x, height, width = 20 + 5 * k, 30 + 70 * k, 90 - 20 * k, 14
+        mask = np.ones((height, width), np.bool_)
+        mask[:3, :4] = False
+        pixels[y : y + height, x : x + width] = np.where(mask, rng.integers(60, 150, (height, 1)), 225)
+        instance = Instance((x, y, x + width, y + height), mask, 1.0, "single")
+        chromosomes.append(KaryotypedChromosome(k, name, 0.75 + 0.1 * k, instance, k == 1))
+    path = tmp_path / "cell.png"
+    cv2.imwrite(str(path), pixels)
+    verdict = Verdict((Reason(Finding.TOO_FEW, "3 chromosomes are no whole cell", True),))
+    image = GreyImage(pixels, str(path))
+    background = estimate_background(pixels)
+    return Karyotype(image, background, tuple(chromosomes), compose([]), "XX", 0.0, 0.5, verdict)
+
+
+def test_an_unedited_proposal_comes_back_as_it_was(proposal: Karyotype, tmp_path: Path) -> None:
+    write_karyotype(proposal, tmp_path / "cell.json", tmp_path / "cell.karyogram.png")
+    again = read_proposal(tmp_path / "cell.json")
+    assert again.to_json() == proposal.to_json()
+    assert again.verdict == proposal.verdict
+    write_karyotype(again, tmp_path / "b.json", tmp_path / "b.karyogram.png")
+    assert (tmp_path / "b.json").read_bytes() == (tmp_path / "cell.json").read_bytes()
+
+
+def test_edits_are_taken_up(proposal: Karyotype, tmp_path: Path) -> None:
+    path = tmp_path / "cell.json"
+    write_karyotype(proposal, path, tmp_path / "cell.karyogram.png")
+    content = json.loads(path.read_text())
+    content["iscn"] = "46,XX"
+    content["chromosomes"][0]["class"] = "2"
+    content["chromosomes"][0]["flipped"] = True
+    del content["chromosomes"][1]
+    path.write_text(json.dumps(content))
+    edited = read_proposal(path)
+    assert [(entry.id, entry.class_name, entry.flipped) for entry in edited.chromosomes] == [
+        (0, "2", True),
+        (2, "X", False),
+    ]
+    assert edited.iscn.text is None
+
+
+def test_flips_are_counted_apart_from_moves() -> None:
+    areas = np.full(3, 100.0)
+    edits = count_interactions(
+        np.diag(areas), areas, areas, ["1", "2", "X"], ["2", "1", "X"], turned=[False, True, True]
+    )
+    assert (edits.moves, edits.flips, edits.total) == (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda c: c.update(height_px=7), "another size"),
+        (lambda c: c["chromosomes"][0].update({"class": "23"}), "no class '23'"),
+        (lambda c: c["chromosomes"][0].update(flipped="yes"), "neither true nor false"),
+        (lambda c: c["chromosomes"][0].update(box_px=[0, 0, 900, 9]), "within the picture"),
+        (lambda c: c["chromosomes"][0].update(box_px=[0, 0, 3, 3]), "mask is empty"),
+        (lambda c: c.pop("chromosomes"), "isn't a karyotype proposal"),
+    ],
+)
+def test_files_that_are_no_proposal_are_refused(
+    change: object, word: str, proposal: Karyotype, tmp_path: Path
+) -> None:
+    path = tmp_path / "cell.json"
+    write_karyotype(proposal, path, tmp_path / "cell.karyogram.png")
+    content = json.loads(path.read_text())
+    assert callable(change)
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=word):
+        read_proposal(path)
