@@ -32,7 +32,7 @@ _WEIGHTS: Final = "finder"
 
 # Finds are one cell's where their centres are nearer than this, or than this share of the larger one's radius.
 _SAME_CELL_UM = 10.0
-_SAME_CELL_RADII = 0.6
+_SAME_CELL_RADII = 0.85
 
 
 @dataclass(frozen=True, slots=True)
