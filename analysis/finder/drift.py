@@ -41,6 +41,8 @@ FIND_SCORE_MEAN = "find_score_mean"
 
 _BACKGROUND = "background"
 _FOCUS = "focus"
+# Cells that are sharper than those learnt from are judged no worse.
+_HARMLESS_ABOVE = frozenset({_FOCUS})
 _SIGMA_OF_MAD = 1.4826
 _MEDIAN_ERROR = math.sqrt(math.pi / 2)
 
@@ -218,7 +220,7 @@ def drifts(
     """Numbers of a slide that are further from the usual than `limit_z`, furthest first.
 
     A number's own standard error widens what is usual, so that few fields raise no alarm by chance. Numbers
-    without a usual value, and the reverse, are passed over.
+    without a usual value, and the reverse, are passed over; so is a focus that is better than usual.
     """
     found = []
     for name in summary.keys() & usual.keys():
@@ -226,7 +228,7 @@ def drifts(
         # A population in which a number never varies is a population of one: a thousandth of it passes.
         spread = math.hypot(max(there.std, 1e-3 * abs(there.mean), 1e-9), here.error)
         z = (here.value - there.mean) / spread
-        if abs(z) > limit_z:
+        if abs(z) > limit_z and not (z > 0 and name in _HARMLESS_ABOVE):
             reach = limit_z * spread
             # No number that is watched can be negative.
             found.append(Drift(name, here.value, max(0.0, there.mean - reach), there.mean + reach, z))
