@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -135,6 +136,7 @@ class Row:
     fields_failed: int
     captured: int
     told: str
+    off_um: float
     wrong: tuple[str, ...]
 
 
@@ -190,22 +192,33 @@ def run_with(fault: str, rig_name: str, out: Path) -> Row:
         twin = twin_of(core)
         outcome = sit(rig, core, out, scenario)
         with open_casebook(out / "casebook.sqlite", create=False) as casebook:
-            return judge(fault, rig, twin, outcome, casebook, out, lines=bool(scenario.lines))
+            table, counted = twin._table_um(), core.getXYPosition(rig.devices.stage)  # noqa: SLF001
+            off_um = math.hypot(table[0] - counted[0], table[1] - counted[1])
+            lost_um = off_um if "lost_steps" in fault else 0.0
+            return judge(fault, rig, twin, outcome, casebook, out, lost_um, lines=bool(scenario.lines))
     finally:
         core.unloadAllDevices()
 
 
 def judge(
-    fault: str, rig: Rig, twin: Twin, outcome: RunOutcome, casebook: Casebook, out: Path, *, lines: bool
+    fault: str,
+    rig: Rig,
+    twin: Twin,
+    outcome: RunOutcome,
+    casebook: Casebook,
+    out: Path,
+    lost_um: float,
+    *,
+    lines: bool,
 ) -> Row:
     """Hold the record against what the twin knows."""
     fields = casebook.fields("r")
     captures = casebook.captures("r")
     events = [e for e in casebook.events("r") if e.kind not in USUAL_EVENTS]
     wrong = [
-        *wrong_fields(rig, twin, casebook, outcome),
-        *wrong_captures(twin, casebook, out),
-        *silent_losses(rig, twin, casebook, outcome),
+        *wrong_fields(rig, twin, casebook, outcome, lost_um),
+        *wrong_captures(twin, casebook, out, lost_um),
+        *silent_losses(rig, twin, casebook, outcome, lost_um),
         *unsafe(rig, twin, outcome),
     ]
     recorded = casebook.run("r")
@@ -215,7 +228,7 @@ def judge(
         wrong.append("failed without a reason")
     struck = sum(event.kind == "fault" for event in twin.events)
     told = recorded.error or (events[-1].message if events else "")
-    if not told and fault.partition("@")[0] not in HARMLESS:
+    if not told and fault.partition("@")[0] not in HARMLESS and not lost_um:
         wrong.append("nobody was told")
     return Row(
         fault,
@@ -226,11 +239,12 @@ def judge(
         sum(f.status is FieldStatus.FAILED for f in fields),
         len(captures),
         told,
+        lost_um,
         tuple(wrong),
     )
 
 
-def wrong_fields(rig: Rig, twin: Twin, casebook: Casebook, outcome: RunOutcome) -> list[str]:
+def wrong_fields(rig: Rig, twin: Twin, casebook: Casebook, outcome: RunOutcome, lost_um: float) -> list[str]:
     """Fields that are recorded as photographed and were not, at that place."""
     if outcome.error and "can't be trusted" in outcome.error:
         return []
@@ -247,7 +261,7 @@ def wrong_fields(rig: Rig, twin: Twin, casebook: Casebook, outcome: RunOutcome) 
         there = [
             s
             for s in sights
-            if where.distance_um(SlidePoint(s.slide_x_um, s.slide_y_um)) <= PLACE_TOLERANCE_UM
+            if where.distance_um(SlidePoint(s.slide_x_um, s.slide_y_um)) <= PLACE_TOLERANCE_UM + lost_um
             and abs(s.defocus_um) <= SHARP_UM["10x"]
             and max(map(abs, s.smear_um)) < 1.0
         ]
@@ -256,7 +270,7 @@ def wrong_fields(rig: Rig, twin: Twin, casebook: Casebook, outcome: RunOutcome) 
     return wrong
 
 
-def wrong_captures(twin: Twin, casebook: Casebook, out: Path) -> list[str]:
+def wrong_captures(twin: Twin, casebook: Casebook, out: Path, lost_um: float) -> list[str]:
     """Pictures that are not what the record says."""
     sights = [s[0] for s in twin.handed_over if len(s) == 1 and s[0].objective.startswith("63x")]
     wrong = []
@@ -266,13 +280,12 @@ def wrong_captures(twin: Twin, casebook: Casebook, out: Path) -> list[str]:
             read_capture(out / capture.path, sha256=capture.sha256)
         except StorageError as error:
             wrong.append(f"{capture.path}: {error}")
-        there = [
-            s for s in sights if where.distance_um(SlidePoint(s.slide_x_um, s.slide_y_um)) <= PLACE_TOLERANCE_UM
-        ]
+        reach_um = PLACE_TOLERANCE_UM + lost_um
+        there = [s for s in sights if where.distance_um(SlidePoint(s.slide_x_um, s.slide_y_um)) <= reach_um]
         if not any(abs(s.defocus_um) <= SHARP_UM["63x"] for s in there):
             wrong.append(f"{capture.path}: {'blurred' if there else 'of another place'}")
         nearest = min(where.distance_um(SlidePoint(c.slide_x_um, c.slide_y_um)) for c in twin.truth())
-        if nearest > CELL_TOLERANCE_UM:
+        if nearest > CELL_TOLERANCE_UM + lost_um:
             wrong.append(f"{capture.path}: no cell in its middle")
     captured = {c.uid for c in casebook.candidates("r") if c.status is CandidateStatus.CAPTURED}
     if {capture.candidate_uid for capture in casebook.captures("r")} != captured:
@@ -280,7 +293,7 @@ def wrong_captures(twin: Twin, casebook: Casebook, out: Path) -> list[str]:
     return wrong
 
 
-def silent_losses(rig: Rig, twin: Twin, casebook: Casebook, outcome: RunOutcome) -> list[str]:
+def silent_losses(rig: Rig, twin: Twin, casebook: Casebook, outcome: RunOutcome, lost_um: float) -> list[str]:
     """Planted cells of which the record says nothing, though the run claims to have been through."""
     if outcome.status is RunStatus.FAILED:
         return []
@@ -347,7 +360,7 @@ def tray_with(fault: str, parked: str, out: Path) -> Row:
     if parked and finished == 0 and not report.ended:
         wrong.append("the other slide was given up as well")
     told = "; ".join(s.reason for s in report.slides if s.reason) or report.ended
-    return Row(fault, "simulated-feeder", -1, f"{finished} of 2 finished", 0, 0, 0, told, tuple(wrong))
+    return Row(fault, "simulated-feeder", -1, f"{finished} of 2 finished", 0, 0, 0, told, 0.0, tuple(wrong))
 
 
 def rows_of(root: Path, only: str) -> list[Row]:
@@ -356,6 +369,8 @@ def rows_of(root: Path, only: str) -> list[Row]:
     def add(row: Row) -> None:
         rows.append(row)
         verdict = "right" if not row.wrong else "WRONG: " + "; ".join(row.wrong)
+        if row.off_um > PLACE_TOLERANCE_UM:
+            verdict += f" (places off by {row.off_um:.0f} um, unknown to anybody)"
         print(
             f"{row.fault:34s} {row.status:22s} fields {row.fields_done}+{row.fields_failed} "
             f"captured {row.captured}  {verdict}\n    {row.told[:150]}",

@@ -145,10 +145,19 @@ class SimulatedController(ABC):
             here = self.mechanics.position_um(axis)
             way = share * (target - self._position_um(axis))
             lost = SHARE_LOST * way if loses_steps else 0.0
-            machine[axis] = here + way - lost
             self._slip_um[axis] += lost
+            machine[axis] = self._before_the_stop(axis, here + way - lost)
         self.mechanics.send(machine)
         return spoiled
+
+    def _before_the_stop(self, axis: str, machine_um: float) -> float:
+        """Where an axis gets to: one that lost steps is sent beyond its end stop, and leans on it."""
+        if not self._slip_um[axis]:
+            return machine_um
+        low_um, high_um = self.mechanics.limits_um[axis]
+        reached_um = min(max(machine_um, low_um), high_um)
+        self._slip_um[axis] += machine_um - reached_um
+        return reached_um
 
     def _halt(self, axes: Iterable[str]) -> None:
         self.mechanics.halt(axes)

@@ -262,3 +262,13 @@ def test_noise_is_seeded_and_never_passes_for_text():
     assert garbled[0] == garbled[1] != garbled[2]
     for data in garbled:
         assert np.any(np.frombuffer(data, np.uint8) >= 0x80)
+
+
+def test_an_axis_that_lost_steps_leans_on_its_end_stop():
+    twin = Twin(clock=InstantClock())
+    controller = TangoController(TwinMechanics(twin))
+    say(controller, "!autostatus 0", "!joy 0", "!dim z 1", "!encpos 0 0 0")
+    controller.faults.add(SerialFault(SerialFaultKind.LOST_STEPS, "!moa"))
+    say(controller, "!moa z 2000", "!moa z 0")
+    assert twin.focus_um() == 0.0
+    assert say(controller, "?pos z") == "0.0000"
