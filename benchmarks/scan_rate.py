@@ -58,7 +58,8 @@ from simulators.optics import Shot, SlideCamera
 from station.compose import SEARCH_WORKERS, make_searchers
 
 RIG = Path(__file__).parents[1] / "hardware_configs" / "simulated"
-CORNER_UM = (22_000.0, 4_000.0)
+CORNER_UM = (12_000.0, 4_000.0)
+MOST_ROWS = 28  # the glass is no higher
 FOCUS_UM = 2_000.0
 EXPOSURE_MS = 5.0
 OVERLAP = 0.1
@@ -121,7 +122,7 @@ def bench(count: int, clock: Clock) -> Iterator[Bench]:
 def plan(rig: Rig, count: int) -> tuple[tuple[PlannedField, ...], Protocol]:
     """A nearly square block of fields."""
     frame = rig.camera_frame(rig.objective("10x"))
-    rows = max(1, round(math.sqrt(count * frame.width_um / frame.height_um)))
+    rows = min(MOST_ROWS, max(1, round(math.sqrt(count * frame.width_um / frame.height_um))))
     columns = math.ceil(count / rows)
     width_um = frame.width_um * (1 + (columns - 1) * (1 - OVERLAP))
     height_um = frame.height_um * (1 + (rows - 1) * (1 - OVERLAP))
@@ -306,6 +307,7 @@ def main() -> None:
             "finder_after_the_scan_s": ours.drain_s,
             **{f"median_{step}": value for step, value in ours.medians_ms.items()},
         }
+        print(json.dumps(figures, indent=2), flush=True)
         if arguments.memory_fields:
             with bench(arguments.memory_fields, ScaledClock(MEMORY_SPEED)) as scaled:
                 listener = MemoryListener()

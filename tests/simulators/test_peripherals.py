@@ -393,7 +393,7 @@ def test_electronics_without_their_machine_are_refused():
         core.loadDevice("Hub", "simulators.devices", "TwinHub")
         core.loadDevice("Oiler", "simulators.serial.peripherals", "TwinSerialOiler")
         core.setParentLabel("Oiler", "Hub")
-        with pytest.raises(DeviceNotReadyError, match="wrong machine"):
+        with pytest.raises(DeviceNotReadyError, match="wrong hub"):
             core.initializeAllDevices()
     finally:
         core.unloadAllDevices()
