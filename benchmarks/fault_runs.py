@@ -8,7 +8,7 @@ lie. A row is right when
   that its places can't be trusted;
 * every picture is whole, sharp, of the place that the record names, and shows the cell it is of;
 * every planted cell was photographed, or the record says why not;
-* the instrument ended safe. What did no harm (a shortfall within the tolerance, a drift that was focused away) need
+* the instrument ended safe. What did no harm (a shortfall within the tolerance, a drift focused away) need
   not be told.
 
 Faults of loader, label and oil concern a tray of two slides: one is finished, the other parked with the reason.
