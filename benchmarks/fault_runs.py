@@ -20,6 +20,7 @@ import argparse
 import json
 import logging
 import math
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -191,9 +192,10 @@ def run_with(fault: str, rig_name: str, out: Path) -> Row:
         twin = twin_of(core)
         outcome = sit(rig, core, out, scenario)
         with open_casebook(out / "casebook.sqlite", create=False) as casebook:
-            table, counted = twin._table_um(), core.getXYPosition(rig.devices.stage)  # noqa: SLF001
-            off_um = math.hypot(table[0] - counted[0], table[1] - counted[1])
-            lost_um = off_um if "lost_steps" in fault else 0.0
+            lost_um = 0.0
+            if "lost_steps" in fault:
+                table, counted = twin._table_um(), core.getXYPosition(rig.devices.stage)  # noqa: SLF001
+                lost_um = math.hypot(table[0] - counted[0], table[1] - counted[1])
             return judge(fault, rig, twin, outcome, casebook, out, lost_um, lines=bool(scenario.lines))
     finally:
         core.unloadAllDevices()
@@ -292,7 +294,7 @@ def wrong_captures(twin: Twin, casebook: Casebook, out: Path, lost_um: float) ->
 
 def silent_losses(rig: Rig, twin: Twin, casebook: Casebook, outcome: RunOutcome, lost_um: float) -> list[str]:
     """Planted cells of which the record says nothing, though the run claims to have been through."""
-    if outcome.status is RunStatus.FAILED:
+    if outcome.status in (RunStatus.FAILED, RunStatus.PARKED):
         return []
     frame = rig.camera_frame(rig.objective("10x"))
     candidates = casebook.candidates("r")
@@ -376,20 +378,20 @@ def rows_of(root: Path, only: str) -> list[Row]:
             for share in MOMENTS:
                 nth = max(1, round(share * count))
                 fault = f"{stem}:{nth}"
-                if only in fault:
+                if re.search(only, fault):
                     add(run_with(fault, rig_name, root / f"run{len(rows)}"))
     for fault in STORAGE:
-        if only in fault:
+        if re.search(only, fault):
             add(run_with(fault, "simulated", root / f"run{len(rows)}"))
     for fault, parked in TRAY.items():
-        if only in fault:
+        if re.search(only, fault):
             add(tray_with(fault, parked, root / f"run{len(rows)}"))
     return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--only", default="", help="faults that contain this text")
+    parser.add_argument("--only", default="", help="faults that this regular expression is found in")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)
