@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from analysis.models.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
 from analysis.segmentation.detector_input import SCALE, filled_up, resized
-from analysis.segmentation.detector_net import DetectorNet, boxes_at, points
+from analysis.segmentation.detector_net import CLASS_COUNT, DetectorNet, boxes_at, points
 
 DETECTOR_WEIGHTS: Final = "detector"
 
 _LEAST_SCORE: Final = 0.03
 _MOST_CANDIDATES: Final = 700
+_LEAST_PROBABILITY: Final = 1e-6
+_SAME_IOU: Final = 0.5
+_FIT_POWER: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,51 @@ class Detections:
     def __len__(self) -> int:
         return len(self.score)
 
+    @property
+    def class_log_prob(self) -> NDArray[np.float32]:
+        """Natural logarithm of the class probabilities, float32, shape (n, 24), never minus infinity."""
+        return log_probability(self.class_probability)
+
+    def classes_at(self, boxes_px: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Tell the classes of chromosomes whose boxes are known, by the proposals that fit those.
+
+        Parameters
+        ----------
+        boxes_px
+            Shape (n, 4), with as much slide round a chromosome as the proposals have. The proposals shouldn't be
+            suppressed yet: every point that stands for a chromosome has a say, by score and fit.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            Shape (n, 24): natural logarithms of probabilities; where nothing fits, all classes are alike.
+        """
+        iou = box_overlaps(boxes_px, self.boxes_px)
+        say = np.where(iou >= _SAME_IOU, iou, 0.0) ** _FIT_POWER * self.score
+        total = say.sum(axis=1, keepdims=True)
+        even = np.full(self.class_probability.shape[1:], 1.0 / CLASS_COUNT)
+        mean = np.where(total > 0.0, say @ self.class_probability / np.maximum(total, 1e-12), even)
+        return log_probability(mean)
+
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Detections:
         """Take some of them, in the order given."""
         return Detections(self.boxes_px[rows], self.score[rows], self.class_probability[rows])
+
+
+def box_overlaps(
+    first_px: NDArray[np.float32] | NDArray[np.float64], second_px: NDArray[np.float32] | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Intersection over union of boxes (n, 4) and (m, 4): shape (n, m)."""
+    first, second = first_px.astype(np.float64)[:, None], second_px.astype(np.float64)[None]
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
+    shared = np.clip(sides, 0.0, None).prod(axis=2)
+    areas = [(each[..., 2:] - each[..., :2]).prod(axis=2) for each in (first, second)]
+    return np.asarray(shared / np.maximum(areas[0] + areas[1] - shared, 1e-6), dtype=np.float64)
+
+
+def log_probability(probability: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float32]:
+    """Natural logarithm of probabilities, none below 1e-6: float32, same shape."""
+    return np.log(np.maximum(probability, _LEAST_PROBABILITY)).astype(np.float32)
 
 
 class Detector:

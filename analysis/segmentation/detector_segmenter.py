@@ -108,9 +108,7 @@ class DetectorSegmenter:
         given, image = image, as_absorbing(image)
         working = prepare(image)
         scale = detector_scale(working)
-        found = suppress(
-            self.detector.candidates(relative_density(working.density), scale=scale), iou=self.selection.nms_iou
-        )
+        found = suppress(self._proposals(working), iou=self.selection.nms_iou)
         stained = find_foreground(working.density, working.nuclei, working.width_px)
         mask = stained.mask
         tight = tight_boxes(found.boxes_px, _PADDING_PX * SCALE / scale)
@@ -124,6 +122,35 @@ class DetectorSegmenter:
         made = _instances(found.take(chosen), shares, working, image.pixels.shape)
         background, nuclei = full_size(working, image.pixels.shape)
         return Segmentation(made, fluorescence_levels(background) if given.inverted else background, nuclei)
+
+    def classes_at(
+        self, image: GreyImage, boxes_px: NDArray[np.float64], *, padded: bool = True
+    ) -> NDArray[np.float32]:
+        """Tell the classes of chromosomes whose boxes are known, by the detector's proposals alone.
+
+        Parameters
+        ----------
+        image
+            The picture, bright field.
+        boxes_px
+            Shape (n, 4), in image px.
+        padded
+            Whether the boxes have slide round their chromosomes, as those that people draw; False for boxes of
+            masks.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            Shape (n, 24), see `Detections.classes_at`.
+        """
+        working = prepare(as_absorbing(image))
+        asked = boxes_px.astype(np.float64) * working.factor
+        if not padded:
+            asked += _PADDING_PX * SCALE / detector_scale(working) * np.asarray([-1.0, -1.0, 1.0, 1.0])
+        return self._proposals(working).classes_at(asked)
+
+    def _proposals(self, working: Working) -> Detections:
+        return self.detector.candidates(relative_density(working.density), scale=detector_scale(working))
 
 
 def load_detector_segmenter(*, masks: bool = False) -> DetectorSegmenter:
@@ -172,7 +199,14 @@ def _instances(
             made.append((placed, share))
     beside = neighbours([placed for placed, _ in made])
     return tuple(
-        Instance(box, own, float(chosen.score[share.box]), f"detector, {share.route}", beside[k])
+        Instance(
+            box,
+            own,
+            float(chosen.score[share.box]),
+            f"detector, {share.route}",
+            beside[k],
+            chosen.class_log_prob[share.box],
+        )
         for k, ((box, own), share) in enumerate(made)
     )
 

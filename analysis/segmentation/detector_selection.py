@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.classification.classes import CLASS_NAMES
 from analysis.karyogram.size import RELATIVE_LENGTH
-from analysis.segmentation.detector import Detections
+from analysis.segmentation.detector import Detections, box_overlaps
 
 _ROUNDS: Final = 400
 _LENGTHS: Final = np.asarray([RELATIVE_LENGTH[name] for name in CLASS_NAMES], np.float64)
@@ -116,14 +116,11 @@ def gather(found: Detections, tight_px: NDArray[np.float32], mask: NDArray[np.bo
         counts[0] = 0
         if counts.max() > 0:
             piece[number] = int(counts.argmax()) - 1
-    low, high = found.boxes_px[:, :2], found.boxes_px[:, 2:]
-    size = np.clip(np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None]), 0.0, None)
-    shared, areas = size.prod(axis=2), (high - low).prod(axis=1)
-    overlap = shared / np.maximum(areas[:, None] + areas[None] - shared, 1e-6)
+    overlap = box_overlaps(found.boxes_px, found.boxes_px)
     np.fill_diagonal(overlap, 0.0)
     return Evidence(
         found.score.astype(np.float64),
-        overlap.astype(np.float64),
+        overlap,
         found.class_probability.astype(np.float64),
         piece,
         stats[1:count, cv2.CC_STAT_AREA].astype(np.float64),

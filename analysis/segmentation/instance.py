@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ class Instance:
         detector, ``"stream, connected"`` ... by the five-way stream.
     overlaps
         Indices, in the segmentation's list, of instances that share pixels or a cut line with this one.
+    class_log_prob
+        float32, shape (24,): natural logarithm of the probabilities of 1..22, X, Y that the detector gave it; None
+        where no detector saw it.
     """
 
     box_px: tuple[int, int, int, int]
@@ -32,6 +35,7 @@ class Instance:
     score: float
     route: str
     overlaps: tuple[int, ...] = ()
+    class_log_prob: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

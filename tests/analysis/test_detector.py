@@ -102,6 +102,18 @@ def test_suppression_keeps_the_best_of_a_pile() -> None:
     assert len(suppress(found.take(np.zeros(0, np.intp)), iou=0.6)) == 0
 
 
+def test_every_proposal_that_fits_has_a_say_about_the_class() -> None:
+    boxes = np.array([[0, 0, 10, 20], [1, 0, 11, 20], [40, 0, 50, 20]], np.float32)
+    chance = np.eye(24, dtype=np.float32)[[4, 5, 6]]
+    found = Detections(boxes, np.array([0.9, 0.3, 0.7], np.float32), chance)
+    told = np.exp(found.classes_at(np.array([[0.0, 0.0, 10.0, 20.0], [41.0, 0.0, 51.0, 20.0]])))
+    assert told.sum(axis=1) == pytest.approx(1.0, abs=1e-3)
+    assert told[0, 4] > 0.8 > 0.2 > told[0, 5] > 0.05
+    assert told[1].argmax() == 6
+    none = found.take(np.zeros(0, np.intp)).classes_at(np.array([[0.0, 0.0, 10.0, 20.0]]))
+    assert np.exp(none) == pytest.approx(1 / 24, abs=1e-6)
+
+
 def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:
     net = tiny_net()
     manifest = Manifest("detector", "DetectorNet", {"width": 8}, {}, "", "", {}, {}, 0, 0, "", "2026-01-01")

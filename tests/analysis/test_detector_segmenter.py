@@ -112,6 +112,31 @@ def at(found: Segmentation, x: int, y: int) -> list[int]:
     return owners
 
 
+def test_instances_have_the_classes_of_their_proposals() -> None:
+    drawn = Drawn()
+    drawn.singles()
+    found = drawn.segment()
+    given = np.asarray(drawn.boxes)
+    for entry in found.instances:
+        assert entry.class_log_prob is not None
+        assert entry.class_log_prob.dtype == np.float32
+        nearest = int(np.abs(given[:, :2] + PADDING_PX - entry.box_px[:2]).sum(axis=1).argmin())
+        assert int(entry.class_log_prob.argmax()) == nearest
+        assert entry.class_log_prob.max() == pytest.approx(0.0, abs=1e-3)
+
+
+def test_classes_of_given_boxes() -> None:
+    drawn = Drawn()
+    drawn.singles()
+    segmenter, image = DetectorSegmenter(drawn), drawn.image()
+    boxes = np.asarray(drawn.boxes)[[3, 17, 8]]
+    assert segmenter.classes_at(image, boxes).argmax(axis=1).tolist() == [3, 17, 8]
+    bare = boxes + PADDING_PX * np.asarray([1, 1, -1, -1])
+    assert segmenter.classes_at(image, bare, padded=False).argmax(axis=1).tolist() == [3, 17, 8]
+    nowhere = segmenter.classes_at(image, np.asarray([[690.0, 590.0, 710.0, 615.0]]))
+    np.testing.assert_allclose(nowhere, np.log(1.0 / 24.0), atol=1e-6)
+
+
 def test_a_piece_with_one_box_is_the_mask() -> None:
     drawn = Drawn()
     planted = drawn.singles()
