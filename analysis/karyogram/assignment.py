@@ -18,7 +18,10 @@ from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
 
 X_INDEX, Y_INDEX = CLASS_NAMES.index("X"), CLASS_NAMES.index("Y")
 EXTRA_SLOTS = 3
-FORBIDDEN = 1e6
+LEFT_OUT = len(CLASS_NAMES)
+"""Index of what has no class, after those of the classes."""
+_OUTSIDE = LEFT_OUT + 1
+_NODES = LEFT_OUT + 2
 MARGIN_CAP = 30.0
 
 
@@ -104,7 +107,7 @@ def assign(
     prices
         What deviations cost.
     margins
-        False leaves the probabilities (then all 1) and the margin (then 0) out, which take most of the time.
+        False leaves the probabilities (then all 1) and the margin (then 0) out.
 
     Returns
     -------
@@ -120,21 +123,22 @@ def assign(
         none = np.minimum(np.asarray(log_none, dtype=np.float64), -1e-6)
         cost = cost - np.log(-np.expm1(none))[:, None]
         left_out = np.minimum(left_out, prices.refused - none)
-    problems = [_Problem(cost, left_out, x, y, prices) for _, x, y in SEX_COMPLEMENTS]
+    choices = np.hstack([cost, left_out[:, None]])
+    problems = [_Problem(choices, x, y, prices) for _, x, y in SEX_COMPLEMENTS]
     solved = [problem.solve() for problem in problems]
     best = int(np.argmin([total for total, _ in solved]))
     total, chosen = solved[best]
-    rivals = [k for k, (other, _) in enumerate(solved) if other - total < MARGIN_CAP]
-    margin = np.full(len(cost), np.inf if not margins else 0.0)
-    for row in range(len(cost) if margins else 0):
-        second = min(_best_without(problems[k], solved[k], row, int(chosen[row])) for k in rivals)
-        margin[row] = np.clip(second - total, 0.0, MARGIN_CAP)
+    margin = np.full(len(cost), np.inf)
+    if margins:
+        rivals = [k for k, (other, _) in enumerate(solved) if other - total < MARGIN_CAP]
+        forced = np.min([problems[k].totals_where_forced(*solved[k]) for k in rivals], axis=0)
+        forced[np.arange(len(cost)), chosen] = np.inf
+        margin = np.clip(forced.min(axis=1) - total, 0.0, MARGIN_CAP)
     probability = 1.0 / (1.0 + np.exp(-prices.sharpness * margin))
     _, copies_x, copies_y = SEX_COMPLEMENTS[best]
-    surplus = np.bincount(chosen[chosen < len(CLASS_NAMES)], minlength=len(CLASS_NAMES))
-    surplus = surplus - _expected(copies_x, copies_y)
+    surplus = np.bincount(chosen[chosen < LEFT_OUT], minlength=LEFT_OUT) - _expected(copies_x, copies_y)
     return Assignment(
-        tuple(CLASS_NAMES[k] if k < len(CLASS_NAMES) else UNCLASSIFIED for k in chosen),
+        tuple(CLASS_NAMES[k] if k < LEFT_OUT else UNCLASSIFIED for k in chosen),
         probability.astype(np.float32),
         SEX_COMPLEMENTS[best][0],
         float(margin.min()) if margins else 0.0,
@@ -147,49 +151,67 @@ class _Problem:
     """Objects against the slots of one sex complement."""
 
     def __init__(
-        self,
-        cost: NDArray[np.float64],
-        left_out: NDArray[np.float64],
-        copies_x: int,
-        copies_y: int,
-        prices: AssignmentPrices,
+        self, choices: NDArray[np.float64], copies_x: int, copies_y: int, prices: AssignmentPrices
     ) -> None:
-        count = len(cost)
-        expected = _expected(copies_x, copies_y)
-        regular = np.repeat(np.arange(len(CLASS_NAMES)), expected)
-        extra = np.repeat(np.arange(len(CLASS_NAMES)), EXTRA_SLOTS)
-        self.slot_class = np.concatenate([regular, extra, np.full(count, len(CLASS_NAMES))])
+        self._choices = choices
+        self._prices = prices
+        self._expected = _expected(copies_x, copies_y)
+        odd = (copies_x, copies_y) not in ((2, 0), (1, 1))
         # A filled regular slot saves the price of a missing chromosome, so that all empty ones are paid here.
-        self.base = prices.missing * len(regular)
-        self.base += 0.0 if (copies_x, copies_y) in ((2, 0), (1, 1)) else prices.odd_sex
-        refusals = np.repeat(left_out[:, None], count, axis=1)
-        self.matrix = np.hstack([cost[:, regular] - prices.missing, cost[:, extra] + prices.extra, refusals])
+        self._base = prices.missing * float(self._expected.sum()) + (prices.odd_sex if odd else 0.0)
 
     def solve(self) -> tuple[float, NDArray[np.intp]]:
         """Least total cost and the class index of every row (24: left out)."""
-        return self._solved(self.matrix)
-
-    def solve_without(self, row: int, class_index: int) -> float:
-        """Least total cost where an object isn't of a class."""
-        matrix = self.matrix.copy()
-        matrix[row, self.slot_class == class_index] = FORBIDDEN
-        return self._solved(matrix)[0]
-
-    def _solved(self, matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.intp]]:
+        count = len(self._choices)
+        classes = np.arange(LEFT_OUT)
+        regular, extra = np.repeat(classes, self._expected), np.repeat(classes, EXTRA_SLOTS)
+        slot_class = np.concatenate([regular, extra, np.full(count, LEFT_OUT)])
+        matrix = self._choices[:, slot_class]
+        matrix[:, : len(regular)] -= self._prices.missing
+        matrix[:, len(regular) : len(regular) + len(extra)] += self._prices.extra
         rows, columns = linear_sum_assignment(matrix)
-        total = self.base + float(matrix[rows, columns].sum())
-        return total, self.slot_class[columns]
+        return self._base + float(matrix[rows, columns].sum()), slot_class[columns]
 
+    def totals_where_forced(self, total: float, chosen: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Least total cost where one object is given one class, whatever it does to the others.
 
-def _best_without(problem: _Problem, solved: tuple[float, NDArray[np.intp]], row: int, class_index: int) -> float:
-    # Where the hypothesis' own best already differs there, nothing needs to be solved again.
-    if int(solved[1][row]) != class_index:
-        return solved[0]
-    return problem.solve_without(row, class_index)
+        An object that is put elsewhere sets off one chain of moves, which is a shortest path between classes
+        in the residual graph of the optimum (Ahuja, Magnanti and Orlin, Network Flows, section 3.5). All pairs of
+        classes at once take less time than one assignment, let alone one for every object.
+
+        Parameters
+        ----------
+        total, chosen
+            What `solve` found.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (n, 25): `total` where the object is of that class anyway.
+        """
+        rows = np.arange(len(chosen))
+        change = self._choices - self._choices[rows, chosen][:, None]
+        path = np.full((_NODES, _NODES), np.inf)
+        np.minimum.at(path[:, : LEFT_OUT + 1], chosen, change)
+        path[: LEFT_OUT + 1, _OUTSIDE], path[_OUTSIDE, : LEFT_OUT + 1] = self._prices_of_counts(chosen)
+        np.fill_diagonal(path, 0.0)
+        for middle in range(_NODES):
+            np.minimum(path, path[:, middle, None] + path[middle], out=path)
+        back = path[: LEFT_OUT + 1].T[chosen]
+        return np.asarray(total + change + back, dtype=np.float64)
+
+    def _prices_of_counts(self, chosen: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Price of one object more, and of one less, in every class and among what is left out."""
+        held = np.bincount(chosen, minlength=LEFT_OUT + 1)
+        surplus = held[:LEFT_OUT] - self._expected
+        extra, missing = self._prices.extra, self._prices.missing
+        more = np.where(surplus < 0, -missing, np.where(surplus < EXTRA_SLOTS, extra, np.inf))
+        less = np.where(surplus > 0, -extra, missing)
+        return np.append(more, 0.0), np.where(held > 0, np.append(less, 0.0), np.inf)
 
 
 def _expected(copies_x: int, copies_y: int) -> NDArray[np.intp]:
-    expected = np.full(len(CLASS_NAMES), 2, dtype=np.intp)
+    expected = np.full(LEFT_OUT, 2, dtype=np.intp)
     expected[X_INDEX], expected[Y_INDEX] = copies_x, copies_y
     return expected
 

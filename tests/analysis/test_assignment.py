@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.classification.classes import CLASS_NAMES
-from analysis.karyogram.assignment import assign
+from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.karyogram.assignment import SEX_COMPLEMENTS, AssignmentPrices, assign
 
 AUTOSOMES = [name for name in CLASS_NAMES[:22] for _ in range(2)]
 
@@ -97,3 +97,44 @@ def test_any_scores_give_a_complete_answer_whatever_their_order(count: int, seed
     assert again.classes == tuple(result.classes[k] for k in order)
     counts = Counter(result.classes)
     assert sum(counts.values()) == count
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 50), st.integers(0, 10_000), st.sampled_from([0.02, 0.2, 1.0]))
+def test_margins_are_those_of_forbidding_every_answer(count: int, seed: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    log_prob = np.log(rng.dirichlet(np.full(24, spread), count) + 1e-9)
+    log_none = np.log(rng.uniform(1e-4, 0.9, count))
+    prices = AssignmentPrices()
+    result = assign(log_prob, log_none, prices)
+    total = total_cost(log_prob, log_none, result.classes, prices)
+    named = [row for row in range(count) if result.classes[row] != UNCLASSIFIED]
+    for row in rng.permutation(named)[:3]:
+        barred = log_prob.copy()
+        barred[row, CLASS_NAMES.index(result.classes[row])] = -1e4
+        other = assign(barred, log_none, prices, margins=False).classes
+        second = total_cost(log_prob, log_none, other, prices)
+        odds = np.float64(result.probability[row])
+        margin = np.log(odds / max(1.0 - odds, 1e-5))
+        assert min(margin, 9.0) == pytest.approx(min(second - total, 9.0), abs=0.01)
+
+
+def total_cost(
+    log_prob: np.ndarray, log_none: np.ndarray, classes: tuple[str, ...], prices: AssignmentPrices
+) -> float:
+    """Price of an answer, reckoned from its definition."""
+    total = 0.0
+    for row, name in enumerate(classes):
+        if name == UNCLASSIFIED:
+            total += min(prices.unclassified, prices.refused - log_none[row])
+        else:
+            total -= log_prob[row, CLASS_NAMES.index(name)] + np.log1p(-np.exp(log_none[row]))
+    counts = Counter(classes)
+    own = []
+    for _, copies_x, copies_y in SEX_COMPLEMENTS:
+        price = 0.0 if (copies_x, copies_y) in ((2, 0), (1, 1)) else prices.odd_sex
+        for name in CLASS_NAMES:
+            surplus = counts[name] - {"X": copies_x, "Y": copies_y}.get(name, 2)
+            price += prices.extra * surplus if surplus > 0 else -prices.missing * surplus
+        own.append(price)
+    return total + min(own)
