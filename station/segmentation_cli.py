@@ -84,6 +84,8 @@ def train_stream(
     ] = None,
     resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = True,
     seed: Annotated[int, typer.Option(help="seed of everything random")] = 33,
+    threads: Annotated[int, typer.Option(help="of the nets", min=1)] = 2,
+    drawers: Annotated[int, typer.Option(help="processes that draw scenes ahead", min=0)] = 1,
 ) -> None:
     """Train the stream's nets on simulated piles; resumable, weights come with the last step."""
     from analysis.models.weights import WEIGHTS_DIR
@@ -91,7 +93,9 @@ def train_stream(
     from analysis.training.stream.train import StreamTrainSettings
     from analysis.training.stream.train import train_stream as train
 
-    settings = StreamTrainSettings(sources=tuple(source) if source else SOURCES, seed=seed)
+    settings = StreamTrainSettings(
+        sources=tuple(source) if source else SOURCES, seed=seed, threads=threads, drawers=drawers
+    )
     result = train(data, out, steps=steps, minutes=minutes, resume=resume, settings=settings, progress=typer.echo)
     if result.weights_paths is None:
         typer.echo(f"step {result.steps} of {steps}; the same command goes on")

@@ -39,6 +39,7 @@ from analysis.segmentation.stream.picture import (
 )
 from analysis.segmentation.stream.placing import chance_in, reduced, shared_out
 from analysis.segmentation.stream.segmenter import StreamSegmenter
+from analysis.training.stream.batches import Batches, draw_batch, drawing
 from analysis.training.stream.examples import UNKNOWN, blob_examples, mask_examples
 from analysis.training.stream.scene import Body, Scene, SceneSettings, draw_scene
 from analysis.training.stream.singles import FreeSingle, SingleBank, load_bank, singles_of_cell
@@ -429,13 +430,26 @@ def test_training_taken_up_again_ends_as_it_would_have(crop_set: Path, tmp_path:
     (tmp_path / "parts").mkdir()
     interrupted = _Run(TINY, tmp_path / "parts", bank, 2, lambda _line: None)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        interrupted._one_step(pool)
+        interrupted._one_step(pool, Batches(bank, TINY.scene, TINY.prompts))
     interrupted._save()
     parts = train_stream(crop_set, tmp_path / "parts", steps=2, settings=TINY)
     assert parts.metrics == whole.metrics
     for name in ("stream-masks", "stream-blobs"):
         first, second = (load_weights(name, tmp_path / run) for run in ("whole", "parts"))
         assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_batches_drawn_ahead_are_the_same() -> None:
+    seeds = [((5, number), (5, number + 1)) for number in range(3)]
+    here = [draw_batch(BANK, TINY.scene, 2, each) for each in seeds]
+    with drawing(BANK, TINY.scene, 2, 1) as ahead:
+        for each in seeds:
+            ahead.ask(each)
+        there = [ahead.take(each) for each in seeds]
+    for first, second in zip(here, there, strict=True):
+        assert torch.equal(first.prompted, second.prompted)
+        assert torch.equal(first.target, second.target)
+        assert torch.equal(first.answers, second.answers)
 
 
 def test_trained_weights_answer(crop_set: Path, tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ class MaskNet(nn.Module):
     def __init__(self, width: int = 16) -> None:
         super().__init__()
         c2, c4, c8, c16 = width, 5 * width // 2, 4 * width, 6 * width
-        self.stem = nn.Sequential(nn.PixelUnshuffle(2), _Conv(4 * PROMPT_CHANNELS, c2), _Residual(c2))
+        # The finest level costs most and knows least: one layer down, a block up.
+        self.stem = nn.Sequential(nn.PixelUnshuffle(2), _Conv(4 * PROMPT_CHANNELS, c2))
         self.down4 = nn.Sequential(_Conv(c2, c4, stride=2), _Residual(c4))
         self.down8 = nn.Sequential(_Conv(c4, c8, stride=2), _Residual(c8))
         self.down16 = nn.Sequential(_Conv(c8, c16, stride=2), _Residual(c16), _Residual(c16))

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,8 +29,8 @@ from analysis.models.weights import Manifest, write_weights
 from analysis.segmentation.stream.blobs import BLOB_WEIGHTS
 from analysis.segmentation.stream.masks import MASK_WEIGHTS
 from analysis.segmentation.stream.nets import BlobNet, MaskNet
-from analysis.training.stream.examples import BlobExample, MaskExample, blob_examples, mask_examples
-from analysis.training.stream.scene import SceneSettings, draw_scene
+from analysis.training.stream.batches import Batch, Batches, Seeds, draw_batch, drawing
+from analysis.training.stream.scene import SceneSettings
 from analysis.training.stream.singles import SOURCES, SingleBank, load_bank
 
 Progress = Callable[[str], None]
@@ -54,6 +55,10 @@ class StreamTrainSettings:
         Asked in a scene.
     cells
         At most as many cells of each source; None for all.
+    threads
+        Of the nets.
+    drawers
+        Processes that draw scenes ahead; with none the nets' threads draw, and hold each other up.
     val_scenes
         Simulated of the val split's chromosomes for the figures.
     bfloat16
@@ -63,14 +68,15 @@ class StreamTrainSettings:
     mask_width: int = 16
     blob_width: int = 16
     sources: tuple[str, ...] = SOURCES
-    scenes: int = 8
-    prompts: int = 4
+    scenes: int = 6
+    prompts: int = 6
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warm_up_steps: int = 200
     ema_decay: float = 0.999
     seed: int = 33
     threads: int = 2
+    drawers: int = 0
     checkpoint_steps: int = 250
     cells: int | None = None
     val_scenes: int = 200
@@ -121,7 +127,7 @@ def train_stream(
     minutes
         This stint ends after as many; the next call goes on.
     resume
-        Go on from the checkpoint, if it is of as many steps.
+        Go on from the checkpoint. Where other steps were planned, the rate follows the new plan from there on.
     settings
         How to train.
     progress
@@ -134,8 +140,9 @@ def train_stream(
     """
     settings = settings or StreamTrainSettings()
     tell = progress or (lambda _line: None)
-    threads = torch.get_num_threads()
+    threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         cache = out_dir / "prepared"
@@ -152,25 +159,7 @@ def train_stream(
         return StreamTrainResult(run.write(metrics, len(bank)), run.step, metrics)
     finally:
         torch.set_num_threads(threads)
-
-
-@dataclass(slots=True)
-class Batch:
-    """Examples of some scenes.
-
-    Attributes
-    ----------
-    prompted, target
-        Of the mask net.
-    shown, extras, answers
-        Of the blob net.
-    """
-
-    prompted: Tensor
-    target: Tensor
-    shown: Tensor
-    extras: Tensor
-    answers: Tensor
+        cv2.setNumThreads(cv2_threads)
 
 
 class _Pair(nn.Module):
@@ -215,12 +204,12 @@ class _Run:
         return self._out_dir / "stream.ckpt"
 
     def take_up(self) -> None:
-        """Go on from the checkpoint of a training of as many steps."""
+        """Go on from the checkpoint."""
         if not self._path.is_file():
             return
         content = torch.load(self._path, weights_only=True)
         if content["steps"] != self._steps:
-            return
+            self._tell(f"{content['steps']} steps were planned, now {self._steps}")
         self._nets.load_state_dict(content["nets"])
         self._optimiser.load_state_dict(content["optimiser"])
         self._average = content["average"]
@@ -247,9 +236,15 @@ class _Run:
         settings, started, before_s = self._settings, time.monotonic(), self._spent_s
         self._half = self._is_faster_in_half() if settings.bfloat16 is None else settings.bfloat16
         parts: list[dict[str, float]] = []
-        with ThreadPoolExecutor(max_workers=len(self._twins)) as pool:
+        with (
+            ThreadPoolExecutor(max_workers=len(self._twins)) as pool,
+            drawing(self._bank, settings.scene, settings.prompts, settings.drawers) as batches,
+        ):
+            for step in range(self.step, self.step + batches.ahead):
+                for seeds in self._shares(step):
+                    batches.ask(seeds)
             while self.step < self._steps and time.monotonic() - started < budget_s:
-                parts.append(self._one_step(pool))
+                parts.append(self._one_step(pool, batches))
                 self._spent_s = before_s + time.monotonic() - started
                 if self.step % settings.checkpoint_steps == 0:
                     self._save()
@@ -274,13 +269,14 @@ class _Run:
             file.write(text + "\n")
         self._tell(text)
 
-    def _one_step(self, pool: ThreadPoolExecutor) -> dict[str, float]:
-        settings, count = self._settings, len(self._twins)
+    def _one_step(self, pool: ThreadPoolExecutor, batches: Batches) -> dict[str, float]:
+        settings = self._settings
         for group in self._optimiser.param_groups:
             group["lr"] = settings.learning_rate * self._rate()
-        first = self.step * settings.scenes
-        numbers = [range(first + k, first + settings.scenes, count) for k in range(count)]
-        parts = list(pool.map(self._learn, self._twins, numbers))
+        shares = self._shares(self.step)
+        for seeds in self._shares(self.step + batches.ahead):
+            batches.ask(seeds)
+        parts = list(pool.map(self._learn, self._twins, [batches.take(seeds) for seeds in shares]))
         for value, *others in zip(
             self._nets.parameters(), *(twin.parameters() for twin in self._twins), strict=True
         ):
@@ -294,16 +290,25 @@ class _Run:
         self._take_average()
         return _means(parts)
 
+    def _shares(self, step: int) -> list[Seeds]:
+        """Seeds of a step's scenes, a share for each thread."""
+        first, count = step * self._settings.scenes, len(self._twins)
+        return [
+            tuple(
+                (self._settings.seed, number) for number in range(first + k, first + self._settings.scenes, count)
+            )
+            for k in range(count)
+        ]
+
     def _rate(self) -> float:
         warm = min(1.0, (self.step + 1) / self._settings.warm_up_steps)
         return warm * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * self.step / self._steps)))
 
-    def _learn(self, twin: _Pair, numbers: range) -> dict[str, float]:
+    def _learn(self, twin: _Pair, batch: Batch) -> dict[str, float]:
         """Gradients of some scenes, left in the twin."""
         twin.load_state_dict(self._nets.state_dict())
         twin.train()
         twin.zero_grad(set_to_none=True)
-        batch = draw_batch(self._bank, self._settings, [(self._settings.seed, number) for number in numbers])
         with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
             answer = twin.masks(batch.prompted)
             kinds = twin.blobs(batch.shown, batch.extras)
@@ -331,7 +336,8 @@ class _Run:
         boxed: list[NDArray[np.float32]] = []
         right: list[NDArray[np.float32]] = []
         for number in range(0, self._settings.val_scenes, 4):
-            batch = draw_batch(bank, self._settings, [(_VAL_SEED, number + k) for k in range(4)])
+            seeds = tuple((_VAL_SEED, number + k) for k in range(4))
+            batch = draw_batch(bank, self._settings.scene, self._settings.prompts, seeds)
             with torch.inference_mode():
                 found = nets.masks(batch.prompted).mask > 0.0
                 kinds = nets.blobs(batch.shown, batch.extras) > 0.0
@@ -379,32 +385,6 @@ class _Run:
             half = {key: value.half() if value.ndim > 1 else value for key, value in own.items()}
             paths.append(write_weights(self._out_dir, half, manifest))
         return paths[0], paths[1]
-
-
-def draw_batch(bank: SingleBank, settings: StreamTrainSettings, seeds: Sequence[tuple[int, int]]) -> Batch:
-    """Draw the examples of scenes, one scene a seed."""
-    prompts: list[MaskExample] = []
-    blobs: list[BlobExample] = []
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        scene = draw_scene(bank, rng, settings.scene)
-        prompts += mask_examples(scene, rng, settings.prompts)
-        blobs += blob_examples(scene)
-    # Nets with batch statistics need two examples at the least.
-    while len(prompts) < 2 or len(blobs) < 2:
-        rng = np.random.default_rng((seeds[0][0], seeds[0][1], 1 + len(prompts) + len(blobs)))
-        scene = draw_scene(bank, rng, settings.scene)
-        prompts += mask_examples(scene, rng, settings.prompts)
-        blobs += blob_examples(scene)
-    prompted = torch.from_numpy(np.stack([each.prompted for each in prompts]))
-    shown = torch.from_numpy(np.stack([each.shown for each in blobs]))
-    return Batch(
-        prompted.contiguous(memory_format=torch.channels_last),
-        torch.from_numpy(np.stack([each.target for each in prompts])),
-        shown.contiguous(memory_format=torch.channels_last),
-        torch.from_numpy(np.stack([each.extras for each in blobs])),
-        torch.from_numpy(np.stack([each.answers for each in blobs])),
-    )
 
 
 def mask_losses(logits: Tensor, quality: Tensor, batch: Batch) -> dict[str, Tensor]:

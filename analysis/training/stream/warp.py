@@ -120,9 +120,10 @@ def cut_to(level: NDArray[np.float32], mask: NDArray[np.bool_]) -> Patch | None:
 
 def _axis(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
     """Centre (x, y), direction of the largest extent, and that extent."""
-    rows, columns = np.nonzero(mask)
-    points = np.stack([columns, rows], axis=1).astype(np.float32)
-    centre = points.mean(axis=0)
-    values, vectors = np.linalg.eigh(np.cov((points - centre).T) + np.eye(2) * 1e-3)
+    moments = cv2.moments(mask.view(np.uint8), binaryImage=True)
+    area = max(moments["m00"], 1.0)
+    centre = np.asarray([moments["m10"] / area, moments["m01"] / area], np.float32)
+    spread = np.asarray([[moments["mu20"], moments["mu11"]], [moments["mu11"], moments["mu02"]]]) / area
+    values, vectors = np.linalg.eigh(spread + np.eye(2) * 1e-3)
     # Standard deviation of an even rod is its length over the root of 12.
     return centre, vectors[:, 1].astype(np.float32), float(np.sqrt(12.0 * values[1]))
