@@ -20,12 +20,11 @@ from analysis.classification.crop import ObjectPixels, crops_of_cell, cut_instan
 from analysis.errors import AnalysisError
 from analysis.image import GreyImage
 from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
-from analysis.karyogram.centromere import centromere_shares
 from analysis.karyogram.iscn import IscnResult, compose
-from analysis.karyogram.layout import KaryogramItem, draw_karyogram
-from analysis.karyogram.picture import upright_pictures
+from analysis.karyogram.paint import paint
+from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
 from analysis.karyogram.size import OVERSIZE, oversize_ratio
-from analysis.karyogram.verdict import DOUBTFUL_BELOW, CellLook, Verdict, judge, look_at
+from analysis.karyogram.verdict import CellLook, Verdict, judge, look_at
 from analysis.models.weights import read_manifest, write_whole
 from analysis.segmentation.background import estimate_background
 from analysis.segmentation.instance import Instance, Segmentation
@@ -113,49 +112,9 @@ class Karyotype:
             "overlaps": [int(other) for other in entry.instance.overlaps],
         }
 
-    def draw(self) -> NDArray[np.uint8]:
+    def draw(self, options: SheetOptions | None = None) -> NDArray[np.uint8]:
         """Karyogram picture: uint8, shape (height, width, 3), BGR."""
-        objects = cut_instances(self.image, self.background, [entry.instance for entry in self.chromosomes])
-        flipped = [entry.flipped for entry in self.chromosomes]
-        pictures = upright_pictures(objects, flipped, self._centromeres(objects, flipped))
-        order = np.argsort([-entry.picture.shape[0] for entry in pictures], kind="stable")
-        items = [
-            KaryogramItem(
-                pictures[k].picture,
-                self.chromosomes[k].class_name,
-                self.chromosomes[k].class_name != UNCLASSIFIED
-                and self.chromosomes[k].probability < DOUBTFUL_BELOW,
-                pictures[k].centromere_px,
-            )
-            for k in order
-        ]
-        return draw_karyogram(items, title=self._title(), note=self._note(items))
-
-    def _centromeres(self, objects: Sequence[ObjectPixels], flipped: Sequence[bool]) -> list[float]:
-        crops = crops_of_cell(objects)
-        if not crops:
-            return []
-        upright = [
-            crop.image[::-1, ::-1] if turned else crop.image for crop, turned in zip(crops, flipped, strict=True)
-        ]
-        classes = tuple(entry.class_name for entry in self.chromosomes)
-        return [float(share) for share in centromere_shares(np.stack(upright), classes)]
-
-    def _title(self) -> str:
-        return self.iscn.text or f"no ISCN: {self.iscn.reason}"
-
-    def _note(self, items: Sequence[KaryogramItem]) -> str:
-        doubtful = sum(item.doubtful for item in items)
-        left_out = sum(item.class_name == UNCLASSIFIED for item in items)
-        sure = [entry.probability for entry in self.chromosomes if entry.class_name != UNCLASSIFIED]
-        parts = [f"{len(items) - left_out} chromosomes"]
-        if sure:
-            parts.append(f"mean confidence {100 * float(np.mean(sure)):.0f} %")
-        if doubtful:
-            parts.append(f"{doubtful} to check")
-        if left_out:
-            parts.append(f"{left_out} unclassified")
-        return ", ".join(parts) + "  (proposal)"
+        return paint(karyogram_sheet(self, options))
 
 
 class Karyotyper:

@@ -71,7 +71,8 @@ def _share(banding: NDArray[np.float32], width: NDArray[np.float32], class_name:
     # Stalks and satellites are narrow as well, and vary in length from one person to the next.
     weight = 0.4 * WAIST_WEIGHT if class_name in SHORT_ARM_SHARE else WAIST_WEIGHT
     seen = np.asarray(banding, dtype=np.float64)
-    bands = np.array([_likeness(seen, drawn.darkness(4 * BINS), drawn.centromere, at[k]) for k in near])
+    expected = gaussian_filter1d(drawn.darkness(4 * BINS), BAND_BLUR * 4 * BINS, mode="nearest")
+    bands = np.array([_likeness(seen, expected, drawn.centromere, at[k]) for k in near])
     score = prior + weight * narrow[near] + BAND_WEIGHT * bands
     best = int(np.argmax(score))
     return float(at[near][best])
@@ -80,13 +81,12 @@ def _share(banding: NDArray[np.float32], width: NDArray[np.float32], class_name:
 def _likeness(
     seen: NDArray[np.float64], drawn: NDArray[np.float64], drawn_centromere: float, centromere: float
 ) -> float:
-    """Correlation with the ideogram, each of whose arms is stretched to fit."""
+    """Correlation with the (blurred) ideogram, each of whose arms is stretched to fit."""
     at = (np.arange(len(seen)) + 0.5) / len(seen)
     upper = at / max(centromere, 1e-6) * drawn_centromere
     lower = drawn_centromere + (at - centromere) / max(1.0 - centromere, 1e-6) * (1.0 - drawn_centromere)
     place = np.where(at <= centromere, upper, lower)
-    blurred = gaussian_filter1d(drawn, BAND_BLUR * len(drawn), mode="nearest")
-    expected = np.interp(place, (np.arange(len(drawn)) + 0.5) / len(drawn), blurred)
+    expected = np.interp(place, (np.arange(len(drawn)) + 0.5) / len(drawn), drawn)
     inner = slice(len(seen) // 20, -len(seen) // 20)
     a, b = seen[inner] - seen[inner].mean(), expected[inner] - expected[inner].mean()
     return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-9))

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from analysis.classification.crop import ObjectPixels
-from analysis.classification.straighten import medial_axis
+from analysis.classification.straighten import MedialAxis, medial_axis
+from analysis.segmentation.instance import Instance
 
-DARKEST = 20.0
-"""Grey level of the cell's darkest bands in the karyogram."""
-DARK_PERCENTILE = 99.0
-EDGE_PX = 1.0
+DARKEST: Final = 25.0
+"""Grey level of a dark band."""
+PALE_LEVEL: Final = 205.0
+"""Grey level a cell's pale bands are brought to."""
+DARK_PERCENTILE: Final = 96.0
+PALE_PERCENTILE: Final = 10.0
+_EXPONENTS: Final = (1.0, 2.0)
+EDGE_PX: Final = 0.8
+
+_GROWTH: Final = 0.14
+"""A mask ends where the stain is half of a band's; the chromosome fades over this part of its width."""
+_GAP: Final = 0.22
+"""Pale bands can part a mask; gaps up to this part of the width are closed."""
+_HOLE: Final = 0.35
+"""Holes up to this many squared widths are pale bands; a ring chromosome has larger ones."""
+_CRUMB: Final = 0.08
+"""Loose pieces smaller than this share of the chromosome are dirt or of a neighbour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +41,138 @@ class UprightPicture:
     Attributes
     ----------
     picture
-        uint8, shape (h, w): native scale, white outside the chromosome, as small as the chromosome.
+        uint8, shape (h, w): white outside the chromosome, as small as the chromosome.
     centromere_px
         Row of the centromere; None where it isn't known.
+    length_px
+        Length along the bent chromosome, in px of the picture.
     """
 
     picture: NDArray[np.uint8]
     centromere_px: float | None = None
+    length_px: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """How densities of a cell become grey levels.
+
+    One rising curve for all its chromosomes: bands keep their order, and none is made.
+
+    Attributes
+    ----------
+    dark
+        Density shown as `DARKEST`.
+    exponent
+        Above 1 pale bands are paled further.
+    """
+
+    dark: float
+    exponent: float = 1.0
+
+    def grey(self, density: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """Grey levels of densities: uint8, same shape."""
+        part = np.clip(density / self.dark, 0.0, 1.15) ** self.exponent
+        return np.clip(np.rint(255.0 - (255.0 - DARKEST) * part), 0, 255).astype(np.uint8)
+
+
+def tone_of(objects: Sequence[ObjectPixels]) -> Tone:
+    """Contrast for one cell.
+
+    Dark and pale levels are medians over the chromosomes: what lies across another one, with the densities of
+    both, must not make all others pale.
+    """
+    inside = [piece.density[piece.mask] for piece in objects if piece.mask.any()]
+    if not inside:
+        return Tone(1.0)
+    dark = max(float(np.median([np.percentile(values, DARK_PERCENTILE) for values in inside])), 1e-3)
+    pale = float(np.median([np.percentile(values, PALE_PERCENTILE) for values in inside])) / dark
+    wanted = (255.0 - PALE_LEVEL) / (255.0 - DARKEST)
+    exponent = np.log(wanted) / np.log(float(np.clip(pale, 0.02, 0.98)))
+    return Tone(dark, float(np.clip(exponent, *_EXPONENTS)))
+
+
+def grown_for_show(instances: Sequence[Instance], size: tuple[int, int]) -> list[Instance]:
+    """Widen the masks of a cell to what a technician would cut out.
+
+    Pale bands and the fading rim are taken in, loose crumbs left out; no pixel is taken from another chromosome
+    that isn't this one's too.
+
+    Parameters
+    ----------
+    instances
+        All chromosomes of the cell.
+    size
+        Height and width of the image.
+    """
+    if not instances:
+        return []
+    widths = [2.0 * np.count_nonzero(entry.mask) / _perimeter(entry.mask) for entry in instances]
+    width = float(np.median(widths))
+    owners = np.zeros(size, np.uint8)
+    for entry in instances:
+        xmin, ymin, xmax, ymax = entry.box_px
+        window = owners[ymin:ymax, xmin:xmax]
+        window += (entry.mask & (window < 255)).astype(np.uint8)
+    return [_grown(entry, owners, width) for entry in instances]
+
+
+def _perimeter(mask: NDArray[np.bool_]) -> float:
+    padded = np.pad(mask, 1).astype(np.uint8)
+    outlines, _ = cv2.findContours(padded, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return max(sum(cv2.arcLength(line, True) for line in outlines), 4.0)
+
+
+def _grown(entry: Instance, owners: NDArray[np.uint8], width: float) -> Instance:
+    margin = max(2, round((_GROWTH + _GAP) * width) + 1)
+    height_px, width_px = owners.shape
+    xmin, ymin, xmax, ymax = entry.box_px
+    x0, y0 = max(0, xmin - margin), max(0, ymin - margin)
+    x1, y1 = min(width_px, xmax + margin), min(height_px, ymax + margin)
+    own = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    own[ymin - y0 : ymax - y0, xmin - x0 : xmax - x0] = entry.mask
+    others = (owners[y0:y1, x0:x1] > own) & (own == 0)
+    body = cv2.morphologyEx(np.pad(own, margin), cv2.MORPH_CLOSE, _disc(_GAP * width))
+    body = _without_crumbs(body[margin:-margin, margin:-margin] > 0)
+    body = _filled(body, _HOLE * width**2) & ~others
+    far = np.float32(1e6)
+    to_own = cv2.distanceTransform((~body).astype(np.uint8), cv2.DIST_L2, 3)
+    to_others = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3) if others.any() else far
+    shown = (to_own <= max(1.0, _GROWTH * width)) & (to_own < to_others)
+    return Instance((x0, y0, x1, y1), np.asarray(shown, np.bool_), entry.score, entry.route, entry.overlaps)
+
+
+def _without_crumbs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count <= 2:
+        return mask
+    areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
+    areas[0] = 0.0
+    return np.asarray((areas >= _CRUMB * areas.max())[labels] & mask, dtype=np.bool_)
+
+
+def _filled(mask: NDArray[np.bool_], largest_px: float) -> NDArray[np.bool_]:
+    full = ndimage.binary_fill_holes(mask)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((full & ~mask).astype(np.uint8), connectivity=4)
+    if count <= 1:
+        return mask
+    small = stats[:, cv2.CC_STAT_AREA] <= largest_px
+    small[0] = False
+    return np.asarray(mask | small[labels], dtype=np.bool_)
+
+
+def _disc(radius_px: float) -> NDArray[np.uint8]:
+    side = 2 * max(1, round(radius_px)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), dtype=np.uint8)
 
 
 def upright_pictures(
-    objects: Sequence[ObjectPixels], flipped: Sequence[bool], centromeres: Sequence[float] | None = None
+    objects: Sequence[ObjectPixels],
+    flipped: Sequence[bool],
+    centromeres: Sequence[float] | None = None,
+    *,
+    axes: Sequence[MedialAxis] | None = None,
+    enlargement: float = 1.0,
 ) -> list[UprightPicture]:
     """Turn the objects of one cell upright, unstraightened, with one contrast for all.
 
@@ -47,39 +184,56 @@ def upright_pictures(
         True where the short arm is at the lower end of the medial axis.
     centromeres
         Share of the length from the tip of the short arm; None where they aren't known.
+    axes
+        Medial axes in px of the objects, where they are known.
+    enlargement
+        Px of the pictures a px of the objects.
     """
-    inside = [piece.density[piece.mask] for piece in objects]
-    dark = float(np.percentile(np.concatenate(inside), DARK_PERCENTILE)) if inside else 1.0
+    tone = tone_of(objects)
+    lines = [medial_axis(piece.mask) for piece in objects] if axes is None else axes
     shares = [None] * len(objects) if centromeres is None else list(centromeres)
     return [
-        _upright(piece, turned, dark, share) for piece, turned, share in zip(objects, flipped, shares, strict=True)
+        _upright(piece, axis, turned, tone, share, enlargement)
+        for piece, axis, turned, share in zip(objects, lines, flipped, shares, strict=True)
     ]
 
 
-def _upright(piece: ObjectPixels, turned: bool, dark: float, centromere: float | None) -> UprightPicture:
-    points = medial_axis(piece.mask).points_px
-    rise = points[-1] - points[0]
-    # The axis runs from the short arm down once turned; the chord is what a technician would stand upright.
-    angle = float(np.degrees(np.arctan2(rise[0], rise[1])))
-    angle = -angle + (180.0 if turned else 0.0)
-    height, width = piece.mask.shape
-    side = int(np.ceil(np.hypot(height, width))) + 4
-    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0).astype(np.float64)
-    matrix[:, 2] += (side - 1) / 2 - np.array([(width - 1) / 2, (height - 1) / 2])
+def _upright(
+    piece: ObjectPixels, axis: MedialAxis, turned: bool, tone: Tone, centromere: float | None, enlargement: float
+) -> UprightPicture:
+    points = axis.points_px[::-1] if turned else axis.points_px
+    matrix, side = _turning(points, piece.mask.shape, enlargement)
     soft = cv2.GaussianBlur(np.pad(piece.mask, 2).astype(np.float32), (0, 0), EDGE_PX)[2:-2, 2:-2]
-    density = np.where(piece.mask, piece.density, 0.0).astype(np.float32) * np.minimum(1.6 * soft, 1.0)
-    turned_density = cv2.warpAffine(density, matrix, (side, side), flags=cv2.INTER_CUBIC)
-    turned_mask = cv2.warpAffine(piece.mask.astype(np.uint8), matrix, (side, side), flags=cv2.INTER_LINEAR)
-    grey = 255.0 - (255.0 - DARKEST) * np.clip(turned_density / max(dark, 1e-3), 0.0, 1.08)
-    picture = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
-    rows, columns = np.nonzero(turned_mask)
+    density = cv2.warpAffine(piece.density, matrix, (side, side), flags=cv2.INTER_CUBIC)
+    cover = cv2.warpAffine(soft, matrix, (side, side), flags=cv2.INTER_LINEAR)
+    # The rim is rounded where the mask is ragged.
+    cover = np.clip((cover - 0.25) / 0.4, 0.0, 1.0)
+    picture = tone.grey(np.maximum(density, 0.0) * cover)
+    rows, columns = np.nonzero(cover > 0.5)
     if len(rows) == 0:
         return UprightPicture(np.full((4, 4), 255, dtype=np.uint8))
     top, left = max(int(rows.min()) - 1, 0), max(int(columns.min()) - 1, 0)
-    shown = np.asarray(picture[top : rows.max() + 2, left : columns.max() + 2], dtype=np.uint8)
+    shown = np.ascontiguousarray(picture[top : rows.max() + 2, left : columns.max() + 2])
+    length = axis.length_px * enlargement
     if centromere is None:
-        return UprightPicture(shown)
+        return UprightPicture(shown, None, length)
     # The axis has its points at equal distances.
-    place = points[round((1.0 - centromere if turned else centromere) * (len(points) - 1))]
-    row = float(matrix[1] @ np.array([place[0], place[1], 1.0])) - top
-    return UprightPicture(shown, min(max(row, 0.0), float(shown.shape[0])))
+    at = points[round(centromere * (len(points) - 1))]
+    row = float(matrix[1] @ np.array([at[0], at[1], 1.0])) - top
+    return UprightPicture(shown, min(max(row, 0.0), float(shown.shape[0])), length)
+
+
+def _turning(
+    points: NDArray[np.float32], size: tuple[int, ...], enlargement: float
+) -> tuple[NDArray[np.float64], int]:
+    """Matrix that stands an axis upright, its first point above, and the side of the square it turns into."""
+    centred = points.astype(np.float64) - points.mean(axis=0)
+    # The line through all of the axis: its ends alone lean to the corners of the tips.
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    along = directions[0] * (1.0 if directions[0] @ (points[-1] - points[0]) >= 0.0 else -1.0)
+    height, width = size
+    side = int(np.ceil(np.hypot(height, width) * enlargement)) + 6
+    turn = enlargement * np.array([[along[1], -along[0]], [along[0], along[1]]])
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    shift = (side - 1) / 2 - turn @ middle
+    return np.column_stack([turn, shift]), side

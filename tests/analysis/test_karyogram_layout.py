@@ -2,11 +2,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analysis.classification.classes import CLASS_NAMES
-from analysis.classification.crop import ObjectPixels
-from analysis.karyogram.layout import CANVAS_WIDTH_PX, ROWS, KaryogramItem, draw_karyogram
-from analysis.karyogram.picture import upright_pictures
+from analysis.karyogram.ideogram import RESOLUTIONS
+from analysis.karyogram.layout import (
+    LONGEST_PX,
+    MARKER,
+    ROWS,
+    SHEET_WIDTH_PX,
+    Box,
+    Captions,
+    KaryogramItem,
+    Mark,
+    Sheet,
+    lay_out,
+)
+from analysis.karyogram.paint import paint
 
 
 def picture(height_px: int, width_px: int = 14, level: int = 80) -> np.ndarray:
@@ -15,9 +28,103 @@ def picture(height_px: int, width_px: int = 14, level: int = 80) -> np.ndarray:
     return grey
 
 
-def normal_cell() -> list[KaryogramItem]:
+def normal_cell(centromere: float | None = 0.4) -> list[KaryogramItem]:
     names = [*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "Y"]
-    return [KaryogramItem(picture(110 - 2 * k), name) for k, name in enumerate(names)]
+    return [
+        KaryogramItem(
+            picture(110 - 2 * k), name, centromere_px=None if centromere is None else centromere * (110 - 2 * k)
+        )
+        for k, name in enumerate(names)
+    ]
+
+
+def overlap(first: Box, second: Box) -> bool:
+    return (
+        first.x < second.right - 1e-6
+        and second.x < first.right - 1e-6
+        and first.y < second.bottom - 1e-6
+        and second.y < first.bottom - 1e-6
+    )
+
+
+def rows_of(sheet: Sheet) -> dict[int, list[float]]:
+    """Centromeres of the classed tiles of each row."""
+    row_of = {name: k for k, row in enumerate(ROWS) for group in row for name in group} | {MARKER: len(ROWS) - 1}
+    rows: dict[int, list[float]] = {}
+    for tile in sheet.tiles:
+        if tile.item.class_name in row_of and tile.centromere_y is not None:
+            rows.setdefault(row_of[tile.item.class_name], []).append(tile.centromere_y)
+    return rows
+
+
+cells = st.lists(
+    st.builds(
+        lambda height, width, name, share, mark, derivative: KaryogramItem(
+            picture(height, width), name, mark, share * height, derivative, enlargement=2.0
+        ),
+        st.integers(4, 400),
+        st.integers(4, 200),
+        st.sampled_from([*CLASS_NAMES, MARKER, "?"]),
+        st.floats(0, 1),
+        st.sampled_from(list(Mark)),
+        st.booleans(),
+    ),
+    max_size=100,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(items=cells, ideograms=st.sampled_from([None, *RESOLUTIONS]))
+def test_nothing_overlaps_nothing_is_lost_and_centromeres_stand_on_a_line(
+    items: list[KaryogramItem], ideograms: int | None
+) -> None:
+    sheet = lay_out(items, Captions("46,XX", "cell"), ideograms=ideograms, notes={"5": "bands differ at 5q31"})
+    assert sorted(tile.number for tile in sheet.tiles) == list(range(len(items)))
+    boxes = [tile.box for tile in sheet.tiles] + [drawn.box for drawn in sheet.ideograms]
+    for k, box in enumerate(boxes):
+        assert box.x >= 0
+        assert box.y >= 0
+        assert box.right <= sheet.width
+        assert box.bottom <= sheet.height
+        assert not any(overlap(box, other) for other in boxes[:k])
+    for line in rows_of(sheet).values():
+        assert np.ptp(line) < 1e-6
+    for word in sheet.words:
+        assert 0 <= word.x <= sheet.width
+        assert 0 < word.y <= sheet.height
+    for sign in sheet.marks:
+        assert not any(box.x < sign.x < box.right and box.y < sign.y < box.bottom for box in boxes)
+
+
+def test_painted_centromeres_are_on_the_line_to_a_pixel() -> None:
+    rng = np.random.default_rng(3)
+    items = []
+    for name in CLASS_NAMES:
+        height = int(rng.integers(60, 200))
+        at = int(rng.integers(10, height - 10))
+        grey = picture(height, 30, 200)
+        grey[at, 2:-2] = 0
+        items.append(KaryogramItem(grey, name, centromere_px=at + 0.5))
+    sheet = lay_out(items)
+    page = paint(sheet)[:, :, 0]
+    for tile in sheet.tiles:
+        middle = round(tile.box.x + tile.box.width / 2)
+        column = page[round(tile.box.y) : round(tile.box.bottom), middle].astype(float)
+        darkest = round(tile.box.y) + int(np.argmin(column))
+        assert tile.centromere_y is not None
+        assert abs(darkest + 0.5 - tile.centromere_y) <= 1.0
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_ideograms_stand_beside_their_pair_centromere_to_centromere(resolution: int) -> None:
+    items = [KaryogramItem(picture(120), "1", centromere_px=58.0, length_px=130.0)] * 2
+    sheet = lay_out([*items, KaryogramItem(picture(60), "21", centromere_px=20.0)], ideograms=resolution)
+    assert [drawn.class_name for drawn in sheet.ideograms] == ["1", "21"]
+    first, tiles = sheet.ideograms[0], [tile for tile in sheet.tiles if tile.item.class_name == "1"]
+    assert tiles[0].centromere_y == pytest.approx(first.centromere_y)
+    assert first.box.right < tiles[0].box.x
+    assert first.box.height / tiles[0].box.height == pytest.approx(130 / 120)
+    assert lay_out(items).ideograms == ()
 
 
 def test_every_class_has_its_place_once() -> None:
@@ -25,50 +132,64 @@ def test_every_class_has_its_place_once() -> None:
     assert sorted(names) == sorted(CLASS_NAMES)
 
 
+def test_derivatives_stand_right_and_markers_last() -> None:
+    items = [
+        KaryogramItem(picture(90), "7", centromere_px=30.0, derivative=True),
+        KaryogramItem(picture(60), "7", centromere_px=30.0),
+        KaryogramItem(picture(40), MARKER, centromere_px=20.0),
+        KaryogramItem(picture(40), "Y", centromere_px=20.0),
+    ]
+    tiles = {tile.number: tile.box for tile in lay_out(items).tiles}
+    assert tiles[1].x < tiles[0].x
+    assert tiles[3].x < tiles[2].x
+
+
+def test_the_longest_fills_its_row_and_one_odd_body_does_not_shrink_the_cell() -> None:
+    items = normal_cell()
+    heights = [tile.box.height for tile in lay_out(items).tiles]
+    assert max(heights) == pytest.approx(LONGEST_PX, rel=0.05)
+    odd = lay_out([*items, KaryogramItem(picture(900), "?")])
+    assert max(tile.box.height for tile in odd.tiles if tile.item.class_name == "1") == pytest.approx(max(heights))
+
+
 def test_karyogram_is_white_paper_with_all_chromosomes() -> None:
-    drawn = draw_karyogram(normal_cell(), title="46,XY", note="46 chromosomes")
+    drawn = paint(lay_out(normal_cell(), Captions("46,XY", "a.png", "auto", "", "46 chromosomes")))
     assert drawn.dtype == np.uint8
-    assert drawn.shape[1] == CANVAS_WIDTH_PX
+    assert drawn.shape[1] == SHEET_WIDTH_PX
     assert (drawn == 255).mean() > 0.5
-    empty = draw_karyogram([])
+    empty = paint(lay_out([]))
     assert (drawn < 128).sum() > 5 * (empty < 128).sum()
 
 
-def test_extra_chromosomes_widen_their_place_and_nothing_is_cut_off() -> None:
-    items = [KaryogramItem(picture(100, 30, level=3), "1") for _ in range(9)] + normal_cell()
-    drawn = draw_karyogram(items)
-    grey = drawn[:, :, 0]
-    assert (grey[:, :4] == 255).all()
-    assert (grey[:, -4:] == 255).all()
-    # Nine bodies of the darkest level stand side by side, enlarged.
-    assert (grey == 3).sum() >= 9 * 100 * 26
+def test_rows_stand_on_the_labels_where_a_centromere_is_not_known() -> None:
+    sheet = lay_out(normal_cell(centromere=None))
+    bottoms = [tile.box.bottom for tile in sheet.tiles if tile.item.class_name in ("6", "7", "12")]
+    assert np.ptp(bottoms) < 1e-6
 
 
-def test_what_has_no_class_lies_in_the_tray() -> None:
-    plain = draw_karyogram(normal_cell())
-    tray = draw_karyogram([*normal_cell(), *(KaryogramItem(picture(60, 60), "?") for _ in range(30))])
-    assert tray.shape[0] > plain.shape[0] + 200
-
-
-def test_doubtful_chromosomes_are_marked() -> None:
+def test_marks_are_drawn_and_explained() -> None:
     items = normal_cell()
-    marked = [KaryogramItem(items[0].picture, "1", doubtful=True), *items[1:]]
-    colour = draw_karyogram(marked).astype(int)
-    assert (np.ptp(colour, axis=2) > 60).any()
-    assert not (np.ptp(draw_karyogram(items).astype(int), axis=2) > 0).any()
+    marked = [
+        KaryogramItem(items[0].picture, "1", Mark.CHECK),
+        KaryogramItem(items[0].picture, "1", Mark.REVIEW),
+    ]
+    sheet = lay_out(marked)
+    assert [sign.mark for sign in sheet.marks] == [Mark.CHECK, Mark.REVIEW] * 2
+    assert {"check", "must review"} <= {word.text for word in sheet.words}
+    assert (np.ptp(paint(sheet).astype(int), axis=2) > 60).any()
+    assert not (np.ptp(paint(lay_out(items)).astype(int), axis=2) > 0).any()
 
 
-@pytest.mark.parametrize("flipped", [False, True])
-def test_pictures_stand_upright_short_arm_up(flipped: bool) -> None:
-    mask = np.zeros((60, 60), np.bool_)
-    rows, columns = np.mgrid[:60, :60]
-    along, across = (rows + columns - 59) / np.sqrt(2), (rows - columns) / np.sqrt(2)
-    mask[(np.abs(along) < 26) & (np.abs(across) < 6)] = True
-    # The dark tip is the short arm: at the upper left end of the body, or at the lower right one.
-    tip = along > 14 if flipped else along < -14
-    density = np.where(mask, np.where(tip, 0.9, 0.2), 0.0).astype(np.float32)
-    (shown,) = upright_pictures([ObjectPixels(density, mask)], [flipped])
-    upright = shown.picture
-    height, width = upright.shape
-    assert height > 2.5 * width
-    assert upright[: height // 4].mean() < upright[-height // 4 :].mean() - 20
+def test_notes_are_broken_into_lines_under_their_pair() -> None:
+    note = "bands differ between the two at 5q31.1 and again at 5q33"
+    plain, noted = lay_out(normal_cell()), lay_out(normal_cell(), notes={"5": note})
+    words = [word.text for word in noted.words if word not in plain.words and word.text in note]
+    assert " ".join(words) == note
+    assert noted.height > plain.height
+
+
+def test_classes_without_a_place_are_refused() -> None:
+    with pytest.raises(ValueError, match="'23'"):
+        lay_out([KaryogramItem(picture(40), "23")])
+    with pytest.raises(ValueError, match="at 500 bands"):
+        lay_out(normal_cell(), ideograms=500)

@@ -1,0 +1,139 @@
+"""The karyogram sheet of one karyotype proposal: pictures, marks and words, placed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analysis.classification.classes import UNCLASSIFIED
+from analysis.classification.crop import ObjectPixels, crops_of_cell, cut_instances
+from analysis.classification.straighten import MedialAxis, medial_axis
+from analysis.karyogram.centromere import centromere_shares
+from analysis.karyogram.layout import LONGEST_PX, MAX_ENLARGEMENT, Captions, KaryogramItem, Mark, Sheet, lay_out
+from analysis.karyogram.picture import grown_for_show, upright_pictures
+from analysis.karyogram.verdict import DOUBTFUL_BELOW
+
+if TYPE_CHECKING:
+    from analysis.karyotype import Karyotype, KaryotypedChromosome
+    from analysis.segmentation.instance import Instance
+
+FOOTER: Final = "Research use only - proposal by software, not reviewed"
+REVIEW_BELOW: Final = 0.5
+"""A class that is more likely wrong than right must be looked at."""
+FINENESS: Final = 2.0
+"""Px of a chromosome's picture a px of the sheet, so that a print is sharp."""
+
+
+@dataclass(frozen=True, slots=True)
+class SheetOptions:
+    """What a technician may choose.
+
+    Attributes
+    ----------
+    ideograms
+        Bands (400, 550, 850) of the ideograms beside the pairs; None for none.
+    notes
+        Class to a short note under its pair.
+    derivatives
+        Ids of chromosomes that stand right of their normal homologue.
+    """
+
+    ideograms: int | None = None
+    notes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    derivatives: frozenset[int] = frozenset()
+
+
+def karyogram_sheet(karyotype: Karyotype, options: SheetOptions | None = None) -> Sheet:
+    """Place the chromosomes of a proposal, whether fresh or edited.
+
+    Raises
+    ------
+    ValueError
+        There is no ideogram of so many bands.
+    """
+    chosen = options or SheetOptions()
+    items = _items(karyotype, chosen)
+    return lay_out(items, _captions(karyotype, items), ideograms=chosen.ideograms, notes=chosen.notes)
+
+
+def mark_of(chromosome: KaryotypedChromosome) -> Mark:
+    """Whether a person should look at a chromosome; what has no class needs no mark to be seen."""
+    if chromosome.class_name == UNCLASSIFIED or chromosome.probability >= DOUBTFUL_BELOW:
+        return Mark.NONE
+    return Mark.REVIEW if chromosome.probability < REVIEW_BELOW else Mark.CHECK
+
+
+def _items(karyotype: Karyotype, options: SheetOptions) -> list[KaryogramItem]:
+    entries = karyotype.chromosomes
+    if not entries:
+        return []
+    instances = [entry.instance for entry in entries]
+    axes = [medial_axis(instance.mask) for instance in instances]
+    objects = cut_instances(karyotype.image, karyotype.background, instances)
+    centromeres = _centromeres(karyotype, objects, axes)
+    grown = grown_for_show(instances, (karyotype.image.height_px, karyotype.image.width_px))
+    lengths = sorted(axis.length_px for axis in axes)
+    tall = lengths[max(0, round(0.97 * (len(lengths) - 1)))]
+    enlargement = float(np.clip(FINENESS * LONGEST_PX / max(tall, 1.0), 1.0, FINENESS * MAX_ENLARGEMENT))
+    pictures = upright_pictures(
+        cut_instances(karyotype.image, karyotype.background, grown),
+        [entry.flipped for entry in entries],
+        centromeres,
+        axes=[_moved(axis, old, new) for axis, old, new in zip(axes, instances, grown, strict=True)],
+        enlargement=enlargement,
+    )
+    return [
+        KaryogramItem(
+            shown.picture,
+            entry.class_name,
+            mark_of(entry),
+            shown.centromere_px,
+            entry.id in options.derivatives,
+            shown.length_px,
+            enlargement,
+        )
+        for entry, shown in zip(entries, pictures, strict=True)
+    ]
+
+
+def _moved(axis: MedialAxis, old: Instance, new: Instance) -> MedialAxis:
+    """An axis within another box."""
+    shift = np.array([old.box_px[0] - new.box_px[0], old.box_px[1] - new.box_px[1]], dtype=np.float32)
+    return MedialAxis(axis.points_px + shift, axis.length_px, axis.width_px)
+
+
+def _centromeres(karyotype: Karyotype, objects: tuple[ObjectPixels, ...], axes: list[MedialAxis]) -> list[float]:
+    upright = [
+        crop.image[::-1, ::-1] if entry.flipped else crop.image
+        for crop, entry in zip(crops_of_cell(objects, axes), karyotype.chromosomes, strict=True)
+    ]
+    classes = tuple(entry.class_name for entry in karyotype.chromosomes)
+    return [float(share) for share in centromere_shares(np.stack(upright), classes)]
+
+
+def _captions(karyotype: Karyotype, items: list[KaryogramItem]) -> Captions:
+    left_out = sum(item.class_name == UNCLASSIFIED for item in items)
+    sure = [entry.probability for entry in karyotype.chromosomes if entry.class_name != UNCLASSIFIED]
+    figures = [f"{len(items) - left_out} chromosomes"]
+    if sure:
+        figures.append(f"mean certainty {100 * float(np.mean(sure)):.0f} %")
+    if left_out:
+        figures.append(f"{left_out} without a class")
+    verdict = karyotype.verdict
+    readable = karyotype.iscn.text or "no ISCN"
+    remark = verdict.words
+    if karyotype.iscn.text is None and karyotype.iscn.reason not in remark:
+        remark = "; ".join(part for part in (karyotype.iscn.reason, remark) if part)
+    return Captions(
+        title=readable,
+        name=Path(karyotype.image.source).name,
+        level=verdict.level.value,
+        remark=remark,
+        figures=", ".join(figures),
+        footer=FOOTER,
+    )
