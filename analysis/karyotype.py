@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -15,11 +15,12 @@ from faster_coco_eval import mask as coco_mask
 from numpy.typing import NDArray
 
 from analysis.classification.classes import UNCLASSIFIED
-from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier
+from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier, ClassScores
 from analysis.classification.crop import ObjectPixels, crops_of_cell, cut_instances
 from analysis.errors import AnalysisError
 from analysis.image import GreyImage
 from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
+from analysis.karyogram.evidence import Evidence, FusionWeights, detected_classes, gather_evidence
 from analysis.karyogram.iscn import IscnResult, compose
 from analysis.karyogram.paint import paint
 from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
@@ -117,8 +118,22 @@ class Karyotype:
         return paint(karyogram_sheet(self, options))
 
 
+@runtime_checkable
+class SeesClasses(Protocol):
+    """A segmenter that can tell classes of given boxes by itself, such as a `DetectorSegmenter`."""
+
+    def classes_at(
+        self, image: GreyImage, boxes_px: NDArray[np.float64], *, padded: bool = True
+    ) -> NDArray[np.float32]:
+        """Log probabilities of the classes, shape (n, 24), see `DetectorSegmenter.classes_at`."""
+        ...
+
+
 class Karyotyper:
     """Karyotypes images; holds the classifier and the segmentation it was made with.
+
+    In bright field the classes that the segmenter's detector gave are weighed in with the classifier's; of other
+    stains the detector knows nothing.
 
     Parameters
     ----------
@@ -128,6 +143,8 @@ class Karyotyper:
         Cuts an image into chromosomes.
     prices
         What deviations from a normal cell cost in the joint assignment.
+    fusion
+        How the detector's classes are weighed in.
     """
 
     def __init__(
@@ -135,10 +152,12 @@ class Karyotyper:
         classifier: Classifier,
         segmenter: Callable[[GreyImage], Segmentation] = segment,
         prices: AssignmentPrices | None = None,
+        fusion: FusionWeights | None = None,
     ) -> None:
         self._classifier = classifier
         self._segmenter = segmenter
         self._prices = prices or AssignmentPrices()
+        self._fusion = fusion or FusionWeights()
 
     def karyotype(self, image: GreyImage) -> Karyotype:
         """Karyotype one image.
@@ -150,11 +169,10 @@ class Karyotyper:
         """
         started = time.perf_counter()
         segmentation = self._segmenter(image)
-        objects = cut_instances(image, segmentation.background, segmentation.instances)
-        chromosomes, assignment, look = self._classified(
-            image, objects, segmentation.instances, refuse_oversized=True
-        )
-        verdict = judge(look, assignment.classes, assignment.probability)
+        scored = self._scored(image, segmentation.instances, segmentation.background)
+        assignment = self._assigned_whole(scored)
+        chromosomes = _chromosomes(segmentation.instances, scored, assignment)
+        verdict = judge(scored.look, assignment.classes, assignment.probability)
         iscn = compose(entry.class_name for entry in chromosomes)
         if not verdict.readable:
             chromosomes = tuple(replace(entry, class_name=UNCLASSIFIED) for entry in chromosomes)
@@ -178,6 +196,8 @@ class Karyotyper:
     ) -> tuple[KaryotypedChromosome, ...]:
         """Classify chromosomes that are already cut, jointly assigned as one cell.
 
+        Who cut them took each for one chromosome; that none of them is one isn't asked again.
+
         Parameters
         ----------
         image
@@ -194,42 +214,80 @@ class Karyotyper:
         """
         if background is None:
             background = estimate_background(image.pixels)
-        objects = cut_instances(image, background, instances)
-        return self._classified(image, objects, instances)[0]
+        scored = self._scored(image, self._with_classes(image, instances), background)
+        evidence = scored.evidence
+        assignment = assign(evidence.log_prob, None, self._prices_for(evidence))
+        return _chromosomes(instances, scored, assignment)
 
-    def _classified(
-        self,
-        image: GreyImage,
-        objects: Sequence[ObjectPixels],
-        instances: Sequence[Instance],
-        *,
-        refuse_oversized: bool = False,
-    ) -> tuple[tuple[KaryotypedChromosome, ...], Assignment, CellLook]:
+    def _with_classes(self, image: GreyImage, instances: Sequence[Instance]) -> tuple[Instance, ...]:
+        """Ask the segmenter for the classes of what it hasn't seen yet."""
+        unseen = [row for row, entry in enumerate(instances) if entry.class_log_prob is None]
+        if image.inverted or not unseen or not isinstance(self._segmenter, SeesClasses):
+            return tuple(instances)
+        boxes = np.array([instances[row].box_px for row in unseen], dtype=np.float64)
+        told = self._segmenter.classes_at(image, boxes, padded=False)
+        seen = list(instances)
+        for row, classes in zip(unseen, told, strict=True):
+            seen[row] = replace(seen[row], class_log_prob=classes)
+        return tuple(seen)
+
+    def _scored(
+        self, image: GreyImage, instances: Sequence[Instance], background: NDArray[np.float32]
+    ) -> _ScoredCell:
+        objects = cut_instances(image, background, instances)
         crops = crops_of_cell(objects)
         scores = self._classifier.score(crops)
-        # What is no chromosome was learned on G-bands alone; under another stain it would refuse the sound.
-        log_none = None if image.inverted else scores.log_none
-        assignment = assign(scores.log_prob, log_none, self._prices)
-        if refuse_oversized:
-            areas = np.array([np.count_nonzero(piece.mask) for piece in objects], dtype=np.float64)
-            oversized = oversize_ratio(areas, assignment.classes) > OVERSIZE
-            if oversized.any():
-                # Chromosomes that could not be parted must not pass as one: their places stay open, and the
-                # formula then says that the cell is incomplete instead of claiming losses.
-                none = np.full(len(areas), -np.inf) if log_none is None else log_none.astype(np.float64)
-                assignment = assign(scores.log_prob, np.where(oversized, 0.0, none), self._prices)
-        flipped = scores.flipped_as(assignment.classes)
-        chromosomes = tuple(
-            KaryotypedChromosome(
-                number,
-                assignment.classes[number],
-                float(assignment.probability[number]),
-                instance,
-                bool(flipped[number]),
-            )
-            for number, instance in enumerate(instances)
+        look = look_at(crops, scores, fluorescent=image.inverted)
+        if image.inverted:
+            # What is no chromosome was learned on G-bands alone; under another stain it would refuse the sound.
+            evidence = Evidence(scores.log_prob.astype(np.float64), None, False)
+        else:
+            box_scores = np.array([entry.score for entry in instances])
+            evidence = gather_evidence(scores, detected_classes(instances), box_scores, self._fusion)
+        return _ScoredCell(tuple(objects), scores, evidence, look)
+
+    def _assigned_whole(self, scored: _ScoredCell) -> Assignment:
+        """Assign what the segmentation found, some of which may be no single chromosome."""
+        evidence, prices = scored.evidence, self._prices_for(scored.evidence)
+        assignment = assign(evidence.log_prob, evidence.log_none, prices)
+        areas = np.array([np.count_nonzero(piece.mask) for piece in scored.objects], dtype=np.float64)
+        oversized = oversize_ratio(areas, assignment.classes) > OVERSIZE
+        if not oversized.any():
+            return assignment
+        # Chromosomes that could not be parted must not pass as one: their places stay open, and the formula then
+        # says that the cell is incomplete instead of claiming losses.
+        none = np.full(len(areas), -np.inf) if evidence.log_none is None else evidence.log_none
+        return assign(evidence.log_prob, np.where(oversized, 0.0, none), prices)
+
+    def _prices_for(self, evidence: Evidence) -> AssignmentPrices:
+        """Prices with the sharpness that fits the evidence."""
+        return replace(self._prices, sharpness=self._fusion.sharpness) if evidence.fused else self._prices
+
+
+@dataclass(frozen=True, slots=True)
+class _ScoredCell:
+    """Objects of a cell and what is known of each."""
+
+    objects: tuple[ObjectPixels, ...]
+    scores: ClassScores
+    evidence: Evidence
+    look: CellLook
+
+
+def _chromosomes(
+    instances: Sequence[Instance], scored: _ScoredCell, assignment: Assignment
+) -> tuple[KaryotypedChromosome, ...]:
+    flipped = scored.scores.flipped_as(assignment.classes)
+    return tuple(
+        KaryotypedChromosome(
+            number,
+            assignment.classes[number],
+            float(assignment.probability[number]),
+            instance,
+            bool(flipped[number]),
         )
-        return chromosomes, assignment, look_at(crops, scores, fluorescent=image.inverted)
+        for number, instance in enumerate(instances)
+    )
 
 
 def load_karyotyper(segmenter: Callable[[GreyImage], Segmentation] = segment) -> Karyotyper:
