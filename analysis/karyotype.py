@@ -174,9 +174,10 @@ class Karyotyper:
         chromosomes = _chromosomes(segmentation.instances, scored, assignment)
         verdict = judge(scored.look, assignment.classes, assignment.probability)
         iscn = compose(entry.class_name for entry in chromosomes)
+        if verdict.withheld:
+            iscn = IscnResult(None, verdict.withheld)
         if not verdict.readable:
             chromosomes = tuple(replace(entry, class_name=UNCLASSIFIED) for entry in chromosomes)
-            iscn = IscnResult(None, verdict.words)
         return Karyotype(
             image,
             segmentation.background,

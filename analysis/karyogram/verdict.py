@@ -22,8 +22,12 @@ from analysis.classification.crop import ChromosomeCrop
 from analysis.classification.profile import profiles
 from analysis.karyogram.iscn import MAX_COUNT, MIN_COUNT
 
+AUTO_FROM: Final = 0.99
+"""Probability from which on a chromosome needs no look of its own."""
 DOUBTFUL_BELOW: Final = 0.9
-"""Chromosomes whose probability is lower are marked in the karyogram."""
+"""Chromosomes whose probability is lower are marked in the karyogram and must be reviewed."""
+UNSURE_SHARE: Final = 1 / 3
+"""With a larger share of objects that are doubtful or without a class, no karyotype is told."""
 FEW_DOUBTFUL: Final = 4
 FEW_UNCLASSIFIED: Final = 2
 MIN_OBJECTS: Final = 8
@@ -63,6 +67,7 @@ class Finding(StrEnum):
     UNCLEAR_BANDS = "unclear_bands"
     ABNORMAL = "abnormal"
     UNCLASSIFIED = "unclassified"
+    UNSURE = "mostly_doubtful"
     DOUBTFUL = "doubtful_classes"
 
 
@@ -73,8 +78,16 @@ _MUST: Final = UNREADABLE | {
     Finding.TOO_MANY,
     Finding.POLYPLOID,
     Finding.UNCLEAR_BANDS,
+    Finding.UNSURE,
     Finding.ABNORMAL,
 }
+
+
+def chromosome_level(probability: float) -> Level:
+    """What a chromosome's class asks of a person, by the probability that it is right."""
+    if probability >= AUTO_FROM:
+        return Level.AUTO
+    return Level.CHECK if probability >= DOUBTFUL_BELOW else Level.MUST_REVIEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,12 @@ class Verdict:
     def readable(self) -> bool:
         """False where classes can't be told from this picture at all."""
         return not any(reason.finding in UNREADABLE for reason in self.reasons)
+
+    @property
+    def withheld(self) -> str:
+        """Why no karyotype is told, although the classes may be shown; empty where it is told."""
+        kept = UNREADABLE | {Finding.UNSURE}
+        return "; ".join(reason.text for reason in self.reasons if reason.finding in kept)
 
     @property
     def text(self) -> str:
@@ -254,8 +273,11 @@ def _about_classes(classes: Sequence[str], probability: NDArray[np.floating]) ->
         text = f"{left_out} object{'s' * (left_out > 1)} without a class"
         text += f", nothing found for {', '.join(open_places[:6])}" if open_places else ""
         reasons.append(_reason(Finding.UNCLASSIFIED, text, review=left_out > FEW_UNCLASSIFIED))
-    pairs = zip(classes, probability, strict=True)
-    doubtful = sum(name != UNCLASSIFIED and float(chance) < DOUBTFUL_BELOW for name, chance in pairs)
+    named = [float(chance) for name, chance in zip(classes, probability, strict=True) if name != UNCLASSIFIED]
+    doubtful = sum(chromosome_level(chance) is Level.MUST_REVIEW for chance in named)
+    if len(classes) >= MIN_OBJECTS and doubtful + left_out > UNSURE_SHARE * len(classes):
+        text = f"{doubtful + left_out} of {len(classes)} objects are doubtful or without a class"
+        reasons.append(_reason(Finding.UNSURE, f"{text}: no karyotype is told"))
     if doubtful:
         text = f"{doubtful} chromosome{'s' * (doubtful > 1)} below {100 * DOUBTFUL_BELOW:.0f} % certainty"
         reasons.append(_reason(Finding.DOUBTFUL, text, review=doubtful > FEW_DOUBTFUL))

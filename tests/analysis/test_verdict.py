@@ -10,7 +10,7 @@ import torch
 from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
 from analysis.classification.classifier import Classifier
 from analysis.image import GreyImage
-from analysis.karyogram.verdict import CellLook, Finding, Level, judge
+from analysis.karyogram.verdict import AUTO_FROM, DOUBTFUL_BELOW, CellLook, Finding, Level, chromosome_level, judge
 from analysis.karyotype import Karyotype, Karyotyper
 from analysis.segmentation.instance import Instance, Segmentation
 from simulators.specimen.banding import Banding
@@ -125,6 +125,26 @@ def test_levels_and_their_reasons() -> None:
     unclear = judge(replace(SOUND, certainty=0.7), classes, sure)
     assert unclear.reasons[0].finding is Finding.UNCLEAR_BANDS
     assert unclear.readable
+
+
+def test_a_cell_that_is_mostly_doubtful_has_no_karyotype() -> None:
+    classes = [*PAIRS, "X", "X"]
+    chances = np.full(46, 0.995)
+    chances[:15] = 0.7
+    assert judge(SOUND, classes, chances).withheld == ""
+    chances[:16] = 0.7
+    verdict = judge(SOUND, classes, chances)
+    assert "16 of 46" in verdict.withheld
+    assert verdict.readable
+    assert verdict.level is Level.MUST_REVIEW
+    left_out = judge(SOUND, ["?"] * 16 + classes[16:], np.full(46, 0.995))
+    assert left_out.withheld
+    assert judge(replace(SOUND, band_contrast=0.01), classes, chances).withheld
+
+
+def test_levels_of_a_chromosome() -> None:
+    levels = [chromosome_level(chance) for chance in (1.0, AUTO_FROM, 0.95, DOUBTFUL_BELOW, 0.5)]
+    assert levels == [Level.AUTO, Level.AUTO, Level.CHECK, Level.CHECK, Level.MUST_REVIEW]
 
 
 def test_an_empty_picture_is_told_as_such() -> None:
