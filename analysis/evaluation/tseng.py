@@ -20,14 +20,11 @@ from analysis.evaluation.enumeration import (
     enumeration_figures,
     enumeration_intervals,
 )
-from analysis.evaluation.interactions import Interactions, count_interactions
+from analysis.evaluation.interactions import FEW_INTERACTIONS, Interactions, count_interactions
 from analysis.evaluation.matching import box_areas, box_intersections, box_iou, match
 from analysis.image import GreyImage, read_image
 from analysis.segmentation.instance import Instance
 from analysis.segmentation.segmenter import find_stained
-
-FEW_INTERACTIONS = 2
-"""A proposal that needs no more edits counts as nearly right."""
 
 
 class ProposedChromosome(Protocol):

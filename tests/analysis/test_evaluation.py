@@ -19,7 +19,7 @@ from analysis.evaluation.clusters import evaluate_clusters, lay_out
 from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
 from analysis.evaluation.datasets import load_clusters, load_mfish, load_tseng
 from analysis.evaluation.enumeration import Count, enumeration_figures, enumeration_intervals
-from analysis.evaluation.interactions import Interactions, count_interactions
+from analysis.evaluation.interactions import Interactions, count_interactions, interaction_figures
 from analysis.evaluation.matching import box_areas, box_intersections, box_iou, match
 from analysis.evaluation.mfish import evaluate_mfish, mfish_instances
 from analysis.evaluation.tseng import evaluate_tseng
@@ -81,6 +81,65 @@ def test_one_lost_or_one_wrong_is_seen(cell) -> None:  # type: ignore[no-untyped
     assert edits(boxes, classes, boxes, ["22", *classes[1:]]).moves == 1
 
 
+spoilt = st.lists(st.sampled_from(["merge", "cut", "lose", "add", "swap", "move", "tray", "debris"]), max_size=8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(spoilt)
+def test_what_was_spoilt_is_counted_by_kind(deeds: list[str]) -> None:
+    truth: Boxes = []
+    truth_classes: list[str] = []
+    pieces: Boxes = []
+    piece_classes: list[str] = []
+    for number, deed in enumerate([*deeds, "none"]):
+        x = 100 * number
+        pair: Boxes = [(x, 0, x + 20, 60), (x + 22, 0, x + 42, 60)]
+        truth += pair
+        truth_classes += ["1", "2"]
+        made: dict[str, tuple[Boxes, list[str]]] = {
+            "merge": ([(x, 0, x + 42, 60)], ["1"]),
+            "cut": ([(x, 0, x + 20, 29), (x, 31, x + 20, 60), pair[1]], ["1", "9", "2"]),
+            "lose": ([pair[1]], ["2"]),
+            "add": ([*pair, (x, 200, x + 20, 260)], ["1", "2", "9"]),
+            "debris": ([*pair, (x, 200, x + 20, 260)], ["1", "2", "?"]),
+            "swap": (pair, ["2", "1"]),
+            "move": (pair, ["1", "7"]),
+            "tray": (pair, ["1", "?"]),
+            "none": (pair, ["1", "2"]),
+        }
+        pieces += made[deed][0]
+        piece_classes += made[deed][1]
+    result = edits(truth, truth_classes, pieces, piece_classes)
+    assert result == Interactions(
+        deeds.count("merge"),
+        deeds.count("cut"),
+        deeds.count("lose"),
+        deeds.count("add") + deeds.count("debris"),
+        deeds.count("swap") + deeds.count("move") + deeds.count("tray"),
+        swaps=deeds.count("swap"),
+        tray=deeds.count("debris"),
+    )
+    assert result.total == len(deeds)
+    assert result.pieces == len(deeds) - result.moves
+
+
+def test_edits_of_cells_are_summed_up_by_kind() -> None:
+    cells = [Interactions(1, 0, 0, 0, 3, swaps=1), Interactions(0, 0, 1, 0, 0), Interactions(0, 0, 0, 0, 0, 2)]
+    figures = interaction_figures(cells, ["a", "b", "c"])
+    assert figures["mean"] == pytest.approx(5 / 3)
+    assert figures["mean_10_cells"] == pytest.approx(50 / 3)
+    assert (figures["share_le2"], figures["pieces_share_le2"]) == (pytest.approx(2 / 3), 1.0)
+    assert figures["none"] == pytest.approx(1 / 3)
+    low, high = figures["share_le2_ci95"]
+    assert low <= figures["share_le2"] <= high
+    assert figures["by_kind"]["moves"] == {
+        "mean": 1.0,
+        "of_all": pytest.approx(0.6),
+        "cells": pytest.approx(1 / 3),
+    }
+    assert figures["by_kind"]["flips"]["mean"] == pytest.approx(2 / 3)
+
+
 def test_every_kind_of_edit_counts_once() -> None:
     left, right = (0, 0, 20, 60), (22, 0, 42, 60)
     both = (0, 0, 42, 60)
@@ -91,7 +150,7 @@ def test_every_kind_of_edit_counts_once() -> None:
     assert edits([left], ["1"], [upper, lower], ["1", "5"]) == Interactions(0, 1, 0, 0, 0)
     assert edits([left, right], names, [left], ["1"]) == Interactions(0, 0, 1, 0, 0)
     assert edits([left], ["1"], [left, far], names) == Interactions(0, 0, 0, 1, 0)
-    assert edits([left, right], names, [left, right], ["2", "1"]) == Interactions(0, 0, 0, 0, 1)
+    assert edits([left, right], names, [left, right], ["2", "1"]) == Interactions(0, 0, 0, 0, 1, swaps=1)
     assert edits([left, right, far], ["1", "2", "3"], [left, right, far], ["2", "3", "1"]).moves == 3
     assert edits([left], ["1"], [], []) == Interactions(0, 0, 1, 0, 0)
 
