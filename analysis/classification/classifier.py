@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,22 @@ from torch import Tensor
 from analysis.classification.classes import CLASS_NAMES
 from analysis.classification.crop import ChromosomeCrop
 from analysis.classification.profile import profiles
+from analysis.errors import WeightsError
+from analysis.models.embedding import DOMAINS, EMBEDDING_SIZE, ContextNet, EmbeddingNet
 from analysis.models.net import CLASS_COUNT, OUTPUT_COUNT, PROFILE_BINS, ChromosomeNet
 from analysis.models.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
 
 CLASSIFIER_WEIGHTS = "classifier"
+CONTEXT_ENDING = "-context"
+"""Added to the name of weights: those of the look at the whole cell."""
+CONTEXT_MINIMUM = 8
+"""Fewer chromosomes don't make a cell that could be looked at."""
 BATCH = 64
+ScoringNet = ChromosomeNet | EmbeddingNet
+NETS: Mapping[str, type[ChromosomeNet] | type[EmbeddingNet]] = {
+    "ChromosomeNet": ChromosomeNet,
+    "EmbeddingNet": EmbeddingNet,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +76,35 @@ class ClassScores:
 
 
 class Classifier:
-    """Classifies straightened chromosomes one by one; the joint view of a cell is `karyogram.assignment`'s.
+    """Classifies straightened chromosomes; the joint assignment of a cell is `karyogram.assignment`'s.
 
     Parameters
     ----------
     net
-        A net ready for use.
+        Scores a chromosome by itself.
     temperature
         Divides the logits: probabilities then mean what they say on the validation split.
+    context
+        Corrects the scores in view of the whole cell; None where only single ones are looked at.
+    context_temperature
+        The same for the corrected logits.
     """
 
-    def __init__(self, net: ChromosomeNet, temperature: float = 1.0) -> None:
+    def __init__(
+        self,
+        net: ScoringNet,
+        temperature: float = 1.0,
+        context: ContextNet | None = None,
+        context_temperature: float = 1.0,
+    ) -> None:
         self._net = net.eval()
         self._temperature = temperature
+        self._context = context.eval() if context is not None else None
+        self._context_temperature = context_temperature
 
     @classmethod
     def load(cls, name: str = CLASSIFIER_WEIGHTS, folder: Path = WEIGHTS_DIR) -> Classifier:
-        """Load the product's weights, or those of another folder.
+        """Load the product's weights, or those of another folder; the look at the cell where it lies there too.
 
         Raises
         ------
@@ -89,27 +112,81 @@ class Classifier:
             Where they are missing, damaged or of another net.
         """
         manifest = read_manifest(name, folder)
-        net = ChromosomeNet(**manifest.arguments)
+        if manifest.net not in NETS:
+            raise WeightsError(f"the weights {name!r} are of {manifest.net}, which is no classifier")
+        net = NETS[manifest.net](**manifest.arguments)
         fill_net(net, load_weights(name, folder), name)
-        return cls(net, manifest.calibration.get("temperature", 1.0))
+        temperature = manifest.calibration.get("temperature", 1.0)
+        context_name = name + CONTEXT_ENDING
+        if not (folder / f"{context_name}.json").is_file():
+            return cls(net, temperature)
+        beside = read_manifest(context_name, folder)
+        context = ContextNet(**beside.arguments)
+        fill_net(context, load_weights(context_name, folder), context_name)
+        return cls(net, temperature, context, beside.calibration.get("temperature", 1.0))
 
-    def score(self, crops: Sequence[ChromosomeCrop]) -> ClassScores:
-        """Score crops; both ways up are always looked at."""
+    def score(
+        self, crops: Sequence[ChromosomeCrop], *, one_cell: bool = True, banding: str | None = None
+    ) -> ClassScores:
+        """Score crops; both ways up are always looked at.
+
+        Parameters
+        ----------
+        crops
+            Chromosomes.
+        one_cell
+            True where they are the chromosomes of one cell, as far as they are known: each is then scored in view
+            of the others.
+        banding
+            One of `analysis.models.embedding.DOMAINS`; None where it isn't known.
+        """
         starts = range(0, len(crops), BATCH)
-        parts = [self._logits(crops[start : start + BATCH]) for start in starts]
-        empty = torch.zeros((0, OUTPUT_COUNT))
-        return scores_from_logits(torch.cat([empty, *parts]), self._temperature)
-
-    def _logits(self, crops: Sequence[ChromosomeCrop]) -> Tensor:
-        images = np.stack([crop.image for crop in crops])
-        features = np.stack([crop.features() for crop in crops])
+        parts = [self._embedded(crops[start : start + BATCH], banding) for start in starts]
+        logits = torch.cat([torch.zeros((0, OUTPUT_COUNT)), *(part[0] for part in parts)])
+        seen_whole = one_cell and self._context is not None and len(crops) >= CONTEXT_MINIMUM
+        if not seen_whole or self._context is None:
+            return scores_from_logits(logits, self._temperature)
+        embeddings = torch.cat([part[1] for part in parts]), torch.cat([part[2] for part in parts])
+        features = torch.from_numpy(np.stack([crop.features() for crop in crops]))
         with torch.inference_mode():
-            logits: Tensor = self._net(
-                torch.from_numpy(images)[:, None],
-                torch.from_numpy(profiles(images, PROFILE_BINS)),
-                torch.from_numpy(features),
-            )
-        return logits
+            both = embeddings[0][None], embeddings[1][None]
+            refined = self._context(both, logits[None], features[None])[0]
+        return scores_from_logits(refined, self._context_temperature)
+
+    def embed(self, crops: Sequence[ChromosomeCrop]) -> NDArray[np.float32]:
+        """Embeddings, shape (n, 2, 128), each of length 1: of the crops as presented, and turned by 180 degrees.
+
+        Raises
+        ------
+        TypeError
+            Where the net is of a kind that has none.
+        """
+        if not isinstance(self._net, EmbeddingNet):
+            raise TypeError("this classifier's net has no embedding")
+        starts = range(0, len(crops), BATCH)
+        parts = [self._embedded(crops[start : start + BATCH], None) for start in starts]
+        empty = torch.zeros((0, 2, EMBEDDING_SIZE))
+        return torch.cat([empty, *(torch.stack(part[1:], dim=1) for part in parts)]).numpy()
+
+    def _embedded(self, crops: Sequence[ChromosomeCrop], banding: str | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, and embeddings as presented and turned; a net without embeddings gives empty ones."""
+        views = np.stack([crop.views() for crop in crops])
+        features = np.stack([crop.features() for crop in crops])
+        told = torch.zeros((len(crops), len(DOMAINS)))
+        if banding is not None:
+            told[:, DOMAINS.index(banding)] = 1.0
+        given = (
+            torch.from_numpy(views),
+            torch.from_numpy(profiles(views[:, 0], PROFILE_BINS)),
+            torch.from_numpy(features),
+            told,
+        )
+        with torch.inference_mode():
+            if isinstance(self._net, EmbeddingNet):
+                both = self._net.both(*given)
+                return self._net.logits(both), *both
+            logits: Tensor = self._net(*given)
+            return logits, torch.zeros((len(crops), 0)), torch.zeros((len(crops), 0))
 
 
 def scores_from_logits(logits: Tensor, temperature: float = 1.0) -> ClassScores:

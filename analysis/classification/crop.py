@@ -55,6 +55,11 @@ class ChromosomeCrop:
     relative_length: float
     relative_area: float
     relative_density: float
+    around: NDArray[np.float32] | None = None
+
+    def views(self) -> NDArray[np.float32]:
+        """float32, shape (2, CROP_ROWS, CROP_COLUMNS): the chromosome alone, and with what lies around it."""
+        return np.stack([self.image, self.image if self.around is None else self.around])
 
     def features(self) -> NDArray[np.float32]:
         """float32, shape (3,): natural logarithms of the relative length, area and density."""
@@ -125,13 +130,17 @@ def object_from_picture(grey: NDArray[np.uint8], *, inverted: bool = False) -> O
     return ObjectPixels(density, np.isin(labels, kept))
 
 
-def crops_of_cell(objects: Sequence[ObjectPixels]) -> tuple[ChromosomeCrop, ...]:
+def crops_of_cell(
+    objects: Sequence[ObjectPixels], axes: Sequence[MedialAxis] | None = None
+) -> tuple[ChromosomeCrop, ...]:
     """Straighten all objects of one cell and relate them to each other.
 
     Parameters
     ----------
     objects
         All objects of one cell, as complete as possible: their medians are the scale.
+    axes
+        Their axes, in the same order, where they are known already.
 
     Returns
     -------
@@ -140,28 +149,25 @@ def crops_of_cell(objects: Sequence[ObjectPixels]) -> tuple[ChromosomeCrop, ...]
     """
     if not objects:
         return ()
-    axes = [medial_axis(piece.mask) for piece in objects]
+    axes = [medial_axis(piece.mask) for piece in objects] if axes is None else axes
     areas = np.array([np.count_nonzero(piece.mask) for piece in objects], dtype=np.float64)
     densities = np.array([float(piece.density[piece.mask].mean()) for piece in objects])
     lengths = np.array([axis.length_px for axis in axes])
     half_width_px = 0.5 * CROP_WIDTHS * float(np.median([axis.width_px for axis in axes]))
     length, area = float(np.median(lengths)), float(np.median(areas))
     density = max(float(np.median(densities)), 1e-3)
-    return tuple(
-        ChromosomeCrop(
-            _straight_image(piece, axis, half_width_px, density),
-            float(lengths[k] / length),
-            float(areas[k] / area),
-            float(densities[k] / density),
-        )
-        for k, (piece, axis) in enumerate(zip(objects, axes, strict=True))
-    )
+    crops = []
+    for k, (piece, axis) in enumerate(zip(objects, axes, strict=True)):
+        image, around = _straight_views(piece, axis, half_width_px, density)
+        sizes = float(lengths[k] / length), float(areas[k] / area), float(densities[k] / density)
+        crops.append(ChromosomeCrop(image, *sizes, around))
+    return tuple(crops)
 
 
-def _straight_image(
+def _straight_views(
     piece: ObjectPixels, axis: MedialAxis, half_width_px: float, density: float
-) -> NDArray[np.float32]:
-    straight = sample_straight(
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    views = sample_straight(
         piece.density,
         piece.mask,
         axis,
@@ -169,4 +175,5 @@ def _straight_image(
         columns=CROP_COLUMNS,
         half_width_px=half_width_px,
     )
-    return np.asarray(np.clip(straight / density, 0.0, 4.0), dtype=np.float32)
+    image, around = (np.asarray(np.clip(view / density, 0.0, 4.0), dtype=np.float32) for view in views)
+    return image, around

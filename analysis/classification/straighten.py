@@ -93,15 +93,15 @@ def sample_straight(
     rows: int,
     columns: int,
     half_width_px: float,
-) -> NDArray[np.float32]:
-    """Sample an image along the axis' normals.
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Sample an image along the axis' normals, with and without the mask.
 
     Parameters
     ----------
     values
         float32, shape (h, w), such as an optical density.
     mask
-        bool, shape (h, w); outside it the result is 0.
+        bool, shape (h, w); outside it the first result is 0.
     axis
         From `medial_axis` of the same mask.
     rows, columns
@@ -111,28 +111,33 @@ def sample_straight(
 
     Returns
     -------
-    NDArray[np.float32]
-        Shape (rows, columns).
+    masked, unmasked
+        float32, each of shape (rows, columns).
     """
     points = _resampled(axis.points_px.astype(np.float64), 2 * rows + 1)[1::2]
     tangent = _tangents(points)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
     offset = (np.arange(columns) + 0.5) / columns * 2.0 - 1.0
     grid = points[:, None, :] + normal[:, None, :] * (offset * half_width_px)[None, :, None]
-    masked = np.where(mask, values, 0.0).astype(np.float32)
+    both = np.empty((*values.shape, 2), dtype=np.float32)
+    both[..., 0] = np.where(mask, values, 0.0)
+    both[..., 1] = values
     # Sampling a fine image coarsely would alias the bands.
     step = max(axis.length_px / rows, 2.0 * half_width_px / columns)
     if step > 1.5:
-        masked = np.asarray(cv2.GaussianBlur(masked, (0, 0), 0.4 * step), dtype=np.float32)
-    straight = cv2.remap(
-        masked,
-        grid[..., 0].astype(np.float32),
-        grid[..., 1].astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=0.0,
+        both = np.asarray(cv2.GaussianBlur(both, (0, 0), 0.4 * step), dtype=np.float32)
+    straight = np.asarray(
+        cv2.remap(
+            both,
+            grid[..., 0].astype(np.float32),
+            grid[..., 1].astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=0.0,
+        ),
+        dtype=np.float32,
     )
-    return np.asarray(straight, dtype=np.float32)
+    return np.ascontiguousarray(straight[..., 0]), np.ascontiguousarray(straight[..., 1])
 
 
 def _resized(mask: NDArray[np.bool_], scale: float) -> NDArray[np.bool_]:

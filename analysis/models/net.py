@@ -80,13 +80,13 @@ class ChromosomeNet(nn.Module):
             nn.Linear(192, CLASS_COUNT + 1),
         )
 
-    def forward(self, image: Tensor, profile: Tensor, features: Tensor) -> Tensor:
+    def forward(self, views: Tensor, profile: Tensor, features: Tensor, _domain: Tensor | None = None) -> Tensor:
         """Score crops as class and polarity.
 
         Parameters
         ----------
-        image
-            float32, shape (n, 1, CROP_ROWS, CROP_COLUMNS).
+        views
+            float32, shape (n, 1 or 2, CROP_ROWS, CROP_COLUMNS); only the first, the chromosome alone, is used.
         profile
             float32, shape (n, 2, PROFILE_BINS): banding and width profile.
         features
@@ -98,6 +98,7 @@ class ChromosomeNet(nn.Module):
             Shape (n, 49): logits of the 24 classes as presented (short arm up), then of the 24 classes turned,
             last of "no single chromosome" (debris, several in one, a part).
         """
+        image = views[:, :1]
         both_images = torch.cat([image, torch.flip(image, (2, 3))])
         both_profiles = torch.cat([profile, torch.flip(profile, (2,))])
         both = self.upright_logits(both_images, both_profiles, torch.cat([features, features]))

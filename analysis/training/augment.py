@@ -13,35 +13,41 @@ from torch.nn import functional
 class AugmentSettings:
     """How much is changed; each the standard deviation or half range of the change."""
 
-    stretch: float = 0.08
+    stretch: float = 0.1
     """Uneven condensation: how far a band may wander, as a share of the length."""
-    end_share: float = 0.05
+    end_share: float = 0.06
     """Length lost or gained at an end of the mask."""
-    width: float = 0.2
+    width: float = 0.22
     """Log width."""
-    bend: float = 0.12
+    bend: float = 0.14
     """Sideways wandering of the axis, as a share of the crop's width."""
     shear: float = 0.25
     """Slant of the bands: rows moved from edge to edge, as a share of the crop's width."""
-    contrast: float = 0.25
+    contrast: float = 0.28
     """Log gain of the density."""
-    gamma: float = 0.3
+    gamma: float = 0.35
     """Log exponent of the density."""
     noise: float = 0.06
     """Pixel noise, relative density."""
     feature_noise: float = 0.07
     """Noise of the logarithms of relative length, area and density."""
+    blur: float = 0.25
+    """Share of the crops that are blurred a second time, as poor optics and late condensation do."""
+    neighbour: float = 0.4
+    """Share of the crops that get another chromosome beside them, outside of their mask."""
+    bite: float = 0.12
+    """Share of the crops of which the mask lacks a corner, as where a neighbour took it."""
 
 
 def augment(
-    images: Tensor, features: Tensor, generator: torch.Generator, settings: AugmentSettings
+    views: Tensor, features: Tensor, generator: torch.Generator, settings: AugmentSettings
 ) -> tuple[Tensor, Tensor]:
     """Change a batch of crops.
 
     Parameters
     ----------
-    images
-        float32, shape (n, rows, columns), relative density.
+    views
+        float32, shape (n, 2, rows, columns), relative density: alone, and with what lies around.
     features
         float32, shape (n, 3).
     generator
@@ -52,17 +58,49 @@ def augment(
     Returns
     -------
     tuple of Tensor
-        New images and features of the same shapes.
+        New views and features of the same shapes.
     """
-    warped = _warped(images, generator, settings)
-    toned = _toned(warped, generator, settings)
-    noisy = toned + settings.noise * torch.randn(toned.shape, generator=generator) * (toned > 0.02)
+    beside = _with_neighbours(views, generator, settings.neighbour)
+    bitten = _bitten(beside, generator, settings.bite)
+    toned = _toned(_warped(bitten, generator, settings), generator, settings)
+    grain = settings.noise * torch.randn(toned[:, :1].shape, generator=generator)
+    noisy = toned + grain * (toned > 0.02)
     jitter = settings.feature_noise * torch.randn(features.shape, generator=generator)
     return noisy.clamp(0.0, 4.0), features + jitter
 
 
-def _warped(images: Tensor, generator: torch.Generator, settings: AugmentSettings) -> Tensor:
-    count, rows, columns = images.shape
+def _with_neighbours(views: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    """Lay the chromosome of another crop, pushed aside and turned, below what lies outside of the mask."""
+    count, _, _, columns = views.shape
+    chosen = torch.rand((count, 1, 1), generator=generator) < share
+    if count < 2 or not bool(chosen.any()):
+        return views
+    push = int(torch.randint(columns // 3, 2 * columns // 3, (1,), generator=generator))
+    other = torch.roll(views[:, 0], 1, 0).flip(1)
+    aside = torch.zeros_like(other)
+    # One side for all: the mirror images that follow make the other one.
+    aside[:, :, push:] = other[:, :, : columns - push]
+    alone, around = views[:, 0], views[:, 1]
+    # Densities add where two lie on one another, and the mask's own pixels stay as they are.
+    laid = torch.where(alone > 0.02, around, around + aside * chosen)
+    return torch.stack([alone, laid], dim=1)
+
+
+def _bitten(views: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    count, _, rows, columns = views.shape
+    chosen = torch.rand((count, 1, 1), generator=generator) < share
+    length = torch.rand((count, 1, 1), generator=generator) * 0.25
+    side = torch.rand((count, 1, 1), generator=generator) * 0.6
+    row = torch.linspace(0, 1, rows)[None, :, None]
+    column = torch.linspace(0, 1, columns)[None, None, :]
+    at_top = torch.rand((count, 1, 1), generator=generator) < 0.5
+    ends = torch.where(at_top, row < length, row > 1 - length)
+    gone = chosen & ends & (column < side)
+    return torch.stack([torch.where(gone, torch.zeros_like(views[:, 0]), views[:, 0]), views[:, 1]], dim=1)
+
+
+def _warped(views: Tensor, generator: torch.Generator, settings: AugmentSettings) -> Tensor:
+    count, _, rows, columns = views.shape
 
     def uniform(scale: float, *shape: int) -> Tensor:
         return (torch.rand((count, *shape), generator=generator) * 2 - 1) * scale
@@ -82,22 +120,35 @@ def _warped(images: Tensor, generator: torch.Generator, settings: AugmentSetting
     x = across[None, None, :] * width + bend[:, :, None]
     shear = uniform(settings.shear, 1, 1) * columns / rows * 2
     grid = torch.stack([x, y[:, :, None] + shear * across[None, None, :]], dim=3)
-    return functional.grid_sample(images[:, None], grid, padding_mode="zeros", align_corners=False)[:, 0]
+    return functional.grid_sample(views, grid, padding_mode="zeros", align_corners=False)
 
 
-def _toned(images: Tensor, generator: torch.Generator, settings: AugmentSettings) -> Tensor:
-    count = len(images)
+def _toned(views: Tensor, generator: torch.Generator, settings: AugmentSettings) -> Tensor:
+    count = len(views)
 
     def spread(scale: float) -> Tensor:
-        return torch.exp(scale * torch.randn((count, 1, 1), generator=generator).clamp(-2, 2))
+        return torch.exp(scale * torch.randn((count, 1, 1, 1), generator=generator).clamp(-2, 2))
 
-    toned = images.clamp(min=0.0).pow(spread(settings.gamma)) * spread(settings.contrast)
-    blurred = functional.avg_pool2d(functional.pad(toned[:, None], (1, 1, 2, 2)), (5, 3), stride=1, padding=0)[
-        :, 0
-    ]
+    toned = torch.exp2(spread(settings.gamma) * torch.log2(views.clamp(min=1e-6))) * spread(settings.contrast)
     # Between sharpened (below 0) and blurred by about two pixels (1).
-    share = torch.rand((count, 1, 1), generator=generator) * 1.4 - 0.4
-    mixed = toned + share * (blurred - toned)
+    share = torch.rand((count, 1, 1, 1), generator=generator) * 1.4 - 0.4
+    mixed = torch.lerp(toned, _blurred(toned), share)
+    again = (torch.rand((count, 1, 1, 1), generator=generator) < settings.blur).nonzero()[:, 0]
+    if len(again):
+        mixed[again] = _blurred(_blurred(mixed[again]))
     # Eroded or ragged masks cut faint rims.
-    floor = 0.25 * torch.rand((count, 1, 1), generator=generator).pow(2)
+    floor = 0.25 * torch.rand((count, 1, 1, 1), generator=generator).pow(2)
     return torch.where(mixed > floor, mixed, torch.zeros_like(mixed))
+
+
+def _blurred(views: Tensor) -> Tensor:
+    """Mean over 5 x 3 pixels; sums of shifted copies are several times as fast as a pooling layer here."""
+    rows, columns = views.shape[2:]
+    padded = functional.pad(views, (1, 1, 2, 2))
+    tall = padded[:, :, :rows].clone()
+    for k in range(1, 5):
+        tall += padded[:, :, k : k + rows]
+    wide = tall[..., :columns].clone()
+    for k in range(1, 3):
+        wide += tall[..., k : k + columns]
+    return wide.mul_(1 / 15)

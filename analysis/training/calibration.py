@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from analysis.classification.classes import CLASS_NAMES
+from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
 from analysis.classification.classifier import scores_from_logits
 from analysis.karyogram.assignment import AssignmentPrices, assign
-from analysis.training.crops import NO_CHROMOSOME, CropTable
+from analysis.training.crops import CropTable
+from analysis.training.labelled_cells import NO_CHROMOSOME
 
 TEMPERATURE_RANGE = (0.3, 3.0)
 SHARPNESS_RANGE = (0.1, 3.0)
@@ -22,9 +23,13 @@ CELL_MINIMUM = 30
 """Cells with fewer known chromosomes aren't whole enough to be assigned jointly."""
 
 
+FLUORESCENT = frozenset({"bioimlab", "mfish"})
+"""Sources where "no single chromosome" wasn't learned and isn't used."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScoredCell:
-    """Scores of a cell's objects and their true classes (24: no single chromosome)."""
+    """Scores of a cell's objects and their true classes (24: no single chromosome, -1: unknown)."""
 
     log_prob: NDArray[np.float32]
     log_none: NDArray[np.float32]
@@ -39,8 +44,9 @@ def fit_temperature(logits: Tensor, classes: NDArray[np.int64]) -> float:
     logits
         Shape (n, 49).
     classes
-        int64, shape (n,), 24 for no single chromosome.
+        int64, shape (n,), 24 for no single chromosome; -1 is passed over.
     """
+    logits, classes = logits[torch.from_numpy(classes >= 0)], classes[classes >= 0]
 
     def loss(log_temperature: float) -> float:
         scores = scores_from_logits(logits, float(np.exp(log_temperature)))
@@ -53,14 +59,18 @@ def fit_temperature(logits: Tensor, classes: NDArray[np.int64]) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
-def scored_cells(table: CropTable, logits: Tensor, temperature: float) -> list[ScoredCell]:
-    """Scores of a table, cell by cell."""
+def scored_cells(
+    table: CropTable, logits: Tensor, temperature: float, *, refuses: bool = True
+) -> list[ScoredCell]:
+    """Scores of a table, cell by cell; without ``refuses``, "no single chromosome" is never said."""
     scores = scores_from_logits(logits, temperature)
+    log_none = scores.log_none if refuses else np.full_like(scores.log_none, -np.inf)
     cells = []
     for number in np.unique(table.cells):
         rows = np.flatnonzero(table.cells == number)
-        if np.count_nonzero(table.classes[rows] < NO_CHROMOSOME) >= CELL_MINIMUM:
-            cells.append(ScoredCell(scores.log_prob[rows], scores.log_none[rows], table.classes[rows]))
+        labels = table.classes[rows]
+        if np.count_nonzero((labels >= 0) & (labels < NO_CHROMOSOME)) >= CELL_MINIMUM:
+            cells.append(ScoredCell(scores.log_prob[rows], log_none[rows], labels))
     return cells
 
 
@@ -92,12 +102,27 @@ def assignment_score(cells: Iterable[ScoredCell], prices: AssignmentPrices) -> t
     """Share of objects rightly classed (or rightly left out), and of cells without a mistake."""
     right, cells_right = [], []
     for cell in cells:
-        truth = [CLASS_NAMES[k] if k < NO_CHROMOSOME else "?" for k in cell.classes]
-        found = assign(cell.log_prob, cell.log_none, prices, margins=False).classes
-        good = [a == b for a, b in zip(found, truth, strict=True)]
-        right += good
-        cells_right.append(all(good))
+        good = _right(cell, assign(cell.log_prob, cell.log_none, prices, margins=False).classes)
+        right += list(good)
+        cells_right.append(bool(good.all()))
     return float(np.mean(right)), float(np.mean(cells_right))
+
+
+def class_accuracy(cells: Iterable[ScoredCell], prices: AssignmentPrices) -> float:
+    """Share of the chromosomes of known class that the joint assignment gives that class."""
+    right = []
+    for cell in cells:
+        found = assign(cell.log_prob, cell.log_none, prices, margins=False).classes
+        known = (cell.classes >= 0) & (cell.classes < NO_CHROMOSOME)
+        right += [found[row] == CLASS_NAMES[cell.classes[row]] for row in np.flatnonzero(known)]
+    return float(np.mean(right)) if right else float("nan")
+
+
+def _right(cell: ScoredCell, found: Sequence[str]) -> NDArray[np.bool_]:
+    """Whether the objects of known class, or known to be none, got what they are."""
+    rows = np.flatnonzero(cell.classes >= 0)
+    truth = [CLASS_NAMES[k] if k < NO_CHROMOSOME else UNCLASSIFIED for k in cell.classes[rows]]
+    return np.array([found[row] == name for row, name in zip(rows, truth, strict=True)], dtype=np.bool_)
 
 
 def tune_prices(
@@ -120,9 +145,8 @@ def fit_sharpness(cells: Iterable[ScoredCell], prices: AssignmentPrices) -> floa
     for cell in cells:
         result = assign(cell.log_prob, cell.log_none, plain)
         probability = np.clip(result.probability.astype(np.float64), 0.5, 1 - 1e-12)
-        margins.append(np.log(probability / (1 - probability)))
-        truth = [CLASS_NAMES[k] if k < NO_CHROMOSOME else "?" for k in cell.classes]
-        right.append(np.array([a == b for a, b in zip(result.classes, truth, strict=True)]))
+        margins.append(np.log(probability / (1 - probability))[cell.classes >= 0])
+        right.append(_right(cell, result.classes))
     margin, good = np.concatenate(margins), np.concatenate(right)
 
     def loss(sharpness: float) -> float:
@@ -143,12 +167,16 @@ def calibrate(
         ``temperature`` and ``sharpness``, rounded; empty where there is nothing to calibrate on.
     """
     # Drawn chromosomes are easier than real ones and would make the probabilities too proud.
-    names = [name for name in tables if name != "rendered"] or list(tables)
+    names = [name for name in tables if not name.startswith("rendered")] or list(tables)
     if not names:
         return {}
     classes = np.concatenate([tables[name].classes for name in names])
     temperature = fit_temperature(torch.cat([logits[name] for name in names]), classes)
-    cells = [cell for name in names for cell in scored_cells(tables[name], logits[name], temperature)]
+    cells = [
+        cell
+        for name in names
+        for cell in scored_cells(tables[name], logits[name], temperature, refuses=name not in FLUORESCENT)
+    ]
     found = {"temperature": round(temperature, 3)}
     if cells:
         found["sharpness"] = round(fit_sharpness(cells, prices), 3)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from analysis.classification.classifier import scores_from_logits
@@ -23,17 +23,46 @@ from analysis.classification.profile import profiles
 from analysis.errors import DatasetError
 from analysis.image import read_image
 from analysis.karyogram.assignment import AssignmentPrices
-from analysis.models.net import CLASS_COUNT, OUTPUT_COUNT, PROFILE_BINS, ChromosomeNet
+from analysis.models.embedding import DOMAINS, EMBEDDING_SIZE, EmbeddingNet
+from analysis.models.net import CLASS_COUNT, OUTPUT_COUNT, PROFILE_BINS
 from analysis.models.weights import Manifest, write_weights
-from analysis.segmentation.segmenter import segment
+from analysis.segmentation.detector_segmenter import load_detector_segmenter
 from analysis.training.augment import AugmentSettings, augment
 from analysis.training.calibration import calibrate
-from analysis.training.crops import CropTable, prepare_crops
+from analysis.training.crops import CropTable, load_tables, prepare_crops
+from analysis.training.metric import MARGIN, ClassCentres, batch_hard_triplet_loss, polarity_loss
 
 logger = logging.getLogger(__name__)
 
 WEIGHTS_NAME = "classifier"
 Progress = Callable[[str], None]
+MakeNet = Callable[["TrainSettings"], nn.Module]
+DOMAIN_OF_SOURCE: Mapping[str, str] = {"bioimlab": "Q", "mfish": "DAPI", "rendered_r": "R"}
+"""Banding of the sources that aren't G-banded."""
+LOSSES = ("both", "cross-entropy", "triplet")
+
+
+def embedding_net(settings: TrainSettings) -> nn.Module:
+    """Make the product's net."""
+    return EmbeddingNet(
+        settings.width,
+        settings.views,
+        settings.use_profile,
+        settings.use_sizes,
+        settings.use_domain,
+    )
+
+
+SHARES: Mapping[str, float] = {
+    "gband612": 0.27,
+    "tseng": 0.22,
+    "tseng_boxes": 0.18,
+    "tseng_contour": 0.15,
+    "bioimlab": 0.11,
+    "mfish": 0.03,
+    "rendered": 0.02,
+    "rendered_r": 0.02,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +73,35 @@ class TrainSettings:
     ----------
     shares
         Part of every batch that each source fills, where its crops exist; the rest is scaled up.
+    loss
+        ``"both"``, ``"cross-entropy"`` or ``"triplet"``.
+    views, use_profile, use_sizes, use_domain
+        What the net looks at, see `EmbeddingNet`.
+    domain_told
+        Share of the crops whose banding the net is told; it must do without as well.
+    half_precision
+        Convolutions in bfloat16: more than twice as fast where the processor knows it.
     """
 
-    width: int = 24
-    batch: int = 96
-    learning_rate: float = 2e-3
+    width: int = 32
+    batch: int = 128
+    learning_rate: float = 3e-3
     weight_decay: float = 2e-2
     label_smoothing: float = 0.03
     ema_decay: float = 0.998
     seed: int = 20
     threads: int = 1
-    checkpoint_s: float = 120.0
-    shares: Mapping[str, float] = field(default_factory=lambda: {"gband612": 0.45, "tseng": 0.4, "rendered": 0.15})
+    checkpoint_s: float = 240.0
+    loss: str = "both"
+    triplet_weight: float = 0.5
+    margin: float = MARGIN
+    views: int = 2
+    use_profile: bool = True
+    use_sizes: bool = True
+    use_domain: bool = True
+    domain_told: float = 0.5
+    half_precision: bool = True
+    shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
     augment: AugmentSettings = field(default_factory=AugmentSettings)
 
 
@@ -118,6 +164,7 @@ def train_classifier(
     DatasetError
         Where ``gband612`` isn't there.
     """
+    segment = load_detector_segmenter()
     prepare_crops(data_dir, out_dir / "crops", segment=segment, read=read_image, keep=resume, progress=progress)
     return train_on_crops(
         out_dir / "crops",
@@ -139,6 +186,7 @@ def train_on_crops(
     settings: TrainSettings | None = None,
     command: str = "karyoscan train classifier",
     progress: Progress | None = None,
+    make_net: MakeNet = embedding_net,
 ) -> TrainResult:
     """Train the classifier on prepared crops.
 
@@ -159,6 +207,8 @@ def train_on_crops(
         Goes into the manifest.
     progress
         Called with one line per logged interval.
+    make_net
+        Makes the net; another one than the product's is for comparisons only.
 
     Returns
     -------
@@ -174,10 +224,10 @@ def train_on_crops(
     out_dir.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
-    train, val = load_tables(crops_dir, "train"), load_tables(crops_dir, "val")
+    train, val = _known(load_tables(crops_dir, "train")), _known(load_tables(crops_dir, "val"))
     if not train:
         raise DatasetError("there are no prepared crops to train on", path=crops_dir)
-    run = _Run(settings, out_dir, budget_s=60.0 * minutes)
+    run = TrainingRun(settings, out_dir, budget_s=60.0 * minutes, make_net=make_net)
     if resume:
         run.resume()
     report = progress or (lambda _line: None)
@@ -187,58 +237,33 @@ def train_on_crops(
         return write_weights(out_dir, run.average(), replace(manifest, calibration=calibration or {}))
 
     run.train(train, val, report, keep)
+    if settings.loss == "triplet":
+        run.class_vectors_from(train)
     metrics = run.validate(val)
     report(f"step {run.step}: " + json.dumps(metrics))
     path = keep(metrics, calibrate(val, run.logits(val), AssignmentPrices()))
     return TrainResult(path, run.step, metrics)
 
 
-def load_tables(crops_dir: Path, split: str) -> dict[str, CropTable]:
-    """Prepared crops of every source that has that split."""
-    found = sorted(crops_dir.glob(f"*-{split}.npz"))
-    tables = {path.name.removesuffix(f"-{split}.npz"): CropTable.load(path) for path in found}
-    return {name: table for name, table in tables.items() if len(table)}
-
-
-def polarity_loss(logits: Tensor, classes: Tensor, polarity: Tensor, smoothing: float) -> Tensor:
-    """Cross-entropy of class and polarity where the polarity is known, of its marginal where it isn't.
-
-    Parameters
-    ----------
-    logits
-        Shape (n, 49), from `ChromosomeNet`.
-    classes
-        int64, shape (n,); 24 is no single chromosome.
-    polarity
-        int64, shape (n,): 0 upright, 1 turned, -1 unknown.
-    smoothing
-        Share of the probability that is spread over all classes.
-    """
-    log_prob = functional.log_softmax(logits, dim=1)
-    none = classes == CLASS_COUNT
-    upright = log_prob.gather(1, classes[:, None].clamp(max=CLASS_COUNT - 1))[:, 0]
-    turned = log_prob.gather(1, classes[:, None].clamp(max=CLASS_COUNT - 1) + CLASS_COUNT)[:, 0]
-    either = torch.logaddexp(upright, turned)
-    right = torch.where(polarity == 0, upright, torch.where(polarity == 1, turned, either))
-    right = torch.where(none, log_prob[:, -1], right)
-    return -((1 - smoothing) * right + smoothing * log_prob.mean(dim=1)).mean()
-
-
-class _Run:
+class TrainingRun:
     """State of one training: net, optimiser, average, clock."""
 
-    def __init__(self, settings: TrainSettings, out_dir: Path, budget_s: float) -> None:
+    def __init__(self, settings: TrainSettings, out_dir: Path, budget_s: float, make_net: MakeNet) -> None:
+        if settings.loss not in LOSSES:
+            raise ValueError(f"no such loss: {settings.loss!r}, only {', '.join(LOSSES)}")
         self.settings = settings
         self.checkpoint_path = out_dir / "checkpoint.ckpt"
         self.log_path = out_dir / "log.jsonl"
         self.budget_s = budget_s
-        # Channels last is a tenth faster on CPUs.
-        self.net = ChromosomeNet(settings.width)
+        self._make_net = make_net
+        self.net = make_net(settings)
+        # Not the fused optimiser: it takes channels-last weights for contiguous ones.
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.AdamW(
-            self.net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
         )
         self.generator = torch.Generator().manual_seed(settings.seed)
+        self.centres = ClassCentres(EMBEDDING_SIZE)
         self.ema = {key: value.detach().clone() for key, value in self.net.state_dict().items()}
         self.step = 0
         self.spent_s = 0.0
@@ -252,6 +277,7 @@ class _Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
         self.ema = state["ema"]
+        self.centres.vectors = state["centres"]
         self.step, self.spent_s = int(state["step"]), float(state["spent_s"])
         logger.info("resumed at step %d after %.0f s", self.step, self.spent_s)
 
@@ -263,6 +289,7 @@ class _Run:
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
             "ema": self.ema,
+            "centres": self.centres.vectors,
             "step": self.step,
             "spent_s": self.spent_s,
         }
@@ -292,7 +319,7 @@ class _Run:
             if self.spent_s - saved_s >= self.settings.checkpoint_s:
                 saved_s = self.spent_s
                 self.save()
-                metrics = self.validate(val, limit=1500)
+                metrics = self.validate(val, limit=460)
                 keep(metrics)
                 line = {
                     "step": self.step,
@@ -313,11 +340,11 @@ class _Run:
         settings = self.settings
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * self._rate_factor()
-        images, features, classes, polarity = self._batch(train)
-        images, features = augment(images, features, self.generator, settings.augment)
-        bands = torch.from_numpy(profiles(images.numpy(), PROFILE_BINS))
-        logits = self.net(images[:, None], bands, features)
-        loss = polarity_loss(logits, classes, polarity, settings.label_smoothing)
+        views, features, classes, polarity, domain = self._batch(train)
+        views, features = augment(views, features, self.generator, settings.augment)
+        bands = torch.from_numpy(profiles(views[:, 0].numpy(), PROFILE_BINS))
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.half_precision):
+            loss = self._loss(views, bands, features, domain, classes, polarity)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
@@ -326,83 +353,147 @@ class _Run:
         self.step += 1
         return float(loss.detach())
 
+    def _loss(
+        self, views: Tensor, bands: Tensor, features: Tensor, domain: Tensor, classes: Tensor, polarity: Tensor
+    ) -> Tensor:
+        settings = self.settings
+        if not isinstance(self.net, EmbeddingNet):
+            logits = self.net(views, bands, features, domain).float()
+            return polarity_loss(logits, classes, polarity, settings.label_smoothing)
+        embeddings = self.net.both(views, bands, features, domain)
+        with torch.autocast("cpu", enabled=False):
+            upright = self.centres.upright(embeddings, classes, polarity)
+            self.centres.update(upright, classes, polarity)
+            triplet = batch_hard_triplet_loss(upright, classes, settings.margin)
+            if settings.loss == "triplet":
+                return triplet
+            loss = polarity_loss(self.net.logits(embeddings), classes, polarity, settings.label_smoothing)
+            return loss if settings.loss == "cross-entropy" else loss + settings.triplet_weight * triplet
+
     def _rate_factor(self) -> float:
         warm_up = min(1.0, (self.step + 1) / 200)
         share = min(1.0, self.spent_s / max(self.budget_s, 1e-9))
         return warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
 
-    def _batch(self, train: Mapping[str, CropTable]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        weights = torch.tensor([self.settings.shares.get(name, 0.1) for name in train])
-        tables = list(train.values())
+    def _batch(self, train: Mapping[str, CropTable]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        weights = torch.tensor([self.settings.shares.get(name, 0.02) for name in train])
         source = torch.multinomial(weights, self.settings.batch, replacement=True, generator=self.generator)
         draw = torch.rand(self.settings.batch, generator=self.generator)
-        parts = []
-        for number, table in enumerate(tables):
+        told = torch.rand(self.settings.batch, generator=self.generator) < self.settings.domain_told
+        parts, domain = [], []
+        for number, (name, table) in enumerate(train.items()):
             rows = (draw[source == number] * len(table)).long().numpy()
             parts.append(table.select(np.minimum(rows, len(table) - 1)))
+            domain.append(domain_of(name).expand(len(rows), -1))
         return (
             torch.from_numpy(np.concatenate([part.densities() for part in parts])),
             torch.from_numpy(np.concatenate([part.features for part in parts])),
             torch.from_numpy(np.concatenate([part.classes for part in parts])),
             torch.from_numpy(np.concatenate([part.polarity for part in parts])),
+            torch.cat(domain) * told[:, None],
         )
 
     def _update_average(self) -> None:
         decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for key, value in self.net.state_dict().items():
-                if value.is_floating_point():
-                    self.ema[key].lerp_(value, 1 - decay)
-                else:
-                    self.ema[key].copy_(value)
+            state = self.net.state_dict()
+            floating = [key for key, value in state.items() if value.is_floating_point()]
+            torch._foreach_lerp_([self.ema[key] for key in floating], [state[key] for key in floating], 1 - decay)
+            for key in state.keys() - set(floating):
+                self.ema[key].copy_(state[key])
+
+    def averaged_net(self) -> nn.Module:
+        """The net with averaged weights, ready for use."""
+        net = self._make_net(self.settings)
+        net.load_state_dict(self.average())
+        return net.eval()
+
+    def class_vectors_from(self, train: Mapping[str, CropTable], rows: int = 1500) -> None:
+        """Set the class vectors to the mean embeddings, where no cross-entropy has trained them."""
+        net = self.averaged_net()
+        if not isinstance(net, EmbeddingNet):
+            raise TypeError("only an embedding has class vectors")
+        total = torch.zeros((CLASS_COUNT + 1, EMBEDDING_SIZE))
+        with torch.no_grad():
+            for name, table in train.items():
+                piece = table.select(np.linspace(0, len(table) - 1, min(rows, len(table))).astype(np.intp))
+                classes, polarity = torch.from_numpy(piece.classes), torch.from_numpy(piece.polarity)
+                upright = self.centres.upright(net.both(*_inputs(piece, name)), classes, polarity)
+                total.index_add_(0, classes, upright)
+        for state in (self.ema, self.net.state_dict()):
+            state["class_vectors"].copy_(functional.normalize(total, dim=1))
 
     def validate(self, val: Mapping[str, CropTable], limit: int | None = None) -> dict[str, float]:
-        """Top-1 and polarity of the averaged weights, source by source."""
+        """Top-1, top-5 and polarity of the averaged weights, source by source."""
         parts = {name: table.select(np.arange(len(table))[:limit]) for name, table in val.items()}
         metrics: dict[str, float] = {}
         for name, logits in self.logits(parts).items():
             table = parts[name]
             classes, polarity = table.classes, table.polarity
             scores = scores_from_logits(logits)
-            best, turned = scores.log_prob.argmax(axis=1), scores.flipped
+            ranked = np.argsort(-scores.log_prob, axis=1)
             real = classes < CLASS_COUNT
-            metrics[f"{name}_top1"] = round(float(np.mean(best[real] == classes[real])), 4)
+            hit = ranked[real, :5] == classes[real, None]
+            metrics[f"{name}_top1"] = round(float(hit[:, 0].mean()), 4)
+            metrics[f"{name}_top5"] = round(float(hit.any(axis=1).mean()), 4)
             if not real.all():
                 refused = scores.log_none > np.log(0.5)
                 metrics[f"{name}_refused_right"] = round(float(np.mean(refused[~real])), 4)
                 metrics[f"{name}_refused_wrong"] = round(float(np.mean(refused[real])), 4)
             if (polarity >= 0).any():
                 known = polarity >= 0
-                metrics[f"{name}_polarity"] = round(float(np.mean(turned[known] == polarity[known])), 4)
+                metrics[f"{name}_polarity"] = round(float(np.mean(scores.flipped[known] == polarity[known])), 4)
         return metrics
 
     def logits(self, tables: Mapping[str, CropTable]) -> dict[str, Tensor]:
         """Logits of the averaged weights, source by source."""
-        net = ChromosomeNet(self.settings.width)
-        net.load_state_dict(self.average())
-        net.eval()
-        return {name: logits_of_table(net, table) for name, table in tables.items()}
+        net = self.averaged_net()
+        return {name: logits_of_table(net, table, name) for name, table in tables.items()}
 
 
-def logits_of_table(net: ChromosomeNet, table: CropTable, batch: int = 256) -> Tensor:
-    """Logits, shape (n, 49), of prepared crops."""
+def domain_of(source: str) -> Tensor:
+    """float32, shape (4,): banding of a source in the order of `DOMAINS`."""
+    at = DOMAINS.index(DOMAIN_OF_SOURCE.get(source, "G"))
+    return functional.one_hot(torch.tensor(at), len(DOMAINS)).float()
+
+
+def logits_of_table(net: nn.Module, table: CropTable, source: str | None = None, batch: int = 256) -> Tensor:
+    """Logits, shape (n, 49), of prepared crops; the net is told the banding of ``source``, or nothing."""
     parts = [torch.zeros((0, OUTPUT_COUNT))]
     with torch.no_grad():
         for start in range(0, len(table), batch):
             piece = table.select(np.arange(start, min(start + batch, len(table))))
-            images = piece.densities()
-            bands = torch.from_numpy(profiles(images, PROFILE_BINS))
-            parts.append(net(torch.from_numpy(images)[:, None], bands, torch.from_numpy(piece.features)))
+            parts.append(net(*_inputs(piece, source)))
     return torch.cat(parts)
 
 
-def _manifest(run: _Run, train: Mapping[str, CropTable], metrics: dict[str, float], command: str) -> Manifest:
+def _inputs(table: CropTable, source: str | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    views = table.densities()
+    bands = torch.from_numpy(profiles(views[:, 0], PROFILE_BINS))
+    domain = None if source is None else domain_of(source).expand(len(table), -1)
+    return torch.from_numpy(views), bands, torch.from_numpy(table.features), domain
+
+
+def _known(tables: Mapping[str, CropTable]) -> dict[str, CropTable]:
+    """Rows with a class."""
+    return {name: table.select(table.classes >= 0) for name, table in tables.items()}
+
+
+def _manifest(
+    run: TrainingRun, train: Mapping[str, CropTable], metrics: dict[str, float], command: str
+) -> Manifest:
     settings = asdict(run.settings)
     settings["shares"] = dict(run.settings.shares)
     return Manifest(
         name=WEIGHTS_NAME,
-        net="ChromosomeNet",
-        arguments={"width": run.settings.width},
+        net="EmbeddingNet",
+        arguments={
+            "width": run.settings.width,
+            "views": run.settings.views,
+            "use_profile": run.settings.use_profile,
+            "use_sizes": run.settings.use_sizes,
+            "use_domain": run.settings.use_domain,
+        },
         data={name: len(table) for name, table in train.items()},
         split="train (by case); choices on val",
         command=command,

@@ -6,53 +6,42 @@ cell.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
-from analysis.classification.classes import CLASS_NAMES
-from analysis.classification.crop import (
-    CROP_COLUMNS,
-    CROP_ROWS,
-    ObjectPixels,
-    crops_of_cell,
-    cut_instances,
-    object_from_picture,
-    optical_density,
-)
-from analysis.classification.straighten import medial_axis
-from analysis.errors import DatasetError
-from analysis.evaluation import crops
+from analysis.classification.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop, ObjectPixels, crops_of_cell
+from analysis.classification.straighten import MedialAxis, medial_axis
 from analysis.evaluation.datasets import load_tseng
 from analysis.image import GreyImage
 from analysis.segmentation.instance import Segmentation
-from simulators.specimen.chromosome import Look, random_look, render_chromosome
-
-logger = logging.getLogger(__name__)
+from analysis.training.labelled_cells import (
+    LabelledCell,
+    bioimlab_cells,
+    gband612_cells,
+    mfish_cells,
+    rendered_cells,
+    tseng_views,
+)
+from simulators.specimen.chromosome import Banding
 
 DENSITY_STEPS = 63.0
 """Relative densities up to 4 are kept as bytes."""
-NO_CHROMOSOME = len(CLASS_NAMES)
-"""Class index of debris, several chromosomes in one and parts of one."""
-POLARITY_UPRIGHT, POLARITY_TURNED, POLARITY_UNKNOWN = 0, 1, -1
-MATCH_IOU = 0.5
-"""From here on a found box has the class of the true one."""
-NO_MATCH_IOU = 0.35
-"""Below, it is no single chromosome; in between nobody can tell."""
-RENDERED_UM_PER_PX = 0.1024
 RENDERED_CELLS = {"train": 150, "val": 12}
 RENDERED_SEED = {"train": 9002, "val": 9001}
-TSENG_IMAGES = {"train": 480, "val": 100}
-"""Images taken, spread evenly over the split: their segmentation takes most of the time of the preparation."""
-PADDING_PX = 3.5
-"""Boxes of the tseng set are wider than the chromosome by this much on every side."""
+REVERSE_SEED = {"train": 9102, "val": 9101}
+TSENG_IMAGES = {"train": 1113, "val": 100}
+"""Images taken, in an order that mixes the cases: their segmentation takes most of the time of the preparation."""
+TSENG_ORDER_SEED = 54816
+PART_IMAGES = 20
+
+Cut = Callable[[GreyImage], Segmentation]
+Read = Callable[[Path], GreyImage]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +51,12 @@ class CropTable:
     Attributes
     ----------
     images
-        uint8, shape (n, CROP_ROWS, CROP_COLUMNS): relative density times 63.
+        uint8, shape (n, 2, CROP_ROWS, CROP_COLUMNS): relative density times 63, of the chromosome alone and with
+        what lies around it.
     features
         float32, shape (n, 3), see `ChromosomeCrop.features`.
     classes
-        int64, shape (n,): 0..21 for 1..22, 22 X, 23 Y, 24 no single chromosome.
+        int64, shape (n,): 0..21 for 1..22, 22 X, 23 Y, 24 no single chromosome, -1 unknown.
     polarity
         int64, shape (n,): 0 short arm up in the crop, 1 down, -1 unknown.
     cells
@@ -83,7 +73,7 @@ class CropTable:
         return len(self.classes)
 
     def densities(self) -> NDArray[np.float32]:
-        """float32, shape (n, CROP_ROWS, CROP_COLUMNS): relative densities."""
+        """float32, shape (n, 2, CROP_ROWS, CROP_COLUMNS): relative densities."""
         return self.images.astype(np.float32) / np.float32(DENSITY_STEPS)
 
     def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> CropTable:
@@ -121,31 +111,48 @@ class CropTable:
                 arrays["cells"],
             )
 
+    @staticmethod
+    def joined(tables: Sequence[CropTable]) -> CropTable:
+        """Tables one below the other; cells of different tables stay different."""
+        shifts = np.cumsum([0, *(int(table.cells.max(initial=-1)) + 1 for table in tables)])
+        return CropTable(
+            np.concatenate([table.images for table in tables]),
+            np.concatenate([table.features for table in tables]),
+            np.concatenate([table.classes for table in tables]),
+            np.concatenate([table.polarity for table in tables]),
+            np.concatenate([table.cells + shift for table, shift in zip(tables, shifts, strict=False)]),
+        )
 
-@dataclass(frozen=True, slots=True)
-class LabelledCell:
-    """Objects of one cell with what is known of them; -1 stands for unknown."""
 
-    objects: tuple[ObjectPixels, ...]
-    classes: tuple[int, ...]
-    polarity: tuple[int, ...]
+class AxisCache:
+    """Axes of masks that are looked at more than once, for one cell."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[NDArray[np.bool_], MedialAxis]] = {}
+
+    def axes(self, objects: Sequence[ObjectPixels]) -> list[MedialAxis]:
+        """Axes of the objects' masks, in their order."""
+        for piece in objects:
+            if id(piece.mask) not in self._known:
+                # The mask is kept with its axis, so that its identity stays its own.
+                self._known[id(piece.mask)] = (piece.mask, medial_axis(piece.mask))
+        return [self._known[id(piece.mask)][1] for piece in objects]
 
 
-def table_of_cells(cells: Iterable[LabelledCell]) -> CropTable:
-    """Straighten cells into a table. Objects without a class only help to set their cell's scale."""
+def table_of_cells(cells: Iterable[LabelledCell], cache: AxisCache | None = None) -> CropTable:
+    """Straighten cells into a table. Objects of unknown class are kept: they are part of their cell."""
     images: list[NDArray[np.uint8]] = []
     features: list[NDArray[np.float32]] = []
     rows: list[tuple[int, int, int]] = []
     for number, cell in enumerate(cells):
-        for crop, label, polarity in zip(crops_of_cell(cell.objects), cell.classes, cell.polarity, strict=True):
-            if label < 0:
-                continue
-            images.append(np.rint(np.clip(crop.image * DENSITY_STEPS, 0, 255)).astype(np.uint8))
+        made = crops_of_cell(cell.objects, (cache or AxisCache()).axes(cell.objects))
+        for crop, label, polarity in zip(made, cell.classes, cell.polarity, strict=True):
+            images.append(as_bytes(crop))
             features.append(crop.features())
             rows.append((label, polarity, number))
     labels = np.array(rows, dtype=np.int64).reshape(-1, 3)
     return CropTable(
-        np.stack(images) if images else np.zeros((0, CROP_ROWS, CROP_COLUMNS), np.uint8),
+        np.stack(images) if images else np.zeros((0, 2, CROP_ROWS, CROP_COLUMNS), np.uint8),
         np.stack(features) if features else np.zeros((0, 3), np.float32),
         labels[:, 0],
         labels[:, 1],
@@ -153,56 +160,24 @@ def table_of_cells(cells: Iterable[LabelledCell]) -> CropTable:
     )
 
 
-def gband612_cells(data_dir: Path, split: str) -> Iterator[LabelledCell]:
-    """Cells of the gband612 set: crops are upright, so that the polarity is known."""
-    for cell in crops.gband612_cells(data_dir / "gband612", split):
-        objects = tuple(object_from_picture(picture) for picture in cell.pictures)
-        classes = tuple(_class_index(name) for name in cell.classes)
-        polarity = tuple(POLARITY_UPRIGHT if crops.rises(piece) else POLARITY_UNKNOWN for piece in objects)
-        yield LabelledCell(objects, classes, polarity)
-
-
-def tseng_cells(
-    data_dir: Path,
-    split: str,
-    segment: Callable[[GreyImage], Segmentation],
-    read: Callable[[Path], GreyImage],
-    limit: int | None = None,
-) -> Iterator[LabelledCell]:
-    """Cells of the tseng set: instances of the segmentation take the class of the box they match one to one."""
-    entries = load_tseng(data_dir / "tseng", split)
-    taken = len(entries) if limit is None else min(limit, len(entries))
-    for at in np.linspace(0, len(entries) - 1, taken).round().astype(int):
-        entry = entries[at]
-        image = read(entry.path)
-        try:
-            segmentation = segment(image)
-        except DatasetError:
-            raise
-        except Exception:
-            # One image that can't be cut must not end an hour of preparation; it is recorded and left out.
-            logger.exception("image %s left out", entry.name)
-            continue
-        objects = cut_instances(image, segmentation.background, segmentation.instances)
-        found = [instance.box_px for instance in segmentation.instances]
-        truth = [
-            (_class_index(name), (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
-            for name, box in zip(entry.classes, entry.boxes_px, strict=True)
-        ]
-        classes = match_classes(found, truth)
-        yield LabelledCell(objects, classes, (POLARITY_UNKNOWN,) * len(objects))
+def as_bytes(crop: ChromosomeCrop) -> NDArray[np.uint8]:
+    """uint8, shape (2, CROP_ROWS, CROP_COLUMNS): both views of a crop."""
+    return np.rint(np.clip(crop.views() * DENSITY_STEPS, 0, 255)).astype(np.uint8)
 
 
 def prepare_crops(
     data_dir: Path,
     crops_dir: Path,
     *,
-    segment: Callable[[GreyImage], Segmentation],
-    read: Callable[[Path], GreyImage],
+    segment: Cut,
+    read: Read,
     keep: bool = True,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+    only: Sequence[str] | None = None,
+    splits: Sequence[str] = ("val", "train"),
+    budget_parts: int | None = None,
 ) -> None:
-    """Write the crop tables ``<source>-train.npz`` and ``<source>-val.npz`` of all sources.
+    """Write the crop tables ``<source>-<split>.npz`` of all sources, those of whole metaphases in parts.
 
     Parameters
     ----------
@@ -216,99 +191,72 @@ def prepare_crops(
         Leave tables alone that are there already.
     progress
         Called with one line per table.
+    only
+        Sources to prepare; all that are there where it is None.
+    splits
+        Splits to prepare.
+    budget_parts
+        Parts of the metaphases to make at most before returning; a later call goes on.
 
     Raises
     ------
     DatasetError
-        Where ``gband612`` isn't there. ``tseng`` may be missing.
+        Where ``gband612`` isn't there. Other sets may be missing.
     """
     makers: dict[str, Callable[[str], Iterable[LabelledCell]]] = {
         "gband612": lambda split: gband612_cells(data_dir, split),
         "rendered": lambda split: rendered_cells(RENDERED_CELLS[split], RENDERED_SEED[split]),
+        "rendered_r": lambda split: rendered_cells(RENDERED_CELLS[split] // 3, REVERSE_SEED[split], Banding.R),
     }
-    if (data_dir / "tseng" / "images.csv").is_file():
-        makers["tseng"] = lambda split: tseng_cells(data_dir, split, segment, read, TSENG_IMAGES[split])
-    for name, make in makers.items():
-        for split in ("val", "train"):
+    if (data_dir / "bioimlab_qband" / "crops.csv").is_file():
+        makers["bioimlab"] = lambda split: bioimlab_cells(data_dir, split)
+    if (data_dir / "mfish" / "cells.csv").is_file():
+        makers["mfish"] = lambda split: mfish_cells(data_dir, split, segment, read)
+    tell = progress or (lambda _line: None)
+    for name in [name for name in makers if only is None or name in only]:
+        for split in splits:
             path = crops_dir / f"{name}-{split}.npz"
             if keep and path.is_file():
                 continue
-            table = table_of_cells(make(split))
+            table = table_of_cells(makers[name](split))
             table.save(path)
-            if progress is not None:
-                progress(f"{path.name}: {len(table)} crops")
+            tell(f"{path.name}: {len(table)} crops")
+    if (data_dir / "tseng" / "images.csv").is_file() and (only is None or "tseng" in only):
+        made = 0
+        for split in splits:
+            for line in _tseng_parts(data_dir, crops_dir, split, segment, read, keep=keep):
+                tell(line)
+                made += 1
+                if made == budget_parts:
+                    return
 
 
-def rendered_cells(count: int, seed: int) -> Iterator[LabelledCell]:
-    """Drawn cells, female and male by turns: class and polarity are known, the pictures are nobody's."""
-    rng = np.random.default_rng(seed)
-    for number in range(count):
-        look = random_look(rng)
-        names = [name for name in CLASS_NAMES[:22] for _ in range(2)] + (["X", "X"], ["X", "Y"])[number % 2]
-        blur_px = float(rng.uniform(0.7, 1.3))
-        drawn = [_rendered(name, look, blur_px, rng) for name in names]
-        yield LabelledCell(
-            tuple(piece for piece, _ in drawn),
-            tuple(CLASS_NAMES.index(name) for name in names),
-            tuple(polarity for _, polarity in drawn),
-        )
+def _tseng_parts(
+    data_dir: Path, crops_dir: Path, split: str, segment: Cut, read: Read, *, keep: bool
+) -> Iterator[str]:
+    entries = load_tseng(data_dir / "tseng", split)
+    order = np.random.default_rng(TSENG_ORDER_SEED).permutation(len(entries))[: TSENG_IMAGES[split]]
+    for part, start in enumerate(range(0, len(order), PART_IMAGES)):
+        paths = {name: crops_dir / f"{name}-{split}-{part:03d}.npz" for name in ("tseng_boxes", "tseng")}
+        if keep and all(path.is_file() for path in paths.values()):
+            continue
+        found, given = [], []
+        for at in order[start : start + PART_IMAGES]:
+            views = tseng_views(entries[at], segment, read)
+            if views is None:
+                continue
+            cache = AxisCache()
+            found.append(table_of_cells([views.found], cache))
+            given.append(table_of_cells([views.given], cache))
+        for path, tables in zip(paths.values(), (given, found), strict=True):
+            CropTable.joined(tables or [table_of_cells([])]).save(path)
+        yield f"{split} part {part}: {sum(map(len, found))} found, {sum(map(len, given))} given"
 
 
-def _rendered(name: str, look: Look, blur_px: float, rng: np.random.Generator) -> tuple[ObjectPixels, int]:
-    chromosome = render_chromosome(
-        name,
-        rng,
-        um_per_px=RENDERED_UM_PER_PX,
-        look=look,
-        condensation=float(np.exp(rng.normal(0.0, 0.03))),
-        angle_deg=float(rng.uniform(0.0, 360.0)),
-        bend_deg=float(rng.normal(0.0, 45.0)),
-    )
-    # As a camera sees it: blurred transmittance with noise, in 8 bits, above a grey level that isn't quite white.
-    light = 215.0 * 10.0 ** -gaussian_filter(chromosome.od, blur_px)
-    light += rng.normal(0.0, rng.uniform(0.5, 2.5), light.shape)
-    grey = np.clip(np.rint(light), 0, 255).astype(np.uint8)
-    density = gaussian_filter(optical_density(grey, 215.0), 0.6)
-    mask = density > rng.uniform(0.3, 0.5) * float(density[chromosome.mask].mean())
-    mask &= cv2.dilate(chromosome.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    piece = ObjectPixels(optical_density(grey, 215.0), mask if mask.any() else chromosome.mask)
-    ends = medial_axis(piece.mask).points_px[[0, -1]]
-    from_tip = np.hypot(*(ends - chromosome.axis_px[0]).T)
-    return piece, POLARITY_UPRIGHT if from_tip[0] <= from_tip[1] else POLARITY_TURNED
-
-
-def match_classes(
-    found: Sequence[tuple[int, int, int, int]],
-    truth: Sequence[tuple[int, tuple[float, float, float, float]]],
-    padding_px: float = PADDING_PX,
-) -> tuple[int, ...]:
-    """Classes of found boxes by the true box that overlaps most, both ways.
-
-    24 (no single chromosome) where nothing overlaps much, -1 where it can't be told.
-
-    Parameters
-    ----------
-    found
-        Boxes (xmin, ymin, xmax, ymax) in px.
-    truth
-        Class index and box, padded by ``padding_px`` on every side.
-    """
-    if not found or not truth:
-        return (NO_CHROMOSOME,) * len(found)
-    a = np.asarray(found, dtype=np.float64)
-    b = np.asarray([box for _, box in truth]) + np.array([1, 1, -1, -1]) * padding_px
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0.0), axis=2)
-    area_a, area_b = np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)
-    iou = shared / np.maximum(area_a[:, None] + area_b[None] - shared, 1e-9)
-    best = iou.argmax(axis=1)
-    mutual = iou.argmax(axis=0)[best] == np.arange(len(a))
-    value = iou[np.arange(len(a)), best]
-    classes = np.array([label for label, _ in truth])[best]
-    classes = np.where(mutual & (value >= MATCH_IOU), classes, -1)
-    return tuple(int(label) for label in np.where(value < NO_MATCH_IOU, NO_CHROMOSOME, classes))
-
-
-def _class_index(name: str) -> int:
-    return CLASS_NAMES.index(name) if name in CLASS_NAMES else -1
+def load_tables(crops_dir: Path, split: str) -> dict[str, CropTable]:
+    """Prepared crops of every source that has that split, all of its parts together."""
+    parts: dict[str, list[CropTable]] = {}
+    for path in sorted(crops_dir.glob(f"*-{split}*.npz")):
+        parts.setdefault(path.name.split("-")[0], []).append(CropTable.load(path))
+    tables = {name: CropTable.joined(each) for name, each in parts.items()}
+    return {name: table for name, table in tables.items() if len(table)}

@@ -10,6 +10,7 @@ from analysis.training.calibration import (
     ScoredCell,
     assignment_score,
     calibrate,
+    class_accuracy,
     fit_temperature,
     scored_cells,
     tune_prices,
@@ -28,7 +29,7 @@ def table_and_logits(cells: int, scale: float, seed: int = 3) -> tuple[CropTable
     logits[:, 48] -= 4
     logits[np.arange(len(classes)), classes] += rng.normal(6, 2.5, len(classes))
     numbers = np.repeat(np.arange(cells), len(NAMES))
-    nothing = np.zeros((len(classes), 96, 24), np.uint8)
+    nothing = np.zeros((len(classes), 2, 1, 1), np.uint8)
     features = np.zeros((len(classes), 3), np.float32)
     table = CropTable(nothing, features, classes, np.zeros(len(classes), np.int64), numbers)
     return table, torch.from_numpy(scale * logits)
@@ -50,6 +51,20 @@ def test_cells_are_assigned_and_probabilities_fitted() -> None:
     found = calibrate({"drawn": table}, {"drawn": logits}, AssignmentPrices())
     assert set(found) == {"temperature", "sharpness"}
     assert calibrate({}, {}, AssignmentPrices()) == {}
+    assert class_accuracy(cells, AssignmentPrices()) == pytest.approx(right, abs=0.01)
+
+
+def test_objects_of_unknown_class_count_neither_way() -> None:
+    table, logits = table_and_logits(2, 1.0)
+    unknown = table.classes.copy()
+    unknown[0] = -1
+    partly = CropTable(table.images, table.features, unknown, table.polarity, table.cells)
+    cells = scored_cells(partly, logits, 1.0, refuses=False)
+    assert len(cells[0].classes) == 46
+    assert np.isneginf(cells[0].log_none).all()
+    right, _ = assignment_score(cells, AssignmentPrices())
+    assert 0.9 < right <= 1.0
+    assert np.isfinite(fit_temperature(logits, unknown))
 
 
 def test_aneuploid_cells_join_the_normal_ones_and_prices_follow_them() -> None:

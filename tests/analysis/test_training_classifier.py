@@ -11,16 +11,12 @@ from analysis.classification.classifier import Classifier
 from analysis.errors import DatasetError
 from analysis.models.weights import read_manifest
 from analysis.training.augment import AugmentSettings, augment
-from analysis.training.classifier import TrainSettings, polarity_loss, train_on_crops
-from analysis.training.crops import (
-    CropTable,
-    LabelledCell,
-    match_classes,
-    rendered_cells,
-    table_of_cells,
-)
+from analysis.training.classifier import TrainSettings, train_on_crops
+from analysis.training.crops import AxisCache, CropTable, load_tables, table_of_cells
+from analysis.training.labelled_cells import LabelledCell, match_classes, rendered_cells
+from analysis.training.metric import ClassCentres, batch_hard_triplet_loss, polarity_loss
 
-TINY = TrainSettings(width=4, batch=16, threads=1, checkpoint_s=0.4, shares={"drawn": 1.0})
+TINY = TrainSettings(width=4, batch=24, threads=1, checkpoint_s=0.4, shares={"drawn": 1.0})
 
 
 def table(count: int, seed: int = 1) -> CropTable:
@@ -32,7 +28,7 @@ def table(count: int, seed: int = 1) -> CropTable:
         images[row, 3 * label : 3 * label + 9, 6:18] = 200
     polarity = rng.integers(-1, 1, count)
     features = rng.normal(0, 0.1, (count, 3)).astype(np.float32)
-    return CropTable(images, features, classes, polarity, np.zeros(count, np.int64))
+    return CropTable(np.stack([images, images], 1), features, classes, polarity, np.zeros(count, np.int64))
 
 
 def test_tables_come_back_as_they_were(tmp_path: Path) -> None:
@@ -99,6 +95,9 @@ def test_augmentation_is_seeded_and_mild() -> None:
         gamma=0.0,
         noise=0.0,
         feature_noise=0.0,
+        blur=0.0,
+        neighbour=0.0,
+        bite=0.0,
     )
     calm, same = augment(images, features, torch.Generator().manual_seed(4), still)
     symmetric = torch.from_numpy(table(40).densities())
@@ -122,3 +121,53 @@ def test_drawn_cell_becomes_a_table() -> None:
     assert set(made.polarity.tolist()) <= {0, 1}
     assert made.features[0, 0] > made.features[-2, 0]
     assert made.densities().mean() > 0.1
+
+
+def test_triplets_pull_a_class_together_and_push_others_away() -> None:
+    axes = torch.eye(4)
+    classes = torch.tensor([0, 0, 1, 1])
+    apart = batch_hard_triplet_loss(axes[[0, 0, 1, 1]], classes)
+    mixed = batch_hard_triplet_loss(axes[[0, 1, 0, 1]], classes)
+    assert float(apart) == 0.0
+    # The farthest of the own class is sqrt(2) away, the nearest other one at the very place.
+    assert float(mixed) == pytest.approx(2**0.5 + 0.2, abs=1e-2)
+    alone = batch_hard_triplet_loss(axes, torch.tensor([0, 1, 2, 24]))
+    assert float(alone) == 0.0
+
+
+def test_unknown_polarity_follows_the_centre_of_the_class() -> None:
+    up, down = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    centres = ClassCentres(2)
+    three = torch.tensor([3])
+    centres.update(up, three, torch.tensor([0]))
+    assert torch.equal(centres.upright((up, down), three, torch.tensor([-1])), up)
+    assert torch.equal(centres.upright((down, up), three, torch.tensor([-1])), up)
+    assert torch.equal(centres.upright((up, down), three, torch.tensor([1])), down)
+
+
+@pytest.mark.parametrize("loss", ["triplet", "cross-entropy"])
+def test_every_loss_trains(tmp_path: Path, loss: str) -> None:
+    table(120).save(tmp_path / "drawn-train.npz")
+    table(30, seed=2).save(tmp_path / "drawn-val-000.npz")
+    result = train_on_crops(
+        tmp_path, tmp_path / "out", minutes=0.01, settings=replace(TINY, loss=loss, use_sizes=False)
+    )
+    assert 0.0 <= result.metrics["drawn_top1"] <= 1.0
+    manifest = read_manifest("classifier", tmp_path / "out")
+    assert manifest.settings["loss"] == loss
+    assert manifest.arguments["use_sizes"] is False
+
+
+def test_parts_of_a_source_are_one_table_with_cells_apart(tmp_path: Path) -> None:
+    for part in range(2):
+        table(9, seed=part).save(tmp_path / f"drawn-train-{part:03d}.npz")
+    joined = load_tables(tmp_path, "train")["drawn"]
+    assert len(joined) == 18
+    assert np.unique(joined.cells).tolist() == [0, 1]
+
+
+def test_an_axis_is_found_once_for_every_mask() -> None:
+    (cell,) = rendered_cells(1, seed=5)
+    cache = AxisCache()
+    first, again = cache.axes(cell.objects[:2]), cache.axes(cell.objects[:2])
+    assert all(a is b for a, b in zip(first, again, strict=True))

@@ -1,0 +1,217 @@
+"""The classifier's nets: an embedding of one chromosome, and the look at its whole cell."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from analysis.models.net import CLASS_COUNT, FEATURE_COUNT, OUTPUT_COUNT, PROFILE_BINS
+
+EMBEDDING_SIZE = 128
+VIEW_COUNT = 2
+"""The chromosome alone, and with what lies around it."""
+DOMAINS = ("G", "Q", "DAPI", "R")
+"""Bandings that can be told to the net; none of them where nobody knows."""
+
+
+def _conv(channels_in: int, channels_out: int, stride: int | tuple[int, int] = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+    )
+
+
+class _Block(nn.Module):
+    """Two convolutions and a shortcut (He et al., 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _conv(channels, channels)
+        self.second = _conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(x + self.second(functional.relu(self.first(x))))
+
+
+class EmbeddingNet(nn.Module):
+    """Embeds one straightened chromosome; nearness to the embeddings of the classes is the score.
+
+    After KaryoXpert (Chen et al., section 3.4): features of the image and a banding vector meet in 128 numbers
+    that are compared by their cosine, trained by triplet loss. Added to it: the width profile, sizes relative to
+    the cell, what lies around the mask, the banding where it is known, and a cross-entropy head of unit vectors.
+
+    One function f looks at the crop and at the crop turned by 180 degrees. f has 24 class vectors that mean "of
+    this class, and upright" and one for "no single chromosome"; under a joint softmax the answer turns with the
+    crop, whatever the weights.
+
+    Parameters
+    ----------
+    width
+        Channels of the first stage.
+    views
+        1 looks at the chromosome alone, 2 also at what lies around it.
+    use_profile, use_sizes, use_domain
+        Whether the banding and width profile, the sizes relative to the cell, and the banding are looked at.
+    """
+
+    def __init__(
+        self,
+        width: int = 32,
+        views: int = VIEW_COUNT,
+        use_profile: bool = True,
+        use_sizes: bool = True,
+        use_domain: bool = True,
+    ) -> None:
+        super().__init__()
+        self.views, self.use_profile = views, use_profile
+        self.use_sizes, self.use_domain = use_sizes, use_domain
+        self.image = nn.Sequential(
+            _conv(views, width, 2),
+            nn.ReLU(),
+            _conv(width, 2 * width, 2),
+            nn.ReLU(),
+            _Block(2 * width),
+            _conv(2 * width, 3 * width, 2),
+            nn.ReLU(),
+            _Block(3 * width),
+            nn.Conv2d(3 * width, 3 * width, (1, 3), bias=False),
+            nn.BatchNorm2d(3 * width),
+            nn.ReLU(),
+        )
+        self.profile = nn.Sequential(
+            nn.Conv1d(2, width, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool1d(2),
+            nn.Conv1d(width, width, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool1d(2),
+        )
+        self.size = nn.Sequential(nn.Linear(FEATURE_COUNT + len(DOMAINS), 32), nn.ReLU())
+        joined = 12 * 3 * width + (PROFILE_BINS // 4) * width + 32
+        self.embed = nn.Sequential(
+            nn.Dropout(0.2),
+            nn.Linear(joined, 192),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Linear(192, EMBEDDING_SIZE),
+        )
+        self.class_vectors = nn.Parameter(torch.randn(CLASS_COUNT + 1, EMBEDDING_SIZE))
+        self.log_scale = nn.Parameter(torch.tensor(2.7))
+
+    def forward(self, views: Tensor, profile: Tensor, features: Tensor, domain: Tensor | None = None) -> Tensor:
+        """Score crops as class and polarity.
+
+        Parameters
+        ----------
+        views
+            float32, shape (n, 2, CROP_ROWS, CROP_COLUMNS), see `ChromosomeCrop.views`.
+        profile
+            float32, shape (n, 2, PROFILE_BINS): banding and width profile.
+        features
+            float32, shape (n, 3): logarithms of relative length, area and density.
+        domain
+            float32, shape (n, 4): 1 for the crop's banding in the order of `DOMAINS`; all 0, or None, where it
+            isn't known.
+
+        Returns
+        -------
+        Tensor
+            Shape (n, 49): logits of the 24 classes as presented (short arm up), then of the 24 classes turned,
+            last of "no single chromosome" (debris, several in one, a part).
+        """
+        return self.logits(self.both(views, profile, features, domain))
+
+    def both(
+        self, views: Tensor, profile: Tensor, features: Tensor, domain: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Embeddings, each of shape (n, 128) and of length 1, of the crops as presented and turned."""
+        if domain is None:
+            domain = features.new_zeros((len(features), len(DOMAINS)))
+        views = views[:, : self.views]
+        # Channels last from the start on: on CPUs the convolutions take half the time.
+        upright = torch.cat([views, torch.flip(views, (2, 3))]).contiguous(memory_format=torch.channels_last)
+        bands = torch.cat([profile, torch.flip(profile, (2,))])
+        told = torch.cat([features * self.use_sizes, domain * self.use_domain], dim=1)
+        parts = [
+            self.image(upright).flatten(1),
+            self.profile(bands * float(self.use_profile)).flatten(1),
+            self.size(torch.cat([told, told])),
+        ]
+        vectors = functional.normalize(self.embed(torch.cat(parts, dim=1)).float(), dim=1)
+        presented, turned = vectors.chunk(2)
+        return presented, turned
+
+    def logits(self, embeddings: tuple[Tensor, Tensor]) -> Tensor:
+        """Logits, shape (n, 49), of embeddings as `both` gives them."""
+        vectors = functional.normalize(self.class_vectors, dim=1)
+        scale = self.log_scale.exp()
+        presented, turned = (scale * (each @ vectors.T) for each in embeddings)
+        none = 0.5 * (presented[:, CLASS_COUNT:] + turned[:, CLASS_COUNT:])
+        return torch.cat([presented[:, :CLASS_COUNT], turned[:, :CLASS_COUNT], none], dim=1)
+
+
+class ContextNet(nn.Module):
+    """Corrects the scores of all objects of a cell in view of one another.
+
+    Attention across the objects, which have no order (Set Transformer, Lee et al., 2019). It adds to the logits of
+    the classes, the same for both ways up: turning a crop turns its answer still.
+
+    Parameters
+    ----------
+    size
+        Numbers an object is described by inside the net.
+    layers, heads, hidden
+        Of the attention.
+    """
+
+    def __init__(self, size: int = 128, layers: int = 2, heads: int = 4, hidden: int = 192) -> None:
+        super().__init__()
+        self.enter = nn.Linear(2 * EMBEDDING_SIZE + OUTPUT_COUNT + FEATURE_COUNT, size)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(size, heads, hidden, dropout=0.1, batch_first=True, norm_first=True)
+            for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(size)
+        self.leave = nn.Linear(size, CLASS_COUNT + 1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(
+        self, embeddings: tuple[Tensor, Tensor], logits: Tensor, features: Tensor, padding: Tensor | None = None
+    ) -> Tensor:
+        """Correct the logits of cells.
+
+        Parameters
+        ----------
+        embeddings
+            Of `EmbeddingNet.both`, each of shape (cells, objects, 128).
+        logits
+            Of `EmbeddingNet.logits`, shape (cells, objects, 49).
+        features
+            Shape (cells, objects, 3): logarithms of relative length, area and density.
+        padding
+            bool, shape (cells, objects): True where there is no object; None where all are objects.
+
+        Returns
+        -------
+        Tensor
+            Shape (cells, objects, 49).
+        """
+        log_prob = functional.log_softmax(logits, dim=2)
+        presented, turned = log_prob[..., :CLASS_COUNT], log_prob[..., CLASS_COUNT : 2 * CLASS_COUNT]
+        # The likelier way up first: what is turned outside is not seen in here.
+        swap = (torch.logsumexp(turned, 2) > torch.logsumexp(presented, 2))[..., None]
+        first = torch.where(swap, embeddings[1], embeddings[0])
+        second = torch.where(swap, embeddings[0], embeddings[1])
+        scores = torch.cat([torch.where(swap, turned, presented), torch.where(swap, presented, turned)], dim=2)
+        scores = torch.cat([scores, log_prob[..., -1:]], dim=2).clamp(min=-12.0) / 4.0
+        scale = EMBEDDING_SIZE**0.5
+        x = self.enter(torch.cat([first * scale, second * scale, scores, 3.0 * features], dim=2))
+        for layer in self.layers:
+            x = layer(x, src_key_padding_mask=padding)
+        change = cast("Tensor", self.leave(self.norm(x)))
+        classes, none = change[..., :CLASS_COUNT], change[..., CLASS_COUNT:]
+        return logits + torch.cat([classes, classes, none], dim=2)
