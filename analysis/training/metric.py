@@ -36,7 +36,7 @@ def polarity_loss(logits: Tensor, classes: Tensor, polarity: Tensor, smoothing: 
 
 
 class ClassCentres:
-    """Running mean of the upright embeddings of every class: tells which way up what is of unknown polarity lies."""
+    """Running mean of the upright embeddings of every class, which tells how unknown ones lie."""
 
     def __init__(self, size: int, decay: float = 0.95) -> None:
         self.vectors = torch.zeros((CLASS_COUNT, size))
