@@ -23,6 +23,7 @@ from acquisition.records import RunStatus
 from acquisition.run.control import RunControl, Wish, send_wish
 from acquisition.storage import write_json_atomic
 from acquisition.storage.run_folder import CONTROL_NAME
+from station.cells_cli import CELL_STUDIES, evaluate_cells_command
 from station.errors import EXPECTED_ERRORS, UsageError
 from station.find_cli import find
 from station.finder_training_cli import train_finder
@@ -73,6 +74,9 @@ class EvaluationSet(StrEnum):
     MFISH = "mfish"
     CLUSTERS = "clusters"
     FINDER = "finder"
+    CELLS = "cells"
+    ANEUPLOIDY = "aneuploidy"
+    RISK = "risk"
 
 
 DataOption = Annotated[
@@ -261,13 +265,24 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="only the first of them", min=1)] = None,
     detector: Annotated[bool, typer.Option("--detector", help="tseng: with the detector's proposals")] = False,
     finder: Annotated[str, typer.Option(help="finder: rules, default, or a folder of weights")] = "default",
-    report: Annotated[Path | None, typer.Option(help="finder: folder for figures as pictures")] = None,
+    report: Annotated[Path | None, typer.Option(help="finder, cells: folder for figures as pictures")] = None,
+    jobs: Annotated[int, typer.Option(help="cells: processes", min=1)] = 1,
     json_file: JsonOption = None,
 ) -> None:
-    """Measure the analysis on labelled data."""
-    from station.evaluation import evaluate as evaluate_set
-
+    """Measure the analysis on labelled data; cells, aneuploidy and risk take tseng and gband612."""
     console = Console()
+    if dataset.value in CELL_STUDIES:
+        evaluate_cells_command(
+            console,
+            dataset.value,
+            data_root(data),
+            split,
+            limit=limit,
+            jobs=jobs,
+            json_file=json_file,
+            report=report,
+        )
+        return
     if dataset is EvaluationSet.FINDER:
         from station.finder_cli import evaluate_finder_command
 
@@ -275,6 +290,8 @@ def evaluate(
             console, data_root(data), split, finder=finder, limit=limit, json_file=json_file, report=report
         )
         return
+    from station.evaluation import evaluate as evaluate_set
+
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(dataset.value)
         figures = evaluate_set(
