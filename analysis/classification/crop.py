@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.classification.straighten import MedialAxis, medial_axis, sample_straight
+from analysis.classification.straighten import MedialAxis, medial_axes, sample_straight
 from analysis.image import GreyImage
 from analysis.segmentation.instance import Instance
 
@@ -149,7 +149,7 @@ def crops_of_cell(
     """
     if not objects:
         return ()
-    axes = [medial_axis(piece.mask) for piece in objects] if axes is None else axes
+    axes = medial_axes([piece.mask for piece in objects]) if axes is None else axes
     areas = np.array([np.count_nonzero(piece.mask) for piece in objects], dtype=np.float64)
     densities = np.array([float(piece.density[piece.mask].mean()) for piece in objects])
     lengths = np.array([axis.length_px for axis in axes])

@@ -8,14 +8,14 @@ can't tilt.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.csgraph import breadth_first_order, dijkstra
 
 WORK_AREA_PX = 900.0
 """Masks are reduced to about this area before the axis is searched: the magnification then costs no time."""
@@ -24,6 +24,8 @@ CONVEX_SOLIDITY = 0.88
 BLOB_ELONGATION = 2.5
 """Axes shorter than this many widths are too uncertain to bend."""
 AXIS_POINTS = 64
+AT_ONCE = 64
+"""Chromosomes whose axes are found together."""
 EDGE_MARGIN_PX = 2
 
 
@@ -65,24 +67,50 @@ def medial_axis(mask: NDArray[np.bool_]) -> MedialAxis:
     ValueError
         Where the mask is empty.
     """
-    area = float(np.count_nonzero(mask))
-    if area == 0:
+    return medial_axes([mask])[0]
+
+
+def medial_axes(masks: Sequence[NDArray[np.bool_]]) -> list[MedialAxis]:
+    """Find the axes of several chromosomes at once, which takes a fraction of the time.
+
+    Parameters
+    ----------
+    masks
+        As `medial_axis` takes them, each of any shape.
+
+    Raises
+    ------
+    ValueError
+        Where a mask is empty.
+    """
+    starts = range(0, len(masks), AT_ONCE)
+    return [axis for start in starts for axis in _axes_together(masks[start : start + AT_ONCE])]
+
+
+def _axes_together(masks: Sequence[NDArray[np.bool_]]) -> list[MedialAxis]:
+    areas = [float(np.count_nonzero(mask)) for mask in masks]
+    if min(areas, default=1.0) == 0:
         raise ValueError("an empty mask has no axis")
-    scale = min(1.0, float(np.sqrt(WORK_AREA_PX / area)))
-    small = _largest_part(_resized(mask, scale))
-    padded = np.pad(small, 1).astype(np.uint8)
-    distance = np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5), dtype=np.float32)[1:-1, 1:-1]
-    half_width = max(float(np.percentile(distance[small], 95)), 1.0)
-    points = _initial_axis(small, distance, half_width)
+    scales = [min(1.0, float(np.sqrt(WORK_AREA_PX / area))) for area in areas]
+    smalls = [_largest_part(_resized(mask, scale)) for mask, scale in zip(masks, scales, strict=True)]
+    tiles = _Tiles(smalls)
+    begun = [_initial_axis(small) for small in smalls]
+    half_widths = np.array([half_width for _, half_width, _ in begun])
+    points = np.stack([axis for axis, _, _ in begun])
+    rough = np.array([bent for _, _, bent in begun])
+    if rough.any():
+        points[rough] = _smoothed(points[rough], half_widths[rough])
     for _ in range(2):
-        points = _recentred(points, small, half_width)
-    points = _extended(points, small, half_width)
-    if tuple(points[0, ::-1]) > tuple(points[-1, ::-1]):
-        points = points[::-1]
-    # Pixel centres lie at whole numbers, so that a change of scale moves them by half a pixel.
-    full = ((points + 0.5) / scale - 0.5).astype(np.float32)
-    length = max(_arc_length(full), 1.0)
-    return MedialAxis(full, length, area / length)
+        points = _recentred(points, tiles, half_widths)
+    points = _extended(points, tiles, half_widths)
+    made = []
+    for one, scale, area in zip(points, scales, areas, strict=True):
+        ordered = one[::-1] if tuple(one[0, ::-1]) > tuple(one[-1, ::-1]) else one
+        # Pixel centres lie at whole numbers, so that a change of scale moves them by half a pixel.
+        full = ((ordered + 0.5) / scale - 0.5).astype(np.float32)
+        length = max(_arc_length(full), 1.0)
+        made.append(MedialAxis(full, length, area / length))
+    return made
 
 
 def sample_straight(
@@ -114,7 +142,7 @@ def sample_straight(
     masked, unmasked
         float32, each of shape (rows, columns).
     """
-    points = _resampled(axis.points_px.astype(np.float64), 2 * rows + 1)[1::2]
+    points = _resampled(axis.points_px[None].astype(np.float64), (np.arange(rows) + 0.5) / rows)[0]
     tangent = _tangents(points)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
     offset = (np.arange(columns) + 0.5) / columns * 2.0 - 1.0
@@ -155,17 +183,49 @@ def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])))
 
 
-def _initial_axis(
-    mask: NDArray[np.bool_], distance: NDArray[np.float32], half_width: float
-) -> NDArray[np.float64]:
+class _Tiles:
+    """Masks side by side in one picture, each with a rim of nothing, so that all are sampled in one go."""
+
+    def __init__(self, masks: Sequence[NDArray[np.bool_]]) -> None:
+        self.sizes = np.array([mask.shape for mask in masks], dtype=np.float64)
+        widths = [mask.shape[1] + 2 for mask in masks]
+        self.left = np.cumsum([0, *widths])[:-1] + 1.0
+        self._picture = np.zeros((int(self.sizes[:, 0].max()) + 2, sum(widths)), np.float32)
+        for mask, left in zip(masks, self.left.astype(int), strict=True):
+            self._picture[1 : 1 + mask.shape[0], left : left + mask.shape[1]] = mask
+
+    def sample(self, grid: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Sample mask i at ``grid[i]``, shape (n, rows, columns, 2) of x and y: shape (n, rows, columns)."""
+        count, rows, columns = grid.shape[:3]
+        # What lies outside comes to lie on the rim.
+        x = np.clip(grid[..., 0], -1.0, self.sizes[:, 1, None, None]) + self.left[:, None, None]
+        y = np.clip(grid[..., 1], -1.0, self.sizes[:, 0, None, None]) + 1.0
+        shape = (count * rows, columns)
+        inside = cv2.remap(
+            self._picture,
+            x.astype(np.float32).reshape(shape),
+            y.astype(np.float32).reshape(shape),
+            cv2.INTER_LINEAR,
+        )
+        return np.asarray(inside, dtype=np.float32).reshape(count, rows, columns)
+
+
+def _initial_axis(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float, bool]:
+    """First axis, half the width, and whether the axis is a bent one that has to be smoothed."""
+    padded = np.pad(mask, 1).astype(np.uint8)
+    distance = np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5), dtype=np.float32)[1:-1, 1:-1]
+    depth = distance[mask]
+    at = int(0.95 * (len(depth) - 1))
+    half_width = max(float(np.partition(depth, at)[at]), 1.0)
     rows, columns = np.nonzero(mask)
     pixels = np.stack([columns, rows], axis=1).astype(np.float64)
     if len(pixels) < 12 or _solidity(pixels) >= CONVEX_SOLIDITY:
-        return _principal_axis(pixels)
-    path = _longest_path(mask, distance, pixels)
+        return _principal_axis(pixels), half_width, False
+    path = _longest_path(mask, depth, pixels)
     if _arc_length(path) < BLOB_ELONGATION * 2.0 * half_width:
-        return _principal_axis(pixels)
-    return _smoothed(_trimmed(path, half_width), half_width)
+        return _principal_axis(pixels), half_width, False
+    trimmed = _trimmed(path, half_width)
+    return _resampled(trimmed[None], np.linspace(0.0, 1.0, AXIS_POINTS))[0], half_width, True
 
 
 def _solidity(pixels: NDArray[np.float64]) -> float:
@@ -178,8 +238,10 @@ def _solidity(pixels: NDArray[np.float64]) -> float:
 def _principal_axis(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     centre = pixels.mean(axis=0)
     offset = pixels - centre
-    _, vectors = np.linalg.eigh(offset.T @ offset / len(pixels) + np.diag([0.0, 1e-6]))
-    direction = vectors[:, 1]
+    (xx, xy), (_, yy) = offset.T @ offset / len(pixels)
+    # A disc has no direction of its own: it is taken to stand upright.
+    angle = 0.5 * np.arctan2(2.0 * xy, xx - yy - 1e-6)
+    direction = np.array([np.cos(angle), np.sin(angle)])
     along = offset @ direction
     low, high = float(along.min()), float(along.max())
     inset = 0.15 * (high - low)
@@ -188,9 +250,9 @@ def _principal_axis(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _longest_path(
-    mask: NDArray[np.bool_], distance: NDArray[np.float32], pixels: NDArray[np.float64]
+    mask: NDArray[np.bool_], depth: NDArray[np.float32], pixels: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    index = np.full(tuple(np.array(mask.shape) + 2), -1, dtype=np.int32)
+    index = np.full((mask.shape[0] + 2, mask.shape[1] + 2), -1, dtype=np.int32)
     inner = index[1:-1, 1:-1]
     inner[mask] = np.arange(len(pixels), dtype=np.int32)
     starts, ends, steps = [], [], []
@@ -201,22 +263,20 @@ def _longest_path(
         ends.append(other[both])
         steps.append(np.full(len(starts[-1]), np.hypot(dy, dx)))
     a, b, step = np.concatenate(starts), np.concatenate(ends), np.concatenate(steps)
+    price = step / np.minimum(depth[a], depth[b]).astype(np.float64) ** 2
     size = (len(pixels), len(pixels))
-    geodesic = csr_matrix((step, (a, b)), shape=size)
-    first = _farthest(geodesic, 0)
-    last = _farthest(geodesic, first)
-    depth = distance[mask].astype(np.float64)
-    dear = csr_matrix((step / np.minimum(depth[a], depth[b]) ** 2, (a, b)), shape=size)
-    _, before = dijkstra(dear, directed=False, indices=np.array(first), return_predecessors=True)
+    # Both directions are written down: what is searched as undirected is copied anew every time.
+    ways = csr_matrix(
+        (np.concatenate([price, price]), (np.concatenate([a, b]), np.concatenate([b, a]))), shape=size
+    )
+    # The last pixel that a search in breadth meets is the farthest one in steps.
+    first = int(breadth_first_order(ways, 0, return_predecessors=False)[-1])
+    last = int(breadth_first_order(ways, first, return_predecessors=False)[-1])
+    _, before = dijkstra(ways, indices=np.array(first), return_predecessors=True)
     walk = [last]
     while walk[-1] != first and before[walk[-1]] >= 0:
         walk.append(int(before[walk[-1]]))
     return pixels[walk]
-
-
-def _farthest(graph: csr_matrix, start: int) -> int:
-    away = dijkstra(graph, directed=False, indices=np.array(start))
-    return int(np.argmax(np.where(np.isfinite(away), away, -1.0)))
 
 
 def _trimmed(path: NDArray[np.float64], half_width: float) -> NDArray[np.float64]:
@@ -226,78 +286,107 @@ def _trimmed(path: NDArray[np.float64], half_width: float) -> NDArray[np.float64
     return path[keep] if np.count_nonzero(keep) >= 4 else path
 
 
-def _smoothed(points: NDArray[np.float64], half_width: float) -> NDArray[np.float64]:
-    points = _resampled(points, AXIS_POINTS)
-    spacing = max(_arc_length(points) / (AXIS_POINTS - 1), 1e-6)
-    return _smooth(points, min(half_width / spacing, 0.5 * AXIS_POINTS))
-
-
-def _smooth(points: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+def _smoothed(points: NDArray[np.float64], half_widths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Resample lines, shape (n, AXIS_POINTS, 2), evenly and smooth each over half a width."""
+    points = _resampled(points, np.linspace(0.0, 1.0, AXIS_POINTS))
+    spacing = np.maximum(_arc(points)[:, -1] / (AXIS_POINTS - 1), 1e-6)
+    sigma = np.maximum(np.minimum(half_widths / spacing, 0.5 * AXIS_POINTS), 1e-3)
     # Reflecting through the end points keeps them, and the direction there, in place.
-    pad = min(len(points) - 1, int(np.ceil(3 * sigma)))
-    head = 2 * points[0] - points[pad:0:-1]
-    tail = 2 * points[-1] - points[-2 : -pad - 2 : -1]
-    padded = np.concatenate([head, points, tail])
-    return np.asarray(gaussian_filter1d(padded, sigma, axis=0, mode="nearest")[pad : pad + len(points)])
+    head = 2 * points[:, :1] - points[:, :0:-1]
+    tail = 2 * points[:, -1:] - points[:, -2::-1]
+    beyond = np.concatenate([head, points, tail], axis=1)
+    place = np.arange(beyond.shape[1]) - (AXIS_POINTS - 1)
+    away = (place[None, :] - np.arange(AXIS_POINTS)[:, None]).astype(np.float32)
+    weight = np.exp(-0.5 * (away[None] / sigma[:, None, None].astype(np.float32)) ** 2)
+    weight /= weight.sum(axis=2, keepdims=True)
+    return np.asarray(weight.astype(np.float64) @ beyond)
 
 
-def _recentred(points: NDArray[np.float64], mask: NDArray[np.bool_], half_width: float) -> NDArray[np.float64]:
+def _recentred(
+    points: NDArray[np.float64], tiles: _Tiles, half_widths: NDArray[np.float64]
+) -> NDArray[np.float64]:
     tangent = _tangents(points)
-    normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
-    offset = np.linspace(-1.6 * half_width, 1.6 * half_width, 17)
-    grid = (points[:, None, :] + normal[:, None, :] * offset[None, :, None]).astype(np.float32)
-    inside = cv2.remap(mask.astype(np.float32), grid[..., 0], grid[..., 1], cv2.INTER_LINEAR)
-    weight = inside.sum(axis=1)
-    shift = np.where(weight > 0.5, (inside * offset).sum(axis=1) / np.maximum(weight, 1e-6), 0.0)
-    shift = np.clip(shift, -0.8 * half_width, 0.8 * half_width)
-    return _smoothed(points + normal * shift[:, None], half_width)
+    normal = np.stack([-tangent[..., 1], tangent[..., 0]], axis=-1)
+    offset = np.linspace(-1.6, 1.6, 17) * half_widths[:, None]
+    grid = points[:, :, None, :] + normal[:, :, None, :] * offset[:, None, :, None]
+    inside = tiles.sample(grid)
+    weight = inside.sum(axis=2)
+    moment = np.einsum("npk,nk->np", inside, offset)
+    shift = np.where(weight > 0.5, moment / np.maximum(weight, 1e-6), 0.0)
+    reach = 0.8 * half_widths[:, None]
+    shift = np.clip(shift, -reach, reach)
+    return _smoothed(points + normal * shift[..., None], half_widths)
 
 
-def _extended(points: NDArray[np.float64], mask: NDArray[np.bool_], half_width: float) -> NDArray[np.float64]:
-    spacing = max(_arc_length(points) / (len(points) - 1), 1e-6)
-    lever = int(np.clip(round(1.5 * half_width / spacing), 1, len(points) - 1))
-    head = _run_out(points[0], points[0] - points[lever], mask, half_width)
-    tail = _run_out(points[-1], points[-1] - points[-1 - lever], mask, half_width)
-    return _resampled(np.concatenate([head[::-1], points, tail]), AXIS_POINTS)
+def _extended(
+    points: NDArray[np.float64], tiles: _Tiles, half_widths: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Lines continued straight on at both ends as far as their mask reaches."""
+    count = len(points)
+    spacing = np.maximum(_arc(points)[:, -1] / (AXIS_POINTS - 1), 1e-6)
+    lever = np.clip(np.round(1.5 * half_widths / spacing), 1, AXIS_POINTS - 1).astype(np.intp)
+    which = np.arange(count)
+    ends = points[:, 0], points[:, -1]
+    inner = points[which, lever], points[which, AXIS_POINTS - 1 - lever]
+    head, tail = (_run_out(end, end - back, tiles, half_widths) for end, back in zip(ends, inner, strict=True))
+    longer = np.concatenate([head[:, None], points, tail[:, None]], axis=1)
+    return _resampled(longer, np.linspace(0.0, 1.0, AXIS_POINTS))
 
 
 def _run_out(
-    start: NDArray[np.float64], direction: NDArray[np.float64], mask: NDArray[np.bool_], half_width: float
+    start: NDArray[np.float64],
+    direction: NDArray[np.float64],
+    tiles: _Tiles,
+    half_widths: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    size = float(np.hypot(*direction))
-    if size < 1e-9:
-        return np.empty((0, 2))
-    unit = direction / size
-    normal = np.array([-unit[1], unit[0]])
-    reach = np.arange(0.5, max(mask.shape) + 1.0, 0.5)
-    side = np.linspace(-0.8 * half_width, 0.8 * half_width, 9)
-    grid = start + reach[:, None, None] * unit + side[None, :, None] * normal
-    grid = grid.astype(np.float32)
-    inside = cv2.remap(mask.astype(np.float32), grid[..., 0], grid[..., 1], cv2.INTER_LINEAR)
+    """Last points, shape (n, 2), on the way from ``start`` at which something of the mask is still met."""
+    size = np.hypot(direction[:, 0], direction[:, 1])
+    unit = direction / np.maximum(size, 1e-9)[:, None]
+    normal = np.stack([-unit[:, 1], unit[:, 0]], axis=1)
+    reach = np.arange(0.5, float(tiles.sizes.max()) + 1.0, 0.5)
+    side = np.linspace(-0.8, 0.8, 9) * half_widths[:, None]
+    ahead = start[:, None] + reach[None, :, None] * unit[:, None]
+    grid = ahead[:, :, None] + side[:, None, :, None] * normal[:, None, None]
     # The tips of two chromatids may be apart: the end is where nothing is met across the whole width.
-    empty = np.nonzero(inside.max(axis=1) < 0.5)[0]
-    last = int(empty[0]) if len(empty) else len(reach)
-    return np.asarray(start + reach[:last, None] * unit)
+    met = tiles.sample(grid).max(axis=2) >= 0.5
+    steps = np.cumprod(met, axis=1).sum(axis=1) * (size >= 1e-9)
+    return start + (0.5 * steps)[:, None] * unit
 
 
-def _arc(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
+def _arc(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Arc length from the first point on: shape (..., n) of points of shape (..., n, 2)."""
+    step = points[..., 1:, :] - points[..., :-1, :]
+    away = np.zeros(points.shape[:-1])
+    np.cumsum(np.hypot(step[..., 0], step[..., 1]), axis=-1, out=away[..., 1:])
+    return away
 
 
 def _arc_length(points: NDArray[np.floating]) -> float:
-    return float(np.hypot(*np.diff(points, axis=0).T).sum()) if len(points) > 1 else 0.0
+    return float(_arc(points)[-1]) if len(points) > 1 else 0.0
 
 
-def _resampled(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    if len(points) < 2:
-        return np.repeat(points, count, axis=0) if len(points) else np.zeros((count, 2))
+def _resampled(points: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points at these shares of the arc length of lines, shape (n, m, 2): shape (n, len(shares), 2)."""
+    count, length = points.shape[:2]
+    if length < 2:
+        return np.repeat(points, len(shares), axis=1)
     along = _arc(points)
-    wanted = np.linspace(0.0, along[-1], count)
-    return np.stack([np.interp(wanted, along, points[:, k]) for k in range(2)], axis=1)
+    # One long table for all lines: every line is brought to length 1 and has its own place in it.
+    place = 2.0 * np.arange(count)[:, None]
+    known = (along / np.maximum(along[:, -1:], 1e-12) + place).ravel()
+    wanted = (shares[None] + place).ravel()
+    sides = [np.interp(wanted, known, points[..., k].ravel()) for k in range(2)]
+    return np.stack(sides, axis=1).reshape(count, len(shares), 2)
 
 
 def _tangents(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    step = np.gradient(points, axis=0)
-    size = np.hypot(step[:, 0], step[:, 1])
-    step[size < 1e-9] = (0.0, 1.0)
-    return np.asarray(step / np.maximum(np.hypot(step[:, 0], step[:, 1]), 1e-9)[:, None])
+    """Unit vectors along lines of shape (..., n, 2)."""
+    step = np.empty_like(points)
+    step[..., 1:-1, :] = points[..., 2:, :] - points[..., :-2, :]
+    step[..., 0, :] = points[..., 1, :] - points[..., 0, :]
+    step[..., -1, :] = points[..., -1, :] - points[..., -2, :]
+    size = np.hypot(step[..., 0], step[..., 1])
+    still = size < 1e-9
+    step[still] = (0.0, 1.0)
+    size[still] = 1.0
+    return step / size[..., None]

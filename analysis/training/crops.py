@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.classification.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop, ObjectPixels, crops_of_cell
-from analysis.classification.straighten import MedialAxis, medial_axis
+from analysis.classification.straighten import MedialAxis, medial_axes
 from analysis.evaluation.datasets import load_tseng
 from analysis.image import GreyImage
 from analysis.segmentation.instance import Segmentation
@@ -132,10 +132,10 @@ class AxisCache:
 
     def axes(self, objects: Sequence[ObjectPixels]) -> list[MedialAxis]:
         """Axes of the objects' masks, in their order."""
-        for piece in objects:
-            if id(piece.mask) not in self._known:
-                # The mask is kept with its axis, so that its identity stays its own.
-                self._known[id(piece.mask)] = (piece.mask, medial_axis(piece.mask))
+        new = {id(piece.mask): piece.mask for piece in objects if id(piece.mask) not in self._known}
+        for mask, axis in zip(new.values(), medial_axes(list(new.values())), strict=True):
+            # The mask is kept with its axis, so that its identity stays its own.
+            self._known[id(mask)] = (mask, axis)
         return [self._known[id(piece.mask)][1] for piece in objects]
 
 
