@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from analysis.classification.classes import UNCLASSIFIED
 from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier, ClassScores
-from analysis.classification.crop import ObjectPixels, crops_of_cell, cut_instances
+from analysis.classification.crop import ChromosomeCrop, ObjectPixels, crops_of_cell, cut_instances
 from analysis.errors import AnalysisError
 from analysis.image import GreyImage
 from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
+from analysis.karyogram.banding.kind import BandingJudgement, recognise_banding
 from analysis.karyogram.evidence import Evidence, FusionWeights, detected_classes, gather_evidence
 from analysis.karyogram.iscn import IscnResult, compose
 from analysis.karyogram.paint import paint
@@ -28,7 +29,7 @@ from analysis.karyogram.size import OVERSIZE, oversize_ratio
 from analysis.karyogram.verdict import CellLook, Verdict, judge, look_at
 from analysis.models.weights import read_manifest, write_whole
 from analysis.segmentation.background import estimate_background
-from analysis.segmentation.instance import Instance, Segmentation
+from analysis.segmentation.instance import Instance, LeftOut, Segmentation
 from analysis.segmentation.segmenter import segment
 
 
@@ -79,6 +80,10 @@ class Karyotype:
         Time it took.
     verdict
         What it asks of a person. Where it isn't readable, no chromosome has a class and there is no ISCN string.
+    left_out
+        What the segmentation proposed besides, see `Segmentation`.
+    banding
+        What banding the cell shows by itself; None where nobody looked.
     """
 
     image: GreyImage
@@ -89,6 +94,8 @@ class Karyotype:
     margin: float
     seconds: float
     verdict: Verdict
+    left_out: tuple[LeftOut, ...] = ()
+    banding: BandingJudgement | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Karyotype as plain data, masks as COCO run lengths of the full image; ``iscn`` may be None."""
@@ -100,6 +107,7 @@ class Karyotype:
             "seconds": round(self.seconds, 3),
             "chromosomes": [self._chromosome_json(entry) for entry in self.chromosomes],
             "verdict": self.verdict.to_json(),
+            "banding": None if self.banding is None else self.banding.to_json(),
         }
 
     def _chromosome_json(self, entry: KaryotypedChromosome) -> dict[str, Any]:
@@ -159,8 +167,15 @@ class Karyotyper:
         self._prices = prices or AssignmentPrices()
         self._fusion = fusion or FusionWeights()
 
-    def karyotype(self, image: GreyImage) -> Karyotype:
+    def karyotype(self, image: GreyImage, *, banding: str | None = None) -> Karyotype:
         """Karyotype one image.
+
+        Parameters
+        ----------
+        image
+            The picture.
+        banding
+            What the protocol says the chromosomes are stained with: "G", "R", "Q" or "DAPI"; None without one.
 
         Raises
         ------
@@ -172,7 +187,15 @@ class Karyotyper:
         scored = self._scored(image, segmentation.instances, segmentation.background)
         assignment = self._assigned_whole(scored)
         chromosomes = _chromosomes(segmentation.instances, scored, assignment)
-        verdict = judge(scored.look, assignment.classes, assignment.probability)
+        seen = recognise_banding(scored.crops, fluorescent=image.inverted)
+        verdict = judge(
+            scored.look,
+            assignment.classes,
+            assignment.probability,
+            unlike_any=assignment.unlike_any,
+            banding=seen,
+            protocol_banding=banding,
+        )
         iscn = compose(entry.class_name for entry in chromosomes)
         if verdict.withheld:
             iscn = IscnResult(None, verdict.withheld)
@@ -187,6 +210,8 @@ class Karyotyper:
             assignment.margin,
             time.perf_counter() - started,
             verdict,
+            segmentation.left_out,
+            seen,
         )
 
     def classify_instances(
@@ -245,7 +270,7 @@ class Karyotyper:
         else:
             box_scores = np.array([entry.score for entry in instances])
             evidence = gather_evidence(scores, detected_classes(instances), box_scores, self._fusion)
-        return _ScoredCell(tuple(objects), scores, evidence, look)
+        return _ScoredCell(tuple(objects), crops, scores, evidence, look)
 
     def _assigned_whole(self, scored: _ScoredCell) -> Assignment:
         """Assign what the segmentation found, some of which may be no single chromosome."""
@@ -270,6 +295,7 @@ class _ScoredCell:
     """Objects of a cell and what is known of each."""
 
     objects: tuple[ObjectPixels, ...]
+    crops: tuple[ChromosomeCrop, ...]
     scores: ClassScores
     evidence: Evidence
     look: CellLook

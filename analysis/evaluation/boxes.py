@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.evaluation.coco import CocoObject
 from analysis.evaluation.matching import box_iou, match
 from analysis.image import GreyImage
-from analysis.segmentation.instance import Instance
+from analysis.segmentation.instance import Instance, LeftOut
 
 TSENG_PADDING_PX: Final = (7.0, 8.0, 5.0, 4.0)
 """Slide between a mask and the published box of the Tseng set: left, top, right, bottom.
@@ -28,9 +29,42 @@ _OWN_CORE_SHARE: Final = 0.15
 def padded_boxes(
     found: Sequence[Instance], padding_px: Sequence[float], size: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Return the instances' boxes (n, 4), padded left, top, right, bottom, kept inside the image."""
-    boxes = np.asarray([entry.box_px for entry in found], np.float64).reshape(-1, 4)
-    return grown_boxes(boxes, padding_px, size)
+    """Return the instances' boxes (n, 4), padded left, top, right, bottom, kept inside the image.
+
+    The extent where the detector gave one, the box of the mask elsewhere: people draw boxes round chromosomes as
+    they believe them to go on beneath others.
+    """
+    boxes = [entry.box_px if entry.extent_px is None else entry.extent_px for entry in found]
+    return grown_boxes(np.asarray(boxes, np.float64).reshape(-1, 4), padding_px, size)
+
+
+def ranked_boxes(
+    boxes_px: NDArray[np.float64],
+    found: Sequence[Instance],
+    left_out: Sequence[LeftOut],
+    padding_px: Sequence[float],
+    size: tuple[int, ...],
+) -> list[CocoObject]:
+    """Make the list that average precision ranks: instances, and by their scores what was left out besides.
+
+    Average precision asks for a ranking of all there is to propose, of which a segmentation is a choice.
+
+    Parameters
+    ----------
+    boxes_px
+        float64, shape (n, 4): padded boxes of the instances.
+    found, left_out
+        Of a segmentation.
+    padding_px, size
+        As of `padded_boxes`.
+    """
+    extents = np.asarray([entry.extent_px for entry in left_out], np.float64).reshape(-1, 4)
+    rows = np.concatenate([boxes_px, grown_boxes(extents, padding_px, size)])
+    scores = [*(entry.score for entry in found), *(entry.score for entry in left_out)]
+    return [
+        CocoObject((float(row[0]), float(row[1]), float(row[2]), float(row[3])), score=score)
+        for row, score in zip(rows, scores, strict=True)
+    ]
 
 
 def grown_boxes(

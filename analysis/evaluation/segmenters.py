@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.boxes import TSENG_PADDING_PX, padded_boxes
+from analysis.evaluation.boxes import TSENG_PADDING_PX, padded_boxes, ranked_boxes
 from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
 from analysis.evaluation.datasets import TsengImage, load_tseng
 from analysis.evaluation.enumeration import Count, enumeration_figures, enumeration_intervals
 from analysis.evaluation.matching import box_iou, match
 from analysis.image import read_image
 from analysis.models.weights import write_whole
-from analysis.segmentation.instance import Instance
+from analysis.segmentation.instance import Instance, LeftOut
 from analysis.segmentation.segmenter import Segmenter
 
 _AP_DRAWS: Final = 60
@@ -44,7 +44,7 @@ class CellOutcome:
     count
         Right, false, missed.
     coco
-        Boxes as the COCO tool takes them.
+        Boxes as the COCO tool takes them, those left out by the selection among them.
     found
         The instances.
     boxes_px
@@ -72,6 +72,7 @@ def run_segmenters(
     segmenters: Mapping[str, Segmenter],
     *,
     limit: int | None = None,
+    part: tuple[int, int] = (0, 1),
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, list[CellOutcome]]:
     """Run segmenters over a split, cell by cell, so that a busy machine slows all of them alike.
@@ -86,6 +87,8 @@ def run_segmenters(
         By their names.
     limit
         Only this many cells, spread evenly.
+    part
+        (k, n): of those every n-th, from the k-th on.
     progress
         Called with (cells done, cells in all).
 
@@ -98,6 +101,7 @@ def run_segmenters(
     if limit is not None and limit < len(entries):
         at = np.linspace(0, len(entries) - 1, max(1, limit)).round().astype(int)
         entries = tuple(entries[k] for k in at)
+    entries = entries[part[0] :: part[1]]
     outcomes: dict[str, list[CellOutcome]] = {name: [] for name in segmenters}
     for number, entry in enumerate(entries, start=1):
         for name, segmenter in segmenters.items():
@@ -142,8 +146,14 @@ def routes(outcomes: Sequence[CellOutcome]) -> dict[str, tuple[int, int]]:
     return {route: (taken[route], right[route]) for route in sorted(taken)}
 
 
-def write_report(folder: Path, outcomes: Mapping[str, Sequence[CellOutcome]]) -> None:
+def write_report(
+    folder: Path,
+    outcomes: Mapping[str, Sequence[CellOutcome]],
+    figures: Mapping[str, Mapping[str, float | int]] | None = None,
+) -> None:
     """Write the table (``figures.csv``) and, for each segmenter, pictures of its 20 worst cells.
+
+    Figures that were made already can be given.
 
     Green boxes were found rightly, red ones were missed, blue ones are no chromosomes; masks are tinted, and the
     file's name begins with the number of errors.
@@ -151,7 +161,7 @@ def write_report(folder: Path, outcomes: Mapping[str, Sequence[CellOutcome]]) ->
     folder.mkdir(parents=True, exist_ok=True)
     table = io.StringIO()
     writer = csv.writer(table)
-    rows = {name: segmenter_figures(cells) for name, cells in outcomes.items()}
+    rows = figures or {name: segmenter_figures(cells) for name, cells in outcomes.items()}
     keys = sorted({key for row in rows.values() for key in row})
     writer.writerow(["figure", *rows])
     writer.writerows([key, *(row.get(key, "") for row in rows.values())] for key in keys)
@@ -194,10 +204,13 @@ def _frame(canvas: NDArray[np.uint8], box: NDArray[np.float64], colour: tuple[in
 def _outcome(entry: TsengImage, segmenter: Segmenter) -> CellOutcome:
     image = read_image(entry.path)
     start = time.perf_counter()
+    found: tuple[Instance, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     try:
-        found = segmenter(image).instances
+        segmentation = segmenter(image)
+        found, left_out = segmentation.instances, segmentation.left_out
     except NoMetaphaseError:
-        found = ()
+        pass
     seconds = time.perf_counter() - start
     truth = entry.boxes_px.astype(np.float64)
     boxes = padded_boxes(found, TSENG_PADDING_PX, image.pixels.shape)
@@ -209,7 +222,7 @@ def _outcome(entry: TsengImage, segmenter: Segmenter) -> CellOutcome:
             image.height_px,
             image.width_px,
             [CocoObject(_sides(row)) for row in truth],
-            [CocoObject(_sides(row), score=each.score) for row, each in zip(boxes, found, strict=True)],
+            ranked_boxes(boxes, found, left_out, TSENG_PADDING_PX, image.pixels.shape),
         ),
         found,
         boxes,

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.boxes import TSENG_PADDING_PX, instances_from_boxes, padded_boxes
+from analysis.evaluation.boxes import TSENG_PADDING_PX, instances_from_boxes, padded_boxes, ranked_boxes
 from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
 from analysis.evaluation.datasets import TsengImage, load_tseng
 from analysis.evaluation.enumeration import (
@@ -23,7 +23,7 @@ from analysis.evaluation.enumeration import (
 from analysis.evaluation.interactions import FEW_INTERACTIONS, Interactions, count_interactions
 from analysis.evaluation.matching import box_areas, box_intersections, box_iou, match
 from analysis.image import GreyImage, read_image
-from analysis.segmentation.instance import Instance
+from analysis.segmentation.instance import Instance, LeftOut
 from analysis.segmentation.segmenter import find_stained
 
 
@@ -47,6 +47,11 @@ class ProposedKaryotype(Protocol):
     @property
     def chromosomes(self) -> Sequence[ProposedChromosome]:
         """The chromosomes."""
+        ...
+
+    @property
+    def left_out(self) -> Sequence[LeftOut]:
+        """What was proposed besides."""
         ...
 
 
@@ -101,7 +106,8 @@ def evaluate_tseng(
     Returns
     -------
     dict
-        ``images``; ``box_ap50, box_map, box_mar`` (COCO, one class); ``wcr, aer, acc`` pooled, with
+        ``images``; ``box_ap50, box_map, box_mar`` (COCO, one class, what was left out ranked along by its
+        score); ``wcr, aer, acc`` pooled, with
         ``_per_image`` twins; ``class_top1``: classes right given the true boxes, jointly assigned;
         ``end_to_end_top1``: boxes matched at IoU .5 and class right, over all true chromosomes;
         ``interactions_mean`` edits a cell and ``share_le2`` cells with at most two; ``seconds_median`` an
@@ -135,10 +141,13 @@ def _evaluate_image(entry: TsengImage, karyotyper: KaryotyperLike) -> _Outcome:
     image = read_image(entry.path)
     size = image.pixels.shape
     start = time.perf_counter()
+    proposed: Sequence[ProposedChromosome] = ()
+    left_out: Sequence[LeftOut] = ()
     try:
-        proposed: Sequence[ProposedChromosome] = karyotyper.karyotype(image).chromosomes
+        karyotype = karyotyper.karyotype(image)
+        proposed, left_out = karyotype.chromosomes, karyotype.left_out
     except NoMetaphaseError:
-        proposed = ()
+        pass
     seconds = time.perf_counter() - start
     found = [chromosome.instance for chromosome in proposed]
     found_classes = [chromosome.class_name for chromosome in proposed]
@@ -153,7 +162,7 @@ def _evaluate_image(entry: TsengImage, karyotyper: KaryotyperLike) -> _Outcome:
             size[0],
             size[1],
             [CocoObject(_box(row)) for row in truth],
-            [CocoObject(_box(row), score=each.score) for row, each in zip(boxes, found, strict=True)],
+            ranked_boxes(boxes, found, left_out, TSENG_PADDING_PX, size),
         ),
         truths=len(truth),
         class_right=sum(one.class_name == right for one, right in zip(classified, entry.classes, strict=True)),

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from analysis.errors import NoMetaphaseError
 from analysis.image import GreyImage
-from analysis.segmentation.detector import Detections, Detector, suppress
+from analysis.segmentation.detections import Detections, suppress
+from analysis.segmentation.detector import Detector
 from analysis.segmentation.detector_input import SCALE, relative_density
 from analysis.segmentation.detector_masks import MasksOfBoxes, Share, share_out
 from analysis.segmentation.detector_selection import SelectionSettings, select
 from analysis.segmentation.fluorescence import as_absorbing, fluorescence_levels
-from analysis.segmentation.instance import Instance, Segmentation
+from analysis.segmentation.instance import Instance, LeftOut, Segmentation
 from analysis.segmentation.plausibility import load_plausibility
 from analysis.segmentation.region import Region, cropped
 from analysis.segmentation.resolve import Cell
@@ -31,6 +32,7 @@ from analysis.segmentation.segmenter import (
     prepare,
     segment,
 )
+from analysis.segmentation.strays import find_strays
 from analysis.segmentation.stream.box_masks import BoxMasks
 from analysis.segmentation.stream.masks import MaskProposer
 from analysis.segmentation.stream.picture import stream_picture
@@ -119,9 +121,16 @@ class DetectorSegmenter:
         if self.masks is not None:
             net = BoxMasks(self.masks, stream_picture(working.density, stained.level, working.width_px))
         shares = _shares(tight[chosen], mask, working, net, cuts=self.cuts)
-        made = _instances(found.take(chosen), shares, working, image.pixels.shape)
+        strays = find_strays([share.region for share in shares], working.density, working.width_px)
+        shares = [share for share, stray in zip(shares, strays, strict=True) if not stray]
+        if len(shares) < self.settings.min_chromosomes:
+            raise NoMetaphaseError(f"{image.source}: no metaphase found ({len(shares)} chromosomes)")
+        made = _instances(found.take(chosen), tight[chosen] / working.factor, shares, working, image.pixels.shape)
+        others = np.setdiff1d(np.arange(len(found)), chosen)
+        left_out = tuple(LeftOut(_sides(tight[row] / working.factor), float(found.score[row])) for row in others)
         background, nuclei = full_size(working, image.pixels.shape)
-        return Segmentation(made, fluorescence_levels(background) if given.inverted else background, nuclei)
+        levels = fluorescence_levels(background) if given.inverted else background
+        return Segmentation(made, levels, nuclei, left_out)
 
     def classes_at(
         self, image: GreyImage, boxes_px: NDArray[np.float64], *, padded: bool = True
@@ -189,7 +198,11 @@ def tight_boxes(boxes_px: NDArray[np.float32], padding_px: float) -> NDArray[np.
 
 
 def _instances(
-    chosen: Detections, shares: list[Share], working: Working, size: tuple[int, ...]
+    chosen: Detections,
+    extents_px: NDArray[np.float32],
+    shares: list[Share],
+    working: Working,
+    size: tuple[int, ...],
 ) -> tuple[Instance, ...]:
     """Make an instance of every chosen detection that has stained pixels."""
     made = []
@@ -206,6 +219,7 @@ def _instances(
             f"detector, {share.route}",
             beside[k],
             chosen.class_log_prob[share.box],
+            _sides(extents_px[share.box]),
         )
         for k, ((box, own), share) in enumerate(made)
     )
@@ -307,6 +321,10 @@ def _pale(number: int, box: NDArray[np.float32], working: Working) -> Share | No
         return None
     largest = labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     return Share(number, cropped(largest, window[1].start, window[0].start), "pale")
+
+
+def _sides(row: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    return float(row[0]), float(row[1]), float(row[2]), float(row[3])
 
 
 def _window(box: NDArray[np.float32]) -> tuple[slice, slice]:

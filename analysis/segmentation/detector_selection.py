@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.classification.classes import CLASS_NAMES
 from analysis.karyogram.size import RELATIVE_LENGTH
-from analysis.segmentation.detector import Detections, box_overlaps
+from analysis.segmentation.detections import Detections, box_overlaps
 
 _ROUNDS: Final = 400
 _LENGTHS: Final = np.asarray([RELATIVE_LENGTH[name] for name in CLASS_NAMES], np.float64)

@@ -28,6 +28,11 @@ class Instance:
     class_log_prob
         float32, shape (24,): natural logarithm of the probabilities of 1..22, X, Y that the detector gave it; None
         where no detector saw it.
+    extent_px
+        (xmin, ymin, xmax, ymax) in image px, of the whole chromosome as the detector judges it, parts hidden under
+        others and pale ends included, without slide around; None where no detector saw it. The mask has the pixels
+        that could be told from others' and may end earlier: it says what is there to see, the extent how far the
+        chromosome reaches.
     """
 
     box_px: tuple[int, int, int, int]
@@ -36,6 +41,23 @@ class Instance:
     route: str
     overlaps: tuple[int, ...] = ()
     class_log_prob: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    extent_px: tuple[float, float, float, float] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A proposal that the choice for the whole cell left out: where a person may look for a missed chromosome.
+
+    Attributes
+    ----------
+    extent_px
+        As of an `Instance`.
+    score
+        In [0, 1].
+    """
+
+    extent_px: tuple[float, float, float, float]
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +72,11 @@ class Segmentation:
         float32, shape (height_px, width_px): grey level of the empty slide under every pixel.
     nuclei
         bool, shape (height_px, width_px): interphase nuclei and other bodies too large to be chromosomes.
+    left_out
+        What a detector proposed besides, best first.
     """
 
     instances: tuple[Instance, ...]
     background: NDArray[np.float32]
     nuclei: NDArray[np.bool_]
+    left_out: tuple[LeftOut, ...] = ()

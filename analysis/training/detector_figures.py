@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
 from analysis.evaluation.enumeration import Count, enumeration_figures
 from analysis.evaluation.matching import box_iou, match
-from analysis.segmentation.detector import Detections, Detector, suppress
+from analysis.segmentation.detections import Detections, suppress
+from analysis.segmentation.detector import Detector
 from analysis.segmentation.detector_input import TOP
 from analysis.training.detector_data import DENSITY_STEPS, Cell
 

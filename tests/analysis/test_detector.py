@@ -10,7 +10,8 @@ import torch
 
 from analysis.errors import WeightsError
 from analysis.models.weights import Manifest, write_weights
-from analysis.segmentation.detector import Detections, Detector, suppress
+from analysis.segmentation.detections import Detections, suppress
+from analysis.segmentation.detector import Detector
 from analysis.segmentation.detector_input import TOP, filled_up, relative_density, resized
 from analysis.segmentation.detector_net import DISTANCES_PX, DetectorNet, boxes_at, points
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import NoMetaphaseError
 from analysis.image import GreyImage, to_grey
-from analysis.segmentation.detector import Detections
+from analysis.segmentation.detections import Detections
 from analysis.segmentation.detector_input import SCALE
 from analysis.segmentation.detector_segmenter import (
     DetectorSegmenter,
@@ -123,6 +123,20 @@ def test_instances_have_the_classes_of_their_proposals() -> None:
         nearest = int(np.abs(given[:, :2] + PADDING_PX - entry.box_px[:2]).sum(axis=1).argmin())
         assert int(entry.class_log_prob.argmax()) == nearest
         assert entry.class_log_prob.max() == pytest.approx(0.0, abs=1e-3)
+
+
+def test_extents_and_what_was_left_out() -> None:
+    drawn = Drawn()
+    planted = drawn.singles()
+    drawn.propose(560, 500, 600, 590, 0.1)
+    drawn.propose(500, 500, 520, 540, 0.2)
+    found = drawn.segment()
+    assert len(found.instances) == planted
+    for entry in found.instances:
+        assert entry.extent_px is not None
+        assert np.abs(np.subtract(entry.extent_px, entry.box_px)).max() <= 3.0
+    assert [round(entry.score, 2) for entry in found.left_out] == [0.2, 0.1]
+    assert found.left_out[1].extent_px == pytest.approx((560.0, 500.0, 600.0, 590.0))
 
 
 def test_classes_of_given_boxes() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from analysis.errors import DatasetError
-from analysis.evaluation.boxes import instances_from_boxes, padded_boxes
+from analysis.evaluation.boxes import instances_from_boxes, padded_boxes, ranked_boxes
 from analysis.evaluation.clusters import evaluate_clusters, lay_out
 from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
 from analysis.evaluation.datasets import load_clusters, load_mfish, load_tseng
@@ -24,7 +24,7 @@ from analysis.evaluation.matching import box_areas, box_intersections, box_iou, 
 from analysis.evaluation.mfish import evaluate_mfish, mfish_instances
 from analysis.evaluation.tseng import evaluate_tseng
 from analysis.image import GreyImage
-from analysis.segmentation.instance import Instance, Segmentation
+from analysis.segmentation.instance import Instance, LeftOut, Segmentation
 
 DATA = Path(os.environ.get("KARYOSCAN_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 
@@ -211,6 +211,16 @@ def test_masks_from_boxes_leave_the_neighbour_out() -> None:
     assert grown.tolist() == [[37.0, 21.0, 57.0, 87.0]]
 
 
+def test_the_extent_goes_before_the_box_of_the_mask() -> None:
+    hidden = replace(rod_instance(40, 24, 54, 60), extent_px=(39.5, 24.0, 54.0, 83.5))
+    boxes = padded_boxes([hidden, rod_instance(0, 0, 10, 10)], (7, 8, 5, 4), (200, 200))
+    assert boxes.tolist() == [[32.5, 16.0, 59.0, 87.5], [0.0, 0.0, 15.0, 14.0]]
+    besides = [LeftOut((100.0, 100.0, 120.0, 120.0), 0.2)]
+    ranked = ranked_boxes(boxes[:1], [hidden], besides, (7, 8, 5, 4), (200, 123))
+    assert [entry.score for entry in ranked] == [hidden.score, 0.2]
+    assert ranked[1].box_px == (93.0, 92.0, 123.0, 124.0)
+
+
 def test_homologues_share_a_class_and_overlaps_belong_to_both() -> None:
     classmap = np.zeros((100, 100), np.uint8)
     classmap[10:40, 10:20] = 1
@@ -237,6 +247,7 @@ class Proposed:
 @dataclass
 class ProposedCell:
     chromosomes: tuple[Proposed, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class KnowsTheTruth:
