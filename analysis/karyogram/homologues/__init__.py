@@ -1,0 +1,1 @@
+"""Homologues held against each other: pairs whose bands differ."""

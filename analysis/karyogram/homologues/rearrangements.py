@@ -1,0 +1,144 @@
+"""What the profile of a chromosome would be after a rearrangement, on a grid of break points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS: Final = 64
+SEGMENT: Final = 4
+"""Bins between two break points that are tried."""
+LONGEST_LOSS: Final = 32
+LONGEST_GAIN: Final = 24
+SHORTEST_TURN: Final = 8
+TAIL_STRETCH: Final = (0.75, 0.87, 1.0, 1.15, 1.33)
+"""What is left of a chromosome, over its share before, where another one's end took the place of its own."""
+
+
+class Rearrangement(StrEnum):
+    """Kinds of structural change that are tried."""
+
+    DELETION = "deletion"
+    DUPLICATION = "duplication"
+    INVERSION = "inversion"
+    FOREIGN = "foreign end"
+    TURNED = "upside down"
+    UNNAMED = "difference"
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """Rearrangements that are tried.
+
+    Attributes
+    ----------
+    kind
+        Of each, shape (n,).
+    start, stop
+        float64, shape (n,): what changed, as shares of the normal chromosome's length from the upper tip.
+    source
+        float32, shape (n, BINS): place in the normal profile that each bin of the changed one comes from.
+    own
+        bool, shape (n, BINS): False in bins that come from another chromosome.
+    log_length
+        float64, shape (n,): logarithm of the changed length over the normal one.
+    """
+
+    kind: tuple[Rearrangement, ...]
+    start: NDArray[np.float64]
+    stop: NDArray[np.float64]
+    source: NDArray[np.float32]
+    own: NDArray[np.bool_]
+    log_length: NDArray[np.float64]
+
+    def changed(self, profile: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Profiles after each rearrangement.
+
+        Parameters
+        ----------
+        profile
+            Shape (n, BINS): normal ones.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            Shape (n, trials, BINS); 0 in bins that come from another chromosome.
+        """
+        at = np.clip(self.source, 0.0, BINS - 1.0)
+        left = np.minimum(at.astype(np.intp), BINS - 2)
+        share = (at - left).astype(np.float32)
+        values = np.asarray(profile, dtype=np.float32)
+        return np.asarray((values[:, left] * (1.0 - share) + values[:, left + 1] * share) * self.own)
+
+
+@cache
+def trials() -> Trials:
+    """All rearrangements that are tried."""
+    made: list[tuple[Rearrangement, float, float, NDArray[np.float64], NDArray[np.bool_], float]] = []
+    whole = np.ones(BINS, dtype=np.bool_)
+    knots = range(0, BINS + 1, SEGMENT)
+    for start in knots:
+        for stop in range(start + SEGMENT, BINS + 1, SEGMENT):
+            size = stop - start
+            before, inside, after = _bins(0, start), _bins(start, stop), _bins(stop, BINS)
+            if size <= LONGEST_LOSS:
+                lost = np.concatenate([before, after])
+                made.append(_made(Rearrangement.DELETION, start, stop, lost))
+            if size <= LONGEST_GAIN:
+                twice = np.concatenate([before, inside, inside, after])
+                made.append(_made(Rearrangement.DUPLICATION, start, stop, twice))
+            if SHORTEST_TURN <= size < BINS:
+                turned = np.concatenate([before, inside[::-1], after])
+                made.append(_made(Rearrangement.INVERSION, start, stop, turned))
+    made.append((Rearrangement.TURNED, 0.0, 1.0, np.arange(BINS)[::-1].astype(np.float64), whole, 0.0))
+    for at in range(3 * SEGMENT, BINS - SEGMENT + 1, SEGMENT):
+        for stretch in TAIL_STRETCH:
+            kept = round(at * stretch)
+            if 8 <= kept <= BINS - 3:
+                made += _foreign(at, kept)
+    kind, start_of, stop_of, source, own, length = zip(*made, strict=True)
+    return Trials(
+        kind,
+        np.array(start_of),
+        np.array(stop_of),
+        np.array(source, dtype=np.float32),
+        np.array(own),
+        np.array(length),
+    )
+
+
+def _bins(start: int, stop: int) -> NDArray[np.float64]:
+    # Half a bin apart, so that a stretch to another length has something to choose from.
+    return np.arange(start, stop, 0.25) + 0.125
+
+
+def _made(
+    kind: Rearrangement, start: int, stop: int, order: NDArray[np.float64]
+) -> tuple[Rearrangement, float, float, NDArray[np.float64], NDArray[np.bool_], float]:
+    at = (np.arange(BINS) + 0.5) / BINS * len(order)
+    source = order[np.minimum(at.astype(np.intp), len(order) - 1)] - 0.5
+    return (
+        kind,
+        start / BINS,
+        stop / BINS,
+        source,
+        np.ones(BINS, dtype=np.bool_),
+        float(np.log(len(order) / (4.0 * BINS))),
+    )
+
+
+def _foreign(
+    at: int, kept: int
+) -> list[tuple[Rearrangement, float, float, NDArray[np.float64], NDArray[np.bool_], float]]:
+    """The lower end from ``at`` on, and the upper end of as much, come from elsewhere."""
+    source = (np.arange(BINS) + 0.5) * at / kept - 0.5
+    own = np.arange(BINS) < kept
+    length = float(np.log(at / kept))
+    lower = (Rearrangement.FOREIGN, at / BINS, 1.0, source, own, length)
+    upper = (Rearrangement.FOREIGN, 0.0, 1.0 - at / BINS, BINS - 1.0 - source[::-1], own[::-1], length)
+    return [lower, upper]
