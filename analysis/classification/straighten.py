@@ -318,9 +318,7 @@ def _recentred(
     return _smoothed(points + normal * shift[..., None], half_widths)
 
 
-def _extended(
-    points: NDArray[np.float64], tiles: _Tiles, half_widths: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _extended(points: NDArray[np.float64], tiles: _Tiles, half_widths: NDArray[np.float64]) -> NDArray[np.float64]:
     """Lines continued straight on at both ends as far as their mask reaches."""
     count = len(points)
     spacing = np.maximum(_arc(points)[:, -1] / (AXIS_POINTS - 1), 1e-6)
@@ -350,7 +348,7 @@ def _run_out(
     # The tips of two chromatids may be apart: the end is where nothing is met across the whole width.
     met = tiles.sample(grid).max(axis=2) >= 0.5
     steps = np.cumprod(met, axis=1).sum(axis=1) * (size >= 1e-9)
-    return start + (0.5 * steps)[:, None] * unit
+    return np.asarray(start + (0.5 * steps)[:, None] * unit)
 
 
 def _arc(points: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ from analysis.training.labelled_cells import (
     rendered_cells,
     tseng_views,
 )
-from simulators.specimen.chromosome import Banding
+from simulators.specimen.bands import Banding
 
 DENSITY_STEPS = 63.0
 """Relative densities up to 4 are kept as bytes."""
@@ -162,7 +162,7 @@ def table_of_cells(cells: Iterable[LabelledCell], cache: AxisCache | None = None
 
 def as_bytes(crop: ChromosomeCrop) -> NDArray[np.uint8]:
     """uint8, shape (2, CROP_ROWS, CROP_COLUMNS): both views of a crop."""
-    return np.rint(np.clip(crop.views() * DENSITY_STEPS, 0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(crop.views() * DENSITY_STEPS, 0, 255)), dtype=np.uint8)
 
 
 def prepare_crops(
