@@ -43,11 +43,11 @@ class AssignmentPrices:
         Turns the price of the second-best assignment into a probability; calibrated on the validation split.
     """
 
-    extra: float = 3.0
-    missing: float = 3.0
+    extra: float = 3.5
+    missing: float = 3.5
     unclassified: float = 7.0
     refused: float = 1.0
-    odd_sex: float = 2.0
+    odd_sex: float = 1.0
     sharpness: float = 1.0
 
 
@@ -79,6 +79,9 @@ class Assignment:
         Nats by which the best assignment beats the best one that differs in any class; 0 for an empty cell.
     extra, missing
         Class names beyond, and short of, two autosomes each and the winning sex complement, with repetition.
+    unlike_any
+        Rows left without a class not because they seemed to be no chromosome, but because no class and no place in
+        the cell suits them: a marker chromosome has its place here.
     """
 
     classes: tuple[str, ...]
@@ -87,6 +90,7 @@ class Assignment:
     margin: float
     extra: tuple[str, ...]
     missing: tuple[str, ...]
+    unlike_any: tuple[int, ...] = ()
 
 
 def assign(
@@ -119,9 +123,11 @@ def assign(
     if len(cost) == 0:
         return Assignment((), np.zeros(0, np.float32), "XX", 0.0, (), ())
     left_out = np.full(len(cost), prices.unclassified)
+    sound = np.ones(len(cost), dtype=np.bool_)
     if log_none is not None:
         none = np.minimum(np.asarray(log_none, dtype=np.float64), -1e-6)
         cost = cost - np.log(-np.expm1(none))[:, None]
+        sound = prices.refused - none >= prices.unclassified
         left_out = np.minimum(left_out, prices.refused - none)
     choices = np.hstack([cost, left_out[:, None]])
     problems = [_Problem(choices, x, y, prices) for _, x, y in SEX_COMPLEMENTS]
@@ -144,6 +150,7 @@ def assign(
         float(margin.min()) if margins else 0.0,
         _repeated(np.maximum(surplus, 0)),
         _repeated(np.maximum(-surplus, 0)),
+        tuple(int(row) for row in np.flatnonzero((chosen == LEFT_OUT) & sound)),
     )
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,12 @@ from analysis.classification.crop import ChromosomeCrop
 from analysis.classification.profile import profiles
 from analysis.karyogram.iscn import MAX_COUNT, MIN_COUNT
 
+if TYPE_CHECKING:
+    from analysis.karyogram.banding.kind import BandingJudgement
+
+READ_BANDINGS: Final = frozenset({"G", "Q", "DAPI"})
+"""What is read at all: G-bands, which the classifier learned, and their near negatives under emitted light."""
+SURE_BANDING_FROM: Final = 0.9
 AUTO_FROM: Final = 0.99
 """Probability from which on a chromosome needs no look of its own."""
 DOUBTFUL_BELOW: Final = 0.9
@@ -63,9 +69,11 @@ class Finding(StrEnum):
     POLYPLOID = "polyploid_or_two_cells"
     NO_BANDS = "no_bands"
     WRONG_BANDING = "wrong_banding"
+    BANDING_MISMATCH = "banding_mismatch"
     NOT_HUMAN = "not_human"
     UNCLEAR_BANDS = "unclear_bands"
     ABNORMAL = "abnormal"
+    MARKER = "possible_marker"
     UNCLASSIFIED = "unclassified"
     UNSURE = "mostly_doubtful"
     DOUBTFUL = "doubtful_classes"
@@ -77,9 +85,11 @@ _MUST: Final = UNREADABLE | {
     Finding.TOO_FEW,
     Finding.TOO_MANY,
     Finding.POLYPLOID,
+    Finding.BANDING_MISMATCH,
     Finding.UNCLEAR_BANDS,
     Finding.UNSURE,
     Finding.ABNORMAL,
+    Finding.MARKER,
 }
 
 
@@ -204,7 +214,15 @@ def band_contrast(images: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray((profile - trend).std(axis=1) / np.maximum(profile.mean(axis=1), 1e-6))
 
 
-def judge(look: CellLook, classes: Sequence[str], probability: NDArray[np.floating]) -> Verdict:
+def judge(
+    look: CellLook,
+    classes: Sequence[str],
+    probability: NDArray[np.floating],
+    *,
+    unlike_any: Sequence[int] = (),
+    banding: BandingJudgement | None = None,
+    protocol_banding: str | None = None,
+) -> Verdict:
     """Judge a cell's proposal.
 
     Parameters
@@ -215,10 +233,17 @@ def judge(look: CellLook, classes: Sequence[str], probability: NDArray[np.floati
         Class of every object, jointly assigned.
     probability
         Shape (n,): that the class is right, given the cell.
+    unlike_any
+        Objects left without a class though they are chromosomes (`Assignment.unlike_any`).
+    banding
+        What banding the cell shows by itself.
+    protocol_banding
+        What the protocol says: "G", "R", "Q" or "DAPI". It counts; that the cell looks otherwise is warned of.
+        None where there is no protocol: then the cell's own look counts, where it is sure.
     """
-    reasons = [*_about_count(classes, look.objects), *_about_bands(look)]
+    reasons = [*_about_count(classes, look.objects), *_about_bands(look, banding, protocol_banding)]
     if not any(reason.finding in UNREADABLE for reason in reasons):
-        reasons += _about_classes(classes, probability)
+        reasons += _about_classes(classes, probability, len(unlike_any))
     return Verdict(tuple(sorted(reasons, key=lambda reason: not reason.review)))
 
 
@@ -240,24 +265,46 @@ def _about_count(classes: Sequence[str], objects: int) -> list[Reason]:
     return []
 
 
-def _about_bands(look: CellLook) -> list[Reason]:
+def _about_bands(look: CellLook, banding: BandingJudgement | None, protocol_banding: str | None) -> list[Reason]:
     if look.objects < MIN_OBJECTS:
         return []
     floor = NO_BANDS_BELOW_FLUORESCENT if look.fluorescent else NO_BANDS_BELOW
     if look.band_contrast < floor:
         return [_reason(Finding.NO_BANDS, "the chromosomes show no bands, so that none can be named")]
+    unread = _unread_banding(banding, protocol_banding)
+    if look.certainty < UNREADABLE_BELOW and look.size_ratio < HUMAN_SIZE_RATIO:
+        return [_reason(Finding.NOT_HUMAN, "sizes and bands aren't those of human chromosomes")]
+    if unread is not None:
+        return [_reason(Finding.WRONG_BANDING, unread)]
     if look.certainty < UNREADABLE_BELOW:
-        if look.size_ratio < HUMAN_SIZE_RATIO:
-            text = "sizes and bands aren't those of human chromosomes"
-            return [_reason(Finding.NOT_HUMAN, text)]
         return [_reason(Finding.WRONG_BANDING, "the bands aren't of a kind that is known here")]
+    reasons = []
+    warning = banding.against(protocol_banding) if banding is not None and protocol_banding is not None else None
+    if warning is not None:
+        reasons.append(_reason(Finding.BANDING_MISMATCH, warning))
     if look.certainty < UNCLEAR_BELOW:
         share = f"{100 * look.certainty:.0f} %"
-        return [_reason(Finding.UNCLEAR_BANDS, f"the bands are hard to read: {share} certainty a chromosome")]
-    return []
+        reasons.append(
+            _reason(Finding.UNCLEAR_BANDS, f"the bands are hard to read: {share} certainty a chromosome")
+        )
+    return reasons
 
 
-def _about_classes(classes: Sequence[str], probability: NDArray[np.floating]) -> list[Reason]:
+def _unread_banding(banding: BandingJudgement | None, protocol_banding: str | None) -> str | None:
+    """Tell of a technique whose bands can't be read, by the protocol, or else by the cell's own look."""
+    if protocol_banding is not None:
+        return None if protocol_banding in READ_BANDINGS else f"{protocol_banding} bands can't be read yet"
+    if banding is None or banding.kind is None or banding.confidence < SURE_BANDING_FROM:
+        return None
+    kind = banding.kind.value
+    return (
+        None
+        if kind in READ_BANDINGS or kind == "none"
+        else f"these look like {kind} bands, which can't be read yet"
+    )
+
+
+def _about_classes(classes: Sequence[str], probability: NDArray[np.floating], unlike_any: int) -> list[Reason]:
     reasons = []
     counts = Counter(classes)
     left_out = counts.pop(UNCLASSIFIED, 0)
@@ -273,6 +320,11 @@ def _about_classes(classes: Sequence[str], probability: NDArray[np.floating]) ->
         text = f"{left_out} object{'s' * (left_out > 1)} without a class"
         text += f", nothing found for {', '.join(open_places[:6])}" if open_places else ""
         reasons.append(_reason(Finding.UNCLASSIFIED, text, review=left_out > FEW_UNCLASSIFIED))
+    if unlike_any:
+        text = (
+            f"{unlike_any} object{'s' * (unlike_any > 1)} like a chromosome of no class: a marker, or two in one"
+        )
+        reasons.append(_reason(Finding.MARKER, text))
     named = [float(chance) for name, chance in zip(classes, probability, strict=True) if name != UNCLASSIFIED]
     doubtful = sum(chromosome_level(chance) is Level.MUST_REVIEW for chance in named)
     if len(classes) >= MIN_OBJECTS and doubtful + left_out > UNSURE_SHARE * len(classes):

@@ -71,7 +71,7 @@ def karyotype() -> Karyotype:
 
 def test_json_keeps_the_contract(karyotype: Karyotype) -> None:
     content = json.loads(json.dumps(karyotype.to_json()))
-    assert list(content) == ["image", "width_px", "height_px", "iscn", "seconds", "chromosomes", "verdict"]
+    assert list(content) == ["image", "width_px", "height_px", "iscn", "seconds", "chromosomes", "verdict", "banding"]
     assert (content["image"], content["width_px"], content["height_px"]) == ("drawn.png", 1440, 1080)
     assert content["iscn"] is None
     assert [entry["id"] for entry in content["chromosomes"]] == [0, 1, 2, 3, 4]
