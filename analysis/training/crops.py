@@ -27,7 +27,7 @@ from analysis.training.labelled_cells import (
     rendered_cells,
     tseng_views,
 )
-from simulators.specimen.bands import Banding
+from simulators.specimen.banding import Banding
 
 DENSITY_STEPS = 63.0
 """Relative densities up to 4 are kept as bytes."""

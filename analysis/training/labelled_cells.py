@@ -29,7 +29,7 @@ from analysis.image import GreyImage
 from analysis.segmentation.background import estimate_background
 from analysis.segmentation.instance import Segmentation
 from analysis.segmentation.segmenter import find_stained
-from simulators.specimen.bands import Banding
+from simulators.specimen.banding import Banding
 from simulators.specimen.chromosome import Look, banded, random_look, render_chromosome
 
 logger = logging.getLogger(__name__)
