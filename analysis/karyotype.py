@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +22,7 @@ from analysis.image import GreyImage
 from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
 from analysis.karyogram.banding.kind import BandingJudgement, recognise_banding
 from analysis.karyogram.evidence import Evidence, FusionWeights, detected_classes, gather_evidence
+from analysis.karyogram.homologues.reading import BandReading, read_bands
 from analysis.karyogram.iscn import IscnResult, compose
 from analysis.karyogram.paint import paint
 from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
@@ -84,6 +85,8 @@ class Karyotype:
         What the segmentation proposed besides, see `Segmentation`.
     banding
         What banding the cell shows by itself; None where nobody looked.
+    bands
+        Band level, and homologues that differ.
     """
 
     image: GreyImage
@@ -96,6 +99,7 @@ class Karyotype:
     verdict: Verdict
     left_out: tuple[LeftOut, ...] = ()
     banding: BandingJudgement | None = None
+    bands: BandReading = field(default_factory=BandReading)
 
     def to_json(self) -> dict[str, Any]:
         """Karyotype as plain data, masks as COCO run lengths of the full image; ``iscn`` may be None."""
@@ -108,6 +112,7 @@ class Karyotype:
             "chromosomes": [self._chromosome_json(entry) for entry in self.chromosomes],
             "verdict": self.verdict.to_json(),
             "banding": None if self.banding is None else self.banding.to_json(),
+            **self.bands.to_json(),
         }
 
     def _chromosome_json(self, entry: KaryotypedChromosome) -> dict[str, Any]:
@@ -122,7 +127,9 @@ class Karyotype:
         }
 
     def draw(self, options: SheetOptions | None = None) -> NDArray[np.uint8]:
-        """Karyogram picture: uint8, shape (height, width, 3), BGR."""
+        """Karyogram picture: uint8, shape (height, width, 3), BGR; pairs to check are noted unless told otherwise."""
+        if not (options and options.notes):
+            options = replace(options or SheetOptions(), notes=self.bands.notes())
         return paint(karyogram_sheet(self, options))
 
 
@@ -201,6 +208,8 @@ class Karyotyper:
             iscn = IscnResult(None, verdict.withheld)
         if not verdict.readable:
             chromosomes = tuple(replace(entry, class_name=UNCLASSIFIED) for entry in chromosomes)
+        flipped = [entry.flipped for entry in chromosomes]
+        bands = read_bands(scored.crops, flipped, [entry.class_name for entry in chromosomes], seen, banding)
         return Karyotype(
             image,
             segmentation.background,
@@ -212,6 +221,7 @@ class Karyotyper:
             verdict,
             segmentation.left_out,
             seen,
+            bands,
         )
 
     def classify_instances(

@@ -1,4 +1,4 @@
-"""What the bands of one cell say beyond its classes: technique, level, and homologues that differ."""
+"""What the bands of one cell say beyond its classes: their level, and homologues that differ."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.classification.crop import ChromosomeCrop
-from analysis.karyogram.banding.kind import BandingJudgement, BandingKind, recognise_banding
+from analysis.karyogram.banding.kind import BandingJudgement, BandingKind
 from analysis.karyogram.banding.level import BandLevel, estimate_level
 from analysis.karyogram.homologues.comparison import HomologueDifference, compare_homologues
 
@@ -18,15 +18,12 @@ class BandReading:
 
     Attributes
     ----------
-    banding
-        How it is banded.
     level
         Bands a haploid set; None where it can't be told.
     homologues
         One entry a class with two chromosomes or more; empty where bands aren't those the norms were learnt from.
     """
 
-    banding: BandingJudgement
     level: BandLevel | None = None
     homologues: tuple[HomologueDifference, ...] = field(default=())
 
@@ -40,9 +37,8 @@ class BandReading:
         return {each.class_name: each.words for each in self.flagged}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data: ``banding``, ``band_level`` (may be None), ``homologues``."""
+        """Plain data: ``band_level`` (may be None), ``homologues``."""
         return {
-            "banding": self.banding.to_json(),
             "band_level": None if self.level is None else self.level.to_json(),
             "homologues": [each.to_json() for each in self.homologues],
         }
@@ -52,8 +48,7 @@ def read_bands(
     crops: Sequence[ChromosomeCrop],
     flipped: Sequence[bool],
     classes: Sequence[str],
-    *,
-    fluorescent: bool,
+    seen: BandingJudgement,
     protocol: str | None = None,
 ) -> BandReading:
     """Read the bands of one cell.
@@ -66,16 +61,14 @@ def read_bands(
         True where the short arm is down.
     classes
         Class names.
-    fluorescent
-        Whether the picture shows emitted light.
+    seen
+        What banding it shows.
     protocol
-        Banding by the protocol, which counts; what is recognised only where it is None.
+        Banding by the protocol, which counts; what is seen only where it is None.
     """
-    judgement = recognise_banding(crops, fluorescent=fluorescent)
-    seen = None if judgement.kind is None else judgement.kind.value
-    if judgement.kind is BandingKind.NONE:
-        return BandReading(judgement)
+    if seen.kind is None or seen.kind is BandingKind.NONE:
+        return BandReading()
     level = estimate_level(crops, classes)
     # Norms are of G bands: of another technique they would call every pair odd.
-    homologues = compare_homologues(crops, flipped, classes) if (protocol or seen) == BandingKind.G else ()
-    return BandReading(judgement, level, homologues)
+    by_g = (protocol or seen.kind.value) == BandingKind.G.value
+    return BandReading(level, compare_homologues(crops, flipped, classes) if by_g else ())
