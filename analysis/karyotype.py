@@ -127,7 +127,7 @@ class Karyotype:
         }
 
     def draw(self, options: SheetOptions | None = None) -> NDArray[np.uint8]:
-        """Karyogram picture: uint8, shape (height, width, 3), BGR; pairs to check are noted unless told otherwise."""
+        """Karyogram picture: uint8, shape (height, width, 3), BGR; pairs to check are noted under them."""
         if not (options and options.notes):
             options = replace(options or SheetOptions(), notes=self.bands.notes())
         return paint(karyogram_sheet(self, options))
