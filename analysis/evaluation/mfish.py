@@ -36,9 +36,14 @@ def mfish_instances(classmap: NDArray[np.uint8]) -> tuple[Instance, ...]:
     classmap
         uint8, shape (h, w): 0 background, 1..22, 23 X, 24 Y, 255 overlap.
     """
+    return tuple(entry for _, entry in labelled_instances(classmap))
+
+
+def labelled_instances(classmap: NDArray[np.uint8]) -> tuple[tuple[int, Instance], ...]:
+    """The same with the label (1..24) of each; see `mfish_instances`."""
     overlap = classmap == OVERLAP_LABEL
     _, overlap_labels = cv2.connectedComponents(overlap.astype(np.uint8), connectivity=8)
-    made: list[Instance] = []
+    made: list[tuple[int, Instance]] = []
     for class_id in _CLASSES:
         own = classmap == class_id
         if not own.any():
@@ -47,7 +52,7 @@ def mfish_instances(classmap: NDArray[np.uint8]) -> tuple[Instance, ...]:
         shared = np.setdiff1d(np.unique(overlap_labels[touched]), (0,))
         # With its overlaps a chromosome that passes below another is one piece again.
         whole = own | np.isin(overlap_labels, shared) if shared.size else own
-        made.extend(_instance(piece) for piece in _chromosomes_of_class(whole))
+        made.extend((class_id, _instance(piece)) for piece in _chromosomes_of_class(whole))
     return tuple(made)
 
 
