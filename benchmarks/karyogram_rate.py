@@ -1,0 +1,135 @@
+"""Time from the pixels of one metaphase to its karyogram, stage by stage.
+
+    python benchmarks/karyogram_rate.py [--data ../shared/data] [--images 30] [--threads 2] [--json PATH]
+
+Pictures are spread over the val split of the Tseng set, one after the other in one process, as a technician who
+opens one picture would wait. Reading the file isn't counted; the picture of the karyogram is. Beside the median
+and the 90th percentile stand the ratio to KaryoXpert (Chen et al., tables 5 and 6: 0.916 s for segmentation and
+0.144 s for classification, on a GPU, without a picture) and the medians of the stages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import cv2
+import numpy as np
+import torch
+
+import analysis.karyotype as karyotyping
+from analysis.errors import NoMetaphaseError
+from analysis.evaluation.datasets import load_tseng
+from analysis.image import GreyImage, read_image
+from analysis.karyotype import Karyotyper, load_karyotyper
+
+PAPER_S = {"segment": 0.916, "classify": 0.144}
+LIMIT_S = 1.0
+# Functions that `analysis.karyotype` calls, by the stage they belong to; what is left is "other".
+STAGES = {
+    "straighten": ("cut_instances", "crops_of_cell"),
+    "assign": ("assign", "gather_evidence"),
+    "judge": ("look_at", "judge", "recognise_banding", "read_bands"),
+}
+
+
+class Stopwatch:
+    """Adds up the time of named stages."""
+
+    def __init__(self) -> None:
+        self.spent_s: dict[str, float] = {}
+
+    def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, with its time added to a stage."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the function takes
+            with self.running(stage):
+                return function(*args, **kwargs)
+
+        return call
+
+    @contextmanager
+    def running(self, stage: str) -> Iterator[None]:
+        """Add the time of a block to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent_s[stage] = self.spent_s.get(stage, 0.0) + time.perf_counter() - started
+
+
+def measure(karyotyper: Karyotyper, image: GreyImage) -> dict[str, float] | None:
+    """Seconds of every stage of one picture, and in all; None where there is no metaphase."""
+    watch = Stopwatch()
+    with ExitStack() as stack:
+        for stage, names in STAGES.items():
+            for name in names:
+                if hasattr(karyotyping, name):
+                    changed = watch.timed(stage, getattr(karyotyping, name))
+                    stack.enter_context(patch.object(karyotyping, name, changed))
+        segmenter, classifier = karyotyper._segmenter, karyotyper._classifier  # noqa: SLF001
+        stack.enter_context(patch.object(karyotyper, "_segmenter", watch.timed("segment", segmenter)))
+        stack.enter_context(patch.object(classifier, "score", watch.timed("net", classifier.score)))
+        started = time.perf_counter()
+        try:
+            proposal = karyotyper.karyotype(image)
+        except NoMetaphaseError:
+            return None
+        told = dict(watch.spent_s)
+        with watch.running("draw"):
+            proposal.draw()
+        total = time.perf_counter() - started
+    # Straightening for the picture is a part of drawing it.
+    stages = {**told, "draw": watch.spent_s["draw"]}
+    return {**stages, "other": total - sum(stages.values()), "total": total}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--images", type=int, default=30)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(arguments.threads)
+    entries = load_tseng(arguments.data / "tseng", "val")
+    at = np.linspace(0, len(entries) - 1, min(arguments.images, len(entries))).round().astype(int)
+    karyotyper = load_karyotyper()
+    measure(karyotyper, read_image(entries[int(at[0])].path))
+    taken = [one for k in at if (one := measure(karyotyper, read_image(entries[int(k)].path))) is not None]
+    figures = summary(taken)
+    figures["threads"] = arguments.threads
+    for name, value in figures.items():
+        print(f"{name:24} {value:.3f}" if isinstance(value, float) else f"{name:24} {value}")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if figures["median_s"] > LIMIT_S:
+        sys.exit(f"the median of {figures['median_s']:.2f} s is above {LIMIT_S} s")
+
+
+def summary(taken: list[dict[str, float]]) -> dict[str, Any]:
+    """Median and 90th percentile in all, medians of the stages, ratio to the paper."""
+    total = np.asarray([one["total"] for one in taken])
+    stages = sorted({name for one in taken for name in one} - {"total"})
+    figures: dict[str, Any] = {
+        "images": len(taken),
+        "median_s": float(np.median(total)),
+        "p90_s": float(np.percentile(total, 90)),
+        "ratio_to_paper": float(np.median(total) / sum(PAPER_S.values())),
+    }
+    for name in stages:
+        figures[f"{name}_median_s"] = float(np.median([one.get(name, 0.0) for one in taken]))
+    return figures
+
+
+if __name__ == "__main__":
+    main()
