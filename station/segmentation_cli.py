@@ -42,11 +42,18 @@ def evaluate_segmentation(
     stream: Annotated[
         Path | None, typer.Option(help="folder of the stream's weights: alone, and inside of the detector")
     ] = None,
+    short_detector: Annotated[
+        Path | None, typer.Option(help="folder of a detector's weights that were trained for a shorter time")
+    ] = None,
+    peer: Annotated[Path | None, typer.Option(help="folder of the two-stage peer's weights")] = None,
+    processes: Annotated[int, typer.Option(help="tseng: at once, one thread each", min=1)] = 1,
     report: Annotated[Path | None, typer.Option(help="tseng: table and pictures of the worst cells")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures as well")] = None,
 ) -> None:
     """Measure ways of cutting metaphases side by side, in one run."""
-    segmenters = _segmenters(dataset, baselines=baselines, stream=stream)
+    from analysis.evaluation.ways import Ways, run_ways
+
+    ways = Ways(baselines, stream, short_detector, peer, fluorescence=dataset is SegmentationSet.MFISH)
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(dataset.value)
@@ -54,16 +61,20 @@ def evaluate_segmentation(
         def tell(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
+        figures: dict[str, dict[str, Any]]
         if dataset is SegmentationSet.TSENG:
-            from analysis.evaluation.segmenters import run_segmenters, segmenter_figures, write_report
+            from analysis.evaluation.segmenters import write_report
 
-            outcomes = run_segmenters(data / "tseng", split, segmenters, limit=limit, progress=tell)
-            figures = {name: segmenter_figures(cells) for name, cells in outcomes.items()}
+            outcomes, found = run_ways(
+                data / "tseng", split, ways, limit=limit, processes=processes, progress=tell
+            )
+            figures = {name: dict(row) for name, row in found.items()}
             if report is not None:
-                write_report(report, outcomes)
+                write_report(report, outcomes, found)
         else:
             figures = {
-                name: _figures(dataset, data, split, segmenter, limit) for name, segmenter in segmenters.items()
+                name: _figures(dataset, data, split, segmenter, limit)
+                for name, segmenter in ways.segmenters().items()
             }
             if dataset is SegmentationSet.CLUSTERS and stream is not None:
                 figures["stream, by outline"] = _cut_blobs(data, stream)
@@ -80,7 +91,8 @@ def train_stream(
     steps: Annotated[int, typer.Option(help="steps of the whole training", min=1)] = 9000,
     minutes: Annotated[float, typer.Option(help="end this stint after as many", min=0.1)] = 60.0,
     source: Annotated[
-        list[str] | None, typer.Option(help="whose single chromosomes: tseng, gband612; default both")
+        list[str] | None,
+        typer.Option(help="tseng, or a folder of crops; default tseng and gband612"),
     ] = None,
     resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = True,
     seed: Annotated[int, typer.Option(help="seed of everything random")] = 33,
@@ -103,28 +115,19 @@ def train_stream(
         typer.echo(f"weights and manifests are in {out}; copy stream-*.* to {WEIGHTS_DIR} to ship them")
 
 
-def _segmenters(dataset: SegmentationSet, *, baselines: bool, stream: Path | None) -> dict[str, Segmenter]:
-    from analysis.evaluation.baselines import BASELINES
-    from analysis.segmentation.detector import Detector
-    from analysis.segmentation.detector_segmenter import DetectorSegmenter
-    from analysis.segmentation.segmenter import segment
-    from analysis.segmentation.stream.masks import MaskProposer
-    from analysis.segmentation.stream.segmenter import load_stream_segmenter
+def train_peer(
+    out: Annotated[Path, typer.Option(help="folder for weights")] = Path("training/peer"),
+    data: Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")] = Path(
+        "../shared/data"
+    ),
+    minutes: Annotated[float, typer.Option(help="processor time of one thread", min=0.1)] = 20.0,
+    cache: Annotated[Path | None, typer.Option(help="folder of prepared pictures")] = None,
+) -> None:
+    """Train a Faster R-CNN to compare with, on the detector's examples; needs torchvision."""
+    from analysis.training.peer import train_peer as train
 
-    detector = Detector.load()
-    chosen: dict[str, Segmenter] = {"contours": segment, "detector": DetectorSegmenter(detector)}
-    if dataset is SegmentationSet.MFISH:
-        chosen["detector, fluorescence"] = DetectorSegmenter(detector, fluorescence=True)
-    if stream is not None:
-        masks = MaskProposer.load(stream)
-        chosen["stream"] = load_stream_segmenter(stream)
-        chosen["detector, masks"] = DetectorSegmenter(detector, masks=masks)
-        chosen["detector, masks only"] = DetectorSegmenter(detector, masks=masks, cuts=False)
-        if dataset is SegmentationSet.MFISH:
-            chosen["detector, fluorescence, masks only"] = DetectorSegmenter(
-                detector, masks=masks, cuts=False, fluorescence=True
-            )
-    return {**chosen, **BASELINES} if baselines else chosen
+    path = train(data, out, minutes=minutes, cache_dir=cache, progress=typer.echo)
+    typer.echo(f"weights and manifest: {path}")
 
 
 def _figures(

@@ -239,7 +239,7 @@ def crossing() -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
 def test_a_crossing_is_covered_by_its_two_chromosomes() -> None:
     level, masks = crossing()
     piece = cropped(level > 0.0)
-    found = cover(level, piece, Knowing(masks), CoverSettings(), typical_area=6.0)
+    found = cover(level, piece, Knowing(masks), CoverSettings(), typical_area=6.0).masks
     assert len(found) == 2
     got = [chance_in(piece, answer, 1.0) > 0.5 for answer in found]
     assert sorted(np.count_nonzero(mask) for mask in got) == [630, 720]
@@ -248,8 +248,8 @@ def test_a_crossing_is_covered_by_its_two_chromosomes() -> None:
 def test_a_mask_over_two_chromosomes_is_not_taken_beside_theirs() -> None:
     level, masks = crossing()
     piece = cropped(level > 0.0)
-    found = cover(level, piece, Knowing([*masks, masks[0] | masks[1]]), CoverSettings(), typical_area=6.0)
-    assert len(found) == 2
+    covering = cover(level, piece, Knowing([*masks, masks[0] | masks[1]]), CoverSettings(), typical_area=6.0)
+    assert len(covering.masks) == 2
 
 
 def test_points_lie_inside_and_apart() -> None:
@@ -408,6 +408,13 @@ def test_singles_are_gathered_once_and_read_again(crop_set: Path, tmp_path: Path
     (crop_set / "gband612" / "crops.zip").unlink()
     again = load_bank(crop_set, tmp_path / "cache", "train", sources=("gband612",))
     assert all((a.mask == b.mask).all() for a, b in zip(first.singles, again.singles, strict=True))
+
+
+def test_a_laboratorys_own_crops_are_a_source(crop_set: Path, tmp_path: Path) -> None:
+    (crop_set / "gband612").rename(crop_set / "ours")
+    assert len(load_bank(crop_set, tmp_path, "train", sources=("ours",))) == 9
+    with pytest.raises(DatasetError, match="no source"):
+        load_bank(crop_set, tmp_path, "train", sources=("theirs",))
 
 
 def test_nothing_is_trained_with_the_test_split(crop_set: Path, tmp_path: Path) -> None:

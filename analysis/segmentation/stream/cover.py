@@ -54,6 +54,22 @@ class CoverSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Covering:
+    """What a piece was found to consist of.
+
+    Attributes
+    ----------
+    masks
+        Of its chromosomes.
+    left_out
+        Boxes, float32, shape (4,), in px of the stream's picture, and expected overlaps of what was not chosen.
+    """
+
+    masks: list[PromptedMask]
+    left_out: list[tuple[NDArray[np.float32], float]]
+
+
+@dataclass(frozen=True, slots=True)
 class _Candidate:
     answer: PromptedMask
     mask: NDArray[np.bool_]
@@ -69,7 +85,7 @@ def cover(
     settings: CoverSettings,
     *,
     typical_area: float,
-) -> list[PromptedMask]:
+) -> Covering:
     """Find the chromosomes of a piece.
 
     Points along its ridges are asked for; of the masks that come back those are chosen that explain the piece,
@@ -88,13 +104,15 @@ def cover(
     typical_area
         Area of a chromosome of this cell, in squared widths.
     """
+    corner = np.asarray([piece.x0_px, piece.y0_px] * 2, np.float32)
     found = _candidates(proposer.at_points(level, ridge_points(piece, settings.spacing)), piece, settings)
     if settings.refined and found:
-        boxes = np.stack([_box(one) + np.asarray([piece.x0_px, piece.y0_px] * 2) for one in found[:_REFINED_MOST]])
+        boxes = np.stack([_box(one) + corner for one in found[:_REFINED_MOST]])
         again = _candidates(proposer.at_boxes(level, boxes.astype(np.float32)), piece, settings)
         found = _distinct([*again, *found], settings.same)
     chosen = _chosen(found, piece, settings, typical_area * STREAM_WIDTH_PX**2)
-    return [found[k].answer for k in np.flatnonzero(chosen)]
+    left_out = [(_box(found[k]) + corner, found[k].answer.quality) for k in np.flatnonzero(~chosen)]
+    return Covering([found[k].answer for k in np.flatnonzero(chosen)], left_out)
 
 
 def ridge_points(piece: Region, spacing: float) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from analysis.errors import NoMetaphaseError
 from analysis.image import GreyImage
 from analysis.models.weights import WEIGHTS_DIR
-from analysis.segmentation.instance import Instance, Segmentation
+from analysis.segmentation.instance import Instance, LeftOut, Segmentation
 from analysis.segmentation.region import Region, connected_regions
 from analysis.segmentation.segmenter import (
     MIN_PIECE,
@@ -35,6 +35,8 @@ _MAX_PIECE: Final = 60.0
 """A piece of more typical chromosomes than this is no pile of one cell."""
 
 _REACH_WIDTHS: Final = 0.6
+_DOUBT: Final = 0.5
+"""What was left out ranks behind what was chosen, unless that is very poor."""
 
 
 class Judge(Protocol):
@@ -50,6 +52,10 @@ class _Part:
     region: Region
     score: float
     route: str
+
+
+_Found = tuple[list[_Part], list[LeftOut]]
+"""Of a piece; what was left out in working px."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,38 +98,48 @@ class StreamSegmenter:
         pairs = [(piece, small) for piece in pieces if (small := reduced(piece, picture.scale)) is not None]
         answers = self.judge(picture.level, [small for _, small in pairs])
         typical = _typical_area([small for _, small in pairs], answers)
-        parts = [
-            part
+        found_in = [
+            self._parts(piece, small, answer, picture, typical)
             for (piece, small), answer in zip(pairs, answers, strict=True)
-            for part in self._parts(piece, small, answer, picture, typical)
         ]
+        parts = [part for own, _ in found_in for part in own]
         if len(parts) < self.settings.min_chromosomes:
             raise NoMetaphaseError(f"{image.source}: no metaphase found ({len(parts)} chromosomes)")
+        left_out = sorted((one for _, others in found_in for one in others), key=lambda one: -one.score)
+        background, nuclei = full_size(working, image.pixels.shape)
         return Segmentation(
-            _instances(parts, working.factor, image.pixels.shape), *full_size(working, image.pixels.shape)
+            _instances(parts, working.factor, image.pixels.shape),
+            background,
+            nuclei,
+            tuple(_full_size(one, working.factor) for one in left_out),
         )
 
     def _parts(
         self, piece: Region, small: Region, answer: BlobAnswer, picture: StreamPicture, typical: float
-    ) -> list[_Part]:
+    ) -> _Found:
         """Send a piece its way."""
         kind = answer.kind
         area = small.area_px / STREAM_WIDTH_PX**2
-        if kind is BlobKind.NOISE or area > _MAX_PIECE * typical or area < self.settings.min_area * typical:
-            return []
+        if area > _MAX_PIECE * typical or area < self.settings.min_area * typical:
+            return [], []
+        if kind is BlobKind.NOISE:
+            return [], [LeftOut(_box_of(piece), _DOUBT * max(answer.pure, answer.attached))]
         if kind is BlobKind.SINGLE:
-            return [_Part(piece, answer.pure * (1.0 - answer.connected), "stream, single")]
-        masks = cover(picture.level, small, self.proposer, self.cover, typical_area=typical)
+            return [_Part(piece, answer.pure * (1.0 - answer.connected), "stream, single")], []
+        covering = cover(picture.level, small, self.proposer, self.cover, typical_area=typical)
+        others = [LeftOut(_divided(box, picture.scale), _DOUBT * chance) for box, chance in covering.left_out]
+        masks = covering.masks
         if not masks:
-            return [] if kind is BlobKind.ATTACHED else [_Part(piece, 0.1, "stream, connected")]
+            return ([] if kind is BlobKind.ATTACHED else [_Part(piece, 0.1, "stream, connected")]), others
         # Of a pile everything belongs to somebody; of noise only what was found.
         reach = _REACH_WIDTHS * STREAM_WIDTH_PX / picture.scale if kind is BlobKind.CONNECTED else 0.0
         shares = shared_out(piece.mask, [chance_in(piece, mask, picture.scale) for mask in masks], reach_px=reach)
-        return [
+        parts = [
             _Part(piece.part(own), mask.quality, f"stream, {kind.value}")
             for own, mask in zip(shares, masks, strict=True)
             if own.any()
         ]
+        return parts, others
 
 
 def load_stream_segmenter(folder: Path = WEIGHTS_DIR) -> StreamSegmenter:
@@ -135,6 +151,25 @@ def load_stream_segmenter(folder: Path = WEIGHTS_DIR) -> StreamSegmenter:
         Where they are missing or damaged.
     """
     return StreamSegmenter(BlobClassifier.load(folder), MaskProposer.load(folder))
+
+
+def _box_of(piece: Region) -> tuple[float, float, float, float]:
+    height, width = piece.mask.shape
+    return (
+        float(piece.x0_px),
+        float(piece.y0_px),
+        float(piece.x0_px + width),
+        float(piece.y0_px + height),
+    )
+
+
+def _divided(box: NDArray[np.float32], scale: float) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (float(value) / scale for value in box)
+    return x0, y0, x1, y1
+
+
+def _full_size(one: LeftOut, factor: float) -> LeftOut:
+    return LeftOut(_divided(np.asarray(one.extent_px, np.float32), factor), one.score)
 
 
 def _typical_area(pieces: Sequence[Region], answers: Sequence[BlobAnswer]) -> float:

@@ -99,7 +99,8 @@ def load_bank(
     split
         ``"train"`` or ``"val"`` (by case).
     sources
-        Of `SOURCES`: isolated chromosomes of Tseng's metaphases, and the crops of gband612.
+        ``"tseng"``: isolated chromosomes of that set's metaphases; any other name: a folder of the data root with
+        crops as gband612 has them, ``crops.zip`` and ``crops.csv``.
     cells
         At most as many cells of each source.
 
@@ -118,8 +119,8 @@ def load_bank(
                 tell(f"gathering single chromosomes of {source}, {split}")
             if source == "tseng":
                 groups = _tseng(data_dir, cache_dir, split, cells)
-            elif source == "gband612":
-                groups = _gband612(data_dir, split, cells)
+            elif (data_dir / source / "crops.csv").is_file():
+                groups = _crops(data_dir / source, split, cells)
             else:
                 raise DatasetError(f"no source of single chromosomes: {source!r}", path=data_dir)
             _write(path, [single for group in groups for single in group])
@@ -175,8 +176,8 @@ def _tseng(data_dir: Path, cache_dir: Path, split: str, cells: int | None) -> It
         yield singles_of_cell(levels, [_outlined(level, _EDGE) for level in levels], number)
 
 
-def _gband612(data_dir: Path, split: str, cells: int | None) -> Iterator[list[FreeSingle]]:
-    for number, cell in enumerate(gband612_cells(data_dir / "gband612", split)):
+def _crops(folder: Path, split: str, cells: int | None) -> Iterator[list[FreeSingle]]:
+    for number, cell in enumerate(gband612_cells(folder, split)):
         if cells is not None and number >= cells:
             return
         objects = [object_from_picture(np.pad(picture, 4, constant_values=255)) for picture in cell.pictures]
