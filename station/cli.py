@@ -23,6 +23,7 @@ from acquisition.records import RunStatus
 from acquisition.run.control import RunControl, Wish, send_wish
 from acquisition.storage import write_json_atomic
 from acquisition.storage.run_folder import CONTROL_NAME
+from station.bands_cli import BAND_STUDIES, evaluate_bands_command, train_bands
 from station.cells_cli import CELL_STUDIES, evaluate_cells_command
 from station.errors import EXPECTED_ERRORS, UsageError
 from station.find_cli import find
@@ -30,7 +31,7 @@ from station.finder_training_cli import train_finder
 from station.karyotype_cli import classify, karyotype
 from station.protocol_cli import protocol_app, schema
 from station.review_cli import review
-from station.segmentation_cli import evaluate_segmentation, train_stream
+from station.segmentation_cli import evaluate_segmentation, train_peer, train_stream
 
 if TYPE_CHECKING:
     from station.scan import ScanResult
@@ -63,6 +64,8 @@ app.command()(review)
 app.command()(evaluate_segmentation)
 train_app.command("finder")(train_finder)
 train_app.command("stream")(train_stream)
+train_app.command("bands")(train_bands)
+train_app.command("peer")(train_peer)
 
 
 class EvaluationSet(StrEnum):
@@ -77,6 +80,9 @@ class EvaluationSet(StrEnum):
     CELLS = "cells"
     ANEUPLOIDY = "aneuploidy"
     RISK = "risk"
+    STRUCTURAL = "structural"
+    BANDING = "banding"
+    LEVELS = "levels"
 
 
 DataOption = Annotated[
@@ -282,6 +288,9 @@ def evaluate(
             json_file=json_file,
             report=report,
         )
+        return
+    if dataset.value in BAND_STUDIES:
+        evaluate_bands_command(console, dataset.value, data_root(data), split, limit=limit, json_file=json_file)
         return
     if dataset is EvaluationSet.FINDER:
         from station.finder_cli import evaluate_finder_command

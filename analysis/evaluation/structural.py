@@ -147,9 +147,14 @@ def evaluate_structural(
     dict
         ``simulated`` (True); ``cells``, ``cases``, ``pairs``; ``false_flags``: share of normal pairs flagged;
         ``cells_with_false_flag``: share of the cells with one; and ``changes``: one entry a kind and size with
-        ``n``, ``sensitivity`` and ``auc`` with intervals by case, ``sensitivity_at`` other shares of false flags, and the median of
-        ``off_bands``, the distance of the middle of the flagged stretch from the true one in bands of the
-        550-band table.
+        ``n``, ``sensitivity`` and ``auc`` with intervals by case, ``sensitivity_at`` other shares of false flags,
+        and the median of ``off_bands``, the distance of the middle of the flagged stretch from the true one in
+        bands of the 550-band table.
+
+    Raises
+    ------
+    DatasetError
+        Where there is no cell.
     """
     norms = norms or homologue_norms()
     tally = _Tally()
@@ -225,7 +230,7 @@ def _make(
 ) -> list[tuple[_Plan, ObjectPixels]]:
     """One change: one chromosome, or the two of a translocation; nothing where the cell has none that is fit."""
     paired = [row for row, name in enumerate(classes) if classes.count(name) == 2]
-    rows = [row for row in rng.permutation(paired) if _fits(kind, size_mb, classes[row])]
+    rows = [row for row in rng.permutation(paired) if change_fits(kind, size_mb, classes[row])]
     if kind is Change.TRANSLOCATION:
         other = [row for row in rows if classes[row] != classes[rows[0]]] if rows else []
         if not other:
@@ -244,7 +249,7 @@ def _make(
     if not rows:
         return []
     row = int(rows[0])
-    start, stop = _stretch(kind, size_mb, classes[row], rng)
+    start, stop = changed_stretch(kind, size_mb, classes[row], rng)
     piece = _Straight.of(objects[row], axes[row], width_px)
     before, inside, after = piece.cut(0.0, start), piece.cut(start, stop), piece.cut(stop, 1.0)
     if kind in (Change.TERMINAL, Change.INTERSTITIAL):
@@ -258,7 +263,8 @@ def _make(
     return [(_Plan(kind, size_mb, row, start, stop), new.picture())]
 
 
-def _fits(kind: Change, size_mb: int, name: str) -> bool:
+def change_fits(kind: Change, size_mb: int, name: str) -> bool:
+    """Whether a chromosome is long enough for a change."""
     share = size_mb / MEGABASES[name]
     if kind is Change.PERICENTRIC:
         # Both breaks lie in euchromatin, half of the stretch at the least on the long arm.
@@ -268,7 +274,8 @@ def _fits(kind: Change, size_mb: int, name: str) -> bool:
     return share < min(LARGEST_SHARE, 0.9 * (1.0 - ideogram(name).centromere))
 
 
-def _stretch(kind: Change, size_mb: int, name: str, rng: np.random.Generator) -> tuple[float, float]:
+def changed_stretch(kind: Change, size_mb: int, name: str, rng: np.random.Generator) -> tuple[float, float]:
+    """Draw the stretch of a change: shares of the length from the tip of the short arm."""
     share, centre = size_mb / MEGABASES[name], ideogram(name).centromere
     if kind is Change.TERMINAL:
         # Of the short arm where it is long enough, in one of two.

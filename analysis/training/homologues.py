@@ -6,9 +6,10 @@ its profile (cut and pasted: real bands, simulated change) against the pairs as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +18,15 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from analysis.classification.classes import CLASS_NAMES
+from analysis.classification.crop import crops_of_cell, object_from_picture
+from analysis.evaluation.crops import gband612_cells
 from analysis.karyogram.homologues.alignment import align
 from analysis.karyogram.homologues.comparison import pairs_of
-from analysis.karyogram.homologues.features import FEATURES, Traces, against_cell, pair_evidence
+from analysis.karyogram.homologues.features import FEATURES, Traces, against_cell, pair_evidence, traces_of
 from analysis.karyogram.homologues.norms import INNER, HomologueNorms, loosened, standardised
 from analysis.karyogram.homologues.rearrangements import BINS
 
+NORMAL_COUNT: Final = 46
 POOLED: Final = 60.0
 """Pairs that the pooled covariance counts for beside a class's own."""
 GRAIN: Final = 0.02
@@ -82,6 +86,30 @@ def learn_norms(cells: Sequence[NormalCell], *, seed: int = 0, false_flags: floa
     )
     norms = replace(norms, weight=_weights(plain, spoilt))
     return with_threshold(norms, plain @ norms.weight, false_flags)
+
+
+def normal_cells(folder: Path, split: str, step: int = 1) -> Iterator[NormalCell]:
+    """Cells of gband612 with 46 chromosomes, every ``step``-th of the split.
+
+    Raises
+    ------
+    DatasetError
+        If the set isn't there or has no such split.
+    """
+    for cell in islice(gband612_cells(folder, split), 0, None, step):
+        if len(cell.classes) == NORMAL_COUNT:
+            crops = crops_of_cell([object_from_picture(picture) for picture in cell.pictures])
+            yield NormalCell(traces_of(crops, [False] * len(crops), cell.classes), cell.classes)
+
+
+def threshold_by(norms: HomologueNorms, cells: Sequence[NormalCell], false_flags: float = 0.02) -> HomologueNorms:
+    """The norms with the threshold that flags this share of the pairs of other normal cells."""
+    scores = []
+    for cell in cells:
+        pairs, kinds = pairs_of(cell.classes)
+        if len(pairs):
+            scores.append(against_cell(_features(cell, pairs, kinds, norms), kinds, norms) @ norms.weight)
+    return replace(norms, threshold=float(np.quantile(np.concatenate(scores), 1.0 - false_flags)))
 
 
 def with_threshold(norms: HomologueNorms, scores: NDArray[np.floating], false_flags: float) -> HomologueNorms:

@@ -1,0 +1,205 @@
+"""Cells of known banding: is it recognised, and how many bands are told of it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from analysis.classification.classes import CLASS_NAMES
+from analysis.classification.crop import (
+    ChromosomeCrop,
+    ObjectPixels,
+    crops_of_cell,
+    cut_instances,
+    object_from_picture,
+)
+from analysis.classification.ready_cut import emits_light, objects_of, read_ready_cut
+from analysis.errors import DatasetError
+from analysis.evaluation.crops import bioimlab_cells, gband612_cells
+from analysis.evaluation.datasets import load_mfish
+from analysis.evaluation.mfish import labelled_instances
+from analysis.image import read_image
+from analysis.karyogram.banding.kind import BandingKind, BandingTemplates, banding_templates, recognise_banding
+from analysis.karyogram.banding.level import LEVELS, estimate_level
+from analysis.karyogram.ideogram import ideogram
+from analysis.segmentation.background import estimate_background
+
+BIOIMLAB_LEARNT: Final = 80
+MFISH_LEARNT: Final = 18
+"""Train cells of these sets that the templates come from; the others of their train splits stand in for a val
+split, which they don't have."""
+
+
+@dataclass(frozen=True, slots=True)
+class BandedCell:
+    """One cell, cut, of known banding.
+
+    Attributes
+    ----------
+    name, source
+        Of the cell and of its set.
+    kind
+        How it is banded.
+    fluorescent
+        Whether light is emitted.
+    crops, classes
+        Its chromosomes; classes may be unknown ("?").
+    """
+
+    name: str
+    source: str
+    kind: BandingKind
+    fluorescent: bool
+    crops: tuple[ChromosomeCrop, ...]
+    classes: tuple[str, ...]
+
+
+def gband612_banded(data_dir: Path, split: str, step: int = 1) -> Iterator[BandedCell]:
+    """G-band cells of gband612, every ``step``-th."""
+    for cell in islice(gband612_cells(data_dir / "gband612", split), 0, None, step):
+        crops = crops_of_cell([object_from_picture(picture) for picture in cell.pictures])
+        yield BandedCell(cell.name, "gband612", BandingKind.G, False, crops, cell.classes)
+
+
+def bioimlab_banded(data_dir: Path, *, learnt: bool) -> Iterator[BandedCell]:
+    """Q-band cells: those the templates come from, or the rest of the train split."""
+    chosen = slice(0, BIOIMLAB_LEARNT) if learnt else slice(BIOIMLAB_LEARNT, None)
+    cells = bioimlab_cells(data_dir / "bioimlab_qband", "train")
+    for cell in islice(cells, chosen.start, chosen.stop):
+        crops = crops_of_cell([object_from_picture(picture, inverted=True) for picture in cell.pictures])
+        yield BandedCell(cell.name, "bioimlab", BandingKind.Q, True, crops, cell.classes)
+
+
+def mfish_banded(data_dir: Path, *, learnt: bool) -> Iterator[BandedCell]:
+    """DAPI cells by their true masks: those the templates come from, or the rest of the train split."""
+    cells = sorted(load_mfish(data_dir / "mfish", "train"), key=lambda cell: cell.name)
+    for cell in cells[:MFISH_LEARNT] if learnt else cells[MFISH_LEARNT:]:
+        image = read_image(cell.image_path)
+        labelled = labelled_instances(cell.classmap())
+        objects = cut_instances(image, estimate_background(image.pixels), [entry for _, entry in labelled])
+        names = tuple(CLASS_NAMES[label - 1] for label, _ in labelled)
+        yield BandedCell(cell.name, "mfish", BandingKind.DAPI, image.inverted, crops_of_cell(objects), names)
+
+
+def rband_banded(data_dir: Path, part: str) -> Iterator[BandedCell]:
+    """R-band cells of the rband sample, ``part`` "train" or "val"; the train cell once of its four flips."""
+    folder = data_dir / "rband"
+    path = folder / "crops.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["band"] == "Rband" and row["part"] == part]
+    except (OSError, KeyError) as error:
+        raise DatasetError("the data set isn't there or lacks a column (see KARYOSCAN_DATA)", path=path) from error
+    # The flips carry one digit more at the end of their names.
+    kept = [row for row in rows if len(Path(row["file"]).stem.rsplit("_", 1)[-1]) == 3]
+    cuts = [read_ready_cut(folder / row["file"]) for row in kept]
+    if not cuts:
+        raise DatasetError(f"there is no R-band cell of part {part!r}", path=path)
+    crops = crops_of_cell(objects_of(cuts, emitted=emits_light(cuts)))
+    yield BandedCell(f"rband {part}", "rband", BandingKind.R, False, crops, tuple(row["class"] for row in kept))
+
+
+def held_out_cells(data_dir: Path, drawn: Iterable[BandedCell] = ()) -> Iterator[BandedCell]:
+    """Cells that no template comes from: real ones of all four kinds, then ``drawn`` ones."""
+    yield from gband612_banded(data_dir, "val")
+    yield from bioimlab_banded(data_dir, learnt=False)
+    yield from mfish_banded(data_dir, learnt=False)
+    yield from rband_banded(data_dir, "val")
+    yield from drawn
+
+
+def evaluate_banding(
+    cells: Iterable[BandedCell],
+    templates: BandingTemplates | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Measure the recogniser.
+
+    Returns
+    -------
+    dict
+        ``cells``; ``confusion``: by "set kind", how often each kind was told; ``right``: share of the cells;
+        ``warned_falsely``: share for which a protocol that is right would have been doubted; ``level``: by set,
+        percentiles 10, 50 and 90 of the bands that are told.
+    """
+    templates = templates or banding_templates()
+    confusion: dict[str, dict[str, int]] = {}
+    bands: dict[str, list[int]] = {}
+    right = warned = count = 0
+    for count, cell in enumerate(cells, start=1):
+        judged = recognise_banding(cell.crops, fluorescent=cell.fluorescent, templates=templates)
+        told = "unknown" if judged.kind is None else judged.kind.value
+        line = confusion.setdefault(f"{cell.source} {cell.kind.value}", {})
+        line[told] = line.get(told, 0) + 1
+        right += judged.kind is cell.kind
+        warned += judged.against(cell.kind.value) is not None
+        level = estimate_level(cell.crops, cell.classes)
+        if level is not None:
+            bands.setdefault(cell.source, []).append(level.bands)
+        if progress is not None:
+            progress(count, count)
+    return {
+        "cells": count,
+        "right": right / max(count, 1),
+        "warned_falsely": warned / max(count, 1),
+        "confusion": confusion,
+        "level": {name: np.percentile(values, (10, 50, 90)).tolist() for name, values in bands.items()},
+    }
+
+
+def evaluate_levels(
+    *, median_px: Iterable[int] = (50, 70, 100), blur_px: Iterable[float] = (0.8, 1.2, 1.8, 2.6), seed: int = 0
+) -> list[dict[str, Any]]:
+    """Band levels told of cells drawn from the three tables, condensed and blurred; simulated.
+
+    Parameters
+    ----------
+    median_px
+        Length of a chromosome of median length: the shorter, the more condensed.
+    blur_px
+        Standard deviation of the blur.
+
+    Returns
+    -------
+    list of dict
+        ``table, median_px, blur_px, counted, bands, low, high``.
+    """
+    rng = np.random.default_rng(seed)
+    blurs = tuple(blur_px)
+    names = (*CLASS_NAMES[:22], "X") * 2
+    made = []
+    for table in LEVELS:
+        for size in median_px:
+            for blur in blurs:
+                objects = [drawn_from_table(name, table, size, blur, rng) for name in names]
+                level = estimate_level(crops_of_cell(objects), names)
+                if level is not None:
+                    figures = {"counted": round(level.counted, 1), **level.to_json()}
+                    made.append({"table": table, "median_px": size, "blur_px": blur, **figures})
+    return made
+
+
+def drawn_from_table(
+    name: str, table: int, median_px: int, blur_px: float, rng: np.random.Generator
+) -> ObjectPixels:
+    """Draw one chromosome from a band table: a bar of the class' usual length, blurred, with grain."""
+    length = float(np.exp(banding_templates().log_length[CLASS_NAMES.index(name)]))
+    rows = max(round(median_px * length * float(np.exp(rng.normal(0.0, 0.03)))), 8)
+    bands = ideogram(name, table).darkness(4 * rows).reshape(rows, 4).mean(axis=1)
+    density = np.zeros((rows + 20, 36))
+    density[10:-10, 10:-10] = (0.19 + 0.44 * bands)[:, None]
+    density = gaussian_filter(density, blur_px)
+    density *= density > 0.06
+    grain: NDArray[np.float64] = gaussian_filter(rng.normal(0.0, 1.0, density.shape), 1.0)
+    density += (density > 0) * grain * 0.035
+    grey = np.clip(256.0 * 10.0 ** -np.maximum(density, 0.0) - 1.0, 0.0, 255.0).astype(np.uint8)
+    return object_from_picture(cv2.max(grey, np.where(grey > 248, 255, 0).astype(np.uint8)))
