@@ -64,6 +64,7 @@ app.command()(review)
 app.command()(evaluate_segmentation)
 train_app.command("finder")(train_finder)
 train_app.command("stream")(train_stream)
+train_app.command("peer")(train_peer)
 train_app.command("bands")(train_bands)
 train_app.command("peer")(train_peer)
 
