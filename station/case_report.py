@@ -46,13 +46,13 @@ figure { margin: 1.5rem 0 } img { max-width: 100%; border: 1px solid #ddd }
 {% if case.clones.single %}<p>In too few cells to be a clone:
 {% for finding in case.clones.single %}{{ finding.item }} ({{ finding.cells|join(", ") }}){{
 "" if loop.last else "; " }}{% endfor %}.</p>{% endif %}
-<table><tr><th>cell</th><th>used as</th><th>ISCN</th><th>chromosomes</th><th>quality</th><th>proposal</th>
-<th>why</th></tr>
+<table><tr><th>cell</th><th>used as</th><th>ISCN</th><th>chromosomes</th><th>bands</th><th>quality</th>
+<th>proposal</th><th>why</th></tr>
 {% for cell in case.cells %}<tr{% if cell.role == "excluded" %} class="excluded"{% endif %}>
 <td>{% if cell.name in pictures %}<a href="{{ pictures[cell.name] | urlencode }}">{{ cell.name }}</a>{% else %}{{
 cell.name }}{% endif %}</td><td>{{ cell.role.value }}</td><td>{{ cell.iscn or "" }}</td>
 <td class="number">{{ cell.chromosomes }}{% if cell.unclassified %} + {{ cell.unclassified }} ?{% endif %}</td>
-<td class="number">{{ "%.2f"|format(cell.quality) }}</td>
+<td class="number">{{ cell.bands or "" }}</td><td class="number">{{ "%.2f"|format(cell.quality) }}</td>
 <td{% if cell.level == "must review" %} class="review"{% endif %}>{{ cell.level }}</td>
 <td>{{ cell.remark }}</td></tr>
 {% endfor %}</table>
@@ -138,12 +138,13 @@ def _figures(case: CaseSummary) -> str:
         f"{case.count(Role.KARYOTYPED)} karyotyped",
         f"{case.count(Role.EXCLUDED)} excluded",
         f"{case.to_review} to review",
+        *([f"{case.bands} bands"] if case.bands is not None else []),
     ]
     return ", ".join(parts)
 
 
 def _table(cells: tuple[CaseCell, ...], style: ParagraphStyle) -> Table:
-    rows: list[list[object]] = [["cell", "used as", "ISCN", "chromosomes", "quality", "proposal", "why"]]
+    rows: list[list[object]] = [["cell", "used as", "ISCN", "chromosomes", "bands", "quality", "proposal", "why"]]
     for cell in cells:
         count = f"{cell.chromosomes} + {cell.unclassified} ?" if cell.unclassified else str(cell.chromosomes)
         words = (
@@ -151,12 +152,13 @@ def _table(cells: tuple[CaseCell, ...], style: ParagraphStyle) -> Table:
             cell.role.value,
             cell.iscn or "",
             count,
+            "" if cell.bands is None else str(cell.bands),
             f"{cell.quality:.2f}",
             cell.level,
             cell.remark,
         )
         rows.append([Paragraph(escape(word), style) for word in words])
-    widths = [width * mm for width in (42, 22, 50, 24, 16, 24, 88)]
+    widths = [width * mm for width in (42, 22, 50, 24, 14, 16, 24, 74)]
     table = Table(rows, colWidths=widths, repeatRows=1)
     table.setStyle(
         TableStyle(

@@ -15,6 +15,10 @@ from analysis.karyogram.verdict import Finding
 from analysis.karyotype import Karyotype
 
 NOT_USABLE: Final = frozenset({Finding.TOO_FEW, Finding.TOO_MANY, Finding.UNCLEAR_BANDS})
+_WELL_BANDED: Final = 550.0
+"""Bands a haploid set from which on more of them make a cell no better."""
+_USUAL_BANDED: Final = 0.7
+"""What a cell is worth whose bands couldn't be counted, of one that is well banded."""
 
 
 class Role(StrEnum):
@@ -70,6 +74,8 @@ class CaseCell:
         False where the cell can't be counted.
     role
         What it is used for.
+    bands
+        Bands a haploid set, as they were counted; None where they couldn't be.
     """
 
     name: str
@@ -81,6 +87,7 @@ class CaseCell:
     remark: str
     usable: bool
     role: Role = Role.SPARE
+    bands: int | None = None
 
     @property
     def complete(self) -> bool:
@@ -96,6 +103,7 @@ class CaseCell:
             "chromosomes": self.chromosomes,
             "unclassified": self.unclassified,
             "quality": round(self.quality, 3),
+            "bands": self.bands,
             "verdict": self.level,
             "remark": self.remark,
         }
@@ -127,6 +135,16 @@ class CaseSummary:
         return sum(cell.role in roles for cell in self.cells)
 
     @property
+    def bands(self) -> int | None:
+        """Median bands a haploid set of the cells analysed and laid out; None where there are none to be told."""
+        told = [
+            cell.bands
+            for cell in self.cells
+            if cell.bands is not None and cell.role in (Role.ANALYSED, Role.KARYOTYPED)
+        ]
+        return int(np.median(told)) if told else None
+
+    @property
     def to_review(self) -> int:
         """Cells in use whose proposal a person must review."""
         return sum(cell.level == "must review" and cell.role is not Role.EXCLUDED for cell in self.cells)
@@ -143,6 +161,7 @@ class CaseSummary:
             "analysed": self.count(Role.ANALYSED, Role.KARYOTYPED),
             "karyotyped": self.count(Role.KARYOTYPED),
             "to_review": self.to_review,
+            "bands": self.bands,
             "clones": [
                 {"iscn": clone.text, "cells": list(clone.cells), "normal": clone.normal}
                 for clone in self.clones.clones
@@ -168,6 +187,7 @@ def cell_of(name: str, karyotype: Karyotype) -> CaseCell:
         level=karyotype.verdict.level.value,
         remark=karyotype.verdict.words or karyotype.iscn.reason,
         usable=karyotype.iscn.text is not None and karyotype.verdict.readable and not findings & NOT_USABLE,
+        bands=None if karyotype.bands.level is None else karyotype.bands.level.bands,
     )
 
 
@@ -217,5 +237,8 @@ def _quality(karyotype: Karyotype) -> float:
     whole = float(np.mean([entry.class_name != UNCLASSIFIED for entry in entries]))
     free = float(np.mean([not entry.instance.overlaps for entry in entries]))
     cut = float(np.mean([entry.instance.score for entry in entries]))
+    level = karyotype.bands.level
+    banded = _USUAL_BANDED if level is None else min(level.bands / _WELL_BANDED, 1.0)
     # A chromosome under another one can be read in part: half of what a free one is worth.
-    return float(np.clip(certainty * whole * (0.5 + 0.5 * free) * (0.5 + 0.5 * cut), 0.0, 1.0))
+    worth = certainty * whole * (0.5 + 0.5 * free) * (0.5 + 0.5 * cut) * (0.6 + 0.4 * banded)
+    return float(np.clip(worth, 0.0, 1.0))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,16 @@ def test_an_incomplete_cell_tells_no_loss() -> None:
     summary = summarise("i", cells, CasePolicy())
     assert summary.clones.text == ""
     assert summary.count(Role.COUNTED) == 4
+
+
+def test_bands_are_told_of_the_cells_that_are_analysed() -> None:
+    cells = [replace(cell(f"{n}", "46,XX", 0.9 - 0.1 * n), bands=bands) for n, bands in enumerate([500, 420, 300])]
+    summary = summarise("b", cells, CasePolicy(counted=3, analysed=2, karyotyped=1))
+    assert summary.bands == 460
+    content = summary.to_json()
+    assert content["bands"] == 460
+    assert [entry["bands"] for entry in content["cells"]] == [500, 420, 300]
+    assert summarise("n", [cell("a", "46,XX", 0.9)], CasePolicy()).bands is None
 
 
 @pytest.mark.parametrize("count", [0, 1])
