@@ -155,7 +155,8 @@ class CropClassifier:
         one_cell
             True where they are all that there is of one cell, and nothing else.
         """
-        scores = self._classifier.score(crops_of_cell(objects_of(cuts, emitted=emits_light(cuts))))
+        crops = crops_of_cell(objects_of(cuts, emitted=emits_light(cuts)))
+        scores = self._classifier.score(crops, one_cell=one_cell)
         ranked = np.argsort(-scores.log_prob, axis=1, kind="stable")
         if one_cell:
             # Who cut them took each for one chromosome; that none of them is one isn't asked again.

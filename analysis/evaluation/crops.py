@@ -77,9 +77,10 @@ def evaluate_gband612(
     Returns
     -------
     dict
-        ``crops`` with a known class; ``top1, top5`` one by one; ``top1_assigned`` jointly by cell; ``polarity``:
-        share of the right way up, every crop being shown upright or turned by 180 degrees at random (crops whose
-        axis doesn't rise, about one in a thousand, are left out); ``cells_wholly_right`` by joint assignment.
+        ``crops`` with a known class; ``top1, top5`` one by one, each crop by itself; ``top1_context,
+        top5_context`` one by one, but in view of the cell; ``top1_assigned`` jointly by cell; ``polarity``: share
+        of the right way up, every crop being shown upright or turned by 180 degrees at random (crops whose axis
+        doesn't rise, about one in a thousand, are left out); ``cells_wholly_right`` by joint assignment.
 
     Raises
     ------
@@ -130,13 +131,14 @@ class _Tally:
     """Counts over cells."""
 
     def __init__(self) -> None:
-        self.crops = self.top1 = self.top5 = self.assigned = 0
+        self.crops = self.top1 = self.top5 = self.top1_context = self.top5_context = self.assigned = 0
         self.shown = self.upright_right = 0
         self.cells = self.cells_right = 0
 
     def add(
         self,
         classes: Sequence[str],
+        alone: ClassScores,
         scores: ClassScores,
         assigned: Sequence[str],
         turned: NDArray[np.bool_],
@@ -144,11 +146,15 @@ class _Tally:
     ) -> None:
         known = np.array([name in CLASS_NAMES for name in classes])
         truth = np.array([CLASS_NAMES.index(name) if name in CLASS_NAMES else -1 for name in classes])
-        ranked = np.argsort(-scores.log_prob, axis=1, kind="stable")
+        hit, hit_context = (
+            (np.argsort(-each.log_prob, axis=1, kind="stable")[:, :TOP] == truth[:, None])[known]
+            for each in (alone, scores)
+        )
         right = np.array([a == b for a, b in zip(assigned, classes, strict=True)])
         self.crops += int(known.sum())
-        self.top1 += int((ranked[:, 0] == truth)[known].sum())
-        self.top5 += int((ranked[:, :TOP] == truth[:, None]).any(axis=1)[known].sum())
+        self.top1, self.top5 = self.top1 + int(hit[:, 0].sum()), self.top5 + int(hit.sum())
+        self.top1_context += int(hit_context[:, 0].sum())
+        self.top5_context += int(hit_context.sum())
         self.assigned += int(right[known].sum())
         self.cells += 1
         self.cells_right += bool(right[known].all())
@@ -162,6 +168,8 @@ class _Tally:
             "crops": self.crops,
             "top1": self.top1 / crops,
             "top5": self.top5 / crops,
+            "top1_context": self.top1_context / crops,
+            "top5_context": self.top5_context / crops,
             "top1_assigned": self.assigned / crops,
             "polarity": self.upright_right / shown,
             "cells_wholly_right": self.cells_right / max(self.cells, 1),
@@ -188,12 +196,13 @@ def _evaluated(
             for picture, turn in zip(cell.pictures, turned, strict=True)
         ]
         objects = [object_from_picture(picture, inverted=cell.inverted) for picture in shown]
-        scores = classifier.score(crops_of_cell(objects))
+        crops = crops_of_cell(objects)
+        alone, scores = classifier.score(crops, one_cell=False), classifier.score(crops)
         # What is no chromosome was learned on G-bands alone; under another stain it would refuse the sound.
         log_none = None if cell.inverted else scores.log_none
         assigned = assign(scores.log_prob, log_none, prices, margins=False).classes
         clear = np.array([rises(piece) for piece in objects])
-        tally.add(cell.classes, scores, assigned, turned, clear)
+        tally.add(cell.classes, alone, scores, assigned, turned, clear)
         if progress is not None:
             progress(number, count)
     return tally.figures()

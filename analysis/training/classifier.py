@@ -224,7 +224,7 @@ def train_on_crops(
     out_dir.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
-    train, val = _known(load_tables(crops_dir, "train")), _known(load_tables(crops_dir, "val"))
+    train, val = known_rows(load_tables(crops_dir, "train")), known_rows(load_tables(crops_dir, "val"))
     if not train:
         raise DatasetError("there are no prepared crops to train on", path=crops_dir)
     run = TrainingRun(settings, out_dir, budget_s=60.0 * minutes, make_net=make_net)
@@ -248,14 +248,23 @@ def train_on_crops(
 class TrainingRun:
     """State of one training: net, optimiser, average, clock."""
 
-    def __init__(self, settings: TrainSettings, out_dir: Path, budget_s: float, make_net: MakeNet) -> None:
+    def __init__(
+        self,
+        settings: TrainSettings,
+        out_dir: Path,
+        budget_s: float,
+        make_net: MakeNet,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        checkpoints: bool = True,
+    ) -> None:
         if settings.loss not in LOSSES:
             raise ValueError(f"no such loss: {settings.loss!r}, only {', '.join(LOSSES)}")
         self.settings = settings
         self.checkpoint_path = out_dir / "checkpoint.ckpt"
         self.log_path = out_dir / "log.jsonl"
         self.budget_s = budget_s
-        self._make_net = make_net
+        self._make_net, self._clock, self._checkpoints = make_net, clock, checkpoints
         self.net = make_net(settings)
         # Not the fused optimiser: it takes channels-last weights for contiguous ones.
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -308,19 +317,20 @@ class TrainingRun:
         train: Mapping[str, CropTable],
         val: Mapping[str, CropTable],
         report: Progress,
-        keep: Callable[[dict[str, float]], Path],
+        keep: Callable[[dict[str, float]], Path] | None = None,
     ) -> None:
         """Train until the time is spent; ``keep`` writes the averaged weights at every checkpoint."""
-        started, before_s, saved_s, losses = time.monotonic(), self.spent_s, self.spent_s, []
+        started, before_s, saved_s, losses = self._clock(), self.spent_s, self.spent_s, []
         self.net.train()
         while self.spent_s < self.budget_s:
             losses.append(self._one_step(train))
-            self.spent_s = before_s + time.monotonic() - started
-            if self.spent_s - saved_s >= self.settings.checkpoint_s:
+            self.spent_s = before_s + self._clock() - started
+            if self._checkpoints and self.spent_s - saved_s >= self.settings.checkpoint_s:
                 saved_s = self.spent_s
                 self.save()
                 metrics = self.validate(val, limit=460)
-                keep(metrics)
+                if keep is not None:
+                    keep(metrics)
                 line = {
                     "step": self.step,
                     "spent_s": round(self.spent_s, 1),
@@ -329,7 +339,8 @@ class TrainingRun:
                 }
                 losses.clear()
                 self._log(line, report)
-        self.save()
+        if self._checkpoints:
+            self.save()
 
     def _log(self, line: dict[str, Any], report: Progress) -> None:
         with self.log_path.open("a", encoding="utf-8") as file:
@@ -474,7 +485,7 @@ def _inputs(table: CropTable, source: str | None) -> tuple[Tensor, Tensor, Tenso
     return torch.from_numpy(views), bands, torch.from_numpy(table.features), domain
 
 
-def _known(tables: Mapping[str, CropTable]) -> dict[str, CropTable]:
+def known_rows(tables: Mapping[str, CropTable]) -> dict[str, CropTable]:
     """Rows with a class."""
     return {name: table.select(table.classes >= 0) for name, table in tables.items()}
 

@@ -103,8 +103,8 @@ def embed_cells(
     batch
         Crops at a time.
     """
-    numbers = [k for k in np.unique(table.cells) if np.count_nonzero(table.cells == k) >= WHOLE_CELL]
-    table = table.select(np.isin(table.cells, numbers[: settings.cells]))
+    table = whole_cells(table)
+    table = table.select(np.isin(table.cells, np.unique(table.cells)[: settings.cells]))
     rounds = settings.rounds if changed else 1
     generator = torch.Generator().manual_seed(settings.seed)
     presented: list[Tensor] = []
@@ -131,12 +131,19 @@ def embed_cells(
     )
 
 
+def whole_cells(table: CropTable) -> CropTable:
+    """Rows of cells with enough objects to be looked at as a whole."""
+    counts = np.bincount(table.cells, minlength=1)
+    return table.select(counts[table.cells] >= WHOLE_CELL)
+
+
 def train_context(
     net: EmbeddingNet,
     sources: Mapping[str, EmbeddedCells],
     settings: ContextSettings,
     *,
     budget_s: float = 600.0,
+    clock: Callable[[], float] = time.monotonic,
     progress: Progress | None = None,
 ) -> ContextNet:
     """Train the look at the cell.
@@ -151,6 +158,8 @@ def train_context(
         How to train.
     budget_s
         Ends earlier where this is spent.
+    clock
+        Measures the time.
     progress
         Called with one line in 100 steps.
     """
@@ -164,10 +173,10 @@ def train_context(
     share = np.array([settings.shares[name] for name in names])
     share = share / share.sum()
     average = {key: value.detach().clone() for key, value in context.state_dict().items()}
-    started, losses = time.monotonic(), []
+    started, losses = clock(), []
     context.train()
     for step in range(settings.steps):
-        part = max(step / settings.steps, (time.monotonic() - started) / budget_s)
+        part = max(step / settings.steps, (clock() - started) / budget_s)
         if part >= 1.0:
             break
         rate = min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))

@@ -27,10 +27,10 @@ from analysis.training.calibration import (
 )
 from analysis.training.context import (
     ContextSettings,
-    EmbeddedCells,
     context_logits,
     embed_cells,
     train_context,
+    whole_cells,
     wrong_share,
 )
 from analysis.training.crops import CropTable
@@ -134,7 +134,7 @@ def write_finished(
     for source, table in val.items():
         everything = replace(settings, cells=len(np.unique(table.cells)) + 1)
         embedded = embed_cells(net, table, everything, changed=False)
-        whole[source] = rows_of(table, embedded)
+        whole[source] = whole_cells(table)
         alone[source], seen[source] = context_logits(net, context, embedded)
     prices = AssignmentPrices()
     single, joint = calibrate(whole, alone, prices), calibrate(whole, seen, prices)
@@ -164,15 +164,6 @@ def write_finished(
     )
     write_weights(folder, context.state_dict(), beside)
     return Finished(figures, context)
-
-
-def rows_of(table: CropTable, embedded: EmbeddedCells) -> CropTable:
-    """Rows of a table whose cells were embedded: small ones are left out."""
-    counts = np.bincount(table.cells, minlength=int(table.cells.max(initial=0)) + 1)
-    kept = table.select(counts[table.cells] >= min((len(rows) for rows in embedded.rows), default=1))
-    if len(kept) != len(embedded.classes):
-        raise ValueError("the table isn't the one that was embedded")
-    return kept
 
 
 def figures_of(
