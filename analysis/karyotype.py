@@ -30,6 +30,7 @@ from analysis.karyogram.size import OVERSIZE, oversize_ratio
 from analysis.karyogram.verdict import CellLook, Verdict, judge, look_at
 from analysis.models.weights import read_manifest, write_whole
 from analysis.segmentation.background import estimate_background
+from analysis.segmentation.detector_segmenter import load_detector_segmenter
 from analysis.segmentation.instance import Instance, LeftOut, Segmentation
 from analysis.segmentation.segmenter import segment
 
@@ -160,6 +161,9 @@ class Karyotyper:
         What deviations from a normal cell cost in the joint assignment.
     fusion
         How the detector's classes are weighed in.
+    banding
+        What the chromosomes of all pictures are stained with: "G", "R", "Q" or "DAPI"; None where pictures differ
+        or nobody knows.
     """
 
     def __init__(
@@ -168,11 +172,13 @@ class Karyotyper:
         segmenter: Callable[[GreyImage], Segmentation] = segment,
         prices: AssignmentPrices | None = None,
         fusion: FusionWeights | None = None,
+        banding: str | None = None,
     ) -> None:
         self._classifier = classifier
         self._segmenter = segmenter
         self._prices = prices or AssignmentPrices()
         self._fusion = fusion or FusionWeights()
+        self._banding = banding
 
     def karyotype(self, image: GreyImage, *, banding: str | None = None) -> Karyotype:
         """Karyotype one image.
@@ -182,7 +188,7 @@ class Karyotyper:
         image
             The picture.
         banding
-            What the protocol says the chromosomes are stained with: "G", "R", "Q" or "DAPI"; None without one.
+            What the protocol says of this picture, before what the karyotyper was made with.
 
         Raises
         ------
@@ -190,6 +196,7 @@ class Karyotyper:
             Where the segmentation finds no metaphase.
         """
         started = time.perf_counter()
+        banding = banding or self._banding
         segmentation = self._segmenter(image)
         scored = self._scored(image, segmentation.instances, segmentation.background)
         assignment = self._assigned_whole(scored)
@@ -327,8 +334,17 @@ def _chromosomes(
     )
 
 
-def load_karyotyper(segmenter: Callable[[GreyImage], Segmentation] = segment) -> Karyotyper:
-    """Karyotyper with the product's weights, and its segmentation unless another is given.
+def load_karyotyper(
+    segmenter: Callable[[GreyImage], Segmentation] | None = None, *, banding: str | None = None
+) -> Karyotyper:
+    """Karyotyper with the product's weights, and its segmentation (detector and contours) unless another is given.
+
+    Parameters
+    ----------
+    segmenter
+        Cuts an image into chromosomes.
+    banding
+        What the chromosomes are stained with, see `Karyotyper`.
 
     Raises
     ------
@@ -336,7 +352,8 @@ def load_karyotyper(segmenter: Callable[[GreyImage], Segmentation] = segment) ->
         Where the weights are missing or damaged.
     """
     sharpness = read_manifest(CLASSIFIER_WEIGHTS).calibration.get("sharpness", 1.0)
-    return Karyotyper(Classifier.load(), segmenter, prices=AssignmentPrices(sharpness=sharpness))
+    chosen = segmenter or load_detector_segmenter()
+    return Karyotyper(Classifier.load(), chosen, AssignmentPrices(sharpness=sharpness), banding=banding)
 
 
 def write_karyotype(karyotype: Karyotype, json_path: Path, png_path: Path) -> None:

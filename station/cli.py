@@ -64,7 +64,6 @@ app.command()(review)
 app.command()(evaluate_segmentation)
 train_app.command("finder")(train_finder)
 train_app.command("stream")(train_stream)
-train_app.command("peer")(train_peer)
 train_app.command("bands")(train_bands)
 train_app.command("peer")(train_peer)
 
@@ -270,7 +269,7 @@ def evaluate(
     data: DataOption = None,
     split: Annotated[str, typer.Option(help="train, val or test")] = "test",
     limit: Annotated[int | None, typer.Option(help="only the first of them", min=1)] = None,
-    detector: Annotated[bool, typer.Option("--detector", help="tseng: with the detector's proposals")] = False,
+    contours: Annotated[bool, typer.Option("--contours", help="tseng: cut by contours, no detector")] = False,
     finder: Annotated[str, typer.Option(help="finder: rules, default, or a folder of weights")] = "default",
     report: Annotated[Path | None, typer.Option(help="finder, cells: folder for figures as pictures")] = None,
     jobs: Annotated[int, typer.Option(help="cells: processes", min=1)] = 1,
@@ -309,7 +308,7 @@ def evaluate(
             data_root(data),
             split,
             limit=limit,
-            detector=detector,
+            contours=contours,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     table = Table("figure", "value", title=f"{dataset.value}, {split}")

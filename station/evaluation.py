@@ -12,7 +12,6 @@ from analysis.evaluation.crops import evaluate_bioimlab, evaluate_gband612
 from analysis.evaluation.mfish import evaluate_mfish
 from analysis.evaluation.tseng import evaluate_tseng
 from analysis.karyotype import load_karyotyper
-from analysis.segmentation.detector_segmenter import load_detector_segmenter
 from analysis.segmentation.segmenter import segment
 from station.errors import UsageError
 
@@ -25,7 +24,7 @@ def evaluate(
     split: str,
     *,
     limit: int | None = None,
-    detector: bool = False,
+    contours: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Evaluate the shipped analysis.
@@ -40,8 +39,8 @@ def evaluate(
         ``train``, ``val`` or ``test``.
     limit
         Only the first images or cells.
-    detector
-        tseng: chromosomes are proposed by the detector, and not by the contours alone.
+    contours
+        tseng: the image is cut by contours alone, without the detector.
     progress
         Called with (done, total).
 
@@ -53,7 +52,7 @@ def evaluate(
     if split not in {"train", "val", "test"}:
         raise UsageError(f"--split: found {split!r}; allowed: train, val, test")
     if dataset == "tseng":
-        karyotyper = load_karyotyper(load_detector_segmenter() if detector else segment)
+        karyotyper = load_karyotyper(segment if contours else None)
         return dict(evaluate_tseng(data / "tseng", split, karyotyper, limit=limit, progress=progress))
     if dataset == "gband612":
         return dict(evaluate_gband612(data, split, Classifier.load(), limit=limit, progress=progress))
