@@ -36,11 +36,14 @@ class KaryotypeTask:
         Folder of the run.
     capture
         Path of the picture, relative to `run_dir`.
+    banding
+        What the protocol says the chromosomes are stained with; None leaves it to the picture.
     """
 
     capture_uid: str
     run_dir: str
     capture: str
+    banding: str | None = None
 
 
 Work = Callable[[KaryotypeTask], KaryotypeRecord]
@@ -76,7 +79,7 @@ def karyotype_capture(task: KaryotypeTask) -> KaryotypeRecord:
     json_path = run_dir / "karyograms" / f"{task.capture_uid}.json"
     picture_path = json_path.with_suffix(".png")
     try:
-        karyotype = _karyotyper().karyotype(read_image(run_dir / task.capture))
+        karyotype = _karyotyper().karyotype(read_image(run_dir / task.capture), banding=task.banding)
         write_karyotype(karyotype, json_path, picture_path)
     except ImageError as error:
         return _without_result(task, KaryotypeStatus.REFUSED, error, start_s)

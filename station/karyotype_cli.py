@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from analysis.karyotype import Karyotyper
 
 _EXIT_REFUSED = 1
+
+
+class Banding(StrEnum):
+    """Techniques of banding, as protocols name them."""
+
+    G = "G"
+    R = "R"
+    Q = "Q"
+    DAPI = "DAPI"
 
 
 def classify(
@@ -58,6 +68,9 @@ def karyotype(
     counted: Annotated[int, typer.Option(help="with --cells: cells to count", min=1)] = 20,
     analysed: Annotated[int, typer.Option(help="with --cells: cells of them to analyse", min=0)] = 5,
     laid_out: Annotated[int, typer.Option(help="with --cells: cells of them to lay out", min=0)] = 2,
+    banding: Annotated[
+        Banding | None, typer.Option(help="what the chromosomes are stained with; default: as they look")
+    ] = None,
 ) -> None:
     """Propose a karyogram for each picture; with --cells for a whole case, with its clones."""
     from analysis.karyotype import load_karyotyper
@@ -72,7 +85,7 @@ def karyotype(
         _make_folder(out)
         _edited(edit, out)
         return
-    karyotyper = load_karyotyper()
+    karyotyper = load_karyotyper(banding=None if banding is None else banding.value)
     _make_folder(out)
     if cells is not None:
         from analysis.case.summary import CasePolicy

@@ -396,7 +396,7 @@ class SlideRun:
         self._outcome.captures.append(capture)
         if self._handoff is None:
             return
-        self._handoff.submit(KaryotypeTask(capture.uid, str(self._context.folder.path), capture.path))
+        self._handoff.submit(self._task(capture))
         self._take_in(self._handoff.collect(timeout_s=0))
 
     def _collect_rest(self) -> None:
@@ -461,7 +461,11 @@ class SlideRun:
         rejected = rejected_cells(context.casebook, context.run_uid)
         for capture in self._outcome.captures:
             if capture.uid not in known and capture.candidate_uid not in rejected:
-                self._handoff.submit(KaryotypeTask(capture.uid, str(context.folder.path), capture.path))
+                self._handoff.submit(self._task(capture))
+
+    def _task(self, capture: CaptureRecord) -> KaryotypeTask:
+        context = self._context
+        return KaryotypeTask(capture.uid, str(context.folder.path), capture.path, context.protocol.banding)
 
     # -- end -----------------------------------------------------------------------------------------------
 
