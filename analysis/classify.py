@@ -89,8 +89,7 @@ class CropClassifier:
         WeightsError
             Where they are missing or damaged.
         """
-        sharpness = read_manifest(CLASSIFIER_WEIGHTS).calibration.get("sharpness", 1.0)
-        return cls(Classifier.load(), AssignmentPrices(sharpness=sharpness))
+        return cls(Classifier.load(), AssignmentPrices.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration))
 
     def classify_folder(
         self, folder: Path, cells: Mapping[str, str] | None = None

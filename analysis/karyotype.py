@@ -351,9 +351,9 @@ def load_karyotyper(
     WeightsError
         Where the weights are missing or damaged.
     """
-    sharpness = read_manifest(CLASSIFIER_WEIGHTS).calibration.get("sharpness", 1.0)
+    prices = AssignmentPrices.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration)
     chosen = segmenter or load_detector_segmenter()
-    return Karyotyper(Classifier.load(), chosen, AssignmentPrices(sharpness=sharpness), banding=banding)
+    return Karyotyper(Classifier.load(), chosen, prices, banding=banding)
 
 
 def write_karyotype(karyotype: Karyotype, json_path: Path, png_path: Path) -> None:

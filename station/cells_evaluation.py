@@ -178,8 +178,8 @@ def _records(data: Path, dataset: str, split: str, places: list[int]) -> list[Ce
     from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier
     from analysis.karyogram.assignment import AssignmentPrices
 
-    sharpness = read_manifest(CLASSIFIER_WEIGHTS).calibration.get("sharpness", 1.0)
-    return list(gband612_records(data, split, Classifier.load(), AssignmentPrices(sharpness=sharpness), places))
+    prices = AssignmentPrices.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration)
+    return list(gband612_records(data, split, Classifier.load(), prices, places))
 
 
 def _figures(

@@ -8,7 +8,8 @@ it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,12 @@ class AssignmentPrices:
     refused: float = 1.0
     odd_sex: float = 1.0
     sharpness: float = 1.0
+
+    @classmethod
+    def calibrated(cls, calibration: Mapping[str, float]) -> AssignmentPrices:
+        """Prices with those that weights were calibrated to, see `Manifest.calibration`."""
+        names = {entry.name for entry in fields(cls)}
+        return cls(**{name: value for name, value in calibration.items() if name in names})
 
 
 SEX_COMPLEMENTS: tuple[tuple[str, int, int], ...] = (
