@@ -46,7 +46,9 @@ figure { margin: 1.5rem 0 } img { max-width: 100%; border: 1px solid #ddd }
 {% if case.clones.single %}<p>In too few cells to be a clone:
 {% for finding in case.clones.single %}{{ finding.item }} ({{ finding.cells|join(", ") }}){{
 "" if loop.last else "; " }}{% endfor %}.</p>{% endif %}
-<table><tr><th>cell</th><th>used as</th><th>ISCN</th><th>chromosomes</th><th>bands</th><th>quality</th>
+{% for candidate in case.candidates %}<p class="review">Candidate: {{ candidate.words }} ({{
+candidate.cells|join(", ") }}).</p>
+{% endfor %}<table><tr><th>cell</th><th>used as</th><th>ISCN</th><th>chromosomes</th><th>bands</th><th>quality</th>
 <th>proposal</th><th>why</th></tr>
 {% for cell in case.cells %}<tr{% if cell.role == "excluded" %} class="excluded"{% endif %}>
 <td>{% if cell.name in pictures %}<a href="{{ pictures[cell.name] | urlencode }}">{{ cell.name }}</a>{% else %}{{
@@ -99,6 +101,9 @@ def case_pdf(case: CaseSummary, pictures: Mapping[str, Path]) -> bytes:
     if case.clones.single:
         said = "; ".join(f"{finding.item} ({', '.join(finding.cells)})" for finding in case.clones.single)
         story += [Paragraph(escape(f"In too few cells to be a clone: {said}."), small), Spacer(1, 4 * mm)]
+    for candidate in case.candidates:
+        said = f"Candidate: {candidate.words} ({', '.join(candidate.cells)})."
+        story += [Paragraph(escape(said), small), Spacer(1, 4 * mm)]
     story.append(_table(case.cells, small))
     for cell in case.cells:
         if cell.role is Role.KARYOTYPED and cell.name in pictures:

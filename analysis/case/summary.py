@@ -11,6 +11,8 @@ import numpy as np
 
 from analysis.case.clones import CaseClones, CellKaryotype, Nature, find_clones
 from analysis.classification.classes import UNCLASSIFIED
+from analysis.karyogram.homologues.comparison import HomologueDifference
+from analysis.karyogram.homologues.recurrence import CandidateClone, candidate_clones
 from analysis.karyogram.verdict import Finding
 from analysis.karyotype import Karyotype
 
@@ -76,6 +78,8 @@ class CaseCell:
         What it is used for.
     bands
         Bands a haploid set, as they were counted; None where they couldn't be.
+    homologues
+        How its homologues differ.
     """
 
     name: str
@@ -88,6 +92,7 @@ class CaseCell:
     usable: bool
     role: Role = Role.SPARE
     bands: int | None = None
+    homologues: tuple[HomologueDifference, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -145,6 +150,11 @@ class CaseSummary:
         return int(np.median(told)) if told else None
 
     @property
+    def candidates(self) -> tuple[CandidateClone, ...]:
+        """Pairs whose homologues differ at the same place in two cells or more: to be checked, never written."""
+        return candidate_clones({cell.name: cell.homologues for cell in self.cells if cell.usable})
+
+    @property
     def to_review(self) -> int:
         """Cells in use whose proposal a person must review."""
         return sum(cell.level == "must review" and cell.role is not Role.EXCLUDED for cell in self.cells)
@@ -169,6 +179,7 @@ class CaseSummary:
             "single_cell_findings": [
                 {"item": finding.item, "cells": list(finding.cells)} for finding in self.clones.single
             ],
+            "candidate_clones": [candidate.to_json() for candidate in self.candidates],
             "cells": [cell.to_json() for cell in self.cells],
         }
 
@@ -188,6 +199,7 @@ def cell_of(name: str, karyotype: Karyotype) -> CaseCell:
         remark=karyotype.verdict.words or karyotype.iscn.reason,
         usable=karyotype.iscn.text is not None and karyotype.verdict.readable and not findings & NOT_USABLE,
         bands=None if karyotype.bands.level is None else karyotype.bands.level.bands,
+        homologues=karyotype.bands.homologues,
     )
 
 

@@ -21,6 +21,8 @@ from analysis.karyogram.ideogram import ideogram
 
 EXPLAINED_FROM: Final = 3.0
 """Nats from which on a rearrangement is said to explain a difference."""
+BENEFIT_OF_DOUBT: Final = 2.0
+"""Nats by which a polymorphism may explain less than a structural change and still be believed."""
 WINDOW_BINS: Final = 10
 TABLE: Final = 550
 """Bands of the table that places are named by."""
@@ -141,7 +143,7 @@ def compare_traces(
                 int(ordered[row, evidence.changed[row]]),
                 float(score[row]),
                 norms.rarity(float(score[row])),
-                bool(score[row] >= norms.threshold),
+                bool(score[row] >= norms.threshold) and change is not Rearrangement.POLYMORPHISM,
                 change,
                 start,
                 stop,
@@ -190,7 +192,9 @@ def _in_order(traces: Traces, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
 def _place(
     gain: NDArray[np.float64], trial: NDArray[np.intp], residual: NDArray[np.float32]
 ) -> tuple[float, float, Rearrangement]:
-    best = int(np.argmax(gain))
+    best = int(np.argmax(gain[:-1]))
+    if gain[-1] >= max(EXPLAINED_FROM, gain[best] - BENEFIT_OF_DOUBT):
+        best = len(gain) - 1
     if gain[best] >= EXPLAINED_FROM:
         chosen = int(trial[best])
         tried = trials()

@@ -28,8 +28,11 @@ NAMED: Final = (
     Rearrangement.INVERSION,
     Rearrangement.FOREIGN,
     Rearrangement.TURNED,
+    Rearrangement.POLYMORPHISM,
 )
-TRIED: Final = (1, 1, 3, 2, 1)
+STRUCTURAL: Final = 4
+"""The first of them are structural changes."""
+TRIED: Final = (1, 1, 3, 2, 1, 1)
 """Rearrangements of each kind that are aligned; the others are told apart by their profiles alone."""
 FEATURES: Final = (
     *("pair", "pair locally", "own", "own locally"),
@@ -133,7 +136,7 @@ def pair_evidence(
             gain[two] + _length_gain(trial[two], longer, spread),
         ]
     )
-    best = both[:, :, :-1].max(axis=2)
+    best = both[:, :, :STRUCTURAL].max(axis=2)
     apart = own[two] - own[one]
     # What explains most speaks, and where nothing does, what is the less like its class.
     changed = np.where(np.abs(best[1] - best[0]) > 2.0, best[1] > best[0], apart > 0).astype(np.intp)
@@ -156,7 +159,10 @@ def pair_evidence(
     shown = np.zeros_like(residual)
     shown[:, INNER] = residual[:, INNER] / normal
     trial_of = np.where(changed[:, None] == 0, trial[one], trial[two])
-    return PairEvidence(features.astype(np.float64), shown, changed, both[changed, at], trial_of)
+    explained = both[changed, at]
+    # A block may be longer in the one or shorter in the other.
+    explained[:, -1] = both[:, :, -1].max(axis=0)
+    return PairEvidence(features.astype(np.float64), shown, changed, explained, trial_of)
 
 
 def against_cell(
@@ -211,6 +217,8 @@ def _against_class(
     scale = np.clip(np.exp(np.median(distance)) if count > 2 * FEWEST_PAIRS else 1.0, *SCALE_LIMITS)
     nats = _nats(inner, one[:, INNER], own[:, INNER], of_class, norms, float(scale))
     gain, trial = _best_of_kind(nats[count:].reshape(count, kinds) - nats[:count, None], chosen)
+    # Of a class without polymorphic blocks nothing is excused.
+    gain[allowed_trials()[classes, trial[:, -1]], -1] = -np.inf
     return distance, locally, gain, trial
 
 
@@ -223,13 +231,17 @@ def _likely_trials(
     squares = np.einsum("nhb,nhb->nh", expected, expected)
     own = tried.own.astype(np.float32)
     misfit = (bands * bands) @ own.T - 2.0 * cross + squares + FOREIGN_MISFIT * (BINS - own.sum(axis=1))
-    misfit = np.where(allowed_trials()[classes], misfit, np.inf)
+    allowed = allowed_trials()[classes]
+    excused = np.where(allowed, np.inf, misfit)
+    misfit = np.where(allowed, misfit, np.inf)
     kind = np.array([NAMED.index(each) for each in tried.kind])
     chosen = []
-    for k, number in enumerate(TRIED):
+    for k, number in enumerate(TRIED[:-1]):
         columns = np.flatnonzero(kind == k)
         nearest = np.argsort(misfit[:, columns], axis=1, kind="stable")[:, :number]
         chosen.append(columns[nearest])
+    lengths = np.flatnonzero(kind <= NAMED.index(Rearrangement.DUPLICATION))
+    chosen.append(lengths[np.argmin(excused[:, lengths], axis=1)][:, None])
     return np.concatenate(chosen, axis=1)
 
 

@@ -28,6 +28,7 @@ class Rearrangement(StrEnum):
     INVERSION = "inversion"
     FOREIGN = "foreign end"
     TURNED = "upside down"
+    POLYMORPHISM = "polymorphism"
     UNNAMED = "difference"
 
 

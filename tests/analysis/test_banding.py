@@ -1,0 +1,81 @@
+"""Banding kinds and band levels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.classification.crop import crops_of_cell
+from analysis.evaluation.banding import drawn_from_table, evaluate_banding
+from analysis.karyogram.banding.kind import BandingJudgement, BandingKind, recognise_banding
+from analysis.karyogram.banding.level import count_bands, estimate_level, level_of
+from analysis.training.banding import drawn_cells, unbanded
+
+SOME = ("1", "2", "3", "4", "6", "8", "9", "11", "12", "16", "17", "X") * 2
+
+
+@pytest.mark.parametrize("kind", [BandingKind.G, BandingKind.R])
+def test_drawn_bands_are_recognised(kind: BandingKind) -> None:
+    (cell,) = drawn_cells(kind, 1, seed=11)
+    judged = recognise_banding(cell.crops, fluorescent=cell.fluorescent)
+    assert judged.kind is kind
+    assert judged.against(kind.value) is None
+    other = "R" if kind is BandingKind.G else "G"
+    warning = judged.against(other)
+    assert warning is not None
+    assert f"look like {kind.value} bands" in warning
+    solid = unbanded(cell)
+    none = recognise_banding(solid.crops, fluorescent=False)
+    assert none.kind is BandingKind.NONE
+    assert none.against("G") == "the protocol says G bands, but there are no bands"
+    figures = evaluate_banding([cell, solid])
+    assert figures["right"] == 1.0
+    assert figures["confusion"] == {f"drawn {kind.value}": {kind.value: 1}, "drawn none": {"none": 1}}
+
+
+def test_emitted_light_is_never_told_as_g_or_r() -> None:
+    (cell,) = drawn_cells(BandingKind.DAPI, 1, seed=12)
+    judged = recognise_banding(cell.crops, fluorescent=True)
+    assert judged.kind in (BandingKind.Q, BandingKind.DAPI, BandingKind.NONE)
+
+
+def test_of_few_chromosomes_nothing_is_told() -> None:
+    judged = recognise_banding([], fluorescent=False)
+    assert judged.kind is None
+    assert judged.against("G") is None
+    assert judged.to_json()["kind"] is None
+
+
+def test_an_uncertain_judgement_warns_of_nothing() -> None:
+    assert BandingJudgement(BandingKind.R, 0.7, "", {}).against("G") is None
+    assert BandingJudgement(BandingKind.R, 0.95, "", {}).against("G") is not None
+
+
+def test_extremes_are_counted_and_noise_is_not() -> None:
+    at = np.arange(96)
+    waves = np.stack([1.0 + 0.5 * np.cos(2 * np.pi * at * count / 96) for count in (3, 6, 10)])
+    counts = count_bands(waves)
+    assert counts.tolist() == sorted(counts)
+    np.testing.assert_allclose(counts, [2 * count + 1 for count in (3, 6, 10)], atol=1)
+    noisy = waves[0] + np.random.default_rng(0).normal(0.0, 0.004, 96)
+    assert abs(int(count_bands(noisy[None])[0]) - int(counts[0])) <= 1
+
+
+def test_finer_tables_show_more_bands_and_blur_fewer() -> None:
+    def bands(table: int, blur_px: float) -> int:
+        rng = np.random.default_rng(0)
+        objects = [drawn_from_table(name, table, 70, blur_px, rng) for name in SOME]
+        level = estimate_level(crops_of_cell(objects), SOME)
+        assert level is not None
+        assert level.low <= level.bands <= level.high
+        return level.bands
+
+    assert bands(400, 0.8) < bands(550, 0.8)
+    assert bands(550, 2.4) < 0.75 * bands(550, 0.8)
+
+
+def test_levels_are_named_by_the_table_that_is_reached() -> None:
+    assert [level_of(count, 0.0).level for count in (200.0, 340.0, 395.0, 440.0)] == [
+        *("below 400", "400", "550", "850")
+    ]
+    assert estimate_level([], []) is None
