@@ -48,7 +48,9 @@ NO_BANDS_BELOW_FLUORESCENT: Final = 0.03
 UNREADABLE_BELOW: Final = 0.58
 UNCLEAR_BELOW: Final = 0.8
 HUMAN_SIZE_RATIO: Final = 2.6
-"""Long over short chromosomes of a cell: human cells 3.4 and more, drawn mouse cells 1.6 to 2.1."""
+LEAST_SIZE_RATIO: Final = 2.2
+"""Long over short chromosomes of a cell: human cells 3.4 and more, drawn mouse cells 1.6 to 2.1. Below the first
+number it takes hardly readable bands besides; below the second, sizes alone speak against a human cell."""
 NO_CHROMOSOME_FROM: Final = 0.5
 
 
@@ -272,7 +274,7 @@ def _about_bands(look: CellLook, banding: BandingJudgement | None, protocol_band
     if look.band_contrast < floor:
         return [_reason(Finding.NO_BANDS, "the chromosomes show no bands, so that none can be named")]
     unread = _unread_banding(banding, protocol_banding)
-    if look.certainty < UNREADABLE_BELOW and look.size_ratio < HUMAN_SIZE_RATIO:
+    if look.size_ratio < (HUMAN_SIZE_RATIO if look.certainty < UNCLEAR_BELOW else LEAST_SIZE_RATIO):
         return [_reason(Finding.NOT_HUMAN, "sizes and bands aren't those of human chromosomes")]
     if unread is not None:
         return [_reason(Finding.WRONG_BANDING, unread)]

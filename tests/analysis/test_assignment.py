@@ -78,6 +78,16 @@ def test_what_is_no_chromosome_is_left_out() -> None:
     assert list(result.classes[:-1]) == names
 
 
+def test_a_chromosome_like_none_has_a_place_of_its_own() -> None:
+    names = [*AUTOSOMES, "X", "X"]
+    odd = np.full((1, 24), -9.0)
+    result = assign(np.concatenate([evidence(names), odd]), np.full(47, -8.0))
+    assert result.classes[-1] == UNCLASSIFIED
+    assert result.unlike_any == (46,)
+    debris = assign(np.concatenate([evidence(names), odd]), np.append(np.full(46, -8.0), -0.01))
+    assert (debris.classes[-1], debris.unlike_any) == (UNCLASSIFIED, ())
+
+
 def test_empty_cell() -> None:
     result = assign(np.zeros((0, 24)))
     assert result.classes == ()

@@ -10,6 +10,7 @@ import torch
 from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
 from analysis.classification.classifier import Classifier
 from analysis.image import GreyImage
+from analysis.karyogram.banding.kind import BandingJudgement, BandingKind
 from analysis.karyogram.verdict import AUTO_FROM, DOUBTFUL_BELOW, CellLook, Finding, Level, chromosome_level, judge
 from analysis.karyotype import Karyotype, Karyotyper
 from analysis.segmentation.instance import Instance, Segmentation
@@ -145,6 +146,46 @@ def test_a_cell_that_is_mostly_doubtful_has_no_karyotype() -> None:
 def test_levels_of_a_chromosome() -> None:
     levels = [chromosome_level(chance) for chance in (1.0, AUTO_FROM, 0.95, DOUBTFUL_BELOW, 0.5)]
     assert levels == [Level.AUTO, Level.AUTO, Level.CHECK, Level.CHECK, Level.MUST_REVIEW]
+
+
+def seen(kind: BandingKind, confidence: float = 0.97) -> BandingJudgement:
+    return BandingJudgement(kind, confidence, "looked at", {})
+
+
+def test_the_protocols_banding_counts_and_what_looks_otherwise_is_warned_of() -> None:
+    classes, sure = [*PAIRS, "X", "X"], np.full(46, 0.995)
+    assert judge(SOUND, classes, sure, banding=seen(BandingKind.G), protocol_banding="G").level is Level.AUTO
+    warned = judge(SOUND, classes, sure, banding=seen(BandingKind.R), protocol_banding="G")
+    assert [reason.finding for reason in warned.reasons] == [Finding.BANDING_MISMATCH]
+    assert warned.level is Level.MUST_REVIEW
+    assert warned.readable
+    assert "protocol says G" in warned.words
+    assert judge(SOUND, classes, sure, banding=seen(BandingKind.R, 0.6), protocol_banding="G").level is Level.AUTO
+    unread = judge(SOUND, classes, sure, banding=seen(BandingKind.G), protocol_banding="R")
+    assert unread.reasons[0].finding is Finding.WRONG_BANDING
+    assert not unread.readable
+
+
+def test_without_a_protocol_the_look_counts_where_it_is_sure() -> None:
+    classes, sure = [*PAIRS, "X", "X"], np.full(46, 0.995)
+    assert judge(SOUND, classes, sure, banding=seen(BandingKind.R)).reasons[0].finding is Finding.WRONG_BANDING
+    assert judge(SOUND, classes, sure, banding=seen(BandingKind.R, 0.5)).level is Level.AUTO
+    assert judge(SOUND, classes, sure, banding=seen(BandingKind.Q)).readable
+
+
+def test_sizes_that_are_no_human_cells_need_no_further_proof() -> None:
+    classes, sure = [*PAIRS, "X", "X"], np.full(46, 0.995)
+    mouse_like = judge(replace(SOUND, size_ratio=1.9), classes, sure)
+    assert [reason.finding for reason in mouse_like.reasons] == [Finding.NOT_HUMAN]
+    assert mouse_like.withheld
+    assert judge(replace(SOUND, size_ratio=2.4), classes, sure).level is Level.AUTO
+    assert not judge(replace(SOUND, size_ratio=2.4, certainty=0.7), classes, sure).readable
+
+
+def test_a_chromosome_of_no_class_is_told_as_a_possible_marker() -> None:
+    verdict = judge(SOUND, [*PAIRS, "X", "X", "?"], np.full(47, 0.995), unlike_any=(46,))
+    assert Finding.MARKER in {reason.finding for reason in verdict.reasons}
+    assert verdict.level is Level.MUST_REVIEW
 
 
 def test_an_empty_picture_is_told_as_such() -> None:
