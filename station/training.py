@@ -20,7 +20,7 @@ def train_classifier(
     ``analysis/models/weights``.
     """
     _train_classifier(data, out, minutes=minutes, resume=resume, seed=seed, progress=tell)
-    tell(f"weights and manifest are in {out}; copy classifier.* to {WEIGHTS_DIR} to ship them")
+    tell(f"weights and manifest are in {out}; copy classifier*.* to {WEIGHTS_DIR} to ship them")
 
 
 def train_detector(

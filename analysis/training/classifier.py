@@ -30,6 +30,7 @@ from analysis.segmentation.detector_segmenter import load_detector_segmenter
 from analysis.training.augment import AugmentSettings, augment
 from analysis.training.calibration import calibrate
 from analysis.training.crops import CropTable, load_tables, prepare_crops
+from analysis.training.finish import finish
 from analysis.training.metric import MARGIN, ClassCentres, batch_hard_triplet_loss, polarity_loss
 
 logger = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def train_classifier(
     threads: int = 1,
     progress: Progress | None = None,
 ) -> TrainResult:
-    """Prepare the crops of all sources that are there, then train the classifier on them.
+    """Prepare the crops of all sources that are there, train the classifier on them, then its look at the cell.
 
     Parameters
     ----------
@@ -166,7 +167,7 @@ def train_classifier(
     """
     segment = load_detector_segmenter()
     prepare_crops(data_dir, out_dir / "crops", segment=segment, read=read_image, keep=resume, progress=progress)
-    return train_on_crops(
+    result = train_on_crops(
         out_dir / "crops",
         out_dir,
         minutes=minutes,
@@ -175,6 +176,9 @@ def train_classifier(
         command=f"karyoscan train classifier --minutes {minutes:g} --seed {seed}",
         progress=progress,
     )
+    train, val = (load_tables(out_dir / "crops", split) for split in ("train", "val"))
+    finished = finish(out_dir, WEIGHTS_NAME, train, val, progress=progress)
+    return replace(result, metrics={**result.metrics, **finished.figures})
 
 
 def train_on_crops(
