@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Final, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 CLASS_COUNT: Final = 24
 CELL_PX: Final = 8
@@ -49,18 +51,26 @@ class _Conv(nn.Sequential):
             nn.ReLU(inplace=True),
         )
 
+    def fold(self) -> None:
+        self[0] = fuse_conv_bn_eval(cast("nn.Conv2d", self[0]), cast("nn.BatchNorm2d", self[1]))
+        self[1] = nn.Identity()
+
 
 class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = _Conv(channels, channels)
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm: nn.Module = nn.BatchNorm2d(channels)
         # Starts as the identity, which is trained faster.
-        nn.init.zeros_(self.norm.weight)
+        nn.init.zeros_(cast("Tensor", self.norm.weight))
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(x + self.norm(self.second(self.first(x))))
+
+    def fold(self) -> None:
+        self.second = fuse_conv_bn_eval(self.second, cast("nn.BatchNorm2d", self.norm))
+        self.norm = nn.Identity()
 
 
 class DetectorNet(nn.Module):
@@ -127,9 +137,17 @@ class DetectorNet(nn.Module):
         where = self.where_out(self.where(x8)).permute(0, 2, 3, 1).reshape(count, -1, 4, len(DISTANCES_PX))
         return DetectorOutput(what[..., 0].float(), what[..., 1:].float(), where)
 
+    def folded(self) -> DetectorNet:
+        """Copy for use alone: normalisation folded into the kernels, so that it can be kept in half precision."""
+        copy = deepcopy(self).eval()
+        for module in list(copy.modules()):
+            if isinstance(module, _Conv | _Residual):
+                module.fold()
+        return copy
+
     def expected(self, borders: Tensor) -> Tensor:
         """Expected distances in input px, shape (..., 4), of logits of shape (..., 4, 17)."""
-        return torch.softmax(borders.float(), dim=-1) @ self.distances
+        return torch.softmax(borders.float(), dim=-1) @ self.distances.float()
 
 
 def points(height_px: int, width_px: int) -> Tensor:

@@ -89,12 +89,15 @@ def merged(seen: Sequence[Detections]) -> Detections:
     for row in range(len(whole)):
         if not free[row]:
             continue
-        overlap = box_overlaps(whole.boxes_px[row : row + 1], whole.boxes_px)[0]
-        overlap[row] = 1.0
-        same = np.flatnonzero(free & (overlap >= _SAME_IOU))
+        left = np.flatnonzero(free[row:]) + row
+        overlap = box_overlaps(whole.boxes_px[row : row + 1], whole.boxes_px[left])[0]
+        overlap[0] = 1.0
+        near = overlap >= _SAME_IOU
+        same, fit = left[near], overlap[near]
         free[same] = False
-        best = same[np.unique(view[same], return_index=True)[1]]
-        weight = whole.score[best] * overlap[best] ** _FIT_POWER
+        first = np.unique(view[same], return_index=True)[1]
+        best = same[first]
+        weight = whole.score[best] * fit[first] ** _FIT_POWER
         weight /= weight.sum()
         boxes.append(weight @ whole.boxes_px[best])
         classes.append(weight @ whole.class_probability[best])

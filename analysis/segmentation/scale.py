@@ -32,8 +32,10 @@ def estimate_width(foreground: NDArray[np.bool_]) -> float:
     Returns
     -------
     float
-        Width in px; 0 where there is no body thick enough.
+        Width in px; 0 where there is no body thick enough, or nothing else.
     """
+    if foreground.all():
+        return 0.0
     mask = foreground.astype(np.uint8)
     distance = np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), dtype=np.float32)
     ridge = (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)) - 1e-3) & (distance >= _MIN_RIDGE_PX)

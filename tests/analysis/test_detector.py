@@ -71,6 +71,25 @@ def test_expected_distance_of_a_sure_answer() -> None:
     assert box.tolist() == pytest.approx([44, 49, 71, 104], abs=1e-2)
 
 
+def test_folding_changes_nothing() -> None:
+    net = tiny_net()
+    for value in net.buffers():
+        if value.dtype == torch.float32 and len(value) <= 64 and value is not net.distances:
+            value.copy_(torch.rand_like(value) + 0.5)
+    picture = torch.from_numpy(spots())[None, None]
+    with torch.inference_mode():
+        before, after = net(picture), net.folded()(picture)
+    torch.testing.assert_close(after.score, before.score, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(after.borders, before.borders, atol=1e-4, rtol=1e-4)
+
+
+def test_half_precision_finds_the_same() -> None:
+    picture = spots()
+    whole, half = (Detector(tiny_net(), half=half).candidates(picture, scale=1.0) for half in (False, True))
+    assert half.boxes_px.dtype == half.score.dtype == half.class_probability.dtype == np.float32
+    assert half.score[:20] == pytest.approx(whole.score[:20], abs=0.02)
+
+
 def test_boxes_come_back_in_the_pictures_own_px() -> None:
     detector = Detector(tiny_net())
     picture = spots()

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.errors import NoMetaphaseError
 from analysis.image import GreyImage, to_grey
 from analysis.segmentation.background import estimate_background, optical_density
+from analysis.segmentation.detector_segmenter import DetectorSegmenter, load_detector_segmenter
 from analysis.segmentation.instance import Segmentation
 from analysis.segmentation.plausibility import load_plausibility
 from analysis.segmentation.region import cropped
@@ -231,6 +233,22 @@ def test_where_there_is_no_metaphase_it_says_so(scene, inverted: bool) -> None: 
     image = to_grey(255 - pixels if inverted else pixels, "empty field")
     with pytest.raises(NoMetaphaseError, match="empty field"):
         segment(image)
+
+
+def tiny() -> np.ndarray:
+    return np.tile(np.asarray([[230, 90], [90, 230]], np.uint8), (32, 33))
+
+
+@pytest.fixture(scope="module")
+def product() -> DetectorSegmenter:
+    torch.set_num_threads(1)
+    return load_detector_segmenter()
+
+
+@pytest.mark.parametrize("scene", [blank, noise, smooth_noise, only_nuclei, one_blob, dust, tiny])
+def test_the_detector_sees_no_metaphase_either(product: DetectorSegmenter, scene) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(NoMetaphaseError, match="empty field"):
+        product(to_grey(scene(), "empty field"))
 
 
 def test_the_least_number_of_chromosomes_is_a_setting() -> None:
