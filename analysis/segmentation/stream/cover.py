@@ -18,7 +18,8 @@ _SEED_DEPTH: Final = 0.25
 """Depth below the border, in widths, from which a point is well inside."""
 
 _MOST_POINTS: Final = 40
-_REFINED_MOST: Final = 16
+_UNION_SIDE_PX: Final = 108.0
+_NEAR_PX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +34,28 @@ class CoverSettings:
         Of masks that overlap by more (intersection over union) the better one is kept.
     least_quality
         Expected overlap from which a mask speaks for itself.
-    quality_worth
-        What a mask of full quality is worth, in chromosomes explained.
+    quality_worth, area_power
+        What a mask of full quality is worth, in chromosomes explained: for a small mask less, by this power of its
+        share of a typical chromosome. At 0 two halves are worth more than their whole.
     free_overlap, overlap_price
         Share of the smaller mask that a crossing may hide, and the price of full overlap beyond.
     least_area
         Smallest chromosome, in squared widths.
-    refined
-        Whether masks found by points are asked for again by their boxes.
+    refined, unions
+        Most masks found by points that are asked for again by their boxes, and most pairs of them that are asked
+        for by the box round both: what lies far from its point is cut off, and long chromosomes come in halves.
     """
 
     spacing: float = 1.3
     same: float = 0.5
     least_quality: float = 0.55
     quality_worth: float = 2.0
+    area_power: float = 0.5
     free_overlap: float = 0.15
     overlap_price: float = 3.0
     least_area: float = 0.8
-    refined: bool = True
+    refined: int = 16
+    unions: int = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +111,9 @@ def cover(
     """
     corner = np.asarray([piece.x0_px, piece.y0_px] * 2, np.float32)
     found = _candidates(proposer.at_points(level, ridge_points(piece, settings.spacing)), piece, settings)
-    if settings.refined and found:
-        boxes = np.stack([_box(one) + corner for one in found[:_REFINED_MOST]])
-        again = _candidates(proposer.at_boxes(level, boxes.astype(np.float32)), piece, settings)
+    boxes = [_box(one) for one in found[: settings.refined]] + _unions(found)[: settings.unions]
+    if boxes:
+        again = _candidates(proposer.at_boxes(level, np.stack(boxes) + corner), piece, settings)
         found = _distinct([*again, *found], settings.same)
     chosen = _chosen(found, piece, settings, typical_area * STREAM_WIDTH_PX**2)
     left_out = [(_box(found[k]) + corner, found[k].answer.quality) for k in np.flatnonzero(~chosen)]
@@ -157,6 +162,28 @@ def _candidates(answers: list[PromptedMask], piece: Region, settings: CoverSetti
     return _distinct(made, settings.same)
 
 
+def _unions(found: list[_Candidate]) -> list[NDArray[np.float32]]:
+    """Boxes round pairs of masks that touch or nearly do, those of the better masks first."""
+    near = [
+        cv2.dilate(one.mask.astype(np.uint8), np.ones((2 * _NEAR_PX + 1, 2 * _NEAR_PX + 1), np.uint8)) > 0
+        for one in found
+    ]
+    pairs = []
+    for k, first in enumerate(found):
+        for other in range(k):
+            box = np.concatenate(
+                [
+                    np.minimum(_box(first)[:2], _box(found[other])[:2]),
+                    np.maximum(_box(first)[2:], _box(found[other])[2:]),
+                ]
+            )
+            shared = int(np.count_nonzero(near[k] & found[other].mask))
+            apart = shared < 0.6 * min(first.area, found[other].area)
+            if shared and apart and (box[2:] - box[:2]).max() <= _UNION_SIDE_PX:
+                pairs.append((first.answer.quality + found[other].answer.quality, box))
+    return [box for _, box in sorted(pairs, key=lambda pair: -pair[0])]
+
+
 def _distinct(found: list[_Candidate], same: float) -> list[_Candidate]:
     kept: list[_Candidate] = []
     for one in sorted(found, key=lambda each: -each.answer.quality):
@@ -176,8 +203,9 @@ def _chosen(found: list[_Candidate], piece: Region, settings: CoverSettings, are
     shared = masks @ masks.T
     beyond = np.clip(shared / np.minimum(areas[:, None], areas[None]) - settings.free_overlap, 0.0, None)
     np.fill_diagonal(beyond, 0.0)
-    worth = settings.quality_worth * (np.asarray([one.answer.quality for one in found]) - settings.least_quality)
     unit = min(area_px, float(np.count_nonzero(piece.mask)))
+    worth = settings.quality_worth * (np.asarray([one.answer.quality for one in found]) - settings.least_quality)
+    worth *= np.minimum(areas / unit, 1.0) ** settings.area_power
     for _ in range(_ROUNDS):
         covered = masks[chosen].sum(axis=0)
         alone = (masks @ np.where(covered == 0, 1, 0)).astype(np.float64)

@@ -32,6 +32,8 @@ _ATTACHED: Final = 0.5
 """Noise of this area, in squared widths, makes a piece one with attached noise."""
 
 _SEED_DEPTH: Final = 0.55
+_PART_SHARE: Final = 0.12
+_PAIR_SHARE: Final = 0.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def mask_examples(scene: Scene, rng: np.random.Generator, count: int) -> Iterato
             return
         mask = masks[chromosomes[int(rng.integers(len(chromosomes)))]]
         if rng.random() < 0.5:
-            yield _boxed(level, mask, rng)
+            yield _boxed(level, mask, _asked_by(mask, masks, chromosomes, rng), rng)
         else:
             alone = mask & (others == 1)
             x, y = _seed(alone if alone.any() and rng.random() < 0.9 else mask, rng)
@@ -133,10 +135,56 @@ def _answers(whole: int, noise_px: float, part_px: float, area: int) -> NDArray[
     return None
 
 
-def _boxed(level: NDArray[np.float32], mask: NDArray[np.bool_], rng: np.random.Generator) -> MaskExample:
-    """Ask by a box that is off by as much as a detector's boxes are."""
+def _asked_by(
+    mask: NDArray[np.bool_], masks: list[NDArray[np.bool_]], chromosomes: list[int], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw the box a chromosome is asked by: mostly its own, else a part of that, or one round another one too.
+
+    Such boxes come of masks that were cut off or ran over. A part asks for the whole; of two, nobody can tell
+    which is meant, and the net learns to expect little.
+    """
+    box = _box_of(mask)
+    kind = rng.random()
+    if kind < _PART_SHARE:
+        side = int((box[2:] - box[:2]).argmax())
+        kept = float(rng.uniform(0.4, 0.75)) * (box[2 + side] - box[side])
+        if rng.random() < 0.5:
+            box[side] = box[2 + side] - kept
+        else:
+            box[2 + side] = box[side] + kept
+        # A part of a slanting chromosome has a part of its height too.
+        held = _box_of(mask & _within(box, mask.shape))
+        return held if held[2] > held[0] else box
+    if kind < _PART_SHARE + _PAIR_SHARE:
+        reach = np.asarray([-4.0, -4.0, 4.0, 4.0])
+        near = [
+            k for k in chromosomes if masks[k] is not mask and (masks[k] & _within(box + reach, mask.shape)).any()
+        ]
+        if near:
+            other = _box_of(masks[near[int(rng.integers(len(near)))]])
+            return np.concatenate([np.minimum(box[:2], other[:2]), np.maximum(box[2:], other[2:])])
+    return box
+
+
+def _box_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Close-fitting box; all zeros of an empty mask."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = np.asarray([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
+    if rows.size == 0:
+        return np.zeros(4)
+    return np.asarray([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
+
+
+def _within(box: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    out = np.zeros(shape, np.bool_)
+    x0, y0, x1, y1 = (max(0, round(float(value))) for value in box)
+    out[y0:y1, x0:x1] = True
+    return out
+
+
+def _boxed(
+    level: NDArray[np.float32], mask: NDArray[np.bool_], box: NDArray[np.float64], rng: np.random.Generator
+) -> MaskExample:
+    """Ask by a box that is off by as much as a detector's boxes are."""
     size = box[2:] - box[:2]
     spread = 0.4 + float(rng.choice([0.02, 0.05, 0.1])) * np.tile(size, 2)
     box = box + rng.normal(0.0, 1.0, 4) * spread

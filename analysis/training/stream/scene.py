@@ -31,10 +31,14 @@ class SceneSettings:
         Width of a chromosome in px.
     log_width, log_stretch
         Half ranges of the logarithms of size and of a chromosome's own length.
+    log_condensed
+        Range of the logarithm of a cell's length: chromosomes are longer or shorter together.
     most
         Most chromosomes in a cluster.
     bend_share, bend_rad
         Share of chromosomes that are bent, and the standard deviation of how far.
+    log_stain
+        Standard deviation of the logarithm of a body's stain about its cell's.
     crossing_share
         Share of chromosomes laid across others instead of at them.
     parallel_share
@@ -51,10 +55,12 @@ class SceneSettings:
 
     width_px: float = 9.0
     log_width: float = 0.2
-    log_stretch: float = 0.2
+    log_stretch: float = 0.15
+    log_condensed: tuple[float, float] = (-0.3, 0.4)
     most: int = 8
     bend_share: float = 0.5
     bend_rad: float = 0.7
+    log_stain: float = 0.18
     crossing_share: float = 0.35
     parallel_share: float = 0.2
     neighbours_most: int = 4
@@ -124,13 +130,14 @@ def draw_scene(bank: SingleBank, rng: np.random.Generator, settings: SceneSettin
     desk = _Desk(settings, rng)
     rows = bank.by_cell[int(rng.integers(len(bank.by_cell)))]
     width_px = settings.width_px * float(np.exp(rng.uniform(-settings.log_width, settings.log_width)))
+    condensed = float(rng.uniform(*settings.log_condensed))
     wanted = min(settings.most, 1 + int(rng.geometric(0.42))) if rng.random() < 0.85 else 1
 
     def chromosome() -> Patch | None:
         # Mostly of one cell, which is stained alike.
         pool = rows if rng.random() < 0.8 else range(len(bank))
         single = bank.singles[pool[int(rng.integers(len(pool)))]]
-        pose = _pose(width_px, rng, settings)
+        pose = _pose(width_px, condensed, rng, settings)
         if rng.random() < settings.parallel_share:
             pose = replace(pose, angle_rad=desk.direction_rad + float(rng.normal(0.0, 0.15)))
         desk.direction_rad = pose.angle_rad
@@ -240,13 +247,13 @@ class _Desk:
 
     def _lay(self, patch: Patch, x: int, y: int, *, is_chromosome: bool) -> None:
         own, there = _windows(patch.mask.shape, x, y)
-        factor = float(np.exp(self.rng.normal(0.0, 0.08)))
+        factor = float(np.exp(self.rng.normal(0.0, self.settings.log_stain)))
         self.level[there] += np.float32(factor) * patch.level[own]
         self.taken[there] |= patch.mask[own]
         self.bodies.append(Body(x, y, patch.mask, is_chromosome))
 
 
-def _pose(width_px: float, rng: np.random.Generator, settings: SceneSettings) -> Pose:
+def _pose(width_px: float, condensed: float, rng: np.random.Generator, settings: SceneSettings) -> Pose:
     bend = 0.0
     if rng.random() < settings.bend_share:
         bend = float(np.clip(rng.normal(0.0, settings.bend_rad), -2.4, 2.4))
@@ -254,7 +261,7 @@ def _pose(width_px: float, rng: np.random.Generator, settings: SceneSettings) ->
         width_px=width_px * float(np.exp(rng.normal(0.0, 0.06))),
         angle_rad=float(rng.uniform(0.0, 2.0 * np.pi)),
         mirrored=bool(rng.random() < 0.5),
-        stretch=float(np.exp(rng.uniform(-settings.log_stretch, settings.log_stretch))),
+        stretch=float(np.exp(condensed + rng.uniform(-settings.log_stretch, settings.log_stretch))),
         bend_rad=bend,
         bent_share=float(rng.choice([1.0, 0.5, 0.25])),
     )
@@ -271,7 +278,7 @@ def _dirt(width_px: float, rng: np.random.Generator) -> Patch | None:
     kind = int(rng.integers(3))
     stain = float(rng.uniform(0.4, 1.8))
     if kind == 0:
-        radii = rng.uniform(0.25, 0.9, 2) * width_px
+        radii = rng.uniform(0.2, 0.6, 2) * width_px
         return _round_body(radii, rng, stain=stain, grain_px=2.0, texture=0.2)
     if kind == 1:
         count = int(rng.integers(3, 6))
@@ -283,8 +290,9 @@ def _dirt(width_px: float, rng: np.random.Generator) -> Patch | None:
         cv2.polylines(mask, [np.rint(points).astype(np.int32)], False, 1, int(rng.integers(1, 4)))
         soft = cv2.GaussianBlur(mask.astype(np.float32) * np.float32(stain), (0, 0), 0.7)
         return cut_to(np.asarray(soft, dtype=np.float32), mask > 0)
+    # Paler than chromosomes: at their stain such a shape could not be told from a smooth one.
     radii = rng.uniform(0.8, 2.5, 2) * width_px
-    return _round_body(radii, rng, stain=float(rng.uniform(0.3, 0.8)), grain_px=width_px, texture=0.6)
+    return _round_body(radii, rng, stain=float(rng.uniform(0.2, 0.55)), grain_px=width_px, texture=0.6)
 
 
 def _round_body(

@@ -142,6 +142,7 @@ def train_stream(
     tell = progress or (lambda _line: None)
     threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     cv2.setNumThreads(1)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -158,6 +159,7 @@ def train_stream(
         tell(json.dumps({"step": run.step, **metrics}))
         return StreamTrainResult(run.write(metrics, len(bank)), run.step, metrics)
     finally:
+        torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
         cv2.setNumThreads(cv2_threads)
 
