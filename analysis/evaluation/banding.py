@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -202,4 +201,4 @@ def drawn_from_table(
     grain: NDArray[np.float64] = gaussian_filter(rng.normal(0.0, 1.0, density.shape), 1.0)
     density += (density > 0) * grain * 0.035
     grey = np.clip(256.0 * 10.0 ** -np.maximum(density, 0.0) - 1.0, 0.0, 255.0).astype(np.uint8)
-    return object_from_picture(cv2.max(grey, np.where(grey > 248, 255, 0).astype(np.uint8)))
+    return object_from_picture(np.where(grey > 248, np.uint8(255), grey).astype(np.uint8))

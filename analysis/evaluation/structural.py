@@ -300,9 +300,12 @@ class _Straight:
     @classmethod
     def of(cls, piece: ObjectPixels, axis: MedialAxis, width_px: float) -> _Straight:
         rows, half = max(round(axis.length_px), 8), 1.2 * width_px
-        size = {"rows": rows, "columns": 2 * round(half), "half_width_px": half}
-        density, _ = sample_straight(piece.density, piece.mask, axis, **size)
-        inside, _ = sample_straight(piece.mask.astype(np.float32), piece.mask, axis, **size)
+        columns = 2 * round(half)
+        density, _ = sample_straight(
+            piece.density, piece.mask, axis, rows=rows, columns=columns, half_width_px=half
+        )
+        solid = piece.mask.astype(np.float32)
+        inside, _ = sample_straight(solid, piece.mask, axis, rows=rows, columns=columns, half_width_px=half)
         return cls(density, inside > 0.5)
 
     def cut(self, start: float, stop: float) -> _Straight:
@@ -330,8 +333,7 @@ class _Straight:
 
 
 def _add(tally: _Tally, cell: ChangedCell, norms: HomologueNorms) -> None:
-    upright = [False] * len(cell.crops)
-    traces = traces_of(cell.crops, upright, cell.classes)
+    traces = traces_of(cell.crops, [False] * len(cell.crops))
     normal = compare_traces(traces, cell.classes, norms)
     tally.cells += 1
     tally.normal += [each.score for each in normal]
@@ -342,24 +344,19 @@ def _add(tally: _Tally, cell: ChangedCell, norms: HomologueNorms) -> None:
     for change in cell.changes:
         events.setdefault(change.event, []).append(change)
     for changes in events.values():
-        found = compare_traces(_replaced(traces, cell, changes), cell.classes, norms)
+        found = compare_traces(_replaced(traces, changes), cell.classes, norms)
         by_class = {each.class_name: each for each in found}
         outcomes = [(by_class[cell.classes[change.row]], change) for change in changes]
         key = (changes[0].kind, changes[0].size_mb)
         tally.changes.setdefault(key, []).append(_outcome(cell.case, outcomes))
 
 
-def _replaced(traces: Traces, cell: ChangedCell, changes: Sequence[ChangedPair]) -> Traces:
-    new = traces_of(
-        [change.crop for change in changes],
-        [False] * len(changes),
-        [cell.classes[change.row] for change in changes],
-    )
+def _replaced(traces: Traces, changes: Sequence[ChangedPair]) -> Traces:
+    new = traces_of([change.crop for change in changes], [False] * len(changes))
     rows = [change.row for change in changes]
     bands, lengths = traces.bands.copy(), traces.log_length.copy()
-    centromere = traces.centromere.copy()
-    bands[rows], lengths[rows], centromere[rows] = new.bands, new.log_length, new.centromere
-    return Traces(bands, lengths, centromere)
+    bands[rows], lengths[rows] = new.bands, new.log_length
+    return Traces(bands, lengths)
 
 
 def _outcome(case: str, outcomes: Sequence[tuple[HomologueDifference, ChangedPair]]) -> _Outcome:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +99,7 @@ def normal_cells(folder: Path, split: str, step: int = 1) -> Iterator[NormalCell
     for cell in islice(gband612_cells(folder, split), 0, None, step):
         if len(cell.classes) == NORMAL_COUNT:
             crops = crops_of_cell([object_from_picture(picture) for picture in cell.pictures])
-            yield NormalCell(traces_of(crops, [False] * len(crops), cell.classes), cell.classes)
+            yield NormalCell(traces_of(crops, [False] * len(crops)), cell.classes)
 
 
 def threshold_by(norms: HomologueNorms, cells: Sequence[NormalCell], false_flags: float = 0.02) -> HomologueNorms:
@@ -123,7 +123,7 @@ def with_threshold(norms: HomologueNorms, scores: NDArray[np.floating], false_fl
 def write_norms(norms: HomologueNorms, path: Path) -> None:
     """Write norms as ``norms.npz`` beside their module; half precision, which is below their sampling error."""
     half = {"mean", "pair_covariance", "own_covariance", "any_covariance", "usual", "spread"}
-    table = {
+    table: dict[str, Any] = {
         name: np.asarray(getattr(norms, name), dtype=np.float16 if name in half else np.float32)
         for name in HomologueNorms.__dataclass_fields__
     }
@@ -142,7 +142,7 @@ def _figures(cells: Sequence[NormalCell]) -> HomologueNorms:
         shifted = mean[kind] + residual
         mean = standardised(np.stack([shifted[kind == k].mean(axis=0) for k in range(len(CLASS_NAMES))]))
     own, _ = align(bands, mean[kind])
-    parts, kinds, lengths, centres = [], [], [], []
+    parts, kinds, lengths = [], [], []
     for cell in cells:
         pairs, index = pairs_of(cell.classes)
         if len(pairs) == 0:
@@ -150,7 +150,6 @@ def _figures(cells: Sequence[NormalCell]) -> HomologueNorms:
         parts.append(align(cell.traces.bands[pairs[:, 0]], cell.traces.bands[pairs[:, 1]])[0])
         kinds.append(index)
         lengths.append(np.diff(cell.traces.log_length[pairs], axis=1)[:, 0])
-        centres.append(np.diff(cell.traces.centromere[pairs], axis=1)[:, 0])
     pair_kind = np.concatenate(kinds)
     inner = bands[:, INNER].astype(np.float64)
     whatever = inner.T @ inner / len(inner) + GRAIN * np.eye(inner.shape[1])
@@ -161,7 +160,6 @@ def _figures(cells: Sequence[NormalCell]) -> HomologueNorms:
         own_covariance=loosened(_covariances(own[:, INNER], kind)),
         any_covariance=whatever.astype(np.float32),
         length_spread=_spreads(np.concatenate(lengths), pair_kind, 0.04),
-        centromere_spread=_spreads(np.concatenate(centres), pair_kind, 0.015),
         usual=np.zeros((classes_all, len(FEATURES)), dtype=np.float32),
         spread=np.ones((classes_all, len(FEATURES)), dtype=np.float32),
         weight=np.ones(len(FEATURES), dtype=np.float32),
@@ -206,7 +204,7 @@ def _with_usual(
         middle, high = np.quantile(own, [0.5, 0.84], axis=0) if len(own) >= 20 else overall
         usual.append(middle)
         spread.append(np.maximum(high - middle, 0.3 * (overall[1] - overall[0])))
-    return replace(norms, usual=np.float32(usual), spread=np.float32(spread))
+    return replace(norms, usual=np.array(usual, dtype=np.float32), spread=np.array(spread, dtype=np.float32))
 
 
 def _spoilt(cell: NormalCell, pairs: NDArray[np.intp], rng: np.random.Generator) -> NormalCell:
@@ -215,7 +213,7 @@ def _spoilt(cell: NormalCell, pairs: NDArray[np.intp], rng: np.random.Generator)
     for row in pairs[np.arange(len(pairs)), rng.integers(2, size=len(pairs))]:
         bands[row], factor = _changed(cell.traces.bands, int(row), rng)
         lengths[row] += np.log(factor)
-    return NormalCell(Traces(standardised(bands), lengths, cell.traces.centromere), cell.classes)
+    return NormalCell(Traces(standardised(bands), lengths), cell.classes)
 
 
 def _one_at_a_time(

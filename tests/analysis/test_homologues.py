@@ -36,7 +36,7 @@ def cell(seed: int = 0, *, noise: float = 0.25) -> Traces:
     smooth = np.stack([np.convolve(row, np.ones(5) / 5**0.5, "valid") for row in rough])
     bands = standardised(norms.mean[kinds] + smooth)
     length = banding_templates().log_length[kinds] + rng.normal(0.0, 0.03, len(kinds))
-    return Traces(bands, length.astype(np.float64), np.full(len(kinds), 0.4))
+    return Traces(bands, length.astype(np.float64))
 
 
 def with_row(traces: Traces, row: int, band: NDArray[np.floating], factor: float = 1.0) -> Traces:
@@ -44,7 +44,7 @@ def with_row(traces: Traces, row: int, band: NDArray[np.floating], factor: float
     at = (np.arange(BINS) + 0.5) / BINS * len(band) - 0.5
     bands[row] = standardised(np.interp(at, np.arange(len(band)), band))
     lengths[row] += np.log(factor)
-    return Traces(bands, lengths, traces.centromere)
+    return Traces(bands, lengths)
 
 
 def of(found: tuple[HomologueDifference, ...], name: str) -> HomologueDifference:
@@ -60,7 +60,7 @@ def test_a_chromosome_against_itself_is_never_flagged() -> None:
         traces = cell(seed)
         bands, lengths = traces.bands.copy(), traces.log_length.copy()
         bands[1::2], lengths[1::2] = bands[::2], lengths[::2]
-        assert not any(each.flagged for each in compared(Traces(bands, lengths, traces.centromere)))
+        assert not any(each.flagged for each in compared(Traces(bands, lengths)))
 
 
 def test_a_chromosome_against_its_shuffled_self_is_always_flagged() -> None:
@@ -81,7 +81,7 @@ def test_normal_pairs_of_a_cell_are_hardly_ever_flagged() -> None:
 def test_it_makes_no_difference_which_homologue_comes_first() -> None:
     traces = cell(2)
     order = np.arange(len(NAMES)).reshape(-1, 2)[:, ::-1].ravel()
-    swapped = Traces(traces.bands[order], traces.log_length[order], traces.centromere[order])
+    swapped = Traces(traces.bands[order], traces.log_length[order])
     for one, other in zip(compared(traces), compared(swapped), strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-5)
         assert one.changed == order[other.changed]
@@ -93,12 +93,12 @@ def test_stretch_of_one_homologue_alone_is_no_change(factor: float) -> None:
     row = 2 * AUTOSOMES.index("7")
     lengths = traces.log_length.copy()
     lengths[row] += np.log(factor)
-    assert not of(compared(Traces(traces.bands, lengths, traces.centromere)), "7").flagged
+    assert not of(compared(Traces(traces.bands, lengths)), "7").flagged
 
 
 def test_stretch_of_the_whole_cell_makes_no_difference() -> None:
     traces = cell(3)
-    stretched = Traces(traces.bands, traces.log_length + 0.18, traces.centromere)
+    stretched = Traces(traces.bands, traces.log_length + 0.18)
     for one, other in zip(compared(traces), compared(stretched), strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-5)
 
@@ -189,7 +189,7 @@ def test_of_three_the_two_that_differ_most_are_told() -> None:
     row = 2 * AUTOSOMES.index("8")
     extra = np.concatenate([traces.bands, traces.bands[row : row + 1]])
     lengths = np.append(traces.log_length, traces.log_length[row])
-    made = Traces(extra, lengths, np.append(traces.centromere, 0.4))
+    made = Traces(extra, lengths)
     found = compare_traces(made, (*NAMES, "8"), homologue_norms())
     assert len(found) == 22
     assert row + 1 in of(found, "8").rows
@@ -197,7 +197,7 @@ def test_of_three_the_two_that_differ_most_are_told() -> None:
 
 def test_nothing_to_compare() -> None:
     assert compare_homologues([], [], []) == ()
-    single = Traces(np.zeros((1, BINS), np.float32), np.zeros(1), np.zeros(1))
+    single = Traces(np.zeros((1, BINS), np.float32), np.zeros(1))
     assert compare_traces(single, ("X",), homologue_norms()) == ()
 
 

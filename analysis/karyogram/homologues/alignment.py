@@ -45,40 +45,40 @@ def align(
     count, bins = first.shape
     states = 2 * REACH + 1
     upper, lower = _places(bins)
-    one = _fine(np.asarray(first, dtype=np.float32))[:, upper]
-    two = _fine(np.asarray(second, dtype=np.float32))[:, lower]
-    difference = one - two
+    # Rows of profiles last: every step of the loop then runs along memory.
+    difference = _fine(first)[upper] - _fine(second)[lower]
     cost = difference * difference
     if weight is not None:
-        cost *= np.broadcast_to(np.asarray(weight, dtype=np.float32), (count, bins))[:, :, None]
-    came = np.zeros((bins, count, states), dtype=np.int8)
+        cost *= np.broadcast_to(np.asarray(weight, dtype=np.float32), (count, bins)).T[:, None, :]
+    came = np.zeros((bins, states, count), dtype=np.int8)
     away = np.abs(np.arange(states) - REACH)
-    tip = np.where(away <= TIP_REACH, STRETCH_PRICE * away, np.inf).astype(np.float32)
-    total = cost[:, 0] + tip
-    from_both = np.full((count, states + 2), np.inf, dtype=np.float32)
+    tip = np.where(away <= TIP_REACH, STRETCH_PRICE * away, np.inf).astype(np.float32)[:, None]
+    total = cost[0] + tip
+    from_both = np.full((states + 2, count), np.inf, dtype=np.float32)
     for place in range(1, bins):
-        from_both[:, 1:-1] = total
-        below, above = from_both[:, :-2] + STRETCH_PRICE, from_both[:, 2:] + STRETCH_PRICE
-        turned = np.where(below <= above, np.int8(-1), np.int8(1))
+        np.add(total, np.float32(STRETCH_PRICE), out=from_both[1:-1])
+        below, above = from_both[:-2], from_both[2:]
         moved = np.minimum(below, above)
-        stays = total <= moved
-        came[place] = np.where(stays, np.int8(0), turned)
-        total = np.where(stays, total, moved) + cost[:, place]
-    state = np.argmin(total + tip, axis=1)
-    chosen = np.empty((count, bins), dtype=np.intp)
-    rows = np.arange(count)
+        came[place] = np.where(total <= moved, 0, np.where(below <= above, -1, 1))
+        np.minimum(total, moved, out=total)
+        total += cost[place]
+    state = np.argmin(total + tip, axis=0)
+    chosen = np.empty((bins, count), dtype=np.intp)
+    columns = np.arange(count)
     for place in range(bins - 1, -1, -1):
-        chosen[:, place] = state
-        state = state + came[place, rows, state]
-    residual = np.take_along_axis(difference, chosen[:, :, None], axis=2)[:, :, 0]
-    return residual, ((chosen - REACH) * STEP).astype(np.float32)
+        chosen[place] = state
+        state = state + came[place, state, columns]
+    residual = np.take_along_axis(difference, chosen[:, None, :], axis=1)[:, 0, :].T
+    return np.ascontiguousarray(residual), ((chosen.T - REACH) * STEP).astype(np.float32)
 
 
-def _fine(profile: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Linear interpolation at quarters of a bin."""
-    after = np.concatenate([profile[:, 1:], profile[:, -1:]], axis=1)
-    share = np.arange(_FINE, dtype=np.float32) / _FINE
-    return (profile[:, :, None] * (1.0 - share) + after[:, :, None] * share).reshape(len(profile), -1)
+def _fine(profile: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Linear interpolation at quarters of a bin: shape (quarters, n)."""
+    values = np.asarray(profile, dtype=np.float32).T
+    after = np.concatenate([values[1:], values[-1:]])
+    share = (np.arange(_FINE, dtype=np.float32) / _FINE)[None, :, None]
+    between = values[:, None] * (1.0 - share) + after[:, None] * share
+    return np.asarray(between.reshape(-1, values.shape[1]), dtype=np.float32)
 
 
 @cache

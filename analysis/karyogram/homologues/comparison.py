@@ -117,7 +117,7 @@ def compare_homologues(
     """
     if not crops:
         return ()
-    return compare_traces(traces_of(crops, flipped, classes), classes, norms or homologue_norms())
+    return compare_traces(traces_of(crops, flipped), classes, norms or homologue_norms())
 
 
 def compare_traces(

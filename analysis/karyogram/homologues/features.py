@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from analysis.classification.crop import ChromosomeCrop
 from analysis.classification.profile import profiles
-from analysis.karyogram.centromere import centromere_shares
 from analysis.karyogram.homologues.alignment import align
 from analysis.karyogram.homologues.norms import (
     INNER,
@@ -36,7 +35,7 @@ TRIED: Final = (1, 1, 3, 2, 1, 1)
 """Rearrangements of each kind that are aligned; the others are told apart by their profiles alone."""
 FEATURES: Final = (
     *("pair", "pair locally", "own", "own locally"),
-    *("own apart", "explained", "explained apart", "length", "centromere"),
+    *("own apart", "explained", "explained apart", "length"),
 )
 CELL_FEATURES: Final = 4
 LOCAL_BINS: Final = 12
@@ -58,13 +57,10 @@ class Traces:
         float32, shape (n, BINS): banding profile, short arm up, of spread 1.
     log_length
         float64, shape (n,): logarithm of the length.
-    centromere
-        float64, shape (n,): share of the length.
     """
 
     bands: NDArray[np.float32]
     log_length: NDArray[np.float64]
-    centromere: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +88,13 @@ class PairEvidence:
     trial: NDArray[np.intp]
 
 
-def traces_of(crops: Sequence[ChromosomeCrop], flipped: Sequence[bool], classes: Sequence[str]) -> Traces:
+def traces_of(crops: Sequence[ChromosomeCrop], flipped: Sequence[bool]) -> Traces:
     """Take from crops what is compared; ``flipped`` says where the short arm is down."""
     images = np.stack(
         [crop.image[::-1, ::-1] if turned else crop.image for crop, turned in zip(crops, flipped, strict=True)]
     )
     lengths = np.array([max(crop.relative_length, 1e-3) for crop in crops])
-    bands = standardised(profiles(images, BINS)[:, 0])
-    return Traces(bands, np.log(lengths), centromere_shares(images, tuple(classes)))
+    return Traces(standardised(profiles(images, BINS)[:, 0]), np.log(lengths))
 
 
 def pair_evidence(
@@ -151,7 +146,6 @@ def pair_evidence(
             _root(best.max(axis=0)),
             np.abs(_root(best[1]) - _root(best[0])),
             np.abs(longer) / spread,
-            np.abs(traces.centromere[second] - traces.centromere[first]) / norms.centromere_spread[classes],
         ],
         axis=1,
     )

@@ -39,9 +39,8 @@ class HomologueNorms:
         one chromosome with the mean of its class.
     any_covariance
         float32, shape (INNER_BINS, INNER_BINS): of profiles of whatever class.
-    length_spread, centromere_spread
-        float32, shape (24,): standard deviation between homologues of the difference of the logarithms of the
-        lengths, and of the places of the centromeres.
+    length_spread
+        float32, shape (24,): standard deviation between homologues of the logarithm of one length over the other.
     usual, spread
         float32, shape (24, features): median of each feature of normal pairs, and the width of its upper half.
     weight
@@ -59,7 +58,6 @@ class HomologueNorms:
     own_covariance: NDArray[np.float32]
     any_covariance: NDArray[np.float32]
     length_spread: NDArray[np.float32]
-    centromere_spread: NDArray[np.float32]
     usual: NDArray[np.float32]
     spread: NDArray[np.float32]
     weight: NDArray[np.float32]
