@@ -26,7 +26,7 @@ from analysis.segmentation.stream.blobs import BlobAnswer, BlobClassifier, BlobK
 from analysis.segmentation.stream.box_masks import BoxMasks
 from analysis.segmentation.stream.cover import CoverSettings, cover, ridge_points
 from analysis.segmentation.stream.masks import MaskProposer, PromptedMask
-from analysis.segmentation.stream.nets import BlobNet, MaskNet
+from analysis.segmentation.stream.nets import BlobNet, MaskNet, folded
 from analysis.segmentation.stream.picture import (
     BLOB_PX,
     CROP_PX,
@@ -377,6 +377,20 @@ def test_without_chromosomes_the_stream_says_so() -> None:
 @pytest.mark.parametrize(("net", "most"), [(MaskNet(), 800_000), (BlobNet(), 150_000)], ids=["masks", "blobs"])
 def test_nets_are_small(net: torch.nn.Module, most: int) -> None:
     assert sum(value.numel() for value in net.parameters()) < most
+
+
+@pytest.mark.parametrize(("half", "close"), [(False, 1e-3), (True, 0.08)], ids=["folded", "halved"])
+def test_folding_changes_no_answer(half: bool, close: float) -> None:
+    torch.manual_seed(3)
+    net = MaskNet(4)
+    asked = torch.rand(3, 3, CROP_PX, CROP_PX)
+    net(asked)
+    net.eval()
+    other = folded(net, half=half)
+    with torch.inference_mode():
+        first, second = net(asked), other(asked.to(torch.bfloat16 if half else torch.float32))
+    assert torch.allclose(first.mask.sigmoid(), second.mask.sigmoid(), atol=close)
+    assert torch.allclose(first.quality.sigmoid(), second.quality.sigmoid(), atol=close)
 
 
 @pytest.fixture

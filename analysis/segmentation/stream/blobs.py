@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.models.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
 from analysis.segmentation.region import Region
-from analysis.segmentation.stream.nets import BlobNet
+from analysis.segmentation.stream.nets import BlobNet, folded
 from analysis.segmentation.stream.picture import blob_crop
 
 BLOB_WEIGHTS: Final = "stream-blobs"
@@ -62,11 +62,11 @@ class BlobClassifier:
     Parameters
     ----------
     net
-        Ready for use.
+        As trained.
     """
 
     def __init__(self, net: BlobNet) -> None:
-        self._net = net
+        self._net = folded(net, half=False)
 
     @staticmethod
     def load(folder: Path = WEIGHTS_DIR) -> BlobClassifier:
@@ -79,7 +79,6 @@ class BlobClassifier:
         """
         net = BlobNet(**read_manifest(BLOB_WEIGHTS, folder).arguments)
         fill_net(net, load_weights(BLOB_WEIGHTS, folder), BLOB_WEIGHTS)
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return BlobClassifier(net)
 
     def __call__(self, level: NDArray[np.float32], pieces: Sequence[Region]) -> list[BlobAnswer]:

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.models.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
-from analysis.segmentation.stream.nets import MaskNet
+from analysis.segmentation.detector import has_tiles
+from analysis.segmentation.stream.nets import MaskNet, folded
 from analysis.segmentation.stream.picture import box_channel, crop_at, seed_channel
 
 MASK_WEIGHTS: Final = "stream-masks"
@@ -45,11 +46,14 @@ class MaskProposer:
     Parameters
     ----------
     net
-        Ready for use.
+        As trained.
+    half
+        Whether it computes in half precision (bfloat16), see `has_tiles`.
     """
 
-    def __init__(self, net: MaskNet) -> None:
-        self._net = net
+    def __init__(self, net: MaskNet, *, half: bool = False) -> None:
+        self._net = folded(net, half=half)
+        self._number = torch.bfloat16 if half else torch.float32
 
     @staticmethod
     def load(folder: Path = WEIGHTS_DIR) -> MaskProposer:
@@ -62,8 +66,7 @@ class MaskProposer:
         """
         net = MaskNet(**read_manifest(MASK_WEIGHTS, folder).arguments)
         fill_net(net, load_weights(MASK_WEIGHTS, folder), MASK_WEIGHTS)
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return MaskProposer(net)
+        return MaskProposer(net, half=has_tiles())
 
     def at_boxes(self, level: NDArray[np.float32], boxes_px: NDArray[np.float32]) -> list[PromptedMask]:
         """Answer for boxes.
@@ -96,7 +99,7 @@ class MaskProposer:
             part = prompts[start : start + _BATCH]
             asked = torch.from_numpy(np.stack([crop for crop, _, _ in part]))
             with torch.inference_mode():
-                output = self._net(asked.contiguous(memory_format=torch.channels_last))
+                output = self._net(asked.to(self._number, memory_format=torch.channels_last))
                 chances, qualities = output.mask.sigmoid().numpy(), output.quality.sigmoid().numpy()
             answers += [
                 PromptedMask(left, top, chance, float(quality))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from copy import deepcopy
+from typing import Final, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 PROMPT_CHANNELS: Final = 3
 """Stain, box, point."""
 
 BLOB_EXTRAS: Final = 2
+
+_Net = TypeVar("_Net", bound=nn.Module)
 
 
 class _Conv(nn.Sequential):
@@ -22,17 +26,27 @@ class _Conv(nn.Sequential):
             nn.ReLU(inplace=True),
         )
 
+    def fold(self) -> None:
+        """Let the kernels do the normalisation."""
+        self[0] = fuse_conv_bn_eval(cast("nn.Conv2d", self[0]), cast("nn.BatchNorm2d", self[1]))
+        self[1] = nn.Identity()
+
 
 class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = _Conv(channels, channels)
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(channels)
-        nn.init.zeros_(self.norm.weight)
+        self.norm: nn.Module = nn.BatchNorm2d(channels)
+        nn.init.zeros_(cast("Tensor", self.norm.weight))
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(x + self.norm(self.second(self.first(x))))
+
+    def fold(self) -> None:
+        """Let the second kernel do its normalisation; the first one's folds by itself."""
+        self.second = fuse_conv_bn_eval(self.second, cast("nn.BatchNorm2d", self.norm))
+        self.norm = nn.Identity()
 
 
 class MaskOutput(NamedTuple):
@@ -144,6 +158,18 @@ class BlobNet(nn.Module):
         pooled = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3)), extras.to(x.dtype)], dim=1)
         answer: Tensor = self.head(pooled)
         return answer.float()
+
+
+def folded(net: _Net, *, half: bool) -> _Net:
+    """Copy of a net for use alone: normalisation folded into the kernels; on request in half precision."""
+    made = deepcopy(net).eval()
+    for module in list(made.modules()):
+        if isinstance(module, _Conv | _Residual):
+            module.fold()
+    if half:
+        made.to(torch.bfloat16)
+    made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return made
 
 
 def _twice(x: Tensor) -> Tensor:
