@@ -1,6 +1,6 @@
 """Time from the pixels of one metaphase to its karyogram, stage by stage.
 
-    python benchmarks/karyogram_rate.py [--data ../shared/data] [--images 30] [--threads 2] [--processor] [--json F]
+    python benchmarks/karyogram_rate.py [--data FOLDER] [--images 30] [--threads 2] [--processor] [--json FILE]
 
 Pictures are spread over the val split of the Tseng set, one after the other in one process, as a technician who
 opens one picture would wait. Reading the file isn't counted; the picture of the karyogram is. Beside the median
