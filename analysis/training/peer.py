@@ -98,7 +98,7 @@ def train_peer(
         singles = tuple(single for cell in cells for single in cell.singles)
         net = peer_net(settings.width)
         net.train()
-        net.backbone.half = True  # type: ignore[union-attr,assignment]
+        net.backbone.in_half = True  # type: ignore[union-attr]
         optimiser = torch.optim.AdamW(
             net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )

@@ -123,7 +123,9 @@ def drawing(bank: SingleBank, scene: SceneSettings, prompts: int, processes: int
     try:
         for _ in range(processes):
             own, other = context.Pipe()
-            drawer = context.Process(target=_draw_for, args=(_Workplace(bank, scene, prompts), other), daemon=True)
+            drawer: BaseProcess = context.Process(
+                target=_draw_for, args=(_Workplace(bank, scene, prompts), other), daemon=True
+            )
             drawer.start()
             other.close()
             ends.append(own)
