@@ -20,8 +20,9 @@ from analysis.evaluation.structural import (
     change_fits,
     changed_stretch,
 )
+from analysis.karyogram.ideogram import ideogram
 from simulators.specimen.chromosome import Look, random_look, render_chromosome
-from simulators.specimen.structure import Chromosome, Segment, end_of, normal
+from simulators.specimen.structure import Chromosome, Segment, centromere_of, end_of, normal
 
 UM_PER_PX: Final = 0.1024
 PSF_PX: Final = 0.9
@@ -59,21 +60,21 @@ def _changed(
         return []
     row = rows[0]
     name = names[row]
-    end = end_of(name)
     if kind is Change.TRANSLOCATION:
         other = next((each for each in rows if names[each] != name), None)
         if other is None:
             return []
         both = [(row, name), (other, names[other])]
-        cuts = [end_of(each) * (1.0 - size_mb / MEGABASES[each]) for _, each in both]
+        shares = [1.0 - size_mb / MEGABASES[each] for _, each in both]
+        cuts = [_coordinate(each, share) for (_, each), share in zip(both, shares, strict=True)]
         made = []
         for k, (place, own) in enumerate(both):
             foreign = both[1 - k][1]
             segments = (Segment(own, 0.0, cuts[k]), Segment(foreign, cuts[1 - k], end_of(foreign)))
-            made.append((place, cuts[k] / end_of(own), 1.0, Chromosome(own, segments, f"der({own})")))
+            made.append((place, shares[k], 1.0, Chromosome(own, segments, f"der({own})")))
         return made
     start, stop = changed_stretch(kind, size_mb, name, rng)
-    low, high = start * end, stop * end
+    low, high, end = _coordinate(name, start), _coordinate(name, stop), end_of(name)
     before, inside, after = Segment(name, 0.0, low), Segment(name, low, high), Segment(name, high, end)
     orders = {
         Change.NONE: (before, inside, after),
@@ -84,6 +85,14 @@ def _changed(
     order = orders.get(kind, (before, Segment(name, high, low), after))
     kept = tuple(segment for segment in order if segment.start != segment.stop)
     return [(row, start, stop, Chromosome(name, kept, kind.value))]
+
+
+def _coordinate(name: str, share: float) -> float:
+    """ISCN coordinate of a share of the length as it looks: short arms of acrocentrics are far longer in ISCN."""
+    centre, middle, end = ideogram(name).centromere, centromere_of(name), end_of(name)
+    if share <= centre:
+        return middle * share / centre
+    return middle + (end - middle) * (share - centre) / (1.0 - centre)
 
 
 def _drawn(chromosome: Chromosome, look: Look, rng: np.random.Generator) -> ObjectPixels:
