@@ -21,13 +21,14 @@ from analysis.errors import AnalysisError
 from analysis.image import GreyImage
 from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
 from analysis.karyogram.banding.kind import BandingJudgement, recognise_banding
-from analysis.karyogram.evidence import Evidence, FusionWeights, detected_classes, gather_evidence
+from analysis.karyogram.evidence import FUSED_PRICES, Evidence, FusionWeights, detected_classes, gather_evidence
 from analysis.karyogram.homologues.reading import BandReading, read_bands
 from analysis.karyogram.iscn import IscnResult, compose
 from analysis.karyogram.paint import paint
 from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
 from analysis.karyogram.size import OVERSIZE, oversize_ratio
-from analysis.karyogram.verdict import CellLook, Verdict, judge, look_at
+from analysis.karyogram.verdict import SURE_BANDING_FROM, CellLook, Verdict, judge, look_at
+from analysis.models.embedding import DOMAINS
 from analysis.models.weights import read_manifest, write_whole
 from analysis.segmentation.background import estimate_background
 from analysis.segmentation.detector_segmenter import load_detector_segmenter
@@ -129,8 +130,6 @@ class Karyotype:
 
     def draw(self, options: SheetOptions | None = None) -> NDArray[np.uint8]:
         """Karyogram picture: uint8, shape (height, width, 3), BGR; pairs to check are noted under them."""
-        if not (options and options.notes):
-            options = replace(options or SheetOptions(), notes=self.bands.notes())
         return paint(karyogram_sheet(self, options))
 
 
@@ -158,7 +157,7 @@ class Karyotyper:
     segmenter
         Cuts an image into chromosomes.
     prices
-        What deviations from a normal cell cost in the joint assignment.
+        What deviations from a normal cell cost in the joint assignment, where the classifier alone has a say.
     fusion
         How the detector's classes are weighed in.
     banding
@@ -198,10 +197,10 @@ class Karyotyper:
         started = time.perf_counter()
         banding = banding or self._banding
         segmentation = self._segmenter(image)
-        scored = self._scored(image, segmentation.instances, segmentation.background)
+        scored = self._scored(image, segmentation.instances, segmentation.background, banding)
+        seen = scored.banding
         assignment = self._assigned_whole(scored)
         chromosomes = _chromosomes(segmentation.instances, scored, assignment)
-        seen = recognise_banding(scored.crops, fluorescent=image.inverted)
         verdict = judge(
             scored.look,
             assignment.classes,
@@ -257,9 +256,9 @@ class Karyotyper:
         """
         if background is None:
             background = estimate_background(image.pixels)
-        scored = self._scored(image, self._with_classes(image, instances), background)
+        scored = self._scored(image, self._with_classes(image, instances), background, self._banding)
         evidence = scored.evidence
-        assignment = assign(evidence.log_prob, None, self._prices_for(evidence))
+        assignment = assign(evidence.log_prob, None, self._prices_for(evidence, self._fusion.sharpness))
         return _chromosomes(instances, scored, assignment)
 
     def _with_classes(self, image: GreyImage, instances: Sequence[Instance]) -> tuple[Instance, ...]:
@@ -275,11 +274,16 @@ class Karyotyper:
         return tuple(seen)
 
     def _scored(
-        self, image: GreyImage, instances: Sequence[Instance], background: NDArray[np.float32]
+        self,
+        image: GreyImage,
+        instances: Sequence[Instance],
+        background: NDArray[np.float32],
+        banding: str | None,
     ) -> _ScoredCell:
         objects = cut_instances(image, background, instances)
         crops = crops_of_cell(objects)
-        scores = self._classifier.score(crops)
+        seen = recognise_banding(crops, fluorescent=image.inverted)
+        scores = self._classifier.score(crops, banding=_domain(seen, banding))
         look = look_at(crops, scores, fluorescent=image.inverted)
         if image.inverted:
             # What is no chromosome was learned on G-bands alone; under another stain it would refuse the sound.
@@ -287,11 +291,12 @@ class Karyotyper:
         else:
             box_scores = np.array([entry.score for entry in instances])
             evidence = gather_evidence(scores, detected_classes(instances), box_scores, self._fusion)
-        return _ScoredCell(tuple(objects), crops, scores, evidence, look)
+        return _ScoredCell(tuple(objects), crops, scores, evidence, look, seen)
 
     def _assigned_whole(self, scored: _ScoredCell) -> Assignment:
         """Assign what the segmentation found, some of which may be no single chromosome."""
-        evidence, prices = scored.evidence, self._prices_for(scored.evidence)
+        evidence = scored.evidence
+        prices = self._prices_for(evidence, self._fusion.sharpness_found)
         assignment = assign(evidence.log_prob, evidence.log_none, prices)
         areas = np.array([np.count_nonzero(piece.mask) for piece in scored.objects], dtype=np.float64)
         oversized = oversize_ratio(areas, assignment.classes) > OVERSIZE
@@ -302,9 +307,9 @@ class Karyotyper:
         none = np.full(len(areas), -np.inf) if evidence.log_none is None else evidence.log_none
         return assign(evidence.log_prob, np.where(oversized, 0.0, none), prices)
 
-    def _prices_for(self, evidence: Evidence) -> AssignmentPrices:
-        """Prices with the sharpness that fits the evidence."""
-        return replace(self._prices, sharpness=self._fusion.sharpness) if evidence.fused else self._prices
+    def _prices_for(self, evidence: Evidence, sharpness: float) -> AssignmentPrices:
+        """Prices that fit the evidence: the classifier's own, or those of fused evidence."""
+        return replace(FUSED_PRICES, sharpness=sharpness) if evidence.fused else self._prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +321,15 @@ class _ScoredCell:
     scores: ClassScores
     evidence: Evidence
     look: CellLook
+    banding: BandingJudgement
+
+
+def _domain(seen: BandingJudgement, banding: str | None) -> str | None:
+    """Banding that the classifier is told: the protocol's, else what the cell surely shows."""
+    if banding is not None:
+        return banding
+    sure = seen.kind is not None and seen.kind.value in DOMAINS and seen.confidence >= SURE_BANDING_FROM
+    return seen.kind.value if sure and seen.kind is not None else None
 
 
 def _chromosomes(
@@ -356,7 +370,9 @@ def load_karyotyper(
     return Karyotyper(Classifier.load(), chosen, prices, banding=banding)
 
 
-def write_karyotype(karyotype: Karyotype, json_path: Path, png_path: Path) -> None:
+def write_karyotype(
+    karyotype: Karyotype, json_path: Path, png_path: Path, options: SheetOptions | None = None
+) -> None:
     """Write the karyotype's data and picture, each whole or not at all.
 
     Raises
@@ -364,7 +380,7 @@ def write_karyotype(karyotype: Karyotype, json_path: Path, png_path: Path) -> No
     AnalysisError
         Where a file can't be written.
     """
-    done, picture = cv2.imencode(".png", karyotype.draw())
+    done, picture = cv2.imencode(".png", karyotype.draw(options))
     if not done:
         raise AnalysisError("the karyogram can't be encoded", path=png_path)
     text = json.dumps(karyotype.to_json(), indent=1) + "\n"

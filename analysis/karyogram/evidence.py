@@ -17,8 +17,11 @@ from scipy.special import expit, logsumexp
 
 from analysis.classification.classes import CLASS_NAMES
 from analysis.classification.classifier import ClassScores
+from analysis.karyogram.assignment import AssignmentPrices
 from analysis.segmentation.instance import Instance
 
+FUSED_PRICES: Final = AssignmentPrices()
+"""Of fused evidence, chosen on the val split with real and composed aneuploid cells."""
 _LEAST_SCORE: Final = 1e-3
 _LEAST_LOG_NONE: Final = -20.0
 
@@ -34,16 +37,18 @@ class FusionWeights:
     none, score, bias
         Log odds that an object is no single chromosome: of the classifier's, of the detector's score, and a
         constant.
-    sharpness
-        What a nat of an assignment's margin is worth in log odds of being right; see `AssignmentPrices`.
+    sharpness, sharpness_found
+        What a nat of an assignment's margin is worth in log odds of being right, where the chromosomes are given
+        and where they were found; see `AssignmentPrices`. It is worth less where an object may be a wrong one.
     """
 
-    classifier: float = 0.70
-    detector: float = 1.10
-    none: float = 0.35
-    score: float = -1.68
-    bias: float = 0.99
-    sharpness: float = 0.9
+    classifier: float = 0.50
+    detector: float = 1.40
+    none: float = 0.30
+    score: float = -1.99
+    bias: float = 0.42
+    sharpness: float = 0.87
+    sharpness_found: float = 0.61
 
 
 @dataclass(frozen=True, slots=True)
