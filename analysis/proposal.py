@@ -7,6 +7,7 @@ The picture itself stays where it was: masks and boxes are read against it.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import numpy as np
 from faster_coco_eval import mask as coco_mask
 
 from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.classification.crop import crops_of_cell, cut_instances
 from analysis.errors import DatasetError
 from analysis.image import GreyImage, read_image
+from analysis.karyogram.banding.kind import recognise_banding
+from analysis.karyogram.homologues.reading import read_bands
 from analysis.karyogram.iscn import compose
 from analysis.karyogram.verdict import Finding, Level, Reason, Verdict
 from analysis.karyotype import Karyotype, KaryotypedChromosome
@@ -62,7 +66,19 @@ def read_proposal(path: Path, image: GreyImage | None = None) -> Karyotype:
         raise DatasetError(f"isn't a karyotype proposal ({error!r})", path=path) from error
     iscn = compose(entry.class_name for entry in chromosomes)
     background = estimate_background(picture.pixels)
-    return Karyotype(picture, background, chromosomes, iscn, "", 0.0, seconds, verdict)
+    proposal = Karyotype(picture, background, chromosomes, iscn, "", 0.0, seconds, verdict)
+    return _with_bands(proposal) if chromosomes else proposal
+
+
+def _with_bands(proposal: Karyotype) -> Karyotype:
+    """Read the bands anew: other classes have other homologues."""
+    entries = proposal.chromosomes
+    objects = cut_instances(proposal.image, proposal.background, [entry.instance for entry in entries])
+    crops = crops_of_cell(objects)
+    seen = recognise_banding(crops, fluorescent=proposal.image.inverted)
+    flipped = [entry.flipped for entry in entries]
+    bands = read_bands(crops, flipped, [entry.class_name for entry in entries], seen)
+    return replace(proposal, banding=seen, bands=bands)
 
 
 def _chromosome(entry: dict[str, Any], size: tuple[int, int], path: Path) -> KaryotypedChromosome:

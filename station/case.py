@@ -10,8 +10,10 @@ from analysis.case.summary import CaseCell, CasePolicy, CaseSummary, cell_of, re
 from analysis.classify import PICTURE_ENDINGS
 from analysis.errors import AnalysisError
 from analysis.image import read_image
-from analysis.karyotype import Karyotyper, write_karyotype
+from analysis.karyogram.sheet import SheetOptions
+from analysis.karyotype import Karyotyper
 from station.case_report import write_case
+from station.cell_files import write_cell
 from station.errors import UsageError
 
 
@@ -66,11 +68,13 @@ def run_case(
     *,
     name: str | None = None,
     tell: Callable[[str], None] = lambda _line: None,
+    options: SheetOptions | None = None,
 ) -> CaseSummary:
     """Karyotype the pictures of a folder as the cells of one case.
 
-    Writes ``<stem>.json`` and ``<stem>.karyogram.png`` for every cell that could be karyotyped, then
-    ``case.json``, ``case.html`` and ``case.pdf``. A picture that is refused is a cell excluded with its reason.
+    Writes ``<stem>.json``, ``.karyogram.png``, ``.metaphase.png`` and ``.pdf`` for every cell that could be
+    karyotyped, then ``case.json``, ``case.html`` and ``case.pdf``. A picture that is refused is a cell
+    excluded with its reason.
 
     Parameters
     ----------
@@ -86,6 +90,8 @@ def run_case(
         Of the case; the folder's where left out.
     tell
         Called with a line a cell.
+    options
+        Ideograms of the cells' karyograms.
 
     Raises
     ------
@@ -98,7 +104,7 @@ def run_case(
         stem = stem_of(path)
         try:
             result = karyotyper.karyotype(read_image(path))
-            write_karyotype(result, out / f"{stem}.json", out / f"{stem}.karyogram.png")
+            write_cell(result, out, stem, options)
         except AnalysisError as error:
             cells.append(refused_cell(stem, str(error)))
         else:

@@ -18,6 +18,7 @@ from reportlab.platypus import Flowable, Image, PageBreak, Paragraph, SimpleDocT
 
 from acquisition.storage.atomic import write_bytes_atomic
 from analysis.case.summary import CaseCell, CaseSummary, Role
+from station.karyotype_report import binary_streams
 
 NOTICE: Final = "Proposal by software, for research use only. Not reviewed."
 _MARGIN_MM: Final = 14
@@ -34,6 +35,8 @@ table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top }
 td.number { text-align: right; font-variant-numeric: tabular-nums }
 .excluded { color: #888 }
+.files { font-size: .8rem; white-space: nowrap; display: block } .files a { color: #666 }
+.note { color: #a33a00 }
 .review { color: #a33a00; font-weight: 600 }
 figure { margin: 1.5rem 0 } img { max-width: 100%; border: 1px solid #ddd }
 </style></head><body>
@@ -51,16 +54,21 @@ candidate.cells|join(", ") }}).</p>
 {% endfor %}<table><tr><th>cell</th><th>used as</th><th>ISCN</th><th>chromosomes</th><th>bands</th><th>quality</th>
 <th>proposal</th><th>why</th></tr>
 {% for cell in case.cells %}<tr{% if cell.role == "excluded" %} class="excluded"{% endif %}>
-<td>{% if cell.name in pictures %}<a href="{{ pictures[cell.name] | urlencode }}">{{ cell.name }}</a>{% else %}{{
-cell.name }}{% endif %}</td><td>{{ cell.role.value }}</td><td>{{ cell.iscn or "" }}</td>
+<td>{% if cell.name in pictures %}<a href="{{ pictures[cell.name] | urlencode }}">{{ cell.name }}</a>
+<span class="files"><a href="{{ cell.name | urlencode }}.metaphase.png">metaphase</a>
+<a href="{{ cell.name | urlencode }}.pdf">PDF</a></span>{% else %}{{ cell.name }}{% endif %}</td>
+<td>{{ cell.role.value }}</td><td>{{ cell.iscn or "" }}</td>
 <td class="number">{{ cell.chromosomes }}{% if cell.unclassified %} + {{ cell.unclassified }} ?{% endif %}</td>
 <td class="number">{{ cell.bands or "" }}</td><td class="number">{{ "%.2f"|format(cell.quality) }}</td>
 <td{% if cell.level == "must review" %} class="review"{% endif %}>{{ cell.level }}</td>
-<td>{{ cell.remark }}</td></tr>
+<td>{{ cell.remark }}{% for pair in cell.homologues if pair.flagged %}<br>
+<span class="note">{{ pair.words }}</span>
+{% endfor %}</td></tr>
 {% endfor %}</table>
 {% for cell in case.cells if cell.role == "karyotyped" and cell.name in pictures %}
 <figure><img src="{{ pictures[cell.name] | urlencode }}" alt="karyogram of {{ cell.name }}">
-<figcaption class="pale">{{ cell.name }}</figcaption></figure>{% endfor %}
+<figcaption class="pale">{{ cell.name }}: {{ cell.iscn or "no ISCN" }}, {{ cell.level }}</figcaption></figure>
+{% endfor %}
 </body></html>
 """
 
@@ -122,7 +130,8 @@ def case_pdf(case: CaseSummary, pictures: Mapping[str, Path]) -> bytes:
         author="KaryoScan",
         invariant=1,
     )
-    document.build(story)
+    with binary_streams():
+        document.build(story)
     return content.getvalue()
 
 

@@ -15,6 +15,7 @@ from station.errors import UsageError
 
 if TYPE_CHECKING:
     from analysis.case.summary import CasePolicy
+    from analysis.karyogram.sheet import SheetOptions
     from analysis.karyotype import Karyotyper
 
 _EXIT_REFUSED = 1
@@ -27,6 +28,15 @@ class Banding(StrEnum):
     R = "R"
     Q = "Q"
     DAPI = "DAPI"
+
+
+class Ideograms(StrEnum):
+    """Resolutions of the ideograms, in bands a haploid set."""
+
+    NONE = "none"
+    B400 = "400"
+    B550 = "550"
+    B850 = "850"
 
 
 def classify(
@@ -55,7 +65,7 @@ def classify(
 
 
 def karyotype(
-    out: Annotated[Path, typer.Option(help="folder for <stem>.json and <stem>.karyogram.png")],
+    out: Annotated[Path, typer.Option(help="folder for <stem>.json, .karyogram.png, .metaphase.png and .pdf")],
     images: Annotated[list[Path] | None, typer.Argument(help="metaphase pictures")] = None,
     cells: Annotated[
         Path | None, typer.Option(help="folder of all pictures of one case: adds case.json, case.html, case.pdf")
@@ -71,6 +81,9 @@ def karyotype(
     banding: Annotated[
         Banding | None, typer.Option(help="what the chromosomes are stained with; default: as they look")
     ] = None,
+    ideograms: Annotated[
+        Ideograms, typer.Option(help="ideograms beside the pairs, at so many bands")
+    ] = Ideograms.NONE,
 ) -> None:
     """Propose a karyogram for each picture; with --cells for a whole case, with its clones."""
     from analysis.karyotype import load_karyotyper
@@ -81,18 +94,19 @@ def karyotype(
     if not laid_out <= analysed <= counted:
         raise UsageError("--laid-out, --analysed and --counted: each includes the one before it")
     refuse_twins(images or [])
+    options = _sheet_options(ideograms)
     if edit is not None:
         _make_folder(out)
-        _edited(edit, out)
+        _edited(edit, out, options)
         return
     karyotyper = load_karyotyper(banding=None if banding is None else banding.value)
     _make_folder(out)
     if cells is not None:
         from analysis.case.summary import CasePolicy
 
-        _case(cells, out, karyotyper, CasePolicy(counted, analysed, laid_out, nature), case)
+        _case(cells, out, karyotyper, CasePolicy(counted, analysed, laid_out, nature), case, options)
         return
-    _pictures(images or [], out, karyotyper)
+    _pictures(images or [], out, karyotyper, options)
 
 
 def _make_folder(out: Path) -> None:
@@ -102,43 +116,52 @@ def _make_folder(out: Path) -> None:
         raise UsageError(f"{out}: can't be made: {error.strerror}") from error
 
 
-def _edited(proposal: Path, out: Path) -> None:
-    from analysis.karyotype import write_karyotype
+def _sheet_options(ideograms: Ideograms) -> SheetOptions:
+    from analysis.karyogram.sheet import SheetOptions
+
+    return SheetOptions(ideograms=None if ideograms is Ideograms.NONE else int(ideograms.value))
+
+
+def _edited(proposal: Path, out: Path, options: SheetOptions) -> None:
     from analysis.proposal import read_proposal
+    from station.cell_files import write_cell
 
     result = read_proposal(proposal)
-    write_karyotype(result, out / proposal.name, out / f"{proposal.stem}.karyogram.png")
-    typer.echo(f"{proposal}: {result.iscn.text or f'no ISCN: {result.iscn.reason}'}")
+    files = write_cell(result, out, proposal.stem, options)
+    typer.echo(f"{proposal}: {result.iscn.text or f'no ISCN: {result.iscn.reason}'} -> {files}")
 
 
-def _case(folder: Path, out: Path, karyotyper: Karyotyper, policy: CasePolicy, name: str | None) -> None:
+def _case(
+    folder: Path, out: Path, karyotyper: Karyotyper, policy: CasePolicy, name: str | None, options: SheetOptions
+) -> None:
     from station.case import run_case
 
-    summary = run_case(folder, out, karyotyper, policy, name=name, tell=typer.echo)
+    summary = run_case(folder, out, karyotyper, policy, name=name, tell=typer.echo, options=options)
     typer.echo(f"{summary.name}: {summary.clones.text or 'no karyotype'}  (proposal; {out / 'case.html'})")
     if not summary.clones.clones:
         complain("no cell of the case could be read completely")
         raise typer.Exit(_EXIT_REFUSED)
 
 
-def _pictures(images: list[Path], out: Path, karyotyper: Karyotyper) -> None:
+def _pictures(images: list[Path], out: Path, karyotyper: Karyotyper, options: SheetOptions) -> None:
     from analysis.image import read_image
-    from analysis.karyotype import write_karyotype
     from station.case import stem_of
+    from station.cell_files import write_cell
 
     refused = 0
     for image in images:
-        stem = stem_of(image)
         try:
             result = karyotyper.karyotype(read_image(image))
-            write_karyotype(result, out / f"{stem}.json", out / f"{stem}.karyogram.png")
+            files = write_cell(result, out, stem_of(image), options)
         except AnalysisError as error:
             refused += 1
             complain(str(error) if str(image) in str(error) else f"{image}: {error}")
             continue
         text = result.iscn.text or f"no ISCN: {result.iscn.reason}"
         count = len(result.chromosomes)
-        typer.echo(f"{image}: {text}, {count} chromosomes, {result.seconds:.2f} s, {result.verdict.text}")
+        typer.echo(
+            f"{image}: {text}, {count} chromosomes, {result.seconds:.2f} s, {result.verdict.text} -> {files}"
+        )
     if refused:
         raise typer.Exit(_EXIT_REFUSED)
 

@@ -24,7 +24,7 @@ LONG_SIDE_PX: Final = 1600
 _MAX_ENLARGEMENT: Final = 3.0
 _UNKNOWN: Final[Bgr] = (90, 90, 90)
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
-_LETTERS: Final = 0.5
+_LETTERS: Final = 0.6
 _SHIFT: Final = 4
 
 

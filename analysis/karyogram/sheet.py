@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analysis.classification.classes import UNCLASSIFIED
 from analysis.classification.crop import ObjectPixels, crops_of_cell, cut_instances
-from analysis.classification.straighten import MedialAxis, medial_axis
+from analysis.classification.straighten import MedialAxis, medial_axes
 from analysis.karyogram.centromere import centromere_shares
 from analysis.karyogram.layout import LONGEST_PX, MAX_ENLARGEMENT, Captions, KaryogramItem, Mark, Sheet, lay_out
 from analysis.karyogram.picture import grown_for_show, upright_pictures
@@ -38,14 +37,14 @@ class SheetOptions:
     ideograms
         Bands (400, 550, 850) of the ideograms beside the pairs; None for none.
     notes
-        Class to a short note under its pair.
+        Class to a short note under its pair; those of the proposal where None.
     derivatives
-        Ids of chromosomes that stand right of their normal homologue.
+        Ids of chromosomes that stand right of their normal homologue; those the proposal suspects where None.
     """
 
     ideograms: int | None = None
-    notes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    derivatives: frozenset[int] = frozenset()
+    notes: Mapping[str, str] | None = None
+    derivatives: frozenset[int] | None = None
 
 
 def karyogram_sheet(karyotype: Karyotype, options: SheetOptions | None = None) -> Sheet:
@@ -57,8 +56,10 @@ def karyogram_sheet(karyotype: Karyotype, options: SheetOptions | None = None) -
         There is no ideogram of so many bands.
     """
     chosen = options or SheetOptions()
-    items = _items(karyotype, chosen)
-    return lay_out(items, _captions(karyotype, items), ideograms=chosen.ideograms, notes=chosen.notes)
+    notes = karyotype.bands.notes() if chosen.notes is None else chosen.notes
+    derivatives = _suspects(karyotype) if chosen.derivatives is None else chosen.derivatives
+    items = _items(karyotype, derivatives)
+    return lay_out(items, _captions(karyotype, items), ideograms=chosen.ideograms, notes=notes)
 
 
 def mark_of(chromosome: KaryotypedChromosome) -> Mark:
@@ -68,12 +69,18 @@ def mark_of(chromosome: KaryotypedChromosome) -> Mark:
     return Mark.REVIEW if chromosome.probability < REVIEW_BELOW else Mark.CHECK
 
 
-def _items(karyotype: Karyotype, options: SheetOptions) -> list[KaryogramItem]:
+def _suspects(karyotype: Karyotype) -> frozenset[int]:
+    """Ids of those of a pair that may be changed in structure."""
+    changed = [pair.changed for pair in karyotype.bands.homologues if pair.structural]
+    return frozenset(karyotype.chromosomes[row].id for row in changed if row < len(karyotype.chromosomes))
+
+
+def _items(karyotype: Karyotype, derivatives: frozenset[int]) -> list[KaryogramItem]:
     entries = karyotype.chromosomes
     if not entries:
         return []
     instances = [entry.instance for entry in entries]
-    axes = [medial_axis(instance.mask) for instance in instances]
+    axes = medial_axes([instance.mask for instance in instances])
     objects = cut_instances(karyotype.image, karyotype.background, instances)
     centromeres = _centromeres(karyotype, objects, axes)
     grown = grown_for_show(instances, (karyotype.image.height_px, karyotype.image.width_px))
@@ -93,7 +100,7 @@ def _items(karyotype: Karyotype, options: SheetOptions) -> list[KaryogramItem]:
             entry.class_name,
             mark_of(entry),
             shown.centromere_px,
-            entry.id in options.derivatives,
+            entry.id in derivatives,
             shown.length_px,
             enlargement,
         )
@@ -122,6 +129,8 @@ def _captions(karyotype: Karyotype, items: list[KaryogramItem]) -> Captions:
     figures = [f"{len(items) - left_out} chromosomes"]
     if sure:
         figures.append(f"mean certainty {100 * float(np.mean(sure)):.0f} %")
+    if karyotype.bands.level is not None:
+        figures.append(f"about {karyotype.bands.level.bands} bands")
     if left_out:
         figures.append(f"{left_out} without a class")
     verdict = karyotype.verdict

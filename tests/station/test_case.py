@@ -63,7 +63,7 @@ def test_every_picture_is_a_cell_with_a_role_and_a_reason(tmp_path):
     summary = run_case(folder, out, karyotyper, replace(CasePolicy(), counted=3), name="N-1", tell=lines.append)
     assert [entry.role for entry in summary.cells] == [Role.EXCLUDED, Role.EXCLUDED]
     assert sorted(path.name for path in out.iterdir()) == [
-        "a.json", "a.karyogram.png", "case.html", "case.json", "case.pdf",
+        "a.json", "a.karyogram.png", "a.metaphase.png", "a.pdf", "case.html", "case.json", "case.pdf",
     ]  # fmt: skip
     content = json.loads((out / "case.json").read_text())
     assert (content["case"], content["iscn"]) == ("N-1", None)

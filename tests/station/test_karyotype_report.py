@@ -1,0 +1,92 @@
+"""The PDF of one cell, and the files a cell is written to."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from reportlab import rl_config
+
+from analysis.image import GreyImage
+from analysis.karyogram.iscn import IscnResult
+from analysis.karyogram.sheet import FOOTER, REVIEW_BELOW, SheetOptions
+from analysis.karyogram.verdict import Finding, Reason, Verdict
+from analysis.karyotype import Karyotype, KaryotypedChromosome
+from analysis.proposal import read_proposal
+from analysis.segmentation.instance import Instance
+from station.cell_files import ENDINGS, write_cell
+from station.karyotype_report import karyotype_pdf
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory) -> Karyotype:
+    """A small cell with chromosomes of every level of certainty."""
+    rng = np.random.default_rng(5)
+    pixels = np.full((160, 240), 230, np.uint8)
+    entries = []
+    for k, (name, sure) in enumerate((("1", 0.99), ("1", 0.7), ("X", 0.3), ("?", 0.1))):
+        x, y, height = 15 + 55 * k, 20, 100 - 15 * k
+        pixels[y : y + height, x : x + 14] = rng.integers(60, 160, (height, 1))
+        instance = Instance((x, y, x + 14, y + height), np.ones((height, 14), np.bool_), 1.0, "single")
+        entries.append(KaryotypedChromosome(k, name, sure, instance, flipped=k == 1))
+    path = tmp_path_factory.mktemp("cell") / "Zelle 7.png"
+    cv2.imwrite(str(path), pixels)
+    verdict = Verdict((Reason(Finding.TOO_FEW, "3 chromosomes are no whole cell", True),))
+    background = np.full(pixels.shape, 230, np.float32)
+    iscn = IscnResult(None, "too few <chromosomes>")
+    return Karyotype(GreyImage(pixels, str(path)), background, tuple(entries), iscn, "XX", 0.0, 0.5, verdict)
+
+
+def text_of(content: bytes) -> str:
+    """Everything that is written on the pages of one of our PDFs."""
+    said = []
+    for stream in re.findall(rb"(?<!end)stream\r?\n(.*?)endstream", content, re.DOTALL):
+        try:
+            page = zlib.decompressobj().decompress(stream)
+        except zlib.error:
+            continue
+        said += re.findall(rb"\((.*?)(?<!\\)\) Tj", page)
+    return "\n".join(part.decode("cp1252") for part in said)
+
+
+def test_the_pdf_says_what_the_proposal_says(cell):
+    content = karyotype_pdf(cell, SheetOptions(ideograms=400, notes={"1": "bands differ at 1p31"}))
+    assert content.startswith(b"%PDF-")
+    assert content.count(b"/Type /Page\n") == 3
+    said = text_of(content)
+    for words in ("no ISCN", "must review", "3 chromosomes are no whole cell", "too few <chromosomes>", FOOTER):
+        assert words in said
+    assert said.count("bands differ at 1p31") >= 2
+    for words in ("99.0 %", "70.0 %", "check", "30.0 %", "Zelle 7.png"):
+        assert words in said
+
+
+def test_the_same_proposal_gives_the_same_bytes_and_leaves_the_library_as_it_was(cell):
+    before = rl_config.useA85
+    assert karyotype_pdf(cell) == karyotype_pdf(cell)
+    assert rl_config.useA85 == before
+
+
+def test_a_cell_without_chromosomes_has_a_pdf_too(cell):
+    assert "no ISCN" in text_of(karyotype_pdf(replace(cell, chromosomes=())))
+
+
+def test_an_edited_proposal_is_written_with_everything(cell, tmp_path):
+    said = write_cell(cell, tmp_path, "cell", SheetOptions(ideograms=850))
+    assert said.endswith("cell.{json,karyogram.png,metaphase.png,pdf}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"cell.{ending}" for ending in ENDINGS)
+    edited = tmp_path / "cell.json"
+    edited.write_text(edited.read_text().replace('"class": "?"', '"class": "2"'))
+    again = read_proposal(edited)
+    write_cell(again, tmp_path, "edited", SheetOptions(ideograms=850))
+    first, second = (cv2.imread(str(tmp_path / f"{name}.karyogram.png")) for name in ("cell", "edited"))
+    assert not np.array_equal(first.shape, second.shape) or (first != second).any()
+    metaphase = cv2.imread(str(tmp_path / "edited.metaphase.png"))
+    assert metaphase.shape[0] / metaphase.shape[1] == pytest.approx(160 / 240, rel=0.01)
+    # Outlines are coloured; the picture itself is grey.
+    assert (np.ptp(metaphase.astype(int), axis=2) > 60).sum() > 500
+    assert REVIEW_BELOW < 0.9
