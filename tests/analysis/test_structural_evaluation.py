@@ -1,0 +1,70 @@
+"""Changes that are cut and pasted, and the figures of what is flagged of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.classification.classes import CLASS_NAMES
+from analysis.errors import DatasetError
+from analysis.evaluation import structural
+from analysis.evaluation.banding import drawn_from_table
+from analysis.evaluation.structural import Change, change_fits, changed_cell, changed_stretch, evaluate_structural
+from analysis.karyogram.ideogram import ideogram
+from analysis.training import drawn_changes
+
+NAMES = (*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "X")
+SIZES = {Change.NONE: (20,), Change.INTERSTITIAL: (60,), Change.PARACENTRIC: (40,), Change.TRANSLOCATION: (30,)}
+
+
+@pytest.fixture(autouse=True)
+def few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(structural, "SIZES_MB", SIZES)
+    monkeypatch.setattr(drawn_changes, "SIZES_MB", SIZES)
+
+
+def test_a_changed_chromosome_is_as_long_as_it_should_be() -> None:
+    rng = np.random.default_rng(0)
+    objects = [drawn_from_table(name, 400, 50, 1.0, rng) for name in NAMES]
+    cell = changed_cell("a", "case", objects, NAMES, rng)
+    assert len(cell.crops) == 46
+    assert [change.event for change in cell.changes] == [0, 1, 2, 3, 3]
+    for change in cell.changes:
+        ratio = change.crop.relative_length / cell.crops[change.row].relative_length
+        if change.kind in (Change.NONE, Change.PARACENTRIC):
+            assert ratio == pytest.approx(1.0, abs=0.05)
+        if change.kind is Change.INTERSTITIAL:
+            assert ratio == pytest.approx(1.0 - (change.stop - change.start), abs=0.06)
+    figures = evaluate_structural(iter([cell]))
+    assert figures["simulated"] is True
+    assert figures["pairs"] == 23
+    by_kind = {row["kind"]: row for row in figures["changes"]}
+    assert set(by_kind) == {kind.value for kind in SIZES}
+    assert all(row["n"] == 1 for row in figures["changes"])
+    assert by_kind["interstitial deletion"]["auc"] > 0.8
+    assert by_kind["none, put back"]["auc"] <= by_kind["interstitial deletion"]["auc"]
+
+
+def test_stretches_lie_where_their_kind_has_them() -> None:
+    rng = np.random.default_rng(1)
+    for kind, sizes in structural.SIZES_MB.items():
+        for name in CLASS_NAMES:
+            for size in sizes:
+                if kind is Change.TRANSLOCATION or not change_fits(kind, size, name):
+                    continue
+                start, stop = changed_stretch(kind, size, name, rng)
+                assert 0.0 <= start < stop <= 1.0
+                assert start > ideogram(name).centromere
+    start, stop = changed_stretch(Change.PERICENTRIC, 40, "2", rng)
+    assert start < ideogram("2").centromere < stop
+
+
+def test_drawn_cells_have_the_same_changes() -> None:
+    (cell,) = drawn_changes.drawn_changed_cells(1)
+    assert [change.kind for change in cell.changes] == [*list(SIZES), Change.TRANSLOCATION]
+    assert len(cell.crops) == 46
+
+
+def test_without_cells_there_are_no_figures() -> None:
+    with pytest.raises(DatasetError):
+        evaluate_structural(iter([]))
