@@ -24,12 +24,14 @@ def main() -> None:
     parser.add_argument(
         "--only", action="append", choices=[variant.name for variant in variants()], help="make this row (again)"
     )
+    parser.add_argument("--val-cells", type=int, default=None, help="measure on so many cells of every set")
     options = parser.parse_args()
     rows = run_ablation(
         options.crops,
         options.out,
         minutes=options.minutes,
         only=options.only,
+        val_cells=options.val_cells,
         progress=lambda line: print(line, flush=True),
     )
     print(markdown(rows))

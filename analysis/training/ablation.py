@@ -120,6 +120,7 @@ def run_ablation(
     only: Sequence[str] | None = None,
     sources: Sequence[str] = ("gband612", "tseng_boxes"),
     rows: Sequence[Variant] | None = None,
+    val_cells: int | None = None,
     progress: Progress | None = None,
 ) -> list[Row]:
     """Train every variant in the same time and measure it; a row that is there already isn't made again.
@@ -139,6 +140,8 @@ def run_ablation(
         Validation splits that are measured.
     rows
         Variants; those of `variants` where it is None.
+    val_cells
+        Validation cells of every source that are measured, spread evenly; all of them where it is None.
     progress
         Called with one line a row.
 
@@ -156,7 +159,7 @@ def run_ablation(
     train, val = load_tables(crops_dir, "train"), load_tables(crops_dir, "val")
     if not train:
         raise DatasetError("there are no prepared crops to train on", path=crops_dir)
-    measured = {name: val[name] for name in sources if name in val}
+    measured = {name: _spread(val[name], val_cells) for name in sources if name in val}
     made: list[Row] = []
     for variant in variants() if rows is None else rows:
         path = out_dir / f"{_file_name(variant.name)}.json"
@@ -172,6 +175,14 @@ def run_ablation(
         if progress is not None:
             progress(markdown(made[-1:]).splitlines()[-1])
     return made
+
+
+def _spread(table: CropTable, cells: int | None) -> CropTable:
+    numbers = np.unique(table.cells)
+    if cells is None or cells >= len(numbers):
+        return table
+    chosen = numbers[np.linspace(0, len(numbers) - 1, cells).round().astype(np.intp)]
+    return table.select(np.isin(table.cells, chosen))
 
 
 def _row(

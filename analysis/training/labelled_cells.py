@@ -20,7 +20,7 @@ from analysis.classification.crop import (
     optical_density,
 )
 from analysis.classification.straighten import medial_axis
-from analysis.errors import DatasetError
+from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.evaluation import crops
 from analysis.evaluation.boxes import instances_from_boxes
 from analysis.evaluation.datasets import OVERLAP_LABEL, MfishCell, TsengImage, load_mfish
@@ -89,8 +89,13 @@ def mfish_cells(
         if (entry.case in MFISH_VAL_SLIDES) != (split == "val"):
             continue
         image = read(entry.image_path)
+        try:
+            background = segment(image).background
+        except NoMetaphaseError:
+            logger.warning("cell %s left out: no background without a metaphase", entry.name)
+            continue
         instances = mfish_instances(entry.classmap())
-        objects = cut_instances(image, segment(image).background, instances)
+        objects = cut_instances(image, background, instances)
         classes = _mfish_classes(entry, [(each.box_px, each.mask) for each in instances])
         yield LabelledCell(objects, classes, (POLARITY_UNKNOWN,) * len(objects))
 

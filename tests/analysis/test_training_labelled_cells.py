@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from analysis.errors import NoMetaphaseError
 from analysis.evaluation.datasets import TsengImage
 from analysis.image import GreyImage, read_image
 from analysis.segmentation.instance import Instance, Segmentation
@@ -36,7 +37,7 @@ def test_homologues_in_one_piece_have_no_class(tmp_path: Path) -> None:
     folder = tmp_path / "mfish"
     folder.mkdir()
     (folder / "cells.csv").write_text(
-        "cell,karyotype,split\nA0101XY,XY,train\nA0201XY,XY,train\nA0301XY,XY,test\n"
+        "cell,karyotype,split\nA0101XY,XY,train\nA0201XY,XY,train\nA0301XX,XX,train\n"
     )
     classmap = np.zeros((200, 200), np.uint8)
     bar(classmap, 10, 10, 60, 1)
@@ -46,10 +47,13 @@ def test_homologues_in_one_piece_have_no_class(tmp_path: Path) -> None:
     bar(classmap, 120, 10, 50, 23)
     bar(classmap, 150, 10, 20, 24)
     cv2.imwrite(str(folder / "A0101XY_classmap.png"), classmap)
-    cv2.imwrite(str(folder / "A0101XY_dapi.png"), np.where(classmap > 0, 180, 12).astype(np.uint8))
+    for name in ("A0101XY", "A0301XX"):
+        cv2.imwrite(str(folder / f"{name}_dapi.png"), np.where(classmap > 0, 180, 12).astype(np.uint8))
 
     def segment(image: GreyImage) -> Segmentation:
         shape = image.pixels.shape
+        if image.source.endswith("A0301XX_dapi.png"):
+            raise NoMetaphaseError("nothing there")
         return Segmentation((), np.full(shape, 243.0, np.float32), np.zeros(shape, np.bool_))
 
     (cell,) = mfish_cells(tmp_path, "train", segment, read_image)
