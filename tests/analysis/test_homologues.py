@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ from analysis.karyogram.homologues.comparison import (
     region,
 )
 from analysis.karyogram.homologues.features import Traces
-from analysis.karyogram.homologues.norms import homologue_norms, polymorphic, standardised
+from analysis.karyogram.homologues.norms import HomologueNorms, homologue_norms, polymorphic, standardised
 from analysis.karyogram.homologues.rearrangements import BINS, Rearrangement, trials
 from analysis.karyogram.homologues.recurrence import candidate_clones
+from analysis.training.homologues import NormalCell, learn_norms, threshold_by, write_norms
 
 AUTOSOMES = CLASS_NAMES[:22]
 NAMES = tuple(name for name in AUTOSOMES for _ in range(2))
@@ -229,6 +231,29 @@ def test_trials_hold_what_they_say() -> None:
 )
 def test_places_are_named_by_their_bands(name: str, start: float, stop: float, where: str) -> None:
     assert region(name, start, stop) == where
+
+
+def test_norms_are_learnt_from_normal_cells(tmp_path: Path) -> None:
+    norms = homologue_norms()
+    classes = (*NAMES, "X", "Y")
+    cells = []
+    for seed in range(6):
+        traces = cell(seed)
+        bands = np.concatenate([traces.bands, norms.mean[22:]])
+        lengths = np.append(traces.log_length, banding_templates().log_length[22:])
+        cells.append(NormalCell(Traces(bands, lengths), classes))
+    learnt = threshold_by(learn_norms(cells), cells)
+    assert (learnt.weight >= 0.0).all()
+    assert learnt.weight.max() > 0.1
+    assert learnt.rarity(learnt.threshold - 50.0) == pytest.approx(1.0)
+    same = standardised(learnt.mean)[:22] * standardised(norms.mean)[:22]
+    assert same.mean() > 0.9
+    flagged = [each.flagged for entry in cells for each in compare_traces(entry.traces, classes, learnt)]
+    assert np.mean(flagged) <= 0.03
+    write_norms(learnt, tmp_path / "norms.npz")
+    with np.load(tmp_path / "norms.npz") as table:
+        assert set(table) == set(HomologueNorms.__dataclass_fields__)
+        assert table["pair_covariance"].shape == norms.pair_covariance.shape
 
 
 def test_a_flag_that_returns_is_a_candidate_clone() -> None:
