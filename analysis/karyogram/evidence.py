@@ -42,12 +42,12 @@ class FusionWeights:
         and where they were found; see `AssignmentPrices`. It is worth less where an object may be a wrong one.
     """
 
-    classifier: float = 0.50
-    detector: float = 1.40
+    classifier: float = 0.68
+    detector: float = 1.32
     none: float = 0.30
     score: float = -1.99
     bias: float = 0.42
-    sharpness: float = 0.87
+    sharpness: float = 0.80
     sharpness_found: float = 0.61
 
 
