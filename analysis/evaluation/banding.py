@@ -141,7 +141,7 @@ def evaluate_banding(
         line[told] = line.get(told, 0) + 1
         right += judged.kind is cell.kind
         warned += judged.against(cell.kind.value) is not None
-        level = estimate_level(cell.crops, cell.classes)
+        level = None if cell.kind is BandingKind.NONE else estimate_level(cell.crops, cell.classes)
         if level is not None:
             bands.setdefault(cell.source, []).append(level.bands)
         if progress is not None:
