@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import NoMetaphaseError
 from analysis.image import GreyImage
+from analysis.segmentation.annotation import without_annotations
 from analysis.segmentation.background import estimate_background, optical_density
 from analysis.segmentation.features import piece_features, single_features
 from analysis.segmentation.instance import Instance, Segmentation
@@ -20,6 +21,7 @@ from analysis.segmentation.region import Region, connected_regions
 from analysis.segmentation.resolve import Cell, Part, resolve
 from analysis.segmentation.scale import estimate_width
 from analysis.segmentation.shape import measure
+from analysis.segmentation.strays import find_strays
 from analysis.segmentation.threshold import find_foreground, otsu
 
 _ESTIMATE_SIDE_PX: Final = 1400
@@ -141,6 +143,8 @@ def segment(image: GreyImage, settings: SegmentationSettings | None = None) -> S
         for part in resolve(piece, cell, accept=chosen.accept_split)
     ]
     kept = [part for part in parts if _is_chromosome(part, cell, found.level)]
+    strays = find_strays([part.region for part in kept], working.density, working.width_px)
+    kept = [part for part, stray in zip(kept, strays, strict=True) if not stray]
     rods = sum(part.shape.length >= _ROD * part.shape.thickness for part in kept)
     if rods < chosen.min_chromosomes:
         raise NoMetaphaseError(f"{image.source}: no metaphase found ({rods} chromosome-like bodies)")
@@ -161,7 +165,7 @@ def find_stained(image: GreyImage) -> NDArray[np.bool_]:
 
 def prepare(image: GreyImage) -> Working:
     """Estimate the width, bring the image to working scale, mask the nuclei."""
-    pixels = image.pixels
+    pixels = without_annotations(image.pixels)
     factor = min(1.0, _ESTIMATE_SIDE_PX / max(pixels.shape))
     working = _measured(_scaled(pixels, factor), factor)
     if working.width_px <= 0.0:
