@@ -139,7 +139,7 @@ def interaction_figures(edits: Sequence[Interactions], cases: Sequence[str]) -> 
         ``mean`` edits a cell and ``mean_10_cells``, ``median``; ``share_le2`` cells that take at most two, with
         ``share_le2_ci95``; ``pieces_mean`` and ``pieces_share_le2``: the same of the edits of pieces alone, as the
         white paper counts; ``none``: cells that take none; ``by_kind``: for each kind its mean a cell, its share
-        of all edits, and the share of cells that take any.
+        of all edits (NaN for flips, which aren't among them), and the share of cells that take any.
     """
     total = np.asarray([entry.total for entry in edits], np.float64)
     pieces = np.asarray([entry.pieces for entry in edits], np.float64)
@@ -155,7 +155,7 @@ def interaction_figures(edits: Sequence[Interactions], cases: Sequence[str]) -> 
         counts = np.asarray([getattr(entry, kind) for entry in edits], np.float64)
         kinds[kind] = {
             "mean": float(counts.mean()),
-            "of_all": float(counts.sum() / max(total.sum(), 1.0)),
+            "of_all": float(counts.sum() / max(total.sum(), 1.0)) if kind != "flips" else float("nan"),
             "cells": float(np.mean(counts > 0)),
         }
     return {

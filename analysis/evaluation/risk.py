@@ -80,8 +80,8 @@ class RiskStudy:
     Attributes
     ----------
     chromosomes, cells
-        Curves. A cell is as sure as its least sure chromosome; it is right where every chromosome there is has its
-        class, and nothing else has one.
+        Curves. A cell's confidence is the product of its chromosomes'; it is right where every chromosome there is
+        has its class, and nothing else has one.
     figures
         As `study` describes them.
     said, came_true, count
@@ -134,7 +134,7 @@ def study(records: Sequence[CellRecord], *, found: bool) -> RiskStudy:
     named = [entry for entry in named if entry.truth != UNCLASSIFIED]
     confidence = np.asarray([entry.probability for entry in named], np.float64)
     right = np.asarray([entry.right for entry in named], np.bool_)
-    cell_confidence = np.asarray([_least(objects) for _, objects in pairs], np.float64)
+    cell_confidence = np.asarray([_all_right(objects) for _, objects in pairs], np.float64)
     cell_right = np.asarray([_whole(record, objects, found=found) for record, objects in pairs], np.bool_)
     curve, cell_curve = risk_curve(confidence, right), risk_curve(cell_confidence, cell_right)
     bins = calibration(confidence, right)
@@ -208,8 +208,10 @@ def _objects(record: CellRecord, *, found: bool) -> tuple[Named, ...]:
     return (record.found or ()) if found else record.given
 
 
-def _least(objects: Sequence[Named]) -> float:
-    return min((entry.probability for entry in objects if entry.class_name != UNCLASSIFIED), default=0.0)
+def _all_right(objects: Sequence[Named]) -> float:
+    """Probability that every class is right, as if mistakes didn't come in company."""
+    named = [entry.probability for entry in objects if entry.class_name != UNCLASSIFIED]
+    return float(np.prod(named)) if named else 0.0
 
 
 def _whole(record: CellRecord, objects: Sequence[Named], *, found: bool) -> bool:
