@@ -25,7 +25,7 @@ _SLACK_WIDTHS: Final = 0.25
 _AGREES: Final = 0.6
 """Least overlap of either part's extent with its boxes for a cut to be taken."""
 
-_SURE: Final = 0.88
+_SURE: Final = 0.7
 """A cut that fits its boxes so well isn't compared with further ones."""
 
 _STICKS_OUT: Final = 0.12

@@ -115,12 +115,14 @@ class DetectorSegmenter:
         mask = stained.mask
         tight = tight_boxes(found.boxes_px, _PADDING_PX * SCALE / scale)
         chosen = select(found, tight, mask, self.selection)
-        if len(chosen) < self.settings.min_chromosomes:
-            raise NoMetaphaseError(f"{image.source}: no metaphase found ({len(chosen)} chromosomes)")
+        self._ask_for_enough(len(chosen), image)
         net = None
         if self.masks is not None:
             net = BoxMasks(self.masks, stream_picture(working.density, stained.level, working.width_px))
         shares = _shares(tight[chosen], mask, working, net, cuts=self.cuts)
+        strays = find_strays([share.region for share in shares], working.density, working.width_px)
+        shares = [share for share, stray in zip(shares, strays, strict=True) if not stray]
+        self._ask_for_enough(len(shares), image)
         strays = find_strays([share.region for share in shares], working.density, working.width_px)
         shares = [share for share, stray in zip(shares, strays, strict=True) if not stray]
         if len(shares) < self.settings.min_chromosomes:
@@ -157,6 +159,10 @@ class DetectorSegmenter:
         if not padded:
             asked += _PADDING_PX * SCALE / detector_scale(working) * np.asarray([-1.0, -1.0, 1.0, 1.0])
         return self._proposals(working).classes_at(asked)
+
+    def _ask_for_enough(self, count: int, image: GreyImage) -> None:
+        if count < self.settings.min_chromosomes:
+            raise NoMetaphaseError(f"{image.source}: no metaphase found ({count} chromosomes)")
 
     def _proposals(self, working: Working) -> Detections:
         return self.detector.candidates(relative_density(working.density), scale=detector_scale(working))

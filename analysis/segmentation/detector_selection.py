@@ -48,13 +48,13 @@ class SelectionSettings:
     """
 
     nms_iou: float = 0.7
-    threshold: float = 0.45
-    slope: float = 1.5
-    overlap_start: float = 0.3
-    overlap_price: float = 2.0
-    other_class: float = 0.8
-    area_price: float = 0.6
-    third_price: float = 1.5
+    threshold: float = 0.3
+    slope: float = 0.96
+    overlap_start: float = 0.67
+    overlap_price: float = 2.15
+    other_class: float = 0.69
+    area_price: float = 0.8
+    third_price: float = 2.47
 
 
 @dataclass(frozen=True, slots=True)

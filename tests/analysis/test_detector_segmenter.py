@@ -289,7 +289,7 @@ def evidence(scores: list[float], overlap: dict[tuple[int, int], float], classes
 
 
 def test_overlapping_proposals_of_one_class_are_one_chromosome() -> None:
-    settings = SelectionSettings()
+    settings = SelectionSettings(threshold=0.45, slope=1.5, overlap_start=0.3, overlap_price=2.0, other_class=0.8)
     alike = evidence([0.9, 0.6], {(0, 1): 0.7}, [3, 3])
     other = evidence([0.9, 0.6], {(0, 1): 0.55}, [3, 12])
     assert choose(alike, settings).tolist() == [0]
