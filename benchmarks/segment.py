@@ -26,14 +26,10 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.baselines import BASELINES
 from analysis.evaluation.datasets import load_tseng
+from analysis.evaluation.ways import Ways
 from analysis.image import GreyImage, read_image
-from analysis.segmentation.detector import Detector
-from analysis.segmentation.detector_segmenter import DetectorSegmenter
-from analysis.segmentation.segmenter import Segmenter, segment
-from analysis.segmentation.stream.masks import MaskProposer
-from analysis.segmentation.stream.segmenter import load_stream_segmenter
+from analysis.segmentation.segmenter import Segmenter
 
 LIMIT_S = 0.5
 LIMIT_MIB = 1.5e9 / 2**20
@@ -48,17 +44,6 @@ class Taken:
     chromosomes: int
     wall_s: float
     processor_s: float
-
-
-def ways(stream: Path | None) -> dict[str, Segmenter]:
-    """All ways of cutting, by their names."""
-    detector = Detector.load()
-    chosen: dict[str, Segmenter] = {"detector": DetectorSegmenter(detector), "contours": segment}
-    if stream is not None:
-        masks = MaskProposer.load(stream)
-        chosen["detector, masks"] = DetectorSegmenter(detector, masks=masks, cuts=False)
-        chosen["stream"] = load_stream_segmenter(stream)
-    return {**chosen, **BASELINES}
 
 
 def pictures(data: Path, count: int) -> list[GreyImage]:
@@ -158,7 +143,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(arguments.threads)
-    segmenters = ways(arguments.stream)
+    segmenters = Ways(baselines=True, stream=arguments.stream).segmenters()
     if arguments.only:
         for image in pictures(arguments.data, 6):
             cut(segmenters[arguments.only], image)

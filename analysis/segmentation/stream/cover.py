@@ -18,13 +18,11 @@ _SEED_DEPTH: Final = 0.25
 """Depth below the border, in widths, from which a point is well inside."""
 
 _MOST_POINTS: Final = 40
-_UNION_SIDE_PX: Final = 108.0
-_NEAR_PX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class CoverSettings:
-    """How masks are weighed against one another; chosen on the val split.
+    """How masks are weighed against one another; chosen on simulated piles of the val split's chromosomes.
 
     Attributes
     ----------
@@ -41,21 +39,19 @@ class CoverSettings:
         Share of the smaller mask that a crossing may hide, and the price of full overlap beyond.
     least_area
         Smallest chromosome, in squared widths.
-    refined, unions
-        Most masks found by points that are asked for again by their boxes, and most pairs of them that are asked
-        for by the box round both: what lies far from its point is cut off, and long chromosomes come in halves.
+    refined
+        Most masks found by points asked for again by their boxes: what lies far from its point was cut off.
     """
 
-    spacing: float = 1.3
+    spacing: float = 1.0
     same: float = 0.5
     least_quality: float = 0.55
     quality_worth: float = 2.0
-    area_power: float = 0.5
+    area_power: float = 1.0
     free_overlap: float = 0.15
     overlap_price: float = 3.0
     least_area: float = 0.8
     refined: int = 16
-    unions: int = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +107,36 @@ def cover(
     """
     corner = np.asarray([piece.x0_px, piece.y0_px] * 2, np.float32)
     found = _candidates(proposer.at_points(level, ridge_points(piece, settings.spacing)), piece, settings)
-    boxes = [_box(one) for one in found[: settings.refined]] + _unions(found)[: settings.unions]
+    boxes = [_box(one) for one in found[: settings.refined]]
     if boxes:
         again = _candidates(proposer.at_boxes(level, np.stack(boxes) + corner), piece, settings)
         found = _distinct([*again, *found], settings.same)
     chosen = _chosen(found, piece, settings, typical_area * STREAM_WIDTH_PX**2)
     left_out = [(_box(found[k]) + corner, found[k].answer.quality) for k in np.flatnonzero(~chosen)]
     return Covering([found[k].answer for k in np.flatnonzero(chosen)], left_out)
+
+
+def is_chromosome_after_all(
+    level: NDArray[np.float32], piece: Region, proposer: MaskProposer, *, quality: float
+) -> bool:
+    """Ask the mask net about a piece that looks like noise: on noise it expects no mask to fit.
+
+    Parameters
+    ----------
+    level
+        The stream's picture.
+    piece
+        In its px.
+    proposer
+        Answers points.
+    quality
+        Expected overlap from which the piece holds a chromosome.
+    """
+    answers = proposer.at_points(level, ridge_points(piece, 1.5)[:3])
+    return any(
+        answer.quality >= quality and np.count_nonzero(_in_frame(answer, piece)) >= 0.5 * piece.area_px
+        for answer in answers
+    )
 
 
 def ridge_points(piece: Region, spacing: float) -> NDArray[np.float32]:
@@ -160,28 +179,6 @@ def _candidates(answers: list[PromptedMask], piece: Region, settings: CoverSetti
         if area >= least_px and answer.quality > 0.5 * settings.least_quality:
             made.append(_Candidate(answer, mask, area))
     return _distinct(made, settings.same)
-
-
-def _unions(found: list[_Candidate]) -> list[NDArray[np.float32]]:
-    """Boxes round pairs of masks that touch or nearly do, those of the better masks first."""
-    near = [
-        cv2.dilate(one.mask.astype(np.uint8), np.ones((2 * _NEAR_PX + 1, 2 * _NEAR_PX + 1), np.uint8)) > 0
-        for one in found
-    ]
-    pairs = []
-    for k, first in enumerate(found):
-        for other in range(k):
-            box = np.concatenate(
-                [
-                    np.minimum(_box(first)[:2], _box(found[other])[:2]),
-                    np.maximum(_box(first)[2:], _box(found[other])[2:]),
-                ]
-            )
-            shared = int(np.count_nonzero(near[k] & found[other].mask))
-            apart = shared < 0.6 * min(first.area, found[other].area)
-            if shared and apart and (box[2:] - box[:2]).max() <= _UNION_SIDE_PX:
-                pairs.append((first.answer.quality + found[other].answer.quality, box))
-    return [box for _, box in sorted(pairs, key=lambda pair: -pair[0])]
 
 
 def _distinct(found: list[_Candidate], same: float) -> list[_Candidate]:

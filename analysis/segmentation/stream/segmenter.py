@@ -25,7 +25,7 @@ from analysis.segmentation.segmenter import (
     prepare,
 )
 from analysis.segmentation.stream.blobs import BlobAnswer, BlobClassifier, BlobKind
-from analysis.segmentation.stream.cover import CoverSettings, cover
+from analysis.segmentation.stream.cover import CoverSettings, cover, is_chromosome_after_all
 from analysis.segmentation.stream.masks import MaskProposer
 from analysis.segmentation.stream.picture import STREAM_WIDTH_PX, StreamPicture, stream_picture
 from analysis.segmentation.stream.placing import chance_in, reduced, shared_out
@@ -76,12 +76,15 @@ class StreamSegmenter:
         As for the contours.
     cover
         How masks are weighed against one another.
+    second_opinion
+        A piece is noise only where the mask net, too, expects less overlap than this for its best mask.
     """
 
     judge: Judge
     proposer: MaskProposer
     settings: SegmentationSettings = field(default_factory=SegmentationSettings)
     cover: CoverSettings = field(default_factory=CoverSettings)
+    second_opinion: float = 0.6
 
     def __call__(self, image: GreyImage) -> Segmentation:
         """Segment an image.
@@ -122,10 +125,15 @@ class StreamSegmenter:
         area = small.area_px / STREAM_WIDTH_PX**2
         if area > _MAX_PIECE * typical or area < self.settings.min_area * typical:
             return [], []
+        if kind is BlobKind.NOISE and is_chromosome_after_all(
+            picture.level, small, self.proposer, quality=self.second_opinion
+        ):
+            kind = BlobKind.CONNECTED if answer.connected >= 0.5 else BlobKind.SINGLE
         if kind is BlobKind.NOISE:
             return [], [LeftOut(_box_of(piece), _DOUBT * max(answer.pure, answer.attached))]
         if kind is BlobKind.SINGLE:
-            return [_Part(piece, answer.pure * (1.0 - answer.connected), "stream, single")], []
+            score = max(answer.pure, 0.5) * (1.0 - answer.connected)
+            return [_Part(piece, score, "stream, single")], []
         covering = cover(picture.level, small, self.proposer, self.cover, typical_area=typical)
         others = [LeftOut(_divided(box, picture.scale), _DOUBT * chance) for box, chance in covering.left_out]
         masks = covering.masks
