@@ -48,7 +48,8 @@ def _colour(bgr: tuple[int, int, int]) -> Color:
 _INKS: Final[Mapping[Ink, Color]] = MappingProxyType({ink: _colour(bgr) for ink, bgr in INKS.items()})
 
 
-class KaryogramFlowable(Flowable):
+# The library has no types.
+class KaryogramFlowable(Flowable):  # type: ignore[misc]
     """A karyogram's sheet, fitted into a room of a page.
 
     Parameters
@@ -135,7 +136,7 @@ class KaryogramFlowable(Flowable):
         )
 
 
-class MetaphaseFlowable(Flowable):
+class MetaphaseFlowable(Flowable):  # type: ignore[misc]
     """The metaphase with numbered outlines, fitted into a room of a page.
 
     Parameters

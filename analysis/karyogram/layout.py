@@ -283,7 +283,13 @@ def lay_out(
     y = _footer(sheet, captions or Captions(), width, y, marks={item.mark for item in items})
     sheet.words = [word for word in sheet.words if word.text]
     return Sheet(
-        width, y, *(tuple(p) for p in (sheet.tiles, sheet.ideograms, sheet.rules, sheet.marks, sheet.words))
+        width,
+        y,
+        tuple(sheet.tiles),
+        tuple(sheet.ideograms),
+        tuple(sheet.rules),
+        tuple(sheet.marks),
+        tuple(sheet.words),
     )
 
 

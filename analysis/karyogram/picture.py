@@ -73,7 +73,8 @@ class Tone:
     def grey(self, density: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Grey levels of densities: uint8, same shape."""
         part = np.clip(density / self.dark, 0.0, 1.15) ** self.exponent
-        return np.clip(np.rint(255.0 - (255.0 - DARKEST) * part), 0, 255).astype(np.uint8)
+        grey = np.clip(np.rint(255.0 - (255.0 - DARKEST) * part), 0, 255)
+        return np.asarray(grey, dtype=np.uint8)
 
 
 def tone_of(objects: Sequence[ObjectPixels]) -> Tone:
@@ -132,8 +133,8 @@ def _grown(entry: Instance, owners: NDArray[np.uint8], width: float) -> Instance
     own = np.zeros((y1 - y0, x1 - x0), np.uint8)
     own[ymin - y0 : ymax - y0, xmin - x0 : xmax - x0] = entry.mask
     others = (owners[y0:y1, x0:x1] > own) & (own == 0)
-    body = cv2.morphologyEx(np.pad(own, margin), cv2.MORPH_CLOSE, _disc(_GAP * width))
-    body = _without_crumbs(body[margin:-margin, margin:-margin] > 0)
+    closed = cv2.morphologyEx(np.pad(own, margin), cv2.MORPH_CLOSE, _disc(_GAP * width))
+    body = _without_crumbs(np.asarray(closed[margin:-margin, margin:-margin] > 0, dtype=np.bool_))
     body = _filled(body, _HOLE * width**2) & ~others
     far = np.float32(1e6)
     to_own = cv2.distanceTransform((~body).astype(np.uint8), cv2.DIST_L2, 3)

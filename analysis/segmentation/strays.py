@@ -50,7 +50,8 @@ def find_strays(bodies: Sequence[Region], density: NDArray[np.float32], width_px
         height, width = body.mask.shape
         taken[body.y0_px : body.y0_px + height, body.x0_px : body.x0_px + width] |= body.mask
     reach = 2 * max(1, round(_BESIDE * width_px)) + 1
-    others = cv2.dilate(taken, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    wide = cv2.dilate(taken, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    others = np.asarray(wide, dtype=np.uint8)
     return [
         _contact(body, density.shape, width_px) >= _CONTACT
         or _surroundings(body, density, others, width_px) >= _STAINED
