@@ -168,20 +168,20 @@ class DetectorSegmenter:
         return self.detector.candidates(relative_density(working.density), scale=detector_scale(working))
 
 
-def load_detector_segmenter(*, masks: bool = False) -> DetectorSegmenter:
+def load_detector_segmenter(*, masks: bool = True) -> DetectorSegmenter:
     """Segmenter with the product's weights.
 
     Parameters
     ----------
     masks
-        With the stream's mask net for piles.
+        Piles are parted by the stream's mask net, faster and no worse than by cuts of the contours; else by those.
 
     Raises
     ------
     WeightsError
         Where they are missing or damaged.
     """
-    return DetectorSegmenter(Detector.load(), masks=MaskProposer.load() if masks else None)
+    return DetectorSegmenter(Detector.load(), masks=MaskProposer.load() if masks else None, cuts=not masks)
 
 
 def detector_scale(working: Working) -> float:
