@@ -128,7 +128,8 @@ def _captions(karyotype: Karyotype, items: list[KaryogramItem]) -> Captions:
     sure = [entry.probability for entry in karyotype.chromosomes if entry.class_name != UNCLASSIFIED]
     figures = [f"{len(items) - left_out} chromosomes"]
     if sure:
-        figures.append(f"mean certainty {100 * float(np.mean(sure)):.0f} %")
+        mean = 100 * float(np.mean(sure))
+        figures.append(f"mean certainty {f'{mean:.0f}' if mean < 99.5 else 'over 99'} %")
     if karyotype.bands.level is not None:
         figures.append(f"about {karyotype.bands.level.bands} bands")
     if left_out:
