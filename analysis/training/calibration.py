@@ -122,7 +122,7 @@ def _right(cell: ScoredCell, found: Sequence[str]) -> NDArray[np.bool_]:
     """Whether the objects of known class, or known to be none, got what they are."""
     rows = np.flatnonzero(cell.classes >= 0)
     truth = [CLASS_NAMES[k] if k < NO_CHROMOSOME else UNCLASSIFIED for k in cell.classes[rows]]
-    return np.array([found[row] == name for row, name in zip(rows, truth, strict=True)], dtype=np.bool_)
+    return np.array([found[int(row)] == name for row, name in zip(rows, truth, strict=True)], dtype=np.bool_)
 
 
 def tune_prices(
