@@ -52,6 +52,10 @@ class KaryotypedChromosome:
         Box and mask.
     flipped
         True where the short arm is at the lower end of the chromosome as it lies in the image.
+    proposed
+        Class and ``flipped`` that the software proposed; None where they are these.
+    confirmed
+        Whether a person said that the class is right.
     """
 
     id: int
@@ -59,6 +63,13 @@ class KaryotypedChromosome:
     probability: float
     instance: Instance
     flipped: bool
+    proposed: tuple[str, bool] | None = None
+    confirmed: bool = False
+
+    @property
+    def touched(self) -> bool:
+        """Whether the class is a person's word."""
+        return self.confirmed or (self.proposed is not None and self.proposed[0] != self.class_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,8 @@ class Karyotype:
         What banding the cell shows by itself; None where nobody looked.
     bands
         Band level, and homologues that differ.
+    proposed_objects
+        How many objects the software proposed, of which a person may have deleted some; None where they are these.
     """
 
     image: GreyImage
@@ -102,6 +115,18 @@ class Karyotype:
     left_out: tuple[LeftOut, ...] = ()
     banding: BandingJudgement | None = None
     bands: BandReading = field(default_factory=BandReading)
+    proposed_objects: int | None = None
+
+    @property
+    def edited(self) -> bool:
+        """Whether a person changed or confirmed anything of it."""
+        deleted = self.proposed_objects is not None and self.proposed_objects != len(self.chromosomes)
+        return deleted or any(entry.confirmed or entry.proposed is not None for entry in self.chromosomes)
+
+    @property
+    def remark(self) -> str:
+        """Reasons of the verdict, and how many pairs are to be compared, in one line."""
+        return "; ".join(part for part in (self.verdict.words, self.bands.words) if part)
 
     def to_json(self) -> dict[str, Any]:
         """Karyotype as plain data, masks as COCO run lengths of the full image; ``iscn`` may be None."""
@@ -111,6 +136,8 @@ class Karyotype:
             "height_px": self.image.height_px,
             "iscn": self.iscn.text,
             "seconds": round(self.seconds, 3),
+            "edited": self.edited,
+            "proposed_objects": len(self.chromosomes) if self.proposed_objects is None else self.proposed_objects,
             "chromosomes": [self._chromosome_json(entry) for entry in self.chromosomes],
             "verdict": self.verdict.to_json(),
             "banding": None if self.banding is None else self.banding.to_json(),
@@ -118,6 +145,7 @@ class Karyotype:
         }
 
     def _chromosome_json(self, entry: KaryotypedChromosome) -> dict[str, Any]:
+        proposed = entry.proposed or (entry.class_name, entry.flipped)
         return {
             "id": entry.id,
             "class": entry.class_name,
@@ -125,6 +153,8 @@ class Karyotype:
             "box_px": [int(value) for value in entry.instance.box_px],
             "mask": encode_mask(entry.instance, self.image.height_px, self.image.width_px),
             "flipped": entry.flipped,
+            "proposed": {"class": proposed[0], "flipped": proposed[1]},
+            "confirmed": entry.confirmed,
             "overlaps": [int(other) for other in entry.instance.overlaps],
         }
 

@@ -1,6 +1,7 @@
 """A karyotype proposal as a file that can be edited and taken up again.
 
-What may be edited of a chromosome is its ``class`` and ``flipped``; one that is deleted from the list isn't drawn.
+What may be edited of a chromosome is its ``class`` and ``flipped``; ``confirmed`` says that a person looked and
+the class is right; one that is deleted from the list isn't drawn. ``proposed`` keeps what the software said.
 The picture itself stays where it was: masks and boxes are read against it.
 """
 
@@ -20,8 +21,8 @@ from analysis.errors import DatasetError
 from analysis.image import GreyImage, read_image
 from analysis.karyogram.banding.kind import recognise_banding
 from analysis.karyogram.homologues.reading import read_bands
-from analysis.karyogram.iscn import compose
-from analysis.karyogram.verdict import Finding, Level, Reason, Verdict
+from analysis.karyogram.iscn import IscnResult, compose
+from analysis.karyogram.verdict import Finding, Level, Reason, Verdict, judge_edited
 from analysis.karyotype import Karyotype, KaryotypedChromosome
 from analysis.segmentation.background import estimate_background
 from analysis.segmentation.instance import Instance
@@ -30,7 +31,8 @@ from analysis.segmentation.instance import Instance
 def read_proposal(path: Path, image: GreyImage | None = None) -> Karyotype:
     """Take up a proposal that `write_karyotype` wrote, edited or not.
 
-    The ISCN string is composed anew from the classes; what the file says of it isn't believed.
+    The ISCN string is composed anew from the classes; what the file says of it isn't believed. Where the verdict
+    withholds it, it stays withheld unless a person named or confirmed most chromosomes (`judge_edited`).
 
     Parameters
     ----------
@@ -62,12 +64,28 @@ def read_proposal(path: Path, image: GreyImage | None = None) -> Karyotype:
         chromosomes = tuple(_chromosome(entry, size, path) for entry in content["chromosomes"])
         verdict = _verdict(content.get("verdict", {}))
         seconds = float(content["seconds"])
+        objects = int(content.get("proposed_objects", len(chromosomes)))
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"isn't a karyotype proposal ({error!r})", path=path) from error
-    iscn = compose(entry.class_name for entry in chromosomes)
     background = estimate_background(picture.pixels)
-    proposal = Karyotype(picture, background, chromosomes, iscn, "", 0.0, seconds, verdict)
+    iscn = IscnResult(None)
+    proposal = Karyotype(
+        picture, background, chromosomes, iscn, "", 0.0, seconds, verdict, proposed_objects=objects
+    )
+    proposal = _judged(proposal)
     return _with_bands(proposal) if chromosomes else proposal
+
+
+def _judged(proposal: Karyotype) -> Karyotype:
+    """Judge anew what was edited, and tell the karyotype or withhold it."""
+    entries, verdict = proposal.chromosomes, proposal.verdict
+    classes = [entry.class_name for entry in entries]
+    if proposal.edited:
+        probability = np.array([entry.probability for entry in entries], dtype=np.float64)
+        touched = np.array([entry.touched for entry in entries], dtype=np.bool_)
+        verdict = judge_edited(verdict, classes, probability, touched)
+    iscn = IscnResult(None, verdict.withheld) if verdict.withheld else compose(classes)
+    return replace(proposal, verdict=verdict, iscn=iscn)
 
 
 def _with_bands(proposal: Karyotype) -> Karyotype:
@@ -96,7 +114,20 @@ def _chromosome(entry: dict[str, Any], size: tuple[int, int], path: Path) -> Kar
         raise DatasetError(f"chromosome {entry['id']}: its mask is empty", path=path)
     overlaps = tuple(int(other) for other in entry["overlaps"])
     instance = Instance((xmin, ymin, xmax, ymax), mask, 1.0, "proposal", overlaps)
-    return KaryotypedChromosome(int(entry["id"]), name, float(entry["probability"]), instance, entry["flipped"])
+    flipped, confirmed = entry["flipped"], entry.get("confirmed", False)
+    if not isinstance(confirmed, bool):
+        raise DatasetError(f"chromosome {entry['id']}: confirmed is neither true nor false", path=path)
+    before = entry.get("proposed", {"class": name, "flipped": flipped})
+    was = str(before["class"]), bool(before["flipped"])
+    return KaryotypedChromosome(
+        int(entry["id"]),
+        name,
+        float(entry["probability"]),
+        instance,
+        flipped,
+        None if was == (name, flipped) else was,
+        confirmed,
+    )
 
 
 def _verdict(content: dict[str, Any]) -> Verdict:

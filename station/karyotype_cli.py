@@ -128,7 +128,8 @@ def _edited(proposal: Path, out: Path, options: SheetOptions) -> None:
 
     result = read_proposal(proposal)
     files = write_cell(result, out, proposal.stem, options)
-    typer.echo(f"{proposal}: {result.iscn.text or f'no ISCN: {result.iscn.reason}'} -> {files}")
+    by = " (edited by a person)" if result.edited else ""
+    typer.echo(f"{proposal}: {result.iscn.text or f'no ISCN: {result.iscn.reason}'}{by} -> {files}")
 
 
 def _case(
@@ -159,9 +160,8 @@ def _pictures(images: list[Path], out: Path, karyotyper: Karyotyper, options: Sh
             continue
         text = result.iscn.text or f"no ISCN: {result.iscn.reason}"
         count = len(result.chromosomes)
-        typer.echo(
-            f"{image}: {text}, {count} chromosomes, {result.seconds:.2f} s, {result.verdict.text} -> {files}"
-        )
+        said = ": ".join(filter(None, (result.verdict.level.value, result.remark)))
+        typer.echo(f"{image}: {text}, {count} chromosomes, {result.seconds:.2f} s, {said} -> {files}")
     if refused:
         raise typer.Exit(_EXIT_REFUSED)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 from xml.sax.saxutils import escape
@@ -29,7 +30,7 @@ from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
 from analysis.karyogram.layout import DrawnIdeogram, Ink, Mark, MarkSign, Sheet, Tile, Word
 from analysis.karyogram.metaphase import class_colours, label_places, outlines
 from analysis.karyogram.paint import INKS, band_grey
-from analysis.karyogram.sheet import FOOTER, SheetOptions, karyogram_sheet, mark_of
+from analysis.karyogram.sheet import SheetOptions, footer_of, karyogram_sheet, mark_of
 from analysis.karyotype import Karyotype, KaryotypedChromosome
 
 _MARGIN_MM: Final = 12
@@ -236,7 +237,8 @@ def karyotype_pdf(karyotype: Karyotype, options: SheetOptions | None = None) -> 
         invariant=1,
     )
     with binary_streams():
-        document.build(story, onFirstPage=_foot, onLaterPages=_foot)
+        foot = partial(_foot, words=footer_of(karyotype))
+        document.build(story, onFirstPage=foot, onLaterPages=foot)
     return content.getvalue()
 
 
@@ -251,11 +253,11 @@ def binary_streams() -> Iterator[None]:
         rl_config.useA85 = before
 
 
-def _foot(canvas: Canvas, document: SimpleDocTemplate) -> None:
+def _foot(canvas: Canvas, document: SimpleDocTemplate, words: str) -> None:
     canvas.saveState()
     canvas.setFont(_FONT, 7)
     canvas.setFillGray(0.45)
-    canvas.drawString(_MARGIN_MM * mm, 6 * mm, FOOTER)
+    canvas.drawString(_MARGIN_MM * mm, 6 * mm, words)
     canvas.drawRightString(_PAGE[0] - _MARGIN_MM * mm, 6 * mm, str(document.page))
     canvas.restoreState()
 
@@ -264,9 +266,10 @@ def _findings(karyotype: Karyotype, notes: Mapping[str, str]) -> list[Flowable]:
     """What is said of the cell."""
     styles = getSampleStyleSheet()
     verdict = karyotype.verdict
+    level = verdict.level.value, karyotype.bands.words
     said: list[Flowable] = [
         Paragraph(escape(_printable(karyotype.iscn.text or "no ISCN")), styles["Heading2"]),
-        Paragraph(f"<b>{escape(verdict.level.value)}</b>", styles["Normal"]),
+        Paragraph(f"<b>{escape('; '.join(filter(None, level)))}</b>", styles["Normal"]),
     ]
     reasons = [reason.text for reason in verdict.reasons]
     if karyotype.iscn.text is None and karyotype.iscn.reason not in reasons:
@@ -322,7 +325,13 @@ def _table(entries: Sequence[KaryotypedChromosome], width: float) -> Table:
 
 
 def _words_of(entry: KaryotypedChromosome) -> list[str]:
-    sure = "" if entry.class_name == UNCLASSIFIED else f"{100 * entry.probability:.1f} %"
+    sure = (
+        ""
+        if entry.class_name == UNCLASSIFIED
+        else "a person's"
+        if entry.touched
+        else f"{100 * entry.probability:.1f} %"
+    )
     beside = ", ".join(str(other) for other in entry.instance.overlaps[:4])
     return [
         str(entry.id),

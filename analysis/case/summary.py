@@ -196,7 +196,7 @@ def cell_of(name: str, karyotype: Karyotype) -> CaseCell:
         unclassified=left_out,
         quality=_quality(karyotype),
         level=karyotype.verdict.level.value,
-        remark=karyotype.verdict.words or karyotype.iscn.reason,
+        remark=karyotype.remark or karyotype.iscn.reason,
         usable=karyotype.iscn.text is not None and karyotype.verdict.readable and not findings & NOT_USABLE,
         bands=None if karyotype.bands.level is None else karyotype.bands.level.bands,
         homologues=karyotype.bands.homologues,

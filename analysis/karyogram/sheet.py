@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from analysis.segmentation.instance import Instance
 
 FOOTER: Final = "Research use only - proposal by software, not reviewed"
+FOOTER_EDITED: Final = "Research use only - proposal by software, edited by a person"
 REVIEW_BELOW: Final = 0.5
 """A class that is more likely wrong than right must be looked at."""
 FINENESS: Final = 2.0
@@ -62,9 +63,14 @@ def karyogram_sheet(karyotype: Karyotype, options: SheetOptions | None = None) -
     return lay_out(items, _captions(karyotype, items), ideograms=chosen.ideograms, notes=notes)
 
 
+def footer_of(karyotype: Karyotype) -> str:
+    """What stands under every page: who had a hand in it."""
+    return FOOTER_EDITED if karyotype.edited else FOOTER
+
+
 def mark_of(chromosome: KaryotypedChromosome) -> Mark:
     """Whether a person should look at a chromosome; what has no class needs no mark to be seen."""
-    if chromosome.class_name == UNCLASSIFIED or chromosome.probability >= DOUBTFUL_BELOW:
+    if chromosome.touched or chromosome.class_name == UNCLASSIFIED or chromosome.probability >= DOUBTFUL_BELOW:
         return Mark.NONE
     return Mark.REVIEW if chromosome.probability < REVIEW_BELOW else Mark.CHECK
 
@@ -125,7 +131,11 @@ def _centromeres(karyotype: Karyotype, objects: tuple[ObjectPixels, ...], axes: 
 
 def _captions(karyotype: Karyotype, items: list[KaryogramItem]) -> Captions:
     left_out = sum(item.class_name == UNCLASSIFIED for item in items)
-    sure = [entry.probability for entry in karyotype.chromosomes if entry.class_name != UNCLASSIFIED]
+    sure = [
+        entry.probability
+        for entry in karyotype.chromosomes
+        if not entry.touched and entry.class_name != UNCLASSIFIED
+    ]
     figures = [f"{len(items) - left_out} chromosomes"]
     if sure:
         mean = 100 * float(np.mean(sure))
@@ -136,7 +146,7 @@ def _captions(karyotype: Karyotype, items: list[KaryogramItem]) -> Captions:
         figures.append(f"{left_out} without a class")
     verdict = karyotype.verdict
     readable = karyotype.iscn.text or "no ISCN"
-    remark = verdict.words
+    remark = karyotype.remark
     if karyotype.iscn.text is None and karyotype.iscn.reason not in remark:
         remark = "; ".join(part for part in (karyotype.iscn.reason, remark) if part)
     return Captions(
@@ -145,5 +155,5 @@ def _captions(karyotype: Karyotype, items: list[KaryogramItem]) -> Captions:
         level=verdict.level.value,
         remark=remark,
         figures=", ".join(figures),
-        footer=FOOTER,
+        footer=footer_of(karyotype),
     )

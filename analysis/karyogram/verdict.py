@@ -79,10 +79,21 @@ class Finding(StrEnum):
     UNCLASSIFIED = "unclassified"
     UNSURE = "mostly_doubtful"
     DOUBTFUL = "doubtful_classes"
+    EDITED = "edited_by_a_person"
 
 
 UNREADABLE: Final = frozenset({Finding.NO_CHROMOSOMES, Finding.NO_BANDS, Finding.WRONG_BANDING, Finding.NOT_HUMAN})
 """Classes of such a cell mean nothing and aren't told."""
+_SEEN_IN_THE_PICTURE: Final = frozenset(
+    {
+        Finding.NO_BANDS,
+        Finding.WRONG_BANDING,
+        Finding.BANDING_MISMATCH,
+        Finding.NOT_HUMAN,
+        Finding.UNCLEAR_BANDS,
+    }
+)
+"""What no edit of classes changes."""
 _MUST: Final = UNREADABLE | {
     Finding.TOO_FEW,
     Finding.TOO_MANY,
@@ -113,9 +124,18 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a proposal asks of a person. Reasons that take a review stand first; ``auto`` has none."""
+    """What a proposal asks of a person. Reasons that take a review stand first; ``auto`` has none.
+
+    Attributes
+    ----------
+    reasons
+        Why.
+    named
+        Whether a person named most chromosomes: classes then mean something even where software can't read them.
+    """
 
     reasons: tuple[Reason, ...] = ()
+    named: bool = False
 
     @property
     def level(self) -> Level:
@@ -127,12 +147,12 @@ class Verdict:
     @property
     def readable(self) -> bool:
         """False where classes can't be told from this picture at all."""
-        return not any(reason.finding in UNREADABLE for reason in self.reasons)
+        return self.named or not any(reason.finding in UNREADABLE for reason in self.reasons)
 
     @property
     def withheld(self) -> str:
         """Why no karyotype is told, although the classes may be shown; empty where it is told."""
-        kept = UNREADABLE | {Finding.UNSURE}
+        kept = {Finding.UNSURE} if self.named else UNREADABLE | {Finding.UNSURE}
         return "; ".join(reason.text for reason in self.reasons if reason.finding in kept)
 
     @property
@@ -247,6 +267,38 @@ def judge(
     if not any(reason.finding in UNREADABLE for reason in reasons):
         reasons += _about_classes(classes, probability, len(unlike_any))
     return Verdict(tuple(sorted(reasons, key=lambda reason: not reason.review)))
+
+
+def judge_edited(
+    before: Verdict, classes: Sequence[str], probability: NDArray[np.floating], touched: NDArray[np.bool_]
+) -> Verdict:
+    """Judge a proposal anew that a person edited.
+
+    What the person named counts as sure. For the rest the rules are those of `judge`: where it is more than a
+    third of the cell, what can't be read stays withheld.
+
+    Parameters
+    ----------
+    before
+        The verdict so far.
+    classes
+        Class of every object, as edited.
+    probability
+        Shape (n,): that the class proposed was right.
+    touched
+        bool, shape (n,): objects that a person named or confirmed.
+    """
+    count, known = len(classes), int(np.count_nonzero(touched))
+    named = count > 0 and count - known <= UNSURE_SHARE * count
+    reasons = _about_count(classes, count)
+    reasons += [
+        _reason(reason.finding, reason.text) for reason in before.reasons if reason.finding in _SEEN_IN_THE_PICTURE
+    ]
+    if named or not any(reason.finding in UNREADABLE for reason in reasons):
+        reasons += _about_classes(classes, np.where(touched, 1.0, probability), 0)
+    text = f"edited by a person: {known} of {count} objects named or confirmed"
+    reasons.append(_reason(Finding.EDITED, text))
+    return Verdict(tuple(sorted(reasons, key=lambda reason: not reason.review)), named)
 
 
 def _reason(finding: Finding, text: str, *, review: bool | None = None) -> Reason:

@@ -20,13 +20,13 @@ _RING: Final = (0.5, 1.2)
 _BESIDE: Final = 0.25
 """Widths round other bodies that say nothing: chromosomes fade out there."""
 _STAINED: Final = 0.32
-"""Lower quartile of the surroundings' density over that of the body. In 61 pictures, no chromosome had more than
-0.24 (in the cytoplasm of a mitosis), a grain within a nucleus 0.38."""
+"""Lower quartile of the surroundings' density over that of the body. In the 57 pictures it was set on, no
+chromosome had more than 0.24 (in the cytoplasm of a mitosis), a grain within a nucleus 0.38."""
 _FREE: Final = 0.3
 """Least share of the surroundings that is not of other bodies; in a pile they say nothing."""
 _CONTACT: Final = 2.5
-"""Widths along the border: a chromosome that runs out of the picture touches it over one (1.0 at the most in 61
-pictures), segments of nuclei over 3.3 and more."""
+"""Widths along the border: a chromosome that runs out of the picture touches it over one (1.0 at the most in the
+57 pictures this was set on), segments of nuclei over 3.3 and more."""
 _BORDER: Final = 0.35
 """Widths from the border that count as touching it: exported pictures have a white frame."""
 _LEAST_BORDER_PX: Final = 3

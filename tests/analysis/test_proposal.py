@@ -10,8 +10,10 @@ import pytest
 from analysis.errors import DatasetError
 from analysis.evaluation.interactions import count_interactions
 from analysis.image import GreyImage
-from analysis.karyogram.iscn import compose
-from analysis.karyogram.verdict import Finding, Reason, Verdict
+from analysis.karyogram.iscn import IscnResult, compose
+from analysis.karyogram.layout import Mark
+from analysis.karyogram.sheet import FOOTER_EDITED, karyogram_sheet, mark_of
+from analysis.karyogram.verdict import Finding, Level, Reason, Verdict
 from analysis.karyotype import Karyotype, KaryotypedChromosome, write_karyotype
 from analysis.proposal import read_proposal
 from analysis.segmentation.background import estimate_background
@@ -35,7 +37,7 @@ def proposal(tmp_path: Path) -> Karyotype:
     verdict = Verdict((Reason(Finding.TOO_FEW, "3 chromosomes are no whole cell", True),))
     image = GreyImage(pixels, str(path))
     background = estimate_background(pixels)
-    return Karyotype(image, background, tuple(chromosomes), compose([]), "XX", 0.0, 0.5, verdict)
+    return Karyotype(image, background, tuple(chromosomes), compose(["1", "1", "X"]), "XX", 0.0, 0.5, verdict)
 
 
 def test_an_unedited_proposal_comes_back_as_it_was(proposal: Karyotype, tmp_path: Path) -> None:
@@ -73,6 +75,80 @@ def test_flips_are_counted_apart_from_moves() -> None:
         np.diag(areas), areas, areas, ["1", "2", "X"], ["2", "1", "X"], turned=[False, True, True]
     )
     assert (edits.moves, edits.flips, edits.total) == (1, 2, 1)
+
+
+WITHHELD = Reason(Finding.NO_BANDS, "the chromosomes show no bands", True)
+NORMAL = [str(number) for number in range(1, 23) for _ in range(2)] + ["X", "Y"]
+
+
+@pytest.fixture
+def unreadable(tmp_path: Path) -> Path:
+    """A whole cell whose karyotype is withheld."""
+    pixels = np.full((160, 480), 225, np.uint8)
+    chromosomes = []
+    for k in range(46):
+        y, x = 10 + 76 * (k // 23), 8 + 20 * (k % 23)
+        pixels[y : y + 60, x : x + 9] = 90
+        instance = Instance((x, y, x + 9, y + 60), np.ones((60, 9), np.bool_), 1.0, "single")
+        chromosomes.append(KaryotypedChromosome(k, "?", 0.3, instance, False))
+    cv2.imwrite(str(tmp_path / "cell.png"), pixels)
+    image = GreyImage(pixels, str(tmp_path / "cell.png"))
+    background = estimate_background(pixels)
+    nothing = IscnResult(None, WITHHELD.text)
+    cell = Karyotype(image, background, tuple(chromosomes), nothing, "", 0.0, 0.5, Verdict((WITHHELD,)))
+    write_karyotype(cell, tmp_path / "cell.json", tmp_path / "cell.karyogram.png")
+    return tmp_path / "cell.json"
+
+
+def _name(path: Path, count: int) -> None:
+    content = json.loads(path.read_text())
+    for entry, name in zip(content["chromosomes"][:count], NORMAL, strict=False):
+        entry["class"] = name
+    path.write_text(json.dumps(content))
+
+
+def test_what_was_withheld_stays_withheld_where_most_was_not_looked_at(unreadable: Path) -> None:
+    assert read_proposal(unreadable).iscn == IscnResult(None, WITHHELD.text)
+    _name(unreadable, 20)
+    edited = read_proposal(unreadable)
+    assert edited.iscn.text is None
+    assert WITHHELD.text in edited.iscn.reason
+    assert "20 of 46 objects" in edited.verdict.words
+
+
+def test_what_a_person_named_is_told_and_the_record_says_so(unreadable: Path, tmp_path: Path) -> None:
+    _name(unreadable, 46)
+    edited = read_proposal(unreadable)
+    assert edited.iscn.text == "46,XY"
+    assert edited.verdict.level is Level.MUST_REVIEW
+    assert WITHHELD in edited.verdict.reasons
+    assert karyogram_sheet(edited).words[-1].text == FOOTER_EDITED
+    write_karyotype(edited, tmp_path / "b.json", tmp_path / "b.karyogram.png")
+    content = json.loads((tmp_path / "b.json").read_text())
+    assert content["edited"] is True
+    assert content["chromosomes"][0]["proposed"]["class"] == "?"
+    assert read_proposal(tmp_path / "b.json").to_json() == edited.to_json()
+
+
+def test_a_deleted_or_turned_chromosome_is_an_edit_and_a_confirmed_one_is_sure(
+    proposal: Karyotype, tmp_path: Path
+) -> None:
+    path = tmp_path / "cell.json"
+    write_karyotype(proposal, path, tmp_path / "cell.karyogram.png")
+    fresh = json.loads(path.read_text())
+    assert not read_proposal(path).edited
+    for change in (
+        lambda content: content["chromosomes"].pop(),
+        lambda content: content["chromosomes"][0].update(flipped=True),
+        lambda content: content["chromosomes"][0].update(confirmed=True),
+    ):
+        content = json.loads(json.dumps(fresh))
+        change(content)
+        path.write_text(json.dumps(content))
+        assert read_proposal(path).edited
+    first = read_proposal(path).chromosomes[0]
+    assert mark_of(proposal.chromosomes[0]) is Mark.CHECK
+    assert mark_of(first) is Mark.NONE
 
 
 @pytest.mark.parametrize(

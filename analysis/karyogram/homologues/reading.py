@@ -36,6 +36,12 @@ class BandReading:
         """Class to a short note for the karyogram."""
         return {each.class_name: each.words for each in self.flagged}
 
+    @property
+    def words(self) -> str:
+        """How many pairs to compare, for people; empty where there is none."""
+        count = len(self.flagged)
+        return f"{count} pair{'s' * (count > 1)} to compare" if count else ""
+
     def to_json(self) -> dict[str, Any]:
         """Plain data: ``band_level`` (may be None), ``homologues``."""
         return {
