@@ -102,7 +102,15 @@ def share_out(
 def _told(region: Region, boxes: Boxes, held: list[int], net: MasksOfBoxes) -> list[Share]:
     """Ask the mask net for the pixels of every box."""
     masks = net(region, boxes[held])
-    return [Share(box, region.part(own), "net") for box, own in zip(held, masks, strict=True) if own.any()]
+    shares = []
+    for box, own in zip(held, masks, strict=True):
+        # The selection is sure of it, whether the net sees pixels of its own or not.
+        route, part = (
+            ("net", own) if own.any() else ("box", _filled(boxes[box] - _corner(region), region.mask, 0.0))
+        )
+        if part.any():
+            shares.append(Share(box, region.part(part), route))
+    return shares
 
 
 def _best_cut(part: Part, boxes: Boxes, held: list[int], cell: Cell) -> list[tuple[Region, str, list[int]]] | None:
