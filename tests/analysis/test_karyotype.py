@@ -71,12 +71,35 @@ def karyotype() -> Karyotype:
 
 def test_json_keeps_the_contract(karyotype: Karyotype) -> None:
     content = json.loads(json.dumps(karyotype.to_json()))
-    assert list(content) == ["image", "width_px", "height_px", "iscn", "seconds", "chromosomes", "verdict", "banding"]
+    assert list(content) == [
+        "image",
+        "width_px",
+        "height_px",
+        "iscn",
+        "seconds",
+        "edited",
+        "proposed_objects",
+        "chromosomes",
+        "verdict",
+        "banding",
+        "band_level",
+        "homologues",
+    ]
     assert (content["image"], content["width_px"], content["height_px"]) == ("drawn.png", 1440, 1080)
     assert content["iscn"] is None
     assert [entry["id"] for entry in content["chromosomes"]] == [0, 1, 2, 3, 4]
     for entry, chromosome in zip(content["chromosomes"], karyotype.chromosomes, strict=True):
-        assert list(entry) == ["id", "class", "probability", "box_px", "mask", "flipped", "overlaps"]
+        assert list(entry) == [
+            "id",
+            "class",
+            "probability",
+            "box_px",
+            "mask",
+            "flipped",
+            "proposed",
+            "confirmed",
+            "overlaps",
+        ]
         assert entry["class"] in {*CLASS_NAMES, "?"}
         assert 0 <= entry["probability"] <= 1
         assert isinstance(entry["flipped"], bool)
