@@ -235,7 +235,9 @@ def _mean(values: Bools) -> float:
 
 def _thinned(curve: RiskCurve) -> list[dict[str, float]]:
     count = len(curve.coverage)
-    kept = np.unique(np.linspace(0, count - 1, min(count, _POINTS)).round().astype(int)) if count else []
+    if not count:
+        return []
+    kept = np.unique(np.linspace(0, count - 1, min(count, _POINTS)).round().astype(int))
     return [
         {
             "confidence": round(float(curve.confidence[k]), 5),
