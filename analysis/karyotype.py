@@ -24,6 +24,7 @@ from analysis.karyogram.banding.kind import BandingJudgement, recognise_banding
 from analysis.karyogram.evidence import FUSED_PRICES, Evidence, FusionWeights, detected_classes, gather_evidence
 from analysis.karyogram.homologues.reading import BandReading, read_bands
 from analysis.karyogram.iscn import IscnResult, compose
+from analysis.karyogram.layout import Sheet
 from analysis.karyogram.paint import paint
 from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
 from analysis.karyogram.size import OVERSIZE, oversize_ratio
@@ -158,9 +159,9 @@ class Karyotype:
             "overlaps": [int(other) for other in entry.instance.overlaps],
         }
 
-    def draw(self, options: SheetOptions | None = None) -> NDArray[np.uint8]:
-        """Karyogram picture: uint8, shape (height, width, 3), BGR; pairs to check are noted under them."""
-        return paint(karyogram_sheet(self, options))
+    def draw(self, options: SheetOptions | None = None, sheet: Sheet | None = None) -> NDArray[np.uint8]:
+        """Karyogram picture: uint8, shape (height, width, 3), BGR; of ``sheet`` where it is laid out already."""
+        return paint(sheet or karyogram_sheet(self, options))
 
 
 @runtime_checkable
@@ -401,16 +402,20 @@ def load_karyotyper(
 
 
 def write_karyotype(
-    karyotype: Karyotype, json_path: Path, png_path: Path, options: SheetOptions | None = None
+    karyotype: Karyotype,
+    json_path: Path,
+    png_path: Path,
+    options: SheetOptions | None = None,
+    sheet: Sheet | None = None,
 ) -> None:
-    """Write the karyotype's data and picture, each whole or not at all.
+    """Write the karyotype's data and picture (of ``sheet``, see `Karyotype.draw`), each whole or not at all.
 
     Raises
     ------
     AnalysisError
         Where a file can't be written.
     """
-    done, picture = cv2.imencode(".png", karyotype.draw(options))
+    done, picture = cv2.imencode(".png", karyotype.draw(options, sheet))
     if not done:
         raise AnalysisError("the karyogram can't be encoded", path=png_path)
     text = json.dumps(karyotype.to_json(), indent=1) + "\n"

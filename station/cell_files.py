@@ -9,7 +9,7 @@ import cv2
 from acquisition.storage.atomic import write_bytes_atomic
 from analysis.errors import AnalysisError
 from analysis.karyogram.metaphase import draw_metaphase
-from analysis.karyogram.sheet import SheetOptions
+from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
 from analysis.karyotype import Karyotype, write_karyotype
 from station.karyotype_report import karyotype_pdf
 
@@ -42,10 +42,11 @@ def write_cell(karyotype: Karyotype, folder: Path, stem: str, options: SheetOpti
     StorageError
         Where another file can't be.
     """
-    write_karyotype(karyotype, folder / f"{stem}.json", folder / f"{stem}.karyogram.png", options)
+    sheet = karyogram_sheet(karyotype, options)
+    write_karyotype(karyotype, folder / f"{stem}.json", folder / f"{stem}.karyogram.png", options, sheet)
     done, picture = cv2.imencode(".png", draw_metaphase(karyotype.image, karyotype.chromosomes))
     if not done:
         raise AnalysisError("the metaphase can't be encoded", path=folder / f"{stem}.metaphase.png")
     write_bytes_atomic(folder / f"{stem}.metaphase.png", picture.tobytes())
-    write_bytes_atomic(folder / f"{stem}.pdf", karyotype_pdf(karyotype, options))
+    write_bytes_atomic(folder / f"{stem}.pdf", karyotype_pdf(karyotype, options, sheet))
     return f"{folder / stem}.{{{','.join(ENDINGS)}}}"
