@@ -55,6 +55,12 @@ _CRUMB: Final = 0.03
 _REACH: Final = 0.8
 """Widths of the gap a chromosome may have."""
 
+_ARM: Final = 0.5
+"""Least area, in squared widths, of a piece that is bridged to."""
+
+_FACING: Final = 1.3
+"""Gaps within which a pale band is bridged, over the narrowest: its ends aren't quite parallel."""
+
 _LEAST_STAIN: Final = 0.1
 """Least stained share of a box."""
 
@@ -288,7 +294,11 @@ def _piece(labels: NDArray[np.int32], stats: NDArray[np.int32], label: int) -> R
 def _completed(
     share: Share, box: NDArray[np.float32], labels: NDArray[np.int32], free: set[int], reach_px: float
 ) -> Share:
-    """Add unclaimed pieces within the box and near by: a chromosome may fall apart at a pale band."""
+    """Add unclaimed pieces within the box and near by: a chromosome may fall apart at a pale band.
+
+    The pale band before an arm is part of it: bridged, it has one axis, and is measured and compared as a whole.
+    Smaller pieces are satellites, or dust, and stay apart.
+    """
     region, window = share.region, _window(box)
     near = labels[window]
     inside = [
@@ -306,12 +316,24 @@ def _completed(
     canvas[row : row + height, column : column + width] = region.mask
     pieces = np.zeros(canvas.shape, np.int32)
     pieces[y0 : y0 + near.shape[0], x0 : x0 + near.shape[1]] = near
-    away = cv2.distanceTransform((~canvas).astype(np.uint8), cv2.DIST_L2, 3)
+    bare = np.zeros(canvas.shape, np.bool_)
+    bare[y0 : y0 + near.shape[0], x0 : x0 + near.shape[1]] = near == 0
+    away = _distance(canvas)
+    least_arm_px = _ARM * (reach_px / _REACH) ** 2
     for label in inside:
         part = pieces == label
-        if away[part].min() <= reach_px:
+        gap_px = float(away[part].min())
+        if gap_px <= reach_px:
             canvas |= part
+            if np.count_nonzero(part) >= least_arm_px:
+                # What lies between facing ends is about as far from both together as they are from each other.
+                canvas |= bare & (away + _distance(part) <= _FACING * gap_px + 1.0)
     return Share(share.box, cropped(canvas, left, top), share.route)
+
+
+def _distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Distance of every px from a mask."""
+    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3), dtype=np.float32)
 
 
 def _pale(number: int, box: NDArray[np.float32], working: Working) -> Share | None:

@@ -208,7 +208,9 @@ def test_a_chromosome_that_fell_apart_is_one() -> None:
     drawn.rod(300, 540, 90, 0, gap=True)
     found = drawn.segment()
     assert len(found.instances) == planted + 1
-    assert at(found, 270, 540) == at(found, 330, 540) != []
+    (owner,) = at(found, 270, 540)
+    assert at(found, 330, 540) == [owner]
+    assert cv2.connectedComponents(found.instances[owner].mask.astype(np.uint8))[0] == 2
 
 
 def test_poor_proposals_and_doubles_are_left_out() -> None:
