@@ -23,7 +23,7 @@ from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
 from analysis.karyogram.banding.kind import BandingJudgement, recognise_banding
 from analysis.karyogram.evidence import FUSED_PRICES, Evidence, FusionWeights, detected_classes, gather_evidence
 from analysis.karyogram.homologues.reading import BandReading, read_bands
-from analysis.karyogram.iscn import IscnResult, compose
+from analysis.karyogram.iscn import LOSSES_BELIEVED, IscnResult, compose
 from analysis.karyogram.layout import Sheet
 from analysis.karyogram.paint import paint
 from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
@@ -240,7 +240,7 @@ class Karyotyper:
             banding=seen,
             protocol_banding=banding,
         )
-        iscn = compose(entry.class_name for entry in chromosomes)
+        iscn = compose((entry.class_name for entry in chromosomes), losses_believed=LOSSES_BELIEVED)
         if verdict.withheld:
             iscn = IscnResult(None, verdict.withheld)
         if not verdict.readable:

@@ -3,7 +3,8 @@
 Only whole chromosomes are spoken of: structural changes aren't seen by the classifier and never claimed. Objects
 without a class (debris, several chromosomes in one, parts of one) aren't counted and never claimed as markers
 (``+mar``); where there are any, the string ends in ``inc`` (incomplete karyotype): gains are then listed, losses
-aren't, because the chromosome that seems to be lost may be among them.
+aren't, because the chromosome that seems to be lost may be among them. The same holds where software alone
+misses more than a few: they then weren't found rather than lost.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
 MIN_COUNT = 35
 MAX_COUNT = 103
 """Counts outside are no whole cell, or several (hypodiploid begins at 35, near-tetraploid ends at 103)."""
+LOSSES_BELIEVED = 3
+"""Autosomes that a proposal may call lost; more are missing from the picture, or lie in a pile."""
 AUTOSOMES = CLASS_NAMES[:22]
 _FORM = re.compile(
     r"(?P<count>\d+)(?:<(?P<ploidy>[234])n>)?,(?P<sex>X+Y*)(?P<changes>(?:,[+-](?:\d+))*)(?P<inc>,inc)?"
@@ -40,13 +43,16 @@ class IscnResult:
     reason: str = ""
 
 
-def compose(classes: Iterable[str]) -> IscnResult:
+def compose(classes: Iterable[str], *, losses_believed: int | None = None) -> IscnResult:
     """Compose the ISCN string of one cell.
 
     Parameters
     ----------
     classes
         Class of every chromosome: "1".."22", "X", "Y" or "?".
+    losses_believed
+        With more autosomes missing the karyotype counts as incomplete, as with objects that have no class; None
+        where a person has seen to it that all are there.
     """
     counts = Counter(classes)
     unclassified = counts.pop(UNCLASSIFIED, 0)
@@ -58,17 +64,19 @@ def compose(classes: Iterable[str]) -> IscnResult:
     if 2 * unclassified > total:
         return IscnResult(None, f"{unclassified} objects beside {total} chromosomes have no class")
     ploidy = 2 if total <= 57 else 3 if total <= 80 else 4
+    missing = sum(max(0, ploidy - counts[name]) for name in AUTOSOMES)
+    incomplete = unclassified > 0 or (losses_believed is not None and missing > losses_believed)
     changes = []
     for name in AUTOSOMES:
         surplus = counts[name] - ploidy
         if surplus > 0:
             changes += [f"+{name}"] * surplus
-        elif surplus < 0 and not unclassified:
+        elif surplus < 0 and not incomplete:
             changes += [f"-{name}"] * -surplus
     # Whole triploid and tetraploid cells need no ploidy level; relative to another level than 2n it is stated.
-    level = f"<{ploidy}n>" if ploidy > 2 and (changes or unclassified) else ""
+    level = f"<{ploidy}n>" if ploidy > 2 and (changes or incomplete) else ""
     parts = [f"{total}{level}", "X" * counts["X"] + "Y" * counts["Y"], *changes]
-    return IscnResult(",".join(parts + (["inc"] if unclassified else [])))
+    return IscnResult(",".join(parts + (["inc"] if incomplete else [])))
 
 
 def chromosome_counts(text: str) -> Mapping[str, int]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.classification.classes import CLASS_NAMES
-from analysis.karyogram.iscn import chromosome_counts, compose
+from analysis.karyogram.iscn import AUTOSOMES, LOSSES_BELIEVED, chromosome_counts, compose
 
 AUTOSOMES = [name for name in CLASS_NAMES[:22] for _ in range(2)]
 
@@ -82,3 +82,13 @@ def test_composed_strings_count_back(sex: str, gained: list[str], lost: set[int]
 def test_arithmetic_that_does_not_add_up_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"the parts make|not a numerical|no chromosome"):
         chromosome_counts(text)
+
+
+def test_many_missing_chromosomes_are_not_called_losses() -> None:
+    cell = [*(name for name in AUTOSOMES for _ in range(2)), "X", "Y"]
+    for name in ("2", "7", "13"):
+        cell.remove(name)
+    assert compose(cell, losses_believed=LOSSES_BELIEVED).text == "43,XY,-2,-7,-13"
+    cell.remove("14")
+    assert compose(cell, losses_believed=LOSSES_BELIEVED).text == "42,XY,inc"
+    assert compose(cell).text == "42,XY,-2,-7,-13,-14"
