@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.classification.classes import CLASS_NAMES
-from analysis.karyogram.iscn import AUTOSOMES, LOSSES_BELIEVED, chromosome_counts, compose
+from analysis.karyogram.iscn import LOSSES_BELIEVED, chromosome_counts, compose
 
 AUTOSOMES = [name for name in CLASS_NAMES[:22] for _ in range(2)]
 
@@ -85,7 +85,7 @@ def test_arithmetic_that_does_not_add_up_is_refused(text: str) -> None:
 
 
 def test_many_missing_chromosomes_are_not_called_losses() -> None:
-    cell = [*(name for name in AUTOSOMES for _ in range(2)), "X", "Y"]
+    cell = [*AUTOSOMES, "X", "Y"]
     for name in ("2", "7", "13"):
         cell.remove(name)
     assert compose(cell, losses_believed=LOSSES_BELIEVED).text == "43,XY,-2,-7,-13"
