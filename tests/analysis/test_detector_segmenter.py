@@ -213,6 +213,16 @@ def test_a_chromosome_that_fell_apart_is_one() -> None:
     assert cv2.connectedComponents(found.instances[owner].mask.astype(np.uint8))[0] == 2
 
 
+@pytest.mark.parametrize(("kept", "expected"), [(slice(None, None, 2), 20), (slice(2, None), 18)])
+def test_contours_are_asked_where_the_detector_knows_little(kept: slice, expected: int) -> None:
+    drawn = Drawn()
+    drawn.singles()
+    drawn.boxes, drawn.scores = drawn.boxes[kept], drawn.scores[kept]
+    found = drawn.segment()
+    assert sum(entry.class_log_prob is not None for entry in found.instances) == len(drawn.boxes)
+    assert len(found.instances) == expected
+
+
 def test_poor_proposals_and_doubles_are_left_out() -> None:
     drawn = Drawn()
     planted = drawn.singles()
