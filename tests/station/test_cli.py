@@ -147,7 +147,12 @@ def test_one_refused_picture_does_not_keep_the_others_from_their_karyogram(tmp_p
     assert code == 1
     assert_one_line(complaint, "blank.png")
     assert "good.png" in output
-    assert sorted(path.name for path in out.iterdir()) == ["good.json", "good.karyogram.png"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "good.json",
+        "good.karyogram.png",
+        "good.metaphase.png",
+        "good.pdf",
+    ]
     result = json.loads((out / "good.json").read_text())
     assert (result["width_px"], result["height_px"]) == (500, 400)
     assert {"image", "iscn", "seconds", "chromosomes"} <= set(result)
