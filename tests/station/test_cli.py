@@ -157,7 +157,8 @@ def test_one_refused_picture_does_not_keep_the_others_from_their_karyogram(tmp_p
     assert (result["width_px"], result["height_px"]) == (500, 400)
     assert {"image", "iscn", "seconds", "chromosomes"} <= set(result)
     first = result["chromosomes"][0]
-    assert set(first) == {"id", "class", "probability", "box_px", "mask", "flipped", "overlaps"}
+    known = {"id", "class", "probability", "box_px", "mask", "flipped", "proposed", "confirmed", "overlaps"}
+    assert set(first) == known
     assert first["mask"]["size"] == [400, 500]
 
 
