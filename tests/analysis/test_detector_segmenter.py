@@ -19,7 +19,7 @@ from analysis.segmentation.detector_segmenter import (
     load_detector_segmenter,
     tight_boxes,
 )
-from analysis.segmentation.detector_selection import Evidence, SelectionSettings, choose
+from analysis.segmentation.detector_selection import Evidence, SelectionSettings, certainty, choose
 from analysis.segmentation.fluorescence import as_absorbing, fluorescence_levels
 from analysis.segmentation.instance import Segmentation
 from analysis.segmentation.segmenter import Working
@@ -289,14 +289,16 @@ def test_slide_is_taken_off_boxes_but_not_all_of_them() -> None:
     assert tight_boxes(boxes, 6.0).tolist() == [[16, 16, 44, 84], [12, 16, 14, 34]]
 
 
-def evidence(scores: list[float], overlap: dict[tuple[int, int], float], classes: list[int]) -> Evidence:
+def evidence(
+    scores: list[float], overlap: dict[tuple[int, int], float], classes: list[int], *, sure: float = 0.9
+) -> Evidence:
     """Proposals on one large piece of stain each, unless they overlap."""
     count = len(scores)
     matrix = np.zeros((count, count))
     for (i, j), value in overlap.items():
         matrix[i, j] = matrix[j, i] = value
-    chance = np.full((count, 24), 0.1 / 23)
-    chance[np.arange(count), classes] = 0.9
+    chance = np.full((count, 24), (1.0 - sure) / 23)
+    chance[np.arange(count), classes] = sure
     return Evidence(np.asarray(scores), matrix, chance, np.full(count, -1), np.zeros(0))
 
 
@@ -316,7 +318,24 @@ def test_nothing_speaks_for_a_number_of_chromosomes() -> None:
     assert len(choose(evidence([0.9, 0.8, 0.8], {}, [20, 20, 20]), SelectionSettings())) == 3
 
 
+def test_a_third_of_a_class_counts_only_where_classes_are_known() -> None:
+    # What the detector takes for one class throughout, in a picture of another kind, are chromosomes all the same.
+    settings = SelectionSettings()
+    known = {sure: evidence([0.7] * 12, {}, [5] * 12, sure=sure) for sure in (0.9, 0.4)}
+    assert len(choose(known[0.9], settings)) == 2
+    assert len(choose(known[0.4], settings)) == 12
+    assert certainty(known[0.9], settings) == pytest.approx(0.9)
+    assert certainty(known[0.4], settings) == pytest.approx(0.4)
+
+
+def test_of_whatever_kind_a_cell_has_no_more_than_48_unless_they_are_sure() -> None:
+    settings = SelectionSettings()
+    assert len(choose(evidence([0.7] * 60, {}, [5] * 60, sure=0.4), settings)) == 48
+    assert len(choose(evidence([0.97] * 60, {}, [5] * 60, sure=0.4), settings)) == 60
+
+
 def test_nothing_proposed_nothing_chosen() -> None:
+    assert certainty(evidence([], {}, []), SelectionSettings()) == 0.0
     assert len(choose(evidence([], {}, []), SelectionSettings())) == 0
 
 
