@@ -6,9 +6,9 @@ stain that is already explained, by the areas its chromosomes should have; and, 
 class. Nothing speaks for a number: a class without any proposal is no reason to believe a poor one, so that a
 cell of 45 stays one.
 
-Classes say that much only where the detector knows them. Of a stain it never saw it is unsure of most, takes several
-chromosomes for the same class, and a price for the third would cost whole chromosomes. The less sure it is of the
-cell's classes, the more every chromosome counts as a bit of each: what is left is a price for more than 48 in all.
+Classes say that much only where the detector knows them. Of a stain it never saw it is unsure of most, takes
+several chromosomes for the same class, and a price for the third would cost whole chromosomes. The less sure it is
+of the cell's classes, the more every chromosome counts as a bit of each: what is left is a price for more than 48.
 """
 
 from __future__ import annotations
@@ -152,9 +152,10 @@ def choose(known: Evidence, settings: SelectionSettings) -> NDArray[np.intp]:
 
 
 def certainty(known: Evidence, settings: SelectionSettings) -> float:
-    """Tell how sure the detector is of a cell's classes: the best class's probability, median of its good proposals.
+    """Tell how sure the detector is of a cell's classes.
 
-    Low where the picture is of another kind than those it learned from; 0 where nothing is proposed.
+    That is the median of the best class's probability over good proposals; low where the picture is of another kind
+    than those it learned from, 0 where nothing is proposed.
     """
     return _Weighed(known, settings).certainty
 
@@ -190,7 +191,7 @@ class _Weighed:
 
     def gains(self, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
         """What taking or leaving each proposal would gain."""
-        known, settings = self._known, self._settings
+        settings = self._settings
         sign = np.where(chosen, -1.0, 1.0)
         gain = sign * (self._worth - self._pairs[:, chosen].sum(axis=1))
         if settings.third_price > 0.0:
