@@ -154,8 +154,8 @@ def choose(known: Evidence, settings: SelectionSettings) -> NDArray[np.intp]:
 def certainty(known: Evidence, settings: SelectionSettings) -> float:
     """Tell how sure the detector is of a cell's classes.
 
-    That is the median of the best class's probability over good proposals; low where the picture is of another kind
-    than those it learned from, 0 where nothing is proposed.
+    That is the median of the best class's probability over good proposals; low where the picture is of another
+    kind than those it learned from, 0 where nothing is proposed.
     """
     return _Weighed(known, settings).certainty
 
