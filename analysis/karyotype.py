@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from analysis.classification.classes import UNCLASSIFIED
 from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier, ClassScores
 from analysis.classification.crop import ChromosomeCrop, ObjectPixels, crops_of_cell, cut_instances
+from analysis.classification.straighten import MedialAxis, medial_axes
 from analysis.errors import AnalysisError
 from analysis.image import GreyImage
 from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
@@ -57,6 +58,8 @@ class KaryotypedChromosome:
         Class and ``flipped`` that the software proposed; None where they are these.
     confirmed
         Whether a person said that the class is right.
+    axis, crop
+        The chromosome straightened; None where that is still to be done, for drawing too.
     """
 
     id: int
@@ -66,6 +69,8 @@ class KaryotypedChromosome:
     flipped: bool
     proposed: tuple[str, bool] | None = None
     confirmed: bool = False
+    axis: MedialAxis | None = field(default=None, repr=False, compare=False)
+    crop: ChromosomeCrop | None = field(default=None, repr=False, compare=False)
 
     @property
     def touched(self) -> bool:
@@ -312,7 +317,8 @@ class Karyotyper:
         banding: str | None,
     ) -> _ScoredCell:
         objects = cut_instances(image, background, instances)
-        crops = crops_of_cell(objects)
+        axes = medial_axes([piece.mask for piece in objects])
+        crops = crops_of_cell(objects, axes)
         seen = recognise_banding(crops, fluorescent=image.inverted)
         scores = self._classifier.score(crops, banding=_domain(seen, banding))
         look = look_at(crops, scores, fluorescent=image.inverted)
@@ -322,7 +328,7 @@ class Karyotyper:
         else:
             box_scores = np.array([entry.score for entry in instances])
             evidence = gather_evidence(scores, detected_classes(instances), box_scores, self._fusion)
-        return _ScoredCell(tuple(objects), crops, scores, evidence, look, seen)
+        return _ScoredCell(tuple(objects), tuple(axes), crops, scores, evidence, look, seen)
 
     def _assigned_whole(self, scored: _ScoredCell) -> Assignment:
         """Assign what the segmentation found, some of which may be no single chromosome."""
@@ -348,6 +354,7 @@ class _ScoredCell:
     """Objects of a cell and what is known of each."""
 
     objects: tuple[ObjectPixels, ...]
+    axes: tuple[MedialAxis, ...]
     crops: tuple[ChromosomeCrop, ...]
     scores: ClassScores
     evidence: Evidence
@@ -374,6 +381,8 @@ def _chromosomes(
             float(assignment.probability[number]),
             instance,
             bool(flipped[number]),
+            axis=scored.axes[number],
+            crop=scored.crops[number],
         )
         for number, instance in enumerate(instances)
     )

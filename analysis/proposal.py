@@ -17,6 +17,7 @@ from faster_coco_eval import mask as coco_mask
 
 from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
 from analysis.classification.crop import crops_of_cell, cut_instances
+from analysis.classification.straighten import medial_axes
 from analysis.errors import DatasetError
 from analysis.image import GreyImage, read_image
 from analysis.karyogram.banding.kind import recognise_banding
@@ -92,11 +93,15 @@ def _with_bands(proposal: Karyotype) -> Karyotype:
     """Read the bands anew: other classes have other homologues."""
     entries = proposal.chromosomes
     objects = cut_instances(proposal.image, proposal.background, [entry.instance for entry in entries])
-    crops = crops_of_cell(objects)
+    axes = medial_axes([piece.mask for piece in objects])
+    crops = crops_of_cell(objects, axes)
     seen = recognise_banding(crops, fluorescent=proposal.image.inverted)
     flipped = [entry.flipped for entry in entries]
     bands = read_bands(crops, flipped, [entry.class_name for entry in entries], seen)
-    return replace(proposal, banding=seen, bands=bands)
+    straight = tuple(
+        replace(entry, axis=axis, crop=crop) for entry, axis, crop in zip(entries, axes, crops, strict=True)
+    )
+    return replace(proposal, chromosomes=straight, banding=seen, bands=bands)
 
 
 def _chromosome(entry: dict[str, Any], size: tuple[int, int], path: Path) -> KaryotypedChromosome:

@@ -34,7 +34,7 @@ PAPER_S = {"segment": 0.916, "classify": 0.144}
 LIMIT_S = 1.0
 # Functions that `analysis.karyotype` calls, by the stage they belong to; what is left is "other".
 STAGES = {
-    "straighten": ("cut_instances", "crops_of_cell"),
+    "straighten": ("cut_instances", "medial_axes", "crops_of_cell"),
     "assign": ("assign", "gather_evidence"),
     "judge": ("look_at", "judge", "recognise_banding", "read_bands"),
 }
@@ -93,7 +93,6 @@ def measure(karyotyper: Karyotyper, image: GreyImage, clock: Callable[[], float]
         with watch.running("draw"):
             proposal.draw()
         total = clock() - started
-    # Straightening for the picture is a part of drawing it.
     stages = {**told, "draw": watch.spent_s["draw"]}
     return {**stages, "other": total - sum(stages.values()), "total": total}
 

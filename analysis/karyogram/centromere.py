@@ -72,21 +72,27 @@ def _share(banding: NDArray[np.float32], width: NDArray[np.float32], class_name:
     weight = 0.4 * WAIST_WEIGHT if class_name in SHORT_ARM_SHARE else WAIST_WEIGHT
     seen = np.asarray(banding, dtype=np.float64)
     expected = gaussian_filter1d(drawn.darkness(4 * BINS), BAND_BLUR * 4 * BINS, mode="nearest")
-    bands = np.array([_likeness(seen, expected, drawn.centromere, at[k]) for k in near])
+    bands = _likenesses(seen, expected, drawn.centromere, at[near])
     score = prior + weight * narrow[near] + BAND_WEIGHT * bands
     best = int(np.argmax(score))
     return float(at[near][best])
 
 
-def _likeness(
-    seen: NDArray[np.float64], drawn: NDArray[np.float64], drawn_centromere: float, centromere: float
-) -> float:
-    """Correlation with the (blurred) ideogram, each of whose arms is stretched to fit."""
+def _likenesses(
+    seen: NDArray[np.float64],
+    drawn: NDArray[np.float64],
+    drawn_centromere: float,
+    centromeres: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Correlation with the (blurred) ideogram, each of whose arms is stretched to fit, for every centromere."""
     at = (np.arange(len(seen)) + 0.5) / len(seen)
-    upper = at / max(centromere, 1e-6) * drawn_centromere
-    lower = drawn_centromere + (at - centromere) / max(1.0 - centromere, 1e-6) * (1.0 - drawn_centromere)
-    place = np.where(at <= centromere, upper, lower)
+    split = centromeres[:, None]
+    upper = at / np.maximum(split, 1e-6) * drawn_centromere
+    lower = drawn_centromere + (at - split) / np.maximum(1.0 - split, 1e-6) * (1.0 - drawn_centromere)
+    place = np.where(at <= split, upper, lower)
     expected = np.interp(place, (np.arange(len(drawn)) + 0.5) / len(drawn), drawn)
     inner = slice(len(seen) // 20, -len(seen) // 20)
-    a, b = seen[inner] - seen[inner].mean(), expected[inner] - expected[inner].mean()
-    return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-9))
+    a = seen[inner] - seen[inner].mean()
+    b = expected[:, inner] - expected[:, inner].mean(axis=1, keepdims=True)
+    spread = np.sqrt((a * a).sum() * (b * b).sum(axis=1))
+    return np.asarray((a * b).sum(axis=1) / np.maximum(spread, 1e-9))

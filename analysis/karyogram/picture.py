@@ -9,7 +9,6 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from analysis.classification.crop import ObjectPixels
 from analysis.classification.straighten import MedialAxis, medial_axis
@@ -72,7 +71,9 @@ class Tone:
 
     def grey(self, density: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Grey levels of densities: uint8, same shape."""
-        part = np.clip(density / self.dark, 0.0, 1.15) ** self.exponent
+        part = np.clip(density / self.dark, 0.0, 1.15)
+        if self.exponent != 1.0:
+            part **= self.exponent
         grey = np.clip(np.rint(255.0 - (255.0 - DARKEST) * part), 0, 255)
         return np.asarray(grey, dtype=np.uint8)
 
@@ -119,7 +120,7 @@ def grown_for_show(instances: Sequence[Instance], size: tuple[int, int]) -> list
 
 
 def _perimeter(mask: NDArray[np.bool_]) -> float:
-    padded = np.pad(mask, 1).astype(np.uint8)
+    padded = _padded(mask, 1)
     outlines, _ = cv2.findContours(padded, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return max(sum(cv2.arcLength(line, True) for line in outlines), 4.0)
 
@@ -133,7 +134,7 @@ def _grown(entry: Instance, owners: NDArray[np.uint8], width: float) -> Instance
     own = np.zeros((y1 - y0, x1 - x0), np.uint8)
     own[ymin - y0 : ymax - y0, xmin - x0 : xmax - x0] = entry.mask
     others = (owners[y0:y1, x0:x1] > own) & (own == 0)
-    closed = cv2.morphologyEx(np.pad(own, margin), cv2.MORPH_CLOSE, _disc(_GAP * width))
+    closed = cv2.morphologyEx(_padded(own, margin), cv2.MORPH_CLOSE, _disc(_GAP * width))
     body = _without_crumbs(np.asarray(closed[margin:-margin, margin:-margin] > 0, dtype=np.bool_))
     body = _filled(body, _HOLE * width**2) & ~others
     far = np.float32(1e6)
@@ -153,13 +154,21 @@ def _without_crumbs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _filled(mask: NDArray[np.bool_], largest_px: float) -> NDArray[np.bool_]:
-    full = ndimage.binary_fill_holes(mask)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((full & ~mask).astype(np.uint8), connectivity=4)
-    if count <= 1:
+    """Holes up to a size taken in; what touches the border is no hole."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    if count <= 2:
         return mask
-    small = stats[:, cv2.CC_STAT_AREA] <= largest_px
-    small[0] = False
-    return np.asarray(mask | small[labels], dtype=np.bool_)
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
+    hole = (left > 0) & (top > 0) & (right < mask.shape[1]) & (bottom < mask.shape[0])
+    hole &= stats[:, cv2.CC_STAT_AREA] <= largest_px
+    hole[0] = False
+    return np.asarray(mask | hole[labels], dtype=np.bool_)
+
+
+def _padded(mask: NDArray[np.generic], rim_px: int) -> NDArray[np.uint8]:
+    sides = (rim_px, rim_px, rim_px, rim_px)
+    return np.asarray(cv2.copyMakeBorder(mask.astype(np.uint8), *sides, cv2.BORDER_CONSTANT, value=0), np.uint8)
 
 
 def _disc(radius_px: float) -> NDArray[np.uint8]:
@@ -203,18 +212,21 @@ def _upright(
     piece: ObjectPixels, axis: MedialAxis, turned: bool, tone: Tone, centromere: float | None, enlargement: float
 ) -> UprightPicture:
     points = axis.points_px[::-1] if turned else axis.points_px
-    matrix, side = _turning(points, piece.mask.shape, enlargement)
-    soft = cv2.GaussianBlur(np.pad(piece.mask, 2).astype(np.float32), (0, 0), EDGE_PX)[2:-2, 2:-2]
-    density = cv2.warpAffine(piece.density, matrix, (side, side), flags=cv2.INTER_CUBIC)
-    cover = cv2.warpAffine(soft, matrix, (side, side), flags=cv2.INTER_LINEAR)
+    matrix, size = _turning(points, piece.mask, enlargement)
+    if min(size) == 0:
+        return UprightPicture(np.full((4, 4), 255, dtype=np.uint8))
+    own = piece.mask.astype(np.float32)
+    soft = cv2.GaussianBlur(own, (0, 0), EDGE_PX, borderType=cv2.BORDER_CONSTANT)
+    density = cv2.warpAffine(piece.density, matrix, size, flags=cv2.INTER_CUBIC)
+    cover = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR)
     # The rim is rounded where the mask is ragged.
     cover = np.clip((cover - 0.25) / 0.4, 0.0, 1.0)
     picture = tone.grey(np.maximum(density, 0.0) * cover)
-    rows, columns = np.nonzero(cover > 0.5)
-    if len(rows) == 0:
+    x, y, width, height = cv2.boundingRect((cover > 0.5).astype(np.uint8))
+    if width == 0:
         return UprightPicture(np.full((4, 4), 255, dtype=np.uint8))
-    top, left = max(int(rows.min()) - 1, 0), max(int(columns.min()) - 1, 0)
-    shown = np.ascontiguousarray(picture[top : rows.max() + 2, left : columns.max() + 2])
+    top, left = max(y - 1, 0), max(x - 1, 0)
+    shown = np.ascontiguousarray(picture[top : y + height + 1, left : x + width + 1])
     length = axis.length_px * enlargement
     if centromere is None:
         return UprightPicture(shown, None, length)
@@ -225,16 +237,23 @@ def _upright(
 
 
 def _turning(
-    points: NDArray[np.float32], size: tuple[int, ...], enlargement: float
-) -> tuple[NDArray[np.float64], int]:
-    """Matrix that stands an axis upright, its first point above, and the side of the square it turns into."""
+    points: NDArray[np.float32], mask: NDArray[np.bool_], enlargement: float
+) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Matrix that stands an axis upright, its first point above; width and height of what the mask becomes."""
     centred = points.astype(np.float64) - points.mean(axis=0)
     # The line through all of the axis: its ends alone lean to the corners of the tips.
-    _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    along = directions[0] * (1.0 if directions[0] @ (points[-1] - points[0]) >= 0.0 else -1.0)
-    height, width = size
-    side = int(np.ceil(np.hypot(height, width) * enlargement)) + 6
+    (xx, xy), (_, yy) = centred.T @ centred
+    angle = 0.5 * np.arctan2(2.0 * xy, xx - yy)
+    along = np.array([np.cos(angle), np.sin(angle)])
+    if along @ (points[-1] - points[0]) < 0.0:
+        along = -along
     turn = enlargement * np.array([[along[1], -along[0]], [along[0], along[1]]])
-    middle = np.array([(width - 1) / 2, (height - 1) / 2])
-    shift = (side - 1) / 2 - turn @ middle
-    return np.column_stack([turn, shift]), side
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not outlines:
+        return np.column_stack([turn, np.zeros(2)]), (0, 0)
+    reach = np.concatenate(outlines)[:, 0, :] @ turn.T
+    # Half a pixel beyond the outermost centres, and the blur of the rim.
+    margin = 2.0 * enlargement + 1.0
+    low, high = np.floor(reach.min(axis=0) - margin), np.ceil(reach.max(axis=0) + margin)
+    width, height = (int(side) + 1 for side in high - low)
+    return np.column_stack([turn, -low]), (width, height)

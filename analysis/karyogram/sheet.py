@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.classification.classes import UNCLASSIFIED
-from analysis.classification.crop import ObjectPixels, crops_of_cell, cut_instances
+from analysis.classification.crop import ChromosomeCrop, crops_of_cell, cut_instances
 from analysis.classification.straighten import MedialAxis, medial_axes
 from analysis.karyogram.centromere import centromere_shares
 from analysis.karyogram.layout import LONGEST_PX, MAX_ENLARGEMENT, Captions, KaryogramItem, Mark, Sheet, lay_out
@@ -86,9 +86,8 @@ def _items(karyotype: Karyotype, derivatives: frozenset[int]) -> list[KaryogramI
     if not entries:
         return []
     instances = [entry.instance for entry in entries]
-    axes = medial_axes([instance.mask for instance in instances])
-    objects = cut_instances(karyotype.image, karyotype.background, instances)
-    centromeres = _centromeres(karyotype, objects, axes)
+    axes, crops = _straightened(karyotype)
+    centromeres = _centromeres(karyotype, crops)
     grown = grown_for_show(instances, (karyotype.image.height_px, karyotype.image.width_px))
     lengths = sorted(axis.length_px for axis in axes)
     tall = lengths[max(0, round(0.97 * (len(lengths) - 1)))]
@@ -120,10 +119,22 @@ def _moved(axis: MedialAxis, old: Instance, new: Instance) -> MedialAxis:
     return MedialAxis(axis.points_px + shift, axis.length_px, axis.width_px)
 
 
-def _centromeres(karyotype: Karyotype, objects: tuple[ObjectPixels, ...], axes: list[MedialAxis]) -> list[float]:
+def _straightened(karyotype: Karyotype) -> tuple[list[MedialAxis], list[ChromosomeCrop]]:
+    """Axes and straight pictures of all chromosomes: those the proposal has, or all anew."""
+    entries = karyotype.chromosomes
+    axes = [entry.axis for entry in entries if entry.axis is not None]
+    crops = [entry.crop for entry in entries if entry.crop is not None]
+    if len(axes) == len(crops) == len(entries):
+        return axes, crops
+    instances = [entry.instance for entry in entries]
+    axes = medial_axes([instance.mask for instance in instances])
+    return axes, list(crops_of_cell(cut_instances(karyotype.image, karyotype.background, instances), axes))
+
+
+def _centromeres(karyotype: Karyotype, crops: list[ChromosomeCrop]) -> list[float]:
     upright = [
         crop.image[::-1, ::-1] if entry.flipped else crop.image
-        for crop, entry in zip(crops_of_cell(objects, axes), karyotype.chromosomes, strict=True)
+        for crop, entry in zip(crops, karyotype.chromosomes, strict=True)
     ]
     classes = tuple(entry.class_name for entry in karyotype.chromosomes)
     return [float(share) for share in centromere_shares(np.stack(upright), classes)]

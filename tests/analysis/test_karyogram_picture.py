@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.classification.crop import ObjectPixels
+from analysis.classification.straighten import MedialAxis
 from analysis.karyogram.picture import Tone, grown_for_show, tone_of, upright_pictures
 from analysis.segmentation.instance import Instance
 
@@ -99,6 +100,32 @@ def test_a_ring_keeps_its_hole() -> None:
     ring = (away < 24) & (away > 14)
     (shown,) = grown_for_show([instance(ring)], (60, 60))
     assert not full(shown, (60, 60))[28:32, 28:32].any()
+
+
+def test_small_holes_are_filled_and_a_bay_at_the_border_of_the_picture_is_none() -> None:
+    size = (40, 60)
+    pierced, cut = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
+    pierced[5:35, 5:20] = True
+    pierced[18:21, 11:14] = False
+    cut[0:30, 34:54] = True
+    cut[0:20, 40:48] = False
+    shown, other = (full(entry, size) for entry in grown_for_show([instance(pierced), instance(cut)], size))
+    assert shown[18:21, 11:14].all()
+    assert not other[:15, 44].any()
+
+
+def test_a_picture_is_as_small_as_its_chromosome_however_large_its_window() -> None:
+    mask = np.zeros((300, 300), np.bool_)
+    mask[200:260, 20:32] = True
+    (shown,) = upright_pictures([ObjectPixels(np.where(mask, 0.5, 0.0).astype(np.float32), mask)], [False])
+    assert shown.picture.shape == pytest.approx((60, 12), abs=4)
+    assert shown.picture.min() < 60
+    (nothing,) = upright_pictures(
+        [ObjectPixels(np.zeros((9, 9), np.float32), np.zeros((9, 9), np.bool_))],
+        [False],
+        axes=[MedialAxis(np.zeros((4, 2), np.float32), 1.0, 1.0)],
+    )
+    assert (nothing.picture == 255).all()
 
 
 def test_a_cell_without_chromosomes_has_no_pictures() -> None:

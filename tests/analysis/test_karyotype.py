@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -109,6 +110,12 @@ def test_json_keeps_the_contract(karyotype: Karyotype) -> None:
         assert full.shape == (1080, 1440)
         assert (full[ymin:ymax, xmin:xmax] > 0).tolist() == chromosome.instance.mask.tolist()
         assert full.sum() == chromosome.instance.mask.sum()
+
+
+def test_the_karyogram_is_the_same_where_chromosomes_are_straightened_for_it(karyotype: Karyotype) -> None:
+    assert all(entry.axis is not None and entry.crop is not None for entry in karyotype.chromosomes)
+    bare = tuple(replace(entry, axis=None, crop=None) for entry in karyotype.chromosomes)
+    assert np.array_equal(replace(karyotype, chromosomes=bare).draw(), karyotype.draw())
 
 
 def test_mask_at_the_border_of_the_image() -> None:
