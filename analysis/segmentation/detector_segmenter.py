@@ -15,7 +15,7 @@ from analysis.segmentation.detections import Detections, suppress
 from analysis.segmentation.detector import Detector
 from analysis.segmentation.detector_input import SCALE, relative_density
 from analysis.segmentation.detector_masks import MasksOfBoxes, Share, share_out
-from analysis.segmentation.detector_selection import SelectionSettings, select
+from analysis.segmentation.detector_selection import SelectionSettings, certainty, choose, gather
 from analysis.segmentation.fluorescence import as_absorbing, fluorescence_levels
 from analysis.segmentation.instance import Instance, LeftOut, Segmentation
 from analysis.segmentation.plausibility import load_plausibility
@@ -61,14 +61,17 @@ _ARM: Final = 0.5
 _FACING: Final = 1.3
 """Gaps within which a pale band is bridged, over the narrowest: its ends aren't quite parallel."""
 
-_BODY: Final = 1.0
-_LARGEST_BODY: Final = 12.0
-"""Areas, in squared widths, of pieces of stain that may be chromosomes."""
+_FREE_SIZE: Final = (0.4, 3.0)
+"""Areas, of the typical found chromosome's, of pieces of stain that may be one nobody found."""
 
 _MANY_FREE: Final = 6
 _FREE_SHARE: Final = 0.15
-"""Pieces without a detection, and their share of the stain, from which contours are asked too: at the most 0.14 in
-60 G-banded cells (val), 0.15 to 0.45 in solid-stained ones, of which the detector finds down to a third."""
+"""Such pieces, and their share of the stain, from which contours are asked too: in pictures alone of which the
+detector isn't sure, as beside G-banded cells it knows dirt and neighbours better than contours do."""
+
+_FEW: Final = 36
+_ENOUGH: Final = 46
+"""Chromosomes up to which a cell is looked for more, and up to which contours may fill it."""
 
 _TAKEN: Final = 0.2
 """Share of a contour's find that the detector explains already, up to which it is another chromosome."""
@@ -135,7 +138,8 @@ class DetectorSegmenter:
         stained = find_foreground(working.density, working.nuclei, working.width_px)
         mask = stained.mask
         tight = tight_boxes(found.boxes_px, _PADDING_PX * SCALE / scale)
-        chosen = select(found, tight, mask, self.selection)
+        known = gather(found, tight, mask)
+        chosen = choose(known, self.selection)
         self._ask_for_enough(len(chosen), image)
         net = None
         if self.masks is not None:
@@ -145,10 +149,14 @@ class DetectorSegmenter:
         shares = [share for share, stray in zip(shares, strays, strict=True) if not stray]
         self._ask_for_enough(len(shares), image)
         made = _instances(found.take(chosen), tight[chosen] / working.factor, shares, working, image.pixels.shape)
-        if _knows_little([share.region for share in shares], mask, working.width_px):
+        unsure = certainty(known, self.selection) < self.selection.sure_at
+        if unsure and len(made) < _FEW and _leaves_many([share.region for share in shares], mask):
             made = self._with_contours(made, image, _NEAR * working.width_px / working.factor)
         others = np.setdiff1d(np.arange(len(found)), chosen)
-        left_out = tuple(LeftOut(_sides(tight[row] / working.factor), float(found.score[row])) for row in others)
+        left_out = tuple(
+            LeftOut(_sides(tight[row] / working.factor), float(found.score[row]), found.class_log_prob[row])
+            for row in others
+        )
         background, nuclei = full_size(working, image.pixels.shape)
         levels = fluorescence_levels(background) if given.inverted else background
         return Segmentation(made, levels, nuclei, left_out)
@@ -194,7 +202,8 @@ class DetectorSegmenter:
             around = away[_window(np.asarray(entry.box_px, np.float32))][entry.mask]
             if float((around == 0.0).mean()) <= _TAKEN and float(around.min()) <= near_px:
                 free.append(entry)
-        both = [*made, *free]
+        free.sort(key=lambda entry: -entry.score)
+        both = [*made, *free[: max(0, _ENOUGH - len(made))]]
         beside = neighbours([(entry.box_px, entry.mask) for entry in both])
         return tuple(replace(entry, overlaps=beside[k]) for k, entry in enumerate(both))
 
@@ -363,16 +372,17 @@ def _completed(
     return Share(share.box, cropped(canvas, left, top), share.route)
 
 
-def _knows_little(found: list[Region], mask: NDArray[np.bool_], width_px: float) -> bool:
-    """Tell pictures of a kind the detector doesn't know, by whole chromosomes it leaves unexplained."""
+def _leaves_many(found: list[Region], mask: NDArray[np.bool_]) -> bool:
+    """Tell whether many pieces of stain that look like those found are left without a chromosome."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     held = np.zeros(count, np.bool_)
     for region in found:
         held[region.crop_of(np.asarray(labels, dtype=np.float32))[region.mask].astype(np.int64)] = True
-    areas = stats[:, cv2.CC_STAT_AREA] / width_px**2
+    low, high = (share * float(np.median([region.area_px for region in found])) for share in _FREE_SIZE)
+    areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
     areas[0] = 0.0
-    bodies = areas >= _BODY
-    free = bodies & ~held & (areas <= _LARGEST_BODY)
+    bodies = areas >= low
+    free = bodies & ~held & (areas <= high)
     share = float(areas[free].sum()) / max(float(areas[bodies].sum()), 1e-6)
     return bool(np.count_nonzero(free) >= _MANY_FREE and share >= _FREE_SHARE)
 
