@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, dijkstra
@@ -26,7 +27,8 @@ BLOB_ELONGATION = 2.5
 AXIS_POINTS = 64
 AT_ONCE = 64
 """Chromosomes whose axes are found together."""
-EDGE_MARGIN_PX = 2
+_STEP = np.hypot([1, 1, 1, 0, 0, 1, 1, 1], [1, 0, 1, 1, 1, 1, 0, 1])
+"""Lengths of the steps to the eight neighbours of a pixel, row by row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ def _initial_axis(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float, 
     half_width = max(float(np.partition(depth, at)[at]), 1.0)
     rows, columns = np.nonzero(mask)
     pixels = np.stack([columns, rows], axis=1).astype(np.float64)
-    if len(pixels) < 12 or _solidity(pixels) >= CONVEX_SOLIDITY:
+    if len(pixels) < 12 or _solidity(mask) >= CONVEX_SOLIDITY:
         return _principal_axis(pixels), half_width, False
     path = _longest_path(mask, depth, pixels)
     if _arc_length(path) < BLOB_ELONGATION * 2.0 * half_width:
@@ -228,11 +230,12 @@ def _initial_axis(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float, 
     return _resampled(trimmed[None], np.linspace(0.0, 1.0, AXIS_POINTS))[0], half_width, True
 
 
-def _solidity(pixels: NDArray[np.float64]) -> float:
-    hull = cv2.convexHull(pixels.astype(np.float32))
+def _solidity(mask: NDArray[np.bool_]) -> float:
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.convexHull(np.concatenate(outlines).astype(np.float32))
     # The hull runs through pixel centres; half of its perimeter more runs along their outer edges.
     outer = cv2.contourArea(hull) + 0.5 * cv2.arcLength(hull, True) + 1.0
-    return float(len(pixels) / outer)
+    return float(np.count_nonzero(mask) / outer)
 
 
 def _principal_axis(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -252,23 +255,7 @@ def _principal_axis(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
 def _longest_path(
     mask: NDArray[np.bool_], depth: NDArray[np.float32], pixels: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    index = np.full((mask.shape[0] + 2, mask.shape[1] + 2), -1, dtype=np.int32)
-    inner = index[1:-1, 1:-1]
-    inner[mask] = np.arange(len(pixels), dtype=np.int32)
-    starts, ends, steps = [], [], []
-    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        other = index[1 + dy : index.shape[0] - 1 + dy, 1 + dx : index.shape[1] - 1 + dx]
-        both = mask & (other >= 0)
-        starts.append(inner[both])
-        ends.append(other[both])
-        steps.append(np.full(len(starts[-1]), np.hypot(dy, dx)))
-    a, b, step = np.concatenate(starts), np.concatenate(ends), np.concatenate(steps)
-    price = step / np.minimum(depth[a], depth[b]).astype(np.float64) ** 2
-    size = (len(pixels), len(pixels))
-    # Both directions are written down: what is searched as undirected is copied anew every time.
-    ways = csr_matrix(
-        (np.concatenate([price, price]), (np.concatenate([a, b]), np.concatenate([b, a]))), shape=size
-    )
+    ways = _ways(mask, depth)
     # The last pixel that a search in breadth meets is the farthest one in steps.
     first = int(breadth_first_order(ways, 0, return_predecessors=False)[-1])
     last = int(breadth_first_order(ways, first, return_predecessors=False)[-1])
@@ -277,6 +264,26 @@ def _longest_path(
     while walk[-1] != first and before[walk[-1]] >= 0:
         walk.append(int(before[walk[-1]]))
     return pixels[walk]
+
+
+def _ways(mask: NDArray[np.bool_], depth: NDArray[np.float32]) -> csr_matrix:
+    """Steps between neighbouring pixels of a mask, numbered row by row, with their prices."""
+    row = mask.shape[1] + 2
+    padded = np.zeros((mask.shape[0] + 2, row), dtype=np.bool_)
+    padded[1:-1, 1:-1] = mask
+    at = np.flatnonzero(padded)
+    number = np.full(padded.size, -1, dtype=np.int32)
+    number[at] = np.arange(len(at), dtype=np.int32)
+    # In rising order, so that the table of ways needs no sorting.
+    around = np.array([-row - 1, -row, -row + 1, -1, 1, row - 1, row, row + 1])
+    other = number[at[:, None] + around]
+    real = other >= 0
+    ends = other[real]
+    starts = np.repeat(np.arange(len(at), dtype=np.int32), real.sum(axis=1))
+    step = np.broadcast_to(_STEP, real.shape)[real]
+    price = step / np.minimum(depth[starts], depth[ends]).astype(np.float64) ** 2
+    first = np.concatenate([[0], np.cumsum(real.sum(axis=1))]).astype(np.int32)
+    return csr_matrix((price, ends, first), shape=(len(at), len(at)))
 
 
 def _trimmed(path: NDArray[np.float64], half_width: float) -> NDArray[np.float64]:
@@ -295,11 +302,13 @@ def _smoothed(points: NDArray[np.float64], half_widths: NDArray[np.float64]) -> 
     head = 2 * points[:, :1] - points[:, :0:-1]
     tail = 2 * points[:, -1:] - points[:, -2::-1]
     beyond = np.concatenate([head, points, tail], axis=1)
-    place = np.arange(beyond.shape[1]) - (AXIS_POINTS - 1)
-    away = (place[None, :] - np.arange(AXIS_POINTS)[:, None]).astype(np.float32)
-    weight = np.exp(-0.5 * (away[None] / sigma[:, None, None].astype(np.float32)) ** 2)
+    reach = 2 * (AXIS_POINTS - 1)
+    away = np.arange(-reach, reach + 1, dtype=np.float32)
+    bell = np.exp(-0.5 * (away / sigma[:, None].astype(np.float32)) ** 2)
+    # Every point has the same bell, moved: row i begins where the bell's middle lies AXIS_POINTS - 1 + i further.
+    weight = sliding_window_view(bell, beyond.shape[1], axis=1)[:, ::-1].astype(np.float64)
     weight /= weight.sum(axis=2, keepdims=True)
-    return np.asarray(weight.astype(np.float64) @ beyond)
+    return np.asarray(weight @ beyond)
 
 
 def _recentred(
