@@ -160,6 +160,19 @@ def certainty(known: Evidence, settings: SelectionSettings) -> float:
     return _Weighed(known, settings).certainty
 
 
+def expected_areas(known: Evidence, settings: SelectionSettings) -> tuple[NDArray[np.float64], float]:
+    """Tell the areas that the proposals should have by their classes.
+
+    Returns
+    -------
+    tuple
+        float64, shape (n,): areas in units of the cell's typical chromosome; and that unit in px, infinite where
+        there is too little to measure the cell by: areas are 0 then.
+    """
+    weighed = _Weighed(known, settings)
+    return weighed.areas, weighed.unit
+
+
 class _Weighed:
     """Prices of one cell's proposals."""
 
@@ -175,7 +188,7 @@ class _Weighed:
             settings.overlap_price * beyond * (settings.other_class + (1.0 - settings.other_class) * alike)
         )
         first = self.first_choice()
-        self._areas = self._expected_areas(first)
+        self.areas = self._expected_areas(first)
         self.certainty = float(np.median(known.classes[first].max(axis=1))) if first.any() else 0.0
         span = max(settings.sure_at - settings.unsure_at, 1e-6)
         trust = float(np.clip((self.certainty - settings.unsure_at) / span, 0.0, 1.0))
@@ -209,11 +222,11 @@ class _Weighed:
         inside = known.piece >= 0
         explained = np.bincount(
             known.piece[chosen & inside],
-            weights=self._areas[chosen & inside],
+            weights=self.areas[chosen & inside],
             minlength=len(known.piece_areas),
         )
-        left = (known.piece_areas / self._unit - explained)[known.piece[inside]]
-        cost[inside] = np.abs(left - sign[inside] * self._areas[inside]) - np.abs(left)
+        left = (known.piece_areas / self.unit - explained)[known.piece[inside]]
+        cost[inside] = np.abs(left - sign[inside] * self.areas[inside]) - np.abs(left)
         return cost
 
     def _expected_areas(self, first: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -223,9 +236,9 @@ class _Weighed:
         first = first & (known.piece >= 0)
         alone = first & (np.bincount(known.piece[first], minlength=len(known.piece_areas) + 1)[known.piece] == 1)
         if np.count_nonzero(alone) >= _MIN_SINGLES:
-            self._unit = float(np.median(known.piece_areas[known.piece[alone]] / lengths[alone]))
+            self.unit = float(np.median(known.piece_areas[known.piece[alone]] / lengths[alone]))
         else:
             # Nothing to measure the cell by: areas say nothing then.
-            self._unit = np.inf
+            self.unit = np.inf
             return np.zeros_like(lengths)
         return np.asarray(lengths, dtype=np.float64)

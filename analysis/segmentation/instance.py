@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from analysis.segmentation.proposed_cell import ProposedChoices
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,13 @@ class LeftOut:
         As of an `Instance`.
     score
         In [0, 1].
+    class_log_prob
+        As of an `Instance`.
     """
 
     extent_px: tuple[float, float, float, float]
     score: float
+    class_log_prob: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +81,12 @@ class Segmentation:
         bool, shape (height_px, width_px): interphase nuclei and other bodies too large to be chromosomes.
     left_out
         What a detector proposed besides, best first.
+    choices
+        How else the cell may be cut, for who knows more of it than its boxes; None where there is no other way.
     """
 
     instances: tuple[Instance, ...]
     background: NDArray[np.float32]
     nuclei: NDArray[np.bool_]
     left_out: tuple[LeftOut, ...] = ()
+    choices: ProposedChoices | None = field(default=None, compare=False, repr=False)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.segmentation.region import Region
-from analysis.segmentation.stream.masks import MaskProposer
+from analysis.segmentation.stream.masks import MaskProposer, PromptedMask
 from analysis.segmentation.stream.picture import STREAM_WIDTH_PX, StreamPicture
 from analysis.segmentation.stream.placing import chance_in, shared_out
 
@@ -28,10 +28,13 @@ class BoxMasks:
         Answers boxes.
     picture
         The metaphase at the stream's scale.
+    answers
+        What was answered for a box of this picture already: choices for the same cell share most of their boxes.
     """
 
     proposer: MaskProposer
     picture: StreamPicture
+    answers: dict[tuple[float, ...], PromptedMask] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, region: Region, boxes: NDArray[np.float32]) -> list[NDArray[np.bool_]]:
         """Give each box its chromosome.
@@ -49,13 +52,22 @@ class BoxMasks:
             bool, in the frame of the region, one a box; may be empty.
         """
         scale = self.picture.scale
-        answers = self.proposer.at_boxes(self.picture.level, boxes * np.float32(scale))
+        answers = self.ask(boxes)
         width_px = STREAM_WIDTH_PX / scale
         chances = [
             chance_in(region, answer, scale) * _inside(region, box, _SLACK_WIDTHS * width_px)
             for answer, box in zip(answers, boxes, strict=True)
         ]
         return shared_out(region.mask, chances, reach_px=_REACH_WIDTHS * width_px)
+
+    def ask(self, boxes: NDArray[np.float32]) -> list[PromptedMask]:
+        """Answer for boxes (n, 4) in working px, in their order; those not asked for yet at once."""
+        keys = [tuple(float(side) for side in box) for box in boxes]
+        new = [number for number, key in enumerate(keys) if key not in self.answers]
+        if new:
+            told = self.proposer.at_boxes(self.picture.level, boxes[new] * np.float32(self.picture.scale))
+            self.answers.update(zip((keys[number] for number in new), told, strict=True))
+        return [self.answers[key] for key in keys]
 
 
 def _inside(region: Region, box: NDArray[np.float32], slack_px: float) -> NDArray[np.float32]:
