@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 READ_BANDINGS: Final = frozenset({"G", "Q", "DAPI"})
 """What is read at all: G-bands, which the classifier learned, and their near negatives under emitted light."""
+_UNREAD: Final = "can't be read yet, so that no chromosome is named"
 SURE_BANDING_FROM: Final = 0.9
 AUTO_FROM: Final = 0.99
 """Probability from which on a chromosome needs no look of its own."""
@@ -320,12 +321,14 @@ def _about_count(classes: Sequence[str], objects: int) -> list[Reason]:
 
 
 def _about_bands(look: CellLook, banding: BandingJudgement | None, protocol_banding: str | None) -> list[Reason]:
+    unread = _unread_banding(banding, protocol_banding)
+    if protocol_banding is not None and unread is not None:
+        return [_reason(Finding.WRONG_BANDING, unread)]
     if look.objects < MIN_OBJECTS:
         return []
     floor = NO_BANDS_BELOW_FLUORESCENT if look.fluorescent else NO_BANDS_BELOW
     if look.band_contrast < floor:
         return [_reason(Finding.NO_BANDS, "the chromosomes show no bands, so that none can be named")]
-    unread = _unread_banding(banding, protocol_banding)
     if look.size_ratio < (HUMAN_SIZE_RATIO if look.certainty < UNCLEAR_BELOW else LEAST_SIZE_RATIO):
         return [_reason(Finding.NOT_HUMAN, "sizes and bands aren't those of human chromosomes")]
     if unread is not None:
@@ -347,15 +350,12 @@ def _about_bands(look: CellLook, banding: BandingJudgement | None, protocol_band
 def _unread_banding(banding: BandingJudgement | None, protocol_banding: str | None) -> str | None:
     """Tell of a technique whose bands can't be read, by the protocol, or else by the cell's own look."""
     if protocol_banding is not None:
-        return None if protocol_banding in READ_BANDINGS else f"{protocol_banding} bands can't be read yet"
+        return None if protocol_banding in READ_BANDINGS else f"{protocol_banding} bands {_UNREAD}"
     if banding is None or banding.kind is None or banding.confidence < SURE_BANDING_FROM:
         return None
     kind = banding.kind.value
-    return (
-        None
-        if kind in READ_BANDINGS or kind == "none"
-        else f"these look like {kind} bands, which can't be read yet"
-    )
+    readable = kind in READ_BANDINGS or kind == "none"
+    return None if readable else f"these look like {kind} bands, which {_UNREAD}"
 
 
 def _about_classes(classes: Sequence[str], probability: NDArray[np.floating], unlike_any: int) -> list[Reason]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
@@ -44,6 +47,20 @@ def test_of_few_chromosomes_nothing_is_told() -> None:
     assert judged.kind is None
     assert judged.against("G") is None
     assert judged.to_json()["kind"] is None
+
+
+def test_of_torn_chromosomes_nothing_is_told() -> None:
+    (cell,) = drawn_cells(BandingKind.G, 1, seed=11)
+    rng = np.random.default_rng(3)
+    torn = []
+    for crop in cell.crops:
+        first = int(rng.integers(0, 60))
+        piece = cv2.resize(crop.image[first : first + 36], crop.image.shape[::-1])
+        torn.append(replace(crop, image=piece, relative_length=float(rng.uniform(0.4, 1.6))))
+    judged = recognise_banding(torn, fluorescent=False)
+    assert judged.kind is None
+    assert judged.likeness
+    assert judged.against("Q") is None
 
 
 def test_an_uncertain_judgement_warns_of_nothing() -> None:

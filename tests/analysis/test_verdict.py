@@ -164,6 +164,10 @@ def test_the_protocols_banding_counts_and_what_looks_otherwise_is_warned_of() ->
     unread = judge(SOUND, classes, sure, banding=seen(BandingKind.G), protocol_banding="R")
     assert unread.reasons[0].finding is Finding.WRONG_BANDING
     assert not unread.readable
+    # Whatever else is odd about the cell, this is what a person has to know.
+    for look in (replace(SOUND, objects=5), replace(SOUND, size_ratio=1.9), replace(SOUND, band_contrast=0.01)):
+        odd = judge(look, classes, sure, banding=seen(BandingKind.R), protocol_banding="R")
+        assert odd.withheld.endswith("R bands can't be read yet, so that no chromosome is named")
 
 
 def test_without_a_protocol_the_look_counts_where_it_is_sure() -> None:

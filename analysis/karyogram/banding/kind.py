@@ -39,6 +39,10 @@ CONTRAST_MIDDLE: Final = 0.1
 cells."""
 FEWEST: Final = 8
 """Of fewer chromosomes nothing is said."""
+LIKE_FROM: Final = 0.53
+"""Likeness below which nothing is told: well cut cells of every technique have .55 and more to their own; torn ones
+suit none, and the worst known template best."""
+TOLD_FROM: Final = 0.6
 SURE_FROM: Final = 0.9
 """Certainty from which on a mismatch is warned of."""
 
@@ -64,7 +68,7 @@ class BandingJudgement:
     Attributes
     ----------
     kind
-        The likeliest one; None where there are too few chromosomes to say.
+        The likeliest one; None where there are too few chromosomes to say, or none is clearly the likeliest.
     confidence
         In [0, 1].
     words
@@ -168,7 +172,11 @@ def recognise_banding(
     chance = softmax(templates.odds * total)
     best = int(np.argmax(total))
     named = {kind.value: float(value) for kind, value in zip(TECHNIQUES, likeness, strict=True)}
-    return BandingJudgement(TECHNIQUES[best], float(chance[best]), _words(best, likeness, fluorescent), named)
+    told = likeness[best] >= LIKE_FROM and chance[best] >= TOLD_FROM
+    words = _words(best, likeness, fluorescent)
+    if not told:
+        return BandingJudgement(None, 0.0, f"like no technique's bands clearly: {words}", named)
+    return BandingJudgement(TECHNIQUES[best], float(chance[best]), words, named)
 
 
 def likenesses(
