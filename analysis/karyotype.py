@@ -18,23 +18,26 @@ from analysis.classification.classes import UNCLASSIFIED
 from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier, ClassScores
 from analysis.classification.crop import ChromosomeCrop, ObjectPixels, crops_of_cell, cut_instances
 from analysis.classification.straighten import MedialAxis, medial_axes
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, NoMetaphaseError
 from analysis.image import GreyImage
 from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
 from analysis.karyogram.banding.kind import BandingJudgement, recognise_banding
+from analysis.karyogram.closer_look import cut_again, seen_classes
 from analysis.karyogram.evidence import FUSED_PRICES, Evidence, FusionWeights, detected_classes, gather_evidence
 from analysis.karyogram.homologues.reading import BandReading, read_bands
 from analysis.karyogram.iscn import LOSSES_BELIEVED, IscnResult, compose
 from analysis.karyogram.layout import Sheet
 from analysis.karyogram.paint import paint
+from analysis.karyogram.second_look import SecondLook, load_second_look
 from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
 from analysis.karyogram.size import OVERSIZE, oversize_ratio
-from analysis.karyogram.verdict import SURE_BANDING_FROM, CellLook, Verdict, judge, look_at
+from analysis.karyogram.verdict import SURE_BANDING_FROM, UNREADABLE_BELOW, CellLook, Verdict, judge, look_at
 from analysis.models.embedding import DOMAINS
 from analysis.models.weights import read_manifest, write_whole
 from analysis.segmentation.background import estimate_background
 from analysis.segmentation.detector_segmenter import load_detector_segmenter
 from analysis.segmentation.instance import Instance, LeftOut, Segmentation
+from analysis.segmentation.proposal_traits import ProposalTraits
 from analysis.segmentation.segmenter import segment
 
 
@@ -47,7 +50,7 @@ class KaryotypedChromosome:
     id
         Index in the segmentation's list, which ``instance.overlaps`` refers to.
     class_name
-        "1".."22", "X", "Y" or "?".
+        "1".."22", "X", "Y" or "?"; by a person's word also "mar".
     probability
         In [0, 1]: that the class is right, given the whole cell.
     instance
@@ -199,6 +202,8 @@ class Karyotyper:
     banding
         What the chromosomes of all pictures are stained with: "G", "R", "Q" or "DAPI"; None where pictures differ
         or nobody knows.
+    second_look
+        How the choice of chromosomes is made again once they were classified; None leaves it as it is.
     """
 
     def __init__(
@@ -208,12 +213,14 @@ class Karyotyper:
         prices: AssignmentPrices | None = None,
         fusion: FusionWeights | None = None,
         banding: str | None = None,
+        second_look: SecondLook | None = None,
     ) -> None:
         self._classifier = classifier
         self._segmenter = segmenter
         self._prices = prices or AssignmentPrices()
         self._fusion = fusion or FusionWeights()
         self._banding = banding
+        self._second_look = second_look
 
     def karyotype(self, image: GreyImage, *, banding: str | None = None) -> Karyotype:
         """Karyotype one image.
@@ -234,6 +241,7 @@ class Karyotyper:
         banding = banding or self._banding
         segmentation = self._segmenter(image)
         scored = self._scored(image, segmentation.instances, segmentation.background, banding)
+        segmentation, scored = self._cut_again(image, segmentation, scored, banding)
         seen = scored.banding
         assignment = self._assigned_whole(scored)
         chromosomes = _chromosomes(segmentation.instances, scored, assignment)
@@ -296,6 +304,58 @@ class Karyotyper:
         evidence = scored.evidence
         assignment = assign(evidence.log_prob, None, self._prices_for(evidence, self._fusion.sharpness))
         return _chromosomes(instances, scored, assignment)
+
+    def look_at_all(
+        self, image: GreyImage, *, least_score: float
+    ) -> tuple[ProposalTraits, NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+        """Look at every proposal of a cell, as the second look looks at those that nearly were chosen.
+
+        Parameters
+        ----------
+        image
+            A picture whose segmentation leaves choices.
+        least_score
+            Proposals of lower scores are left unseen.
+
+        Returns
+        -------
+        tuple
+            Of n proposals: their traits; bool, shape (n,), those chosen at first; float64, shape (n, 24), class
+            probabilities by both nets, NaN where nobody looked; float64, shape (n, 4), boxes with the slide round
+            them that the detector learned, in image px.
+
+        Raises
+        ------
+        NoMetaphaseError
+            Where the segmentation finds no metaphase, or leaves no choice.
+        """
+        segmentation = self._segmenter(image)
+        choices = segmentation.choices
+        if choices is None:
+            raise NoMetaphaseError(f"{image.source}: the segmentation leaves no choice")
+        scored = self._scored(image, segmentation.instances, segmentation.background, self._banding)
+        found = choices.cell.found
+        chosen = np.zeros(len(found), np.bool_)
+        chosen[list(choices.rows)] = True
+        others = np.flatnonzero(~chosen & (found.score >= least_score))
+        domain = _domain(scored.banding, self._banding)
+        classes = seen_classes(image, segmentation, scored.cut, others, self._classifier, self._fusion, domain)
+        boxes = found.boxes_px.astype(np.float64) / choices.cell.working.factor
+        return choices.cell.traits, chosen, classes, boxes
+
+    def _cut_again(
+        self, image: GreyImage, segmentation: Segmentation, scored: _ScoredCell, banding: str | None
+    ) -> tuple[Segmentation, _ScoredCell]:
+        """Choose the chromosomes again where classes can be read."""
+        if self._second_look is None or image.inverted or scored.look.certainty < UNREADABLE_BELOW:
+            return segmentation, scored
+        domain = _domain(scored.banding, banding)
+        again = cut_again(
+            image, segmentation, scored.cut, self._second_look, self._classifier, self._fusion, domain
+        )
+        if again is segmentation or not again.instances:
+            return segmentation, scored
+        return again, self._scored(image, again.instances, again.background, banding)
 
     def _with_classes(self, image: GreyImage, instances: Sequence[Instance]) -> tuple[Instance, ...]:
         """Ask the segmenter for the classes of what it hasn't seen yet."""
@@ -361,6 +421,11 @@ class _ScoredCell:
     look: CellLook
     banding: BandingJudgement
 
+    @property
+    def cut(self) -> tuple[tuple[ObjectPixels, ...], tuple[MedialAxis, ...], tuple[ChromosomeCrop, ...]]:
+        """Pixels, axes and crops."""
+        return self.objects, self.axes, self.crops
+
 
 def _domain(seen: BandingJudgement, banding: str | None) -> str | None:
     """Banding that the classifier is told: the protocol's, else what the cell surely shows."""
@@ -389,7 +454,10 @@ def _chromosomes(
 
 
 def load_karyotyper(
-    segmenter: Callable[[GreyImage], Segmentation] | None = None, *, banding: str | None = None
+    segmenter: Callable[[GreyImage], Segmentation] | None = None,
+    *,
+    banding: str | None = None,
+    second_look: bool = True,
 ) -> Karyotyper:
     """Karyotyper with the product's weights, and its segmentation (detector and contours) unless another is given.
 
@@ -399,6 +467,8 @@ def load_karyotyper(
         Cuts an image into chromosomes.
     banding
         What the chromosomes are stained with, see `Karyotyper`.
+    second_look
+        Whether the choice of chromosomes is made again once they were classified.
 
     Raises
     ------
@@ -407,7 +477,8 @@ def load_karyotyper(
     """
     prices = AssignmentPrices.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration)
     chosen = segmenter or load_detector_segmenter()
-    return Karyotyper(Classifier.load(), chosen, prices, banding=banding)
+    weights = load_second_look() if second_look else None
+    return Karyotyper(Classifier.load(), chosen, prices, banding=banding, second_look=weights)
 
 
 def write_karyotype(

@@ -1,8 +1,9 @@
 """A karyotype proposal as a file that can be edited and taken up again.
 
-What may be edited of a chromosome is its ``class`` and ``flipped``; ``confirmed`` says that a person looked and
-the class is right; one that is deleted from the list isn't drawn. ``proposed`` keeps what the software said.
-The picture itself stays where it was: masks and boxes are read against it.
+What may be edited of a chromosome is its ``class`` ("1" to "22", "X", "Y", "mar" for a marker, "?" for none) and
+``flipped``; ``confirmed`` says that a person looked and the class is right; one that is deleted from the list
+isn't drawn. ``proposed`` keeps what the software said. The picture itself stays where it was: masks and boxes are
+read against it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from faster_coco_eval import mask as coco_mask
 
-from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.classification.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 from analysis.classification.crop import crops_of_cell, cut_instances
 from analysis.classification.straighten import medial_axes
 from analysis.errors import DatasetError
@@ -106,7 +107,7 @@ def _with_bands(proposal: Karyotype) -> Karyotype:
 
 def _chromosome(entry: dict[str, Any], size: tuple[int, int], path: Path) -> KaryotypedChromosome:
     name = entry["class"]
-    if name not in CLASS_NAMES and name != UNCLASSIFIED:
+    if name not in {*CLASS_NAMES, MARKER, UNCLASSIFIED}:
         raise DatasetError(f"chromosome {entry['id']}: there is no class {name!r}", path=path)
     if not isinstance(entry["flipped"], bool):
         raise DatasetError(f"chromosome {entry['id']}: flipped is neither true nor false", path=path)

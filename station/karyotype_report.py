@@ -26,7 +26,7 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
-from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.classification.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 from analysis.karyogram.layout import DrawnIdeogram, Ink, Mark, MarkSign, Sheet, Tile, Word
 from analysis.karyogram.metaphase import class_colours, label_places, outlines
 from analysis.karyogram.paint import INKS, band_grey
@@ -299,7 +299,7 @@ def _figures(karyotype: Karyotype) -> list[str]:
 
 def _table(entries: Sequence[KaryotypedChromosome], width: float) -> Table:
     """Chromosomes by class, in columns beside each other."""
-    order = {name: place for place, name in enumerate(CLASS_NAMES)}
+    order = {name: place for place, name in enumerate((*CLASS_NAMES, MARKER))}
     ordered = sorted(entries, key=lambda entry: (order.get(entry.class_name, len(order)), entry.id))
     rows = max(1, -(-len(ordered) // _COLUMNS))
     head = ["no.", "class", "certainty", "mark", "short arm", "beside", ""]

@@ -4,3 +4,5 @@ from __future__ import annotations
 
 CLASS_NAMES: tuple[str, ...] = (*(str(number) for number in range(1, 23)), "X", "Y")
 UNCLASSIFIED = "?"
+MARKER = "mar"
+"""A chromosome of no known class, by a person's word; software never says it."""

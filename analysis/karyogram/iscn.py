@@ -1,10 +1,10 @@
 """Compose the ISCN string of a cell from the counts of its chromosomes, and count back.
 
 Only whole chromosomes are spoken of: structural changes aren't seen by the classifier and never claimed. Objects
-without a class (debris, several chromosomes in one, parts of one) aren't counted and never claimed as markers
-(``+mar``); where there are any, the string ends in ``inc`` (incomplete karyotype): gains are then listed, losses
-aren't, because the chromosome that seems to be lost may be among them. The same holds where software alone
-misses more than a few: they then weren't found rather than lost.
+without a class (debris, several chromosomes in one, parts of one) aren't counted and never claimed as markers; a
+person may name one (``+mar``). Where objects have no class, the string ends in ``inc`` (incomplete karyotype):
+gains are then listed, losses aren't, because the chromosome that seems to be lost may be among them. The same holds
+where software alone misses more than a few: they then weren't found rather than lost.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.classification.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 
 MIN_COUNT = 35
 MAX_COUNT = 103
@@ -23,7 +23,7 @@ LOSSES_BELIEVED = 3
 """Autosomes that a proposal may call lost; more are missing from the picture, or lie in a pile."""
 AUTOSOMES = CLASS_NAMES[:22]
 _FORM = re.compile(
-    r"(?P<count>\d+)(?:<(?P<ploidy>[234])n>)?,(?P<sex>X+Y*)(?P<changes>(?:,[+-](?:\d+))*)(?P<inc>,inc)?"
+    r"(?P<count>\d+)(?:<(?P<ploidy>[234])n>)?,(?P<sex>X+Y*)(?P<changes>(?:,[+-]\d+)*)(?:,\+(?P<markers>[2-9]|[1-9]\d+)?(?P<mar>mar))?(?P<inc>,inc)?"
 )
 
 
@@ -49,7 +49,7 @@ def compose(classes: Iterable[str], *, losses_believed: int | None = None) -> Is
     Parameters
     ----------
     classes
-        Class of every chromosome: "1".."22", "X", "Y" or "?".
+        Class of every chromosome: "1".."22", "X", "Y", "mar" or "?".
     losses_believed
         With more autosomes missing the karyotype counts as incomplete, as with objects that have no class; None
         where a person has seen to it that all are there.
@@ -73,6 +73,8 @@ def compose(classes: Iterable[str], *, losses_believed: int | None = None) -> Is
             changes += [f"+{name}"] * surplus
         elif surplus < 0 and not incomplete:
             changes += [f"-{name}"] * -surplus
+    if counts[MARKER]:
+        changes.append(f"+{counts[MARKER] if counts[MARKER] > 1 else ''}{MARKER}")
     # Whole triploid and tetraploid cells need no ploidy level; relative to another level than 2n it is stated.
     level = f"<{ploidy}n>" if ploidy > 2 and (changes or incomplete) else ""
     parts = [f"{total}{level}", "X" * counts["X"] + "Y" * counts["Y"], *changes]
@@ -85,7 +87,8 @@ def chromosome_counts(text: str) -> Mapping[str, int]:
     Returns
     -------
     Mapping
-        Copies of every class; of an incomplete karyotype at most so many, because its losses aren't listed.
+        Copies of every class, and of markers ("mar"); of an incomplete karyotype at most so many, because its
+        losses aren't listed.
 
     Raises
     ------
@@ -103,6 +106,8 @@ def chromosome_counts(text: str) -> Mapping[str, int]:
         if change[1:] not in AUTOSOMES:
             raise ValueError(f"there is no chromosome {change[1:]!r}: {text!r}")
         counts[change[1:]] += 1 if change[0] == "+" else -1
+    if form["mar"]:
+        counts[MARKER] = int(form["markers"] or 1)
     named = sum(counts.values())
     if min(counts.values()) < 0 or (named != total and not form["inc"]):
         raise ValueError(f"the parts make {named}, not {total}: {text!r}")

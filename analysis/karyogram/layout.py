@@ -15,17 +15,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.classification.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 from analysis.karyogram.ideogram import Ideogram, ideogram
 
-MARKER: Final = "mar"
 ROWS: Final[tuple[tuple[tuple[str, ...], ...], ...]] = (
     (("1", "2", "3"), ("4", "5")),
     (("6", "7", "8", "9", "10", "11", "12"),),
     (("13", "14", "15"), ("16", "17", "18")),
     (("19", "20"), ("21", "22"), ("X", "Y")),
 )
-"""Rows from the top, each of groups: A B, C, D E, F G and the sex chromosomes, which stand apart, last."""
+"""Rows from the top, each of groups: A B, C, D E, F G and the sex chromosomes, which stand apart, last. Markers
+have their place below the Y."""
 GROUP_OF_FIRST: Final = MappingProxyType(
     {"1": "A", "4": "B", "6": "C", "13": "D", "16": "E", "19": "F", "21": "G"}
 )
@@ -43,6 +43,8 @@ EMPTY_ROW_PX: Final = 60
 LABEL_PX: Final = 42
 IDEOGRAM_WIDTH_PX: Final = 13
 NOTE_SIZE_PX: Final = 12
+LEAST_TRAY_PX: Final = 500
+"""Where markers leave less, what has no class stands below them and not beside."""
 _LINE_SPACING: Final = 1.3
 _LETTER_WIDTH: Final = 0.56
 """Mean width of a letter over its size, on the wide side, for breaking lines."""
@@ -271,15 +273,18 @@ def lay_out(
     if strange:
         raise ValueError(f"there is no place for class {strange[0]!r}")
     cell = _Cell(items, ideograms, notes or {})
-    rows = [_Row(cell, groups) for groups in cell.rows()]
-    width = max([float(SHEET_WIDTH_PX), *(row.least_width + 2 * MARGIN_PX for row in rows)])
+    rows = [_Row(cell, groups) for groups in ROWS]
+    markers = _Row(cell, ((MARKER,),)) if cell.members(MARKER) or cell.members(UNCLASSIFIED) else None
+    all_rows = rows if markers is None else [*rows, markers]
+    width = max([float(SHEET_WIDTH_PX), *(row.least_width + 2 * MARGIN_PX for row in all_rows)])
     sheet = _Draft()
     y = _header(sheet, captions or Captions(), width)
     for row in rows:
         drawn, height = row.draw(width - 2 * MARGIN_PX)
         sheet.take(drawn, MARGIN_PX, y)
         y += height + ROW_GAP_PX
-    y = _tray(sheet, cell, width, y)
+    if markers is not None:
+        y = _below_y(sheet, cell, markers, width, y)
     y = _footer(sheet, captions or Captions(), width, y, marks={item.mark for item in items})
     sheet.words = [word for word in sheet.words if word.text]
     return Sheet(
@@ -335,13 +340,6 @@ class _Cell:
         """Chromosomes of a class, from the left."""
         return self._members.get(name, [])
 
-    def rows(self) -> list[tuple[tuple[str, ...], ...]]:
-        """Groups of every row; markers stand after the sex chromosomes."""
-        rows = list(ROWS)
-        if self.members(MARKER):
-            rows[-1] = (*rows[-1], (MARKER,))
-        return rows
-
     def ideogram_of(self, name: str) -> tuple[Ideogram, float] | None:
         """Bands and height of the ideogram beside a pair; None for markers, without a pair, where not wanted."""
         members = self.members(name)
@@ -361,8 +359,6 @@ class _Row:
         blocks = [sum(self._widths[name] for name in group) + SLOT_GAP_PX * (len(group) - 1) for group in groups]
         self._blocks = blocks
         self.least_width = sum(blocks) + GROUP_GAP_PX * (len(blocks) - 1)
-        if len(groups) > 3:
-            self.least_width = sum(blocks) + SLOT_GAP_PX * (len(blocks) - 1)
 
     def _reach(self) -> tuple[float, float, bool]:
         """Px needed above and below the line of the centromeres (above alone where one isn't known)."""
@@ -459,12 +455,27 @@ def _header(sheet: _Draft, captions: Captions, width: float) -> float:
     return 76.0 + 32 * max(len(lines) - 1, 0)
 
 
-def _tray(sheet: _Draft, cell: _Cell, width: float, y: float) -> float:
+def _below_y(sheet: _Draft, cell: _Cell, markers: _Row, width: float, y: float) -> float:
+    """Markers at the right, and beside them what has no class; returns where the next thing begins.
+
+    The place is there without a marker too where something has no class: it may be one.
+    """
+    x = width - MARGIN_PX - markers.least_width
+    drawn, height = markers.draw(markers.least_width)
+    sheet.take(drawn, x, y)
+    below = y + height + ROW_GAP_PX
+    beside = x - GROUP_GAP_PX
+    if beside - MARGIN_PX < LEAST_TRAY_PX:
+        return _tray(sheet, cell, width - MARGIN_PX, below)
+    return max(below, _tray(sheet, cell, beside, y))
+
+
+def _tray(sheet: _Draft, cell: _Cell, right: float, y: float) -> float:
     """Objects without a class, in as many lines as they need; returns where the next thing begins."""
     members = cell.members(UNCLASSIFIED)
     if not members:
         return y
-    left, right = MARGIN_PX + 110.0, width - MARGIN_PX
+    left = MARGIN_PX + 110.0
     sheet.rules.append(Rule(MARGIN_PX, y, right, y, Ink.PALE))
     sheet.words.append(Word("without a class", MARGIN_PX, y + 22, 14, Ink.PALE))
     lines: list[list[_Member]] = [[]]

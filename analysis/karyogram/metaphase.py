@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.classification.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 
 if TYPE_CHECKING:
     from analysis.image import GreyImage
@@ -32,7 +32,7 @@ _SHIFT: Final = 4
 def class_colours() -> Mapping[str, Bgr]:
     """A colour a class, BGR, dark enough for a white page: neighbours in the karyogram differ clearly."""
     colours: dict[str, Bgr] = {UNCLASSIFIED: _UNKNOWN}
-    for number, name in enumerate(CLASS_NAMES):
+    for number, name in enumerate((*CLASS_NAMES, MARKER)):
         hue = round(180 * ((number * 0.381966) % 1.0)) % 180
         saturation, value = (235, 190) if number % 2 else (215, 225)
         pixel = cv2.cvtColor(np.array([[[hue, saturation, value]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from analysis.classification.classes import UNCLASSIFIED
+from analysis.classification.classes import MARKER, UNCLASSIFIED
 from analysis.classification.classifier import ClassScores
 from analysis.classification.crop import ChromosomeCrop
 from analysis.classification.profile import profiles
@@ -391,10 +391,11 @@ def _about_classes(classes: Sequence[str], probability: NDArray[np.floating], un
 
 
 def _deviations(counts: Counter[str]) -> list[str]:
-    """Autosomes that aren't two, and a sex complement that is neither XX nor XY."""
+    """Autosomes that aren't two, markers, and a sex complement that is neither XX nor XY."""
     found = []
     for name in (str(number) for number in range(1, 23)):
         surplus = counts[name] - 2
         found += [("+" if surplus > 0 else "-") + name] * abs(surplus)
+    found += [f"+{MARKER}"] * counts[MARKER]
     sex = "X" * counts["X"] + "Y" * counts["Y"]
     return found if sex in ("XX", "XY") else [*found, f"sex chromosomes {sex or 'none'}"]

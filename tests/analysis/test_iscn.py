@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.case.nomenclature import parse_case
 from analysis.classification.classes import CLASS_NAMES
 from analysis.karyogram.iscn import LOSSES_BELIEVED, chromosome_counts, compose
 
@@ -37,6 +38,10 @@ def cell(sex: str, gained: tuple[str, ...] = (), lost: tuple[str, ...] = (), set
         (cell("XXX", sets=3), "69,XXX"),
         (cell("XXY", ("8",), sets=3), "70<3n>,XXY,+8"),
         (cell("XXXX", sets=4), "92,XXXX"),
+        ([*cell("XX"), "mar"], "47,XX,+mar"),
+        ([*cell("XY", ("8",), ("7",)), "mar", "mar"], "48,XY,-7,+8,+2mar"),
+        ([*cell("XXX", sets=3), "mar"], "70<3n>,XXX,+mar"),
+        ([*cell("XX", (), ("7",)), "mar", "?"], "46,XX,+mar,inc"),
         ([*cell("XX"), "?"], "46,XX,inc"),
         ([*cell("XY", ("21",), ("7",)), "?"], "46,XY,+21,inc"),
     ],
@@ -67,9 +72,10 @@ def test_refusals_have_a_reason(names: list[str], reason: str) -> None:
     st.sampled_from(["X", "XX", "XY", "XXY", "XYY", "XXX", "XXYY"]),
     st.lists(st.sampled_from(CLASS_NAMES[:22]), max_size=12),
     st.sets(st.sampled_from(range(44)), max_size=9),
+    st.integers(0, 11),
 )
-def test_composed_strings_count_back(sex: str, gained: list[str], lost: set[int]) -> None:
-    names = [name for k, name in enumerate(AUTOSOMES) if k not in lost] + gained + list(sex)
+def test_composed_strings_count_back(sex: str, gained: list[str], lost: set[int], markers: int) -> None:
+    names = [name for k, name in enumerate(AUTOSOMES) if k not in lost] + gained + list(sex) + ["mar"] * markers
     text = compose(names).text
     assert text is not None
     counted = chromosome_counts(text)
@@ -77,11 +83,27 @@ def test_composed_strings_count_back(sex: str, gained: list[str], lost: set[int]
 
 
 @pytest.mark.parametrize(
-    "text", ["46,XY,+21", "47,XX", "46", "47,XX,+23", "46,XX,t(9;22)", "46,YX", "", "47,XX,+0"]
+    "text",
+    [
+        "46,XY,+21",
+        "47,XX",
+        "46",
+        "47,XX,+23",
+        "46,XX,t(9;22)",
+        "46,YX",
+        "",
+        "47,XX,+0",
+        "47,XX,+1mar",
+        "47,XX,+2mar",
+    ],
 )
 def test_arithmetic_that_does_not_add_up_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"the parts make|not a numerical|no chromosome"):
         chromosome_counts(text)
+
+
+def test_a_case_reads_the_markers_of_its_cells() -> None:
+    assert parse_case("48,XY,-7,+8,+2mar").lines[0].items == ("-7", "+8", "+2mar")
 
 
 def test_many_missing_chromosomes_are_not_called_losses() -> None:

@@ -49,7 +49,7 @@ def overlap(first: Box, second: Box) -> bool:
 
 def rows_of(sheet: Sheet) -> dict[int, list[float]]:
     """Centromeres of the classed tiles of each row."""
-    row_of = {name: k for k, row in enumerate(ROWS) for group in row for name in group} | {MARKER: len(ROWS) - 1}
+    row_of = {name: k for k, row in enumerate(ROWS) for group in row for name in group} | {MARKER: len(ROWS)}
     rows: dict[int, list[float]] = {}
     for tile in sheet.tiles:
         if tile.item.class_name in row_of and tile.centromere_y is not None:
@@ -132,16 +132,32 @@ def test_every_class_has_its_place_once() -> None:
     assert sorted(names) == sorted(CLASS_NAMES)
 
 
-def test_derivatives_stand_right_and_markers_last() -> None:
+def test_derivatives_stand_right_and_markers_below_the_y() -> None:
     items = [
         KaryogramItem(picture(90), "7", centromere_px=30.0, derivative=True),
         KaryogramItem(picture(60), "7", centromere_px=30.0),
         KaryogramItem(picture(40), MARKER, centromere_px=20.0),
         KaryogramItem(picture(40), "Y", centromere_px=20.0),
     ]
-    tiles = {tile.number: tile.box for tile in lay_out(items).tiles}
+    sheet = lay_out(items)
+    tiles = {tile.number: tile.box for tile in sheet.tiles}
     assert tiles[1].x < tiles[0].x
-    assert tiles[3].x < tiles[2].x
+    assert tiles[2].y > tiles[3].bottom
+    assert tiles[2].x + tiles[2].width / 2 == pytest.approx(tiles[3].x + tiles[3].width / 2)
+    label = {word.text: word for word in sheet.words}
+    assert label[MARKER].y > label["Y"].y
+    assert label[MARKER].x == pytest.approx(label["Y"].x)
+
+
+def test_where_something_has_no_class_the_place_of_markers_is_there_and_empty() -> None:
+    assert MARKER not in {word.text for word in lay_out(normal_cell()).words}
+    odd = lay_out([*normal_cell(), KaryogramItem(picture(60), "?")])
+    assert MARKER in {word.text for word in odd.words}
+    many = lay_out([*normal_cell(), *[KaryogramItem(picture(90, 60), MARKER, centromere_px=30.0)] * 12])
+    unread = lay_out([KaryogramItem(picture(90, 60), name) for name in (*[MARKER] * 12, *"???")])
+    marker, other = unread.tiles[0].box, unread.tiles[-1].box
+    assert other.y > marker.bottom
+    assert many.width >= SHEET_WIDTH_PX
 
 
 def test_the_longest_fills_its_row_and_one_odd_body_does_not_shrink_the_cell() -> None:

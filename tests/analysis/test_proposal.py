@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from analysis.classification.classes import MARKER
 from analysis.errors import DatasetError
 from analysis.evaluation.interactions import count_interactions
 from analysis.image import GreyImage
@@ -67,6 +68,32 @@ def test_edits_are_taken_up(proposal: Karyotype, tmp_path: Path) -> None:
         (2, "X", False),
     ]
     assert edited.iscn.text is None
+
+
+def test_what_is_like_no_class_can_be_moved_to_the_place_of_markers(unreadable: Path, tmp_path: Path) -> None:
+    content = json.loads(unreadable.read_text())
+    names = [*NORMAL[:6], *NORMAL[7:], MARKER]
+    for entry, name in zip(content["chromosomes"], names, strict=True):
+        entry["class"] = name
+    unreadable.write_text(json.dumps(content))
+    edited = read_proposal(unreadable)
+    assert edited.iscn.text == "46,XY,-4,+mar"
+    assert "not a normal set: -4, +mar" in edited.verdict.words
+    sheet = karyogram_sheet(edited)
+    (place,) = [tile.box for tile in sheet.tiles if tile.item.class_name == MARKER]
+    label = {word.text: word for word in sheet.words}
+    assert place.y > label["Y"].y
+    assert abs(place.x + place.width / 2 - label[MARKER].x) < 1.0
+    assert sheet.words[-1].text == FOOTER_EDITED
+    write_karyotype(edited, tmp_path / "b.json", tmp_path / "b.karyogram.png")
+    again = read_proposal(tmp_path / "b.json")
+    assert again.to_json() == edited.to_json()
+    assert again.chromosomes[-1].proposed == ("?", False)
+    for name in ("marker", "23", "", None):
+        content["chromosomes"][0]["class"] = name
+        unreadable.write_text(json.dumps(content))
+        with pytest.raises(DatasetError, match="there is no class"):
+            read_proposal(unreadable)
 
 
 def test_flips_are_counted_apart_from_moves() -> None:

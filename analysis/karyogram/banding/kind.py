@@ -40,8 +40,8 @@ cells."""
 FEWEST: Final = 8
 """Of fewer chromosomes nothing is said."""
 LIKE_FROM: Final = 0.53
-"""Likeness below which nothing is told: well cut cells of every technique have .55 and more to their own; torn ones
-suit none, and the worst known template best."""
+"""Likeness below which nothing is told: well cut cells of every technique have .55 and more to their own; torn
+ones suit none, and the worst known template best."""
 TOLD_FROM: Final = 0.6
 SURE_FROM: Final = 0.9
 """Certainty from which on a mismatch is warned of."""
