@@ -3,8 +3,8 @@
 Only whole chromosomes are spoken of: structural changes aren't seen by the classifier and never claimed. Objects
 without a class (debris, several chromosomes in one, parts of one) aren't counted and never claimed as markers; a
 person may name one (``+mar``). Where objects have no class, the string ends in ``inc`` (incomplete karyotype):
-gains are then listed, losses aren't, because the chromosome that seems to be lost may be among them. The same holds
-where software alone misses more than a few: they then weren't found rather than lost.
+gains are then listed, losses aren't, because the chromosome that seems to be lost may be among them. The same
+holds where software alone misses more than a few: they then weren't found rather than lost.
 """
 
 from __future__ import annotations
