@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,15 @@ from analysis.classification.classes import CLASS_NAMES
 from analysis.classification.crop import ChromosomeCrop
 from analysis.classification.profile import profiles
 from analysis.errors import WeightsError
-from analysis.models.embedding import DOMAINS, EMBEDDING_SIZE, ContextNet, EmbeddingNet
-from analysis.models.net import CLASS_COUNT, OUTPUT_COUNT, PROFILE_BINS, ChromosomeNet
+from analysis.models.embedding import (
+    CLASS_COUNT,
+    DOMAINS,
+    EMBEDDING_SIZE,
+    OUTPUT_COUNT,
+    PROFILE_BINS,
+    ContextNet,
+    EmbeddingNet,
+)
 from analysis.models.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
 
 CLASSIFIER_WEIGHTS = "classifier"
@@ -25,11 +32,6 @@ CONTEXT_ENDING = "-context"
 CONTEXT_MINIMUM = 8
 """Fewer chromosomes don't make a cell that could be looked at."""
 BATCH = 64
-ScoringNet = ChromosomeNet | EmbeddingNet
-NETS: Mapping[str, type[ChromosomeNet] | type[EmbeddingNet]] = {
-    "ChromosomeNet": ChromosomeNet,
-    "EmbeddingNet": EmbeddingNet,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Classifier:
 
     def __init__(
         self,
-        net: ScoringNet,
+        net: EmbeddingNet,
         temperature: float = 1.0,
         context: ContextNet | None = None,
         context_temperature: float = 1.0,
@@ -112,9 +114,9 @@ class Classifier:
             Where they are missing, damaged or of another net.
         """
         manifest = read_manifest(name, folder)
-        if manifest.net not in NETS:
+        if manifest.net != EmbeddingNet.__name__:
             raise WeightsError(f"the weights {name!r} are of {manifest.net}, which is no classifier")
-        net = NETS[manifest.net](**manifest.arguments)
+        net = EmbeddingNet(**manifest.arguments)
         fill_net(net, load_weights(name, folder), name)
         temperature = manifest.calibration.get("temperature", 1.0)
         context_name = name + CONTEXT_ENDING
@@ -154,22 +156,14 @@ class Classifier:
         return scores_from_logits(refined, self._context_temperature)
 
     def embed(self, crops: Sequence[ChromosomeCrop]) -> NDArray[np.float32]:
-        """Embeddings, shape (n, 2, 128), each of length 1: of the crops as presented, and turned by 180 degrees.
-
-        Raises
-        ------
-        TypeError
-            Where the net is of a kind that has none.
-        """
-        if not isinstance(self._net, EmbeddingNet):
-            raise TypeError("this classifier's net has no embedding")
+        """Embeddings of length 1, shape (n, 2, 128): of the crops as presented, and turned by 180 degrees."""
         starts = range(0, len(crops), BATCH)
         parts = [self._embedded(crops[start : start + BATCH], None) for start in starts]
         empty = torch.zeros((0, 2, EMBEDDING_SIZE))
         return torch.cat([empty, *(torch.stack(part[1:], dim=1) for part in parts)]).numpy()
 
     def _embedded(self, crops: Sequence[ChromosomeCrop], banding: str | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, and embeddings as presented and turned; a net without embeddings gives empty ones."""
+        """Logits, and embeddings as presented and turned."""
         views = np.stack([crop.views() for crop in crops])
         features = np.stack([crop.features() for crop in crops])
         told = torch.zeros((len(crops), len(DOMAINS)))
@@ -182,15 +176,12 @@ class Classifier:
             told,
         )
         with torch.inference_mode():
-            if isinstance(self._net, EmbeddingNet):
-                both = self._net.both(*given)
-                return self._net.logits(both), *both
-            logits: Tensor = self._net(*given)
-            return logits, torch.zeros((len(crops), 0)), torch.zeros((len(crops), 0))
+            both = self._net.both(*given)
+            return self._net.logits(both), *both
 
 
 def scores_from_logits(logits: Tensor, temperature: float = 1.0) -> ClassScores:
-    """Turn the 49 logits of `ChromosomeNet` into class scores and polarity."""
+    """Turn the 49 logits of `EmbeddingNet` into class scores and polarity."""
     scaled = logits.double() / temperature
     log_none = torch.log_softmax(scaled, dim=1)[:, -1]
     log_prob = torch.log_softmax(scaled[:, :-1], dim=1).reshape(-1, 2, CLASS_COUNT)

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from analysis.models.net import CLASS_COUNT, FEATURE_COUNT, OUTPUT_COUNT, PROFILE_BINS
-
+CLASS_COUNT = 24
+OUTPUT_COUNT = 2 * CLASS_COUNT + 1
+"""Classes upright, classes turned, and "no single chromosome"."""
+FEATURE_COUNT = 3
+PROFILE_BINS = 64
 EMBEDDING_SIZE = 128
 VIEW_COUNT = 2
 """The chromosome alone, and with what lies around it."""

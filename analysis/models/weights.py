@@ -29,7 +29,7 @@ class Manifest:
     name
         Name of the files without their endings.
     net, arguments
-        Class in `analysis.models.net` and the arguments it was made with.
+        Class of the net and the arguments it was made with.
     data
         Training examples of every source.
     split, command, settings, seed, steps, torch, date

@@ -16,8 +16,7 @@ from analysis.classification.classifier import scores_from_logits
 from analysis.classification.profile import profiles
 from analysis.errors import DatasetError
 from analysis.karyogram.assignment import AssignmentPrices
-from analysis.models.embedding import ContextNet, EmbeddingNet
-from analysis.models.net import CLASS_COUNT, PROFILE_BINS
+from analysis.models.embedding import CLASS_COUNT, PROFILE_BINS, ContextNet, EmbeddingNet
 from analysis.models.weights import write_whole
 from analysis.training.calibration import FLUORESCENT, class_accuracy, fit_temperature, scored_cells
 from analysis.training.classifier import (

@@ -23,8 +23,14 @@ from analysis.classification.profile import profiles
 from analysis.errors import DatasetError
 from analysis.image import read_image
 from analysis.karyogram.assignment import AssignmentPrices
-from analysis.models.embedding import DOMAINS, EMBEDDING_SIZE, EmbeddingNet
-from analysis.models.net import CLASS_COUNT, OUTPUT_COUNT, PROFILE_BINS
+from analysis.models.embedding import (
+    CLASS_COUNT,
+    DOMAINS,
+    EMBEDDING_SIZE,
+    OUTPUT_COUNT,
+    PROFILE_BINS,
+    EmbeddingNet,
+)
 from analysis.models.weights import Manifest, write_weights
 from analysis.segmentation.detector_segmenter import load_detector_segmenter
 from analysis.training.augment import AugmentSettings, augment

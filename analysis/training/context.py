@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.classification.profile import profiles
-from analysis.models.embedding import ContextNet, EmbeddingNet
-from analysis.models.net import CLASS_COUNT, PROFILE_BINS
+from analysis.models.embedding import CLASS_COUNT, PROFILE_BINS, ContextNet, EmbeddingNet
 from analysis.training.augment import AugmentSettings, augment
 from analysis.training.crops import CropTable
 from analysis.training.metric import polarity_loss

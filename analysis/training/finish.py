@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.classification.classifier import CONTEXT_ENDING, NETS
+from analysis.classification.classifier import CONTEXT_ENDING
 from analysis.errors import WeightsError
 from analysis.karyogram.assignment import AssignmentPrices
-from analysis.models.embedding import ContextNet, EmbeddingNet
-from analysis.models.net import CLASS_COUNT
+from analysis.models.embedding import CLASS_COUNT, ContextNet, EmbeddingNet
 from analysis.models.weights import Manifest, fill_net, load_weights, read_manifest, write_weights
 from analysis.training.calibration import (
     FLUORESCENT,
@@ -111,7 +110,7 @@ def load_embedding(folder: Path, name: str) -> EmbeddingNet:
         Where the weights are missing, damaged or of another kind of net.
     """
     manifest = read_manifest(name, folder)
-    if NETS.get(manifest.net) is not EmbeddingNet:
+    if manifest.net != EmbeddingNet.__name__:
         raise WeightsError("these are weights of another kind of net", path=folder / f"{name}.json")
     net = EmbeddingNet(**manifest.arguments)
     fill_net(net, load_weights(name, folder), name)

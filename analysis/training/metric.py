@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from analysis.models.net import CLASS_COUNT
+from analysis.models.embedding import CLASS_COUNT
 
 MARGIN = 0.2
 

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.classification.crop import CROP_COLUMNS, CROP_ROWS
-from analysis.models.embedding import DOMAINS, VIEW_COUNT
-from analysis.models.net import CLASS_COUNT, FEATURE_COUNT, PROFILE_BINS
+from analysis.models.embedding import CLASS_COUNT, DOMAINS, FEATURE_COUNT, PROFILE_BINS, VIEW_COUNT
 
 
 class PeerNet(nn.Module):

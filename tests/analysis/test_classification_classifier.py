@@ -8,19 +8,13 @@ from analysis.classification.classes import CLASS_NAMES
 from analysis.classification.classifier import Classifier
 from analysis.classification.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
 from analysis.models.embedding import EmbeddingNet
-from analysis.models.net import ChromosomeNet
 
 
-@pytest.fixture(params=["plain", "embedding"])
-def classifier(request: pytest.FixtureRequest) -> Classifier:
+@pytest.fixture
+def classifier() -> Classifier:
     torch.set_num_threads(1)
     torch.manual_seed(5)
-    if request.param == "embedding":
-        return Classifier(EmbeddingNet(4))
-    net = ChromosomeNet(4)
-    with torch.no_grad():
-        net.head[-1].weight *= 30
-    return Classifier(net)
+    return Classifier(EmbeddingNet(4))
 
 
 def crops(count: int) -> list[ChromosomeCrop]:

@@ -12,7 +12,7 @@ import torch
 from analysis.classification.classifier import Classifier
 from analysis.errors import DatasetError
 from analysis.evaluation.crops import bioimlab_cells, evaluate_bioimlab, evaluate_gband612
-from analysis.models.net import ChromosomeNet
+from analysis.models.embedding import EmbeddingNet
 
 DATA = Path(os.environ.get("KARYOSCAN_DATA", Path(__file__).parents[2] / "../shared/data"))
 
@@ -21,7 +21,7 @@ DATA = Path(os.environ.get("KARYOSCAN_DATA", Path(__file__).parents[2] / "../sha
 def classifier() -> Classifier:
     torch.set_num_threads(1)
     torch.manual_seed(2)
-    return Classifier(ChromosomeNet(4))
+    return Classifier(EmbeddingNet(4))
 
 
 def make_set(folder: Path, *, bright: bool = False) -> None:

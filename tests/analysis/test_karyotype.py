@@ -22,7 +22,7 @@ from analysis.karyotype import (
     load_karyotyper,
     write_karyotype,
 )
-from analysis.models.net import ChromosomeNet
+from analysis.models.embedding import EmbeddingNet
 from analysis.segmentation.instance import Instance, Segmentation
 from simulators.specimen.chromosome import Look, render_chromosome
 
@@ -67,7 +67,7 @@ def karyotype() -> Karyotype:
     torch.set_num_threads(1)
     torch.manual_seed(1)
     image, segmentation, _ = drawn_cell(["1", "4", "9", "21", "X"])
-    return Karyotyper(Classifier(ChromosomeNet(4)), lambda _image: segmentation).karyotype(image)
+    return Karyotyper(Classifier(EmbeddingNet(4)), lambda _image: segmentation).karyotype(image)
 
 
 def test_json_keeps_the_contract(karyotype: Karyotype) -> None:
@@ -139,7 +139,7 @@ def test_files_are_whole_or_absent(karyotype: Karyotype, tmp_path: Path) -> None
 def test_nothing_found_is_an_empty_karyotype() -> None:
     image, segmentation, _ = drawn_cell(["1"])
     nothing = Segmentation((), segmentation.background, segmentation.nuclei)
-    empty = Karyotyper(Classifier(ChromosomeNet(4)), lambda _image: nothing).karyotype(image)
+    empty = Karyotyper(Classifier(EmbeddingNet(4)), lambda _image: nothing).karyotype(image)
     assert empty.chromosomes == ()
     assert empty.iscn.text is None
     assert empty.draw().ndim == 3

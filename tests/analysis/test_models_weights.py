@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from analysis.errors import WeightsError
-from analysis.models.net import ChromosomeNet
+from analysis.models.embedding import EmbeddingNet
 from analysis.models.weights import (
     Manifest,
     fill_net,
@@ -22,7 +22,7 @@ from analysis.models.weights import (
 def manifest() -> Manifest:
     return Manifest(
         name="tiny",
-        net="ChromosomeNet",
+        net="EmbeddingNet",
         arguments={"width": 4},
         data={"drawn": 3},
         split="train",
@@ -39,12 +39,12 @@ def manifest() -> Manifest:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     torch.manual_seed(3)
-    write_weights(tmp_path, ChromosomeNet(4).state_dict(), manifest())
+    write_weights(tmp_path, EmbeddingNet(4).state_dict(), manifest())
     return tmp_path
 
 
 def test_weights_come_back_as_they_were(folder: Path) -> None:
-    net = ChromosomeNet(4)
+    net = EmbeddingNet(4)
     fill_net(net, load_weights("tiny", folder), "tiny")
     assert not net.training
     assert read_manifest("tiny", folder).data == {"drawn": 3}
@@ -82,7 +82,7 @@ def test_damaged_manifest_is_refused(folder: Path, text: str) -> None:
 
 def test_weights_of_another_net_are_refused(folder: Path) -> None:
     with pytest.raises(WeightsError, match="another net"):
-        fill_net(ChromosomeNet(8), load_weights("tiny", folder), "tiny")
+        fill_net(EmbeddingNet(8), load_weights("tiny", folder), "tiny")
 
 
 def test_right_sha_of_no_weights_is_refused(folder: Path) -> None:

@@ -11,7 +11,6 @@ from analysis.classification.classifier import Classifier
 from analysis.classification.crop import ChromosomeCrop
 from analysis.errors import WeightsError
 from analysis.models.embedding import ContextNet, EmbeddingNet
-from analysis.models.net import ChromosomeNet
 from analysis.models.weights import Manifest, read_manifest, write_weights
 from analysis.training.context import (
     ContextSettings,
@@ -156,9 +155,9 @@ def test_finished_weights_load_and_look_at_the_cell(tmp_path: Path, net: Embeddi
 
 
 def test_only_an_embedding_is_finished(tmp_path: Path) -> None:
-    other = Manifest("classifier", "ChromosomeNet", {"width": 4}, {}, "", "", {}, {}, 1, 1, "2", "2026-01-01")
-    write_weights(tmp_path, ChromosomeNet(4).state_dict(), other)
+    other = Manifest("classifier", "AnotherNet", {"width": 4}, {}, "", "", {}, {}, 1, 1, "2", "2026-01-01")
+    write_weights(tmp_path, EmbeddingNet(4).state_dict(), other)
     with pytest.raises(WeightsError, match="another kind"):
         finish(tmp_path, "classifier", {}, {}, settings=SETTINGS)
-    with pytest.raises(TypeError, match="no embedding"):
-        Classifier.load(folder=tmp_path).embed([])
+    with pytest.raises(WeightsError, match="no classifier"):
+        Classifier.load(folder=tmp_path)

@@ -11,7 +11,7 @@ import torch
 from analysis.case.summary import CaseCell, CasePolicy, Role, summarise
 from analysis.classification.classifier import Classifier
 from analysis.karyotype import Karyotyper
-from analysis.models.net import ChromosomeNet
+from analysis.models.embedding import EmbeddingNet
 from analysis.segmentation.instance import Instance, Segmentation
 from station.case import run_case
 from station.case_report import case_page, case_pdf
@@ -59,7 +59,7 @@ def test_every_picture_is_a_cell_with_a_role_and_a_reason(tmp_path):
         )
 
     lines = []
-    karyotyper = Karyotyper(Classifier(ChromosomeNet(4)), cut)
+    karyotyper = Karyotyper(Classifier(EmbeddingNet(4)), cut)
     summary = run_case(folder, out, karyotyper, replace(CasePolicy(), counted=3), name="N-1", tell=lines.append)
     assert [entry.role for entry in summary.cells] == [Role.EXCLUDED, Role.EXCLUDED]
     assert sorted(path.name for path in out.iterdir()) == [
@@ -72,7 +72,7 @@ def test_every_picture_is_a_cell_with_a_role_and_a_reason(tmp_path):
 
 
 def test_folders_that_hold_no_case_are_refused(tmp_path):
-    karyotyper = Karyotyper(Classifier(ChromosomeNet(4)))
+    karyotyper = Karyotyper(Classifier(EmbeddingNet(4)))
     with pytest.raises(UsageError, match="no such folder"):
         run_case(tmp_path / "gone", tmp_path, karyotyper, CasePolicy())
     with pytest.raises(UsageError, match="no picture"):
