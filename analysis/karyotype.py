@@ -24,6 +24,7 @@ from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
 from analysis.karyogram.banding.kind import BandingJudgement, recognise_banding
 from analysis.karyogram.closer_look import cut_again, seen_classes
 from analysis.karyogram.evidence import FUSED_PRICES, Evidence, FusionWeights, detected_classes, gather_evidence
+from analysis.karyogram.homologues.fitness import measure_cuts
 from analysis.karyogram.homologues.reading import BandReading, read_bands
 from analysis.karyogram.iscn import LOSSES_BELIEVED, IscnResult, compose
 from analysis.karyogram.layout import Sheet
@@ -259,7 +260,9 @@ class Karyotyper:
         if not verdict.readable:
             chromosomes = tuple(replace(entry, class_name=UNCLASSIFIED) for entry in chromosomes)
         flipped = [entry.flipped for entry in chromosomes]
-        bands = read_bands(scored.crops, flipped, [entry.class_name for entry in chromosomes], seen, banding)
+        named = [entry.class_name for entry in chromosomes]
+        cuts = measure_cuts(scored.crops, named, segmentation.instances, scored.scores)
+        bands = read_bands(scored.crops, flipped, named, seen, banding, cuts)
         return Karyotype(
             image,
             segmentation.background,

@@ -82,6 +82,7 @@ class HomologueDifference:
         return {
             "class": self.class_name,
             "chromosomes": list(self.rows),
+            "compared": True,
             "changed": self.changed,
             "difference": round(1.0 - self.rarity, 4),
             "flagged": self.flagged,

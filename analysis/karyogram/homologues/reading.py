@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
+from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
 from analysis.classification.crop import ChromosomeCrop
 from analysis.karyogram.banding.kind import BandingJudgement, BandingKind
 from analysis.karyogram.banding.level import BandLevel, estimate_level
 from analysis.karyogram.homologues.comparison import HomologueDifference, compare_homologues
+from analysis.karyogram.homologues.fitness import CutFigures, Doubt, doubts_of
+
+
+@dataclass(frozen=True, slots=True)
+class NotCompared:
+    """Homologues that weren't held against each other.
+
+    Attributes
+    ----------
+    class_name
+        "1".."22", "X" or "Y".
+    rows
+        All chromosomes of that class.
+    doubts
+        Why, of each that couldn't be compared.
+    """
+
+    class_name: str
+    rows: tuple[int, ...]
+    doubts: tuple[tuple[int, Doubt], ...]
+
+    @property
+    def why(self) -> str:
+        """The reasons, each once."""
+        return "; ".join(dict.fromkeys(doubt.value for _, doubt in self.doubts))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "class": self.class_name,
+            "chromosomes": list(self.rows),
+            "compared": False,
+            "flagged": False,
+            "doubts": [{"chromosome": row, "why": doubt.value} for row, doubt in self.doubts],
+            "words": f"not compared: {self.why}",
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +59,15 @@ class BandReading:
     level
         Bands a haploid set; None where it can't be told.
     homologues
-        One entry a class with two chromosomes or more; empty where bands aren't those the norms were learnt from.
+        One entry a class with two chromosomes or more that can be compared; empty where bands aren't those the
+        norms were learnt from.
+    not_compared
+        One entry a class whose chromosomes can't.
     """
 
     level: BandLevel | None = None
     homologues: tuple[HomologueDifference, ...] = field(default=())
+    not_compared: tuple[NotCompared, ...] = field(default=())
 
     @property
     def flagged(self) -> tuple[HomologueDifference, ...]:
@@ -42,11 +84,22 @@ class BandReading:
         count = len(self.flagged)
         return f"{count} pair{'s' * (count > 1)} to compare" if count else ""
 
+    @property
+    def compared_words(self) -> str:
+        """How many pairs were held against each other and why others weren't; empty where none could be."""
+        count = len(self.homologues) + len(self.not_compared)
+        if not count:
+            return ""
+        why = Counter(doubt.value for entry in self.not_compared for doubt in {each for _, each in entry.doubts})
+        reasons = ", ".join(f"{words} {number}" for words, number in why.most_common())
+        return f"{len(self.homologues)} of {count} pairs compared" + (f" ({reasons})" if reasons else "")
+
     def to_json(self) -> dict[str, Any]:
-        """Plain data: ``band_level`` (may be None), ``homologues``."""
+        """Plain data: ``band_level`` (may be None), ``homologues``, those that weren't compared among them."""
+        entries = [(each.class_name, each.to_json()) for each in (*self.homologues, *self.not_compared)]
         return {
             "band_level": None if self.level is None else self.level.to_json(),
-            "homologues": [each.to_json() for each in self.homologues],
+            "homologues": [entry for _, entry in sorted(entries, key=lambda entry: CLASS_NAMES.index(entry[0]))],
         }
 
 
@@ -56,6 +109,7 @@ def read_bands(
     classes: Sequence[str],
     seen: BandingJudgement,
     protocol: str | None = None,
+    cuts: CutFigures | None = None,
 ) -> BandReading:
     """Read the bands of one cell.
 
@@ -71,10 +125,29 @@ def read_bands(
         What banding it shows.
     protocol
         Banding by the protocol, which counts; what is seen only where it is None.
+    cuts
+        How the chromosomes were cut; those in doubt aren't compared. None where people cut them.
     """
     if seen.kind is None or seen.kind is BandingKind.NONE:
         return BandReading()
     level = estimate_level(crops, classes)
     # Norms are of G bands: of another technique they would call every pair odd.
-    by_g = (protocol or seen.kind.value) == BandingKind.G.value
-    return BandReading(level, compare_homologues(crops, flipped, classes) if by_g else ())
+    if (protocol or seen.kind.value) != BandingKind.G.value:
+        return BandReading(level)
+    doubts = (None,) * len(crops) if cuts is None else doubts_of(cuts)
+    fit = [name if doubt is None else UNCLASSIFIED for name, doubt in zip(classes, doubts, strict=True)]
+    compared = compare_homologues(crops, flipped, fit)
+    return BandReading(level, compared, _not_compared(classes, doubts, {each.class_name for each in compared}))
+
+
+def _not_compared(
+    classes: Sequence[str], doubts: Sequence[Doubt | None], compared: Set[str]
+) -> tuple[NotCompared, ...]:
+    """The classes of two chromosomes or more that are not among those compared."""
+    made = []
+    for name in CLASS_NAMES:
+        rows = tuple(row for row, other in enumerate(classes) if other == name)
+        if len(rows) > 1 and name not in compared:
+            why = [(row, doubts[row]) for row in rows]
+            made.append(NotCompared(name, rows, tuple((row, doubt) for row, doubt in why if doubt is not None)))
+    return tuple(made)
