@@ -15,7 +15,7 @@ from analysis.image import GreyImage
 from analysis.segmentation.detections import Detections, suppress
 from analysis.segmentation.detector import Detector
 from analysis.segmentation.detector_input import SCALE, relative_density
-from analysis.segmentation.detector_selection import SelectionSettings, certainty, choose, gather
+from analysis.segmentation.detector_selection import Evidence, SelectionSettings, certainty, choose, gather
 from analysis.segmentation.detector_shares import distance_from, window_of
 from analysis.segmentation.fluorescence import as_absorbing, fluorescence_levels
 from analysis.segmentation.instance import Instance, Segmentation
@@ -73,7 +73,7 @@ class Proposer(Protocol):
 class DetectorSegmenter:
     """Finds the chromosomes of a metaphase by a detector, their pixels by contours.
 
-    Pictures the detector knows nothing of, such as fluorescence, are left to the contours alone.
+    The detector learned from G-bands. In fluorescence it sees chromosomes as well, but not their classes.
 
     Attributes
     ----------
@@ -111,12 +111,9 @@ class DetectorSegmenter:
             return segment(image, self.settings)
         given, image = image, as_absorbing(image)
         working = prepare(image)
-        scale = detector_scale(working)
-        found = suppress(self._proposals(working), iou=self.selection.nms_iou)
         stained = find_foreground(working.density, working.nuclei, working.width_px)
         mask = stained.mask
-        tight = tight_boxes(found.boxes_px, _PADDING_PX * SCALE / scale)
-        known = gather(found, tight, mask)
+        found, tight, known = self._gathered(working, mask)
         chosen = choose(known, self.selection)
         self._ask_for_enough(len(chosen), image)
         net = None
@@ -161,6 +158,32 @@ class DetectorSegmenter:
             asked += _PADDING_PX * SCALE / detector_scale(working) * np.asarray([-1.0, -1.0, 1.0, 1.0])
         return self._proposals(working).classes_at(asked)
 
+    def weighed(self, image: GreyImage) -> tuple[Evidence, NDArray[np.float64]]:
+        """Tell what the choice of chromosomes rests on.
+
+        Returns
+        -------
+        tuple
+            Of n proposals, best first: what is known of them; float64, shape (n, 4), extents in image px.
+
+        Raises
+        ------
+        NoMetaphaseError
+            If nothing is stained on the image.
+        """
+        working = prepare(as_absorbing(image))
+        stained = find_foreground(working.density, working.nuclei, working.width_px)
+        _, tight, known = self._gathered(working, stained.mask)
+        return known, tight.astype(np.float64) / working.factor
+
+    def _gathered(
+        self, working: Working, mask: NDArray[np.bool_]
+    ) -> tuple[Detections, NDArray[np.float32], Evidence]:
+        """Proposals, their close-fitting boxes, and what is known of them."""
+        found = suppress(self._proposals(working), iou=self.selection.nms_iou)
+        tight = tight_boxes(found.boxes_px, _PADDING_PX * SCALE / detector_scale(working))
+        return found, tight, gather(found, tight, mask)
+
     def _with_contours(self, made: tuple[Instance, ...], image: GreyImage, near_px: float) -> tuple[Instance, ...]:
         """Add what the contours find beside what the detector found: far from it there is only dirt."""
         try:
@@ -190,7 +213,7 @@ class DetectorSegmenter:
 
 
 def load_detector_segmenter(*, masks: bool = True) -> DetectorSegmenter:
-    """Segmenter with the product's weights.
+    """Segmenter with the product's weights; it sees fluorescence too.
 
     Parameters
     ----------
@@ -202,7 +225,8 @@ def load_detector_segmenter(*, masks: bool = True) -> DetectorSegmenter:
     WeightsError
         Where they are missing or damaged.
     """
-    return DetectorSegmenter(Detector.load(), masks=MaskProposer.load() if masks else None, cuts=not masks)
+    net = MaskProposer.load() if masks else None
+    return DetectorSegmenter(Detector.load(), masks=net, cuts=not masks, fluorescence=True)
 
 
 def detector_scale(working: Working) -> float:
