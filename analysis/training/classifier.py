@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -38,6 +37,7 @@ from analysis.training.calibration import calibrate
 from analysis.training.crops import CropTable, load_tables, prepare_crops
 from analysis.training.finish import finish
 from analysis.training.metric import MARGIN, ClassCentres, batch_hard_triplet_loss, polarity_loss
+from analysis.training.run_files import log_line, read_checkpoint, write_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -272,7 +272,7 @@ class TrainingRun:
             raise ValueError(f"no such loss: {settings.loss!r}, only {', '.join(LOSSES)}")
         self.settings = settings
         self.checkpoint_path = out_dir / "checkpoint.ckpt"
-        self.log_path = out_dir / "log.jsonl"
+        self._folder = out_dir
         self.budget_s = budget_s
         self._make_net, self._clock, self._checkpoints = make_net, clock, checkpoints
         self.net = make_net(settings)
@@ -291,7 +291,7 @@ class TrainingRun:
         """Take up the checkpoint, where there is one."""
         if not self.checkpoint_path.is_file():
             return
-        state = torch.load(self.checkpoint_path, weights_only=True)
+        state = read_checkpoint(self.checkpoint_path)
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
@@ -302,7 +302,6 @@ class TrainingRun:
 
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
-        partial = self.checkpoint_path.with_name(self.checkpoint_path.name + ".part")
         state = {
             "net": self.net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -312,11 +311,7 @@ class TrainingRun:
             "step": self.step,
             "spent_s": self.spent_s,
         }
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.checkpoint_path)
+        write_checkpoint(self.checkpoint_path, state)
 
     def average(self) -> dict[str, Tensor]:
         """Averaged weights, what is shipped."""
@@ -353,9 +348,7 @@ class TrainingRun:
             self.save()
 
     def _log(self, line: dict[str, Any], report: Progress) -> None:
-        with self.log_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        report(json.dumps(line))
+        report(log_line(self._folder, line))
 
     def _one_step(self, train: Mapping[str, CropTable]) -> float:
         settings = self.settings

@@ -6,7 +6,6 @@ cell.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from analysis.training.labelled_cells import (
     rendered_cells,
     tseng_views,
 )
+from analysis.training.run_files import whole_file
 from simulators.specimen.banding import Banding
 
 DENSITY_STEPS = 63.0
@@ -84,9 +84,7 @@ class CropTable:
 
     def save(self, path: Path) -> None:
         """Write whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".part")
-        with partial.open("wb") as file:
+        with whole_file(path) as file:
             np.savez_compressed(
                 file,
                 images=self.images,
@@ -95,9 +93,6 @@ class CropTable:
                 polarity=self.polarity,
                 cells=self.cells,
             )
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
 
     @staticmethod
     def load(path: Path) -> CropTable:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from analysis.training.finder.augment import AugmentSettings, Batch, augment
 from analysis.training.finder.figures import agreement, choice_score, figures_of, fit_calibration, outputs_of
 from analysis.training.finder.loss import Labels, LossWeights, finder_loss
 from analysis.training.finder.table import CropTable
+from analysis.training.run_files import log_line, read_checkpoint, write_checkpoint
 
 Progress = Callable[[str], None]
 _CLIP: Final = 5.0
@@ -213,16 +213,11 @@ class _State:
             "step": self.step,
             "spent_s": self.spent_s,
         }
-        partial = path.with_name(path.name + ".part")
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_checkpoint(path, content)
 
     def load(self, path: Path) -> None:
         """Take a checkpoint up."""
-        content = torch.load(path, weights_only=True)
+        content = read_checkpoint(path)
         self.net.load_state_dict(content["net"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.average, self.best = content["average"], content["best"]
@@ -362,10 +357,8 @@ class _Run:
         return {"reviewed_agreement": agreement(judgement(outputs_of(net, held), calibration), held)}
 
     def _log(self, entry: dict[str, Any]) -> None:
-        text = json.dumps({"step": self._state.step, "spent_s": round(self._state.spent_s, 1), **entry})
-        with (self._out_dir / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
-        self._tell(text)
+        line = {"step": self._state.step, "spent_s": round(self._state.spent_s, 1), **entry}
+        self._tell(log_line(self._out_dir, line))
 
     def _rate(self) -> float:
         warm = min(1.0, (self._state.step + 1) / self._settings.warm_up_steps)

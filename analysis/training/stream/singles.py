@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from analysis.errors import DatasetError
 from analysis.evaluation.crops import gband612_cells
 from analysis.segmentation.scale import estimate_width
 from analysis.training.detector_data import DENSITY_STEPS, prepare_cells
+from analysis.training.run_files import whole_file
 
 LEVEL_STEPS: Final = 100.0
 """Densities in units of the cell's typical stain, up to 2.5, are kept as bytes."""
@@ -209,10 +209,8 @@ def _outlined(level: NDArray[np.float32], edge: float) -> NDArray[np.bool_]:
 
 
 def _write(path: Path, singles: Sequence[FreeSingle]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
     flat = [single.level.ravel() for single in singles]
-    with partial.open("wb") as file:
+    with whole_file(path) as file:
         np.savez(
             file,
             level=np.concatenate(flat) if flat else np.zeros(0, np.uint8),
@@ -223,9 +221,6 @@ def _write(path: Path, singles: Sequence[FreeSingle]) -> None:
             width_px=np.asarray([single.width_px for single in singles], np.float32),
             cell=np.asarray([single.cell for single in singles], np.int32),
         )
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _read(path: Path, first_cell: int) -> list[FreeSingle]:

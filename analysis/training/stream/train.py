@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ from analysis.models.weights import Manifest, write_weights
 from analysis.segmentation.stream.blobs import BLOB_WEIGHTS
 from analysis.segmentation.stream.masks import MASK_WEIGHTS
 from analysis.segmentation.stream.nets import BlobNet, MaskNet
+from analysis.training.run_files import log_line, read_checkpoint, write_checkpoint
 from analysis.training.stream.batches import Batch, Batches, Seeds, draw_batch, drawing
 from analysis.training.stream.scene import SceneSettings
 from analysis.training.stream.singles import SOURCES, SingleBank, load_bank
@@ -209,7 +209,7 @@ class _Run:
         """Go on from the checkpoint."""
         if not self._path.is_file():
             return
-        content = torch.load(self._path, weights_only=True)
+        content = read_checkpoint(self._path)
         if content["steps"] != self._steps:
             self._tell(f"{content['steps']} steps were planned, now {self._steps}")
         self._nets.load_state_dict(content["nets"])
@@ -226,12 +226,7 @@ class _Run:
             "steps": self._steps,
             "spent_s": self._spent_s,
         }
-        partial = self._path.with_name(self._path.name + ".part")
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._path)
+        write_checkpoint(self._path, content)
 
     def train(self, budget_s: float) -> None:
         """Train until the steps are done or the time is spent."""
@@ -266,10 +261,8 @@ class _Run:
         return seconds[True] < seconds[False]
 
     def _log(self, entry: dict[str, float]) -> None:
-        text = json.dumps({"step": self.step, "spent_s": round(self._spent_s, 1), **entry})
-        with (self._out_dir / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
-        self._tell(text)
+        line = {"step": self.step, "spent_s": round(self._spent_s, 1), **entry}
+        self._tell(log_line(self._out_dir, line))
 
     def _one_step(self, pool: ThreadPoolExecutor, batches: Batches) -> dict[str, float]:
         settings = self._settings
