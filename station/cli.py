@@ -32,6 +32,7 @@ from station.karyotype_cli import classify, karyotype
 from station.protocol_cli import protocol_app, schema
 from station.review_cli import review
 from station.segmentation_cli import evaluate_segmentation, train_peer, train_stream
+from station.selection_cli import train_selection
 
 if TYPE_CHECKING:
     from station.scan import ScanResult
@@ -66,6 +67,7 @@ train_app.command("finder")(train_finder)
 train_app.command("stream")(train_stream)
 train_app.command("bands")(train_bands)
 train_app.command("peer")(train_peer)
+train_app.command("selection")(train_selection)
 
 
 class EvaluationSet(StrEnum):

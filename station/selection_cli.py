@@ -1,0 +1,55 @@
+"""The command ``karyoscan train selection``."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+
+def train_selection(
+    out: Annotated[Path, typer.Option(help="folder for what the detector proposed")] = Path("training/selection"),
+    data: Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")] = Path(
+        "../shared/data"
+    ),
+    weights: Annotated[Path | None, typer.Option(help="folder of the detector's weights; the product's")] = None,
+    limit: Annotated[int | None, typer.Option(help="only as many pictures, spread evenly", min=2)] = None,
+    trials: Annotated[int, typer.Option(help="settings tried at the most", min=1)] = 80,
+    missed_worth: Annotated[float, typer.Option(help="a missed chromosome, in false ones", min=0.1)] = 1.25,
+) -> None:
+    """Refit how a cell's proposals are weighed, on the val split; for new weights of the detector."""
+    from analysis.models.weights import WEIGHTS_DIR
+    from analysis.segmentation.detector_selection import SelectionSettings
+    from analysis.training.selection import Aims, cached_proposals, compare, figures, refit
+
+    console = Console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("proposals")
+        cells = cached_proposals(
+            data / "tseng",
+            "val",
+            out,
+            limit=limit,
+            weights=weights or WEIGHTS_DIR,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    start = SelectionSettings()
+    best = refit(cells, start, Aims(missed_worth), most_trials=trials, tell=typer.echo)
+    result = compare(cells, start, best)
+    for name, table in (("before", result.before), ("after", result.after)):
+        row = figures(table)
+        typer.echo(f"{name:7}" + "".join(f"{key} {row[key]:.4f}  " for key in ("aer", "acc", "wcr")), nl=False)
+        typer.echo(f"missed {row['missed']:.0f}  false {row['false']:.0f}")
+    low, high = result.interval
+    typer.echo(f"AER {result.aer_difference:+.4f} ({low:+.4f} to {high:+.4f}, by case), {len(cells)} cells")
+    for field in fields(best):
+        value = getattr(best, field.name)
+        if value != getattr(start, field.name):
+            typer.echo(f"    {field.name}: float = {value:.3g}")
+    if not result.no_worse:
+        typer.echo("more errors than before for fewer missed ones: think before you take it")
+    typer.echo("the lines go to SelectionSettings in analysis/segmentation/detector_selection.py")

@@ -1,0 +1,93 @@
+"""Refitting how proposals are weighed, on cells made up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.errors import DatasetError
+from analysis.segmentation.detector_selection import Evidence, SelectionSettings
+from analysis.training.selection import (
+    Aims,
+    ProposedTruth,
+    cached_proposals,
+    compare,
+    figures,
+    outcomes,
+    read_cell,
+    refit,
+    write_cell,
+)
+
+
+def cell(case: str, right: list[float], wrong: list[float], *, sure: float = 0.95) -> ProposedTruth:
+    """Proposals by their scores; those that are right fit a true chromosome each, all of classes of their own."""
+    count = len(right) + len(wrong)
+    classes = np.full((count, 24), (1.0 - sure) / 23)
+    classes[np.arange(count), np.arange(count) % 24] = sure
+    iou = np.zeros((len(right), count))
+    iou[np.arange(len(right)), np.arange(len(right))] = 0.8
+    known = Evidence(
+        np.asarray([*right, *wrong]), np.zeros((count, count)), classes, np.full(count, -1), np.zeros(0)
+    )
+    return ProposedTruth(case, known, iou)
+
+
+def test_outcomes_count_what_was_chosen() -> None:
+    table = outcomes([cell("a", [0.9, 0.8, 0.1], [0.6]), cell("b", [0.9], [])], SelectionSettings())
+    assert table.tolist() == [[2.0, 1.0, 1.0], [1.0, 0.0, 0.0]]
+    assert figures(table) == pytest.approx({"aer": 0.5, "acc": 0.6, "wcr": 0.5, "missed": 1.0, "false": 1.0})
+
+
+@pytest.mark.parametrize(("right", "wrong"), [(0.72, 0.5), (0.35, 0.12)])
+def test_a_refit_finds_the_line_between_right_and_wrong(right: float, wrong: float) -> None:
+    start = replace(SelectionSettings(), threshold=0.4)
+    rng = np.random.default_rng(4)
+    cells = [
+        cell(f"case {k // 2}", list(rng.normal(right, 0.02, 14)), list(rng.normal(wrong, 0.02, 4)))
+        for k in range(8)
+    ]
+    best = refit(cells, start, most_trials=40)
+    result = compare(cells, start, best)
+    assert figures(result.before)["aer"] > 0.2
+    assert figures(result.after)["aer"] == 0.0
+    assert result.no_worse
+    assert result.interval[1] < 0.0
+
+
+def test_a_missed_chromosome_can_be_worth_more_than_a_false_one() -> None:
+    table = np.asarray([[40.0, 2.0, 6.0]])
+    level, dear = Aims(1.0, 0.0), Aims(2.0, 0.0)
+    assert level.cost(table) == pytest.approx(8.0 / 46.0)
+    assert dear.cost(table) == pytest.approx(14.0 / 46.0)
+
+
+def test_cells_of_other_numbers_that_come_out_as_46_cost() -> None:
+    aims = Aims(1.0, 1.0)
+    leaning, fair = np.asarray([[45.0, 1.0, 0.0]]), np.asarray([[44.0, 1.0, 1.0]])
+    assert aims.cost(leaning) == pytest.approx(1.0 / 45.0 + 1.0 / 46.0)
+    assert aims.cost(fair) == pytest.approx(2.0 / 45.0)
+
+
+def test_classes_count_from_what_most_cells_reach() -> None:
+    cells = [cell(str(k), [0.9] * 12, [], sure=0.9) for k in range(5)]
+    best = refit(cells, SelectionSettings(), most_trials=1)
+    assert (best.sure_at, best.unsure_at) == (0.9, 0.7)
+
+
+def test_cells_are_kept_as_they_are(tmp_path: Path) -> None:
+    made = cell("a", [0.9, 0.4], [0.6])
+    write_cell(tmp_path / "one.npz", made)
+    back = read_cell(tmp_path / "one.npz")
+    assert back.case == "a"
+    np.testing.assert_array_equal(back.iou, made.iou)
+    np.testing.assert_array_equal(back.known.classes, made.known.classes)
+    assert [path.name for path in tmp_path.iterdir()] == ["one.npz"]
+
+
+def test_nothing_is_chosen_on_the_test_split(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="nothing is chosen on the test split"):
+        cached_proposals(tmp_path, "test", tmp_path / "kept")
