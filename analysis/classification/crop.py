@@ -130,8 +130,39 @@ def object_from_picture(grey: NDArray[np.uint8], *, inverted: bool = False) -> O
     return ObjectPixels(density, np.isin(labels, kept))
 
 
+@dataclass(frozen=True, slots=True)
+class CellScale:
+    """Medians over the objects of a cell, which sizes are related to.
+
+    Attributes
+    ----------
+    width_px, length_px, area_px
+        Of the axes, and of the masks.
+    density
+        Mean optical density of an object.
+    """
+
+    width_px: float
+    length_px: float
+    area_px: float
+    density: float
+
+
+def scale_of_cell(objects: Sequence[ObjectPixels], axes: Sequence[MedialAxis]) -> CellScale:
+    """Measure what is usual in a cell; ``objects``, with their axes, are as complete as possible, and not none."""
+    densities = [float(piece.density[piece.mask].mean()) for piece in objects]
+    return CellScale(
+        float(np.median([axis.width_px for axis in axes])),
+        float(np.median([axis.length_px for axis in axes])),
+        float(np.median([np.count_nonzero(piece.mask) for piece in objects])),
+        max(float(np.median(densities)), 1e-3),
+    )
+
+
 def crops_of_cell(
-    objects: Sequence[ObjectPixels], axes: Sequence[MedialAxis] | None = None
+    objects: Sequence[ObjectPixels],
+    axes: Sequence[MedialAxis] | None = None,
+    scale: CellScale | None = None,
 ) -> tuple[ChromosomeCrop, ...]:
     """Straighten all objects of one cell and relate them to each other.
 
@@ -141,6 +172,8 @@ def crops_of_cell(
         All objects of one cell, as complete as possible: their medians are the scale.
     axes
         Their axes, in the same order, where they are known already.
+    scale
+        The cell's, where the objects aren't all of it.
 
     Returns
     -------
@@ -150,16 +183,16 @@ def crops_of_cell(
     if not objects:
         return ()
     axes = medial_axes([piece.mask for piece in objects]) if axes is None else axes
-    areas = np.array([np.count_nonzero(piece.mask) for piece in objects], dtype=np.float64)
-    densities = np.array([float(piece.density[piece.mask].mean()) for piece in objects])
-    lengths = np.array([axis.length_px for axis in axes])
-    half_width_px = 0.5 * CROP_WIDTHS * float(np.median([axis.width_px for axis in axes]))
-    length, area = float(np.median(lengths)), float(np.median(areas))
-    density = max(float(np.median(densities)), 1e-3)
+    scale = scale_of_cell(objects, axes) if scale is None else scale
+    half_width_px = 0.5 * CROP_WIDTHS * scale.width_px
     crops = []
-    for k, (piece, axis) in enumerate(zip(objects, axes, strict=True)):
-        image, around = _straight_views(piece, axis, half_width_px, density)
-        sizes = float(lengths[k] / length), float(areas[k] / area), float(densities[k] / density)
+    for piece, axis in zip(objects, axes, strict=True):
+        image, around = _straight_views(piece, axis, half_width_px, scale.density)
+        sizes = (
+            float(axis.length_px / scale.length_px),
+            float(np.count_nonzero(piece.mask) / scale.area_px),
+            float(piece.density[piece.mask].mean()) / scale.density,
+        )
         crops.append(ChromosomeCrop(image, *sizes, around))
     return tuple(crops)
 

@@ -78,8 +78,10 @@ class ProposalTraits:
     def __len__(self) -> int:
         return len(self.stain_px)
 
-    def table(self, chosen: NDArray[np.bool_], classes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Measure every proposal against what else is chosen.
+    def table(
+        self, chosen: NDArray[np.bool_], classes: NDArray[np.float64], rows: NDArray[np.intp] | None = None
+    ) -> NDArray[np.float64]:
+        """Measure proposals against what else is chosen.
 
         Parameters
         ----------
@@ -87,23 +89,27 @@ class ProposalTraits:
             Shape (n,).
         classes
             Shape (n, 24): probabilities; rows of NaN count as knowing nothing.
+        rows
+            Shape (m,): those that are measured; all where it is None.
 
         Returns
         -------
         NDArray[np.float64]
-            Shape (n, traits), columns as `TRAITS`.
+            Shape (m, traits), columns as `TRAITS`.
         """
+        rows = np.arange(len(self)) if rows is None else rows
         known = self.known
-        score = np.clip(known.score, 1e-4, 1.0 - 1e-4)
-        overlap = known.overlap * chosen
-        inside, holds = self.inside * chosen, self.inside.T * chosen
-        alike = known.classes @ known.classes.T
+        score = np.clip(known.score[rows], 1e-4, 1.0 - 1e-4)
+        overlap = known.overlap[rows] * chosen
+        inside, holds = self.inside[rows] * chosen, self.inside.T[rows] * chosen
+        alike = known.classes[rows] @ known.classes.T
         most_inside, most_held = inside.max(axis=1, initial=0.0), holds.max(axis=1, initial=0.0)
         told = np.where(np.isnan(classes), 1.0 / classes.shape[1], classes)
-        third, fills = _slots(told, chosen)
-        sides = np.maximum((self.boxes_px[:, 2:] - self.boxes_px[:, :2]).prod(axis=1), 1)
+        third, fills = _slots(told, chosen, rows)
+        sides = np.maximum((self.boxes_px[rows, 2:] - self.boxes_px[rows, :2]).prod(axis=1), 1)
+        own = np.clip(told[rows], 1e-9, None)
         columns = (
-            np.ones(len(self)),
+            np.ones(len(rows)),
             np.log(score / (1.0 - score)),
             np.clip(overlap - 0.3, 0.0, None).sum(axis=1),
             np.clip(overlap - 0.5, 0.0, None).sum(axis=1),
@@ -113,46 +119,52 @@ class ProposalTraits:
             most_held,
             np.clip(most_held - 0.7, 0.0, None),
             np.clip(inside - 0.5, 0.0, None).sum(axis=1),
-            *self._areas_left(chosen),
-            np.clip(0.3 - self._unexplained(chosen), 0.0, None),
-            np.abs(self.odd_size),
-            np.clip(-self.odd_size, 0.0, None),
-            self.stain_px / sides,
-            -(np.clip(told, 1e-9, None) * np.log(np.clip(told, 1e-9, None))).sum(axis=1),
+            *self._areas_left(chosen, rows),
+            np.clip(0.3 - self._unexplained(chosen, rows), 0.0, None),
+            np.abs(self.odd_size[rows]),
+            np.clip(-self.odd_size[rows], 0.0, None),
+            self.stain_px[rows] / sides,
+            -(own * np.log(own)).sum(axis=1),
             third,
             fills,
         )
         return np.stack(columns, axis=1)
 
-    def _areas_left(self, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
-        """How much of its piece of stain each explains, explains too much, and what that changes."""
-        nothing = np.zeros(len(self))
-        piece = self.known.piece
-        inside = piece >= 0
-        if not np.isfinite(self.unit_px):
-            return nothing, nothing, nothing
-        held = chosen & inside
-        pieces = len(self.known.piece_areas)
-        explained = np.bincount(piece[held], weights=self.areas[held], minlength=pieces)
-        own = np.where(chosen, self.areas, 0.0)
-        left = np.where(
-            inside, (self.known.piece_areas / self.unit_px - explained)[np.maximum(piece, 0)] + own, 0.0
-        )
-        filled = np.clip(np.minimum(left, self.areas), 0.0, None)
-        beyond = np.where(self.areas > filled, self.areas - filled, 0.0)
-        change = np.abs(left - self.areas) - np.abs(left)
-        return tuple(np.where(inside, values, 0.0) for values in (filled, beyond, change))
+    def against(self, row: int, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Which chosen proposals stand for the same stain as another one, which would take their place."""
+        same = (self.known.overlap[row] > 0.3) | (self.inside[row] > 0.6) | (self.inside[:, row] > 0.6)
+        return np.flatnonzero(chosen & same)
 
-    def _unexplained(self, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _areas_left(self, chosen: NDArray[np.bool_], rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], ...]:
+        """How much of its piece of stain each explains, explains too much, and what that changes."""
+        if not np.isfinite(self.unit_px):
+            nothing = np.zeros(len(rows))
+            return nothing, nothing, nothing
+        piece, areas = self.known.piece, self.areas[rows]
+        held = chosen & (piece >= 0)
+        explained = np.bincount(piece[held], weights=self.areas[held], minlength=len(self.known.piece_areas))
+        free = self.known.piece_areas / self.unit_px - explained
+        inside = piece[rows] >= 0
+        left = np.zeros(len(rows))
+        left[inside] = free[piece[rows][inside]] + np.where(chosen[rows], areas, 0.0)[inside]
+        filled = np.clip(np.minimum(left, areas), 0.0, None)
+        change = np.abs(left - areas) - np.abs(left)
+        return tuple(np.where(inside, values, 0.0) for values in (filled, areas - filled, change))
+
+    def _unexplained(self, chosen: NDArray[np.bool_], rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Share of the stain in each box that lies in no other chosen box."""
-        cover = np.zeros(self.mask.shape, np.int16)
-        for x0, y0, x1, y1 in self.boxes_px[chosen]:
-            cover[y0:y1, x0:x1] += 1
-        free = np.zeros(len(self))
-        for row, (x0, y0, x1, y1) in enumerate(self.boxes_px):
-            mine = 1 if chosen[row] else 0
-            free[row] = np.count_nonzero(self.mask[y0:y1, x0:x1] & (cover[y0:y1, x0:x1] <= mine))
-        return free / np.maximum(self.stain_px, 1.0)
+        touched = (self.inside > 0.0) & chosen
+        free = np.zeros(len(rows))
+        for place, row in enumerate(rows):
+            x0, y0, x1, y1 = self.boxes_px[row]
+            stain = self.mask[y0:y1, x0:x1]
+            others = np.flatnonzero(touched[row])
+            if len(others):
+                stain = stain.copy()
+                for left, top, right, bottom in self.boxes_px[others] - [x0, y0, x0, y0]:
+                    stain[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = False
+            free[place] = np.count_nonzero(stain)
+        return free / np.maximum(self.stain_px[rows], 1.0)
 
 
 def traits_of_proposals(
@@ -195,13 +207,14 @@ def traits_of_proposals(
 
 
 def _slots(
-    told: NDArray[np.float64], chosen: NDArray[np.bool_]
+    told: NDArray[np.float64], chosen: NDArray[np.bool_], rows: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """How much of each proposal would be a third of its class, and how much fills a place that is empty."""
-    held = told[chosen].sum(axis=0) - np.where(chosen[:, None], told, 0.0)
-    third = (np.clip(held + told - 2.0, 0.0, None) - np.clip(held - 2.0, 0.0, None)).sum(axis=1)
-    places = held[:, :_AUTOSOMES]
-    fills = np.clip(2.0 - places, 0.0, None) - np.clip(2.0 - places - told[:, :_AUTOSOMES], 0.0, None)
-    sex, own = held[:, _AUTOSOMES:].sum(axis=1), told[:, _AUTOSOMES:].sum(axis=1)
-    both = np.clip(2.0 - sex, 0.0, None) - np.clip(2.0 - sex - own, 0.0, None)
+    own = told[rows]
+    held = told[chosen].sum(axis=0) - np.where(chosen[rows, None], own, 0.0)
+    third = (np.clip(held + own - 2.0, 0.0, None) - np.clip(held - 2.0, 0.0, None)).sum(axis=1)
+    free = 2.0 - held[:, :_AUTOSOMES]
+    fills = np.clip(free, 0.0, None) - np.clip(free - own[:, :_AUTOSOMES], 0.0, None)
+    sex = 2.0 - held[:, _AUTOSOMES:].sum(axis=1)
+    both = np.clip(sex, 0.0, None) - np.clip(sex - own[:, _AUTOSOMES:].sum(axis=1), 0.0, None)
     return third, fills.sum(axis=1) + both

@@ -60,7 +60,7 @@ class ProposedCell:
     Attributes
     ----------
     found
-        Proposals, in px of the detector's input.
+        Proposals, in working px.
     tight_px
         float32, shape (n, 4): their close-fitting boxes, in working px.
     known
