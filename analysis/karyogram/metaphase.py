@@ -11,21 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.classification.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
+from analysis.karyogram.letters import Bgr, text_size, write_on_picture
 
 if TYPE_CHECKING:
     from analysis.image import GreyImage
     from analysis.karyotype import KaryotypedChromosome
     from analysis.segmentation.instance import Instance
 
-Bgr = tuple[int, int, int]
-
 LONG_SIDE_PX: Final = 1600
 """Smaller pictures are enlarged (three times at most), larger ones reduced."""
 _MAX_ENLARGEMENT: Final = 3.0
 _UNKNOWN: Final[Bgr] = (0, 90, 235)
 """Seen on chromosomes, on nuclei and on the slide alike; grey outlines are lost on what is dark."""
-_FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
-_LETTERS: Final = 0.6
+_LETTERS_PX: Final = 18
 _SHIFT: Final = 4
 
 
@@ -70,7 +68,7 @@ def draw_metaphase(
     words = [str(entry.id) if by_number else entry.class_name for entry in chromosomes]
     places = label_places([entry.instance for entry in chromosomes], words, scale, (page.shape[0], page.shape[1]))
     for entry, word, at in zip(chromosomes, words, places, strict=True):
-        _label(page, word, at, colours.get(entry.class_name, unknown))
+        write_on_picture(page, word, at, _LETTERS_PX, colours.get(entry.class_name, unknown))
     return page
 
 
@@ -112,7 +110,7 @@ def label_places(
         np.maximum(window, mask[: window.shape[0], : window.shape[1]], out=window)
     places = []
     for entry, word in zip(instances, words, strict=True):
-        (width, height), _ = cv2.getTextSize(word, _FONT, _LETTERS, 1)
+        width, height = text_size(word, _LETTERS_PX)
         x, y = _free_place(taken, entry, scale, (width + 4, height + 4))
         taken[max(0, y - height - 4) : y, x : x + width + 4] = 2
         places.append((x + 2, y - 2))
@@ -149,8 +147,3 @@ def _paper(image: GreyImage, scale: float) -> NDArray[np.uint8]:
     method = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
     grey = cv2.resize(image.pixels, size, interpolation=method)
     return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
-
-
-def _label(page: NDArray[np.uint8], word: str, at: tuple[int, int], colour: Bgr) -> None:
-    cv2.putText(page, word, at, _FONT, _LETTERS, (255, 255, 255), 4, cv2.LINE_AA)
-    cv2.putText(page, word, at, _FONT, _LETTERS, colour, 1, cv2.LINE_AA)

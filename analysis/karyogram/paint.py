@@ -12,16 +12,12 @@ from numpy.typing import NDArray
 
 from analysis.karyogram.ideogram import IdeogramBand
 from analysis.karyogram.layout import DrawnIdeogram, Ink, Mark, MarkSign, Sheet, Tile, Word
-
-Bgr = tuple[int, int, int]
+from analysis.karyogram.letters import Bgr, text_size, write
 
 INKS: Final[Mapping[Ink, Bgr]] = MappingProxyType(
     {Ink.BLACK: (20, 20, 20), Ink.PALE: (125, 125, 125), Ink.DOUBT: (0, 94, 213), Ink.ALARM: (40, 30, 190)}
 )
 """BGR. The vermilion of Okabe and Ito's palette for doubt: told from black and grey by colour-blind eyes too."""
-_FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
-_PX_A_SCALE: Final = 30.0
-"""Size of the font in px at scale 1."""
 _WHITE: Final = 255
 _ROUND: Final = 4
 
@@ -114,11 +110,6 @@ def _mark(page: NDArray[np.uint8], sign: MarkSign) -> None:
 
 
 def _write(page: NDArray[np.uint8], word: Word) -> None:
-    # The built-in fonts have ASCII alone.
-    text = word.text.encode("ascii", "replace").decode()
-    if not text:
-        return
-    scale = word.size_px / _PX_A_SCALE
-    width = cv2.getTextSize(text, _FONT, scale, 1)[0][0]
+    width, _ = text_size(word.text, word.size_px)
     at = (round(word.x - word.anchor * width), round(word.y))
-    cv2.putText(page, text, at, _FONT, scale, INKS[word.ink], 1, cv2.LINE_AA)
+    write(page, word.text, at, word.size_px, INKS[word.ink])

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.karyogram.letters import text_size, write, write_on_picture
+
+INK = (20, 20, 20)
+
+
+def page_with(text: str, size_px: float = 26) -> np.ndarray:
+    page = np.full((60, 300, 3), 255, np.uint8)
+    write(page, text, (10, 40), size_px, INK)
+    return page
+
+
+def test_words_stand_on_their_base_line_and_take_the_width_they_are_said_to() -> None:
+    for size_px in (12, 15, 26):
+        page = page_with("46,XY", size_px)
+        rows, columns = np.nonzero(page[:, :, 0] < 200)
+        width, height = text_size("46,XY", size_px)
+        # The comma alone reaches below.
+        assert 40 - 1.1 * size_px < rows.min() < 40
+        assert rows.max() < 40 + 0.3 * size_px
+        assert columns.max() + 1 == pytest.approx(10 + width, abs=4)
+        assert height >= 0.6 * size_px
+
+
+@pytest.mark.parametrize("text", ["ä", "ł", "ж", "α", "胞"])
+def test_other_scripts_are_written_and_not_a_substitute(text: str) -> None:
+    drawn = page_with(text)
+    assert (drawn < 128).any()
+    assert not any(np.array_equal(drawn, page_with(other)) for other in ("?", "\u4e00", "a", "l"))
+
+
+def test_a_rim_makes_words_legible_on_anything_and_no_word_leaves_no_trace() -> None:
+    dark = np.zeros((60, 120, 3), np.uint8)
+    write_on_picture(dark, "X", (20, 40), 26, INK)
+    assert (dark == 255).any()
+    assert dark[30:40, 20:40].min() <= 20
+    empty = page_with("")
+    assert (empty == 255).all()
+    assert text_size("", 20) == (0, 0)
