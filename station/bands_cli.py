@@ -53,20 +53,25 @@ def train_bands(
     ),
     out: Annotated[Path, typer.Option(help="folder for norms.npz and templates.npz")] = Path("training/bands"),
     step: Annotated[int, typer.Option(help="every so many-th train cell", min=1)] = 2,
+    cut: Annotated[int, typer.Option(help="pictures the software cuts itself", min=1)] = 200,
 ) -> None:
     """Learn what normal homologues and the banding techniques look like (minutes)."""
+    from analysis.karyotype import load_karyotyper
     from analysis.training.banding import learn_templates, write_templates
     from analysis.training.homologues import (
         learn_norms,
         normal_cells,
-        threshold_by,
+        norms_by_cuts,
+        own_cut_cells,
+        tseng_pictures,
         write_norms,
     )
 
     out.mkdir(parents=True, exist_ok=True)
     folder = data / "gband612"
     norms = learn_norms(list(normal_cells(folder, "train", step)))
-    norms = threshold_by(norms, list(normal_cells(folder, "val", 1)))
+    pictures = tseng_pictures(data / "tseng", "train", cut)
+    norms = norms_by_cuts(norms, list(own_cut_cells(pictures, load_karyotyper())))
     write_norms(norms, out / "norms.npz")
     write_templates(learn_templates(data, step=step), out / "templates.npz")
     typer.echo(f"{out}/norms.npz, {out}/templates.npz: flagged from a score of {norms.threshold:.2f}")

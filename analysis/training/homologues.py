@@ -6,7 +6,8 @@ its profile (cut and pasted: real bands, simulated change) against the pairs as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
@@ -17,14 +18,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from analysis.classification.classes import CLASS_NAMES
-from analysis.classification.crop import crops_of_cell, object_from_picture
+from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.classification.crop import crops_of_cell, cut_instances, object_from_picture
+from analysis.errors import NoMetaphaseError
 from analysis.evaluation.crops import gband612_cells
+from analysis.evaluation.datasets import load_tseng
+from analysis.image import read_image
+from analysis.karyogram.banding.kind import BandingKind
 from analysis.karyogram.homologues.alignment import align
 from analysis.karyogram.homologues.comparison import pairs_of
 from analysis.karyogram.homologues.features import FEATURES, Traces, against_cell, pair_evidence, traces_of
-from analysis.karyogram.homologues.norms import INNER, HomologueNorms, loosened, standardised
+from analysis.karyogram.homologues.fitness import measure_cuts
+from analysis.karyogram.homologues.norms import (
+    INNER,
+    WEAR_FIGURES,
+    WELL_CUT,
+    HomologueNorms,
+    loosened,
+    standardised,
+)
 from analysis.karyogram.homologues.rearrangements import BINS
+from analysis.karyotype import Karyotyper
 
 NORMAL_COUNT: Final = 46
 POOLED: Final = 60.0
@@ -38,10 +52,11 @@ RIDGE: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class NormalCell:
-    """Traces of a normal cell, and the classes of its chromosomes."""
+    """Traces of a normal cell, the classes of its chromosomes, and how they were cut (see `CutFigures.wear`)."""
 
     traces: Traces
     classes: tuple[str, ...]
+    wear: NDArray[np.float64] | None = None
 
 
 class Change(StrEnum):
@@ -55,7 +70,7 @@ class Change(StrEnum):
 
 
 def learn_norms(cells: Sequence[NormalCell], *, seed: int = 0, false_flags: float = 0.02) -> HomologueNorms:
-    """Learn norms and weights.
+    """Learn norms and weights; `norms_by_cuts` then sets what depends on the cut.
 
     Parameters
     ----------
@@ -64,7 +79,7 @@ def learn_norms(cells: Sequence[NormalCell], *, seed: int = 0, false_flags: floa
     seed
         Of the simulated changes.
     false_flags
-        Share of these pairs above the threshold; `with_threshold` sets it by other cells.
+        Share of these pairs above the threshold; `norms_by_cuts` sets it by other cells.
     """
     rng = np.random.default_rng(seed)
     normal, changed = [], []
@@ -85,7 +100,7 @@ def learn_norms(cells: Sequence[NormalCell], *, seed: int = 0, false_flags: floa
         ]
     )
     norms = replace(norms, weight=_weights(plain, spoilt))
-    return with_threshold(norms, plain @ norms.weight, false_flags)
+    return with_threshold(norms, norms.over_usual(plain @ norms.weight, None), false_flags)
 
 
 def normal_cells(folder: Path, split: str, step: int = 1) -> Iterator[NormalCell]:
@@ -102,14 +117,74 @@ def normal_cells(folder: Path, split: str, step: int = 1) -> Iterator[NormalCell
             yield NormalCell(traces_of(crops, [False] * len(crops)), cell.classes)
 
 
-def threshold_by(norms: HomologueNorms, cells: Sequence[NormalCell], false_flags: float = 0.02) -> HomologueNorms:
-    """The norms with the threshold that flags this share of the pairs of other normal cells."""
-    scores = []
+def tseng_pictures(folder: Path, split: str, count: int) -> tuple[Path, ...]:
+    """Pictures of the Tseng set, of as many cases as there are: the first of each, then the second.
+
+    Raises
+    ------
+    DatasetError
+        If the set isn't there or has no such split.
+    """
+    seen: Counter[str] = Counter()
+    ranked = []
+    for entry in load_tseng(folder, split):
+        ranked.append((seen[entry.case], entry.case, entry.path))
+        seen[entry.case] += 1
+    return tuple(path for _, _, path in sorted(ranked)[:count])
+
+
+def own_cut_cells(images: Iterable[Path], karyotyper: Karyotyper) -> Iterator[NormalCell]:
+    """Cells as the software cuts them; what it wouldn't compare has no class.
+
+    Cells with structural changes among them aren't told apart: of a laboratory's cells they are few, and the
+    threshold is the higher for them.
+    """
+    for path in images:
+        image = read_image(path)
+        try:
+            karyotype = karyotyper.karyotype(image)
+        except NoMetaphaseError:
+            continue
+        seen = karyotype.banding
+        if not karyotype.verdict.readable or seen is None or seen.kind is not BandingKind.G:
+            continue
+        entries = karyotype.chromosomes
+        instances = [entry.instance for entry in entries]
+        crops = crops_of_cell(cut_instances(image, karyotype.background, instances))
+        names, flipped = [entry.class_name for entry in entries], [entry.flipped for entry in entries]
+        cuts = measure_cuts(crops, names, instances)
+        doubtful = {row for each in karyotype.bands.not_compared for row, _ in each.doubts}
+        fit = tuple(UNCLASSIFIED if row in doubtful else name for row, name in enumerate(names))
+        yield NormalCell(traces_of(crops, flipped), fit, cuts.wear)
+
+
+def norms_by_cuts(
+    norms: HomologueNorms, cells: Sequence[NormalCell], false_flags: float = 0.025
+) -> HomologueNorms:
+    """The norms with what the cut does to normal pairs, the tail and the threshold, all from other cells.
+
+    Parameters
+    ----------
+    norms
+        What is normal.
+    cells
+        Cells none of whose figures the norms hold.
+    false_flags
+        Share of their pairs above the threshold.
+    """
+    scores, wear = [], []
     for cell in cells:
         pairs, kinds = pairs_of(cell.classes)
         if len(pairs):
             scores.append(against_cell(_features(cell, pairs, kinds, norms), kinds, norms) @ norms.weight)
-    return replace(norms, threshold=float(np.quantile(np.concatenate(scores), 1.0 - false_flags)))
+            known = np.tile(WELL_CUT, (len(cell.classes), 1)) if cell.wear is None else cell.wear
+            wear.append(known[pairs].max(axis=1))
+    weighed, worse = np.concatenate(scores), np.concatenate(wear)
+    design = np.column_stack([worse, np.ones(len(worse))])
+    level = np.linalg.lstsq(design, weighed, rcond=None)[0]
+    spread = np.linalg.lstsq(design, np.abs(weighed - design @ level), rcond=None)[0]
+    known_cuts = replace(norms, cut_level=level.astype(np.float32), cut_spread=spread.astype(np.float32))
+    return with_threshold(known_cuts, known_cuts.over_usual(weighed, worse), false_flags)
 
 
 def with_threshold(norms: HomologueNorms, scores: NDArray[np.floating], false_flags: float) -> HomologueNorms:
@@ -163,6 +238,8 @@ def _figures(cells: Sequence[NormalCell]) -> HomologueNorms:
         usual=np.zeros((classes_all, len(FEATURES)), dtype=np.float32),
         spread=np.ones((classes_all, len(FEATURES)), dtype=np.float32),
         weight=np.ones(len(FEATURES), dtype=np.float32),
+        cut_level=np.zeros(WEAR_FIGURES + 1, dtype=np.float32),
+        cut_spread=np.eye(WEAR_FIGURES + 1, dtype=np.float32)[-1],
         tail=np.array([0.0, 1.0], dtype=np.float32),
         tail_share=np.array([1.0, 0.0], dtype=np.float32),
         threshold=0.0,

@@ -23,7 +23,7 @@ from analysis.karyogram.homologues.features import Traces
 from analysis.karyogram.homologues.norms import HomologueNorms, homologue_norms, polymorphic, standardised
 from analysis.karyogram.homologues.rearrangements import BINS, Rearrangement, trials
 from analysis.karyogram.homologues.recurrence import candidate_clones
-from analysis.training.homologues import NormalCell, learn_norms, threshold_by, write_norms
+from analysis.training.homologues import NormalCell, learn_norms, norms_by_cuts, write_norms
 
 AUTOSOMES = CLASS_NAMES[:22]
 NAMES = tuple(name for name in AUTOSOMES for _ in range(2))
@@ -242,14 +242,14 @@ def test_norms_are_learnt_from_normal_cells(tmp_path: Path) -> None:
         bands = np.concatenate([traces.bands, norms.mean[22:]])
         lengths = np.append(traces.log_length, banding_templates().log_length[22:])
         cells.append(NormalCell(Traces(bands, lengths), classes))
-    learnt = threshold_by(learn_norms(cells), cells)
+    learnt = norms_by_cuts(learn_norms(cells), cells)
     assert (learnt.weight >= 0.0).all()
     assert learnt.weight.max() > 0.1
     assert learnt.rarity(learnt.threshold - 50.0) == pytest.approx(1.0)
     same = standardised(learnt.mean)[:22] * standardised(norms.mean)[:22]
     assert same.mean() > 0.9
     flagged = [each.flagged for entry in cells for each in compare_traces(entry.traces, classes, learnt)]
-    assert np.mean(flagged) <= 0.03
+    assert np.mean(flagged) <= 0.04
     write_norms(learnt, tmp_path / "norms.npz")
     with np.load(tmp_path / "norms.npz") as table:
         assert set(table) == set(HomologueNorms.__dataclass_fields__)

@@ -41,7 +41,7 @@ class HomologueDifference:
     changed
         That of both which is the less like its class.
     score
-        Weighed sum of the evidence.
+        Weighed sum of the evidence, over what is usual of pairs cut so well or badly.
     rarity
         Share of normal pairs that differ as much.
     flagged
@@ -97,6 +97,7 @@ def compare_homologues(
     flipped: Sequence[bool],
     classes: Sequence[str],
     norms: HomologueNorms | None = None,
+    wear: NDArray[np.floating] | None = None,
 ) -> tuple[HomologueDifference, ...]:
     """Compare the homologues of one cell.
 
@@ -110,6 +111,8 @@ def compare_homologues(
         Class names; what has none of the 24 is left out.
     norms
         Other ones than the product's.
+    wear
+        How the chromosomes were cut, see `CutFigures.wear`; None where they count as well cut.
 
     Returns
     -------
@@ -118,11 +121,11 @@ def compare_homologues(
     """
     if not crops:
         return ()
-    return compare_traces(traces_of(crops, flipped), classes, norms or homologue_norms())
+    return compare_traces(traces_of(crops, flipped), classes, norms or homologue_norms(), wear)
 
 
 def compare_traces(
-    traces: Traces, classes: Sequence[str], norms: HomologueNorms
+    traces: Traces, classes: Sequence[str], norms: HomologueNorms, wear: NDArray[np.floating] | None = None
 ) -> tuple[HomologueDifference, ...]:
     """Compare homologues whose traces are known; see `compare_homologues`."""
     pairs, kinds = pairs_of(classes)
@@ -130,7 +133,8 @@ def compare_traces(
         return ()
     ordered = _in_order(traces, pairs)
     evidence = pair_evidence(traces, ordered, kinds, norms)
-    score = against_cell(evidence.features, kinds, norms) @ norms.weight
+    weighed = against_cell(evidence.features, kinds, norms) @ norms.weight
+    score = norms.over_usual(weighed, None if wear is None else wear[pairs].max(axis=1))
     best: dict[int, int] = {}
     for row in np.argsort(-score, kind="stable"):
         best.setdefault(int(kinds[row]), int(row))

@@ -70,6 +70,8 @@ class CutFigures:
         float64, shape (n,): spread of the banding profile over its mean.
     turned
         float64, shape (n,): log odds of the chosen way up given the class; infinite where there is no class.
+    unsure
+        float64, shape (n,), in [0, 1]: what the segmentation's score leaves to one.
     """
 
     guessed: NDArray[np.bool_]
@@ -78,13 +80,22 @@ class CutFigures:
     thickness: NDArray[np.float64]
     streaked: NDArray[np.float64]
     turned: NDArray[np.float64]
+    unsure: NDArray[np.float64]
+
+    @property
+    def wear(self) -> NDArray[np.float64]:
+        """Shape (n, `WEAR_FIGURES`): by how much a fit chromosome may still be worse than a well cut one.
+
+        Hidden, uneven, thick, unsure: a normal pair differs the more, the higher any of them is in either.
+        """
+        return np.stack([self.hidden, self.uneven, np.maximum(self.thickness, 1.0), self.unsure], axis=1)
 
 
 def measure_cuts(
     crops: Sequence[ChromosomeCrop],
     classes: Sequence[str],
     instances: Sequence[Instance],
-    scores: ClassScores,
+    scores: ClassScores | None = None,
 ) -> CutFigures:
     """Measure how the chromosomes of a cell were cut.
 
@@ -94,19 +105,23 @@ def measure_cuts(
         Straightened chromosomes.
     classes
         Class names.
-    instances, scores
-        The same chromosomes as they were cut, and what the classifier thinks of each.
+    instances
+        The same chromosomes as they were cut.
+    scores
+        What the classifier thinks of each; without it no way up is in doubt.
     """
     if not crops:
         none = np.zeros(0)
-        return CutFigures(np.zeros(0, np.bool_), none, none, none, none, none)
+        return CutFigures(np.zeros(0, np.bool_), none, none, none, none, none, none)
     kinds = np.array([CLASS_NAMES.index(name) if name in CLASS_NAMES else -1 for name in classes], dtype=np.intp)
     both = profiles(np.stack([crop.image for crop in crops]), _BINS)
     lengths = np.array([max(crop.relative_length, 1e-3) for crop in crops])
     width = np.array([crop.relative_area for crop in crops]) / lengths
     size_px = np.sqrt(np.median([np.count_nonzero(entry.mask) for entry in instances]))
     hidden = np.array([_beyond_px(entry) for entry in instances]) / max(float(size_px), 1.0)
-    odds = np.abs(scores.turned_log_odds[np.arange(len(kinds)), kinds]).astype(np.float64)
+    odds = np.full(len(kinds), np.inf)
+    if scores is not None:
+        odds = np.abs(scores.turned_log_odds[np.arange(len(kinds)), kinds]).astype(np.float64)
     return CutFigures(
         np.array([entry.route in GUESSED_ROUTES for entry in instances]),
         hidden,
@@ -114,6 +129,7 @@ def measure_cuts(
         width / max(float(np.median(width)), 1e-3),
         _spread(both[:, 0, _TIP_BINS:-_TIP_BINS]),
         np.where(kinds >= 0, odds, np.inf),
+        np.array([1.0 - entry.score for entry in instances]),
     )
 
 

@@ -24,6 +24,11 @@ POLYMORPHIC: Final = {"1": ("q12",), "9": ("q12",), "16": ("q11.1", "q11.2"), "Y
 POLYMORPHIC_VARIANCE: Final = 9.0
 POLYMORPHIC_SHARE: Final = 0.5
 """Share of a changed stretch within such a block from which on the change is none."""
+WEAR_FIGURES: Final = 4
+WEAR_FIGURES: Final = 4
+WELL_CUT: Final = (0.05, 0.12, 1.03, 0.09)
+"""Those figures (`CutFigures.wear`) of a well cut chromosome, which all count as whose cut isn't known."""
+LEAST_SPREAD: Final = 0.4
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,9 @@ class HomologueNorms:
         float32, shape (24, features): median of each feature of normal pairs, and the width of its upper half.
     weight
         float32, shape (features,): of the standardised features, which sum to a pair's score.
+    cut_level, cut_spread
+        float32, shape (`WEAR_FIGURES` + 1,): score of a normal pair, and its mean deviation from that, as linear
+        functions of how both were cut (see `CutFigures.wear`, the worse of both) and a constant.
     tail
         float32, shape (n,): scores of normal pairs, rising, at equal steps of ``tail_share``.
     tail_share
@@ -61,6 +69,8 @@ class HomologueNorms:
     usual: NDArray[np.float32]
     spread: NDArray[np.float32]
     weight: NDArray[np.float32]
+    cut_level: NDArray[np.float32]
+    cut_spread: NDArray[np.float32]
     tail: NDArray[np.float32]
     tail_share: NDArray[np.float32]
     threshold: float
@@ -84,6 +94,21 @@ class HomologueNorms:
     def changed(self) -> NDArray[np.float32]:
         """Every class after every rearrangement: shape (24, trials, BINS), of spread 1 in what is its own."""
         return standardised(trials().changed(self.mean), trials().own)
+
+    def over_usual(self, scores: NDArray[np.floating], wear: NDArray[np.floating] | None) -> NDArray[np.float64]:
+        """Scores over what is usual for pairs that were cut so well or badly.
+
+        Parameters
+        ----------
+        scores
+            Shape (n,): weighed sums of the evidence.
+        wear
+            Shape (n, `WEAR_FIGURES`): the worse of both of each pair; None where pairs count as well cut.
+        """
+        known = np.tile(WELL_CUT, (len(scores), 1)) if wear is None else np.asarray(wear, dtype=np.float64)
+        design = np.column_stack([known, np.ones(len(scores))])
+        spread = np.maximum(design @ self.cut_spread, LEAST_SPREAD)
+        return np.asarray((scores - design @ self.cut_level) / spread, dtype=np.float64)
 
     def rarity(self, score: float) -> float:
         """Share of the normal pairs with at least this score."""

@@ -136,7 +136,7 @@ def read_bands(
         return BandReading(level)
     doubts = (None,) * len(crops) if cuts is None else doubts_of(cuts)
     fit = [name if doubt is None else UNCLASSIFIED for name, doubt in zip(classes, doubts, strict=True)]
-    compared = compare_homologues(crops, flipped, fit)
+    compared = compare_homologues(crops, flipped, fit, wear=None if cuts is None else cuts.wear)
     return BandReading(level, compared, _not_compared(classes, doubts, {each.class_name for each in compared}))
 
 
