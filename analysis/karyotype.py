@@ -23,6 +23,7 @@ from analysis.image import GreyImage
 from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
 from analysis.karyogram.banding.kind import BandingJudgement, recognise_banding
 from analysis.karyogram.closer_look import cut_again, seen_classes
+from analysis.karyogram.confidence import cell_signs, load_confidence
 from analysis.karyogram.evidence import FUSED_PRICES, Evidence, FusionWeights, detected_classes, gather_evidence
 from analysis.karyogram.homologues.fitness import measure_cuts
 from analysis.karyogram.homologues.reading import BandReading, read_bands
@@ -253,6 +254,7 @@ class Karyotyper:
             unlike_any=assignment.unlike_any,
             banding=seen,
             protocol_banding=banding,
+            whole=_whole(segmentation, assignment, scored.evidence),
         )
         iscn = compose((entry.class_name for entry in chromosomes), losses_believed=LOSSES_BELIEVED)
         if verdict.withheld:
@@ -436,6 +438,16 @@ def _domain(seen: BandingJudgement, banding: str | None) -> str | None:
         return banding
     sure = seen.kind is not None and seen.kind.value in DOMAINS and seen.confidence >= SURE_BANDING_FROM
     return seen.kind.value if sure and seen.kind is not None else None
+
+
+def _whole(segmentation: Segmentation, assignment: Assignment, evidence: Evidence) -> float:
+    """Probability that all of a cell is right; NaN where none was ever measured: without the detector's classes."""
+    if not evidence.fused:
+        return float("nan")
+    scores = np.array([entry.score for entry in segmentation.instances])
+    left_out = [entry.score for entry in segmentation.left_out]
+    signs = cell_signs(assignment.classes, assignment.probability, scores, left_out)
+    return load_confidence().of(signs)
 
 
 def _chromosomes(

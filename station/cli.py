@@ -25,6 +25,7 @@ from acquisition.storage import write_json_atomic
 from acquisition.storage.run_folder import CONTROL_NAME
 from station.bands_cli import BAND_STUDIES, evaluate_bands_command, train_bands
 from station.cells_cli import CELL_STUDIES, evaluate_cells_command
+from station.cuts_cli import train_confidence, train_second_look
 from station.errors import EXPECTED_ERRORS, UsageError
 from station.find_cli import find
 from station.finder_training_cli import train_finder
@@ -68,6 +69,8 @@ train_app.command("stream")(train_stream)
 train_app.command("bands")(train_bands)
 train_app.command("peer")(train_peer)
 train_app.command("selection")(train_selection)
+train_app.command("second-look")(train_second_look)
+train_app.command("confidence")(train_confidence)
 
 
 class EvaluationSet(StrEnum):

@@ -33,6 +33,8 @@ AUTO_FROM: Final = 0.99
 """Probability from which on a chromosome needs no look of its own."""
 DOUBTFUL_BELOW: Final = 0.9
 """Chromosomes whose probability is lower are marked in the karyogram and must be reviewed."""
+AUTO_CELL_FROM: Final = 0.85
+"""Probability that all of a cell is right from which on the cell needs no look."""
 UNSURE_SHARE: Final = 1 / 3
 """With a larger share of objects that are doubtful or without a class, no karyotype is told."""
 FEW_DOUBTFUL: Final = 4
@@ -80,6 +82,8 @@ class Finding(StrEnum):
     UNCLASSIFIED = "unclassified"
     UNSURE = "mostly_doubtful"
     DOUBTFUL = "doubtful_classes"
+    CELL_IN_DOUBT = "cell_in_doubt"
+    CUTS_UNMEASURED = "cuts_unmeasured"
     EDITED = "edited_by_a_person"
 
 
@@ -245,6 +249,7 @@ def judge(
     unlike_any: Sequence[int] = (),
     banding: BandingJudgement | None = None,
     protocol_banding: str | None = None,
+    whole: float | None = None,
 ) -> Verdict:
     """Judge a cell's proposal.
 
@@ -263,10 +268,13 @@ def judge(
     protocol_banding
         What the protocol says: "G", "R", "Q" or "DAPI". It counts; that the cell looks otherwise is warned of.
         None where there is no protocol: then the cell's own look counts, where it is sure.
+    whole
+        Probability that every chromosome of the cell is cut and named rightly and none missed; NaN where software
+        cut it and nobody measured how well, None where a person or another system did.
     """
     reasons = [*_about_count(classes, look.objects), *_about_bands(look, banding, protocol_banding)]
     if not any(reason.finding in UNREADABLE for reason in reasons):
-        reasons += _about_classes(classes, probability, len(unlike_any))
+        reasons += [*_about_classes(classes, probability, len(unlike_any)), *_about_whole(whole)]
     return Verdict(tuple(sorted(reasons, key=lambda reason: not reason.review)))
 
 
@@ -388,6 +396,15 @@ def _about_classes(classes: Sequence[str], probability: NDArray[np.floating], un
         text = f"{doubtful} chromosome{'s' * (doubtful > 1)} below {100 * DOUBTFUL_BELOW:.0f} % certainty"
         reasons.append(_reason(Finding.DOUBTFUL, text, review=doubtful > FEW_DOUBTFUL))
     return reasons
+
+
+def _about_whole(whole: float | None) -> list[Reason]:
+    if whole is None or whole >= AUTO_CELL_FROM:
+        return []
+    if np.isnan(whole):
+        return [_reason(Finding.CUTS_UNMEASURED, "how often software cuts cells of this kind rightly isn't known")]
+    share = f"{100.0 * whole:.0f} %"
+    return [_reason(Finding.CELL_IN_DOUBT, f"all chromosomes are cut and named rightly with {share} probability")]
 
 
 def _deviations(counts: Counter[str]) -> list[str]:

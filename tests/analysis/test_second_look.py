@@ -162,7 +162,7 @@ def test_weights_are_written_and_read_and_others_refused(tmp_path: Path) -> None
 
 
 def simulated_truths(count: int) -> list[ProposedTruth]:
-    """Cells in which the first choice takes halves whenever their scores are good, and there is dirt; classes know better."""
+    """Cells whose first choice takes halves where their scores are good; there is dirt; classes know better."""
     rng = np.random.default_rng(8)
     made = []
     for number in range(count):

@@ -1,0 +1,73 @@
+"""The commands ``karyoscan train second-look`` and ``karyoscan train confidence``."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from analysis.training.confidence import JudgedCell
+    from analysis.training.second_look import ProposedTruth
+
+_Data = Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")]
+_Processes = Annotated[int, typer.Option(help="processes that look at cells", min=1)]
+
+
+def train_second_look(
+    out: Annotated[Path, typer.Option(help="where the weights go")] = Path("training/second_look.json"),
+    data: _Data = Path("../shared/data"),
+    processes: _Processes = 1,
+) -> None:
+    """Refit how a cut is looked at again once its chromosomes were classified (val split, minutes)."""
+    from analysis.training.second_look import cross_validated, fit_second_look, write_second_look
+
+    jobs = [(data, number, processes) for number in range(processes)]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        cells = [cell for part in pool.map(_proposed, jobs) for cell in part]
+    figures = cross_validated(cells)
+    write_second_look(fit_second_look(cells), out, figures=figures, command="karyoscan train second-look")
+    for name in ("first", "second"):
+        typer.echo(f"{name:7}" + "  ".join(f"{key} {value:.4g}" for key, value in figures[name].items()))
+    typer.echo(f"{out}: {figures['better']} cells better, {figures['worse']} worse, of {figures['cells']}")
+
+
+def train_confidence(
+    out: Annotated[Path, typer.Option(help="where the weights go")] = Path("training/confidence.json"),
+    data: _Data = Path("../shared/data"),
+    processes: _Processes = 1,
+) -> None:
+    """Refit how likely a whole cell is right, after everything else was fitted (val split, minutes)."""
+    from analysis.training.confidence import cross_validated_confidence, fit_confidence, write_confidence
+
+    jobs = [(data, number, processes) for number in range(processes)]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        cells = [cell for part in pool.map(_judged, jobs) for cell in part]
+    figures = cross_validated_confidence(cells)
+    write_confidence(fit_confidence(cells), out, figures=figures, command="karyoscan train confidence")
+    typer.echo("  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
+
+
+def _proposed(job: tuple[Path, int, int]) -> list[ProposedTruth]:
+    import torch
+
+    from analysis.karyotype import load_karyotyper
+    from analysis.training.second_look import proposed_truths
+
+    data, number, count = job
+    torch.set_num_threads(1)
+    return list(proposed_truths(data, "val", load_karyotyper(second_look=False), part=(number, count)))
+
+
+def _judged(job: tuple[Path, int, int]) -> list[JudgedCell]:
+    import torch
+
+    from analysis.karyotype import load_karyotyper
+    from analysis.training.confidence import judged_cells
+
+    data, number, count = job
+    torch.set_num_threads(1)
+    return list(judged_cells(data, "val", load_karyotyper(), part=(number, count)))
