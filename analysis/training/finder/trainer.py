@@ -30,6 +30,7 @@ from analysis.training.finder.figures import agreement, choice_score, figures_of
 from analysis.training.finder.loss import Labels, LossWeights, finder_loss
 from analysis.training.finder.table import CropTable
 from analysis.training.run_files import log_line, read_checkpoint, write_checkpoint
+from analysis.training.stint import is_faster_in_half, means, weight_groups
 
 Progress = Callable[[str], None]
 _CLIP: Final = 5.0
@@ -240,12 +241,8 @@ class _Run:
             tensors = load_weights(FINDER_WEIGHTS, start)
             fill_net(net, {key: value.float() for key, value in tensors.items()}, FINDER_WEIGHTS)
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        groups = [
-            {"params": [v for v in net.parameters() if v.ndim > 1], "weight_decay": settings.weight_decay},
-            {"params": [v for v in net.parameters() if v.ndim <= 1], "weight_decay": 0.0},
-        ]
         # Not the fused one: it scrambles kernels whose gradients lie otherwise in memory (torch 2.13).
-        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        optimiser = torch.optim.AdamW(weight_groups(net, settings.weight_decay), lr=settings.learning_rate)
         average = {key: value.detach().clone() for key, value in net.state_dict().items()}
         self._state = _State(net, optimiser, average, dict(average))
         self._half = False
@@ -275,7 +272,7 @@ class _Run:
                 self._choose()
             if state.step % settings.checkpoint_steps == 0:
                 state.save(self._out_dir / "checkpoint.ckpt")
-                self._log({"loss": _means(parts)})
+                self._log({"loss": means(parts)})
                 parts.clear()
         if state.step and state.step % settings.validate_steps and state.step < self._last:
             self._choose()
@@ -310,18 +307,10 @@ class _Run:
         return FinderTrainResult(path, finished, self._state.step, metrics)
 
     def _is_faster_in_half(self) -> bool:
-        """Measure: half precision is several times faster on a CPU that has tiles for it, else slower."""
         crops, extras = torch.zeros(16, 1, 128, 128), torch.zeros(16, 2)
         crops = crops.contiguous(memory_format=torch.channels_last)
-        seconds = {}
         net = self._net(self._state.average)
-        for half in (False, True):
-            for _ in range(3):
-                begun = time.process_time()
-                with torch.autocast("cpu", torch.bfloat16, enabled=half), torch.no_grad():
-                    net(crops, extras)
-                seconds[half] = time.process_time() - begun
-        return seconds[True] < seconds[False]
+        return is_faster_in_half(lambda: net(crops, extras))
 
     def _net(self, tensors: Mapping[str, Tensor]) -> FinderNet:
         net = FinderNet(**self._arguments)
@@ -441,7 +430,3 @@ def drawn_batch(
 def stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights as they are kept: kernels in half precision, which costs them nothing that shows."""
     return {key: value.half() if value.ndim > 1 else value for key, value in tensors.items()}
-
-
-def _means(parts: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {key: round(float(np.mean([each[key] for each in parts])), 4) for key in parts[0]}

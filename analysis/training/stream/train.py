@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -29,6 +29,7 @@ from analysis.segmentation.stream.blobs import BLOB_WEIGHTS
 from analysis.segmentation.stream.masks import MASK_WEIGHTS
 from analysis.segmentation.stream.nets import BlobNet, MaskNet
 from analysis.training.run_files import log_line, read_checkpoint, write_checkpoint
+from analysis.training.stint import is_faster_in_half, means, weight_groups
 from analysis.training.stream.batches import Batch, Batches, Seeds, draw_batch, drawing
 from analysis.training.stream.scene import SceneSettings
 from analysis.training.stream.singles import SOURCES, SingleBank, load_bank
@@ -189,12 +190,7 @@ class _Run:
         torch.manual_seed(settings.seed)
         self._nets = _Pair(settings)
         self._nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        kernels = [value for value in self._nets.parameters() if value.ndim > 1]
-        others = [value for value in self._nets.parameters() if value.ndim <= 1]
-        groups = [
-            {"params": kernels, "weight_decay": settings.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
+        groups = weight_groups(self._nets, settings.weight_decay)
         self._optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
         self._average = {key: value.detach().clone() for key, value in self._nets.state_dict().items()}
         # A net for every thread, as in the detector's training: threads then meet once a step.
@@ -245,20 +241,13 @@ class _Run:
                 self._spent_s = before_s + time.monotonic() - started
                 if self.step % settings.checkpoint_steps == 0:
                     self._save()
-                    self._log(_means(parts))
+                    self._log(means(parts))
                     parts.clear()
         self._save()
 
     def _is_faster_in_half(self) -> bool:
         crop = torch.zeros(8, 3, 112, 112).contiguous(memory_format=torch.channels_last)
-        seconds = {}
-        for half in (False, True):
-            for _ in range(3):
-                begun = time.perf_counter()
-                with torch.autocast("cpu", torch.bfloat16, enabled=half), torch.no_grad():
-                    self._nets.masks(crop)
-                seconds[half] = time.perf_counter() - begun
-        return seconds[True] < seconds[False]
+        return is_faster_in_half(lambda: self._nets.masks(crop))
 
     def _log(self, entry: dict[str, float]) -> None:
         line = {"step": self.step, "spent_s": round(self._spent_s, 1), **entry}
@@ -283,7 +272,7 @@ class _Run:
         self._optimiser.step()
         self.step += 1
         self._take_average()
-        return _means(parts)
+        return means(parts)
 
     def _shares(self, step: int) -> list[Seeds]:
         """Seeds of a step's scenes, a share for each thread."""
@@ -411,7 +400,3 @@ def blob_loss(logits: Tensor, answers: Tensor) -> Tensor:
 def _overlap(found: Tensor, target: Tensor) -> Tensor:
     shared = (found & target).sum(dim=(1, 2)).float()
     return shared / (found | target).sum(dim=(1, 2)).float().clamp(min=1.0)
-
-
-def _means(parts: Sequence[dict[str, Any]]) -> dict[str, float]:
-    return {key: round(float(np.mean([each[key] for each in parts])), 4) for key in parts[0]}
