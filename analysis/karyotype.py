@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from analysis.classification.classes import UNCLASSIFIED
 from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier, ClassScores
-from analysis.classification.crop import ChromosomeCrop, ObjectPixels, crops_of_cell, cut_instances
+from analysis.classification.crop import ChromosomeCrop, crops_of_cell, cut_instances
 from analysis.classification.straighten import MedialAxis, medial_axes
 from analysis.errors import AnalysisError, NoMetaphaseError
 from analysis.image import GreyImage
 from analysis.karyogram.assignment import Assignment, AssignmentPrices, assign
 from analysis.karyogram.banding.kind import BandingJudgement, recognise_banding
-from analysis.karyogram.closer_look import cut_again, seen_classes
+from analysis.karyogram.closer_look import SeenCell, cut_again
 from analysis.karyogram.confidence import cell_signs, load_confidence
 from analysis.karyogram.evidence import FUSED_PRICES, Evidence, FusionWeights, detected_classes, gather_evidence
 from analysis.karyogram.homologues.fitness import measure_cuts
@@ -33,7 +33,15 @@ from analysis.karyogram.paint import paint
 from analysis.karyogram.second_look import SecondLook, load_second_look
 from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
 from analysis.karyogram.size import OVERSIZE, oversize_ratio
-from analysis.karyogram.verdict import SURE_BANDING_FROM, UNREADABLE_BELOW, CellLook, Verdict, judge, look_at
+from analysis.karyogram.verdict import (
+    SURE_BANDING_FROM,
+    UNREADABLE_BELOW,
+    CellLook,
+    Verdict,
+    judge,
+    look_at,
+    losses_told,
+)
 from analysis.models.embedding import DOMAINS
 from analysis.models.weights import read_manifest, write_whole
 from analysis.segmentation.background import estimate_background
@@ -241,12 +249,12 @@ class Karyotyper:
         """
         started = time.perf_counter()
         banding = banding or self._banding
-        segmentation = self._segmenter(image)
-        scored = self._scored(image, segmentation.instances, segmentation.background, banding)
-        segmentation, scored = self._cut_again(image, segmentation, scored, banding)
-        seen = scored.banding
+        scored = self._scored(*self._seen(image, self._segmenter(image), banding))
+        scored = self._cut_again(scored, banding)
+        segmentation, seen = scored.cell.segmentation, scored.banding
         assignment = self._assigned_whole(scored)
         chromosomes = _chromosomes(segmentation.instances, scored, assignment)
+        whole = _whole(segmentation, assignment, scored.evidence)
         verdict = judge(
             scored.look,
             assignment.classes,
@@ -254,17 +262,18 @@ class Karyotyper:
             unlike_any=assignment.unlike_any,
             banding=seen,
             protocol_banding=banding,
-            whole=_whole(segmentation, assignment, scored.evidence),
+            whole=whole,
         )
-        iscn = compose((entry.class_name for entry in chromosomes), losses_believed=LOSSES_BELIEVED)
+        believed = LOSSES_BELIEVED if losses_told(whole) else 0
+        iscn = compose((entry.class_name for entry in chromosomes), losses_believed=believed)
         if verdict.withheld:
             iscn = IscnResult(None, verdict.withheld)
         if not verdict.readable:
             chromosomes = tuple(replace(entry, class_name=UNCLASSIFIED) for entry in chromosomes)
         flipped = [entry.flipped for entry in chromosomes]
         named = [entry.class_name for entry in chromosomes]
-        cuts = measure_cuts(scored.crops, named, segmentation.instances, scored.scores)
-        bands = read_bands(scored.crops, flipped, named, seen, banding, cuts)
+        cuts = measure_cuts(scored.cell.crops, named, segmentation.instances, scored.scores)
+        bands = read_bands(scored.cell.crops, flipped, named, seen, banding, cuts)
         return Karyotype(
             image,
             segmentation.background,
@@ -305,7 +314,9 @@ class Karyotyper:
         """
         if background is None:
             background = estimate_background(image.pixels)
-        scored = self._scored(image, self._with_classes(image, instances), background, self._banding)
+        no_nuclei = np.zeros(image.pixels.shape, np.bool_)
+        cut = Segmentation(self._with_classes(image, instances), background, no_nuclei)
+        scored = self._scored(*self._seen(image, cut, self._banding))
         evidence = scored.evidence
         assignment = assign(evidence.log_prob, None, self._prices_for(evidence, self._fusion.sharpness))
         return _chromosomes(instances, scored, assignment)
@@ -338,29 +349,23 @@ class Karyotyper:
         choices = segmentation.choices
         if choices is None:
             raise NoMetaphaseError(f"{image.source}: the segmentation leaves no choice")
-        scored = self._scored(image, segmentation.instances, segmentation.background, self._banding)
+        cell, shown = self._seen(image, segmentation, self._banding)
         found = choices.cell.found
         chosen = np.zeros(len(found), np.bool_)
         chosen[list(choices.rows)] = True
         others = np.flatnonzero(~chosen & (found.score >= least_score))
-        domain = _domain(scored.banding, self._banding)
-        classes = seen_classes(image, segmentation, scored.cut, others, self._classifier, self._fusion, domain)
+        classes = cell.classes(others, self._classifier, self._fusion, _domain(shown, self._banding))
         boxes = found.boxes_px.astype(np.float64) / choices.cell.working.factor
         return choices.cell.traits, chosen, classes, boxes
 
-    def _cut_again(
-        self, image: GreyImage, segmentation: Segmentation, scored: _ScoredCell, banding: str | None
-    ) -> tuple[Segmentation, _ScoredCell]:
+    def _cut_again(self, scored: _ScoredCell, banding: str | None) -> _ScoredCell:
         """Choose the chromosomes again where classes can be read."""
-        if self._second_look is None or image.inverted or scored.look.certainty < UNREADABLE_BELOW:
-            return segmentation, scored
+        cell = scored.cell
+        if self._second_look is None or cell.image.inverted or scored.look.certainty < UNREADABLE_BELOW:
+            return scored
         domain = _domain(scored.banding, banding)
-        again = cut_again(
-            image, segmentation, scored.cut, self._second_look, self._classifier, self._fusion, domain
-        )
-        if again is segmentation or not again.instances:
-            return segmentation, scored
-        return again, self._scored(image, again.instances, again.background, banding)
+        again = cut_again(cell, self._second_look, self._classifier, self._fusion, domain)
+        return scored if again is cell else self._scored(again, scored.banding)
 
     def _with_classes(self, image: GreyImage, instances: Sequence[Instance]) -> tuple[Instance, ...]:
         """Ask the segmenter for the classes of what it hasn't seen yet."""
@@ -374,33 +379,36 @@ class Karyotyper:
             seen[row] = replace(seen[row], class_log_prob=classes)
         return tuple(seen)
 
-    def _scored(
-        self,
-        image: GreyImage,
-        instances: Sequence[Instance],
-        background: NDArray[np.float32],
-        banding: str | None,
-    ) -> _ScoredCell:
-        objects = cut_instances(image, background, instances)
+    def _seen(
+        self, image: GreyImage, segmentation: Segmentation, banding: str | None
+    ) -> tuple[SeenCell, BandingJudgement]:
+        """Straighten a cell's chromosomes and look at each."""
+        objects = cut_instances(image, segmentation.background, segmentation.instances)
         axes = medial_axes([piece.mask for piece in objects])
         crops = crops_of_cell(objects, axes)
-        seen = recognise_banding(crops, fluorescent=image.inverted)
-        scores = self._classifier.score(crops, banding=_domain(seen, banding))
-        look = look_at(crops, scores, fluorescent=image.inverted)
-        if image.inverted:
+        shown = recognise_banding(crops, fluorescent=image.inverted)
+        seen = self._classifier.look_at(crops, banding=_domain(shown, banding))
+        return SeenCell(image, segmentation, tuple(objects), tuple(axes), crops, seen), shown
+
+    def _scored(self, cell: SeenCell, banding: BandingJudgement) -> _ScoredCell:
+        """Classify a cell's chromosomes in view of each other."""
+        fluorescent, instances = cell.image.inverted, cell.segmentation.instances
+        scores = self._classifier.scores_of(cell.seen)
+        look = look_at(cell.crops, scores, fluorescent=fluorescent)
+        if fluorescent:
             # What is no chromosome was learned on G-bands alone; under another stain it would refuse the sound.
             evidence = Evidence(scores.log_prob.astype(np.float64), None, False)
         else:
             box_scores = np.array([entry.score for entry in instances])
             evidence = gather_evidence(scores, detected_classes(instances), box_scores, self._fusion)
-        return _ScoredCell(tuple(objects), tuple(axes), crops, scores, evidence, look, seen)
+        return _ScoredCell(cell, scores, evidence, look, banding)
 
     def _assigned_whole(self, scored: _ScoredCell) -> Assignment:
         """Assign what the segmentation found, some of which may be no single chromosome."""
         evidence = scored.evidence
         prices = self._prices_for(evidence, self._fusion.sharpness_found)
         assignment = assign(evidence.log_prob, evidence.log_none, prices)
-        areas = np.array([np.count_nonzero(piece.mask) for piece in scored.objects], dtype=np.float64)
+        areas = np.array([np.count_nonzero(piece.mask) for piece in scored.cell.objects], dtype=np.float64)
         oversized = oversize_ratio(areas, assignment.classes) > OVERSIZE
         if not oversized.any():
             return assignment
@@ -416,20 +424,13 @@ class Karyotyper:
 
 @dataclass(frozen=True, slots=True)
 class _ScoredCell:
-    """Objects of a cell and what is known of each."""
+    """A cell and what is known of each of its objects."""
 
-    objects: tuple[ObjectPixels, ...]
-    axes: tuple[MedialAxis, ...]
-    crops: tuple[ChromosomeCrop, ...]
+    cell: SeenCell
     scores: ClassScores
     evidence: Evidence
     look: CellLook
     banding: BandingJudgement
-
-    @property
-    def cut(self) -> tuple[tuple[ObjectPixels, ...], tuple[MedialAxis, ...], tuple[ChromosomeCrop, ...]]:
-        """Pixels, axes and crops."""
-        return self.objects, self.axes, self.crops
 
 
 def _domain(seen: BandingJudgement, banding: str | None) -> str | None:
@@ -441,7 +442,7 @@ def _domain(seen: BandingJudgement, banding: str | None) -> str | None:
 
 
 def _whole(segmentation: Segmentation, assignment: Assignment, evidence: Evidence) -> float:
-    """Probability that all of a cell is right; NaN where none was ever measured: without the detector's classes."""
+    """Probability that all of a cell is right; NaN where it was never measured, without the detector's classes."""
     if not evidence.fused:
         return float("nan")
     scores = np.array([entry.score for entry in segmentation.instances])
@@ -461,8 +462,8 @@ def _chromosomes(
             float(assignment.probability[number]),
             instance,
             bool(flipped[number]),
-            axis=scored.axes[number],
-            crop=scored.crops[number],
+            axis=scored.cell.axes[number],
+            crop=scored.cell.crops[number],
         )
         for number, instance in enumerate(instances)
     )

@@ -19,6 +19,7 @@ from analysis.models.embedding import (
     CLASS_COUNT,
     DOMAINS,
     EMBEDDING_SIZE,
+    FEATURE_COUNT,
     OUTPUT_COUNT,
     PROFILE_BINS,
     ContextNet,
@@ -75,6 +76,39 @@ class ClassScores:
 
     def __len__(self) -> int:
         return len(self.log_prob)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenCrops:
+    """What the net sees in n crops, each by itself; tensors of n rows.
+
+    Attributes
+    ----------
+    logits
+        float32, shape (n, 49).
+    presented, turned
+        float32, shape (n, 128): embeddings as presented and turned by 180 degrees.
+    features
+        float32, shape (n, features): sizes relative to the cell.
+    """
+
+    logits: Tensor
+    presented: Tensor
+    turned: Tensor
+    features: Tensor
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def joined(self, others: SeenCrops) -> SeenCrops:
+        """These, and others after them."""
+        pairs = ((getattr(self, name), getattr(others, name)) for name in self.__slots__)
+        return SeenCrops(*(torch.cat(pair) for pair in pairs))
+
+    def take(self, rows: Sequence[int]) -> SeenCrops:
+        """Take some, in the order given."""
+        at = torch.as_tensor(list(rows), dtype=torch.long)
+        return SeenCrops(*(getattr(self, name)[at] for name in self.__slots__))
 
 
 class Classifier:
@@ -142,17 +176,28 @@ class Classifier:
         banding
             One of `analysis.models.embedding.DOMAINS`; None where it isn't known.
         """
+        return self.scores_of(self.look_at(crops, banding=banding), one_cell=one_cell)
+
+    def look_at(self, crops: Sequence[ChromosomeCrop], *, banding: str | None = None) -> SeenCrops:
+        """Look at crops one by one; parameters as in `score`."""
         starts = range(0, len(crops), BATCH)
         parts = [self._embedded(crops[start : start + BATCH], banding) for start in starts]
-        logits = torch.cat([torch.zeros((0, OUTPUT_COUNT)), *(part[0] for part in parts)])
-        seen_whole = one_cell and self._context is not None and len(crops) >= CONTEXT_MINIMUM
-        if not seen_whole or self._context is None:
-            return scores_from_logits(logits, self._temperature)
-        embeddings = torch.cat([part[1] for part in parts]), torch.cat([part[2] for part in parts])
-        features = torch.from_numpy(np.stack([crop.features() for crop in crops]))
+        nothing = torch.zeros((0, EMBEDDING_SIZE))
+        features = [torch.from_numpy(crop.features()) for crop in crops]
+        return SeenCrops(
+            torch.cat([torch.zeros((0, OUTPUT_COUNT)), *(part[0] for part in parts)]),
+            torch.cat([nothing, *(part[1] for part in parts)]),
+            torch.cat([nothing, *(part[2] for part in parts)]),
+            torch.stack(features) if features else torch.zeros((0, FEATURE_COUNT)),
+        )
+
+    def scores_of(self, seen: SeenCrops, *, one_cell: bool = True) -> ClassScores:
+        """Score crops that were looked at, see `score`."""
+        if not one_cell or self._context is None or len(seen) < CONTEXT_MINIMUM:
+            return scores_from_logits(seen.logits, self._temperature)
         with torch.inference_mode():
-            both = embeddings[0][None], embeddings[1][None]
-            refined = self._context(both, logits[None], features[None])[0]
+            both = seen.presented[None], seen.turned[None]
+            refined = self._context(both, seen.logits[None], seen.features[None])[0]
         return scores_from_logits(refined, self._context_temperature)
 
     def embed(self, crops: Sequence[ChromosomeCrop]) -> NDArray[np.float32]:

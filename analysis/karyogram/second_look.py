@@ -99,12 +99,16 @@ class SecondLook:
         others = traits.against(row, now)
         if not 0 < len(others) <= _MOST_REPLACED:
             return -np.inf, others
-        state, worth = now.copy(), 0.0
-        for other in others:
+        state, itself = now.copy(), np.asarray([row])
+        state[others] = False
+        own = float((traits.table(state, classes, itself) @ self.look)[0])
+        if own <= 0.0:
+            return -np.inf, others
+        worth = own
+        for other in others[::-1]:
+            state[other] = True
             worth -= float((traits.table(state, classes, np.asarray([other])) @ self.look)[0])
-            state[other] = False
-        own = float((traits.table(state, classes, np.asarray([row])) @ self.look)[0])
-        return (worth + own if own > 0.0 else -np.inf), np.append(others, row)
+        return worth, np.append(others, row)
 
 
 def parse_second_look(content: Mapping[str, object]) -> SecondLook:
