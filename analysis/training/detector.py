@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,8 @@ from analysis.training.detector_augment import AugmentSettings, Example, draw_ex
 from analysis.training.detector_data import Cell, Single, prepare_cells
 from analysis.training.detector_figures import detector_figures
 from analysis.training.detector_loss import LossWeights, Target, detector_loss
+from analysis.training.run_files import log_line, read_checkpoint, write_checkpoint
+from analysis.training.stint import is_faster_in_half, means, weight_groups
 
 logger = logging.getLogger(__name__)
 
@@ -199,16 +200,11 @@ class _State:
             "decay_steps": self.decay_steps,
             "decay_from": self.decay_from,
         }
-        partial = path.with_name(path.name + ".part")
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_checkpoint(path, content)
 
     def load(self, path: Path) -> None:
         """Take a checkpoint up."""
-        content = torch.load(path, weights_only=True)
+        content = read_checkpoint(path)
         self.net.load_state_dict(content["net"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.average = content["average"]
@@ -234,12 +230,7 @@ class _Run:
         torch.manual_seed(settings.seed)
         net = DetectorNet(settings.width)
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        kernels = [value for value in net.parameters() if value.ndim > 1]
-        others = [value for value in net.parameters() if value.ndim <= 1]
-        groups = [
-            {"params": kernels, "weight_decay": settings.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
+        groups = weight_groups(net, settings.weight_decay)
         # Not the fused one: where a gradient lies in memory otherwise than its parameter (channels last), it takes
         # the numbers in the order of the memory and scrambles the kernels, without a word (torch 2.13).
         optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
@@ -274,7 +265,7 @@ class _Run:
         """Let what comes next go on from the end of the decay."""
         stable = self._out_dir / "checkpoint.ckpt"
         decay_s = self.state.spent_s
-        before = torch.load(stable, weights_only=True)
+        before = read_checkpoint(stable)
         self.state.branched_at, self.state.decay_steps = 0, 0
         self.state.spent_s = float(before["spent_s"]) + decay_s
         self.state.save(stable)
@@ -294,7 +285,7 @@ class _Run:
             state.spent_s = before_s + time.monotonic() - started
             if state.step % settings.checkpoint_steps == 0:
                 state.save(self._path)
-                self._log({"loss": _means(parts)})
+                self._log({"loss": means(parts)})
                 parts.clear()
             if state.step % settings.validate_steps == 0:
                 self._log(self.validate(val))
@@ -303,25 +294,14 @@ class _Run:
         return state.step == end
 
     def _is_faster_in_half(self) -> bool:
-        """Measure: half precision is several times faster on a CPU that has tiles for it, else slower."""
         picture = torch.zeros(1, 1, 448, 448).contiguous(memory_format=torch.channels_last)
-        seconds = {}
-        for half in (False, True):
-            for _ in range(3):
-                begun = time.perf_counter()
-                with torch.autocast("cpu", torch.bfloat16, enabled=half), torch.no_grad():
-                    self.state.net(picture)
-                seconds[half] = time.perf_counter() - begun
-        return seconds[True] < seconds[False]
+        return is_faster_in_half(lambda: self.state.net(picture))
 
     def _log(self, entry: dict[str, Any]) -> None:
         line = {"step": self.state.step, "spent_s": round(self.state.spent_s, 1), **entry}
         if self.state.decay_steps:
             line["branched_at"] = self.state.branched_at
-        text = json.dumps(line)
-        with (self._out_dir / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
-        self._tell(text)
+        self._tell(log_line(self._out_dir, line))
 
     def _one_step(self) -> dict[str, float]:
         state, count = self.state, len(self._twins)
@@ -340,7 +320,7 @@ class _Run:
         state.optimiser.step()
         state.step += 1
         self._average()
-        return _means(parts)
+        return means(parts)
 
     def _learn(self, twin: DetectorNet, numbers: range) -> dict[str, float]:
         """Gradients of some examples, left in the twin."""
@@ -424,7 +404,3 @@ def _batch(examples: Sequence[Example]) -> tuple[Tensor, list[Target]]:
 
 def _gradient(value: Tensor) -> Tensor:
     return torch.zeros_like(value) if value.grad is None else value.grad
-
-
-def _means(parts: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {key: round(float(np.mean([each.get(key, 0.0) for each in parts])), 4) for key in parts[0]}

@@ -7,7 +7,6 @@ noise; boxes are therefore centred on their chromosomes first, by what the isola
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from analysis.evaluation.matching import box_intersections
 from analysis.image import read_image
 from analysis.segmentation.detector_input import density_of, relative_density
 from analysis.segmentation.threshold import otsu
+from analysis.training.run_files import whole_file
 
 DENSITY_STEPS: Final = 150.0
 """Relative densities up to 1.7 are kept as bytes."""
@@ -130,14 +130,9 @@ def prepare_cells(
 
 
 def _write(path: Path, pictures: list[NDArray[np.uint8]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
     named = {str(k): picture for k, picture in enumerate(pictures)}
-    with partial.open("wb") as file:
+    with whole_file(path) as file:
         np.savez(file, allow_pickle=False, **named)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _densities(entry: TsengImage) -> NDArray[np.uint8]:
