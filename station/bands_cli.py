@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BAND_STUDIES: Final = frozenset({"structural", "banding", "levels"})
+OWN_CUT_CELLS: Final = 48
+"""Pictures that are cut, changed and compared, a few seconds each."""
 DRAWN_CELLS: Final = 4
 """Drawn cells of each technique in the banding table."""
 
@@ -78,12 +80,18 @@ def train_bands(
 
 
 def _structural(data: Path, split: str, limit: int | None, tell: Callable[[int, int], None]) -> dict[str, Any]:
-    from analysis.evaluation.structural import changed_cells, evaluate_structural
+    from analysis.evaluation.structural import changed_cells, evaluate_structural, own_changed_cells
+    from analysis.karyotype import load_karyotyper
     from analysis.training.drawn_changes import drawn_changed_cells
 
     real = evaluate_structural(changed_cells(data / "gband612", split, limit=limit), progress=tell)
+    own = own_changed_cells(data / "tseng", split, load_karyotyper(), limit=limit or OWN_CUT_CELLS)
     drawn = evaluate_structural(drawn_changed_cells(min(limit or 16, 16)), progress=tell)
-    return {"cut and pasted": real, "drawn": drawn}
+    return {
+        "cut and pasted": real,
+        "cut and pasted, own cuts": evaluate_structural(own, progress=tell),
+        "drawn": drawn,
+    }
 
 
 def _banding(data: Path, tell: Callable[[int, int], None]) -> dict[str, Any]:
@@ -117,14 +125,18 @@ def _print(console: Console, study: str, figures: dict[str, Any]) -> None:
 
 def _print_changes(console: Console, name: str, figures: dict[str, Any]) -> None:
     title = (
-        f"{name} (simulated): {figures['pairs']} normal pairs of {figures['cells']} cells, "
+        f"{name} (simulated): {figures['pairs']} normal pairs of {figures['cells']} cells "
+        f"({100 * figures['compared']:.0f} % of all) compared, "
         f"{100 * figures['false_flags']:.1f} % flagged"
     )
-    table = Table("change", "Mb", "n", "flagged", "interval", "AUC", "interval", "off by bands", title=title)
+    table = Table(
+        "change", "Mb", "n", "compared", "flagged", "interval", "AUC", "interval", "off by bands", title=title
+    )
     for row in figures["changes"]:
         low, high = row["sensitivity_interval"]
         least, most = row["auc_interval"]
         off = "" if row["off_bands"] is None else f"{row['off_bands']:.1f}"
-        table.add_row(row["kind"], str(row["size_mb"]), str(row["n"]), f"{row['sensitivity']:.2f}",
-                      f"{low:.2f}-{high:.2f}", f"{row['auc']:.3f}", f"{least:.3f}-{most:.3f}", off)  # fmt: skip
+        table.add_row(row["kind"], str(row["size_mb"]), str(row["n"]), f"{row['compared']:.2f}",
+                      f"{row['sensitivity']:.2f}", f"{low:.2f}-{high:.2f}",
+                      f"{row['auc']:.3f}", f"{least:.3f}-{most:.3f}", off)  # fmt: skip
     console.print(table)

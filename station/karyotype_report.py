@@ -294,6 +294,8 @@ def _figures(karyotype: Karyotype) -> list[str]:
     ]
     if karyotype.bands.level is not None:
         lines.append(f"Bands a haploid set: about {karyotype.bands.level.bands}")
+    if karyotype.bands.compared_words:
+        lines.append(f"Homologues: {karyotype.bands.compared_words}")
     return [*lines, f"Time: {karyotype.seconds:.2f} s"]
 
 

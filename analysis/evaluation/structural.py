@@ -17,16 +17,26 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.classification.classes import CLASS_NAMES
-from analysis.classification.crop import ChromosomeCrop, ObjectPixels, crops_of_cell, object_from_picture
+from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.classification.crop import (
+    ChromosomeCrop,
+    ObjectPixels,
+    crops_of_cell,
+    cut_instances,
+    object_from_picture,
+)
 from analysis.classification.straighten import MedialAxis, medial_axis, sample_straight
-from analysis.errors import DatasetError
+from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.evaluation.crops import gband612_cells
+from analysis.evaluation.datasets import load_tseng
 from analysis.evaluation.statistics import auc, bootstrap
+from analysis.image import GreyImage, read_image
 from analysis.karyogram.homologues.comparison import HomologueDifference, compare_traces
 from analysis.karyogram.homologues.features import Traces, traces_of
+from analysis.karyogram.homologues.fitness import doubts_of, measure_cuts
 from analysis.karyogram.homologues.norms import HomologueNorms, homologue_norms
 from analysis.karyogram.ideogram import ideogram
+from analysis.karyotype import Karyotype, Karyotyper
 
 NORMAL_COUNT: Final = 46
 _SIZES_MB: Final = (
@@ -80,6 +90,10 @@ class ChangedPair:
         The changed one.
     start, stop
         What was changed, as shares of the normal chromosome.
+    fit
+        Whether it would be compared, by its cut.
+    wear
+        float64, shape (`WEAR_FIGURES`,), see `CutFigures.wear`; None where nothing is known of the cut.
     """
 
     event: int
@@ -89,25 +103,39 @@ class ChangedPair:
     crop: ChromosomeCrop
     start: float
     stop: float
+    fit: bool = True
+    wear: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedCell:
-    """A normal cell, and chromosomes changed each by itself."""
+    """A normal cell, and chromosomes changed each by itself.
+
+    Attributes
+    ----------
+    name, case, crops, classes, changes
+        Of the cell.
+    doubtful
+        Rows that aren't compared, by their cut.
+    wear
+        float64, shape (n, `WEAR_FIGURES`), see `CutFigures.wear`; None where nothing is known of the cuts.
+    """
 
     name: str
     case: str
     crops: tuple[ChromosomeCrop, ...]
     classes: tuple[str, ...]
     changes: tuple[ChangedPair, ...]
+    doubtful: frozenset[int] = frozenset()
+    wear: NDArray[np.float64] | None = None
 
 
 @dataclass(slots=True)
 class _Outcome:
-    """Of one change: the highest score of its pairs, its flag, and how far off the flagged place is."""
+    """Of one change: the highest score of its pairs (None where none is compared), its flag, how far off it is."""
 
     case: str
-    score: float
+    score: float | None
     flagged: bool
     off_bands: float | None
 
@@ -117,6 +145,7 @@ class _Tally:
     normal: list[float] = field(default_factory=list)
     normal_case: list[str] = field(default_factory=list)
     normal_flags: int = 0
+    pairs: int = 0
     cells: int = 0
     cells_flagged: int = 0
     changes: dict[tuple[Change, int], list[_Outcome]] = field(default_factory=dict)
@@ -145,11 +174,12 @@ def evaluate_structural(
     Returns
     -------
     dict
-        ``simulated`` (True); ``cells``, ``cases``, ``pairs``; ``false_flags``: share of normal pairs flagged;
-        ``cells_with_false_flag``: share of the cells with one; and ``changes``: one entry a kind and size with
-        ``n``, ``sensitivity`` and ``auc`` with intervals by case, ``sensitivity_at`` other shares of false flags,
-        and the median of ``off_bands``, the distance of the middle of the flagged stretch from the true one in
-        bands of the 550-band table.
+        ``simulated`` (True); ``cells``, ``cases``, ``pairs`` that were compared, and their share ``compared``;
+        ``false_flags``: share of them flagged though normal; ``cells_with_false_flag``: share of the cells with
+        one; and ``changes``: one entry a kind and size with ``n``, ``compared``, ``sensitivity`` (what isn't
+        compared counts as missed) and ``auc`` (of what is compared) with intervals by case, ``sensitivity_at``
+        other shares of false flags, and the median of ``off_bands``, the distance of the middle of the flagged
+        stretch from the true one in bands of the 550-band table.
 
     Raises
     ------
@@ -181,6 +211,55 @@ def changed_cells(folder: Path, split: str, *, limit: int | None = None, seed: i
         yield changed_cell(
             cell.name, cases[cell.name], objects, cell.classes, np.random.default_rng((seed, number))
         )
+
+
+def own_changed_cells(
+    folder: Path, split: str, karyotyper: Karyotyper, *, limit: int | None = None, seed: int = 0
+) -> Iterator[ChangedCell]:
+    """Cells of the Tseng set as the software cuts them, with one change of every kind and size in each.
+
+    A changed chromosome takes the place of the one it was made of after the cut: hidden where that was hidden, of
+    the class and the way up that were told of it. Cells aren't known to be normal; the few that hold changes of
+    their own count as false flags.
+    """
+    images = load_tseng(folder, split)
+    step = max(1, len(images) // (limit or len(images)))
+    for number, entry in enumerate(images[::step][:limit]):
+        image = read_image(entry.path)
+        try:
+            karyotype = karyotyper.karyotype(image)
+        except NoMetaphaseError:
+            continue
+        if karyotype.verdict.readable and karyotype.bands.homologues:
+            yield _own_changed_cell(
+                entry.name, entry.case, image, karyotype, np.random.default_rng((seed, number))
+            )
+
+
+def _own_changed_cell(
+    name: str, case: str, image: GreyImage, karyotype: Karyotype, rng: np.random.Generator
+) -> ChangedCell:
+    entries = karyotype.chromosomes
+    instances = [entry.instance for entry in entries]
+    upright = [
+        ObjectPixels(piece.density[::-1, ::-1], piece.mask[::-1, ::-1]) if entry.flipped else piece
+        for piece, entry in zip(cut_instances(image, karyotype.background, instances), entries, strict=True)
+    ]
+    classes = [entry.class_name for entry in entries]
+    cell = changed_cell(name, case, upright, classes, rng)
+    rows = [*range(len(entries)), *(change.row for change in cell.changes)]
+    cuts = measure_cuts(
+        [*cell.crops, *(change.crop for change in cell.changes)],
+        [classes[row] for row in rows],
+        [instances[row] for row in rows],
+    )
+    doubts = doubts_of(cuts)[len(entries) :]
+    changes = [
+        replace(change, fit=doubt is None, wear=wear)
+        for change, doubt, wear in zip(cell.changes, doubts, cuts.wear[len(entries) :], strict=True)
+    ]
+    doubtful = frozenset(row for each in karyotype.bands.not_compared for row, _ in each.doubts)
+    return replace(cell, changes=tuple(changes), doubtful=doubtful, wear=cuts.wear[: len(entries)])
 
 
 def changed_cell(
@@ -229,7 +308,7 @@ def _make(
     rng: np.random.Generator,
 ) -> list[tuple[_Plan, ObjectPixels]]:
     """One change: one chromosome, or the two of a translocation; nothing where the cell has none that is fit."""
-    paired = [row for row, name in enumerate(classes) if classes.count(name) == 2]
+    paired = [row for row, name in enumerate(classes) if classes.count(name) == 2 and name in CLASS_NAMES]
     rows = [row for row in rng.permutation(paired) if change_fits(kind, size_mb, classes[row])]
     if kind is Change.TRANSLOCATION:
         other = [row for row in rows if classes[row] != classes[rows[0]]] if rows else []
@@ -334,8 +413,9 @@ class _Straight:
 
 def _add(tally: _Tally, cell: ChangedCell, norms: HomologueNorms) -> None:
     traces = traces_of(cell.crops, [False] * len(cell.crops))
-    normal = compare_traces(traces, cell.classes, norms)
+    normal = compare_traces(traces, _compared(cell, ()), norms, cell.wear)
     tally.cells += 1
+    tally.pairs += sum(cell.classes.count(name) > 1 for name in CLASS_NAMES)
     tally.normal += [each.score for each in normal]
     tally.normal_case += [cell.case] * len(normal)
     tally.normal_flags += sum(each.flagged for each in normal)
@@ -344,11 +424,30 @@ def _add(tally: _Tally, cell: ChangedCell, norms: HomologueNorms) -> None:
     for change in cell.changes:
         events.setdefault(change.event, []).append(change)
     for changes in events.values():
-        found = compare_traces(_replaced(traces, changes), cell.classes, norms)
+        found = compare_traces(
+            _replaced(traces, changes), _compared(cell, changes), norms, _replaced_wear(cell.wear, changes)
+        )
         by_class = {each.class_name: each for each in found}
-        outcomes = [(by_class[cell.classes[change.row]], change) for change in changes]
+        pairs = [(by_class.get(cell.classes[change.row]), change) for change in changes]
+        outcomes = [(each, change) for each, change in pairs if each is not None]
         key = (changes[0].kind, changes[0].size_mb)
         tally.changes.setdefault(key, []).append(_outcome(cell.case, outcomes))
+
+
+def _compared(cell: ChangedCell, changes: Sequence[ChangedPair]) -> list[str]:
+    """The classes, none for what isn't compared."""
+    doubtful = cell.doubtful | {change.row for change in changes if not change.fit}
+    return [UNCLASSIFIED if row in doubtful else name for row, name in enumerate(cell.classes)]
+
+
+def _replaced_wear(wear: NDArray[np.float64] | None, changes: Sequence[ChangedPair]) -> NDArray[np.float64] | None:
+    if wear is None:
+        return None
+    made = wear.copy()
+    for change in changes:
+        if change.wear is not None:
+            made[change.row] = change.wear
+    return made
 
 
 def _replaced(traces: Traces, changes: Sequence[ChangedPair]) -> Traces:
@@ -363,7 +462,7 @@ def _outcome(case: str, outcomes: Sequence[tuple[HomologueDifference, ChangedPai
     off = [_off_bands(found, change) for found, change in outcomes if found.structural]
     return _Outcome(
         case,
-        max(found.score for found, _ in outcomes),
+        max((found.score for found, _ in outcomes), default=None),
         any(found.structural for found, _ in outcomes),
         min(off) if off else None,
     )
@@ -388,6 +487,7 @@ def _figures(tally: _Tally) -> dict[str, Any]:
         "cells": tally.cells,
         "cases": len(cases),
         "pairs": len(normal),
+        "compared": len(normal) / tally.pairs,
         "false_flags": tally.normal_flags / len(normal),
         "cells_with_false_flag": tally.cells_flagged / tally.cells,
         "changes": [
@@ -404,7 +504,8 @@ def _change_figures(
     number: dict[str, int],
     lines: dict[float, float],
 ) -> dict[str, Any]:
-    score = np.array([each.score for each in found])
+    compared = np.array([each.score is not None for each in found])
+    score = np.array([-np.inf if each.score is None else each.score for each in found])
     flagged = np.array([each.flagged for each in found])
     case = np.array([number[each.case] for each in found])
     of_case = [np.flatnonzero(case == k) for k in range(len(number))]
@@ -416,6 +517,9 @@ def _change_figures(
 
     def area(drawn: NDArray[np.int64]) -> float:
         rows = np.concatenate([of_case[k] for k in drawn])
+        rows = rows[compared[rows]]
+        if len(rows) == 0:
+            return float("nan")
         plain = np.concatenate([normal_of_case[k] for k in drawn])
         return auc(
             np.concatenate([plain, score[rows]]),
@@ -426,6 +530,7 @@ def _change_figures(
     off = [each.off_bands for each in found if each.off_bands is not None]
     return {
         "n": len(found),
+        "compared": float(compared.mean()),
         "sensitivity": float(flagged.mean()),
         "sensitivity_interval": bootstrap(len(number), sensitivity, rounds=400),
         "auc": area(everything),

@@ -267,6 +267,26 @@ def test_a_flag_that_returns_is_a_candidate_clone() -> None:
     assert candidate_clones({"a": [found], "b": [plain], "c": [elsewhere], "d": [turned]}) == ()
     (clone,) = candidate_clones({"a": [found], "b": [plain], "c": [found]})
     assert clone.cells == ("a", "c")
-    assert clone.expected == pytest.approx(0.06)
+    assert clone.expected == pytest.approx(3 * 0.7 * found.rarity**2)
     assert clone.words.startswith("check 5q")
     assert clone.to_json()["cells"] == ["a", "c"]
+
+
+def test_a_candidate_clone_is_surer_than_chance() -> None:
+    traces = cell(4)
+    row = 2 * AUTOSOMES.index("5")
+    every = compared(with_row(traces, row, traces.bands[row][:44], 44 / BINS))
+    flag = replace(of(every, "5"), rarity=0.02)
+    others = [each for each in every if each.class_name != "5"]
+    plain = replace(flag, flagged=False, rarity=0.5)
+
+    def case(count: int, *flags: HomologueDifference) -> dict[str, list[HomologueDifference]]:
+        return {str(k): [*others, flags[k] if k < len(flags) else plain] for k in range(count)}
+
+    # Two of three cells: 22 classes x 3 pairs of cells x 0.02 squared x 0.7 is 0.018; of twenty cells 1.2.
+    assert candidate_clones(case(3, flag, flag))[0].expected == pytest.approx(0.018, abs=0.001)
+    assert candidate_clones(case(20, flag, flag)) == ()
+    assert candidate_clones(case(20, *[flag] * 5))[0].cells == ("0", "1", "2", "3", "4")
+    rare = replace(flag, rarity=0.001)
+    (clone,) = candidate_clones(case(20, rare, flag, rare))
+    assert clone.cells == ("0", "2")
