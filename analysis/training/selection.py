@@ -34,8 +34,8 @@ _LEAST_GAIN: Final = 3e-4
 """Saved errors a chromosome below which a step is fitted to chance: refitted by three quarters of the cases and
 held against the last one, steps without such a limit were worth nothing."""
 
-_STEP: Final = 0.2
-_LEAST_STEP: Final = 0.03
+_STEP: Final = 0.5
+_LEAST_STEP: Final = 0.05
 _SURE_SHARE: Final = 0.08
 _UNSURE_BELOW: Final = 0.2
 _USUAL_COUNT: Final = 46

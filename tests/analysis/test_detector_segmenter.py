@@ -154,6 +154,19 @@ def test_classes_of_given_boxes() -> None:
     np.testing.assert_allclose(nowhere, np.log(1.0 / 24.0), atol=1e-6)
 
 
+def test_what_the_choice_rests_on_can_be_asked_for() -> None:
+    drawn = Drawn()
+    planted = drawn.singles()
+    drawn.propose(500, 500, 540, 560, 0.08)
+    known, extents_px = DetectorSegmenter(drawn).weighed(drawn.image())
+    rows = choose(known, SelectionSettings())
+    assert len(known.score) == planted + 1
+    assert sorted(rows) == list(range(planted))
+    assert extents_px[rows].tolist() == [
+        pytest.approx(np.add(box, np.asarray([1, 1, -1, -1]) * PADDING_PX)) for box in drawn.boxes[:planted]
+    ]
+
+
 def test_a_piece_with_one_box_is_the_mask() -> None:
     drawn = Drawn()
     planted = drawn.singles()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from analysis.errors import DatasetError
 from analysis.segmentation.detector_selection import Evidence, SelectionSettings
@@ -21,6 +22,7 @@ from analysis.training.selection import (
     refit,
     write_cell,
 )
+from station.cli import app
 
 
 def cell(case: str, right: list[float], wrong: list[float], *, sure: float = 0.95) -> ProposedTruth:
@@ -86,6 +88,16 @@ def test_cells_are_kept_as_they_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back.iou, made.iou)
     np.testing.assert_array_equal(back.known.classes, made.known.classes)
     assert [path.name for path in tmp_path.iterdir()] == ["one.npz"]
+
+
+def test_the_command_tells_what_a_refit_is_worth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cells = [cell(str(k), [0.6] * 10, [0.45, 0.4]) for k in range(4)]
+    monkeypatch.setattr("analysis.training.selection.cached_proposals", lambda *_, **__: cells)
+    told = CliRunner().invoke(app, ["train", "selection", "--out", str(tmp_path), "--trials", "30"])
+    assert told.exit_code == 0, told.output
+    assert "missed 0  false 0" in told.output
+    assert "SelectionSettings" in told.output
+    assert "4 cells" in told.output
 
 
 def test_nothing_is_chosen_on_the_test_split(tmp_path: Path) -> None:
