@@ -87,8 +87,28 @@ def shares_of(
     net: MasksOfBoxes | None,
     *,
     cuts: bool,
+    parted: dict[bytes, list[Share]] | None = None,
 ) -> list[Share]:
-    """Give the stained pixels of the cell to the boxes, in the order of the boxes."""
+    """Give the stained pixels of the cell to the boxes.
+
+    Parameters
+    ----------
+    tight
+        float32, shape (n, 4): close-fitting boxes, in working px.
+    mask
+        bool, shape (h, w): stain.
+    working
+        The picture worked on.
+    net, cuts
+        See `ProposedCell`.
+    parted
+        How pieces of stain were parted among their boxes before, and now: choices for one cell share most of them.
+
+    Returns
+    -------
+    list of Share
+        In the order of the boxes.
+    """
     count, found, measured, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     labels, stats = np.asarray(found, dtype=np.int32), np.asarray(measured, dtype=np.int32)
     least_px = MIN_PIECE * working.width_px**2
@@ -104,11 +124,13 @@ def shares_of(
         else:
             held.setdefault(label, []).append(number)
     cell = piece_cell(working, _median_area(held, stats, working.width_px))
+    before = {} if parted is None else parted
     shares: list[Share] = []
     for label, numbers in held.items():
-        piece = _piece(labels, stats, label)
-        parted = share_out(piece, tight[numbers], cell, net=net, cuts=cuts)
-        shares += [Share(numbers[share.box], share.region, share.route) for share in parted]
+        key = tight[numbers].tobytes()
+        if key not in before:
+            before[key] = share_out(_piece(labels, stats, label), tight[numbers], cell, net=net, cuts=cuts)
+        shares += [Share(numbers[share.box], share.region, share.route) for share in before[key]]
     crumb_px = _CRUMB * working.width_px**2
     free = {label for label in range(1, count) if label not in held and stats[label, cv2.CC_STAT_AREA] >= crumb_px}
     reach_px = _REACH * working.width_px

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.segmentation.detections import Detections
-from analysis.segmentation.detector_masks import MasksOfBoxes, share_out
+from analysis.segmentation.detector_masks import MasksOfBoxes, Share, share_out
 from analysis.segmentation.detector_selection import Evidence
 from analysis.segmentation.detector_shares import (
     instances_of,
@@ -87,13 +87,18 @@ class ProposedCell:
     size: tuple[int, ...]
 
     @cached_property
+    def _parted(self) -> dict[bytes, list[Share]]:
+        return {}
+
+    @cached_property
     def traits(self) -> ProposalTraits:
         """What speaks for and against each proposal."""
         return traits_of_proposals(self.known, self.tight_px, self.mask)
 
     def cut(self, chosen: NDArray[np.intp]) -> CutCell:
         """Share the stain out among chosen proposals; what turns out to be no chromosome is left away."""
-        shares = shares_of(self.tight_px[chosen], self.mask, self.working, self.net, cuts=self.cuts)
+        tight = self.tight_px[chosen]
+        shares = shares_of(tight, self.mask, self.working, self.net, cuts=self.cuts, parted=self._parted)
         strays = find_strays([share.region for share in shares], self.working.density, self.working.width_px)
         shares = [share for share, stray in zip(shares, strays, strict=True) if not stray]
         extents = self.tight_px[chosen] / self.working.factor
