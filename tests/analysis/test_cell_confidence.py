@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.classification.classes import CLASS_NAMES
+from analysis.errors import WeightsError
+from analysis.karyogram.confidence import SIGNS, CellConfidence, cell_signs, load_confidence, parse_confidence
+from analysis.karyogram.iscn import LOSSES_BELIEVED, compose
+from analysis.karyogram.verdict import AUTO_CELL_FROM, CellLook, Finding, Level, judge, losses_told
+from analysis.training.confidence import (
+    JudgedCell,
+    cross_validated_confidence,
+    fit_confidence,
+    write_confidence,
+)
+
+PAIRS = [name for name in CLASS_NAMES[:22] for _ in range(2)]
+NORMAL = [*PAIRS, "X", "Y"]
+SOUND = CellLook(46, 0.3, 0.97, 4.0)
+SURE = np.full(46, 0.999)
+GOOD = np.full(46, 0.9)
+
+
+def test_a_flawless_cell_is_sure_and_every_sign_of_trouble_tells() -> None:
+    confidence = load_confidence()
+    best = confidence.of(cell_signs(NORMAL, SURE, GOOD, [0.05]))
+    assert best >= AUTO_CELL_FROM
+    one_doubtful = SURE.copy()
+    one_doubtful[3] = 0.4
+    assert confidence.of(cell_signs(NORMAL, one_doubtful, GOOD, [0.05])) < best
+    assert confidence.of(cell_signs(NORMAL, SURE, GOOD, [0.05, 0.7])) < best - 0.05
+    assert confidence.of(cell_signs(NORMAL[1:], SURE[1:], GOOD[1:], [0.05])) < AUTO_CELL_FROM
+    poor = GOOD.copy()
+    poor[0] = 0.1
+    assert confidence.of(cell_signs(NORMAL, SURE, poor, [0.05])) < best
+
+
+@given(st.lists(st.sampled_from([*CLASS_NAMES, "?"]), max_size=60), st.data())
+@settings(max_examples=60, deadline=None)
+def test_whatever_a_cell_looks_like_it_has_a_probability(classes: list[str], data: st.DataObject) -> None:
+    def drawn(count: int) -> list[float]:
+        return data.draw(st.lists(st.floats(0.0, 1.0), min_size=count, max_size=count))
+
+    chance, scores = np.asarray(drawn(len(classes))), np.asarray(drawn(len(classes)))
+    signs = cell_signs(classes, chance, scores, drawn(data.draw(st.integers(0, 3))))
+    assert signs.shape == (len(SIGNS),)
+    assert np.isfinite(signs).all()
+    assert 0.0 <= load_confidence().of(signs) <= 1.0
+
+
+def test_a_cell_needs_a_look_until_all_of_it_is_likely_right() -> None:
+    assert judge(SOUND, NORMAL, SURE, whole=AUTO_CELL_FROM).level is Level.AUTO
+    doubted = judge(SOUND, NORMAL, SURE, whole=0.52)
+    assert doubted.level is Level.CHECK
+    assert doubted.words == "all chromosomes are cut and named rightly with 52 % probability"
+    unmeasured = judge(SOUND, NORMAL, SURE, whole=float("nan"))
+    assert (unmeasured.level, unmeasured.reasons[0].finding) == (Level.CHECK, Finding.CUTS_UNMEASURED)
+    # Who cut the cell elsewhere answers for the cuts.
+    assert judge(SOUND, NORMAL, SURE).level is Level.AUTO
+
+
+def test_a_chromosome_that_is_not_there_is_lost_only_in_a_cell_that_is_likely_right() -> None:
+    without = [name for k, name in enumerate(NORMAL) if k != 40]
+    assert losses_told(None)
+    assert losses_told(0.6)
+    assert not losses_told(0.1)
+    assert not losses_told(float("nan"))
+    believed = judge(SOUND, without, SURE[:45], whole=0.6)
+    assert believed.reasons[0].text == "not a normal set: -21"
+    doubted = judge(SOUND, without, SURE[:45], whole=0.1)
+    assert doubted.level is Level.MUST_REVIEW
+    assert doubted.reasons[0].finding is Finding.NOT_FOUND
+    assert doubted.reasons[0].text == "nothing found for 21: lost, or missed by the software"
+    assert compose(without, losses_believed=LOSSES_BELIEVED).text == "45,XY,-21"
+    assert compose(without, losses_believed=0).text == "45,XY,inc"
+
+
+def test_a_gain_beside_a_doubted_loss_is_still_told() -> None:
+    swapped = [*(name for k, name in enumerate(NORMAL) if k != 40), "8"]
+    verdict = judge(SOUND, swapped, SURE, whole=0.01)
+    assert [reason.finding for reason in verdict.reasons[:2]] == [Finding.ABNORMAL, Finding.NOT_FOUND]
+    assert "+8" in verdict.words
+    assert "-21" not in verdict.words
+    one_x = judge(SOUND, [*PAIRS, "X"], SURE[:45], whole=0.01)
+    assert "nothing found for X or Y" in one_x.words
+
+
+def simulated(count: int) -> list[JudgedCell]:
+    rng = np.random.default_rng(2)
+    cells = []
+    for number in range(count):
+        doubt = float(rng.uniform(0.0, 4.0))
+        signs = np.asarray([1.0, doubt, 0.8, rng.uniform(0.0, 0.6), 0.0])
+        cells.append(
+            JudgedCell(f"case {number % 9}", signs, bool(rng.random() < 1.0 / (1.0 + np.exp(3 * doubt - 6))))
+        )
+    return cells
+
+
+def test_a_fit_finds_what_makes_cells_wrong() -> None:
+    cells = simulated(200)
+    confidence = fit_confidence(cells)
+    assert confidence.weights[SIGNS.index("doubt")] == pytest.approx(-3.0, abs=1.0)
+    figures = cross_validated_confidence(cells, least=0.9)
+    assert figures["auc"] > 0.85
+    assert figures["sure_wrong"] <= 0.15 * figures["sure"] * figures["cells"]
+
+
+def test_weights_are_written_and_read_and_others_refused(tmp_path: Path) -> None:
+    confidence = CellConfidence(np.asarray([1.5, -2.0, 0.25, -3.0, -1.0]))
+    write_confidence(confidence, tmp_path / "c.json", figures={"cells": 2}, command="this")
+    content = json.loads((tmp_path / "c.json").read_text())
+    assert np.array_equal(parse_confidence(content).weights, confidence.weights)
+    with pytest.raises(WeightsError, match="other signs"):
+        parse_confidence({**content, "signs": ["doubt"]})
