@@ -35,7 +35,7 @@ def test_a_flawless_cell_is_sure_and_every_sign_of_trouble_tells() -> None:
     one_doubtful[3] = 0.4
     assert confidence.of(cell_signs(NORMAL, one_doubtful, GOOD, [0.05])) < best
     assert confidence.of(cell_signs(NORMAL, SURE, GOOD, [0.05, 0.7])) < best - 0.05
-    assert confidence.of(cell_signs(NORMAL[1:], SURE[1:], GOOD[1:], [0.05])) < AUTO_CELL_FROM
+    assert confidence.of(cell_signs(NORMAL[1:], SURE[1:], GOOD[1:], [0.05])) < best - 0.05
     poor = GOOD.copy()
     poor[0] = 0.1
     assert confidence.of(cell_signs(NORMAL, SURE, poor, [0.05])) < best
