@@ -38,6 +38,7 @@ from analysis.training.crops import CropTable, load_tables, prepare_crops
 from analysis.training.finish import finish
 from analysis.training.metric import MARGIN, ClassCentres, batch_hard_triplet_loss, polarity_loss
 from analysis.training.run_files import log_line, read_checkpoint, write_checkpoint
+from analysis.training.stint import take_into_average
 
 logger = logging.getLogger(__name__)
 
@@ -408,13 +409,7 @@ class TrainingRun:
         )
 
     def _update_average(self) -> None:
-        decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            state = self.net.state_dict()
-            floating = [key for key, value in state.items() if value.is_floating_point()]
-            torch._foreach_lerp_([self.ema[key] for key in floating], [state[key] for key in floating], 1 - decay)
-            for key in state.keys() - set(floating):
-                self.ema[key].copy_(state[key])
+        take_into_average(self.ema, self.net, step=self.step, decay=self.settings.ema_decay, ahead=10)
 
     def averaged_net(self) -> nn.Module:
         """The net with averaged weights, ready for use."""

@@ -33,7 +33,7 @@ from analysis.training.detector_data import Cell, Single, prepare_cells
 from analysis.training.detector_figures import detector_figures
 from analysis.training.detector_loss import LossWeights, Target, detector_loss
 from analysis.training.run_files import log_line, read_checkpoint, write_checkpoint
-from analysis.training.stint import is_faster_in_half, means, weight_groups
+from analysis.training.stint import is_faster_in_half, means, take_into_average, weight_groups
 
 logger = logging.getLogger(__name__)
 
@@ -349,13 +349,8 @@ class _Run:
         return draw_example(self._train[int(order[number % count])], self._singles, rng, settings.augment)
 
     def _average(self) -> None:
-        decay = min(self._settings.ema_decay, (1 + self.state.step) / (15 + self.state.step))
-        with torch.no_grad():
-            for key, value in self.state.net.state_dict().items():
-                if value.is_floating_point():
-                    self.state.average[key].lerp_(value, 1.0 - decay)
-                else:
-                    self.state.average[key].copy_(value)
+        state = self.state
+        take_into_average(state.average, state.net, step=state.step, decay=self._settings.ema_decay)
 
     def validate(self, val: Sequence[Cell]) -> dict[str, float]:
         """Figures of the averaged weights."""

@@ -19,6 +19,7 @@ from analysis.evaluation.peer import PEER_WEIGHTS, peer_net
 from analysis.models.weights import Manifest, write_weights
 from analysis.training.detector_augment import AugmentSettings, draw_example
 from analysis.training.detector_data import prepare_cells
+from analysis.training.stint import take_into_average
 
 Progress = Callable[[str], None]
 _CLIP: Final = 5.0
@@ -126,7 +127,7 @@ def train_peer(
                 group["lr"] = settings.learning_rate * rate
             optimiser.step()
             step += 1
-            _blend(average, net.state_dict(), min(settings.ema_decay, (1 + step) / (15 + step)))
+            take_into_average(average, net, step=step, decay=settings.ema_decay)
             spent = (time.process_time() - begun) / (60.0 * minutes)
             if step % _TOLD_EVERY == 0:
                 parts = {key: round(float(value.detach()), 4) for key, value in losses.items()}
@@ -149,12 +150,3 @@ def train_peer(
     finally:
         torch.set_num_threads(threads)
         cv2.setNumThreads(cv2_threads)
-
-
-def _blend(average: dict[str, Tensor], now: dict[str, Tensor], decay: float) -> None:
-    with torch.no_grad():
-        for key, value in now.items():
-            if value.is_floating_point():
-                average[key].lerp_(value, 1.0 - decay)
-            else:
-                average[key].copy_(value)

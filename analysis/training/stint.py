@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def weight_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -36,6 +36,27 @@ def is_faster_in_half(work: Callable[[], object]) -> bool:
                 work()
             seconds[half] = time.process_time() - begun
     return seconds[True] < seconds[False]
+
+
+def take_into_average(
+    average: dict[str, Tensor], net: nn.Module, *, step: int, decay: float, ahead: int = 15
+) -> None:
+    """Move averaged weights towards those of a net, in place.
+
+    Parameters
+    ----------
+    average
+        As `torch.nn.Module.state_dict` has them; what isn't floating point is taken over.
+    step
+        Steps made: early averages forget faster than ``decay``, by (1 + step) / (ahead + step).
+    """
+    decay = min(decay, (1 + step) / (ahead + step))
+    with torch.no_grad():
+        state = net.state_dict()
+        floating = [key for key, value in state.items() if value.is_floating_point()]
+        torch._foreach_lerp_([average[key] for key in floating], [state[key] for key in floating], 1.0 - decay)
+        for key in state.keys() - set(floating):
+            average[key].copy_(state[key])
 
 
 def means(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:

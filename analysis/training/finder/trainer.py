@@ -30,7 +30,7 @@ from analysis.training.finder.figures import agreement, choice_score, figures_of
 from analysis.training.finder.loss import Labels, LossWeights, finder_loss
 from analysis.training.finder.table import CropTable
 from analysis.training.run_files import log_line, read_checkpoint, write_checkpoint
-from analysis.training.stint import is_faster_in_half, means, weight_groups
+from analysis.training.stint import is_faster_in_half, means, take_into_average, weight_groups
 
 Progress = Callable[[str], None]
 _CLIP: Final = 5.0
@@ -391,13 +391,8 @@ class _Run:
         return np.array([orders[int(number // total)][number % total] for number in numbers], np.int64)
 
     def _average(self) -> None:
-        decay = min(self._settings.ema_decay, (1 + self._state.step) / (15 + self._state.step))
-        with torch.no_grad():
-            for key, value in self._state.net.state_dict().items():
-                if value.is_floating_point():
-                    self._state.average[key].lerp_(value, 1.0 - decay)
-                else:
-                    self._state.average[key].copy_(value)
+        state = self._state
+        take_into_average(state.average, state.net, step=state.step, decay=self._settings.ema_decay)
 
 
 def drawn_batch(

@@ -29,7 +29,7 @@ from analysis.segmentation.stream.blobs import BLOB_WEIGHTS
 from analysis.segmentation.stream.masks import MASK_WEIGHTS
 from analysis.segmentation.stream.nets import BlobNet, MaskNet
 from analysis.training.run_files import log_line, read_checkpoint, write_checkpoint
-from analysis.training.stint import is_faster_in_half, means, weight_groups
+from analysis.training.stint import is_faster_in_half, means, take_into_average, weight_groups
 from analysis.training.stream.batches import Batch, Batches, Seeds, draw_batch, drawing
 from analysis.training.stream.scene import SceneSettings
 from analysis.training.stream.singles import SOURCES, SingleBank, load_bank
@@ -304,13 +304,7 @@ class _Run:
         return {key: float(value.detach()) for key, value in losses.items()}
 
     def _take_average(self) -> None:
-        decay = min(self._settings.ema_decay, (1 + self.step) / (15 + self.step))
-        with torch.no_grad():
-            for key, value in self._nets.state_dict().items():
-                if value.is_floating_point():
-                    self._average[key].lerp_(value, 1.0 - decay)
-                else:
-                    self._average[key].copy_(value)
+        take_into_average(self._average, self._nets, step=self.step, decay=self._settings.ema_decay)
 
     def validate(self, bank: SingleBank) -> dict[str, float]:
         """Figures of the averaged weights on simulated scenes of other people's chromosomes."""
