@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from analysis.classification.classes import UNCLASSIFIED
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.boxes import TSENG_PADDING_PX, padded_boxes
 from analysis.evaluation.datasets import load_tseng
-from analysis.evaluation.interactions import count_interactions
-from analysis.evaluation.matching import box_areas, box_intersections
+from analysis.evaluation.matching import box_iou, match
 from analysis.image import read_image
 from analysis.karyogram.confidence import SIGNS, CellConfidence, cell_signs
 from analysis.karyogram.verdict import AUTO_CELL_FROM
@@ -41,7 +41,7 @@ class JudgedCell:
     signs
         See `cell_signs`.
     right
-        Whether a reviewer would have nothing to change.
+        Whether every true chromosome was found (IoU .5) and has its class, and nothing else has one.
     """
 
     case: str
@@ -63,16 +63,15 @@ def judged_cells(
         instances = [one.instance for one in found.chromosomes]
         boxes = padded_boxes(instances, TSENG_PADDING_PX, image.pixels.shape)
         classes = [one.class_name for one in found.chromosomes]
-        edits = count_interactions(
-            box_intersections(truth, boxes), box_areas(truth), box_areas(boxes), entry.classes, classes
-        )
+        owner = {piece: entry.classes[chromosome] for chromosome, piece in match(box_iou(truth, boxes))}
+        sound = all(owner.get(k) == name for k, name in enumerate(classes) if name != UNCLASSIFIED or k in owner)
         signs = cell_signs(
             classes,
             np.asarray([one.probability for one in found.chromosomes]),
             np.asarray([one.score for one in instances]),
             [one.score for one in found.left_out],
         )
-        yield JudgedCell(entry.case, signs, edits.total == 0)
+        yield JudgedCell(entry.case, signs, sound and len(owner) == len(truth))
 
 
 def fit_confidence(cells: Sequence[JudgedCell]) -> CellConfidence:
