@@ -33,7 +33,7 @@ AUTO_FROM: Final = 0.99
 """Probability from which on a chromosome needs no look of its own."""
 DOUBTFUL_BELOW: Final = 0.9
 """Chromosomes whose probability is lower are marked in the karyogram and must be reviewed."""
-AUTO_CELL_FROM: Final = 0.85
+AUTO_CELL_FROM: Final = 0.9
 """Probability that all of a cell is right from which on the cell needs no look."""
 LOSSES_FROM: Final = 0.3
 """The same from which a chromosome that isn't there counts as lost rather than as missed: of 43 losses in cells of
