@@ -25,7 +25,7 @@ from analysis.karyogram.banding.kind import BandingJudgement, recognise_banding
 from analysis.karyogram.closer_look import SeenCell, cut_again
 from analysis.karyogram.confidence import cell_signs, load_confidence
 from analysis.karyogram.evidence import FUSED_PRICES, Evidence, FusionWeights, detected_classes, gather_evidence
-from analysis.karyogram.homologues.fitness import measure_cuts
+from analysis.karyogram.homologues.fitness import Doubt, measure_cuts
 from analysis.karyogram.homologues.reading import BandReading, read_bands
 from analysis.karyogram.iscn import LOSSES_BELIEVED, IscnResult, compose
 from analysis.karyogram.layout import Sheet
@@ -149,6 +149,7 @@ class Karyotype:
 
     def to_json(self) -> dict[str, Any]:
         """Karyotype as plain data, masks as COCO run lengths of the full image; ``iscn`` may be None."""
+        doubts = self.bands.doubts or (None,) * len(self.chromosomes)
         return {
             "image": self.image.source,
             "width_px": self.image.width_px,
@@ -157,13 +158,15 @@ class Karyotype:
             "seconds": round(self.seconds, 3),
             "edited": self.edited,
             "proposed_objects": len(self.chromosomes) if self.proposed_objects is None else self.proposed_objects,
-            "chromosomes": [self._chromosome_json(entry) for entry in self.chromosomes],
+            "chromosomes": [
+                self._chromosome_json(entry, doubt) for entry, doubt in zip(self.chromosomes, doubts, strict=True)
+            ],
             "verdict": self.verdict.to_json(),
             "banding": None if self.banding is None else self.banding.to_json(),
             **self.bands.to_json(),
         }
 
-    def _chromosome_json(self, entry: KaryotypedChromosome) -> dict[str, Any]:
+    def _chromosome_json(self, entry: KaryotypedChromosome, doubt: Doubt | None) -> dict[str, Any]:
         proposed = entry.proposed or (entry.class_name, entry.flipped)
         return {
             "id": entry.id,
@@ -175,6 +178,7 @@ class Karyotype:
             "proposed": {"class": proposed[0], "flipped": proposed[1]},
             "confirmed": entry.confirmed,
             "overlaps": [int(other) for other in entry.instance.overlaps],
+            "not_compared": None if doubt is None else doubt.value,
         }
 
     def draw(self, options: SheetOptions | None = None, sheet: Sheet | None = None) -> NDArray[np.uint8]:

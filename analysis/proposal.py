@@ -9,6 +9,7 @@ read against it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from analysis.classification.straighten import medial_axes
 from analysis.errors import DatasetError
 from analysis.image import GreyImage, read_image
 from analysis.karyogram.banding.kind import recognise_banding
+from analysis.karyogram.homologues.fitness import Doubt, measure_cuts
 from analysis.karyogram.homologues.reading import read_bands
 from analysis.karyogram.iscn import IscnResult, compose
 from analysis.karyogram.verdict import Finding, Level, Reason, Verdict, judge_edited
@@ -64,6 +66,8 @@ def read_proposal(path: Path, image: GreyImage | None = None) -> Karyotype:
                 f"is of a picture of {size[1]} x {size[0]} px, this one has another size", path=path
             )
         chromosomes = tuple(_chromosome(entry, size, path) for entry in content["chromosomes"])
+        doubts = [entry.get("not_compared") for entry in content["chromosomes"]]
+        told = [_doubt(doubt, entry) for doubt, entry in zip(doubts, chromosomes, strict=True)]
         verdict = _verdict(content.get("verdict", {}))
         seconds = float(content["seconds"])
         objects = int(content.get("proposed_objects", len(chromosomes)))
@@ -75,7 +79,7 @@ def read_proposal(path: Path, image: GreyImage | None = None) -> Karyotype:
         picture, background, chromosomes, iscn, "", 0.0, seconds, verdict, proposed_objects=objects
     )
     proposal = _judged(proposal)
-    return _with_bands(proposal) if chromosomes else proposal
+    return _with_bands(proposal, told) if chromosomes else proposal
 
 
 def _judged(proposal: Karyotype) -> Karyotype:
@@ -90,15 +94,24 @@ def _judged(proposal: Karyotype) -> Karyotype:
     return replace(proposal, verdict=verdict, iscn=iscn)
 
 
-def _with_bands(proposal: Karyotype) -> Karyotype:
+def _doubt(told: str | None, entry: KaryotypedChromosome) -> Doubt | None:
+    """What was doubted of a cut; which way up it stands is no doubt where a person looked."""
+    doubt = Doubt(told) if told else None
+    looked = entry.confirmed or entry.proposed is not None
+    return None if doubt is Doubt.TURNED and looked else doubt
+
+
+def _with_bands(proposal: Karyotype, told: Sequence[Doubt | None]) -> Karyotype:
     """Read the bands anew: other classes have other homologues."""
     entries = proposal.chromosomes
-    objects = cut_instances(proposal.image, proposal.background, [entry.instance for entry in entries])
+    instances = [entry.instance for entry in entries]
+    objects = cut_instances(proposal.image, proposal.background, instances)
     axes = medial_axes([piece.mask for piece in objects])
     crops = crops_of_cell(objects, axes)
     seen = recognise_banding(crops, fluorescent=proposal.image.inverted)
     flipped = [entry.flipped for entry in entries]
-    bands = read_bands(crops, flipped, [entry.class_name for entry in entries], seen)
+    classes = [entry.class_name for entry in entries]
+    bands = read_bands(crops, flipped, classes, seen, cuts=measure_cuts(crops, classes, instances), told=told)
     straight = tuple(
         replace(entry, axis=axis, crop=crop) for entry, axis, crop in zip(entries, axes, crops, strict=True)
     )

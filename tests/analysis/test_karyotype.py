@@ -100,6 +100,7 @@ def test_json_keeps_the_contract(karyotype: Karyotype) -> None:
             "proposed",
             "confirmed",
             "overlaps",
+            "not_compared",
         ]
         assert entry["class"] in {*CLASS_NAMES, "?"}
         assert 0 <= entry["probability"] <= 1

@@ -11,6 +11,8 @@ from analysis.classification.classes import MARKER
 from analysis.errors import DatasetError
 from analysis.evaluation.interactions import count_interactions
 from analysis.image import GreyImage
+from analysis.karyogram.homologues.fitness import Doubt
+from analysis.karyogram.homologues.reading import BandReading
 from analysis.karyogram.iscn import IscnResult, compose
 from analysis.karyogram.layout import Mark
 from analysis.karyogram.sheet import FOOTER_EDITED, karyogram_sheet, mark_of
@@ -199,4 +201,31 @@ def test_files_that_are_no_proposal_are_refused(
     change(content)
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match=word):
+        read_proposal(path)
+
+
+def test_why_a_chromosome_is_not_compared_is_kept(proposal: Karyotype, tmp_path: Path) -> None:
+    path = tmp_path / "cell.json"
+    write_karyotype(proposal, path, tmp_path / "cell.karyogram.png")
+    content = json.loads(path.read_text())
+    assert [entry["not_compared"] for entry in content["chromosomes"]] == [None] * 3
+    for entry, doubt in zip(content["chromosomes"], (Doubt.HIDDEN, Doubt.TURNED, Doubt.TURNED), strict=True):
+        entry["not_compared"] = doubt.value
+    content["chromosomes"][2]["confirmed"] = True
+    given: list[object] = []
+
+    def read_bands(*_: object, told: list[Doubt | None], **__: object) -> BandReading:
+        given.extend(told)
+        return BandReading(doubts=tuple(told))
+
+    path.write_text(json.dumps(content))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analysis.proposal.read_bands", read_bands)
+        again = read_proposal(path)
+    # Which way up it stands is no doubt any more where a person looked.
+    assert given == [Doubt.HIDDEN, Doubt.TURNED, None]
+    assert again.to_json()["chromosomes"][0]["not_compared"] == Doubt.HIDDEN.value
+    content["chromosomes"][0]["not_compared"] = "whim"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="whim"):
         read_proposal(path)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,8 +13,17 @@ from analysis.classification.classes import CLASS_NAMES
 from analysis.errors import DatasetError
 from analysis.evaluation import structural
 from analysis.evaluation.banding import drawn_from_table
-from analysis.evaluation.structural import Change, change_fits, changed_cell, changed_stretch, evaluate_structural
+from analysis.evaluation.structural import (
+    Change,
+    change_fits,
+    changed_cell,
+    changed_stretch,
+    evaluate_structural,
+    own_changed_cells,
+)
+from analysis.karyogram.homologues.norms import WEAR_FIGURES
 from analysis.karyogram.ideogram import ideogram
+from analysis.karyotype import load_karyotyper
 from analysis.training import drawn_changes
 
 NAMES = (*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "X")
@@ -68,3 +81,30 @@ def test_drawn_cells_have_the_same_changes() -> None:
 def test_without_cells_there_are_no_figures() -> None:
     with pytest.raises(DatasetError):
         evaluate_structural(iter([]))
+
+
+def test_what_is_not_compared_counts_as_missed() -> None:
+    rng = np.random.default_rng(0)
+    objects = [drawn_from_table(name, 400, 50, 1.0, rng) for name in NAMES]
+    cell = changed_cell("a", "case", objects, NAMES, rng)
+    unfit = tuple(replace(change, fit=False) for change in cell.changes)
+    hidden = next(row for row in range(0, 46, 2) if row not in {change.row - change.row % 2 for change in unfit})
+    figures = evaluate_structural(iter([replace(cell, changes=unfit, doubtful=frozenset({hidden}))]))
+    assert figures["pairs"] == 22
+    assert figures["compared"] == pytest.approx(22 / 23)
+    assert [row["compared"] for row in figures["changes"]] == [0.0] * len(SIZES)
+    assert [row["sensitivity"] for row in figures["changes"]] == [0.0] * len(SIZES)
+    assert all(np.isnan(row["auc"]) for row in figures["changes"])
+
+
+@pytest.mark.data
+def test_changes_in_real_cells_that_the_software_cut() -> None:
+    folder = Path(os.environ.get("KARYOSCAN_DATA", "../shared/data")) / "tseng"
+    if not folder.is_dir():
+        pytest.skip(f"no data set in {folder} (see KARYOSCAN_DATA)")
+    (cell,) = own_changed_cells(folder, "val", load_karyotyper(), limit=1)
+    assert cell.wear is not None
+    assert cell.wear.shape == (len(cell.crops), WEAR_FIGURES)
+    assert 0 < len(cell.doubtful) < len(cell.crops)
+    assert {change.kind for change in cell.changes} <= set(SIZES)
+    assert 0.4 < evaluate_structural(iter([cell]))["compared"] < 1.0

@@ -86,6 +86,6 @@ def test_an_edited_proposal_is_drawn_and_counted_anew(tmp_path, call):
     assert "no ISCN: 1 chromosomes" in out
     content = json.loads((tmp_path / "out" / "cell.json").read_text())
     assert content["iscn"] is None
-    kept = {"proposed": {"class": "7", "flipped": True}, "confirmed": False}
+    kept = {"proposed": {"class": "7", "flipped": True}, "confirmed": False, "not_compared": None}
     assert content["chromosomes"] == [proposal["chromosomes"][0] | kept]
     assert (tmp_path / "out" / "cell.karyogram.png").is_file()

@@ -22,6 +22,7 @@ from analysis.classification.classes import CLASS_NAMES
 from analysis.classification.classifier import ClassScores
 from analysis.classification.crop import ChromosomeCrop
 from analysis.classification.profile import profiles
+from analysis.karyogram.homologues.norms import WELL_CUT
 from analysis.segmentation.instance import Instance
 
 GUESSED_ROUTES: Final = frozenset({"detector, box", "detector, pale"})
@@ -60,8 +61,7 @@ class CutFigures:
     guessed
         bool, shape (n,): outline by a route of `GUESSED_ROUTES`.
     hidden
-        float64, shape (n,): farthest that the extent reaches beyond the mask, over the root of the median area;
-        0 where no extent is known.
+        float64, shape (n,): farthest that the extent reaches beyond the mask, over the root of the median area.
     uneven
         float64, shape (n,): spread of the width along the chromosome over its mean.
     thickness
@@ -71,7 +71,7 @@ class CutFigures:
     turned
         float64, shape (n,): log odds of the chosen way up given the class; infinite where there is no class.
     unsure
-        float64, shape (n,), in [0, 1]: what the segmentation's score leaves to one.
+        float64, shape (n,), in [0, 1]: what the detector's score leaves to one.
     """
 
     guessed: NDArray[np.bool_]
@@ -118,7 +118,9 @@ def measure_cuts(
     lengths = np.array([max(crop.relative_length, 1e-3) for crop in crops])
     width = np.array([crop.relative_area for crop in crops]) / lengths
     size_px = np.sqrt(np.median([np.count_nonzero(entry.mask) for entry in instances]))
-    hidden = np.array([_beyond_px(entry) for entry in instances]) / max(float(size_px), 1.0)
+    # Of what no detector saw, a proposal read from a file for one, the cut counts as a usual one.
+    beyond = [WELL_CUT[0] * size_px if entry.extent_px is None else _beyond_px(entry) for entry in instances]
+    hidden = np.array(beyond) / max(float(size_px), 1.0)
     odds = np.full(len(kinds), np.inf)
     if scores is not None:
         odds = np.abs(scores.turned_log_odds[np.arange(len(kinds)), kinds]).astype(np.float64)
@@ -129,7 +131,7 @@ def measure_cuts(
         width / max(float(np.median(width)), 1e-3),
         _spread(both[:, 0, _TIP_BINS:-_TIP_BINS]),
         np.where(kinds >= 0, odds, np.inf),
-        np.array([1.0 - entry.score for entry in instances]),
+        np.array([WELL_CUT[3] if entry.extent_px is None else 1.0 - entry.score for entry in instances]),
     )
 
 
@@ -150,8 +152,6 @@ def doubts_of(figures: CutFigures) -> tuple[Doubt | None, ...]:
 
 def _beyond_px(instance: Instance) -> float:
     """Farthest that the extent reaches beyond the mask's box."""
-    if instance.extent_px is None:
-        return 0.0
     box, extent = np.asarray(instance.box_px, np.float64), np.asarray(instance.extent_px, np.float64)
     return float(max(0.0, np.max((box - extent) * np.array([1.0, 1.0, -1.0, -1.0]))))
 

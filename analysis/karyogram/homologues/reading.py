@@ -63,11 +63,14 @@ class BandReading:
         norms were learnt from.
     not_compared
         One entry a class whose chromosomes can't.
+    doubts
+        Why each chromosome can't be compared, None where it can; empty where nothing was looked at.
     """
 
     level: BandLevel | None = None
     homologues: tuple[HomologueDifference, ...] = field(default=())
     not_compared: tuple[NotCompared, ...] = field(default=())
+    doubts: tuple[Doubt | None, ...] = field(default=())
 
     @property
     def flagged(self) -> tuple[HomologueDifference, ...]:
@@ -110,6 +113,7 @@ def read_bands(
     seen: BandingJudgement,
     protocol: str | None = None,
     cuts: CutFigures | None = None,
+    told: Sequence[Doubt | None] | None = None,
 ) -> BandReading:
     """Read the bands of one cell.
 
@@ -127,6 +131,8 @@ def read_bands(
         Banding by the protocol, which counts; what is seen only where it is None.
     cuts
         How the chromosomes were cut; those in doubt aren't compared. None where people cut them.
+    told
+        What was doubted when they were cut, where less is known of it now.
     """
     if seen.kind is None or seen.kind is BandingKind.NONE:
         return BandReading()
@@ -134,10 +140,13 @@ def read_bands(
     # Norms are of G bands: of another technique they would call every pair odd.
     if (protocol or seen.kind.value) != BandingKind.G.value:
         return BandReading(level)
-    doubts = (None,) * len(crops) if cuts is None else doubts_of(cuts)
+    none = (None,) * len(crops)
+    seen_now = none if cuts is None else doubts_of(cuts)
+    doubts = tuple(before or now for before, now in zip(told or none, seen_now, strict=True))
     fit = [name if doubt is None else UNCLASSIFIED for name, doubt in zip(classes, doubts, strict=True)]
     compared = compare_homologues(crops, flipped, fit, wear=None if cuts is None else cuts.wear)
-    return BandReading(level, compared, _not_compared(classes, doubts, {each.class_name for each in compared}))
+    left_out = _not_compared(classes, doubts, {each.class_name for each in compared})
+    return BandReading(level, compared, left_out, doubts)
 
 
 def _not_compared(
