@@ -6,6 +6,7 @@ right place, the bands of both arms lie where the ideogram has them.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -43,7 +44,8 @@ def centromere_shares(images: NDArray[np.float32], classes: tuple[str, ...]) -> 
     if len(images) == 0:
         return np.zeros(0)
     both = profiles(images, BINS)
-    return np.array([_share(both[k, 0], both[k, 1], name) for k, name in enumerate(classes)])
+    narrow = waist(both[:, 1])
+    return np.array([_share(both[k, 0], narrow[k], name) for k, name in enumerate(classes)])
 
 
 def waist(width: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -52,16 +54,23 @@ def waist(width: NDArray[np.floating]) -> NDArray[np.float64]:
     Parameters
     ----------
     width
-        Shape (n,): width profile.
+        Shape (..., n): width profiles.
     """
     smooth = gaussian_filter1d(np.asarray(width, dtype=np.float64), 1.2, mode="nearest")
     around = gaussian_filter1d(smooth, 8.0, mode="reflect")
-    return np.asarray((around - smooth) / max(float(np.median(smooth)), 1e-6))
+    return np.asarray((around - smooth) / np.maximum(np.median(smooth, axis=-1, keepdims=True), 1e-6))
 
 
-def _share(banding: NDArray[np.float32], width: NDArray[np.float32], class_name: str) -> float:
+@cache
+def _blurred(class_name: str) -> NDArray[np.float64]:
+    """Darkness along the ideogram, blurred as a picture is: float64, shape (4 * BINS,)."""
+    level = gaussian_filter1d(ideogram(class_name).darkness(4 * BINS), BAND_BLUR * 4 * BINS, mode="nearest")
+    level.flags.writeable = False
+    return np.asarray(level)
+
+
+def _share(banding: NDArray[np.float32], narrow: NDArray[np.float64], class_name: str) -> float:
     at = (np.arange(BINS) + 0.5) / BINS
-    narrow = waist(width)
     if class_name not in CLASS_NAMES:
         inner = (at > 0.1) & (at < 0.6)
         return float(at[inner][np.argmax(narrow[inner])])
@@ -71,8 +80,7 @@ def _share(banding: NDArray[np.float32], width: NDArray[np.float32], class_name:
     # Stalks and satellites are narrow as well, and vary in length from one person to the next.
     weight = 0.4 * WAIST_WEIGHT if class_name in SHORT_ARM_SHARE else WAIST_WEIGHT
     seen = np.asarray(banding, dtype=np.float64)
-    expected = gaussian_filter1d(drawn.darkness(4 * BINS), BAND_BLUR * 4 * BINS, mode="nearest")
-    bands = _likenesses(seen, expected, drawn.centromere, at[near])
+    bands = _likenesses(seen, _blurred(class_name), drawn.centromere, at[near])
     score = prior + weight * narrow[near] + BAND_WEIGHT * bands
     best = int(np.argmax(score))
     return float(at[near][best])
