@@ -246,9 +246,13 @@ def product() -> DetectorSegmenter:
 
 
 @pytest.mark.parametrize("scene", [blank, noise, smooth_noise, only_nuclei, one_blob, dust, tiny])
-def test_the_detector_sees_no_metaphase_either(product: DetectorSegmenter, scene) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("inverted", [False, True])
+def test_the_detector_sees_no_metaphase_either(  # type: ignore[no-untyped-def]
+    product: DetectorSegmenter, scene, inverted: bool
+) -> None:
+    pixels = scene()
     with pytest.raises(NoMetaphaseError, match="empty field"):
-        product(to_grey(scene(), "empty field"))
+        product(to_grey(255 - pixels if inverted else pixels, "empty field"))
 
 
 def test_the_least_number_of_chromosomes_is_a_setting() -> None:
