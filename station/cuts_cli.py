@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from analysis.training.confidence import JudgedCell
-    from analysis.training.second_look import ProposedTruth
+    from analysis.training.second_look import SeenProposals
 
 _Data = Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")]
 _Processes = Annotated[int, typer.Option(help="processes that look at cells", min=1)]
@@ -51,15 +51,15 @@ def train_confidence(
     typer.echo("  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
 
 
-def _proposed(job: tuple[Path, int, int]) -> list[ProposedTruth]:
+def _proposed(job: tuple[Path, int, int]) -> list[SeenProposals]:
     import torch
 
     from analysis.karyotype import load_karyotyper
-    from analysis.training.second_look import proposed_truths
+    from analysis.training.second_look import seen_proposals
 
     data, number, count = job
     torch.set_num_threads(1)
-    return list(proposed_truths(data, "val", load_karyotyper(second_look=False), part=(number, count)))
+    return list(seen_proposals(data, "val", load_karyotyper(second_look=False), part=(number, count)))
 
 
 def _judged(job: tuple[Path, int, int]) -> list[JudgedCell]:

@@ -38,7 +38,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class ProposedTruth:
+class SeenProposals:
     """A cell's proposals with the truth; n of them.
 
     Attributes
@@ -75,9 +75,9 @@ class ProposedTruth:
         return pairs, int(np.count_nonzero(chosen)) - pairs, len(self.truth_px) - pairs
 
 
-def proposed_truths(
+def seen_proposals(
     data_dir: Path, split: str, karyotyper: Karyotyper, *, part: tuple[int, int] = (0, 1)
-) -> Iterator[ProposedTruth]:
+) -> Iterator[SeenProposals]:
     """Look at every proposal of a split of the Tseng set.
 
     Parameters
@@ -98,17 +98,17 @@ def proposed_truths(
     """
     for entry in load_tseng(data_dir / "tseng", split)[part[0] :: part[1]]:
         try:
-            yield _proposed_truth(entry, karyotyper)
+            yield _seen_proposals(entry, karyotyper)
         except NoMetaphaseError:
             continue
 
 
-def _proposed_truth(entry: TsengImage, karyotyper: Karyotyper) -> ProposedTruth:
+def _seen_proposals(entry: TsengImage, karyotyper: Karyotyper) -> SeenProposals:
     looked = karyotyper.look_at_all(read_image(entry.path), least_score=LEAST_SCORE)
-    return ProposedTruth(entry.case, *looked, entry.boxes_px.astype(np.float64))
+    return SeenProposals(entry.case, *looked, entry.boxes_px.astype(np.float64))
 
 
-def fit_second_look(cells: Sequence[ProposedTruth], *, worth_a_look: float = -6.0) -> SecondLook:
+def fit_second_look(cells: Sequence[SeenProposals], *, worth_a_look: float = -6.0) -> SecondLook:
     """Fit the weights on cells."""
     truth, glance, look = [], [], []
     for cell in cells:
@@ -123,7 +123,7 @@ def fit_second_look(cells: Sequence[ProposedTruth], *, worth_a_look: float = -6.
     )
 
 
-def cross_validated(cells: Sequence[ProposedTruth], *, worth_a_look: float = -6.0) -> dict[str, Any]:
+def cross_validated(cells: Sequence[SeenProposals], *, worth_a_look: float = -6.0) -> dict[str, Any]:
     """Errors of the first choice and of the second, each case's by weights fitted on the other cases.
 
     Returns

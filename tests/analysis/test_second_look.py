@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +23,12 @@ from analysis.segmentation.detector_segmenter import DetectorSegmenter
 from analysis.segmentation.detector_selection import Evidence, gather
 from analysis.segmentation.proposal_traits import TRAITS, ProposalTraits, traits_of_proposals
 from analysis.segmentation.segmenter import segment
+from analysis.training.confidence import judged_cells
 from analysis.training.second_look import (
-    ProposedTruth,
+    SeenProposals,
     cross_validated,
     fit_second_look,
+    seen_proposals,
     write_second_look,
 )
 from simulators.specimen.chromosome import Look, render_chromosome
@@ -161,7 +164,7 @@ def test_weights_are_written_and_read_and_others_refused(tmp_path: Path) -> None
         parse_second_look({**content, "traits": ["score"]})
 
 
-def simulated_truths(count: int) -> list[ProposedTruth]:
+def simulated_truths(count: int) -> list[SeenProposals]:
     """Cells whose first choice takes halves where their scores are good; there is dirt; classes know better."""
     rng = np.random.default_rng(8)
     made = []
@@ -188,7 +191,7 @@ def simulated_truths(count: int) -> list[ProposedTruth]:
         table[np.isnan(table)] = 1.0 / 24.0
         traits = boxes_on_stain(boxes, classes, scores)
         made.append(
-            ProposedTruth(
+            SeenProposals(
                 f"case {number % 4}",
                 traits,
                 np.asarray(chosen),
@@ -324,3 +327,40 @@ def test_overlaps_of_proposals_are_those_of_their_boxes() -> None:
     )
     assert traits.inside[0, 2] == 1.0
     assert traits.inside[2, 0] == 0.5
+
+
+def labelled(folder: Path, scene: Scene) -> Path:
+    """The scene as a set of two pictures, with the boxes of its 46 chromosomes."""
+    place = folder / "tseng"
+    (place / "images").mkdir(parents=True)
+    whole = [row for row in range(len(scene.detections)) if not np.isclose(scene.detections.score[row], 0.85)]
+    lines = ["image,class,xmin,ymin,xmax,ymax"]
+    for name in ("s1", "s2"):
+        cv2.imwrite(str(place / "images" / f"{name}.jpg"), scene.image.pixels)
+        for row in whole:
+            sides = ",".join(str(round(float(value))) for value in scene.detections.boxes_px[row])
+            label = CLASS_NAMES[int(scene.detections.class_probability[row].argmax())]
+            lines.append(f"{name},{label},{sides}")
+    (place / "boxes.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    (place / "images.csv").write_text("image,case,split\ns1,a,val\ns2,b,val\n")
+    return folder
+
+
+def test_what_the_fits_are_made_of(scene: Scene, tmp_path: Path) -> None:
+    data = labelled(tmp_path, scene)
+    karyotyper = load_karyotyper(DetectorSegmenter(scene), banding="G", second_look=False)
+    (cell,) = seen_proposals(data, "val", karyotyper, part=(1, 2))
+    assert cell.case == "b"
+    assert cell.right.sum() == 46
+    # The longer half still passes for its chromosome by the measure of the set; the other one is false.
+    assert cell.errors(cell.chosen) == (46, 2, 0)
+    assert cell.errors(cell.right) == (46, 0, 0)
+    assert not np.isnan(cell.classes).any()
+    halves = np.isclose(scene.detections.score, 0.85)
+    assert np.array_equal(cell.chosen & ~cell.right, halves)
+    first, second = (
+        next(judged_cells(data, "val", load_karyotyper(DetectorSegmenter(scene), banding="G", second_look=look)))
+        for look in (False, True)
+    )
+    assert not first.right
+    assert first.signs[-1] > second.signs[-1]
