@@ -25,7 +25,6 @@ POLYMORPHIC_VARIANCE: Final = 9.0
 POLYMORPHIC_SHARE: Final = 0.5
 """Share of a changed stretch within such a block from which on the change is none."""
 WEAR_FIGURES: Final = 4
-WEAR_FIGURES: Final = 4
 WELL_CUT: Final = (0.05, 0.12, 1.03, 0.09)
 """Those figures (`CutFigures.wear`) of a well cut chromosome, which all count as whose cut isn't known."""
 LEAST_SPREAD: Final = 0.4

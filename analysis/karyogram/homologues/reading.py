@@ -99,10 +99,11 @@ class BandReading:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: ``band_level`` (may be None), ``homologues``, those that weren't compared among them."""
-        entries = [(each.class_name, each.to_json()) for each in (*self.homologues, *self.not_compared)]
+        every: list[HomologueDifference | NotCompared] = [*self.homologues, *self.not_compared]
+        every.sort(key=lambda each: CLASS_NAMES.index(each.class_name))
         return {
             "band_level": None if self.level is None else self.level.to_json(),
-            "homologues": [entry for _, entry in sorted(entries, key=lambda entry: CLASS_NAMES.index(entry[0]))],
+            "homologues": [each.to_json() for each in every],
         }
 
 
