@@ -121,6 +121,8 @@ class Karyotype:
         Band level, and homologues that differ.
     proposed_objects
         How many objects the software proposed, of which a person may have deleted some; None where they are these.
+    complete
+        Whether a person said that no chromosome was missed.
     """
 
     image: GreyImage
@@ -135,12 +137,17 @@ class Karyotype:
     banding: BandingJudgement | None = None
     bands: BandReading = field(default_factory=BandReading)
     proposed_objects: int | None = None
+    complete: bool = False
 
     @property
     def edited(self) -> bool:
         """Whether a person changed or confirmed anything of it."""
         deleted = self.proposed_objects is not None and self.proposed_objects != len(self.chromosomes)
-        return deleted or any(entry.confirmed or entry.proposed is not None for entry in self.chromosomes)
+        return (
+            deleted
+            or self.complete
+            or any(entry.confirmed or entry.proposed is not None for entry in self.chromosomes)
+        )
 
     @property
     def remark(self) -> str:
@@ -157,6 +164,7 @@ class Karyotype:
             "iscn": self.iscn.text,
             "seconds": round(self.seconds, 3),
             "edited": self.edited,
+            "complete": self.complete,
             "proposed_objects": len(self.chromosomes) if self.proposed_objects is None else self.proposed_objects,
             "chromosomes": [
                 self._chromosome_json(entry, doubt) for entry, doubt in zip(self.chromosomes, doubts, strict=True)

@@ -71,12 +71,24 @@ def read_proposal(path: Path, image: GreyImage | None = None) -> Karyotype:
         verdict = _verdict(content.get("verdict", {}))
         seconds = float(content["seconds"])
         objects = int(content.get("proposed_objects", len(chromosomes)))
+        complete = content.get("complete", False)
+        if not isinstance(complete, bool):
+            raise DatasetError("complete is neither true nor false", path=path)
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"isn't a karyotype proposal ({error!r})", path=path) from error
     background = estimate_background(picture.pixels)
     iscn = IscnResult(None)
     proposal = Karyotype(
-        picture, background, chromosomes, iscn, "", 0.0, seconds, verdict, proposed_objects=objects
+        picture,
+        background,
+        chromosomes,
+        iscn,
+        "",
+        0.0,
+        seconds,
+        verdict,
+        proposed_objects=objects,
+        complete=complete,
     )
     proposal = _judged(proposal)
     return _with_bands(proposal, told) if chromosomes else proposal
@@ -89,8 +101,10 @@ def _judged(proposal: Karyotype) -> Karyotype:
     if proposal.edited:
         probability = np.array([entry.probability for entry in entries], dtype=np.float64)
         touched = np.array([entry.touched for entry in entries], dtype=np.bool_)
-        verdict = judge_edited(verdict, classes, probability, touched)
-    iscn = IscnResult(None, verdict.withheld) if verdict.withheld else compose(classes)
+        verdict = judge_edited(verdict, classes, probability, touched, complete=proposal.complete)
+    believed = 0 if verdict.losses_doubted else None
+    told = compose(classes, losses_believed=believed)
+    iscn = IscnResult(None, verdict.withheld) if verdict.withheld else told
     return replace(proposal, verdict=verdict, iscn=iscn)
 
 

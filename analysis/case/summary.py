@@ -13,6 +13,7 @@ from analysis.case.clones import CaseClones, CellKaryotype, Nature, find_clones
 from analysis.classification.classes import UNCLASSIFIED
 from analysis.karyogram.homologues.comparison import HomologueDifference
 from analysis.karyogram.homologues.recurrence import CandidateClone, candidate_clones
+from analysis.karyogram.iscn import INCOMPLETE
 from analysis.karyogram.verdict import Finding
 from analysis.karyotype import Karyotype
 
@@ -96,8 +97,9 @@ class CaseCell:
 
     @property
     def complete(self) -> bool:
-        """Whether every chromosome has a class, so that a loss is one."""
-        return self.usable and self.unclassified == 0 and self.iscn is not None
+        """Whether every chromosome was found and has a class, so that a loss is one."""
+        told = self.iscn is not None and not self.iscn.endswith(INCOMPLETE)
+        return self.usable and self.unclassified == 0 and told
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""

@@ -22,6 +22,8 @@ MAX_COUNT = 103
 LOSSES_BELIEVED = 3
 """Autosomes that a proposal may call lost; more are missing from the picture, or lie in a pile."""
 AUTOSOMES = CLASS_NAMES[:22]
+INCOMPLETE = ",inc"
+"""End of the string of an incomplete karyotype, which doesn't list its losses."""
 _FORM = re.compile(
     r"(?P<count>\d+)(?:<(?P<ploidy>[234])n>)?,(?P<sex>X+Y*)(?P<changes>(?:,[+-]\d+)*)(?:,\+(?P<markers>[2-9]|[1-9]\d+)?(?P<mar>mar))?(?P<inc>,inc)?"
 )
@@ -51,7 +53,7 @@ def compose(classes: Iterable[str], *, losses_believed: int | None = None) -> Is
     classes
         Class of every chromosome: "1".."22", "X", "Y", "mar" or "?".
     losses_believed
-        With more autosomes missing the karyotype counts as incomplete, as with objects that have no class; None
+        With more chromosomes missing the karyotype counts as incomplete, as with objects that have no class; None
         where a person has seen to it that all are there.
     """
     counts = Counter(classes)
@@ -65,6 +67,7 @@ def compose(classes: Iterable[str], *, losses_believed: int | None = None) -> Is
         return IscnResult(None, f"{unclassified} objects beside {total} chromosomes have no class")
     ploidy = 2 if total <= 57 else 3 if total <= 80 else 4
     missing = sum(max(0, ploidy - counts[name]) for name in AUTOSOMES)
+    missing += max(0, ploidy - counts["X"] - counts["Y"])
     incomplete = unclassified > 0 or (losses_believed is not None and missing > losses_believed)
     changes = []
     for name in AUTOSOMES:

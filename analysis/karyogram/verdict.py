@@ -160,6 +160,11 @@ class Verdict:
         return self.named or not any(reason.finding in UNREADABLE for reason in self.reasons)
 
     @property
+    def losses_doubted(self) -> bool:
+        """Whether what isn't there may have been missed."""
+        return any(reason.finding is Finding.NOT_FOUND for reason in self.reasons)
+
+    @property
     def withheld(self) -> str:
         """Why no karyotype is told, although the classes may be shown; empty where it is told."""
         kept = {Finding.UNSURE} if self.named else UNREADABLE | {Finding.UNSURE}
@@ -285,7 +290,12 @@ def judge(
 
 
 def judge_edited(
-    before: Verdict, classes: Sequence[str], probability: NDArray[np.floating], touched: NDArray[np.bool_]
+    before: Verdict,
+    classes: Sequence[str],
+    probability: NDArray[np.floating],
+    touched: NDArray[np.bool_],
+    *,
+    complete: bool = False,
 ) -> Verdict:
     """Judge a proposal anew that a person edited.
 
@@ -302,6 +312,9 @@ def judge_edited(
         Shape (n,): that the class proposed was right.
     touched
         bool, shape (n,): objects that a person named or confirmed.
+    complete
+        Whether a person said that no chromosome was missed: what isn't there is lost then, as it is where most
+        chromosomes were named.
     """
     count, known = len(classes), int(np.count_nonzero(touched))
     named = count > 0 and count - known <= UNSURE_SHARE * count
@@ -310,7 +323,8 @@ def judge_edited(
         _reason(reason.finding, reason.text) for reason in before.reasons if reason.finding in _SEEN_IN_THE_PICTURE
     ]
     if named or not any(reason.finding in UNREADABLE for reason in reasons):
-        reasons += _about_classes(classes, np.where(touched, 1.0, probability), 0)
+        lost = named or complete or not before.losses_doubted
+        reasons += _about_classes(classes, np.where(touched, 1.0, probability), 0, lost=lost)
     text = f"edited by a person: {known} of {count} objects named or confirmed"
     reasons.append(_reason(Finding.EDITED, text))
     return Verdict(tuple(sorted(reasons, key=lambda reason: not reason.review)), named)

@@ -12,7 +12,7 @@ from analysis.classification.classes import CLASS_NAMES
 from analysis.errors import WeightsError
 from analysis.karyogram.confidence import SIGNS, CellConfidence, cell_signs, load_confidence, parse_confidence
 from analysis.karyogram.iscn import LOSSES_BELIEVED, compose
-from analysis.karyogram.verdict import AUTO_CELL_FROM, CellLook, Finding, Level, judge, losses_told
+from analysis.karyogram.verdict import AUTO_CELL_FROM, CellLook, Finding, Level, judge, judge_edited, losses_told
 from analysis.training.confidence import (
     JudgedCell,
     cross_validated_confidence,
@@ -119,3 +119,24 @@ def test_weights_are_written_and_read_and_others_refused(tmp_path: Path) -> None
     assert np.array_equal(parse_confidence(content).weights, confidence.weights)
     with pytest.raises(WeightsError, match="other signs"):
         parse_confidence({**content, "signs": ["doubt"]})
+
+
+def test_a_person_can_say_that_none_was_missed() -> None:
+    without = [name for k, name in enumerate(NORMAL) if k != 40]
+    before = judge(SOUND, without, SURE[:45], whole=0.1)
+    assert before.losses_doubted
+    untouched = np.zeros(45, np.bool_)
+    one = untouched.copy()
+    one[3] = True
+    flipped_one = judge_edited(before, without, SURE[:45], one)
+    assert flipped_one.losses_doubted
+    complete = judge_edited(before, without, SURE[:45], one, complete=True)
+    assert not complete.losses_doubted
+    assert "not a normal set: -21" in complete.words
+    assert not judge_edited(before, without, SURE[:45], ~untouched).losses_doubted
+
+
+def test_a_sex_chromosome_may_have_been_missed_as_well() -> None:
+    assert compose([*PAIRS, "X"], losses_believed=0).text == "45,X,inc"
+    assert compose([*PAIRS, "X"], losses_believed=LOSSES_BELIEVED).text == "45,X"
+    assert compose([*PAIRS, "X"]).text == "45,X"

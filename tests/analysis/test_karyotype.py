@@ -15,6 +15,7 @@ from analysis.classification.classes import CLASS_NAMES
 from analysis.classification.classifier import Classifier
 from analysis.errors import AnalysisError
 from analysis.image import GreyImage, read_image
+from analysis.karyogram.iscn import compose
 from analysis.karyotype import (
     Karyotype,
     Karyotyper,
@@ -79,6 +80,7 @@ def test_json_keeps_the_contract(karyotype: Karyotype) -> None:
         "iscn",
         "seconds",
         "edited",
+        "complete",
         "proposed_objects",
         "chromosomes",
         "verdict",
@@ -162,7 +164,9 @@ def test_drawn_cells_come_out_right(names: list[str], iscn: str) -> None:
     ways = [entry.flipped == way for entry, way in zip(given, flipped, strict=True)]
     assert np.mean(ways) >= 0.9
     whole = karyotyper.karyotype(image)
-    assert whole.iscn.text == iscn
+    assert compose(entry.class_name for entry in whole.chromosomes).text == iscn
+    # How well this segmentation finds chromosomes was never measured: none counts as lost for not being there.
+    assert whole.iscn.text == (f"{iscn},inc" if len(names) < 46 else iscn)
 
 
 @pytest.mark.data

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -228,4 +229,31 @@ def test_why_a_chromosome_is_not_compared_is_kept(proposal: Karyotype, tmp_path:
     content["chromosomes"][0]["not_compared"] = "whim"
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match="whim"):
+        read_proposal(path)
+
+
+def test_what_was_not_found_is_lost_once_a_person_says_that_none_was_missed(
+    proposal: Karyotype, tmp_path: Path
+) -> None:
+    def with_classes(names: list[str]) -> Karyotype:
+        first = proposal.chromosomes[0]
+        entries = tuple(replace(first, id=k, class_name=name, probability=0.999) for k, name in enumerate(names))
+        missed = Reason(Finding.NOT_FOUND, "nothing found for 22: lost, or missed by the software", True)
+        text = compose(names, losses_believed=0)
+        return replace(proposal, chromosomes=entries, iscn=text, verdict=Verdict((missed,)))
+
+    names = [*(str(n) for n in range(1, 22) for _ in range(2)), "22", "X", "X"]
+    path = tmp_path / "cell.json"
+    write_karyotype(with_classes(names), path, tmp_path / "cell.karyogram.png")
+    unedited = read_proposal(path)
+    assert unedited.iscn.text == "45,XX,inc"
+    assert not unedited.edited
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "complete": True}))
+    told = read_proposal(path)
+    assert told.iscn.text == "45,XX,-22"
+    assert told.edited
+    assert told.to_json()["complete"] is True
+    path.write_text(json.dumps({**content, "complete": "yes"}))
+    with pytest.raises(DatasetError, match="complete is neither true nor false"):
         read_proposal(path)
