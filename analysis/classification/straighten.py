@@ -214,7 +214,7 @@ class _Tiles:
 
 def _initial_axis(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float, bool]:
     """First axis, half the width, and whether the axis is a bent one that has to be smoothed."""
-    padded = np.pad(mask, 1).astype(np.uint8)
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     distance = np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5), dtype=np.float32)[1:-1, 1:-1]
     depth = distance[mask]
     at = int(0.95 * (len(depth) - 1))
@@ -275,14 +275,13 @@ def _ways(mask: NDArray[np.bool_], depth: NDArray[np.float32]) -> csr_matrix:
     number = np.full(padded.size, -1, dtype=np.int32)
     number[at] = np.arange(len(at), dtype=np.int32)
     # In rising order, so that the table of ways needs no sorting.
-    around = np.array([-row - 1, -row, -row + 1, -1, 1, row - 1, row, row + 1])
-    other = number[at[:, None] + around]
-    real = other >= 0
+    around = np.array([-row - 1, -row, -row + 1, -1, 1, row - 1, row, row + 1], dtype=at.dtype)
+    other = number[(at[:, None] + around).ravel()]
+    real = np.flatnonzero(other >= 0)
     ends = other[real]
-    starts = np.repeat(np.arange(len(at), dtype=np.int32), real.sum(axis=1))
-    step = np.broadcast_to(_STEP, real.shape)[real]
-    price = step / np.minimum(depth[starts], depth[ends]).astype(np.float64) ** 2
-    first = np.concatenate([[0], np.cumsum(real.sum(axis=1))]).astype(np.int32)
+    square = depth.astype(np.float64) ** 2
+    price = _STEP[real & 7] / np.minimum(square[real >> 3], square[ends])
+    first = np.searchsorted(real, 8 * np.arange(len(at) + 1)).astype(np.int32)
     return csr_matrix((price, ends, first), shape=(len(at), len(at)))
 
 
@@ -302,13 +301,15 @@ def _smoothed(points: NDArray[np.float64], half_widths: NDArray[np.float64]) -> 
     head = 2 * points[:, :1] - points[:, :0:-1]
     tail = 2 * points[:, -1:] - points[:, -2::-1]
     beyond = np.concatenate([head, points, tail], axis=1)
+    # The ones add the weights up.
+    beyond = np.concatenate([beyond, np.ones((*beyond.shape[:2], 1))], axis=2)
     reach = 2 * (AXIS_POINTS - 1)
     away = np.arange(-reach, reach + 1, dtype=np.float32)
     bell = np.exp(-0.5 * (away / sigma[:, None].astype(np.float32)) ** 2)
     # Every point has the same bell, moved: row i begins where the bell's middle lies AXIS_POINTS - 1 + i further.
     weight = sliding_window_view(bell, beyond.shape[1], axis=1)[:, ::-1].astype(np.float64)
-    weight /= weight.sum(axis=2, keepdims=True)
-    return np.asarray(weight @ beyond)
+    moved = weight @ beyond
+    return np.asarray(moved[..., :2] / moved[..., 2:])
 
 
 def _recentred(
