@@ -72,7 +72,7 @@ class SecondLook:
         NDArray[np.bool_]
             Shape (n,).
         """
-        seen = ~np.isnan(classes).any(axis=1)
+        seen: NDArray[np.bool_] = np.asarray(np.isfinite(classes).all(axis=1))
         now = chosen.copy()
         for _ in range(_ROUNDS):
             odds = traits.table(now, classes) @ self.look

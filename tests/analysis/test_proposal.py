@@ -92,8 +92,8 @@ def test_what_is_like_no_class_can_be_moved_to_the_place_of_markers(unreadable: 
     again = read_proposal(tmp_path / "b.json")
     assert again.to_json() == edited.to_json()
     assert again.chromosomes[-1].proposed == ("?", False)
-    for name in ("marker", "23", "", None):
-        content["chromosomes"][0]["class"] = name
+    for wrong in ("marker", "23", "", None):
+        content["chromosomes"][0]["class"] = wrong
         unreadable.write_text(json.dumps(content))
         with pytest.raises(DatasetError, match="there is no class"):
             read_proposal(unreadable)
