@@ -198,3 +198,13 @@ def test_figures_keep_their_order() -> None:
     assert isinstance(figures, CutFigures)
     np.testing.assert_allclose(figures.wear[:, 0], figures.hidden)
     np.testing.assert_allclose(figures.wear[:, 3], 0.07, atol=1e-6)
+
+
+def test_where_the_cell_does_not_tell_its_banding_the_protocol_does() -> None:
+    cell, unclear = crops(), BandingJudgement(None, 0.0, "", {})
+    cuts = measure_cuts(cell, NAMES, instances(), scores())
+    upright = [False] * len(cell)
+    assert read_bands(cell, upright, NAMES, unclear, None, cuts).homologues == ()
+    told, seen = (read_bands(cell, upright, NAMES, *how, cuts) for how in ((unclear, "G"), (G_BANDS, None)))
+    assert told == seen
+    assert told.homologues

@@ -135,11 +135,12 @@ def read_bands(
     told
         What was doubted when they were cut, where less is known of it now.
     """
-    if seen.kind is None or seen.kind is BandingKind.NONE:
+    banding = protocol or (None if seen.kind is None else seen.kind.value)
+    if banding is None or seen.kind is BandingKind.NONE:
         return BandReading()
     level = estimate_level(crops, classes)
     # Norms are of G bands: of another technique they would call every pair odd.
-    if (protocol or seen.kind.value) != BandingKind.G.value:
+    if banding != BandingKind.G.value:
         return BandReading(level)
     none = (None,) * len(crops)
     seen_now = none if cuts is None else doubts_of(cuts)
