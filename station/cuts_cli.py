@@ -5,14 +5,17 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from analysis.training.confidence import JudgedCell
     from analysis.training.second_look import SeenProposals
 
+Cell = TypeVar("Cell")
 _Data = Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")]
 _Processes = Annotated[int, typer.Option(help="processes that look at cells", min=1)]
 
@@ -25,9 +28,7 @@ def train_second_look(
     """Refit how a cut is looked at again once its chromosomes were classified (val split, minutes)."""
     from analysis.training.second_look import cross_validated, fit_second_look, write_second_look
 
-    jobs = [(data, number, processes) for number in range(processes)]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        cells = [cell for part in pool.map(_proposed, jobs) for cell in part]
+    cells = _in_processes(_proposed, data, processes)
     figures = cross_validated(cells)
     write_second_look(fit_second_look(cells), out, figures=figures, command="karyoscan train second-look")
     for name in ("first", "second"):
@@ -43,12 +44,16 @@ def train_confidence(
     """Refit how likely a whole cell is right, after everything else was fitted (val split, minutes)."""
     from analysis.training.confidence import cross_validated_confidence, fit_confidence, write_confidence
 
-    jobs = [(data, number, processes) for number in range(processes)]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        cells = [cell for part in pool.map(_judged, jobs) for cell in part]
+    cells = _in_processes(_judged, data, processes)
     figures = cross_validated_confidence(cells)
     write_confidence(fit_confidence(cells), out, figures=figures, command="karyoscan train confidence")
     typer.echo("  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
+
+
+def _in_processes(work: Callable[[tuple[Path, int, int]], list[Cell]], data: Path, processes: int) -> list[Cell]:
+    jobs = [(data, number, processes) for number in range(processes)]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return [cell for part in pool.map(work, jobs) for cell in part]
 
 
 def _proposed(job: tuple[Path, int, int]) -> list[SeenProposals]:

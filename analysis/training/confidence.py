@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from analysis.classification.classes import UNCLASSIFIED
 from analysis.errors import NoMetaphaseError
@@ -22,6 +21,7 @@ from analysis.karyogram.confidence import SIGNS, CellConfidence, cell_signs
 from analysis.karyogram.verdict import AUTO_CELL_FROM
 from analysis.karyotype import Karyotyper
 from analysis.models.weights import write_whole
+from analysis.training.ridge import ridge_logistic
 
 _RIDGE: Final = 1.0
 _FOLDS: Final = 8
@@ -78,18 +78,7 @@ def fit_confidence(cells: Sequence[JudgedCell]) -> CellConfidence:
     """Fit the weights (logistic regression with a ridge)."""
     rows = np.stack([cell.signs for cell in cells])
     right = np.asarray([cell.right for cell in cells], np.float64)
-    mean, spread = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-6)
-    mean[0], spread[0] = 0.0, 1.0
-    scaled = (rows - mean) / spread
-
-    def loss(weights: Floats) -> float:
-        odds = scaled @ weights
-        return float(np.sum(np.logaddexp(0.0, odds) - right * odds) + 0.5 * _RIDGE * (weights[1:] ** 2).sum())
-
-    found = minimize(loss, np.zeros(rows.shape[1])).x
-    weights = found / spread
-    weights[0] = found[0] - float((weights[1:] * mean[1:]).sum())
-    return CellConfidence(np.asarray(weights, np.float64))
+    return CellConfidence(ridge_logistic(rows, right, _RIDGE))
 
 
 def cross_validated_confidence(cells: Sequence[JudgedCell], *, least: float = AUTO_CELL_FROM) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.datasets import TsengImage, load_tseng
@@ -25,11 +24,11 @@ from analysis.karyogram.second_look import SecondLook
 from analysis.karyotype import Karyotyper
 from analysis.models.weights import write_whole
 from analysis.segmentation.proposal_traits import TRAITS, ProposalTraits
+from analysis.training.ridge import ridge_logistic
 
 LEAST_SCORE: Final = 0.04
 """Proposals of lower scores aren't looked at for the fit."""
 _RIDGE: Final = 10.0
-_LEAST_SPREAD: Final = 1e-3
 _FOLDS: Final = 6
 _SEED: Final = 5
 
@@ -119,7 +118,9 @@ def fit_second_look(cells: Sequence[SeenProposals], *, worth_a_look: float = -6.
         look.append(cell.traits.table(right, cell.classes, seen))
     right_ones = np.concatenate(truth)
     return SecondLook(
-        _fitted(np.concatenate(glance), right_ones), _fitted(np.concatenate(look), right_ones), worth_a_look
+        ridge_logistic(np.concatenate(glance), right_ones, _RIDGE),
+        ridge_logistic(np.concatenate(look), right_ones, _RIDGE),
+        worth_a_look,
     )
 
 
@@ -174,27 +175,6 @@ def write_second_look(weights: SecondLook, path: Path, *, figures: dict[str, Any
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
-
-
-def _fitted(rows: Floats, truth: Floats) -> Floats:
-    """Weights of a logistic regression with a ridge on standardised columns; the first column is constant."""
-    mean, spread = rows.mean(axis=0), rows.std(axis=0)
-    mean[0] = 0.0
-    # What hardly varies can't be weighed; its noise must not be.
-    spread[spread < _LEAST_SPREAD] = 1.0
-    scaled = (rows - mean) / spread
-
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        odds = scaled @ weights
-        chance = 1.0 / (1.0 + np.exp(-odds))
-        ridge = _RIDGE * np.r_[0.0, weights[1:]]
-        value = np.sum(np.logaddexp(0.0, odds) - truth * odds) + 0.5 * float(ridge @ weights)
-        return float(value), np.asarray(scaled.T @ (chance - truth) + ridge, np.float64)
-
-    found = minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B").x
-    weights = found / spread
-    weights[0] = found[0] - float((weights[1:] * mean[1:]).sum())
-    return np.asarray(weights, np.float64)
 
 
 def _summed(errors: Sequence[tuple[int, int, int]]) -> dict[str, float | int]:
