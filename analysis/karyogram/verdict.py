@@ -36,8 +36,8 @@ DOUBTFUL_BELOW: Final = 0.9
 AUTO_CELL_FROM: Final = 0.9
 """Probability that all of a cell is right from which on the cell needs no look."""
 LOSSES_FROM: Final = 0.5
-"""The same from which a chromosome that isn't there counts as lost rather than as missed: what is told is more likely
-than not. Of 43 losses in cells of the val split cut by software two were true; of the four above .3, one."""
+"""The same from which a chromosome that isn't there counts as lost rather than as missed: what is told is more
+likely than not. Of 43 losses in val cells cut by software two were true; of the four above .3, one."""
 UNSURE_SHARE: Final = 1 / 3
 """With a larger share of objects that are doubtful or without a class, no karyotype is told."""
 FEW_DOUBTFUL: Final = 4
