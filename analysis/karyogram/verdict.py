@@ -35,6 +35,8 @@ DOUBTFUL_BELOW: Final = 0.9
 """Chromosomes whose probability is lower are marked in the karyogram and must be reviewed."""
 AUTO_CELL_FROM: Final = 0.9
 """Probability that all of a cell is right from which on the cell needs no look."""
+MORE_LIKELY_WRONG: Final = 0.5
+"""The same below which a cell must be reviewed."""
 LOSSES_FROM: Final = 0.5
 """The same from which a chromosome that isn't there counts as lost rather than as missed: what is told is more
 likely than not. Of 43 losses in val cells cut by software two were true; of the four above .3, one."""
@@ -437,8 +439,8 @@ def _about_whole(whole: float | None) -> list[Reason]:
         return []
     if np.isnan(whole):
         return [_reason(Finding.CUTS_UNMEASURED, "how often software cuts cells of this kind rightly isn't known")]
-    share = f"{100.0 * whole:.0f} %"
-    return [_reason(Finding.CELL_IN_DOUBT, f"all chromosomes are cut and named rightly with {share} probability")]
+    text = f"all chromosomes are cut and named rightly with {100.0 * whole:.0f} % probability"
+    return [_reason(Finding.CELL_IN_DOUBT, text, review=whole < MORE_LIKELY_WRONG)]
 
 
 def _deviations(counts: Counter[str]) -> list[str]:

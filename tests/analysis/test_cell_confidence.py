@@ -59,6 +59,8 @@ def test_a_cell_needs_a_look_until_all_of_it_is_likely_right() -> None:
     doubted = judge(SOUND, NORMAL, SURE, whole=0.52)
     assert doubted.level is Level.CHECK
     assert doubted.words == "all chromosomes are cut and named rightly with 52 % probability"
+    wrong = judge(SOUND, NORMAL, SURE, whole=0.49)
+    assert (wrong.level, wrong.reasons[0].finding) == (Level.MUST_REVIEW, Finding.CELL_IN_DOUBT)
     unmeasured = judge(SOUND, NORMAL, SURE, whole=float("nan"))
     assert (unmeasured.level, unmeasured.reasons[0].finding) == (Level.CHECK, Finding.CUTS_UNMEASURED)
     # Who cut the cell elsewhere answers for the cuts.
