@@ -10,7 +10,7 @@ the other (Schwartzkopf, Bovik and Evans, IEEE TMI 24, 2005).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -80,9 +80,8 @@ class SecondLook:
             best, change = _NO_GAIN, np.zeros(0, np.intp)
             if len(gain) and gain.max() > best:
                 best, change = float(gain.max()), np.asarray([gain.argmax()])
-            for row in np.flatnonzero(seen & ~now):
-                worth, rows = self._replacing(traits, now, classes, int(row))
-                if worth > best and seen[rows].all():
+            for worth, rows in self._replacing(traits, now, classes, seen):
+                if worth > best:
                     best, change = worth, rows
             if not len(change):
                 break
@@ -90,25 +89,25 @@ class SecondLook:
         return now
 
     def _replacing(
-        self, traits: ProposalTraits, now: NDArray[np.bool_], classes: NDArray[np.float64], row: int
-    ) -> tuple[float, NDArray[np.intp]]:
-        """Gain in log odds of taking one proposal in the place of all that stand against it, and those rows.
+        self, traits: ProposalTraits, now: NDArray[np.bool_], classes: NDArray[np.float64], seen: NDArray[np.bool_]
+    ) -> Iterator[tuple[float, NDArray[np.intp]]]:
+        """Gains in log odds of taking a proposal in the place of all that stand against it, and the rows to change.
 
         One change at a time would never get there: beside its halves a whole looks worse than they do alone.
         """
-        others = traits.against(row, now)
-        if not 0 < len(others) <= _MOST_REPLACED:
-            return -np.inf, others
-        state, itself = now.copy(), np.asarray([row])
-        state[others] = False
-        own = float((traits.table(state, classes, itself) @ self.look)[0])
-        if own <= 0.0:
-            return -np.inf, others
-        worth = own
-        for other in others[::-1]:
-            state[other] = True
-            worth -= float((traits.table(state, classes, np.asarray([other])) @ self.look)[0])
-        return worth, np.append(others, row)
+        rows = np.flatnonzero(seen & ~now)
+        against = traits.against(rows) & now
+        count = against.sum(axis=1)
+        fit = (count > 0) & (count <= _MOST_REPLACED) & ~(against & ~seen).any(axis=1)
+        rows, against = rows[fit], against[fit]
+        alone = traits.table(now & ~against, classes, rows) @ self.look
+        for place in np.flatnonzero(alone > 0.0):
+            others = np.flatnonzero(against[place])
+            state, worth = now & ~against[place], float(alone[place])
+            for other in others[::-1]:
+                state[other] = True
+                worth -= float((traits.table(state, classes, np.asarray([other])) @ self.look)[0])
+            yield worth, np.append(others, rows[place])
 
 
 def parse_second_look(content: Mapping[str, object]) -> SecondLook:

@@ -86,7 +86,7 @@ class ProposalTraits:
         Parameters
         ----------
         chosen
-            Shape (n,).
+            Shape (n,); or (m, n): what else is chosen where each of them is measured.
         classes
             Shape (n, 24): probabilities; rows of NaN count as knowing nothing.
         rows
@@ -98,7 +98,7 @@ class ProposalTraits:
             Shape (m, traits), columns as `TRAITS`.
         """
         rows = np.arange(len(self)) if rows is None else rows
-        known = self.known
+        known, chosen = self.known, np.broadcast_to(chosen, (len(rows), len(self)))
         score = np.clip(known.score[rows], 1e-4, 1.0 - 1e-4)
         overlap = known.overlap[rows] * chosen
         inside, holds = self.inside[rows] * chosen, self.inside.T[rows] * chosen
@@ -130,10 +130,10 @@ class ProposalTraits:
         )
         return np.stack(columns, axis=1)
 
-    def against(self, row: int, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Which chosen proposals stand for the same stain as another one, which would take their place."""
-        same = (self.known.overlap[row] > 0.3) | (self.inside[row] > 0.6) | (self.inside[:, row] > 0.6)
-        return np.flatnonzero(chosen & same)
+    def against(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Tell which of all proposals stand for the same stain as those of the rows: bool, shape (m, n)."""
+        same = (self.known.overlap > 0.3) | (self.inside > 0.6) | (self.inside.T > 0.6)
+        return np.asarray(same[rows], np.bool_)
 
     def _areas_left(self, chosen: NDArray[np.bool_], rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], ...]:
         """How much of its piece of stain each explains, explains too much, and what that changes."""
@@ -141,24 +141,23 @@ class ProposalTraits:
             nothing = np.zeros(len(rows))
             return nothing, nothing, nothing
         piece, areas = self.known.piece, self.areas[rows]
-        held = chosen & (piece >= 0)
-        explained = np.bincount(piece[held], weights=self.areas[held], minlength=len(self.known.piece_areas))
-        free = self.known.piece_areas / self.unit_px - explained
         inside = piece[rows] >= 0
-        left = np.zeros(len(rows))
-        left[inside] = free[piece[rows][inside]] + np.where(chosen[rows], areas, 0.0)[inside]
+        explained = (chosen & (piece == piece[rows, None])) @ self.areas
+        whole = self.known.piece_areas[np.maximum(piece[rows], 0)] / self.unit_px if inside.any() else 0.0
+        own = np.where(chosen[np.arange(len(rows)), rows], areas, 0.0)
+        left = np.where(inside, whole - explained + own, 0.0)
         filled = np.clip(np.minimum(left, areas), 0.0, None)
         change = np.abs(left - areas) - np.abs(left)
         return tuple(np.where(inside, values, 0.0) for values in (filled, areas - filled, change))
 
     def _unexplained(self, chosen: NDArray[np.bool_], rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Share of the stain in each box that lies in no other chosen box."""
-        touched = (self.inside > 0.0) & chosen
+        touched = (self.inside[rows] > 0.0) & chosen
         free = np.zeros(len(rows))
         for place, row in enumerate(rows):
             x0, y0, x1, y1 = self.boxes_px[row]
             stain = self.mask[y0:y1, x0:x1]
-            others = np.flatnonzero(touched[row])
+            others = np.flatnonzero(touched[place])
             if len(others):
                 stain = stain.copy()
                 for left, top, right, bottom in self.boxes_px[others] - [x0, y0, x0, y0]:
@@ -211,7 +210,8 @@ def _slots(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """How much of each proposal would be a third of its class, and how much fills a place that is empty."""
     own = told[rows]
-    held = told[chosen].sum(axis=0) - np.where(chosen[rows, None], own, 0.0)
+    mine = chosen[np.arange(len(rows)), rows]
+    held = chosen @ told - np.where(mine[:, None], own, 0.0)
     third = (np.clip(held + own - 2.0, 0.0, None) - np.clip(held - 2.0, 0.0, None)).sum(axis=1)
     free = 2.0 - held[:, :_AUTOSOMES]
     fills = np.clip(free, 0.0, None) - np.clip(free - own[:, :_AUTOSOMES], 0.0, None)
