@@ -91,7 +91,7 @@ class SecondLook:
     def _replacing(
         self, traits: ProposalTraits, now: NDArray[np.bool_], classes: NDArray[np.float64], seen: NDArray[np.bool_]
     ) -> Iterator[tuple[float, NDArray[np.intp]]]:
-        """Gains in log odds of taking a proposal in the place of all that stand against it, and the rows to change.
+        """Gains in log odds of taking a proposal in the place of all that stand against it, and their rows.
 
         One change at a time would never get there: beside its halves a whole looks worse than they do alone.
         """
