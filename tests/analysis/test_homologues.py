@@ -249,7 +249,8 @@ def test_norms_are_learnt_from_normal_cells(tmp_path: Path) -> None:
     same = standardised(learnt.mean)[:22] * standardised(norms.mean)[:22]
     assert same.mean() > 0.9
     flagged = [each.flagged for entry in cells for each in compare_traces(entry.traces, classes, learnt)]
-    assert np.mean(flagged) <= 0.04
+    # One pair in forty, of 132: no more than the next whole number.
+    assert np.count_nonzero(flagged) <= np.ceil(len(flagged) / 40)
     write_norms(learnt, tmp_path / "norms.npz")
     with np.load(tmp_path / "norms.npz") as table:
         assert set(table) == set(HomologueNorms.__dataclass_fields__)
