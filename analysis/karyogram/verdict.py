@@ -105,6 +105,8 @@ _SEEN_IN_THE_PICTURE: Final = frozenset(
     }
 )
 """What no edit of classes changes."""
+_OF_THE_CUT: Final = frozenset({Finding.CELL_IN_DOUBT, Finding.CUTS_UNMEASURED})
+"""What no edit of a few classes changes."""
 _MUST: Final = UNREADABLE | {
     Finding.TOO_FEW,
     Finding.TOO_MANY,
@@ -327,6 +329,15 @@ def judge_edited(
     if named or not any(reason.finding in UNREADABLE for reason in reasons):
         lost = named or complete or not before.losses_doubted
         reasons += _about_classes(classes, np.where(touched, 1.0, probability), 0, lost=lost)
+    if not (named or complete):
+        # A few edits don't make a doubtful cut sound. Files keep the level of all reasons together, so that a
+        # review is put down to the cut only where nothing else asked for it.
+        alone = not any(reason.finding in _MUST for reason in before.reasons)
+        reasons += [
+            _reason(reason.finding, reason.text, review=reason.review and alone)
+            for reason in before.reasons
+            if reason.finding in _OF_THE_CUT
+        ]
     text = f"edited by a person: {known} of {count} objects named or confirmed"
     reasons.append(_reason(Finding.EDITED, text))
     return Verdict(tuple(sorted(reasons, key=lambda reason: not reason.review)), named)

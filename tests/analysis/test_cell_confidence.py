@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,25 @@ def test_a_person_can_say_that_none_was_missed() -> None:
     assert not complete.losses_doubted
     assert "not a normal set: -21" in complete.words
     assert not judge_edited(before, without, SURE[:45], ~untouched).losses_doubted
+
+
+def test_a_few_edits_do_not_make_a_doubtful_cut_sound() -> None:
+    touched = np.zeros(46, np.bool_)
+    touched[3] = True
+    for whole, level in ((0.2, Level.MUST_REVIEW), (0.7, Level.CHECK), (float("nan"), Level.CHECK)):
+        before = judge(SOUND, NORMAL, SURE, whole=whole)
+        after = judge_edited(before, NORMAL, SURE, touched)
+        assert after.level is level
+        assert before.reasons[0] in after.reasons
+        for seen in (
+            judge_edited(before, NORMAL, SURE, touched, complete=True),
+            judge_edited(before, NORMAL, SURE, ~touched),
+        ):
+            assert [reason.finding for reason in seen.reasons] == [Finding.EDITED]
+    swapped = ["2" if k == 0 else name for k, name in enumerate(NORMAL)]
+    odd = judge(SOUND, swapped, SURE, whole=0.7)
+    as_read = replace(odd, reasons=tuple(replace(reason, review=True) for reason in odd.reasons))
+    assert judge_edited(as_read, NORMAL, SURE, touched).level is Level.CHECK
 
 
 def test_a_sex_chromosome_may_have_been_missed_as_well() -> None:
