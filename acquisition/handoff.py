@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from acquisition.records import KaryotypeRecord, KaryotypeStatus
 from acquisition.workers import Workers, prepare_process, spawned
 from analysis.errors import AnalysisError, ImageError
-from analysis.image import read_image
+from analysis.imaging.image_file import read_image
 
 # The nets come with torch, which takes seconds and hundreds of megabytes: only a worker that karyotypes pays them.
 if TYPE_CHECKING:
-    from analysis.karyotype import Karyotyper
+    from analysis.karyotyping.pipeline import Karyotyper
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def _karyotyper() -> Karyotyper:
     # One load of the weights a worker process, not one a cell; nothing else lives in a worker.
     import torch
 
-    from analysis.karyotype import load_karyotyper
+    from analysis.karyotyping.pipeline import load_karyotyper
 
     # Workers share the cores.
     torch.set_num_threads(1)
@@ -72,7 +72,7 @@ def karyotype_capture(task: KaryotypeTask) -> KaryotypeRecord:
         ``REFUSED`` with the reason where the picture shows no usable metaphase, ``FAILED`` where the analysis
         broke.
     """
-    from analysis.karyotype import write_karyotype
+    from analysis.karyotyping.pipeline import write_karyotype
 
     start_s = time.perf_counter()
     run_dir = Path(task.run_dir)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from analysis.training.ablation import markdown, run_ablation, variants
+from analysis.training.classifier.ablation import markdown, run_ablation, variants
 
 
 def main() -> None:

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from analysis.assignment.joint_assignment import assign
 from analysis.classification.classifier import Classifier
-from analysis.classification.crop import ObjectPixels, crops_of_cell, object_from_picture
 from analysis.evaluation.crops import gband612_cells
-from analysis.karyogram.assignment import assign
+from analysis.straightening.crops import ObjectPixels, crops_of_cell, object_from_picture
 
 PAPER_S = 14.4
 Cell = tuple[ObjectPixels, ...]

@@ -25,15 +25,15 @@ import cv2
 import numpy as np
 import torch
 
-import analysis.karyotype as karyotyping
+import analysis.karyotyping.pipeline as karyotyping
+from analysis.datasets.images import load_tseng
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.datasets import load_tseng
-from analysis.image import GreyImage, read_image
-from analysis.karyotype import Karyotyper, load_karyotyper
+from analysis.imaging.image_file import GreyImage, read_image
+from analysis.karyotyping.pipeline import Karyotyper, load_karyotyper
 
 PAPER_S = {"segment": 0.916, "classify": 0.144}
 LIMIT_S = 1.0
-# Functions that `analysis.karyotype` calls, by the stage they belong to; what is left is "other".
+# Functions that `analysis.karyotyping.pipeline` calls, by the stage they belong to; what is left is "other".
 STAGES = {
     "straighten": ("cut_instances", "medial_axes", "crops_of_cell"),
     "again": ("cut_again",),

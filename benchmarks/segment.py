@@ -25,11 +25,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from analysis.datasets.images import load_tseng
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.datasets import load_tseng
-from analysis.evaluation.ways import Ways
-from analysis.image import GreyImage, read_image
-from analysis.segmentation.segmenter import Segmenter
+from analysis.evaluation.segmentation_methods import Ways
+from analysis.imaging.image_file import GreyImage, read_image
+from analysis.segmentation.contours.segmenter import Segmenter
 
 LIMIT_S = 0.5
 LIMIT_MIB = 1.5e9 / 2**20

@@ -58,9 +58,9 @@ def train_bands(
     cut: Annotated[int, typer.Option(help="pictures the software cuts itself", min=1)] = 200,
 ) -> None:
     """Learn what normal homologues and the banding techniques look like (minutes)."""
-    from analysis.karyotype import load_karyotyper
-    from analysis.training.banding import learn_templates, write_templates
-    from analysis.training.homologues import (
+    from analysis.karyotyping.pipeline import load_karyotyper
+    from analysis.training.fits.banding_templates import learn_templates, write_templates
+    from analysis.training.fits.reference_statistics import (
         learn_norms,
         normal_cells,
         norms_by_cuts,
@@ -81,8 +81,8 @@ def train_bands(
 
 def _structural(data: Path, split: str, limit: int | None, tell: Callable[[int, int], None]) -> dict[str, Any]:
     from analysis.evaluation.structural import changed_cells, evaluate_structural, own_changed_cells
-    from analysis.karyotype import load_karyotyper
-    from analysis.training.drawn_changes import drawn_changed_cells
+    from analysis.karyotyping.pipeline import load_karyotyper
+    from analysis.training.synthesis.structural_changes import drawn_changed_cells
 
     real = evaluate_structural(changed_cells(data / "gband612", split, limit=limit), progress=tell)
     own = own_changed_cells(data / "tseng", split, load_karyotyper(), limit=limit or OWN_CUT_CELLS)
@@ -95,9 +95,9 @@ def _structural(data: Path, split: str, limit: int | None, tell: Callable[[int, 
 
 
 def _banding(data: Path, tell: Callable[[int, int], None]) -> dict[str, Any]:
+    from analysis.banding.technique import TECHNIQUES
     from analysis.evaluation.banding import evaluate_banding, held_out_cells
-    from analysis.karyogram.banding.kind import TECHNIQUES
-    from analysis.training.banding import drawn_cells, unbanded
+    from analysis.training.fits.banding_templates import drawn_cells, unbanded
 
     drawn = [cell for kind in TECHNIQUES for cell in drawn_cells(kind, DRAWN_CELLS, seed=7)]
     solid = [unbanded(cell) for cell in drawn if cell.kind == "G"]

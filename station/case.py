@@ -7,11 +7,11 @@ from pathlib import Path
 
 from acquisition.storage import write_json_atomic
 from analysis.case.summary import CaseCell, CasePolicy, CaseSummary, cell_of, refused_cell, summarise
-from analysis.classify import PICTURE_ENDINGS
 from analysis.errors import AnalysisError
-from analysis.image import read_image
+from analysis.imaging.image_file import read_image
 from analysis.karyogram.sheet import SheetOptions
-from analysis.karyotype import Karyotyper
+from analysis.karyotyping.external_cells import PICTURE_ENDINGS
+from analysis.karyotyping.pipeline import Karyotyper
 from station.case_report import write_case
 from station.cell_files import write_cell
 from station.errors import UsageError

@@ -17,7 +17,7 @@ from analysis.evaluation.aneuploidy import aneuploidy_figures
 from analysis.evaluation.cells import CellRecord, count_cells, gband612_records, tseng_records
 from analysis.evaluation.interactions import interaction_figures
 from analysis.evaluation.risk import RiskStudy, risk_picture, study
-from analysis.models.weights import read_manifest
+from analysis.parameters.weights import read_manifest
 from station.errors import UsageError
 
 Progress = Callable[[int, int], None]
@@ -172,11 +172,11 @@ def _prepare() -> None:
 
 def _records(data: Path, dataset: str, split: str, places: list[int]) -> list[CellRecord]:
     if dataset == "tseng":
-        from analysis.karyotype import load_karyotyper
+        from analysis.karyotyping.pipeline import load_karyotyper
 
         return list(tseng_records(data, split, load_karyotyper(), places))
+    from analysis.assignment.joint_assignment import AssignmentPrices
     from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier
-    from analysis.karyogram.assignment import AssignmentPrices
 
     prices = AssignmentPrices.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration)
     return list(gband612_records(data, split, Classifier.load(), prices, places))

@@ -12,8 +12,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analysis.training.confidence import JudgedCell
-    from analysis.training.second_look import SeenProposals
+    from analysis.training.fits.cell_confidence import JudgedCell
+    from analysis.training.fits.rescoring import SeenProposals
 
 Cell = TypeVar("Cell")
 _Data = Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")]
@@ -26,7 +26,7 @@ def train_second_look(
     processes: _Processes = 1,
 ) -> None:
     """Refit how a cut is looked at again once its chromosomes were classified (val split, minutes)."""
-    from analysis.training.second_look import cross_validated, fit_second_look, write_second_look
+    from analysis.training.fits.rescoring import cross_validated, fit_second_look, write_second_look
 
     cells = _in_processes(_proposed, data, processes)
     figures = cross_validated(cells)
@@ -42,7 +42,7 @@ def train_confidence(
     processes: _Processes = 1,
 ) -> None:
     """Refit how likely a whole cell is right, after everything else was fitted (val split, minutes)."""
-    from analysis.training.confidence import cross_validated_confidence, fit_confidence, write_confidence
+    from analysis.training.fits.cell_confidence import cross_validated_confidence, fit_confidence, write_confidence
 
     cells = _in_processes(_judged, data, processes)
     figures = cross_validated_confidence(cells)
@@ -59,8 +59,8 @@ def _in_processes(work: Callable[[tuple[Path, int, int]], list[Cell]], data: Pat
 def _proposed(job: tuple[Path, int, int]) -> list[SeenProposals]:
     import torch
 
-    from analysis.karyotype import load_karyotyper
-    from analysis.training.second_look import seen_proposals
+    from analysis.karyotyping.pipeline import load_karyotyper
+    from analysis.training.fits.rescoring import seen_proposals
 
     data, number, count = job
     torch.set_num_threads(1)
@@ -70,8 +70,8 @@ def _proposed(job: tuple[Path, int, int]) -> list[SeenProposals]:
 def _judged(job: tuple[Path, int, int]) -> list[JudgedCell]:
     import torch
 
-    from analysis.karyotype import load_karyotyper
-    from analysis.training.confidence import judged_cells
+    from analysis.karyotyping.pipeline import load_karyotyper
+    from analysis.training.fits.cell_confidence import judged_cells
 
     data, number, count = job
     torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from analysis.models.weights import weights_status
+from analysis.parameters.weights import weights_status
 from scanner.core import ScanCore
 from scanner.errors import ScannerError
 from scanner.rig import RIG_FILE, load_rig

@@ -11,8 +11,8 @@ from analysis.evaluation.clusters import evaluate_clusters
 from analysis.evaluation.crops import evaluate_bioimlab, evaluate_gband612
 from analysis.evaluation.mfish import evaluate_mfish
 from analysis.evaluation.tseng import evaluate_tseng
-from analysis.karyotype import load_karyotyper
-from analysis.segmentation.segmenter import segment
+from analysis.karyotyping.pipeline import load_karyotyper
+from analysis.segmentation.contours.segmenter import segment
 from station.errors import UsageError
 
 Progress = Callable[[int, int], None]

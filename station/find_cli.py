@@ -26,7 +26,7 @@ def find(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the candidates to this file")] = None,
 ) -> None:
     """List the metaphase candidates of a field, best first, as a run would find them."""
-    from analysis.image import read_image
+    from analysis.imaging.image_file import read_image
     from station.finders import choose_finder
 
     chosen = choose_finder(model)

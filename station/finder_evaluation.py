@@ -23,7 +23,7 @@ from analysis.evaluation.finder_ranking import RankedSlide, ranked_slides
 from analysis.evaluation.finder_scores import FieldOutcome, search
 from analysis.finder import FINDERS, FieldFinder, finder_of, load_finder
 from analysis.finder.finders import RULES
-from analysis.training.composition import (
+from analysis.training.synthesis import (
     BRIGHTFIELD,
     FLUORESCENCE,
     HELD_OUT_STAIN,
@@ -31,7 +31,7 @@ from analysis.training.composition import (
     compose_slides,
     interactions_table,
 )
-from analysis.training.composition.compose import QUALITY_FILE, WORK_DIR
+from analysis.training.synthesis.compose import QUALITY_FILE, WORK_DIR
 from station.errors import UsageError
 
 FIELDS: Final = 2000

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from acquisition.review import reviewed_finds
-from analysis.models.weights import WEIGHTS_DIR
-from analysis.training.composition.compose import QUALITY_FILE
-from analysis.training.composition.quality import read_quality
+from analysis.parameters.weights import WEIGHTS_DIR
 from analysis.training.finder.prepare import PARTS, Part, drift_of, prepare_crops, read_prepared
 from analysis.training.finder.reviewed import ReviewedCrop, reviewed_tables
 from analysis.training.finder.trainer import FinderData, FinderTrainSettings
 from analysis.training.finder.trainer import train_finder as _train_finder
+from analysis.training.synthesis.compose import QUALITY_FILE
+from analysis.training.synthesis.quality import read_quality
 from station.errors import UsageError
 
 FINE_TUNING_EPOCHS: Final = 3.0

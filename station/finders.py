@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from analysis.errors import WeightsError
 from analysis.finder import FieldFinder, MetaphaseFinder, load_finder
 from analysis.finder.drift import Usual, usual_from_json
-from analysis.models.weights import WEIGHTS_DIR, read_manifest
+from analysis.parameters.weights import WEIGHTS_DIR, read_manifest
 
 DEFAULT = "default"
 RULES = "rules"

@@ -16,7 +16,7 @@ from station.errors import UsageError
 if TYPE_CHECKING:
     from analysis.case.summary import CasePolicy
     from analysis.karyogram.sheet import SheetOptions
-    from analysis.karyotype import Karyotyper
+    from analysis.karyotyping.pipeline import Karyotyper
 
 _EXIT_REFUSED = 1
 
@@ -47,7 +47,7 @@ def classify(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the classes to this file")] = None,
 ) -> None:
     """Classify chromosomes that another system cut out."""
-    from analysis.classify import CropClassifier, read_cells
+    from analysis.karyotyping.external_cells import CropClassifier, read_cells
 
     table = read_cells(cells) if cells is not None else {}
     done, refused = CropClassifier.load().classify_folder(crops, table)
@@ -86,7 +86,7 @@ def karyotype(
     ] = Ideograms.NONE,
 ) -> None:
     """Propose a karyogram for each picture; with --cells for a whole case, with its clones."""
-    from analysis.karyotype import load_karyotyper
+    from analysis.karyotyping.pipeline import load_karyotyper
     from station.case import refuse_twins
 
     if sum((cells is not None, bool(images), edit is not None)) != 1:
@@ -123,7 +123,7 @@ def _sheet_options(ideograms: Ideograms) -> SheetOptions:
 
 
 def _edited(proposal: Path, out: Path, options: SheetOptions) -> None:
-    from analysis.proposal import read_proposal
+    from analysis.karyotyping.proposal_file import read_proposal
     from station.cell_files import write_cell
 
     result = read_proposal(proposal)
@@ -145,7 +145,7 @@ def _case(
 
 
 def _pictures(images: list[Path], out: Path, karyotyper: Karyotyper, options: SheetOptions) -> None:
-    from analysis.image import read_image
+    from analysis.imaging.image_file import read_image
     from station.case import stem_of
     from station.cell_files import write_cell
 

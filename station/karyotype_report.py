@@ -26,12 +26,12 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
-from analysis.classification.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 from analysis.karyogram.layout import DrawnIdeogram, Ink, Mark, MarkSign, Sheet, Tile, Word
-from analysis.karyogram.metaphase import class_colours, label_places, outlines
+from analysis.karyogram.metaphase_overlay import class_colours, label_places, outlines
 from analysis.karyogram.paint import INKS, band_grey
 from analysis.karyogram.sheet import SheetOptions, footer_of, karyogram_sheet, mark_of
-from analysis.karyotype import Karyotype, KaryotypedChromosome
+from analysis.karyotyping.pipeline import Karyotype, KaryotypedChromosome
+from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 
 _MARGIN_MM: Final = 12
 _FONT: Final = "Helvetica"

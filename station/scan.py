@@ -25,7 +25,7 @@ from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
 from acquisition.run.slide_run import RunOutcome, SlideRun
 from acquisition.storage import RunFolder, write_json_atomic
-from analysis.evaluation.boxes import TSENG_PADDING_PX
+from analysis.datasets.labelled_boxes import TSENG_PADDING_PX
 from analysis.finder import find_metaphases
 from scanner.coordinates import SlideFrame
 from scanner.rig import RIG_FILE

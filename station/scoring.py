@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from acquisition.records import CandidateRecord, CaptureRecord
-from analysis.evaluation.matching import box_iou, match
+from analysis.datasets.box_matching import box_iou, match
 from scanner.coordinates import ImagePoint, SlidePoint, StagePoint, View
 from scanner.rig import Rig
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from acquisition.storage import write_json_atomic
 
 if TYPE_CHECKING:
-    from analysis.segmentation.segmenter import Segmenter
+    from analysis.segmentation.contours.segmenter import Segmenter
 
 _SHOWN = (
     *("box_ap50", "box_map", "box_mar", "aer", "acc", "wcr", "mask_ap50", "mask_map", "mask_mar"),
@@ -51,7 +51,7 @@ def evaluate_segmentation(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures as well")] = None,
 ) -> None:
     """Measure ways of cutting metaphases side by side, in one run."""
-    from analysis.evaluation.ways import Ways, run_ways
+    from analysis.evaluation.segmentation_methods import Ways, run_ways
 
     ways = Ways(baselines, stream, short_detector, peer, fluorescence=dataset is SegmentationSet.MFISH)
     console = Console()
@@ -100,10 +100,10 @@ def train_stream(
     drawers: Annotated[int, typer.Option(help="processes that draw scenes ahead", min=0)] = 1,
 ) -> None:
     """Train the stream's nets on simulated piles; resumable, weights come with the last step."""
-    from analysis.models.weights import WEIGHTS_DIR
-    from analysis.training.stream.singles import SOURCES
-    from analysis.training.stream.train import StreamTrainSettings
-    from analysis.training.stream.train import train_stream as train
+    from analysis.parameters.weights import WEIGHTS_DIR
+    from analysis.training.masks.singles import SOURCES
+    from analysis.training.masks.trainer import StreamTrainSettings
+    from analysis.training.masks.trainer import train_stream as train
 
     settings = StreamTrainSettings(
         sources=tuple(source) if source else SOURCES, seed=seed, threads=threads, drawers=drawers
@@ -124,7 +124,7 @@ def train_peer(
     cache: Annotated[Path | None, typer.Option(help="folder of prepared pictures")] = None,
 ) -> None:
     """Train a Faster R-CNN to compare with, on the detector's examples; needs torchvision."""
-    from analysis.training.peer import train_peer as train
+    from analysis.training.detector.peer import train_peer as train
 
     path = train(data, out, minutes=minutes, cache_dir=cache, progress=typer.echo)
     typer.echo(f"weights and manifest: {path}")
@@ -142,8 +142,8 @@ def _figures(
 
 
 def _cut_blobs(data: Path, stream: Path) -> dict[str, Any]:
+    from analysis.evaluation.box_free.blob_classifier import BlobClassifier
     from analysis.evaluation.clusters import evaluate_cut_blobs
-    from analysis.segmentation.stream.blobs import BlobClassifier
 
     return dict(evaluate_cut_blobs(data / "clusters", BlobClassifier.load(stream)))
 

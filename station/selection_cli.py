@@ -22,9 +22,9 @@ def train_selection(
     missed_worth: Annotated[float, typer.Option(help="a missed chromosome, in false ones", min=0.1)] = 1.25,
 ) -> None:
     """Refit how a cell's proposals are weighed, on the val split; for new weights of the detector."""
-    from analysis.models.weights import WEIGHTS_DIR
-    from analysis.segmentation.detector_selection import SelectionSettings
-    from analysis.training.selection import Aims, cached_proposals, compare, figures, refit
+    from analysis.parameters.weights import WEIGHTS_DIR
+    from analysis.selection.initial_selection import SelectionSettings
+    from analysis.training.fits.selection import Aims, cached_proposals, compare, figures, refit
 
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -52,4 +52,4 @@ def train_selection(
             typer.echo(f"    {field.name}: float = {value:.3g}")
     if not result.no_worse:
         typer.echo("more errors than before for fewer missed ones: think before you take it")
-    typer.echo("the lines go to SelectionSettings in analysis/segmentation/detector_selection.py")
+    typer.echo("the lines go to SelectionSettings in analysis/selection/initial_selection.py")

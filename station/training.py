@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from analysis.models.weights import WEIGHTS_DIR
-from analysis.training.classifier import train_classifier as _train_classifier
-from analysis.training.detector import DetectorTrainSettings
-from analysis.training.detector import train_detector as _train_detector
+from analysis.parameters.weights import WEIGHTS_DIR
+from analysis.training.classifier.trainer import train_classifier as _train_classifier
+from analysis.training.detector.trainer import DetectorTrainSettings
+from analysis.training.detector.trainer import train_detector as _train_detector
 
 
 def train_classifier(
@@ -17,7 +17,7 @@ def train_classifier(
     """Prepare crops, train, and write weights with their manifest to `out`.
 
     The product's own weights stay as they are: to ship new ones is a decision, made by copying both files to
-    ``analysis/models/weights``.
+    ``analysis/parameters/files``.
     """
     _train_classifier(data, out, minutes=minutes, resume=resume, seed=seed, progress=tell)
     tell(f"weights and manifest are in {out}; copy classifier*.* to {WEIGHTS_DIR} to ship them")

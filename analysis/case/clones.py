@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from analysis.case.nomenclature import AUTOSOMES, CellLine, count_effect, items_key, parse_case
+from analysis.case.case_iscn import AUTOSOMES, CellLine, count_effect, items_key, parse_case
 from analysis.errors import IscnError
 
 CELLS_FOR_GAIN: Final = 2

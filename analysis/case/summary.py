@@ -10,12 +10,12 @@ from typing import Any, Final
 import numpy as np
 
 from analysis.case.clones import CaseClones, CellKaryotype, Nature, find_clones
-from analysis.classification.classes import UNCLASSIFIED
-from analysis.karyogram.homologues.comparison import HomologueDifference
-from analysis.karyogram.homologues.recurrence import CandidateClone, candidate_clones
-from analysis.karyogram.iscn import INCOMPLETE
-from analysis.karyogram.verdict import Finding
-from analysis.karyotype import Karyotype
+from analysis.homologues.comparison import HomologueDifference
+from analysis.homologues.recurrence import CandidateClone, candidate_clones
+from analysis.karyotyping.iscn import INCOMPLETE
+from analysis.karyotyping.pipeline import Karyotype
+from analysis.karyotyping.review import Finding
+from analysis.structures.classes import UNCLASSIFIED
 
 NOT_USABLE: Final = frozenset({Finding.TOO_FEW, Finding.TOO_MANY, Finding.UNCLEAR_BANDS})
 _WELL_BANDED: Final = 550.0

@@ -11,11 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.classification.classes import CLASS_NAMES
-from analysis.classification.crop import ChromosomeCrop
-from analysis.classification.profile import profiles
 from analysis.errors import WeightsError
-from analysis.models.embedding import (
+from analysis.nets.embedding import (
     CLASS_COUNT,
     DOMAINS,
     EMBEDDING_SIZE,
@@ -25,7 +22,10 @@ from analysis.models.embedding import (
     ContextNet,
     EmbeddingNet,
 )
-from analysis.models.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
+from analysis.parameters.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
+from analysis.straightening.band_profile import profiles
+from analysis.straightening.crops import ChromosomeCrop
+from analysis.structures.classes import CLASS_NAMES
 
 CLASSIFIER_WEIGHTS = "classifier"
 CONTEXT_ENDING = "-context"
@@ -174,7 +174,7 @@ class Classifier:
             True where they are the chromosomes of one cell, as far as they are known: each is then scored in view
             of the others.
         banding
-            One of `analysis.models.embedding.DOMAINS`; None where it isn't known.
+            One of `analysis.nets.embedding.DOMAINS`; None where it isn't known.
         """
         return self.scores_of(self.look_at(crops, banding=banding), one_cell=one_cell)
 

@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
 from analysis.evaluation.cells import CellRecord, named_counts
 from analysis.evaluation.statistics import bootstrap
+from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 
 DIPLOID: Final = 46
 _AUTOSOMES: Final = CLASS_NAMES[:22]

@@ -13,24 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from analysis.classification.classes import CLASS_NAMES
-from analysis.classification.crop import (
+from analysis.banding.band_level import LEVELS, estimate_level
+from analysis.banding.technique import BandingKind, BandingTemplates, banding_templates, recognise_banding
+from analysis.datasets.images import load_mfish
+from analysis.errors import DatasetError
+from analysis.evaluation.crops import bioimlab_cells, gband612_cells
+from analysis.evaluation.mfish import labelled_instances
+from analysis.imaging.background import estimate_background
+from analysis.imaging.image_file import read_image
+from analysis.karyogram.ideogram import ideogram
+from analysis.straightening.crops import (
     ChromosomeCrop,
     ObjectPixels,
     crops_of_cell,
     cut_instances,
     object_from_picture,
 )
-from analysis.classification.ready_cut import emits_light, objects_of, read_ready_cut
-from analysis.errors import DatasetError
-from analysis.evaluation.crops import bioimlab_cells, gband612_cells
-from analysis.evaluation.datasets import load_mfish
-from analysis.evaluation.mfish import labelled_instances
-from analysis.image import read_image
-from analysis.karyogram.banding.kind import BandingKind, BandingTemplates, banding_templates, recognise_banding
-from analysis.karyogram.banding.level import LEVELS, estimate_level
-from analysis.karyogram.ideogram import ideogram
-from analysis.segmentation.background import estimate_background
+from analysis.straightening.external_crops import emits_light, objects_of, read_ready_cut
+from analysis.structures.classes import CLASS_NAMES
 
 BIOIMLAB_LEARNT: Final = 80
 MFISH_LEARNT: Final = 18

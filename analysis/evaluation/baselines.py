@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import NoMetaphaseError
-from analysis.image import GreyImage
-from analysis.segmentation.instance import Instance, Segmentation
-from analysis.segmentation.region import Region, connected_regions
-from analysis.segmentation.segmenter import Segmenter, Working, full_size, neighbours, place_in, prepare
-from analysis.segmentation.threshold import otsu
+from analysis.imaging.foreground import otsu
+from analysis.imaging.image_file import GreyImage
+from analysis.segmentation.contours.segmenter import Segmenter, Working, full_size, neighbours, place_in, prepare
+from analysis.structures.instance import Instance, Segmentation
+from analysis.structures.region import Region, connected_regions
 
 _LEAST_AREA: Final = 0.8
 """Smaller pieces, in squared widths, are dirt."""

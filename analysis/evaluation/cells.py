@@ -15,19 +15,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.assignment.joint_assignment import AssignmentPrices, assign
 from analysis.classification.classifier import Classifier
-from analysis.classification.crop import crops_of_cell, object_from_picture
+from analysis.datasets.box_matching import box_areas, box_intersections, box_iou, match
+from analysis.datasets.images import TsengImage, load_tseng
+from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, instances_from_boxes, padded_boxes
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.boxes import TSENG_PADDING_PX, instances_from_boxes, padded_boxes
 from analysis.evaluation.crops import CropCell, gband612_cells, rises
-from analysis.evaluation.datasets import TsengImage, load_tseng
 from analysis.evaluation.interactions import Interactions, count_interactions
-from analysis.evaluation.matching import box_areas, box_intersections, box_iou, match
-from analysis.image import read_image
-from analysis.karyogram.assignment import AssignmentPrices, assign
-from analysis.karyotype import Karyotype, KaryotypedChromosome, Karyotyper
-from analysis.segmentation.segmenter import find_stained
+from analysis.imaging.image_file import read_image
+from analysis.karyotyping.pipeline import Karyotype, KaryotypedChromosome, Karyotyper
+from analysis.segmentation.contours.segmenter import find_stained
+from analysis.straightening.crops import crops_of_cell, object_from_picture
+from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 
 _TURN_SEED: Final = 612
 _CELL_MINIMUM: Final = 35

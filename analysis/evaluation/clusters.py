@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.datasets.images import ClusterBlob, load_clusters
 from analysis.errors import DatasetError, NoMetaphaseError
-from analysis.evaluation.datasets import ClusterBlob, load_clusters
-from analysis.image import GreyImage
-from analysis.segmentation.instance import Instance
-from analysis.segmentation.segmenter import Segmenter, segment
-from analysis.segmentation.stream.ready_cut import Judge, judge_cut_blobs
+from analysis.evaluation.box_free.external_blobs import Judge, judge_cut_blobs
+from analysis.imaging.image_file import GreyImage
+from analysis.segmentation.contours.segmenter import Segmenter, segment
+from analysis.structures.instance import Instance
 
 _GAP_PX: Final = 24
 _SHEET_WIDTH_PX: Final = 1200

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.classification.classes import CLASS_NAMES
+from analysis.assignment.joint_assignment import AssignmentPrices, assign
 from analysis.classification.classifier import Classifier, ClassScores
-from analysis.classification.crop import ObjectPixels, crops_of_cell, object_from_picture
-from analysis.classification.straighten import medial_axis
 from analysis.errors import DatasetError
-from analysis.karyogram.assignment import AssignmentPrices, assign
+from analysis.straightening.crops import ObjectPixels, crops_of_cell, object_from_picture
+from analysis.straightening.medial_axis import medial_axis
+from analysis.structures.classes import CLASS_NAMES
 
 Progress = Callable[[int, int], None]
 

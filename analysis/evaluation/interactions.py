@@ -20,9 +20,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.classification.classes import UNCLASSIFIED
-from analysis.evaluation.matching import match, overlap_ratio
+from analysis.datasets.box_matching import match, overlap_ratio
 from analysis.evaluation.statistics import bootstrap
+from analysis.structures.classes import UNCLASSIFIED
 
 FEW_INTERACTIONS: Final = 2
 """A proposal that needs no more edits counts as nearly right."""

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.datasets.images import OVERLAP_LABEL, MfishCell, load_mfish
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
-from analysis.evaluation.datasets import OVERLAP_LABEL, MfishCell, load_mfish
-from analysis.image import read_image
-from analysis.segmentation.instance import Instance
-from analysis.segmentation.segmenter import Segmenter, segment
+from analysis.imaging.image_file import read_image
+from analysis.segmentation.contours.segmenter import Segmenter, segment
+from analysis.structures.instance import Instance
 
 _CLASSES: Final = range(1, 25)
 _CRUMB_SHARE: Final = 0.15

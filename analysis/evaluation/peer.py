@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from torch.library import Library
 from torch.nn import functional
 
+from analysis.detection.preprocessing import SCALE, density_of, filled_up, relative_density, resized
 from analysis.errors import NoMetaphaseError, WeightsError
-from analysis.image import GreyImage
-from analysis.models.weights import fill_net, load_weights, read_manifest
-from analysis.segmentation.detector_input import SCALE, density_of, filled_up, relative_density, resized
-from analysis.segmentation.instance import Instance, LeftOut, Segmentation
+from analysis.imaging.image_file import GreyImage
+from analysis.parameters.weights import fill_net, load_weights, read_manifest
+from analysis.structures.instance import Instance, LeftOut, Segmentation
 
 PEER_WEIGHTS: Final = "peer-faster-rcnn"
 PADDING_PX: Final = 6.0

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.classification.classes import UNCLASSIFIED
 from analysis.evaluation.cells import CellRecord, Named
 from analysis.evaluation.drawing import COLOURS, INK, Axes, Rgb, blank, put_text
 from analysis.evaluation.statistics import Bools, Floats, calibration
-from analysis.karyogram.verdict import Level, chromosome_level
+from analysis.karyotyping.review import Level, chromosome_level
+from analysis.structures.classes import UNCLASSIFIED
 
 RISKS: Final = (0.001, 0.005, 0.01)
 _HEIGHT_PX, _WIDTH_PX = 560, 1680

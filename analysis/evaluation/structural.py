@@ -17,26 +17,26 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
-from analysis.classification.crop import (
+from analysis.datasets.images import load_tseng
+from analysis.errors import DatasetError, NoMetaphaseError
+from analysis.evaluation.crops import gband612_cells
+from analysis.evaluation.statistics import auc, bootstrap
+from analysis.homologues.comparison import HomologueDifference, compare_traces
+from analysis.homologues.cut_quality import doubts_of, measure_cuts
+from analysis.homologues.features import Traces, traces_of
+from analysis.homologues.reference_statistics import HomologueNorms, homologue_norms
+from analysis.imaging.image_file import GreyImage, read_image
+from analysis.karyogram.ideogram import ideogram
+from analysis.karyotyping.pipeline import Karyotype, Karyotyper
+from analysis.straightening.crops import (
     ChromosomeCrop,
     ObjectPixels,
     crops_of_cell,
     cut_instances,
     object_from_picture,
 )
-from analysis.classification.straighten import MedialAxis, medial_axis, sample_straight
-from analysis.errors import DatasetError, NoMetaphaseError
-from analysis.evaluation.crops import gband612_cells
-from analysis.evaluation.datasets import load_tseng
-from analysis.evaluation.statistics import auc, bootstrap
-from analysis.image import GreyImage, read_image
-from analysis.karyogram.homologues.comparison import HomologueDifference, compare_traces
-from analysis.karyogram.homologues.features import Traces, traces_of
-from analysis.karyogram.homologues.fitness import doubts_of, measure_cuts
-from analysis.karyogram.homologues.norms import HomologueNorms, homologue_norms
-from analysis.karyogram.ideogram import ideogram
-from analysis.karyotype import Karyotype, Karyotyper
+from analysis.straightening.medial_axis import MedialAxis, medial_axis, sample_straight
+from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 
 NORMAL_COUNT: Final = 46
 _SIZES_MB: Final = (

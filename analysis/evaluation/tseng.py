@@ -10,10 +10,11 @@ from typing import Protocol
 
 import numpy as np
 
+from analysis.datasets.box_matching import box_areas, box_intersections, box_iou, match
+from analysis.datasets.images import TsengImage, load_tseng
+from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, instances_from_boxes, padded_boxes, ranked_boxes
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.boxes import TSENG_PADDING_PX, instances_from_boxes, padded_boxes, ranked_boxes
 from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
-from analysis.evaluation.datasets import TsengImage, load_tseng
 from analysis.evaluation.enumeration import (
     Count,
     bootstrap_interval,
@@ -21,10 +22,9 @@ from analysis.evaluation.enumeration import (
     enumeration_intervals,
 )
 from analysis.evaluation.interactions import FEW_INTERACTIONS, Interactions, count_interactions
-from analysis.evaluation.matching import box_areas, box_intersections, box_iou, match
-from analysis.image import GreyImage, read_image
-from analysis.segmentation.instance import Instance, LeftOut
-from analysis.segmentation.segmenter import find_stained
+from analysis.imaging.image_file import GreyImage, read_image
+from analysis.segmentation.contours.segmenter import find_stained
+from analysis.structures.instance import Instance, LeftOut
 
 
 class ProposedChromosome(Protocol):

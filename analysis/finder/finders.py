@@ -195,7 +195,7 @@ def finder_of(weights: str, folder: Path | None = None) -> MetaphaseFinder:
     WeightsError
         Weights or manifest are missing or damaged.
     """
-    from analysis.models.weights import WEIGHTS_DIR, read_manifest
+    from analysis.parameters.weights import WEIGHTS_DIR, read_manifest
 
     place = WEIGHTS_DIR if folder is None else folder
     finder = MetaphaseFinder(weights, place, read_manifest(weights, place).sha256)
@@ -221,7 +221,7 @@ def _is_same_cell(one: Candidate, other: Candidate, um_per_px: float) -> bool:
 @lru_cache(maxsize=2)
 def _loaded(weights: str, folder: Path, sha256: str) -> tuple[FinderNet, Calibration]:
     from analysis.finder.net import load_net
-    from analysis.models.weights import read_manifest
+    from analysis.parameters.weights import read_manifest
 
     if read_manifest(weights, folder).sha256 != sha256:
         raise WeightsError(

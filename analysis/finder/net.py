@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from analysis.models.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
+from analysis.parameters.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
 
 FINDER_WEIGHTS: Final = "finder"
 CROP_SIDE_PX: Final = 128

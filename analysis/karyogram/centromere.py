@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from analysis.classification.classes import CLASS_NAMES
-from analysis.classification.profile import profiles
 from analysis.karyogram.ideogram import SHORT_ARM_SHARE, ideogram
+from analysis.straightening.band_profile import profiles
+from analysis.structures.classes import CLASS_NAMES
 
 BINS: Final = 96
 REACH: Final = 0.12

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.classification.classes import CLASS_NAMES
+from analysis.structures.classes import CLASS_NAMES
 
 RESOLUTIONS: Final = (400, 550, 850)
 SHORT_ARM_SHARE: Final = {"13": 0.16, "14": 0.16, "15": 0.16, "21": 0.24, "22": 0.28}

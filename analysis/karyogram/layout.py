@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.classification.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 from analysis.karyogram.ideogram import Ideogram, ideogram
+from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 
 ROWS: Final[tuple[tuple[tuple[str, ...], ...], ...]] = (
     (("1", "2", "3"), ("4", "5")),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.karyogram.ideogram import IdeogramBand
 from analysis.karyogram.layout import DrawnIdeogram, Ink, Mark, MarkSign, Sheet, Tile, Word
-from analysis.karyogram.letters import Bgr, text_size, write
+from analysis.karyogram.text import Bgr, text_size, write
 
 INKS: Final[Mapping[Ink, Bgr]] = MappingProxyType(
     {Ink.BLACK: (20, 20, 20), Ink.PALE: (125, 125, 125), Ink.DOUBT: (0, 94, 213), Ink.ALARM: (40, 30, 190)}

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.classification.classes import UNCLASSIFIED
-from analysis.classification.crop import ChromosomeCrop, crops_of_cell, cut_instances
-from analysis.classification.straighten import MedialAxis, medial_axes
 from analysis.karyogram.centromere import centromere_shares
+from analysis.karyogram.chromosome_pictures import grown_for_show, upright_pictures
 from analysis.karyogram.layout import LONGEST_PX, MAX_ENLARGEMENT, Captions, KaryogramItem, Mark, Sheet, lay_out
-from analysis.karyogram.picture import grown_for_show, upright_pictures
-from analysis.karyogram.verdict import DOUBTFUL_BELOW
+from analysis.karyotyping.review import DOUBTFUL_BELOW
+from analysis.straightening.crops import ChromosomeCrop, crops_of_cell, cut_instances
+from analysis.straightening.medial_axis import MedialAxis, medial_axes
+from analysis.structures.classes import UNCLASSIFIED
 
 if TYPE_CHECKING:
-    from analysis.karyotype import Karyotype, KaryotypedChromosome
-    from analysis.segmentation.instance import Instance
+    from analysis.karyotyping.pipeline import Karyotype, KaryotypedChromosome
+    from analysis.structures.instance import Instance
 
 FOOTER: Final = "Research use only - proposal by software, not reviewed"
 FOOTER_EDITED: Final = "Research use only - proposal by software, edited by a person"

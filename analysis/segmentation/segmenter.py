@@ -1,345 +1,272 @@
-"""From a grey image to chromosomes: the classical segmentation and its seam."""
+"""Detector and contours together: which chromosomes there are, and the pixels of each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.detection.detector import Detector
+from analysis.detection.preprocessing import SCALE, relative_density
 from analysis.errors import NoMetaphaseError
-from analysis.image import GreyImage
-from analysis.segmentation.annotation import without_annotations
-from analysis.segmentation.background import estimate_background, optical_density
-from analysis.segmentation.features import piece_features, single_features
-from analysis.segmentation.instance import Instance, Segmentation
-from analysis.segmentation.nuclei import find_nuclei
-from analysis.segmentation.plausibility import Plausibility, load_plausibility
-from analysis.segmentation.region import Region, connected_regions
-from analysis.segmentation.resolve import Cell, Part, resolve
-from analysis.segmentation.scale import estimate_width
-from analysis.segmentation.shape import measure
-from analysis.segmentation.strays import find_strays
-from analysis.segmentation.threshold import find_foreground, otsu
+from analysis.imaging.fluorescence import as_absorbing, fluorescence_levels
+from analysis.imaging.foreground import find_foreground
+from analysis.imaging.image_file import GreyImage
+from analysis.segmentation.contours.segmenter import (
+    SegmentationSettings,
+    Working,
+    full_size,
+    neighbours,
+    prepare,
+    segment,
+)
+from analysis.segmentation.hypotheses import ProposedCell, ProposedChoices
+from analysis.segmentation.mask_net.box_prompts import BoxMasks
+from analysis.segmentation.mask_net.input import stream_picture
+from analysis.segmentation.mask_net.predictor import MaskProposer
+from analysis.segmentation.pixel_assignment import distance_from, window_of
+from analysis.selection.initial_selection import Evidence, SelectionSettings, certainty, choose, gather
+from analysis.structures.box_proposals import Detections, suppress
+from analysis.structures.instance import Instance, Segmentation
+from analysis.structures.region import Region
 
-_ESTIMATE_SIDE_PX: Final = 1400
-"""Long side of the image the chromosome width is first estimated on."""
+_KNOWN_WIDTH_PX: Final = (10.0, 27.0)
+"""Widths of chromosomes in the pictures the detector learned from; others are brought to the middle one."""
 
-_WORK_WIDTH_PX: Final = 15.0
-_KEEP_WIDTH_PX: Final = (11.0, 21.0)
-"""Images whose chromosomes are this wide are worked as they are; others are resampled to the working width."""
+_USUAL_WIDTH_PX: Final = 17.0
 
-_DENOISE_SIGMA_PX: Final = 0.7
+_PADDING_PX: Final = 6.0
+"""Slide round a chromosome in detected boxes, in px of the training set."""
 
-_MIN_WIDTH_PX: Final = 3.5
-"""A chromosome narrower than this in the file (0.3 um a pixel) shows neither bands nor slits; noise looks like
-that."""
+_FREE_SIZE: Final = (0.4, 3.0)
+"""Areas, of the typical found chromosome's, of pieces of stain that may be one nobody found."""
 
-_MIN_STAIN: Final = 0.015
-"""Optical density of the border below which nothing is stained: 3.5 % of the light is within the noise of a
-camera."""
+_MANY_FREE: Final = 6
+_FREE_SHARE: Final = 0.15
+"""Such pieces, and their share of the stain, from which contours are asked too: in pictures alone of which the
+detector isn't sure, as beside G-banded cells it knows dirt and neighbours better than contours do."""
 
-_MAX_STAINED: Final = 1500.0
-"""Stained area in squared widths beyond which it can't be chromosomes: seven crowded metaphases."""
+_FEW: Final = 36
+_ENOUGH: Final = 46
+"""Chromosomes up to which a cell is looked for more, and up to which contours may fill it."""
 
-_MAX_PIECE: Final = 60.0
-"""A connected piece of more median chromosomes than this is no cluster of one cell."""
+_LIKELY: Final = 0.5
+"""Score of what must be there in some number: dust and noise are proposed too, at lower ones. Of 184 pictures of
+metaphases the poorest has 16 chromosomes with it, drawn dust one and drawn noise four."""
 
-_ROD: Final = 2.1
-"""Length over thickness from which a body counts as rod-like; a grain of dirt is round (1.8)."""
+_MOST: Final = 200
+"""Chromosomes of two crowded cells at the most; of a noisy field with no end to it hundreds are proposed."""
 
-_SURELY_SINGLE: Final = 0.6
-_HARDLY_SINGLE: Final = 0.08
-_COMPACT: Final = 0.85
-_CONDENSED_AREA: Final = 3.0
-"""Median area, in squared widths, below which a cell is too condensed for the single score: it was fitted on cells
-where a short round body is dirt."""
+_TAKEN: Final = 0.2
+"""Share of a contour's find that the detector explains already, up to which it is another chromosome."""
 
-
-MIN_PIECE: Final = 0.3
-"""Smaller pieces, in squared widths, are dirt."""
-
-TYPICAL_AREA: Final = 4.5
-"""Median area of a chromosome in squared widths, where the cell gives no answer of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentationSettings:
-    """What a laboratory may want to set.
-
-    Attributes
-    ----------
-    accept_split
-        Score above which a piece is split; higher leaves more clusters whole.
-    min_area
-        Smallest chromosome, as a share of the cell's median area.
-    min_chromosomes
-        With fewer plausible chromosomes the image isn't a metaphase.
-    """
-
-    accept_split: float = 0.2
-    min_area: float = 0.18
-    min_chromosomes: int = 8
+_NEAR: Final = 7.0
+"""Widths between chromosomes of a cell at the most."""
 
 
-class Segmenter(Protocol):
-    """Anything that finds the chromosomes of an image."""
+class Proposer(Protocol):
+    """Anything that proposes chromosomes as boxes, such as a `Detector`."""
 
-    def __call__(self, image: GreyImage) -> Segmentation:
-        """Segment an image; raise `NoMetaphaseError` where there is nothing to segment."""
+    def candidates(self, relative: NDArray[np.float32], *, scale: float) -> Detections:
+        """Propose chromosomes in a picture, see `Detector.candidates`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Working:
-    """The image at working scale.
+class DetectorSegmenter:
+    """Finds the chromosomes of a metaphase by a detector, their pixels by contours.
+
+    The detector learned from G-bands. In fluorescence it sees chromosomes as well, but not their classes.
 
     Attributes
     ----------
-    factor
-        Working px a px of the image.
-    background, density, nuclei
-        See `estimate_background`, `optical_density` and `find_nuclei`.
-    width_px
-        Typical width of a chromosome, in working px.
+    detector
+        Proposes boxes with classes.
+    settings
+        As for the contours alone.
+    selection
+        How the proposals of a cell are weighed against one another.
+    masks
+        Parts the piles no cut of the contours fits; None where there are no weights for it.
+    cuts
+        Whether cuts of the contours are tried before the mask net.
+    fluorescence
+        Whether fluorescence is shown to the detector too, as if it were bright field; else it is left to the
+        contours.
     """
 
-    factor: float
-    background: NDArray[np.float32]
-    density: NDArray[np.float32]
-    nuclei: NDArray[np.bool_]
-    width_px: float
+    detector: Proposer
+    settings: SegmentationSettings = field(default_factory=SegmentationSettings)
+    selection: SelectionSettings = field(default_factory=SelectionSettings)
+    masks: MaskProposer | None = None
+    cuts: bool = True
+    fluorescence: bool = False
+
+    def __call__(self, image: GreyImage) -> Segmentation:
+        """Segment an image.
+
+        Raises
+        ------
+        NoMetaphaseError
+            If nothing like a metaphase is there.
+        """
+        if image.inverted and not self.fluorescence:
+            return segment(image, self.settings)
+        given, image = image, as_absorbing(image)
+        working = prepare(image)
+        stained = find_foreground(working.density, working.nuclei, working.width_px)
+        mask = stained.mask
+        found, tight, known = self._gathered(working, mask)
+        chosen = choose(known, self.selection)
+        self._ask_for_enough(int(np.count_nonzero(known.score[chosen] >= _LIKELY)), image)
+        if len(chosen) > _MOST:
+            raise NoMetaphaseError(f"{image.source}: no metaphase found, the whole field is stained or noisy")
+        net = None
+        if self.masks is not None:
+            net = BoxMasks(self.masks, stream_picture(working.density, stained.level, working.width_px))
+        cell = ProposedCell(found, tight, known, mask, working, net, self.cuts, image.pixels.shape)
+        cut = cell.cut(chosen)
+        self._ask_for_enough(len(cut.instances), image)
+        made = cut.instances
+        choices: ProposedChoices | None = ProposedChoices(cell, cut.rows)
+        unsure = certainty(known, self.selection) < self.selection.sure_at
+        if unsure and len(made) < _FEW and _leaves_many(cut.regions, mask):
+            made = self._with_contours(made, image, _NEAR * working.width_px / working.factor)
+            choices = None
+        background, nuclei = full_size(working, image.pixels.shape)
+        levels = fluorescence_levels(background) if given.inverted else background
+        return Segmentation(made, levels, nuclei, cell.left_out(chosen), choices)
+
+    def classes_at(
+        self, image: GreyImage, boxes_px: NDArray[np.float64], *, padded: bool = True
+    ) -> NDArray[np.float32]:
+        """Tell the classes of chromosomes whose boxes are known, by the detector's proposals alone.
+
+        Parameters
+        ----------
+        image
+            The picture, bright field.
+        boxes_px
+            Shape (n, 4), in image px.
+        padded
+            Whether the boxes have slide round their chromosomes, as those that people draw; False for boxes of
+            masks.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            Shape (n, 24), see `Detections.classes_at`.
+        """
+        working = prepare(as_absorbing(image))
+        asked = boxes_px.astype(np.float64) * working.factor
+        if not padded:
+            asked += _PADDING_PX * SCALE / detector_scale(working) * np.asarray([-1.0, -1.0, 1.0, 1.0])
+        return self._proposals(working).classes_at(asked)
+
+    def weighed(self, image: GreyImage) -> tuple[Evidence, NDArray[np.float64]]:
+        """Tell what the choice of chromosomes rests on.
+
+        Returns
+        -------
+        tuple
+            Of n proposals, best first: what is known of them; float64, shape (n, 4), extents in image px.
+
+        Raises
+        ------
+        NoMetaphaseError
+            If nothing is stained on the image.
+        """
+        working = prepare(as_absorbing(image))
+        stained = find_foreground(working.density, working.nuclei, working.width_px)
+        _, tight, known = self._gathered(working, stained.mask)
+        return known, tight.astype(np.float64) / working.factor
+
+    def _gathered(
+        self, working: Working, mask: NDArray[np.bool_]
+    ) -> tuple[Detections, NDArray[np.float32], Evidence]:
+        """Proposals, their close-fitting boxes, and what is known of them."""
+        found = suppress(self._proposals(working), iou=self.selection.nms_iou)
+        tight = tight_boxes(found.boxes_px, _PADDING_PX * SCALE / detector_scale(working))
+        return found, tight, gather(found, tight, mask)
+
+    def _with_contours(self, made: tuple[Instance, ...], image: GreyImage, near_px: float) -> tuple[Instance, ...]:
+        """Add what the contours find beside what the detector found: far from it there is only dirt."""
+        try:
+            others = segment(image, self.settings).instances
+        except NoMetaphaseError:
+            return made
+        taken = np.zeros(image.pixels.shape, np.bool_)
+        for entry in made:
+            taken[window_of(np.asarray(entry.box_px, np.float32))] |= entry.mask
+        away = distance_from(taken)
+        free = []
+        for entry in others:
+            around = away[window_of(np.asarray(entry.box_px, np.float32))][entry.mask]
+            if float((around == 0.0).mean()) <= _TAKEN and float(around.min()) <= near_px:
+                free.append(entry)
+        free.sort(key=lambda entry: -entry.score)
+        both = [*made, *free[: max(0, _ENOUGH - len(made))]]
+        beside = neighbours([(entry.box_px, entry.mask) for entry in both])
+        return tuple(replace(entry, overlaps=beside[k]) for k, entry in enumerate(both))
+
+    def _ask_for_enough(self, count: int, image: GreyImage) -> None:
+        if count < self.settings.min_chromosomes:
+            raise NoMetaphaseError(f"{image.source}: no metaphase found ({count} chromosomes)")
+
+    def _proposals(self, working: Working) -> Detections:
+        return self.detector.candidates(relative_density(working.density), scale=detector_scale(working))
 
 
-def segment(image: GreyImage, settings: SegmentationSettings | None = None) -> Segmentation:
-    """Find the chromosomes of a metaphase by contours and scored cuts.
+def load_detector_segmenter(*, masks: bool = True) -> DetectorSegmenter:
+    """Segmenter with the product's weights; it sees fluorescence too.
 
     Parameters
     ----------
-    image
-        Dark chromosomes on bright, of any magnification: the scale is taken from the chromosomes themselves.
-    settings
-        Defaults where None.
+    masks
+        Piles are parted by the stream's mask net, faster and no worse than by cuts of the contours; else by those.
 
     Raises
     ------
-    NoMetaphaseError
-        If nothing like a metaphase is there: a blank field, noise, only nuclei, one shapeless body.
+    WeightsError
+        Where they are missing or damaged.
     """
-    chosen = settings or SegmentationSettings()
-    working = prepare(image)
-    found = find_foreground(working.density, working.nuclei, working.width_px)
-    pieces = connected_regions(found.mask, min_area_px=MIN_PIECE * working.width_px**2)
-    if sum(piece.area_px for piece in pieces) > _MAX_STAINED * working.width_px**2:
-        raise NoMetaphaseError(f"{image.source}: no metaphase found, the whole field is stained or noisy")
-    cell = learn_cell(pieces, working.density, working.width_px, chosen, load_plausibility())
-    limit_px = _MAX_PIECE * cell.median_area * cell.width_px**2
-    parts = [
-        part
-        for piece in pieces
-        if piece.area_px <= limit_px
-        for part in resolve(piece, cell, accept=chosen.accept_split)
-    ]
-    kept = [part for part in parts if _is_chromosome(part, cell, found.level)]
-    strays = find_strays([part.region for part in kept], working.density, working.width_px)
-    kept = [part for part, stray in zip(kept, strays, strict=True) if not stray]
-    rods = sum(part.shape.length >= _ROD * part.shape.thickness for part in kept)
-    if rods < chosen.min_chromosomes:
-        raise NoMetaphaseError(f"{image.source}: no metaphase found ({rods} chromosome-like bodies)")
-    instances = _instances(kept, working.factor, image.pixels.shape)
-    return Segmentation(instances, *full_size(working, image.pixels.shape))
+    net = MaskProposer.load() if masks else None
+    return DetectorSegmenter(Detector.load(), masks=net, cuts=not masks, fluorescence=True)
 
 
-def find_stained(image: GreyImage) -> NDArray[np.bool_]:
-    """Mark the stained pixels outside nuclei: bool, the image's shape; all False where nothing is stained."""
-    try:
-        working = prepare(image)
-    except NoMetaphaseError:
-        return np.zeros(image.pixels.shape, np.bool_)
-    mask = find_foreground(working.density, working.nuclei, working.width_px).mask
-    target = (image.width_px, image.height_px)
-    return cv2.resize(mask.astype(np.uint8), target, interpolation=cv2.INTER_NEAREST) > 0
+def detector_scale(working: Working) -> float:
+    """Input px of the detector a working px.
 
-
-def prepare(image: GreyImage) -> Working:
-    """Estimate the width, bring the image to working scale, mask the nuclei."""
-    pixels = without_annotations(image.pixels)
-    factor = min(1.0, _ESTIMATE_SIDE_PX / max(pixels.shape))
-    working = _measured(_scaled(pixels, factor), factor)
-    if working.width_px <= 0.0:
-        raise NoMetaphaseError(f"{image.source}: nothing stained on the image")
-    if working.width_px / factor < _MIN_WIDTH_PX:
-        raise NoMetaphaseError(f"{image.source}: no metaphase found, nothing is as thick as a chromosome")
-    low, high = _KEEP_WIDTH_PX
-    if not low <= working.width_px <= high:
-        factor *= float(np.clip(_WORK_WIDTH_PX / working.width_px, 0.25, 4.0))
-        factor = min(factor, 2400.0 / max(pixels.shape))
-        working = _measured(_scaled(pixels, factor), factor)
-        if working.width_px <= 0.0:
-            raise NoMetaphaseError(f"{image.source}: nothing stained on the image")
-    return working
-
-
-def _measured(pixels: NDArray[np.uint8], factor: float) -> Working:
-    background = estimate_background(pixels)
-    density = np.asarray(
-        cv2.GaussianBlur(optical_density(pixels, background), (0, 0), _DENOISE_SIGMA_PX), dtype=np.float32
-    )
-    nuclei = np.zeros(pixels.shape, np.bool_)
-    level = otsu(density)
-    if level < _MIN_STAIN:
-        return Working(factor, background, density, nuclei, 0.0)
-    width = estimate_width(density > 0.8 * level)
-    for _ in range(2):
-        if width > 0.0:
-            nuclei = find_nuclei(density, level, width)
-            level = otsu(density, ~nuclei)
-            estimate = estimate_width((density > 0.8 * level) & ~nuclei)
-            # Once the nuclei are off a pile of chromosomes is the thickest body: only dirt would be measured.
-            width = estimate if estimate > 0.5 * width else width
-    return Working(factor, background, density, nuclei, width)
-
-
-def _scaled(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    if factor == 1.0:
-        return pixels
-    height, width = pixels.shape
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    method = cv2.INTER_AREA if factor < 1.0 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)
-
-
-def learn_cell(
-    pieces: list[Region],
-    density: NDArray[np.float32],
-    width_px: float,
-    settings: SegmentationSettings,
-    scores: Plausibility,
-) -> Cell:
-    """Learn the typical area from the pieces that look like single chromosomes already.
-
-    Parameters
-    ----------
-    pieces
-        Connected foreground.
-    density, width_px
-        The working image, and the width of a chromosome on it.
-    settings
-        Of the segmentation.
-    scores
-        Tell single chromosomes.
+    Chromosomes are of much the same size wherever the training pictures come from; an image is brought to that
+    size only where its own is clearly another one, as the width is known to a tenth only.
     """
-    areas, compact = [], []
-    for piece in pieces:
-        shape = measure(piece.mask, width_px)
-        if not TYPICAL_AREA / 6.0 < shape.area < TYPICAL_AREA * 3.0:
-            continue
-        if shape.solidity > _COMPACT:
-            compact.append(shape.area)
-        features = piece_features(shape, piece.crop_of(density), piece.mask)
-        if scores.single(single_features(features, TYPICAL_AREA)[None])[0] > _SURELY_SINGLE:
-            areas.append(shape.area)
-    # The score knows long chromosomes; where hardly one is seen among many bodies, the cell is a condensed one.
-    if len(areas) < 0.3 * len(compact):
-        areas = compact
-    # A few singles say little: the expectation counts as three of them.
-    median = float(np.median([*areas, *([TYPICAL_AREA] * 3)]))
-    return Cell(width_px, median, settings.min_area * median, density, scores)
+    low, high = _KNOWN_WIDTH_PX
+    if low <= working.width_px / working.factor <= high:
+        return SCALE / working.factor
+    return SCALE * _USUAL_WIDTH_PX / working.width_px
 
 
-def _is_chromosome(part: Part, cell: Cell, level: float) -> bool:
-    """Reject debris: too small, too pale, too thin, or a body as thick as it is long."""
-    shape = part.shape
-    density = part.region.crop_of(cell.density)
-    stain = float(density[part.region.mask].mean())
-    return (
-        (part.likeness >= _HARDLY_SINGLE or cell.median_area < _CONDENSED_AREA)
-        and shape.area >= cell.min_area
-        and 0.45 * level <= stain
-        and shape.thickness >= 0.5
-        and shape.area <= 12.0 * cell.median_area
-    )
+def tight_boxes(boxes_px: NDArray[np.float32], padding_px: float) -> NDArray[np.float32]:
+    """Take the slide off boxes (n, 4), but no more than a third of a side."""
+    size = boxes_px[:, 2:] - boxes_px[:, :2]
+    off = np.minimum(padding_px, size / 3.0)
+    return np.asarray(np.concatenate([boxes_px[:, :2] + off, boxes_px[:, 2:] - off], axis=1), dtype=np.float32)
 
 
-def _instances(parts: list[Part], factor: float, size: tuple[int, ...]) -> tuple[Instance, ...]:
-    """Bring the parts back to the image's own pixels."""
-    made = []
-    for part in parts:
-        placed = place_in(part.region, factor, size)
-        if placed is not None:
-            made.append((placed, part))
-    overlaps = neighbours([placed for placed, _ in made])
-    return tuple(
-        Instance(box, mask, float(np.clip(part.likeness, 0.0, 1.0)), part.route, overlaps[k])
-        for k, ((box, mask), part) in enumerate(made)
-    )
-
-
-Placed = tuple[tuple[int, int, int, int], NDArray[np.bool_]]
-
-
-def place_in(region: Region, factor: float, size: tuple[int, ...]) -> Placed | None:
-    """Bring a region to the image's own pixels: box and mask; None where it lies outside."""
-    mask = region.mask
-    x0, y0 = float(region.x0_px), float(region.y0_px)
-    if factor != 1.0:
-        height, width = mask.shape
-        x1, y1 = round((x0 + width) / factor), round((y0 + height) / factor)
-        left, top = round(x0 / factor), round(y0 / factor)
-        soft = cv2.resize(
-            mask.astype(np.float32), (max(1, x1 - left), max(1, y1 - top)), interpolation=cv2.INTER_LINEAR
-        )
-        mask = soft >= 0.5
-        x0, y0 = left, top
-    rows, columns = np.nonzero(mask)
-    rows, columns = rows + int(y0), columns + int(x0)
-    inside = (rows >= 0) & (columns >= 0) & (rows < size[0]) & (columns < size[1])
-    rows, columns = rows[inside], columns[inside]
-    if rows.size == 0:
-        return None
-    box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-    out = np.zeros((box[3] - box[1], box[2] - box[0]), np.bool_)
-    out[rows - box[1], columns - box[0]] = True
-    return box, out
-
-
-def neighbours(placed: list[Placed]) -> list[tuple[int, ...]]:
-    """List for each instance those that share pixels or a border with it."""
-    found: list[list[int]] = [[] for _ in placed]
-    for i, (first, first_mask) in enumerate(placed):
-        for j in range(i + 1, len(placed)):
-            second, second_mask = placed[j]
-            x0, y0 = max(first[0], second[0]) - 1, max(first[1], second[1]) - 1
-            x1, y1 = min(first[2], second[2]) + 1, min(first[3], second[3]) + 1
-            if x1 <= x0 or y1 <= y0:
-                continue
-            a = _window(first, first_mask, (x0, y0, x1, y1))
-            b = _window(second, second_mask, (x0, y0, x1, y1))
-            if np.any((cv2.dilate(a, np.ones((3, 3), np.uint8)) > 0) & (b > 0)):
-                found[i].append(j)
-                found[j].append(i)
-    return [tuple(entry) for entry in found]
-
-
-def _window(
-    box: tuple[int, int, int, int], mask: NDArray[np.bool_], window: tuple[int, int, int, int]
-) -> NDArray[np.uint8]:
-    out = np.zeros((window[3] - window[1], window[2] - window[0]), np.uint8)
-    x0, y0, x1, y1 = max(box[0], window[0]), max(box[1], window[1]), min(box[2], window[2]), min(box[3], window[3])
-    if x1 > x0 and y1 > y0:
-        out[y0 - window[1] : y1 - window[1], x0 - window[0] : x1 - window[0]] = mask[
-            y0 - box[1] : y1 - box[1], x0 - box[0] : x1 - box[0]
-        ]
-    return out
-
-
-def full_size(working: Working, size: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Bring background and nuclei to the image's own pixels."""
-    if working.density.shape == size:
-        return working.background, working.nuclei
-    target = (size[1], size[0])
-    background = cv2.resize(working.background, target, interpolation=cv2.INTER_LINEAR)
-    nuclei = cv2.resize(working.nuclei.astype(np.uint8), target, interpolation=cv2.INTER_NEAREST) > 0
-    return np.asarray(background, dtype=np.float32), nuclei
+def _leaves_many(found: Sequence[Region], mask: NDArray[np.bool_]) -> bool:
+    """Tell whether many pieces of stain that look like those found are left without a chromosome."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    held = np.zeros(count, np.bool_)
+    for region in found:
+        held[region.crop_of(np.asarray(labels, dtype=np.float32))[region.mask].astype(np.int64)] = True
+    low, high = (share * float(np.median([region.area_px for region in found])) for share in _FREE_SIZE)
+    areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
+    areas[0] = 0.0
+    bodies = areas >= low
+    free = bodies & ~held & (areas <= high)
+    share = float(areas[free].sum()) / max(float(areas[bodies].sum()), 1e-6)
+    return bool(np.count_nonzero(free) >= _MANY_FREE and share >= _FREE_SHARE)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
-from analysis.karyogram.assignment import SEX_COMPLEMENTS, AssignmentPrices, assign
+from analysis.assignment.joint_assignment import SEX_COMPLEMENTS, AssignmentPrices, assign
+from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 
 AUTOSOMES = [name for name in CLASS_NAMES[:22] for _ in range(2)]
 

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from analysis.classification.crop import crops_of_cell
+from analysis.banding.band_level import count_bands, estimate_level, level_of
+from analysis.banding.technique import BandingJudgement, BandingKind, recognise_banding
 from analysis.evaluation.banding import drawn_from_table, evaluate_banding
-from analysis.karyogram.banding.kind import BandingJudgement, BandingKind, recognise_banding
-from analysis.karyogram.banding.level import count_bands, estimate_level, level_of
-from analysis.training.banding import drawn_cells, unbanded
+from analysis.straightening.crops import crops_of_cell
+from analysis.training.fits.banding_templates import drawn_cells, unbanded
 
 SOME = ("1", "2", "3", "4", "6", "8", "9", "11", "12", "16", "17", "X") * 2
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.case.case_iscn import AUTOSOMES, count_effect, parse_case
 from analysis.case.clones import CellKaryotype, Nature, composite, find_clones
-from analysis.case.nomenclature import AUTOSOMES, count_effect, parse_case
 from analysis.errors import IscnError
 
 

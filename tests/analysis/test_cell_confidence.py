@@ -9,12 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.classification.classes import CLASS_NAMES
 from analysis.errors import WeightsError
-from analysis.karyogram.confidence import SIGNS, CellConfidence, cell_signs, load_confidence, parse_confidence
-from analysis.karyogram.iscn import LOSSES_BELIEVED, compose
-from analysis.karyogram.verdict import AUTO_CELL_FROM, CellLook, Finding, Level, judge, judge_edited, losses_told
-from analysis.training.confidence import (
+from analysis.karyotyping.cell_confidence import (
+    SIGNS,
+    CellConfidence,
+    cell_signs,
+    load_confidence,
+    parse_confidence,
+)
+from analysis.karyotyping.iscn import LOSSES_BELIEVED, compose
+from analysis.karyotyping.review import AUTO_CELL_FROM, CellLook, Finding, Level, judge, judge_edited, losses_told
+from analysis.structures.classes import CLASS_NAMES
+from analysis.training.fits.cell_confidence import (
     JudgedCell,
     cross_validated_confidence,
     fit_confidence,

@@ -5,12 +5,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from analysis.classification.classes import CLASS_NAMES
 from analysis.evaluation.aneuploidy import aneuploidy_figures, deviations
 from analysis.evaluation.cells import CellRecord, Named
 from analysis.evaluation.interactions import Interactions
 from analysis.evaluation.risk import risk_curve, risk_picture, study
-from analysis.karyogram.verdict import Level
+from analysis.karyotyping.review import Level
+from analysis.structures.classes import CLASS_NAMES
 
 PAIRS = [name for name in CLASS_NAMES[:22] for _ in range(2)]
 

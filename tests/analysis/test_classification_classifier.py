@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.classification.classes import CLASS_NAMES
 from analysis.classification.classifier import Classifier
-from analysis.classification.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
-from analysis.models.embedding import EmbeddingNet
+from analysis.nets.embedding import EmbeddingNet
+from analysis.straightening.crops import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
+from analysis.structures.classes import CLASS_NAMES
 
 
 @pytest.fixture

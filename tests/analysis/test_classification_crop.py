@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from analysis.classification.crop import (
+from analysis.imaging.image_file import GreyImage
+from analysis.straightening.band_profile import profiles
+from analysis.straightening.crops import (
     CROP_COLUMNS,
     CROP_ROWS,
     ObjectPixels,
@@ -14,9 +16,7 @@ from analysis.classification.crop import (
     object_from_picture,
     optical_density,
 )
-from analysis.classification.profile import profiles
-from analysis.image import GreyImage
-from analysis.segmentation.instance import Instance
+from analysis.structures.instance import Instance
 
 
 def bar(length_px: int, width_px: int = 12, density: float = 0.4) -> ObjectPixels:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from analysis.classification.straighten import medial_axis, sample_straight
+from analysis.straightening.medial_axis import medial_axis, sample_straight
 
 
 def drawn(points: np.ndarray, width_px: int, shape: tuple[int, int] = (140, 140)) -> np.ndarray:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.classification.classes import CLASS_NAMES
-from analysis.classification.ready_cut import emits_light, objects_of, read_ready_cut, ready_cut
-from analysis.classify import CropClassifier, read_cells
 from analysis.errors import DatasetError, ImageError
+from analysis.karyotyping.external_cells import CropClassifier, read_cells
+from analysis.straightening.external_crops import emits_light, objects_of, read_ready_cut, ready_cut
+from analysis.structures.classes import CLASS_NAMES
 from simulators.specimen.chromosome import Look, render_chromosome
 
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import AnalysisError, DatasetError
-from analysis.training.composition import (
+from analysis.training.synthesis import (
     DAPI,
     FLUORESCENCE,
     GBAND,
@@ -27,15 +27,15 @@ from analysis.training.composition import (
     rendered_fields,
     write_contact_sheet,
 )
-from analysis.training.composition import library as library_module
-from analysis.training.composition.canvas import Canvas, Pose
-from analysis.training.composition.compose import LEAST_ON_EMPTY, Studio
-from analysis.training.composition.library import Library, load_library
-from analysis.training.composition.metaphases import SPOILT_KINDS, spoilt
-from analysis.training.composition.negatives import KINDS, Negatives
-from analysis.training.composition.quality import KaryotypedQuality, measure_quality, read_quality
-from analysis.training.composition.sources import TSENG_UM_PER_PX, image_names
-from analysis.training.composition.truth import STAINS
+from analysis.training.synthesis import library as library_module
+from analysis.training.synthesis.canvas import Canvas, Pose
+from analysis.training.synthesis.compose import LEAST_ON_EMPTY, Studio
+from analysis.training.synthesis.library import Library, load_library
+from analysis.training.synthesis.metaphases import SPOILT_KINDS, spoilt
+from analysis.training.synthesis.negatives import KINDS, Negatives
+from analysis.training.synthesis.quality import KaryotypedQuality, measure_quality, read_quality
+from analysis.training.synthesis.sources import TSENG_UM_PER_PX, image_names
+from analysis.training.synthesis.truth import STAINS
 
 _SIZE = (300, 360)
 _CASES = {"train": ("100", "101"), "val": ("200",), "test": ("300",)}

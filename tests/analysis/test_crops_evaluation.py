@@ -12,7 +12,7 @@ import torch
 from analysis.classification.classifier import Classifier
 from analysis.errors import DatasetError
 from analysis.evaluation.crops import bioimlab_cells, evaluate_bioimlab, evaluate_gband612
-from analysis.models.embedding import EmbeddingNet
+from analysis.nets.embedding import EmbeddingNet
 
 DATA = Path(os.environ.get("KARYOSCAN_DATA", Path(__file__).parents[2] / "../shared/data"))
 

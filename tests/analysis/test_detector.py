@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.detection.detector import Detector
+from analysis.detection.preprocessing import TOP, filled_up, relative_density, resized
 from analysis.errors import WeightsError
-from analysis.models.weights import Manifest, write_weights
-from analysis.segmentation.detections import Detections, suppress
-from analysis.segmentation.detector import Detector
-from analysis.segmentation.detector_input import TOP, filled_up, relative_density, resized
-from analysis.segmentation.detector_net import DISTANCES_PX, DetectorNet, boxes_at, points
+from analysis.nets.detector_net import DISTANCES_PX, DetectorNet, boxes_at, points
+from analysis.parameters.weights import Manifest, write_weights
+from analysis.structures.box_proposals import Detections, suppress
 
 
 def tiny_net() -> DetectorNet:

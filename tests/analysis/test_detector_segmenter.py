@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from analysis.detection.preprocessing import SCALE
 from analysis.errors import NoMetaphaseError
-from analysis.image import GreyImage, to_grey
-from analysis.segmentation.detections import Detections
-from analysis.segmentation.detector_input import SCALE
-from analysis.segmentation.detector_segmenter import (
+from analysis.imaging.fluorescence import as_absorbing, fluorescence_levels
+from analysis.imaging.image_file import GreyImage, to_grey
+from analysis.segmentation.contours.segmenter import Working
+from analysis.segmentation.segmenter import (
     DetectorSegmenter,
     detector_scale,
     load_detector_segmenter,
     tight_boxes,
 )
-from analysis.segmentation.detector_selection import Evidence, SelectionSettings, certainty, choose
-from analysis.segmentation.fluorescence import as_absorbing, fluorescence_levels
-from analysis.segmentation.instance import Segmentation
-from analysis.segmentation.segmenter import Working
+from analysis.selection.initial_selection import Evidence, SelectionSettings, certainty, choose
+from analysis.structures.box_proposals import Detections
+from analysis.structures.instance import Segmentation
 from simulators.specimen.cell import render_cell
 
 WIDTH_PX = 16

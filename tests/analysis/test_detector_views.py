@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.segmentation.detections import Detections
-from analysis.segmentation.detector import Detector
-from analysis.segmentation.detector_net import DetectorNet
-from analysis.segmentation.detector_views import FOUR_VIEWS, PLAIN, View, merged
+from analysis.detection.detector import Detector
+from analysis.detection.test_time_augmentation import FOUR_VIEWS, PLAIN, View, merged
+from analysis.nets.detector_net import DetectorNet
+from analysis.structures.box_proposals import Detections
 
 EVERY_VIEW = [View(*flags) for flags in itertools.product((False, True), repeat=3)]
 

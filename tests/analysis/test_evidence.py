@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.classification.classifier import ClassScores
-from analysis.karyogram.evidence import FusionWeights, detected_classes, gather_evidence
-from analysis.segmentation.instance import Instance
+from analysis.classification.fusion import FusionWeights, detected_classes, gather_evidence
+from analysis.structures.instance import Instance
 
 
 def scores_of(prob: np.ndarray, none: np.ndarray | None = None) -> ClassScores:

@@ -26,7 +26,7 @@ from analysis.finder import (
 )
 from analysis.finder.finders import one_a_cell
 from analysis.finder.net import FinderNet
-from analysis.models.weights import Manifest, write_weights
+from analysis.parameters.weights import Manifest, write_weights
 
 UM_PER_PX = 0.645
 CELLS = [(150, 150), (450, 180), (260, 330)]

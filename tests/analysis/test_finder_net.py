@@ -10,7 +10,7 @@ import torch
 
 from analysis.errors import WeightsError
 from analysis.finder.net import Calibration, FinderNet, FinderOutput, judgement, load_net, net_inputs
-from analysis.models.weights import Manifest, write_weights
+from analysis.parameters.weights import Manifest, write_weights
 
 
 @pytest.fixture

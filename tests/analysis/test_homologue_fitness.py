@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from analysis.classification.classes import CLASS_NAMES
+from analysis.banding.technique import BandingJudgement, BandingKind, banding_templates
 from analysis.classification.classifier import ClassScores
-from analysis.classification.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
-from analysis.karyogram.banding.kind import BandingJudgement, BandingKind, banding_templates
-from analysis.karyogram.homologues.comparison import compare_homologues
-from analysis.karyogram.homologues.features import Traces
-from analysis.karyogram.homologues.fitness import CutFigures, Doubt, doubts_of, measure_cuts
-from analysis.karyogram.homologues.norms import WEAR_FIGURES, homologue_norms
-from analysis.karyogram.homologues.reading import NotCompared, read_bands
-from analysis.karyogram.homologues.rearrangements import BINS
-from analysis.segmentation.instance import Instance
-from analysis.training.homologues import NormalCell, norms_by_cuts
+from analysis.homologues.band_reading import NotCompared, read_bands
+from analysis.homologues.comparison import compare_homologues
+from analysis.homologues.cut_quality import CutFigures, Doubt, doubts_of, measure_cuts
+from analysis.homologues.features import Traces
+from analysis.homologues.rearrangements import BINS
+from analysis.homologues.reference_statistics import WEAR_FIGURES, homologue_norms
+from analysis.straightening.crops import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
+from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.instance import Instance
+from analysis.training.fits.reference_statistics import NormalCell, norms_by_cuts
 
 NAMES = tuple(name for name in CLASS_NAMES[:22] for _ in range(2))
 KINDS = np.repeat(np.arange(22), 2)

@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from analysis.classification.classes import CLASS_NAMES
-from analysis.classification.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
-from analysis.karyogram.banding.kind import banding_templates
-from analysis.karyogram.homologues.alignment import align
-from analysis.karyogram.homologues.comparison import (
+from analysis.banding.technique import banding_templates
+from analysis.homologues.alignment import align
+from analysis.homologues.comparison import (
     HomologueDifference,
     compare_homologues,
     compare_traces,
     region,
 )
-from analysis.karyogram.homologues.features import Traces
-from analysis.karyogram.homologues.norms import HomologueNorms, homologue_norms, polymorphic, standardised
-from analysis.karyogram.homologues.rearrangements import BINS, Rearrangement, trials
-from analysis.karyogram.homologues.recurrence import candidate_clones
-from analysis.training.homologues import NormalCell, learn_norms, norms_by_cuts, write_norms
+from analysis.homologues.features import Traces
+from analysis.homologues.rearrangements import BINS, Rearrangement, trials
+from analysis.homologues.recurrence import candidate_clones
+from analysis.homologues.reference_statistics import HomologueNorms, homologue_norms, polymorphic, standardised
+from analysis.straightening.crops import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
+from analysis.structures.classes import CLASS_NAMES
+from analysis.training.fits.reference_statistics import NormalCell, learn_norms, norms_by_cuts, write_norms
 
 AUTOSOMES = CLASS_NAMES[:22]
 NAMES = tuple(name for name in AUTOSOMES for _ in range(2))

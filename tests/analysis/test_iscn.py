@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.case.nomenclature import parse_case
-from analysis.classification.classes import CLASS_NAMES
-from analysis.karyogram.iscn import LOSSES_BELIEVED, chromosome_counts, compose
+from analysis.case.case_iscn import parse_case
+from analysis.karyotyping.iscn import LOSSES_BELIEVED, chromosome_counts, compose
+from analysis.structures.classes import CLASS_NAMES
 
 AUTOSOMES = [name for name in CLASS_NAMES[:22] for _ in range(2)]
 

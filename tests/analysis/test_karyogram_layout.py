@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.classification.classes import CLASS_NAMES
 from analysis.karyogram.ideogram import RESOLUTIONS
 from analysis.karyogram.layout import (
     LONGEST_PX,
@@ -20,6 +19,7 @@ from analysis.karyogram.layout import (
     lay_out,
 )
 from analysis.karyogram.paint import paint
+from analysis.structures.classes import CLASS_NAMES
 
 
 def picture(height_px: int, width_px: int = 14, level: int = 80) -> np.ndarray:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.karyogram.letters import text_size, write, write_on_picture
+from analysis.karyogram.text import text_size, write, write_on_picture
 
 INK = (20, 20, 20)
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.classification.crop import ObjectPixels
-from analysis.classification.straighten import MedialAxis
-from analysis.karyogram.picture import Tone, grown_for_show, tone_of, upright_pictures
-from analysis.segmentation.instance import Instance
+from analysis.karyogram.chromosome_pictures import Tone, grown_for_show, tone_of, upright_pictures
+from analysis.straightening.crops import ObjectPixels
+from analysis.straightening.medial_axis import MedialAxis
+from analysis.structures.instance import Instance
 
 
 def instance(mask: np.ndarray) -> Instance:

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.classification.classes import CLASS_NAMES
-from analysis.karyogram.size import OVERSIZE, RELATIVE_LENGTH, oversize_ratio
+from analysis.assignment.relative_length import OVERSIZE, RELATIVE_LENGTH, oversize_ratio
+from analysis.structures.classes import CLASS_NAMES
 
 CELL = [name for name in CLASS_NAMES if name != "Y"] * 2
 

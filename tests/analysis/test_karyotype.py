@@ -11,20 +11,20 @@ import pytest
 import torch
 from faster_coco_eval import mask as coco_mask
 
-from analysis.classification.classes import CLASS_NAMES
 from analysis.classification.classifier import Classifier
 from analysis.errors import AnalysisError
-from analysis.image import GreyImage, read_image
-from analysis.karyogram.iscn import compose
-from analysis.karyotype import (
+from analysis.imaging.image_file import GreyImage, read_image
+from analysis.karyotyping.iscn import compose
+from analysis.karyotyping.pipeline import (
     Karyotype,
     Karyotyper,
     encode_mask,
     load_karyotyper,
     write_karyotype,
 )
-from analysis.models.embedding import EmbeddingNet
-from analysis.segmentation.instance import Instance, Segmentation
+from analysis.nets.embedding import EmbeddingNet
+from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.instance import Instance, Segmentation
 from simulators.specimen.chromosome import Look, render_chromosome
 
 DATA = Path(os.environ.get("KARYOSCAN_DATA", Path(__file__).parents[2] / "../shared/data"))

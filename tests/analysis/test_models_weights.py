@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from analysis.errors import WeightsError
-from analysis.models.embedding import EmbeddingNet
-from analysis.models.weights import (
+from analysis.nets.embedding import EmbeddingNet
+from analysis.parameters.weights import (
     Manifest,
     fill_net,
     load_weights,

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from analysis.detection.preprocessing import SCALE
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.peer import PADDING_PX, PeerSegmenter, _nms, aligned
-from analysis.image import GreyImage, to_grey
-from analysis.segmentation.detector_input import SCALE
+from analysis.imaging.image_file import GreyImage, to_grey
 
 
 def test_features_of_a_ramp_are_the_places_they_were_taken_at() -> None:

@@ -8,20 +8,20 @@ import cv2
 import numpy as np
 import pytest
 
-from analysis.classification.classes import MARKER
 from analysis.errors import DatasetError
 from analysis.evaluation.interactions import count_interactions
-from analysis.image import GreyImage
-from analysis.karyogram.homologues.fitness import Doubt
-from analysis.karyogram.homologues.reading import BandReading
-from analysis.karyogram.iscn import IscnResult, compose
+from analysis.homologues.band_reading import BandReading
+from analysis.homologues.cut_quality import Doubt
+from analysis.imaging.background import estimate_background
+from analysis.imaging.image_file import GreyImage
 from analysis.karyogram.layout import Mark
 from analysis.karyogram.sheet import FOOTER_EDITED, karyogram_sheet, mark_of
-from analysis.karyogram.verdict import Finding, Level, Reason, Verdict
-from analysis.karyotype import Karyotype, KaryotypedChromosome, write_karyotype
-from analysis.proposal import read_proposal
-from analysis.segmentation.background import estimate_background
-from analysis.segmentation.instance import Instance
+from analysis.karyotyping.iscn import IscnResult, compose
+from analysis.karyotyping.pipeline import Karyotype, KaryotypedChromosome, write_karyotype
+from analysis.karyotyping.proposal_file import read_proposal
+from analysis.karyotyping.review import Finding, Level, Reason, Verdict
+from analysis.structures.classes import MARKER
+from analysis.structures.instance import Instance
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_why_a_chromosome_is_not_compared_is_kept(proposal: Karyotype, tmp_path:
 
     path.write_text(json.dumps(content))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analysis.proposal.read_bands", read_bands)
+        patch.setattr("analysis.karyotyping.proposal_file.read_bands", read_bands)
         again = read_proposal(path)
     # Which way up it stands is no doubt any more where a person looked.
     assert given == [Doubt.HIDDEN, Doubt.TURNED, None]

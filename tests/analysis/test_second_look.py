@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from analysis.classification.classes import CLASS_NAMES
 from analysis.errors import NoMetaphaseError, WeightsError
-from analysis.image import GreyImage
-from analysis.karyogram.second_look import SecondLook, load_second_look, parse_second_look
-from analysis.karyotype import load_karyotyper
-from analysis.segmentation.detections import Detections, box_overlaps
-from analysis.segmentation.detector_segmenter import DetectorSegmenter
-from analysis.segmentation.detector_selection import Evidence, gather
-from analysis.segmentation.proposal_traits import TRAITS, ProposalTraits, traits_of_proposals
-from analysis.segmentation.segmenter import segment
-from analysis.training.confidence import judged_cells
-from analysis.training.second_look import (
+from analysis.imaging.image_file import GreyImage
+from analysis.karyotyping.pipeline import load_karyotyper
+from analysis.segmentation.contours.segmenter import segment
+from analysis.segmentation.segmenter import DetectorSegmenter
+from analysis.selection.features import TRAITS, ProposalTraits, traits_of_proposals
+from analysis.selection.initial_selection import Evidence, gather
+from analysis.selection.rescoring import SecondLook, load_second_look, parse_second_look
+from analysis.structures.box_proposals import Detections, box_overlaps
+from analysis.structures.classes import CLASS_NAMES
+from analysis.training.fits.cell_confidence import judged_cells
+from analysis.training.fits.rescoring import (
     SeenProposals,
     cross_validated,
     fit_second_look,

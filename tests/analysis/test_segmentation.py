@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.errors import NoMetaphaseError
-from analysis.image import GreyImage, to_grey
-from analysis.segmentation.background import estimate_background, optical_density
-from analysis.segmentation.detector_segmenter import DetectorSegmenter, load_detector_segmenter
-from analysis.segmentation.instance import Segmentation
-from analysis.segmentation.plausibility import load_plausibility
-from analysis.segmentation.region import cropped
-from analysis.segmentation.resolve import Cell, describe, proposals, resolve
-from analysis.segmentation.segmenter import SegmentationSettings, find_stained, segment
-from analysis.segmentation.shape import measure
-from analysis.segmentation.split import split_along
+from analysis.imaging.background import estimate_background, optical_density
+from analysis.imaging.image_file import GreyImage, to_grey
+from analysis.segmentation.contours.plausibility import load_plausibility
+from analysis.segmentation.contours.segmenter import SegmentationSettings, find_stained, segment
+from analysis.segmentation.contours.shape import measure
+from analysis.segmentation.contours.split import split_along
+from analysis.segmentation.contours.split_tree import Cell, describe, proposals, resolve
+from analysis.segmentation.segmenter import DetectorSegmenter, load_detector_segmenter
+from analysis.structures.instance import Segmentation
+from analysis.structures.region import cropped
 
 WIDTH_PX = 16
 

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from analysis.image import read_image, to_grey
-from analysis.segmentation.annotation import without_annotations
-from analysis.segmentation.segmenter import segment
+from analysis.imaging.annotations import without_annotations
+from analysis.imaging.image_file import read_image, to_grey
+from analysis.segmentation.contours.segmenter import segment
 
 DATA = Path(os.environ.get("KARYOSCAN_DATA", "../shared/data"))
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
 from analysis.errors import WeightsError
-from analysis.segmentation.features import SINGLE_FEATURES, SPLIT_FEATURES
-from analysis.segmentation.plausibility import SCORES_PATH, load_plausibility
+from analysis.segmentation.contours.features import SINGLE_FEATURES, SPLIT_FEATURES
+from analysis.segmentation.contours.plausibility import SCORES_PATH, load_plausibility
 
 
 def test_the_shipped_scores_say_where_they_come_from() -> None:

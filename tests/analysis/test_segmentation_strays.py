@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from analysis.segmentation.region import Region, connected_regions
-from analysis.segmentation.strays import find_strays
+from analysis.segmentation.nucleus_fragments import find_strays
+from analysis.structures.region import Region, connected_regions
 
 WIDTH_PX = 14.0
 

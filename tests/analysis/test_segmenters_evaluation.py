@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.baselines import BASELINES, convex_hull_splitting, threshold_alone, threshold_watershed
+from analysis.evaluation.box_free.blob_classifier import BlobAnswer
+from analysis.evaluation.box_free.external_blobs import judge_cut_blobs, outline_of
 from analysis.evaluation.clusters import evaluate_cut_blobs
 from analysis.evaluation.segmenters import routes, run_segmenters, segmenter_figures, write_report
-from analysis.image import GreyImage, to_grey
-from analysis.segmentation.instance import Instance, Segmentation
-from analysis.segmentation.region import Region
-from analysis.segmentation.stream.blobs import BlobAnswer
-from analysis.segmentation.stream.ready_cut import judge_cut_blobs, outline_of
+from analysis.imaging.image_file import GreyImage, to_grey
+from analysis.structures.instance import Instance, Segmentation
+from analysis.structures.region import Region
 
 
 def drawn(*, touching: bool) -> GreyImage:

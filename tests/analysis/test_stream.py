@@ -16,18 +16,17 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.errors import DatasetError, ImageError, NoMetaphaseError
-from analysis.image import GreyImage, to_grey
-from analysis.models.weights import load_weights, read_manifest
-from analysis.segmentation.detector_masks import share_out
-from analysis.segmentation.plausibility import load_plausibility
-from analysis.segmentation.region import Region, cropped
-from analysis.segmentation.resolve import Cell
-from analysis.segmentation.stream.blobs import BlobAnswer, BlobClassifier, BlobKind
-from analysis.segmentation.stream.box_masks import BoxMasks
-from analysis.segmentation.stream.cover import CoverSettings, cover, ridge_points
-from analysis.segmentation.stream.masks import MaskProposer, PromptedMask
-from analysis.segmentation.stream.nets import BlobNet, MaskNet, folded
-from analysis.segmentation.stream.picture import (
+from analysis.evaluation.box_free.blob_classifier import BlobAnswer, BlobClassifier, BlobKind
+from analysis.evaluation.box_free.mask_cover import CoverSettings, cover, ridge_points
+from analysis.evaluation.box_free.segmenter import StreamSegmenter
+from analysis.imaging.image_file import GreyImage, to_grey
+from analysis.nets.mask_net import BlobNet, MaskNet, folded
+from analysis.parameters.weights import load_weights, read_manifest
+from analysis.segmentation.cluster_splitting import share_out
+from analysis.segmentation.contours.plausibility import load_plausibility
+from analysis.segmentation.contours.split_tree import Cell
+from analysis.segmentation.mask_net.box_prompts import BoxMasks
+from analysis.segmentation.mask_net.input import (
     BLOB_PX,
     CROP_PX,
     STREAM_WIDTH_PX,
@@ -37,14 +36,15 @@ from analysis.segmentation.stream.picture import (
     crop_at,
     stream_picture,
 )
-from analysis.segmentation.stream.placing import chance_in, reduced, shared_out
-from analysis.segmentation.stream.segmenter import StreamSegmenter
-from analysis.training.stream.batches import Batches, draw_batch, drawing
-from analysis.training.stream.examples import UNKNOWN, blob_examples, mask_examples
-from analysis.training.stream.scene import Body, Scene, SceneSettings, draw_scene
-from analysis.training.stream.singles import FreeSingle, SingleBank, load_bank, singles_of_cell
-from analysis.training.stream.train import StreamTrainSettings, _Run, train_stream
-from analysis.training.stream.warp import Pose, warped
+from analysis.segmentation.mask_net.placement import chance_in, reduced, shared_out
+from analysis.segmentation.mask_net.predictor import MaskProposer, PromptedMask
+from analysis.structures.region import Region, cropped
+from analysis.training.masks.batches import Batches, draw_batch, drawing
+from analysis.training.masks.examples import UNKNOWN, blob_examples, mask_examples
+from analysis.training.masks.scene import Body, Scene, SceneSettings, draw_scene
+from analysis.training.masks.singles import FreeSingle, SingleBank, load_bank, singles_of_cell
+from analysis.training.masks.trainer import StreamTrainSettings, _Run, train_stream
+from analysis.training.masks.warp import Pose, warped
 
 WIDTH_PX = 16
 TINY = StreamTrainSettings(

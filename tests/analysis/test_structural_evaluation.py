@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.classification.classes import CLASS_NAMES
 from analysis.errors import DatasetError
 from analysis.evaluation import structural
 from analysis.evaluation.banding import drawn_from_table
@@ -21,9 +20,10 @@ from analysis.evaluation.structural import (
     evaluate_structural,
     own_changed_cells,
 )
-from analysis.karyogram.homologues.norms import WEAR_FIGURES
+from analysis.homologues.reference_statistics import WEAR_FIGURES
 from analysis.karyogram.ideogram import ideogram
-from analysis.karyotype import load_karyotyper
+from analysis.karyotyping.pipeline import load_karyotyper
+from analysis.structures.classes import CLASS_NAMES
 from analysis.training import drawn_changes
 
 NAMES = (*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "X")

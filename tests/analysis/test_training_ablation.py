@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from analysis.errors import DatasetError
-from analysis.training.ablation import Variant, markdown, run_ablation, variants
-from analysis.training.classifier import TrainSettings
-from analysis.training.crops import CropTable
-from analysis.training.peers import PEERS
+from analysis.training.classifier.ablation import Variant, markdown, run_ablation, variants
+from analysis.training.classifier.crops import CropTable
+from analysis.training.classifier.peers import PEERS
+from analysis.training.classifier.trainer import TrainSettings
 
 TINY = TrainSettings(width=4, batch=16, shares={"drawn": 1.0})
 

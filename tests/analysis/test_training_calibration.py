@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.classification.classes import CLASS_NAMES
-from analysis.karyogram.assignment import AssignmentPrices
-from analysis.training.calibration import (
+from analysis.assignment.joint_assignment import AssignmentPrices
+from analysis.structures.classes import CLASS_NAMES
+from analysis.training.classifier.calibration import (
     ScoredCell,
     assignment_score,
     calibrate,
@@ -16,7 +16,7 @@ from analysis.training.calibration import (
     tune_prices,
     with_aneuploid,
 )
-from analysis.training.crops import CropTable
+from analysis.training.classifier.crops import CropTable
 
 NAMES = [*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "Y"]
 

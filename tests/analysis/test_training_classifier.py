@@ -9,12 +9,12 @@ import torch
 
 from analysis.classification.classifier import Classifier
 from analysis.errors import DatasetError
-from analysis.models.weights import read_manifest
-from analysis.training.augment import AugmentSettings, augment
-from analysis.training.classifier import TrainSettings, train_on_crops
-from analysis.training.crops import AxisCache, CropTable, load_tables, table_of_cells
-from analysis.training.labelled_cells import LabelledCell, match_classes, rendered_cells
-from analysis.training.metric import ClassCentres, batch_hard_triplet_loss, polarity_loss
+from analysis.parameters.weights import read_manifest
+from analysis.training.classifier.augmentation import AugmentSettings, augment
+from analysis.training.classifier.crops import AxisCache, CropTable, load_tables, table_of_cells
+from analysis.training.classifier.labelled_cells import LabelledCell, match_classes, rendered_cells
+from analysis.training.classifier.losses import ClassCentres, batch_hard_triplet_loss, polarity_loss
+from analysis.training.classifier.trainer import TrainSettings, train_on_crops
 
 TINY = TrainSettings(width=4, batch=24, threads=1, checkpoint_s=0.4, shares={"drawn": 1.0})
 

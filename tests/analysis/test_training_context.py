@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from analysis.classification.classifier import Classifier
-from analysis.classification.crop import ChromosomeCrop
 from analysis.errors import WeightsError
-from analysis.models.embedding import ContextNet, EmbeddingNet
-from analysis.models.weights import Manifest, read_manifest, write_weights
-from analysis.training.context import (
+from analysis.nets.embedding import ContextNet, EmbeddingNet
+from analysis.parameters.weights import Manifest, read_manifest, write_weights
+from analysis.straightening.crops import ChromosomeCrop
+from analysis.training.classifier.context import (
     ContextSettings,
     EmbeddedCells,
     context_logits,
@@ -20,8 +20,8 @@ from analysis.training.context import (
     whole_cells,
     wrong_share,
 )
-from analysis.training.crops import CropTable
-from analysis.training.finish import finish
+from analysis.training.classifier.crops import CropTable
+from analysis.training.classifier.finish import finish
 
 NORMAL = np.array([*np.repeat(np.arange(22), 2), 22, 23])
 SETTINGS = ContextSettings(

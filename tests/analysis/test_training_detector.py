@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.detection.detector import Detections, Detector
 from analysis.errors import DatasetError
-from analysis.models.weights import read_manifest
-from analysis.segmentation.detector import Detections, Detector
-from analysis.segmentation.detector_net import DetectorNet, DetectorOutput, points
-from analysis.training.detector import DetectorTrainSettings, _Run, train_detector
-from analysis.training.detector_augment import PADDING_PX, AugmentSettings, draw_example
-from analysis.training.detector_data import Cell, Single, centre_shift, prepare_cells
-from analysis.training.detector_figures import usual_shift
-from analysis.training.detector_loss import LossWeights, Target, assign_points, detector_loss
+from analysis.nets.detector_net import DetectorNet, DetectorOutput, points
+from analysis.parameters.weights import read_manifest
+from analysis.training.detector.augmentation import PADDING_PX, AugmentSettings, draw_example
+from analysis.training.detector.data import Cell, Single, centre_shift, prepare_cells
+from analysis.training.detector.figures import usual_shift
+from analysis.training.detector.loss import LossWeights, Target, assign_points, detector_loss
+from analysis.training.detector.trainer import DetectorTrainSettings, _Run, train_detector
 
 TINY = DetectorTrainSettings(
     width=8,

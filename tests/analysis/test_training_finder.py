@@ -12,7 +12,7 @@ import torch
 
 from analysis.errors import DatasetError
 from analysis.finder.net import FinderNet, FinderOutput, load_net
-from analysis.models.weights import read_manifest
+from analysis.parameters.weights import read_manifest
 from analysis.training.finder.figures import figures_of, fit_calibration, outputs_of
 from analysis.training.finder.loss import Labels, LossWeights, finder_loss
 from analysis.training.finder.table import CropTable, blank_table

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from analysis.errors import DatasetError
 from analysis.finder.net import net_inputs
 from analysis.finder.proposals import crops_of, propose
-from analysis.training.composition.quality import KaryotypedQuality
-from analysis.training.finder.augment import AugmentSettings, Batch, augment
+from analysis.training.finder.augmentation import AugmentSettings, Batch, augment
 from analysis.training.finder.crops import label_field, shard_of, with_quality
 from analysis.training.finder.table import CropTable, joined, plain_crops, read_shard, write_shard
+from analysis.training.synthesis.quality import KaryotypedQuality
 
 UM_PER_PX = 0.645
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from analysis.datasets.images import TsengImage
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.datasets import TsengImage
-from analysis.image import GreyImage, read_image
-from analysis.segmentation.instance import Instance, Segmentation
-from analysis.training.labelled_cells import bioimlab_cells, mfish_cells, tseng_views
+from analysis.imaging.image_file import GreyImage, read_image
+from analysis.structures.instance import Instance, Segmentation
+from analysis.training.classifier.labelled_cells import bioimlab_cells, mfish_cells, tseng_views
 
 
 def bar(picture: np.ndarray, x: int, y: int, length: int, value: int, width: int = 12) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis.training.run_files import LOG_NAME, log_line, read_checkpoint, whole_file, write_checkpoint
+from analysis.training.engine.run_files import LOG_NAME, log_line, read_checkpoint, whole_file, write_checkpoint
 
 
 def test_a_checkpoint_comes_back_with_its_optimiser(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.errors import DatasetError
-from analysis.segmentation.detector_selection import Evidence, SelectionSettings
-from analysis.training.selection import (
+from analysis.selection.initial_selection import Evidence, SelectionSettings
+from analysis.training.fits.selection import (
     Aims,
     ProposedTruth,
     cached_proposals,
@@ -92,7 +92,7 @@ def test_cells_are_kept_as_they_are(tmp_path: Path) -> None:
 
 def test_the_command_tells_what_a_refit_is_worth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cells = [cell(str(k), [0.6] * 10, [0.45, 0.4]) for k in range(4)]
-    monkeypatch.setattr("analysis.training.selection.cached_proposals", lambda *_, **__: cells)
+    monkeypatch.setattr("analysis.training.fits.selection.cached_proposals", lambda *_, **__: cells)
     told = CliRunner().invoke(app, ["train", "selection", "--out", str(tmp_path), "--trials", "30"])
     assert told.exit_code == 0, told.output
     assert "missed 0  false 0" in told.output

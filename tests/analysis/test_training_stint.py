@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from analysis.training.stint import is_faster_in_half, means, take_into_average, weight_groups
+from analysis.training.engine.steps import is_faster_in_half, means, take_into_average, weight_groups
 
 
 def test_kernels_decay_and_norms_do_not() -> None:

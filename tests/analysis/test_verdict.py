@@ -7,13 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.classification.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.banding.technique import BandingJudgement, BandingKind
 from analysis.classification.classifier import Classifier
-from analysis.image import GreyImage
-from analysis.karyogram.banding.kind import BandingJudgement, BandingKind
-from analysis.karyogram.verdict import AUTO_FROM, DOUBTFUL_BELOW, CellLook, Finding, Level, chromosome_level, judge
-from analysis.karyotype import Karyotype, Karyotyper
-from analysis.segmentation.instance import Instance, Segmentation
+from analysis.imaging.image_file import GreyImage
+from analysis.karyotyping.pipeline import Karyotype, Karyotyper
+from analysis.karyotyping.review import (
+    AUTO_FROM,
+    DOUBTFUL_BELOW,
+    CellLook,
+    Finding,
+    Level,
+    chromosome_level,
+    judge,
+)
+from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.structures.instance import Instance, Segmentation
 from simulators.specimen.banding import Banding
 from simulators.specimen.chromosome import Look, banded, render_chromosome
 from simulators.specimen.structure import Chromosome, Segment, centromere_of, end_of

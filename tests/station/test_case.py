@@ -10,9 +10,9 @@ import torch
 
 from analysis.case.summary import CaseCell, CasePolicy, Role, summarise
 from analysis.classification.classifier import Classifier
-from analysis.karyotype import Karyotyper
-from analysis.models.embedding import EmbeddingNet
-from analysis.segmentation.instance import Instance, Segmentation
+from analysis.karyotyping.pipeline import Karyotyper
+from analysis.nets.embedding import EmbeddingNet
+from analysis.structures.instance import Instance, Segmentation
 from station.case import run_case
 from station.case_report import case_page, case_pdf
 from station.cli import main

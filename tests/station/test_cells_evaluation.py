@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from analysis.classification.classes import CLASS_NAMES
 from analysis.evaluation.cells import CellRecord, Named
 from analysis.evaluation.interactions import Interactions
+from analysis.structures.classes import CLASS_NAMES
 from station import cells_evaluation
 from station.cells_cli import evaluate_cells_command
 from station.cells_evaluation import evaluate_cells, write_cells_report

@@ -15,7 +15,7 @@ from acquisition.records import CandidateRecord, CandidateStatus, FieldRecord, F
 from acquisition.storage import write_png_atomic
 from acquisition.storage.run_folder import CASEBOOK_NAME
 from analysis.finder.net import FinderNet
-from analysis.models.weights import WEIGHTS_DIR, Manifest, read_manifest, write_weights
+from analysis.parameters.weights import WEIGHTS_DIR, Manifest, read_manifest, write_weights
 from analysis.training.finder.prepare import Part, shard_name
 from analysis.training.finder.table import CropTable, Shard, blank_table, write_shard
 from analysis.training.finder.trainer import FinderTrainSettings, stored

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from analysis.karyotype import encode_mask
-from analysis.segmentation.instance import Instance
+from analysis.karyotyping.pipeline import encode_mask
+from analysis.structures.instance import Instance
 from simulators.specimen.chromosome import upright_crop
 from station.cli import main
 

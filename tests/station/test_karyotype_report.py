@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from reportlab import rl_config
 
-from analysis.image import GreyImage
-from analysis.karyogram.iscn import IscnResult
+from analysis.imaging.image_file import GreyImage
 from analysis.karyogram.sheet import FOOTER, REVIEW_BELOW, SheetOptions
-from analysis.karyogram.verdict import Finding, Reason, Verdict
-from analysis.karyotype import Karyotype, KaryotypedChromosome
-from analysis.proposal import read_proposal
-from analysis.segmentation.instance import Instance
+from analysis.karyotyping.iscn import IscnResult
+from analysis.karyotyping.pipeline import Karyotype, KaryotypedChromosome
+from analysis.karyotyping.proposal_file import read_proposal
+from analysis.karyotyping.review import Finding, Reason, Verdict
+from analysis.structures.instance import Instance
 from station.cell_files import ENDINGS, write_cell
 from station.karyotype_report import karyotype_pdf
 

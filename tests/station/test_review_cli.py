@@ -173,7 +173,7 @@ def test_without_weights_the_rules_search_and_say_so(monkeypatch, tmp_path):
 
 def test_a_finder_brings_what_is_usual_on_its_slides(monkeypatch, tmp_path):
     from analysis.finder import MetaphaseFinder
-    from analysis.models.weights import Manifest
+    from analysis.parameters.weights import Manifest
 
     drift = {"focus": {"mean": 0.4, "std": 0.1}}
 

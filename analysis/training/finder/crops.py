@@ -14,9 +14,9 @@ from analysis.finder.flatten import WORK_UM_PER_PX, FlatField
 from analysis.finder.net import CROP_SIDE_PX
 from analysis.finder.proposals import Proposals, crops_at, propose
 from analysis.finder.statistics import statistics_of
-from analysis.training.composition.metaphases import METAPHASE
-from analysis.training.composition.quality import QualityTable
 from analysis.training.finder.table import MARGIN_PX, UNKNOWN, WIDE_PX, CropTable, Shard, blank_table, joined
+from analysis.training.synthesis.metaphases import METAPHASE
+from analysis.training.synthesis.quality import QualityTable
 
 LEAST_REACH_UM: Final = 12.0
 """A proposal this near to a metaphase's centre is its, however small the cell."""

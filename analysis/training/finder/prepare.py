@@ -11,14 +11,14 @@ import numpy as np
 
 from analysis.finder.drift import FieldReading, Summary, summarise, usual_of, usual_to_json
 from analysis.finder.net import Calibration, FinderNet, judgement
-from analysis.training.composition import DAPI, GBAND, ComposedField
-from analysis.training.composition.compose import Studio
-from analysis.training.composition.library import load_library
-from analysis.training.composition.quality import QualityTable
-from analysis.training.composition.rendered import rendered_fields
 from analysis.training.finder.crops import shard_of, with_quality
 from analysis.training.finder.figures import outputs_of
 from analysis.training.finder.table import CropTable, Shard, joined, read_shard, write_shard
+from analysis.training.synthesis import DAPI, GBAND, ComposedField
+from analysis.training.synthesis.compose import Studio
+from analysis.training.synthesis.library import load_library
+from analysis.training.synthesis.quality import QualityTable
+from analysis.training.synthesis.rendered import rendered_fields
 from simulators.specimen.banding import Banding
 
 FIELDS_A_SLIDE: Final = 20

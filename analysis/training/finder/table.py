@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import DatasetError
 from analysis.finder.net import CROP_SIDE_PX, QUALITY_NAMES
-from analysis.models.weights import write_whole
+from analysis.parameters.weights import write_whole
 
 WIDE_PX: Final = 160
 """Side of a stored crop: what the net sees, with room round it for moving, turning and scaling."""

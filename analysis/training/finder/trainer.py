@@ -24,13 +24,13 @@ from torch import Tensor
 
 from analysis.errors import DatasetError
 from analysis.finder.net import FINDER_WEIGHTS, USUAL_RADIUS_UM, Calibration, FinderNet, judgement, net_inputs
-from analysis.models.weights import Manifest, fill_net, load_weights, read_manifest, write_weights
-from analysis.training.finder.augment import AugmentSettings, Batch, augment
+from analysis.parameters.weights import Manifest, fill_net, load_weights, read_manifest, write_weights
+from analysis.training.engine.run_files import log_line, read_checkpoint, write_checkpoint
+from analysis.training.engine.steps import is_faster_in_half, means, take_into_average, weight_groups
+from analysis.training.finder.augmentation import AugmentSettings, Batch, augment
 from analysis.training.finder.figures import agreement, choice_score, figures_of, fit_calibration, outputs_of
 from analysis.training.finder.loss import Labels, LossWeights, finder_loss
 from analysis.training.finder.table import CropTable
-from analysis.training.run_files import log_line, read_checkpoint, write_checkpoint
-from analysis.training.stint import is_faster_in_half, means, take_into_average, weight_groups
 
 Progress = Callable[[str], None]
 _CLIP: Final = 5.0

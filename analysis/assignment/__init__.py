@@ -1,0 +1,1 @@
+"""Classes of all chromosomes of a cell, assigned jointly."""

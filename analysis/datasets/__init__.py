@@ -1,0 +1,1 @@
+"""Public data sets: loaders, labelled boxes, matching."""

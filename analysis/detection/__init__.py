@@ -1,0 +1,1 @@
+"""Chromosomes proposed as boxes by the detector."""

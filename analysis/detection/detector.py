@@ -1,0 +1,99 @@
+"""Chromosomes as boxes with classes, proposed by a net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from analysis.detection.preprocessing import SCALE, filled_up, resized
+from analysis.detection.test_time_augmentation import FOUR_VIEWS, PLAIN, View, merged
+from analysis.nets.detector_net import DetectorNet, boxes_at, points
+from analysis.parameters.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
+from analysis.structures.box_proposals import Detections
+
+DETECTOR_WEIGHTS: Final = "detector"
+
+_LEAST_SCORE: Final = 0.03
+_MOST_CANDIDATES: Final = 700
+_MANY_PX: Final = 1_500_000
+"""Pictures larger than this, in input px, are looked at once: what they cost counts for more."""
+
+
+class Detector:
+    """Proposes chromosomes.
+
+    Parameters
+    ----------
+    net
+        Ready for use.
+    views
+        Ways in which every picture is shown to it.
+    half
+        Whether the net computes in half precision (bfloat16), see `has_tiles`.
+    """
+
+    def __init__(self, net: DetectorNet, views: Sequence[View] = PLAIN, *, half: bool = False) -> None:
+        self._net = net.folded()
+        self._views = tuple(views)
+        self._number = torch.bfloat16 if half else torch.float32
+        self._net.to(dtype=self._number, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @staticmethod
+    def load(folder: Path = WEIGHTS_DIR, views: Sequence[View] = FOUR_VIEWS) -> Detector:
+        """Load weights and manifest.
+
+        Raises
+        ------
+        WeightsError
+            Where they are missing, damaged or another net's.
+        """
+        manifest = read_manifest(DETECTOR_WEIGHTS, folder)
+        net = DetectorNet(**manifest.arguments)
+        fill_net(net, load_weights(DETECTOR_WEIGHTS, folder), DETECTOR_WEIGHTS)
+        return Detector(net, views, half=has_tiles())
+
+    def candidates(self, relative: NDArray[np.float32], *, scale: float = SCALE) -> Detections:
+        """Propose chromosomes: what the views agree on, or of a single view every point that may stand for one.
+
+        Parameters
+        ----------
+        relative
+            float32, shape (h, w): see `relative_density`.
+        scale
+            Input px of the net a px of the picture; `SCALE` for pictures of the size of the training set's.
+        """
+        image = resized(relative, scale)
+        height, width = relative.shape
+        back = np.asarray([width / image.shape[1], height / image.shape[0]] * 2, np.float32)
+        limit = np.asarray([width, height] * 2, np.float32)
+        seen = []
+        for view in self._views if image.size <= _MANY_PX else PLAIN:
+            score, probability, boxes = self._answers(filled_up(view.of(image)))
+            placed = np.clip(view.back(boxes, image.shape) * back, 0.0, limit)
+            seen.append(Detections(placed.astype(np.float32), score, probability))
+        return seen[0] if len(seen) == 1 else merged(seen)
+
+    def _answers(
+        self, image: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Score, class probabilities and boxes of the points that may be one, best first."""
+        picture = torch.from_numpy(image)[None, None].to(self._number, memory_format=torch.channels_last)
+        with torch.inference_mode():
+            output = self._net(picture)
+            score = output.score[0].sigmoid().numpy()
+            rows = np.flatnonzero(score > _LEAST_SCORE)
+            rows = rows[np.argsort(-score[rows], kind="stable")[:_MOST_CANDIDATES]]
+            at = torch.from_numpy(rows)
+            boxes = boxes_at(points(*image.shape)[at], self._net.expected(output.borders[0][at]))
+            probability = torch.softmax(output.classes[0][at], dim=1)
+            return score[rows], probability.numpy(), boxes.numpy()
+
+
+def has_tiles() -> bool:
+    """Whether the processor multiplies matrices of half precision in tiles, several times as fast as others."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))

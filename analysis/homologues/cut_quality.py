@@ -1,0 +1,161 @@
+"""Whether a chromosome was cut well enough for its bands to be held against its homologue's.
+
+What differs most between two homologues on a slide is how they lie and how they could be cut: a tip under another
+chromosome, a whisker of dirt in the outline, two arms folded together. A comparison takes each for a lost or a
+foreign end. Such chromosomes are told apart by their cut before any band is looked at, and aren't compared.
+
+Only the cut is judged. How sure the class is, how long the chromosome is for it: these tell bad cuts as well, but
+what lost a third of its arm is unsure and short too, and would be passed over with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.classification.classifier import ClassScores
+from analysis.homologues.reference_statistics import WELL_CUT
+from analysis.straightening.band_profile import profiles
+from analysis.straightening.crops import ChromosomeCrop
+from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.instance import Instance
+
+GUESSED_ROUTES: Final = frozenset({"detector, box", "detector, pale"})
+"""Routes whose outline isn't that of stain: the box itself, or whatever is darker than the slide within it."""
+HIDDEN_FROM: Final = 0.28
+"""Part of the chromosome beyond its mask, over the root of the median area of the cell."""
+THICK_FROM: Final = 1.15
+"""Mean width over the median of the cell: two arms folded together, or a piece of a neighbour."""
+UNEVEN_FROM: Final = 0.25
+"""Spread of the width along the chromosome over its mean."""
+TURNED_BELOW: Final = 1.0
+"""Log odds between both ways up, given the class."""
+STREAKED_FROM: Final = 0.5
+"""Spread of the banding profile over its mean: no band is that dark, a gap or a piece of dirt is."""
+_TIP_BINS: Final = 3
+_BINS: Final = 64
+
+
+class Doubt(StrEnum):
+    """Why a chromosome isn't compared, in words for people."""
+
+    GUESSED = "outline is a guess"
+    HIDDEN = "part of it is hidden or cut off"
+    UNEVEN = "outline is uneven"
+    THICK = "too thick, folded or with a piece of another"
+    STREAKED = "a gap or something dark in it"
+    TURNED = "which end is up is in doubt"
+
+
+@dataclass(frozen=True, slots=True)
+class CutFigures:
+    """What is measured of n chromosomes of one cell.
+
+    Attributes
+    ----------
+    guessed
+        bool, shape (n,): outline by a route of `GUESSED_ROUTES`.
+    hidden
+        float64, shape (n,): farthest that the extent reaches beyond the mask, over the root of the median area.
+    uneven
+        float64, shape (n,): spread of the width along the chromosome over its mean.
+    thickness
+        float64, shape (n,): mean width over the median of the cell.
+    streaked
+        float64, shape (n,): spread of the banding profile over its mean.
+    turned
+        float64, shape (n,): log odds of the chosen way up given the class; infinite where there is no class.
+    unsure
+        float64, shape (n,), in [0, 1]: what the detector's score leaves to one.
+    """
+
+    guessed: NDArray[np.bool_]
+    hidden: NDArray[np.float64]
+    uneven: NDArray[np.float64]
+    thickness: NDArray[np.float64]
+    streaked: NDArray[np.float64]
+    turned: NDArray[np.float64]
+    unsure: NDArray[np.float64]
+
+    @property
+    def wear(self) -> NDArray[np.float64]:
+        """Shape (n, `WEAR_FIGURES`): by how much a fit chromosome may still be worse than a well cut one.
+
+        Hidden, uneven, thick, unsure: a normal pair differs the more, the higher any of them is in either.
+        """
+        return np.stack([self.hidden, self.uneven, np.maximum(self.thickness, 1.0), self.unsure], axis=1)
+
+
+def measure_cuts(
+    crops: Sequence[ChromosomeCrop],
+    classes: Sequence[str],
+    instances: Sequence[Instance],
+    scores: ClassScores | None = None,
+) -> CutFigures:
+    """Measure how the chromosomes of a cell were cut.
+
+    Parameters
+    ----------
+    crops
+        Straightened chromosomes.
+    classes
+        Class names.
+    instances
+        The same chromosomes as they were cut.
+    scores
+        What the classifier thinks of each; without it no way up is in doubt.
+    """
+    if not crops:
+        none = np.zeros(0)
+        return CutFigures(np.zeros(0, np.bool_), none, none, none, none, none, none)
+    kinds = np.array([CLASS_NAMES.index(name) if name in CLASS_NAMES else -1 for name in classes], dtype=np.intp)
+    both = profiles(np.stack([crop.image for crop in crops]), _BINS)
+    lengths = np.array([max(crop.relative_length, 1e-3) for crop in crops])
+    width = np.array([crop.relative_area for crop in crops]) / lengths
+    size_px = np.sqrt(np.median([np.count_nonzero(entry.mask) for entry in instances]))
+    # Of what no detector saw, a proposal read from a file for one, the cut counts as a usual one.
+    beyond = [WELL_CUT[0] * size_px if entry.extent_px is None else _beyond_px(entry) for entry in instances]
+    hidden = np.array(beyond) / max(float(size_px), 1.0)
+    odds = np.full(len(kinds), np.inf)
+    if scores is not None:
+        odds = np.abs(scores.turned_log_odds[np.arange(len(kinds)), kinds]).astype(np.float64)
+    return CutFigures(
+        np.array([entry.route in GUESSED_ROUTES for entry in instances]),
+        hidden,
+        _spread(both[:, 1, _TIP_BINS:-_TIP_BINS]),
+        width / max(float(np.median(width)), 1e-3),
+        _spread(both[:, 0, _TIP_BINS:-_TIP_BINS]),
+        np.where(kinds >= 0, odds, np.inf),
+        np.array([WELL_CUT[3] if entry.extent_px is None else 1.0 - entry.score for entry in instances]),
+    )
+
+
+def doubts_of(figures: CutFigures) -> tuple[Doubt | None, ...]:
+    """Say of each chromosome why it isn't compared; None where it is."""
+    tests = (
+        (Doubt.GUESSED, figures.guessed),
+        (Doubt.HIDDEN, figures.hidden > HIDDEN_FROM),
+        (Doubt.THICK, figures.thickness > THICK_FROM),
+        (Doubt.UNEVEN, figures.uneven > UNEVEN_FROM),
+        (Doubt.STREAKED, figures.streaked > STREAKED_FROM),
+        (Doubt.TURNED, figures.turned < TURNED_BELOW),
+    )
+    return tuple(
+        next((doubt for doubt, holds in tests if holds[row]), None) for row in range(len(figures.guessed))
+    )
+
+
+def _beyond_px(instance: Instance) -> float:
+    """Farthest that the extent reaches beyond the mask's box."""
+    box, extent = np.asarray(instance.box_px, np.float64), np.asarray(instance.extent_px, np.float64)
+    return float(max(0.0, np.max((box - extent) * np.array([1.0, 1.0, -1.0, -1.0]))))
+
+
+def _spread(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Standard deviation of each row over its mean."""
+    return np.asarray(values.std(axis=1) / np.maximum(values.mean(axis=1), 1e-3), dtype=np.float64)

@@ -1,0 +1,1 @@
+"""From an image file to the working image: background, foreground, nuclei, chromosome width."""

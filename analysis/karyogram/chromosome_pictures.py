@@ -1,0 +1,259 @@
+"""Pictures of single chromosomes for the karyogram: cut out, upright, background white."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.straightening.crops import ObjectPixels
+from analysis.straightening.medial_axis import MedialAxis, medial_axis
+from analysis.structures.instance import Instance
+
+DARKEST: Final = 25.0
+"""Grey level of a dark band."""
+PALE_LEVEL: Final = 205.0
+"""Grey level a cell's pale bands are brought to."""
+DARK_PERCENTILE: Final = 96.0
+PALE_PERCENTILE: Final = 10.0
+_EXPONENTS: Final = (1.0, 2.0)
+EDGE_PX: Final = 0.8
+
+_GROWTH: Final = 0.14
+"""A mask ends where the stain is half of a band's; the chromosome fades over this part of its width."""
+_GAP: Final = 0.22
+"""Pale bands can part a mask; gaps up to this part of the width are closed."""
+_HOLE: Final = 0.35
+"""Holes up to this many squared widths are pale bands; a ring chromosome has larger ones."""
+_CRUMB: Final = 0.08
+"""Loose pieces smaller than this share of the chromosome are dirt or of a neighbour."""
+
+
+@dataclass(frozen=True, slots=True)
+class UprightPicture:
+    """One chromosome for the karyogram.
+
+    Attributes
+    ----------
+    picture
+        uint8, shape (h, w): white outside the chromosome, as small as the chromosome.
+    centromere_px
+        Row of the centromere; None where it isn't known.
+    length_px
+        Length along the bent chromosome, in px of the picture.
+    """
+
+    picture: NDArray[np.uint8]
+    centromere_px: float | None = None
+    length_px: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """How densities of a cell become grey levels.
+
+    One rising curve for all its chromosomes: bands keep their order, and none is made.
+
+    Attributes
+    ----------
+    dark
+        Density shown as `DARKEST`.
+    exponent
+        Above 1 pale bands are paled further.
+    """
+
+    dark: float
+    exponent: float = 1.0
+
+    def grey(self, density: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """Grey levels of densities: uint8, same shape."""
+        part = np.clip(density / self.dark, 0.0, 1.15)
+        if self.exponent != 1.0:
+            part **= self.exponent
+        grey = np.clip(np.rint(255.0 - (255.0 - DARKEST) * part), 0, 255)
+        return np.asarray(grey, dtype=np.uint8)
+
+
+def tone_of(objects: Sequence[ObjectPixels]) -> Tone:
+    """Contrast for one cell.
+
+    Dark and pale levels are medians over the chromosomes: what lies across another one, with the densities of
+    both, must not make all others pale.
+    """
+    inside = [piece.density[piece.mask] for piece in objects if piece.mask.any()]
+    if not inside:
+        return Tone(1.0)
+    dark = max(float(np.median([np.percentile(values, DARK_PERCENTILE) for values in inside])), 1e-3)
+    pale = float(np.median([np.percentile(values, PALE_PERCENTILE) for values in inside])) / dark
+    wanted = (255.0 - PALE_LEVEL) / (255.0 - DARKEST)
+    exponent = np.log(wanted) / np.log(float(np.clip(pale, 0.02, 0.98)))
+    return Tone(dark, float(np.clip(exponent, *_EXPONENTS)))
+
+
+def grown_for_show(instances: Sequence[Instance], size: tuple[int, int]) -> list[Instance]:
+    """Widen the masks of a cell to what a technician would cut out.
+
+    Pale bands and the fading rim are taken in, loose crumbs left out; no pixel is taken from another chromosome
+    that isn't this one's too.
+
+    Parameters
+    ----------
+    instances
+        All chromosomes of the cell.
+    size
+        Height and width of the image.
+    """
+    if not instances:
+        return []
+    widths = [2.0 * np.count_nonzero(entry.mask) / _perimeter(entry.mask) for entry in instances]
+    width = float(np.median(widths))
+    owners = np.zeros(size, np.uint8)
+    for entry in instances:
+        xmin, ymin, xmax, ymax = entry.box_px
+        window = owners[ymin:ymax, xmin:xmax]
+        window += (entry.mask & (window < 255)).astype(np.uint8)
+    return [_grown(entry, owners, width) for entry in instances]
+
+
+def _perimeter(mask: NDArray[np.bool_]) -> float:
+    padded = _padded(mask, 1)
+    outlines, _ = cv2.findContours(padded, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return max(sum(cv2.arcLength(line, True) for line in outlines), 4.0)
+
+
+def _grown(entry: Instance, owners: NDArray[np.uint8], width: float) -> Instance:
+    margin = max(2, round((_GROWTH + _GAP) * width) + 1)
+    height_px, width_px = owners.shape
+    xmin, ymin, xmax, ymax = entry.box_px
+    x0, y0 = max(0, xmin - margin), max(0, ymin - margin)
+    x1, y1 = min(width_px, xmax + margin), min(height_px, ymax + margin)
+    own = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    own[ymin - y0 : ymax - y0, xmin - x0 : xmax - x0] = entry.mask
+    others = (owners[y0:y1, x0:x1] > own) & (own == 0)
+    closed = cv2.morphologyEx(_padded(own, margin), cv2.MORPH_CLOSE, _disc(_GAP * width))
+    body = _without_crumbs(np.asarray(closed[margin:-margin, margin:-margin] > 0, dtype=np.bool_))
+    body = _filled(body, _HOLE * width**2) & ~others
+    far = np.float32(1e6)
+    to_own = cv2.distanceTransform((~body).astype(np.uint8), cv2.DIST_L2, 3)
+    to_others = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3) if others.any() else far
+    shown = (to_own <= max(1.0, _GROWTH * width)) & (to_own < to_others)
+    return Instance((x0, y0, x1, y1), np.asarray(shown, np.bool_), entry.score, entry.route, entry.overlaps)
+
+
+def _without_crumbs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count <= 2:
+        return mask
+    areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
+    areas[0] = 0.0
+    return np.asarray((areas >= _CRUMB * areas.max())[labels] & mask, dtype=np.bool_)
+
+
+def _filled(mask: NDArray[np.bool_], largest_px: float) -> NDArray[np.bool_]:
+    """Holes up to a size taken in; what touches the border is no hole."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    if count <= 2:
+        return mask
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
+    hole = (left > 0) & (top > 0) & (right < mask.shape[1]) & (bottom < mask.shape[0])
+    hole &= stats[:, cv2.CC_STAT_AREA] <= largest_px
+    hole[0] = False
+    return np.asarray(mask | hole[labels], dtype=np.bool_)
+
+
+def _padded(mask: NDArray[np.generic], rim_px: int) -> NDArray[np.uint8]:
+    sides = (rim_px, rim_px, rim_px, rim_px)
+    return np.asarray(cv2.copyMakeBorder(mask.astype(np.uint8), *sides, cv2.BORDER_CONSTANT, value=0), np.uint8)
+
+
+def _disc(radius_px: float) -> NDArray[np.uint8]:
+    side = 2 * max(1, round(radius_px)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), dtype=np.uint8)
+
+
+def upright_pictures(
+    objects: Sequence[ObjectPixels],
+    flipped: Sequence[bool],
+    centromeres: Sequence[float] | None = None,
+    *,
+    axes: Sequence[MedialAxis] | None = None,
+    enlargement: float = 1.0,
+) -> list[UprightPicture]:
+    """Turn the objects of one cell upright, unstraightened, with one contrast for all.
+
+    Parameters
+    ----------
+    objects
+        Densities and masks.
+    flipped
+        True where the short arm is at the lower end of the medial axis.
+    centromeres
+        Share of the length from the tip of the short arm; None where they aren't known.
+    axes
+        Medial axes in px of the objects, where they are known.
+    enlargement
+        Px of the pictures a px of the objects.
+    """
+    tone = tone_of(objects)
+    lines = [medial_axis(piece.mask) for piece in objects] if axes is None else axes
+    shares = [None] * len(objects) if centromeres is None else list(centromeres)
+    return [
+        _upright(piece, axis, turned, tone, share, enlargement)
+        for piece, axis, turned, share in zip(objects, lines, flipped, shares, strict=True)
+    ]
+
+
+def _upright(
+    piece: ObjectPixels, axis: MedialAxis, turned: bool, tone: Tone, centromere: float | None, enlargement: float
+) -> UprightPicture:
+    points = axis.points_px[::-1] if turned else axis.points_px
+    matrix, size = _turning(points, piece.mask, enlargement)
+    if min(size) == 0:
+        return UprightPicture(np.full((4, 4), 255, dtype=np.uint8))
+    own = piece.mask.astype(np.float32)
+    soft = cv2.GaussianBlur(own, (0, 0), EDGE_PX, borderType=cv2.BORDER_CONSTANT)
+    density = cv2.warpAffine(piece.density, matrix, size, flags=cv2.INTER_CUBIC)
+    cover = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR)
+    # The rim is rounded where the mask is ragged.
+    cover = np.clip((cover - 0.25) / 0.4, 0.0, 1.0)
+    picture = tone.grey(np.maximum(density, 0.0) * cover)
+    x, y, width, height = cv2.boundingRect((cover > 0.5).astype(np.uint8))
+    if width == 0:
+        return UprightPicture(np.full((4, 4), 255, dtype=np.uint8))
+    top, left = max(y - 1, 0), max(x - 1, 0)
+    shown = np.ascontiguousarray(picture[top : y + height + 1, left : x + width + 1])
+    length = axis.length_px * enlargement
+    if centromere is None:
+        return UprightPicture(shown, None, length)
+    # The axis has its points at equal distances.
+    at = points[round(centromere * (len(points) - 1))]
+    row = float(matrix[1] @ np.array([at[0], at[1], 1.0])) - top
+    return UprightPicture(shown, min(max(row, 0.0), float(shown.shape[0])), length)
+
+
+def _turning(
+    points: NDArray[np.float32], mask: NDArray[np.bool_], enlargement: float
+) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Matrix that stands an axis upright, its first point above; width and height of what the mask becomes."""
+    centred = points.astype(np.float64) - points.mean(axis=0)
+    # The line through all of the axis: its ends alone lean to the corners of the tips.
+    (xx, xy), (_, yy) = centred.T @ centred
+    angle = 0.5 * np.arctan2(2.0 * xy, xx - yy)
+    along = np.array([np.cos(angle), np.sin(angle)])
+    if along @ (points[-1] - points[0]) < 0.0:
+        along = -along
+    turn = enlargement * np.array([[along[1], -along[0]], [along[0], along[1]]])
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not outlines:
+        return np.column_stack([turn, np.zeros(2)]), (0, 0)
+    reach = np.concatenate(outlines)[:, 0, :] @ turn.T
+    # Half a pixel beyond the outermost centres, and the blur of the rim.
+    margin = 2.0 * enlargement + 1.0
+    low, high = np.floor(reach.min(axis=0) - margin), np.ceil(reach.max(axis=0) + margin)
+    width, height = (int(side) + 1 for side in high - low)
+    return np.column_stack([turn, -low]), (width, height)

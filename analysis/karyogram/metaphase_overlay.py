@@ -1,0 +1,149 @@
+"""The metaphase with every chromosome outlined and labelled: what belongs to what on the karyogram."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.karyogram.text import Bgr, text_size, write_on_picture
+from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
+
+if TYPE_CHECKING:
+    from analysis.imaging.image_file import GreyImage
+    from analysis.karyotyping.pipeline import KaryotypedChromosome
+    from analysis.structures.instance import Instance
+
+LONG_SIDE_PX: Final = 1600
+"""Smaller pictures are enlarged (three times at most), larger ones reduced."""
+_MAX_ENLARGEMENT: Final = 3.0
+_UNKNOWN: Final[Bgr] = (0, 90, 235)
+"""Seen on chromosomes, on nuclei and on the slide alike; grey outlines are lost on what is dark."""
+_LETTERS_PX: Final = 18
+_SHIFT: Final = 4
+
+
+def class_colours() -> Mapping[str, Bgr]:
+    """A colour a class, BGR, dark enough for a white page: neighbours in the karyogram differ clearly."""
+    colours: dict[str, Bgr] = {UNCLASSIFIED: _UNKNOWN}
+    for number, name in enumerate((*CLASS_NAMES, MARKER)):
+        hue = round(180 * ((number * 0.381966) % 1.0)) % 180
+        saturation, value = (235, 190) if number % 2 else (215, 225)
+        pixel = cv2.cvtColor(np.array([[[hue, saturation, value]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
+        colours[name] = (int(pixel[0]), int(pixel[1]), int(pixel[2]))
+    return MappingProxyType(colours)
+
+
+def draw_metaphase(
+    image: GreyImage, chromosomes: Sequence[KaryotypedChromosome], *, by_number: bool = False
+) -> NDArray[np.uint8]:
+    """Draw outlines over a metaphase picture, coloured by class.
+
+    Parameters
+    ----------
+    image
+        The picture; fluorescence is shown dark on bright, as it is karyotyped.
+    chromosomes
+        What was found on it.
+    by_number
+        Label with the chromosome's id instead of its class.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        Shape (height, width, 3), BGR.
+    """
+    scale = min(LONG_SIDE_PX / max(image.height_px, image.width_px), _MAX_ENLARGEMENT)
+    page = _paper(image, scale)
+    colours = class_colours()
+    unknown = colours[UNCLASSIFIED]
+    for entry in chromosomes:
+        for line in outlines(entry.instance):
+            points = np.round((line + 0.5) * scale * 2**_SHIFT).astype(np.int32)
+            cv2.polylines(page, [points], True, colours.get(entry.class_name, unknown), 2, cv2.LINE_AA, _SHIFT)
+    words = [str(entry.id) if by_number else entry.class_name for entry in chromosomes]
+    places = label_places([entry.instance for entry in chromosomes], words, scale, (page.shape[0], page.shape[1]))
+    for entry, word, at in zip(chromosomes, words, places, strict=True):
+        write_on_picture(page, word, at, _LETTERS_PX, colours.get(entry.class_name, unknown))
+    return page
+
+
+def outlines(instance: Instance) -> list[NDArray[np.float64]]:
+    """Outlines of a mask in px of the image: each float64, shape (n, 2), x and y of pixel centres."""
+    lines, _ = cv2.findContours(instance.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    corner = np.array(instance.box_px[:2], dtype=np.float64)
+    return [line[:, 0, :].astype(np.float64) + corner for line in lines]
+
+
+def label_places(
+    instances: Sequence[Instance], words: Sequence[str], scale: float, size: tuple[int, int]
+) -> list[tuple[int, int]]:
+    """Places for labels beside their chromosomes, where least of other chromosomes and labels is covered.
+
+    Parameters
+    ----------
+    instances
+        The chromosomes.
+    words
+        Their labels.
+    scale
+        Px of the page a px of the image.
+    size
+        Height and width of the page.
+
+    Returns
+    -------
+    list of (int, int)
+        Lower left corners, x and y in px of the page.
+    """
+    taken = np.zeros(size, np.uint8)
+    for entry in instances:
+        x0, y0, x1, y1 = (round(value * scale) for value in entry.box_px)
+        mask = cv2.resize(
+            entry.mask.astype(np.uint8), (max(1, x1 - x0), max(1, y1 - y0)), interpolation=cv2.INTER_NEAREST
+        )
+        window = taken[y0:y1, x0:x1]
+        np.maximum(window, mask[: window.shape[0], : window.shape[1]], out=window)
+    places = []
+    for entry, word in zip(instances, words, strict=True):
+        width, height = text_size(word, _LETTERS_PX)
+        x, y = _free_place(taken, entry, scale, (width + 4, height + 4))
+        taken[max(0, y - height - 4) : y, x : x + width + 4] = 2
+        places.append((x + 2, y - 2))
+    return places
+
+
+def _free_place(taken: NDArray[np.uint8], entry: Instance, scale: float, size: tuple[int, int]) -> tuple[int, int]:
+    """Lower left corner of a label of (width, height): the least covered of places round the chromosome."""
+    width, height = size
+    rows, columns = np.nonzero(entry.mask)
+    away = 0.5 * np.hypot(width, height) + 3.0
+    tips = np.stack([columns, rows], axis=1)[:: max(1, len(rows) // 60)] * scale
+    corner = np.array(entry.box_px[:2]) * scale
+    middle = tips.mean(axis=0)
+    best, least = (0, 0), np.inf
+    for turn in np.linspace(0.0, 2.0 * np.pi, 16, endpoint=False) - np.pi / 2.0:
+        way = np.array([np.cos(turn), np.sin(turn)])
+        along = (tips - middle) @ way
+        across = np.abs((tips - middle) @ np.array([-way[1], way[0]]))
+        near = across < 0.5 * max(width, height)
+        edge = float(along[near].max()) if near.any() else 0.0
+        centre = corner + middle + way * (edge + away)
+        x = int(np.clip(centre[0] - width / 2, 0, max(0, taken.shape[1] - width)))
+        y = int(np.clip(centre[1] + height / 2, height, max(height, taken.shape[0])))
+        window = taken[y - height : y, x : x + width]
+        cost = float((window == 1).sum() + 3.0 * (window == 2).sum()) + 0.2 * edge
+        if cost < least:
+            best, least = (x, y), cost
+    return best
+
+
+def _paper(image: GreyImage, scale: float) -> NDArray[np.uint8]:
+    size = (max(1, round(image.width_px * scale)), max(1, round(image.height_px * scale)))
+    method = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
+    grey = cv2.resize(image.pixels, size, interpolation=method)
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)

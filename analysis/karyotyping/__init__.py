@@ -1,0 +1,1 @@
+"""The whole way from an image to a reviewed karyotype proposal."""

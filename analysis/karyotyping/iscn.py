@@ -1,0 +1,117 @@
+"""Compose the ISCN string of a cell from the counts of its chromosomes, and count back.
+
+Only whole chromosomes are spoken of: structural changes aren't seen by the classifier and never claimed. Objects
+without a class (debris, several chromosomes in one, parts of one) aren't counted and never claimed as markers; a
+person may name one (``+mar``). Where objects have no class, the string ends in ``inc`` (incomplete karyotype):
+gains are then listed, losses aren't, because the chromosome that seems to be lost may be among them. The same
+holds where software alone misses more than a few: they then weren't found rather than lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
+
+MIN_COUNT = 35
+MAX_COUNT = 103
+"""Counts outside are no whole cell, or several (hypodiploid begins at 35, near-tetraploid ends at 103)."""
+LOSSES_BELIEVED = 3
+"""Autosomes that a proposal may call lost; more are missing from the picture, or lie in a pile."""
+AUTOSOMES = CLASS_NAMES[:22]
+INCOMPLETE = ",inc"
+"""End of the string of an incomplete karyotype, which doesn't list its losses."""
+_FORM = re.compile(
+    r"(?P<count>\d+)(?:<(?P<ploidy>[234])n>)?,(?P<sex>X+Y*)(?P<changes>(?:,[+-]\d+)*)(?:,\+(?P<markers>[2-9]|[1-9]\d+)?(?P<mar>mar))?(?P<inc>,inc)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IscnResult:
+    """An ISCN string, or why there is none.
+
+    Attributes
+    ----------
+    text
+        Such as ``47,XY,+21``; None where nothing can be said.
+    reason
+        One line where ``text`` is None, otherwise empty.
+    """
+
+    text: str | None
+    reason: str = ""
+
+
+def compose(classes: Iterable[str], *, losses_believed: int | None = None) -> IscnResult:
+    """Compose the ISCN string of one cell.
+
+    Parameters
+    ----------
+    classes
+        Class of every chromosome: "1".."22", "X", "Y", "mar" or "?".
+    losses_believed
+        With more chromosomes missing the karyotype counts as incomplete, as with objects that have no class; None
+        where a person has seen to it that all are there.
+    """
+    counts = Counter(classes)
+    unclassified = counts.pop(UNCLASSIFIED, 0)
+    total = sum(counts.values())
+    if not MIN_COUNT <= total <= MAX_COUNT:
+        return IscnResult(None, f"{total} chromosomes aren't one whole cell ({MIN_COUNT} to {MAX_COUNT})")
+    if counts["X"] == 0:
+        return IscnResult(None, "no X chromosome was recognised")
+    if 2 * unclassified > total:
+        return IscnResult(None, f"{unclassified} objects beside {total} chromosomes have no class")
+    ploidy = 2 if total <= 57 else 3 if total <= 80 else 4
+    missing = sum(max(0, ploidy - counts[name]) for name in AUTOSOMES)
+    missing += max(0, ploidy - counts["X"] - counts["Y"])
+    incomplete = unclassified > 0 or (losses_believed is not None and missing > losses_believed)
+    changes = []
+    for name in AUTOSOMES:
+        surplus = counts[name] - ploidy
+        if surplus > 0:
+            changes += [f"+{name}"] * surplus
+        elif surplus < 0 and not incomplete:
+            changes += [f"-{name}"] * -surplus
+    if counts[MARKER]:
+        changes.append(f"+{counts[MARKER] if counts[MARKER] > 1 else ''}{MARKER}")
+    # Whole triploid and tetraploid cells need no ploidy level; relative to another level than 2n it is stated.
+    level = f"<{ploidy}n>" if ploidy > 2 and (changes or incomplete) else ""
+    parts = [f"{total}{level}", "X" * counts["X"] + "Y" * counts["Y"], *changes]
+    return IscnResult(",".join(parts + (["inc"] if incomplete else [])))
+
+
+def chromosome_counts(text: str) -> Mapping[str, int]:
+    """Count the chromosomes an ISCN string of `compose` speaks of.
+
+    Returns
+    -------
+    Mapping
+        Copies of every class, and of markers ("mar"); of an incomplete karyotype at most so many, because its
+        losses aren't listed.
+
+    Raises
+    ------
+    ValueError
+        Where the string has another form, or its parts don't add up to its count.
+    """
+    form = _FORM.fullmatch(text)
+    if form is None:
+        raise ValueError(f"not a numerical karyotype: {text!r}")
+    total, sex = int(form["count"]), form["sex"]
+    ploidy = int(form["ploidy"]) if form["ploidy"] else 2 if total <= 57 else 3 if total <= 80 else 4
+    counts = Counter(dict.fromkeys(AUTOSOMES, ploidy))
+    counts.update({"X": sex.count("X"), "Y": sex.count("Y")})
+    for change in filter(None, form["changes"].split(",")):
+        if change[1:] not in AUTOSOMES:
+            raise ValueError(f"there is no chromosome {change[1:]!r}: {text!r}")
+        counts[change[1:]] += 1 if change[0] == "+" else -1
+    if form["mar"]:
+        counts[MARKER] = int(form["markers"] or 1)
+    named = sum(counts.values())
+    if min(counts.values()) < 0 or (named != total and not form["inc"]):
+        raise ValueError(f"the parts make {named}, not {total}: {text!r}")
+    return counts

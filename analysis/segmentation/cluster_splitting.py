@@ -1,0 +1,276 @@
+"""Masks for detected boxes: the contour where a piece holds one chromosome, guided cuts where it holds several.
+
+The detector says how many chromosomes a connected piece of stain holds and how far each reaches; contours say
+where the border between them runs. Of all cuts the contours propose, the one is taken whose parts reach as far
+as the boxes on either side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.segmentation.contours.split import Split
+from analysis.segmentation.contours.split_tree import Cell, Part, describe, proposals
+from analysis.structures.region import Region
+
+_SLACK_WIDTHS: Final = 0.25
+"""Boxes are right to about this."""
+
+_AGREES: Final = 0.6
+"""Least overlap of either part's extent with its boxes for a cut to be taken."""
+
+_SURE: Final = 0.7
+"""A cut that fits its boxes so well isn't compared with further ones."""
+
+_STICKS_OUT: Final = 0.12
+"""Share of a piece outside its only box from which something else is taken to hang on it."""
+
+_CRUMB: Final = 0.25
+_BRIDGE: Final = 0.9
+"""Arms smaller than this, in squared widths, are crumbs; the shared area between arms is as wide as this."""
+
+_CORE: Final = 0.6
+_FOREIGN: Final = 0.25
+
+Boxes = NDArray[np.float32]
+
+MasksOfBoxes = Callable[[Region, Boxes], list[NDArray[np.bool_]]]
+"""Gives each box of a connected piece its pixels, in the frame of the piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of a piece belongs to one box.
+
+    Attributes
+    ----------
+    box
+        Index of the box.
+    region
+        Its pixels.
+    route
+        ``"contour"``: the piece itself; ``"watershed"``, ``"cut"``, ``"crossing"``: parted so; ``"net"``: told by
+        the mask net; ``"box"``: clipped to its box, or grown from what lies in no other.
+    """
+
+    box: int
+    region: Region
+    route: str
+
+
+def share_out(
+    piece: Region, boxes: Boxes, cell: Cell, *, net: MasksOfBoxes | None = None, cuts: bool = True
+) -> list[Share]:
+    """Give the pixels of a connected piece to the boxes it fills.
+
+    Parameters
+    ----------
+    piece
+        Connected foreground.
+    boxes
+        float32, shape (n, 4): close-fitting boxes in working px, at least one.
+    cell
+        What is typical on this image.
+    net
+        Parts what no cut fits; without one, pixels are grown there.
+    cuts
+        Whether cuts are tried first.
+    """
+    shares: list[Share] = []
+    waiting: list[tuple[Region, str, list[int]]] = [(piece, "contour", list(range(len(boxes))))]
+    while waiting:
+        region, route, held = waiting.pop()
+        if len(held) == 1:
+            shares.append(_clipped(Share(held[0], region, route), boxes[held[0]], cell.width_px))
+            continue
+        parted = _best_cut(describe(region, "single", cell), boxes, held, cell) if cuts or net is None else None
+        if parted is not None:
+            waiting.extend(parted)
+        elif net is not None:
+            shares.extend(_told(region, boxes, held, net))
+        else:
+            shares.extend(_grown(region, boxes, held, cell))
+    return shares
+
+
+def _told(region: Region, boxes: Boxes, held: list[int], net: MasksOfBoxes) -> list[Share]:
+    """Ask the mask net for the pixels of every box."""
+    masks = net(region, boxes[held])
+    shares = []
+    for box, own in zip(held, masks, strict=True):
+        # The selection is sure of it, whether the net sees pixels of its own or not.
+        route, part = (
+            ("net", own) if own.any() else ("box", _filled(boxes[box] - _corner(region), region.mask, 0.0))
+        )
+        if part.any():
+            shares.append(Share(box, region.part(part), route))
+    return shares
+
+
+def _best_cut(part: Part, boxes: Boxes, held: list[int], cell: Cell) -> list[tuple[Region, str, list[int]]] | None:
+    """Find the cut whose parts reach as far as the boxes they hold."""
+    local = boxes[held] - _corner(part.region)
+    best, best_fit = None, _AGREES
+    for split in proposals(part, cell):
+        sides = _sides(split, local)
+        if sides.all() or not sides.any():
+            continue
+        fit = min(
+            _extent_fit(split.first, _hull(local[~sides])),
+            _extent_fit(split.second, _hull(local[sides])),
+        )
+        if fit > best_fit:
+            best, best_fit = (split, sides), fit
+            if fit > _SURE:
+                break
+    if best is None:
+        return None
+    split, sides = best
+    numbers = np.asarray(held)
+    return [
+        (part.region.part(mask), split.route, [int(number) for number in numbers[own]])
+        for mask, own in ((split.first, ~sides), (split.second, sides))
+    ]
+
+
+def _sides(split: Split, local: Boxes) -> NDArray[np.bool_]:
+    """Tell for each box whether the second part fills it better than the first."""
+    if split.route == "crossing":
+        # Both own the shared area: the part whose extent is the box's.
+        return np.asarray(
+            [_extent_fit(split.second, box) > _extent_fit(split.first, box) for box in local], np.bool_
+        )
+    sides = []
+    for box in local:
+        window = _window(box, split.first.shape, 0.0)
+        core = _window(box, split.first.shape, -0.15)
+        first = np.count_nonzero(split.first[window]) + 2 * np.count_nonzero(split.first[core])
+        second = np.count_nonzero(split.second[window]) + 2 * np.count_nonzero(split.second[core])
+        sides.append(second > first)
+    return np.asarray(sides, np.bool_)
+
+
+def _clipped(share: Share, box: Boxes, width_px: float) -> Share:
+    """Take off what reaches beyond the box by more than boxes are wrong."""
+    mask = share.region.mask
+    inside = np.zeros_like(mask)
+    window = _window(box - _corner(share.region), mask.shape, _SLACK_WIDTHS * width_px, absolute=True)
+    inside[window] = mask[window]
+    if not inside.any() or np.count_nonzero(mask & ~inside) < _STICKS_OUT * np.count_nonzero(mask):
+        return share
+    return Share(share.box, share.region.part(_largest(inside)), "box")
+
+
+def _grown(region: Region, boxes: Boxes, held: list[int], cell: Cell) -> list[Share]:
+    """Grow every box's pixels from those that lie in no other box, dark first (watershed)."""
+    mask = region.mask
+    local = boxes[held] - _corner(region)
+    slack = _SLACK_WIDTHS * cell.width_px
+    inside = np.stack([_filled(box, mask, slack) for box in local])
+    several = inside.sum(axis=0) > 1
+    seeds = [_seed(mine, several, box) for mine, box in zip(inside, local, strict=True)]
+    markers = np.where(mask, 0, 1).astype(np.int32)
+    for number, seed in enumerate(seeds):
+        markers[seed & (markers == 0)] = number + 2
+    density = region.crop_of(cell.density)
+    top = max(float(density[mask].max()), 1e-6)
+    relief = np.where(mask, 255.0 - 254.0 * np.clip(density / top, 0.0, 1.0), 255.0).astype(np.uint8)
+    cv2.watershed(cv2.merge([relief, relief, relief]), markers)
+    shares = []
+    for number, box in enumerate(held):
+        basin = markers == number + 2
+        # The lines between basins (-1) belong to both.
+        wide = cv2.dilate(basin.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        own = (basin | (wide & (markers < 2))) & inside[number]
+        if own.any():
+            shares.append(Share(box, region.part(_bridged(own, mask, cell.width_px)), "box"))
+    return shares
+
+
+def _seed(mine: NDArray[np.bool_], several: NDArray[np.bool_], box: Boxes) -> NDArray[np.bool_]:
+    """Pixels that are surely this box's: in no other, or where there are none, about its middle."""
+    alone = mine & ~several
+    if np.count_nonzero(alone) >= _FOREIGN * np.count_nonzero(mine):
+        return alone
+    middle = np.zeros_like(mine)
+    window = _window(box, mine.shape, -_CORE / 2.0)
+    middle[window] = mine[window]
+    return _largest(alone | middle)
+
+
+def _bridged(own: NDArray[np.bool_], mask: NDArray[np.bool_], width_px: float) -> NDArray[np.bool_]:
+    """Join the arms of a chromosome that lies under another, across the shared area; drop crumbs."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(own.astype(np.uint8), connectivity=8)
+    if count < 3:
+        return own
+    areas = stats[:, cv2.CC_STAT_AREA]
+    order = 1 + np.argsort(-areas[1:])
+    joined = np.asarray(labels == order[0], dtype=np.bool_)
+    for label in order[1:]:
+        if areas[label] < _CRUMB * width_px**2:
+            continue
+        arm = labels == label
+        start, end = _nearest(joined, arm)
+        bridge = np.zeros(own.shape, np.uint8)
+        cv2.line(bridge, start, end, 1, max(1, round(_BRIDGE * width_px)))
+        joined |= arm | ((bridge > 0) & mask)
+    return joined
+
+
+def _nearest(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the pixels (x, y) in which two masks come nearest."""
+    away, places = cv2.distanceTransformWithLabels(
+        (~first).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    at = int(np.argmin(np.where(second, away, np.inf)))
+    row, column = divmod(at, first.shape[1])
+    rows, columns = np.nonzero(first & (places == places[row, column]))
+    return (int(columns[0]), int(rows[0])), (column, row)
+
+
+def _filled(box: Boxes, mask: NDArray[np.bool_], slack: float) -> NDArray[np.bool_]:
+    out = np.zeros_like(mask)
+    window = _window(box, mask.shape, slack, absolute=True)
+    out[window] = mask[window]
+    return out
+
+
+def _window(box: Boxes, shape: tuple[int, ...], grow: float, *, absolute: bool = False) -> tuple[slice, slice]:
+    """Index the pixels of a box grown by px on every side (absolute) or by a share of its sides."""
+    x0, y0, x1, y1 = (float(value) for value in box)
+    wide, high = (grow, grow) if absolute else (grow * (x1 - x0), grow * (y1 - y0))
+    columns = slice(max(0, round(x0 - wide)), max(0, min(shape[1], round(x1 + wide))))
+    rows = slice(max(0, round(y0 - high)), max(0, min(shape[0], round(y1 + high))))
+    return rows, columns
+
+
+def _corner(region: Region) -> Boxes:
+    return np.asarray([region.x0_px, region.y0_px] * 2, np.float32)
+
+
+def _hull(boxes: Boxes) -> Boxes:
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+
+
+def _extent_fit(mask: NDArray[np.bool_], box: Boxes) -> float:
+    """Overlap (intersection over union) of a mask's extent with a box."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return 0.0
+    own = np.asarray([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+    size = np.clip(np.minimum(own[2:], box[2:]) - np.maximum(own[:2], box[:2]), 0.0, None)
+    shared = float(size.prod())
+    return shared / max(float((own[2:] - own[:2]).prod() + (box[2:] - box[:2]).prod()) - shared, 1e-6)
+
+
+def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count < 3:
+        return mask
+    return np.asarray(labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), dtype=np.bool_)

@@ -1,0 +1,1 @@
+"""Segmentation by contours and scored splits, without a net."""

@@ -1,0 +1,203 @@
+"""A cell's proposals, and the chromosomes that any choice among them makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.segmentation.cluster_splitting import MasksOfBoxes, Share, share_out
+from analysis.segmentation.contours.segmenter import Working
+from analysis.segmentation.mask_net.box_prompts import BoxMasks
+from analysis.segmentation.nucleus_fragments import find_strays
+from analysis.segmentation.pixel_assignment import (
+    instances_of,
+    piece_cell,
+    shares_of,
+    sides_of,
+    window_of,
+)
+from analysis.selection.features import ProposalTraits, traits_of_proposals
+from analysis.selection.initial_selection import Evidence
+from analysis.structures.box_proposals import Detections
+from analysis.structures.instance import Instance, LeftOut, Segmentation
+from analysis.structures.region import Region, cropped
+
+_INSTEAD_IOU: Final = 0.45
+"""Chosen boxes that overlap more with another proposal stand for the same stain: it would replace them."""
+
+_MARGIN_WIDTHS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class CutCell:
+    """What a choice makes of a cell.
+
+    Attributes
+    ----------
+    instances
+        The chromosomes.
+    rows
+        The proposal behind each.
+    regions
+        Their pixels, in working px.
+    """
+
+    instances: tuple[Instance, ...]
+    rows: tuple[int, ...]
+    regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True)
+class ProposedCell:
+    """A cell whose chromosomes are proposed, and not chosen yet.
+
+    Attributes
+    ----------
+    found
+        Proposals, in working px.
+    tight_px
+        float32, shape (n, 4): their close-fitting boxes, in working px.
+    known
+        What is known of them.
+    mask
+        bool, shape (h, w): stain, in working px.
+    working
+        The picture worked on.
+    net
+        Parts piles; None for cuts by contours alone.
+    cuts
+        Whether cuts by contours are tried first.
+    size
+        (height, width) of the image.
+    """
+
+    found: Detections
+    tight_px: NDArray[np.float32]
+    known: Evidence
+    mask: NDArray[np.bool_]
+    working: Working
+    net: MasksOfBoxes | None
+    cuts: bool
+    size: tuple[int, ...]
+
+    @cached_property
+    def _parted(self) -> dict[bytes, list[Share]]:
+        return {}
+
+    @cached_property
+    def traits(self) -> ProposalTraits:
+        """What speaks for and against each proposal."""
+        return traits_of_proposals(self.known, self.tight_px, self.mask)
+
+    def cut(self, chosen: NDArray[np.intp]) -> CutCell:
+        """Share the stain out among chosen proposals; what turns out to be no chromosome is left away."""
+        tight = self.tight_px[chosen]
+        shares = shares_of(tight, self.mask, self.working, self.net, cuts=self.cuts, parted=self._parted)
+        strays = find_strays([share.region for share in shares], self.working.density, self.working.width_px)
+        shares = [share for share, stray in zip(shares, strays, strict=True) if not stray]
+        extents = self.tight_px[chosen] / self.working.factor
+        made, kept = instances_of(self.found.take(chosen), extents, shares, self.working, self.size)
+        return CutCell(
+            made,
+            tuple(int(chosen[share.box]) for share in kept),
+            tuple(share.region for share in kept),
+        )
+
+    def left_out(self, chosen: NDArray[np.intp]) -> tuple[LeftOut, ...]:
+        """Say what wasn't chosen."""
+        others = np.setdiff1d(np.arange(len(self.found)), chosen)
+        extents, log_prob = self.tight_px / self.working.factor, self.found.class_log_prob
+        return tuple(
+            LeftOut(sides_of(extents[row]), float(self.found.score[row]), log_prob[row]) for row in others
+        )
+
+    def alternatives(self, rows: NDArray[np.intp], chosen: NDArray[np.intp]) -> tuple[Instance | None, ...]:
+        """Cut proposals that weren't chosen as if they had been, each in the place of those it stands against.
+
+        Parameters
+        ----------
+        rows
+            The proposals to cut.
+        chosen
+            Those that were chosen.
+
+        Returns
+        -------
+        tuple
+            In the order of ``rows``; None where nothing stained is there.
+        """
+        if isinstance(self.net, BoxMasks) and len(rows):
+            self.net.ask(self.tight_px[rows])
+        labels = cv2.connectedComponents(self.mask.astype(np.uint8), connectivity=4)[1]
+        return tuple(self._alternative(int(row), chosen, np.asarray(labels, np.int32)) for row in rows)
+
+    def _alternative(self, row: int, chosen: NDArray[np.intp], labels: NDArray[np.int32]) -> Instance | None:
+        piece = self.known.piece[row]
+        if piece < 0:
+            return None
+        margin_px = np.float32(_MARGIN_WIDTHS * self.working.width_px)
+        window = window_of(self.tight_px[row] + margin_px * np.asarray([-1, -1, 1, 1], np.float32))
+        own = labels[window] == piece + 1
+        if not own.any():
+            return None
+        region = cropped(own, window[1].start, window[0].start)
+        beside = [
+            int(other)
+            for other in chosen
+            if self.known.piece[other] == piece
+            and self.known.overlap[row, other] <= _INSTEAD_IOU
+            and _touch(self.tight_px[row], self.tight_px[other])
+        ]
+        rows = np.asarray([row, *beside], np.intp)
+        shares = share_out(region, self.tight_px[rows], piece_cell(self.working), net=self.net, cuts=self.cuts)
+        mine = [share for share in shares if share.box == 0]
+        extents = self.tight_px[rows] / self.working.factor
+        made, _ = instances_of(self.found.take(rows), extents, mine, self.working, self.size)
+        return made[0] if made else None
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedChoices:
+    """A cell that was cut by one choice, and can be cut by others.
+
+    Attributes
+    ----------
+    cell
+        Its proposals.
+    rows
+        The proposal behind each instance of the segmentation.
+    """
+
+    cell: ProposedCell
+    rows: tuple[int, ...]
+
+    def recut(self, segmentation: Segmentation, rows: Sequence[int]) -> Segmentation:
+        """Cut the cell by another choice.
+
+        Parameters
+        ----------
+        segmentation
+            That of the first choice.
+        rows
+            The proposals to take instead.
+        """
+        scores = self.cell.found.score
+        chosen = np.asarray(sorted(rows, key=lambda row: -scores[row]), np.intp)
+        cut = self.cell.cut(chosen)
+        return Segmentation(
+            cut.instances,
+            segmentation.background,
+            segmentation.nuclei,
+            self.cell.left_out(chosen),
+            ProposedChoices(self.cell, cut.rows),
+        )
+
+
+def _touch(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
+    return bool((np.minimum(first[2:], second[2:]) > np.maximum(first[:2], second[:2])).all())

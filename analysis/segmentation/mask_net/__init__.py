@@ -1,0 +1,1 @@
+"""Masks of single chromosomes, predicted from box or point prompts."""

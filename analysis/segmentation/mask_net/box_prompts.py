@@ -1,0 +1,78 @@
+"""The mask net inside of detected boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.segmentation.mask_net.input import STREAM_WIDTH_PX, StreamPicture
+from analysis.segmentation.mask_net.placement import chance_in, shared_out
+from analysis.segmentation.mask_net.predictor import MaskProposer, PromptedMask
+from analysis.structures.region import Region
+
+_REACH_WIDTHS: Final = 0.6
+_SLACK_WIDTHS: Final = 0.35
+"""Boxes are right to about this; beyond it nothing belongs to their chromosome."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxMasks:
+    """Amodal masks for the boxes of a pile.
+
+    Attributes
+    ----------
+    proposer
+        Answers boxes.
+    picture
+        The metaphase at the stream's scale.
+    answers
+        What was answered for a box of this picture already: choices for the same cell share most of their boxes.
+    """
+
+    proposer: MaskProposer
+    picture: StreamPicture
+    answers: dict[tuple[float, ...], PromptedMask] = field(default_factory=dict, compare=False, repr=False)
+
+    def __call__(self, region: Region, boxes: NDArray[np.float32]) -> list[NDArray[np.bool_]]:
+        """Give each box its chromosome.
+
+        Parameters
+        ----------
+        region
+            Connected stain, in working px.
+        boxes
+            float32, shape (n, 4): close-fitting boxes in working px.
+
+        Returns
+        -------
+        list
+            bool, in the frame of the region, one a box; may be empty.
+        """
+        scale = self.picture.scale
+        answers = self.ask(boxes)
+        width_px = STREAM_WIDTH_PX / scale
+        chances = [
+            chance_in(region, answer, scale) * _inside(region, box, _SLACK_WIDTHS * width_px)
+            for answer, box in zip(answers, boxes, strict=True)
+        ]
+        return shared_out(region.mask, chances, reach_px=_REACH_WIDTHS * width_px)
+
+    def ask(self, boxes: NDArray[np.float32]) -> list[PromptedMask]:
+        """Answer for boxes (n, 4) in working px, in their order; those not asked for yet at once."""
+        keys = [tuple(float(side) for side in box) for box in boxes]
+        new = [number for number, key in enumerate(keys) if key not in self.answers]
+        if new:
+            told = self.proposer.at_boxes(self.picture.level, boxes[new] * np.float32(self.picture.scale))
+            self.answers.update(zip((keys[number] for number in new), told, strict=True))
+        return [self.answers[key] for key in keys]
+
+
+def _inside(region: Region, box: NDArray[np.float32], slack_px: float) -> NDArray[np.float32]:
+    out = np.zeros(region.mask.shape, np.float32)
+    x0, y0 = (max(0, int(np.floor(box[k] - slack_px)) - at) for k, at in ((0, region.x0_px), (1, region.y0_px)))
+    x1, y1 = (int(np.ceil(box[k] + slack_px)) - at for k, at in ((2, region.x0_px), (3, region.y0_px)))
+    out[y0 : max(y1, y0), x0 : max(x1, x0)] = 1.0
+    return out

@@ -1,0 +1,1 @@
+"""Which of a cell's proposals are chromosomes."""

@@ -1,0 +1,1 @@
+"""Chromosomes straightened along their medial axes."""

@@ -1,0 +1,212 @@
+"""What the classifier looks at: straightened, contrast and size relative to the own cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.imaging.image_file import GreyImage
+from analysis.straightening.medial_axis import MedialAxis, medial_axes, sample_straight
+from analysis.structures.instance import Instance
+
+CROP_ROWS = 96
+CROP_COLUMNS = 24
+CROP_WIDTHS = 2.0
+"""Width of a crop in median chromosome widths of the cell."""
+WHITE_LEVEL = 250
+"""Grey level from which on a ready-cut picture is background."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPixels:
+    """One object cut out of its image.
+
+    Attributes
+    ----------
+    density
+        float32, shape (h, w): optical density (log10 of background over grey), not below 0.
+    mask
+        bool, shape (h, w).
+    """
+
+    density: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class ChromosomeCrop:
+    """One chromosome, straight, ready for the classifier.
+
+    Attributes
+    ----------
+    image
+        float32, shape (CROP_ROWS, CROP_COLUMNS): optical density over the cell's median; one arm up, nobody knows
+        which; the length always fills all rows, the width is to the cell's scale.
+    relative_length, relative_area, relative_density
+        Arc length, mask area and mean optical density over the median of the cell's objects: the only sizes there
+        are, because the scale of a picture isn't known and condensation differs from cell to cell.
+    """
+
+    image: NDArray[np.float32]
+    relative_length: float
+    relative_area: float
+    relative_density: float
+    around: NDArray[np.float32] | None = None
+
+    def views(self) -> NDArray[np.float32]:
+        """float32, shape (2, CROP_ROWS, CROP_COLUMNS): the chromosome alone, and with what lies around it."""
+        return np.stack([self.image, self.image if self.around is None else self.around])
+
+    def features(self) -> NDArray[np.float32]:
+        """float32, shape (3,): natural logarithms of the relative length, area and density."""
+        values = (self.relative_length, self.relative_area, self.relative_density)
+        return np.log(np.maximum(values, 1e-3)).astype(np.float32)
+
+
+def optical_density(grey: NDArray[np.uint8], background: NDArray[np.floating] | float) -> NDArray[np.float32]:
+    """Optical density of a bright-field picture: transmittances multiply, densities add.
+
+    Parameters
+    ----------
+    grey
+        uint8, any shape.
+    background
+        Grey level of the empty slide, of the same shape or one number.
+    """
+    ratio = (np.asarray(background, dtype=np.float32) + 1.0) / (grey.astype(np.float32) + 1.0)
+    return np.maximum(np.log10(np.maximum(ratio, 1e-6)), 0.0).astype(np.float32)
+
+
+def fluorescence_density(grey: NDArray[np.uint8], background: NDArray[np.floating] | float) -> NDArray[np.float32]:
+    """Relative amount of dye in an inverted fluorescence picture: light adds, so that the scale is linear.
+
+    Parameters
+    ----------
+    grey
+        uint8, any shape, dark where the dye shone.
+    background
+        Grey level of the empty slide, of the same shape or one number.
+    """
+    dye = (np.asarray(background, dtype=np.float32) - grey.astype(np.float32)) / 255.0
+    return np.asarray(np.maximum(dye, 0.0), dtype=np.float32)
+
+
+def cut_instances(
+    image: GreyImage, background: NDArray[np.float32], instances: Sequence[Instance]
+) -> tuple[ObjectPixels, ...]:
+    """Cut the instances of a segmentation out of their image, each with its own mask."""
+    density_of = fluorescence_density if image.inverted else optical_density
+    pieces = []
+    for instance in instances:
+        xmin, ymin, xmax, ymax = instance.box_px
+        window = (slice(ymin, ymax), slice(xmin, xmax))
+        density = density_of(image.pixels[window], background[window])
+        pieces.append(ObjectPixels(density, instance.mask))
+    return tuple(pieces)
+
+
+def object_from_picture(grey: NDArray[np.uint8], *, inverted: bool = False) -> ObjectPixels:
+    """Take a ready-cut picture (dark chromosome, background already removed to white).
+
+    Parameters
+    ----------
+    grey
+        uint8, shape (h, w).
+    inverted
+        True where it is an inverted fluorescence picture.
+    """
+    density = fluorescence_density(grey, 255.0) if inverted else optical_density(grey, 255.0)
+    mask = (grey < WHITE_LEVEL).astype(np.uint8)
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    if count <= 1:
+        return ObjectPixels(density, np.ones(grey.shape, dtype=np.bool_))
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    kept = 1 + np.nonzero(areas >= 0.15 * areas.max())[0]
+    return ObjectPixels(density, np.isin(labels, kept))
+
+
+@dataclass(frozen=True, slots=True)
+class CellScale:
+    """Medians over the objects of a cell, which sizes are related to.
+
+    Attributes
+    ----------
+    width_px, length_px, area_px
+        Of the axes, and of the masks.
+    density
+        Mean optical density of an object.
+    """
+
+    width_px: float
+    length_px: float
+    area_px: float
+    density: float
+
+
+def scale_of_cell(objects: Sequence[ObjectPixels], axes: Sequence[MedialAxis]) -> CellScale:
+    """Measure what is usual in a cell; ``objects``, with their axes, are as complete as possible, and not none."""
+    densities = [float(piece.density[piece.mask].mean()) for piece in objects]
+    return CellScale(
+        float(np.median([axis.width_px for axis in axes])),
+        float(np.median([axis.length_px for axis in axes])),
+        float(np.median([np.count_nonzero(piece.mask) for piece in objects])),
+        max(float(np.median(densities)), 1e-3),
+    )
+
+
+def crops_of_cell(
+    objects: Sequence[ObjectPixels],
+    axes: Sequence[MedialAxis] | None = None,
+    scale: CellScale | None = None,
+) -> tuple[ChromosomeCrop, ...]:
+    """Straighten all objects of one cell and relate them to each other.
+
+    Parameters
+    ----------
+    objects
+        All objects of one cell, as complete as possible: their medians are the scale.
+    axes
+        Their axes, in the same order, where they are known already.
+    scale
+        The cell's, where the objects aren't all of it.
+
+    Returns
+    -------
+    tuple of ChromosomeCrop
+        In the same order.
+    """
+    if not objects:
+        return ()
+    axes = medial_axes([piece.mask for piece in objects]) if axes is None else axes
+    scale = scale_of_cell(objects, axes) if scale is None else scale
+    half_width_px = 0.5 * CROP_WIDTHS * scale.width_px
+    crops = []
+    for piece, axis in zip(objects, axes, strict=True):
+        image, around = _straight_views(piece, axis, half_width_px, scale.density)
+        sizes = (
+            float(axis.length_px / scale.length_px),
+            float(np.count_nonzero(piece.mask) / scale.area_px),
+            float(piece.density[piece.mask].mean()) / scale.density,
+        )
+        crops.append(ChromosomeCrop(image, *sizes, around))
+    return tuple(crops)
+
+
+def _straight_views(
+    piece: ObjectPixels, axis: MedialAxis, half_width_px: float, density: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    views = sample_straight(
+        piece.density,
+        piece.mask,
+        axis,
+        rows=CROP_ROWS,
+        columns=CROP_COLUMNS,
+        half_width_px=half_width_px,
+    )
+    image, around = (np.asarray(np.clip(view / density, 0.0, 4.0), dtype=np.float32) for view in views)
+    return image, around

@@ -1,0 +1,1 @@
+"""Typed values that the stages of the analysis hand on to each other."""

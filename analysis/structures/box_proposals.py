@@ -1,0 +1,100 @@
+"""Proposals: boxes with scores and classes, and what of them overlaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.nets.detector_net import CLASS_COUNT
+
+_LEAST_PROBABILITY: Final = 1e-6
+_SAME_IOU: Final = 0.5
+_FIT_POWER: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What a detector proposes, best first.
+
+    Attributes
+    ----------
+    boxes_px
+        float32, shape (n, 4): xmin, ymin, xmax, ymax, with as much slide round a chromosome on every side.
+    score
+        float32, shape (n,), in [0, 1]: that there is a chromosome, and the box fits it.
+    class_probability
+        float32, shape (n, 24): of 1..22, X, Y.
+    """
+
+    boxes_px: NDArray[np.float32]
+    score: NDArray[np.float32]
+    class_probability: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @property
+    def class_log_prob(self) -> NDArray[np.float32]:
+        """Natural logarithm of the class probabilities, float32, shape (n, 24), never minus infinity."""
+        return log_probability(self.class_probability)
+
+    def classes_at(self, boxes_px: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Tell the classes of chromosomes whose boxes are known, by the proposals that fit those.
+
+        Parameters
+        ----------
+        boxes_px
+            Shape (n, 4), with as much slide round a chromosome as the proposals have. The proposals shouldn't be
+            suppressed yet: every point that stands for a chromosome has a say, by score and fit.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            Shape (n, 24): natural logarithms of probabilities; where nothing fits, all classes are alike.
+        """
+        iou = box_overlaps(boxes_px, self.boxes_px)
+        say = np.where(iou >= _SAME_IOU, iou, 0.0) ** _FIT_POWER * self.score
+        total = say.sum(axis=1, keepdims=True)
+        even = np.full(self.class_probability.shape[1:], 1.0 / CLASS_COUNT)
+        mean = np.where(total > 0.0, say @ self.class_probability / np.maximum(total, 1e-12), even)
+        return log_probability(mean)
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Detections:
+        """Take some of them, in the order given."""
+        return Detections(self.boxes_px[rows], self.score[rows], self.class_probability[rows])
+
+
+def box_overlaps(
+    first_px: NDArray[np.float32] | NDArray[np.float64], second_px: NDArray[np.float32] | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Intersection over union of boxes (n, 4) and (m, 4): shape (n, m)."""
+    first, second = first_px.astype(np.float64)[:, None], second_px.astype(np.float64)[None]
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
+    shared = np.clip(sides, 0.0, None).prod(axis=2)
+    areas = [(each[..., 2:] - each[..., :2]).prod(axis=2) for each in (first, second)]
+    return np.asarray(shared / np.maximum(areas[0] + areas[1] - shared, 1e-6), dtype=np.float64)
+
+
+def log_probability(probability: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float32]:
+    """Natural logarithm of probabilities, none below 1e-6: float32, same shape."""
+    return np.log(np.maximum(probability, _LEAST_PROBABILITY)).astype(np.float32)
+
+
+def suppress(found: Detections, *, iou: float) -> Detections:
+    """Keep the best of those that overlap by more than this (greedy non-maximum suppression)."""
+    low = found.boxes_px[:, :2]
+    high = found.boxes_px[:, 2:]
+    areas = (high - low).prod(axis=1)
+    alive = np.ones(len(found), np.bool_)
+    kept = []
+    for row in range(len(found)):
+        if not alive[row]:
+            continue
+        kept.append(row)
+        size = np.clip(np.minimum(high, high[row]) - np.maximum(low, low[row]), 0.0, None)
+        shared = size.prod(axis=1)
+        alive &= shared <= iou * (areas + areas[row] - shared)
+    return found.take(np.asarray(kept, np.intp))

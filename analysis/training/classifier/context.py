@@ -1,0 +1,268 @@
+"""Train the look at the whole cell on embeddings that are computed once, from changed crops."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from analysis.nets.embedding import CLASS_COUNT, PROFILE_BINS, ContextNet, EmbeddingNet
+from analysis.straightening.band_profile import profiles
+from analysis.training.classifier.augmentation import AugmentSettings, augment
+from analysis.training.classifier.crops import CropTable
+from analysis.training.classifier.losses import polarity_loss
+
+Progress = Callable[[str], None]
+WHOLE_CELL = 30
+"""Cells with fewer objects aren't trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSettings:
+    """How the look at the cell is trained.
+
+    Attributes
+    ----------
+    rounds
+        How many times every crop is changed and embedded.
+    cells
+        Cells of a source that are used at most.
+    shares
+        Part of the batches that each source fills.
+    dropped, added
+        Share of the cells from which objects are taken, and to which objects of the own or of another cell are
+        added: cells of any number, so that 46 isn't learned.
+    most_dropped, most_added
+        How many at most.
+    """
+
+    batch_cells: int = 24
+    steps: int = 1500
+    learning_rate: float = 1e-3
+    weight_decay: float = 5e-2
+    rounds: int = 3
+    cells: int = 450
+    dropped: float = 0.6
+    most_dropped: int = 8
+    added: float = 0.5
+    most_added: int = 3
+    own_share: float = 0.6
+    feature_noise: float = 0.05
+    seed: int = 21
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    shares: Mapping[str, float] = field(
+        default_factory=lambda: {"gband612": 0.35, "tseng": 0.25, "tseng_boxes": 0.25, "bioimlab": 0.15}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedCells:
+    """Embedded objects of many cells.
+
+    Attributes
+    ----------
+    presented, turned
+        bfloat16, shape (rounds, n, 128).
+    features
+        float32, shape (n, 3).
+    classes
+        int64, shape (n,); -1 unknown.
+    rows
+        Rows of every cell.
+    """
+
+    presented: Tensor
+    turned: Tensor
+    features: Tensor
+    classes: Tensor
+    rows: tuple[NDArray[np.intp], ...]
+
+
+def embed_cells(
+    net: EmbeddingNet, table: CropTable, settings: ContextSettings, *, changed: bool, batch: int = 256
+) -> EmbeddedCells:
+    """Embed all objects of a table's cells.
+
+    Parameters
+    ----------
+    net
+        Ready for use.
+    table
+        Crops; objects of unknown class belong to their cells.
+    settings
+        How many rounds and cells, and how strongly crops are changed.
+    changed
+        False embeds every crop once, as it is.
+    batch
+        Crops at a time.
+    """
+    table = whole_cells(table)
+    table = table.select(np.isin(table.cells, np.unique(table.cells)[: settings.cells]))
+    rounds = settings.rounds if changed else 1
+    generator = torch.Generator().manual_seed(settings.seed)
+    presented: list[Tensor] = []
+    turned: list[Tensor] = []
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=changed):
+        for _ in range(rounds):
+            for start in range(0, len(table), batch):
+                piece = table.select(np.arange(start, min(start + batch, len(table))))
+                views, features = torch.from_numpy(piece.densities()), torch.from_numpy(piece.features)
+                if changed:
+                    views, features = augment(views, features, generator, settings.augment)
+                bands = torch.from_numpy(profiles(views[:, 0].numpy(), PROFILE_BINS))
+                both = net.both(views, bands, features)
+                presented.append(both[0].bfloat16())
+                turned.append(both[1].bfloat16())
+    rows = tuple(np.flatnonzero(table.cells == k) for k in np.unique(table.cells))
+    shape = (rounds, len(table), -1)
+    return EmbeddedCells(
+        torch.cat(presented).reshape(shape),
+        torch.cat(turned).reshape(shape),
+        torch.from_numpy(table.features),
+        torch.from_numpy(table.classes),
+        rows,
+    )
+
+
+def whole_cells(table: CropTable) -> CropTable:
+    """Rows of cells with enough objects to be looked at as a whole."""
+    counts = np.bincount(table.cells, minlength=1)
+    return table.select(counts[table.cells] >= WHOLE_CELL)
+
+
+def train_context(
+    net: EmbeddingNet,
+    sources: Mapping[str, EmbeddedCells],
+    settings: ContextSettings,
+    *,
+    budget_s: float = 600.0,
+    clock: Callable[[], float] = time.monotonic,
+    progress: Progress | None = None,
+) -> ContextNet:
+    """Train the look at the cell.
+
+    Parameters
+    ----------
+    net
+        What the cells were embedded with; it isn't changed.
+    sources
+        Embedded cells of every source.
+    settings
+        How to train.
+    budget_s
+        Ends earlier where this is spent.
+    clock
+        Measures the time.
+    progress
+        Called with one line in 100 steps.
+    """
+    torch.manual_seed(settings.seed)
+    rng = np.random.default_rng(settings.seed)
+    context = ContextNet()
+    optimiser = torch.optim.AdamW(
+        context.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
+    )
+    names = [name for name in sources if settings.shares.get(name, 0.0) > 0]
+    share = np.array([settings.shares[name] for name in names])
+    share = share / share.sum()
+    average = {key: value.detach().clone() for key, value in context.state_dict().items()}
+    started, losses = clock(), []
+    context.train()
+    for step in range(settings.steps):
+        part = max(step / settings.steps, (clock() - started) / budget_s)
+        if part >= 1.0:
+            break
+        rate = min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * rate
+        chosen = [sources[names[k]] for k in rng.choice(len(names), settings.batch_cells, p=share)]
+        losses.append(_step(net, context, optimiser, [_altered(cells, rng, settings) for cells in chosen]))
+        decay = min(0.99, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for key, value in context.state_dict().items():
+                average[key].lerp_(value, 1 - decay)
+        if progress is not None and step % 100 == 99:
+            progress(f"context step {step + 1}: loss {np.mean(losses[-100:]):.4f}")
+    context.load_state_dict(average)
+    return context.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    presented: Tensor
+    turned: Tensor
+    features: Tensor
+    classes: Tensor
+
+
+def _altered(cells: EmbeddedCells, rng: np.random.Generator, settings: ContextSettings) -> _Cell:
+    """One cell, with objects gone and others in it that don't belong there."""
+    rounds = len(cells.presented)
+    rows = cells.rows[int(rng.integers(len(cells.rows)))]
+    if rng.random() < settings.dropped:
+        gone = rng.choice(len(rows), int(rng.integers(1, settings.most_dropped + 1)), replace=False)
+        rows = np.delete(rows, gone)
+    view = np.full(len(rows), int(rng.integers(rounds)))
+    if rng.random() < settings.added:
+        count = int(rng.integers(1, settings.most_added + 1))
+        # A further copy of the cell's own, changed otherwise, or one of another cell.
+        donor = rows if rng.random() < settings.own_share else cells.rows[int(rng.integers(len(cells.rows)))]
+        rows = np.concatenate([rows, rng.choice(donor, count)])
+        view = np.concatenate([view, (view[0] + rng.integers(1, max(rounds, 2), count)) % rounds])
+    at, which = torch.from_numpy(rows), torch.from_numpy(view)
+    features = cells.features[at]
+    features = features + settings.feature_noise * torch.from_numpy(
+        rng.normal(0.0, 1.0, features.shape).astype(np.float32)
+    )
+    return _Cell(cells.presented[which, at].float(), cells.turned[which, at].float(), features, cells.classes[at])
+
+
+def _step(net: EmbeddingNet, context: ContextNet, optimiser: torch.optim.Optimizer, batch: list[_Cell]) -> float:
+    presented = _padded([cell.presented for cell in batch])
+    turned = _padded([cell.turned for cell in batch])
+    features = _padded([cell.features for cell in batch])
+    classes = _padded([cell.classes for cell in batch], fill=-1.0)
+    lengths = torch.tensor([len(cell.classes) for cell in batch])
+    padding = torch.arange(presented.shape[1])[None, :] >= lengths[:, None]
+    with torch.no_grad():
+        flat = net.logits((presented.flatten(0, 1), turned.flatten(0, 1)))
+        logits = flat.reshape(*presented.shape[:2], -1)
+    refined = context((presented, turned), logits, features, padding)
+    known = classes >= 0
+    unknown_polarity = torch.full((int(known.sum()),), -1)
+    loss = polarity_loss(refined[known], classes[known], unknown_polarity, 0.01)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(context.parameters(), 1.0)
+    optimiser.step()
+    return float(loss.detach())
+
+
+def _padded(parts: list[Tensor], fill: float = 0.0) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=fill)
+
+
+def context_logits(net: EmbeddingNet, context: ContextNet, cells: EmbeddedCells) -> tuple[Tensor, Tensor]:
+    """Logits, each of shape (n, 49), of cells that were embedded as they are: alone, and in view of their cell."""
+    presented, turned = cells.presented[0].float(), cells.turned[0].float()
+    alone = net.logits((presented, turned)).detach()
+    refined = alone.clone()
+    with torch.no_grad():
+        for rows in cells.rows:
+            at = torch.from_numpy(rows)
+            both = presented[at][None], turned[at][None]
+            refined[at] = context(both, alone[at][None], cells.features[at][None])[0]
+    return alone, refined
+
+
+def wrong_share(logits: Tensor, classes: Tensor) -> float:
+    """Share of the chromosomes of known class whose likeliest class is another one."""
+    real = (classes >= 0) & (classes < CLASS_COUNT)
+    both = torch.logsumexp(torch.stack([logits[:, :CLASS_COUNT], logits[:, CLASS_COUNT : 2 * CLASS_COUNT]]), 0)
+    return float((both.argmax(1)[real] != classes[real]).float().mean())

@@ -1,0 +1,193 @@
+"""From a trained embedding to weights that can be shipped: the look at the cell, calibration, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.assignment.joint_assignment import AssignmentPrices
+from analysis.classification.classifier import CONTEXT_ENDING
+from analysis.errors import WeightsError
+from analysis.nets.embedding import CLASS_COUNT, ContextNet, EmbeddingNet
+from analysis.parameters.weights import Manifest, fill_net, load_weights, read_manifest, write_weights
+from analysis.training.classifier.calibration import (
+    FLUORESCENT,
+    ScoredCell,
+    assignment_score,
+    calibrate,
+    class_accuracy,
+    scored_cells,
+)
+from analysis.training.classifier.context import (
+    ContextSettings,
+    context_logits,
+    embed_cells,
+    train_context,
+    whole_cells,
+    wrong_share,
+)
+from analysis.training.classifier.crops import CropTable
+
+Progress = Callable[[str], None]
+EUPLOID_SEXES = ((2, 0), (1, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What came of it.
+
+    Attributes
+    ----------
+    figures
+        Validation figures, ``<source>_<what>``; ``_alone`` without and ``_seen`` with the look at the cell.
+    context
+        The net that looks at the cell.
+    """
+
+    figures: dict[str, float]
+    context: ContextNet
+
+
+def finish(
+    folder: Path,
+    name: str,
+    train: Mapping[str, CropTable],
+    val: Mapping[str, CropTable],
+    *,
+    settings: ContextSettings | None = None,
+    budget_s: float = 600.0,
+    progress: Progress | None = None,
+) -> Finished:
+    """Train the look at the cell for the embedding that lies in a folder, calibrate both, write all beside it.
+
+    Parameters
+    ----------
+    folder
+        Holds ``<name>.safetensors`` and its manifest, and gets ``<name>-context.*``; the manifest is written anew
+        with its calibration and its figures.
+    name
+        Name of the weights.
+    train, val
+        Crops of every source, those of unknown class included.
+    settings
+        How to train the look at the cell.
+    budget_s
+        Time for that.
+    progress
+        Called with one line per step of the work.
+
+    Raises
+    ------
+    WeightsError
+        Where the weights are missing, damaged or no embedding.
+    """
+    settings = settings or ContextSettings()
+    tell = progress or (lambda _line: None)
+    net = load_embedding(folder, name)
+    used = {source: table for source, table in train.items() if settings.shares.get(source, 0.0) > 0}
+    embedded = {}
+    for source, table in used.items():
+        embedded[source] = embed_cells(net, table, settings, changed=True)
+        tell(f"{source}: {len(embedded[source].rows)} cells embedded")
+    context = train_context(net, embedded, settings, budget_s=budget_s, progress=progress)
+    return write_finished(
+        folder, name, net, context, val, settings, cells={k: len(v.rows) for k, v in embedded.items()}
+    )
+
+
+def load_embedding(folder: Path, name: str) -> EmbeddingNet:
+    """Embedding net of a folder, ready for use.
+
+    Raises
+    ------
+    WeightsError
+        Where the weights are missing, damaged or of another kind of net.
+    """
+    manifest = read_manifest(name, folder)
+    if manifest.net != EmbeddingNet.__name__:
+        raise WeightsError("these are weights of another kind of net", path=folder / f"{name}.json")
+    net = EmbeddingNet(**manifest.arguments)
+    fill_net(net, load_weights(name, folder), name)
+    return net
+
+
+def write_finished(
+    folder: Path,
+    name: str,
+    net: EmbeddingNet,
+    context: ContextNet,
+    val: Mapping[str, CropTable],
+    settings: ContextSettings,
+    cells: Mapping[str, int],
+) -> Finished:
+    """Calibrate on the validation split, and write the manifests and the weights of the look at the cell."""
+    alone: dict[str, Tensor] = {}
+    seen: dict[str, Tensor] = {}
+    whole: dict[str, CropTable] = {}
+    for source, table in val.items():
+        everything = replace(settings, cells=len(np.unique(table.cells)) + 1)
+        embedded = embed_cells(net, table, everything, changed=False)
+        whole[source] = whole_cells(table)
+        alone[source], seen[source] = context_logits(net, context, embedded)
+    prices = AssignmentPrices()
+    single, joint = calibrate(whole, alone, prices), calibrate(whole, seen, prices)
+    figures = {
+        **figures_of(whole, alone, single.get("temperature", 1.0), prices, "alone"),
+        **figures_of(whole, seen, joint.get("temperature", 1.0), prices, "seen"),
+    }
+    manifest = read_manifest(name, folder)
+    metrics = {**manifest.metrics, **figures}
+    # A cell is always assigned from what was seen of all of it; the sharpness is that of these scores.
+    calibration = {**single, "sharpness": joint.get("sharpness", 1.0)}
+    write_weights(folder, load_weights(name, folder), replace(manifest, metrics=metrics, calibration=calibration))
+    beside = Manifest(
+        name=name + CONTEXT_ENDING,
+        net="ContextNet",
+        arguments={},
+        data=dict(cells),
+        split=manifest.split,
+        command=manifest.command,
+        settings=asdict(settings),
+        metrics=figures,
+        seed=settings.seed,
+        steps=settings.steps,
+        torch=str(torch.__version__),
+        date=datetime.now(tz=UTC).date().isoformat(),
+        calibration=joint,
+    )
+    write_weights(folder, context.state_dict(), beside)
+    return Finished(figures, context)
+
+
+def figures_of(
+    tables: Mapping[str, CropTable],
+    logits: Mapping[str, Tensor],
+    temperature: float,
+    prices: AssignmentPrices,
+    ending: str,
+) -> dict[str, float]:
+    """Top-1, jointly assigned, and cells wholly right, normal and aneuploid ones, of every source."""
+    figures: dict[str, float] = {}
+    for source, table in tables.items():
+        cells = scored_cells(table, logits[source], temperature, refuses=source not in FLUORESCENT)
+        figures[f"{source}_top1_{ending}"] = 1.0 - wrong_share(logits[source], torch.from_numpy(table.classes))
+        figures[f"{source}_assigned_{ending}"] = class_accuracy(cells, prices)
+        odd = [cell for cell in cells if is_aneuploid(cell)]
+        even = [cell for cell in cells if not is_aneuploid(cell)]
+        for kind, group in (("normal", even), ("aneuploid", odd)):
+            if group:
+                figures[f"{source}_{kind}_cells_right_{ending}"] = assignment_score(group, prices)[1]
+    return {key: round(value, 4) for key, value in figures.items()}
+
+
+def is_aneuploid(cell: ScoredCell) -> bool:
+    """Whether a cell's chromosomes of known class are other than 46,XX and 46,XY have them."""
+    known = cell.classes[(cell.classes >= 0) & (cell.classes < CLASS_COUNT)]
+    counts = np.bincount(known, minlength=CLASS_COUNT)
+    return bool((counts[:22] != 2).any()) or (int(counts[22]), int(counts[23])) not in EUPLOID_SEXES

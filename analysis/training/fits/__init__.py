@@ -1,0 +1,1 @@
+"""Fits of small models and statistics on labelled cells."""

@@ -1,0 +1,125 @@
+"""Fit how likely whole cells are right, on the validation split's cells as the product karyotypes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.datasets.box_matching import box_iou, match
+from analysis.datasets.images import load_tseng
+from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, padded_boxes
+from analysis.errors import NoMetaphaseError
+from analysis.imaging.image_file import read_image
+from analysis.karyotyping.cell_confidence import SIGNS, CellConfidence, cell_signs
+from analysis.karyotyping.pipeline import Karyotyper
+from analysis.karyotyping.review import AUTO_CELL_FROM
+from analysis.parameters.weights import write_whole
+from analysis.structures.classes import UNCLASSIFIED
+from analysis.training.fits.ridge import ridge_logistic
+
+_RIDGE: Final = 1.0
+_FOLDS: Final = 8
+_SEED: Final = 3
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCell:
+    """A karyotyped cell with the truth.
+
+    Attributes
+    ----------
+    case
+        Patient.
+    signs
+        See `cell_signs`.
+    right
+        Whether every true chromosome was found (IoU .5) and has its class, and nothing else has one.
+    """
+
+    case: str
+    signs: Floats
+    right: bool
+
+
+def judged_cells(
+    data_dir: Path, split: str, karyotyper: Karyotyper, *, part: tuple[int, int] = (0, 1)
+) -> Iterator[JudgedCell]:
+    """Karyotype a split of the Tseng set; parameters as in `seen_proposals`."""
+    for entry in load_tseng(data_dir / "tseng", split)[part[0] :: part[1]]:
+        image = read_image(entry.path)
+        try:
+            found = karyotyper.karyotype(image)
+        except NoMetaphaseError:
+            continue
+        truth = entry.boxes_px.astype(np.float64)
+        instances = [one.instance for one in found.chromosomes]
+        boxes = padded_boxes(instances, TSENG_PADDING_PX, image.pixels.shape)
+        classes = [one.class_name for one in found.chromosomes]
+        owner = {piece: entry.classes[chromosome] for chromosome, piece in match(box_iou(truth, boxes))}
+        sound = all(owner.get(k) == name for k, name in enumerate(classes) if name != UNCLASSIFIED or k in owner)
+        signs = cell_signs(
+            classes,
+            np.asarray([one.probability for one in found.chromosomes]),
+            np.asarray([one.score for one in instances]),
+            [one.score for one in found.left_out],
+        )
+        yield JudgedCell(entry.case, signs, sound and len(owner) == len(truth))
+
+
+def fit_confidence(cells: Sequence[JudgedCell]) -> CellConfidence:
+    """Fit the weights (logistic regression with a ridge)."""
+    rows = np.stack([cell.signs for cell in cells])
+    right = np.asarray([cell.right for cell in cells], np.float64)
+    return CellConfidence(ridge_logistic(rows, right, _RIDGE))
+
+
+def cross_validated_confidence(cells: Sequence[JudgedCell], *, least: float = AUTO_CELL_FROM) -> dict[str, Any]:
+    """What the confidence is worth, each case's by weights fitted on the other cases.
+
+    Returns
+    -------
+    dict
+        ``cells``; ``right`` share; ``auc``; ``brier``; ``sure`` share of cells of at least that confidence,
+        and how many of those are wrong, ``sure_wrong``.
+    """
+    names = np.asarray([cell.case for cell in cells])
+    cases = np.random.default_rng(_SEED).permutation(np.unique(names))
+    fold = {case: number % min(_FOLDS, len(cases)) for number, case in enumerate(cases)}
+    said = np.zeros(len(cells))
+    for number in sorted(set(fold.values())):
+        own = np.asarray([fold[name] == number for name in names])
+        weights = fit_confidence([cell for cell, held in zip(cells, own, strict=True) if not held])
+        for place in np.flatnonzero(own):
+            said[place] = weights.of(cells[int(place)].signs)
+    right = np.asarray([cell.right for cell in cells], np.bool_)
+    sure = said >= least
+    better = said[right][:, None] > said[~right][None]
+    return {
+        "cells": len(cells),
+        "right": float(right.mean()),
+        "auc": float(better.mean()) if better.size else float("nan"),
+        "brier": float(((said - right) ** 2).mean()),
+        "sure": float(sure.mean()),
+        "sure_wrong": int(np.count_nonzero(sure & ~right)),
+    }
+
+
+def write_confidence(weights: CellConfidence, path: Path, *, figures: dict[str, Any], command: str) -> None:
+    """Write weights with where they come from, whole or not at all."""
+    content = {
+        "signs": list(SIGNS),
+        "weights": [round(float(value), 5) for value in weights.weights],
+        "split": "tseng val (by case); figures cross-validated over its cases",
+        "command": command,
+        "figures": figures,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())

@@ -1,0 +1,353 @@
+"""Fitting the two scores of the segmentation: of being one chromosome, and of a split being right.
+
+There are no masks for G-banded metaphases, only boxes. They suffice: a piece that reaches all four sides of a
+box spans that chromosome, a piece that fits one box is that chromosome, and a split is right when every
+chromosome the whole spanned is spanned by one of the parts and both parts span one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from analysis.datasets.box_matching import box_iou
+from analysis.datasets.images import TsengImage, load_tseng
+from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, grown_boxes
+from analysis.errors import AnalysisError
+from analysis.imaging.foreground import find_foreground
+from analysis.imaging.image_file import read_image
+from analysis.parameters.weights import write_whole
+from analysis.segmentation.contours.features import (
+    PIECE_FEATURES,
+    SINGLE_FEATURES,
+    SPLIT_FEATURES,
+    single_features,
+)
+from analysis.segmentation.contours.plausibility import Perceptron, Plausibility
+from analysis.segmentation.contours.segmenter import (
+    MIN_PIECE,
+    TYPICAL_AREA,
+    SegmentationSettings,
+    learn_cell,
+    prepare,
+)
+from analysis.segmentation.contours.split_tree import Cell, Part, children, describe, features_of, proposals
+from analysis.structures.region import Region, connected_regions
+
+_SPAN_SHARE: Final = 0.13
+_SPAN_PX: Final = 4.0
+"""A piece spans a box when it comes this near to each side: share of the side, or px."""
+
+_IS_ONE: Final = 0.72
+_IS_NONE: Final = 0.55
+"""Box overlap from which a piece is its chromosome, and below which it isn't; what lies between isn't learned
+from."""
+
+_CERTAINLY_ONE: Final = 0.8
+_WRONG_WAYS: Final = 0.5
+"""Share of the pieces without a right split that are followed down a wrong one, as the segmentation will go
+there too."""
+
+_BOXLESS_SHARE: Final = 0.1
+"""Share of the splits of pieces that span no box at all (dirt, fragments) that is kept as wrong ones."""
+
+_MAX_DEPTH: Final = 20
+_FIRST_ROUND_IMAGES: Final = 60
+
+
+@dataclass(slots=True)
+class Samples:
+    """Rows to fit on.
+
+    Attributes
+    ----------
+    pieces, medians, is_one
+        Piece features, the cell's median area, whether the piece is one chromosome.
+    splits, is_right
+        Split features and whether the split is right.
+    """
+
+    pieces: list[NDArray[np.float64]] = field(default_factory=list)
+    medians: list[float] = field(default_factory=list)
+    is_one: list[bool] = field(default_factory=list)
+    splits: list[NDArray[np.float64]] = field(default_factory=list)
+    is_right: list[bool] = field(default_factory=list)
+
+    def extend(self, other: Samples) -> None:
+        """Add another's rows."""
+        self.pieces.extend(other.pieces)
+        self.medians.extend(other.medians)
+        self.is_one.extend(other.is_one)
+        self.splits.extend(other.splits)
+        self.is_right.extend(other.is_right)
+
+
+def fit_plausibility(
+    data_dir: Path,
+    out: Path,
+    *,
+    images: int = 420,
+    seed: int = 7,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Fit both scores on the train split of the Tseng set and write them.
+
+    A first round over a few images, that takes every cell for typical, teaches what a single chromosome looks
+    like; with that the second round knows each cell's median area.
+
+    Parameters
+    ----------
+    data_dir
+        Folder of the set.
+    out
+        JSON file to write.
+    images
+        Number of train images used.
+    seed
+        Of the choice of images and of the fit.
+    workers
+        Processes that collect.
+    progress
+        Called with (images done, images in all).
+
+    Returns
+    -------
+    dict
+        The provenance written: set, split, numbers, cross entropy on a ninth of the images held out.
+    """
+    rng = np.random.default_rng(seed)
+    listed = load_tseng(data_dir, "train")
+    chosen = [listed[k] for k in rng.permutation(len(listed))[:images]]
+    first = _collect_all(chosen[:_FIRST_ROUND_IMAGES], know_nothing(), seed, workers, None)
+    single, _ = _fit_single(first, seed)
+    known = Plausibility(single, know_nothing().split)
+    held_out = len(chosen) // 9
+    test = _collect_all(chosen[:held_out], known, seed, workers, None)
+    train = _collect_all(chosen[held_out:], known, seed, workers, progress)
+    single, single_loss = _fit_single(train, seed, test)
+    split, split_loss = _fit_split(train, single, seed, test)
+    provenance = {
+        "data": "Tseng et al., Sci Data 10:104 (2023), train split by case",
+        "images": len(chosen),
+        "seed": seed,
+        "pieces": len(train.pieces),
+        "splits": len(train.splits),
+        "single_cross_entropy": single_loss,
+        "split_cross_entropy": split_loss,
+    }
+    content = {
+        "provenance": provenance,
+        "single": _plain(single, SINGLE_FEATURES),
+        "split": _plain(split, SPLIT_FEATURES),
+    }
+    write_whole(out, json.dumps(content).encode())
+    return provenance
+
+
+def know_nothing() -> Plausibility:
+    """Make scores that are a half whatever they see."""
+
+    def half(count: int) -> Perceptron:
+        return Perceptron(np.zeros(count), np.ones(count), np.zeros((1, count)), np.zeros(1), np.zeros(1), 0.0)
+
+    return Plausibility(half(len(SINGLE_FEATURES)), half(len(SPLIT_FEATURES)))
+
+
+def collect(entry: TsengImage, known: Plausibility, seed: int) -> Samples:
+    """Collect the rows of one image, pieces taken apart along right splits and some wrong ones."""
+    samples = Samples()
+    rng = np.random.default_rng([seed, int.from_bytes(entry.name.encode()[-6:], "big")])
+    try:
+        working = prepare(read_image(entry.path))
+    except AnalysisError:
+        return samples
+    size = working.density.shape
+    tight = grown_boxes(entry.boxes_px.astype(np.float64), [-side for side in TSENG_PADDING_PX], (10**6, 10**6))
+    boxes = np.clip(tight * working.factor, 0.0, [size[1], size[0], size[1], size[0]])
+    found = find_foreground(working.density, working.nuclei, working.width_px)
+    pieces = connected_regions(found.mask, min_area_px=MIN_PIECE * working.width_px**2)
+    cell = learn_cell(pieces, working.density, working.width_px, SegmentationSettings(), known)
+    for piece in pieces:
+        _take_apart(piece, cell, boxes, samples, rng)
+    return samples
+
+
+def _take_apart(
+    piece: Region, cell: Cell, boxes: NDArray[np.float64], samples: Samples, rng: np.random.Generator
+) -> None:
+    waiting = [(describe(piece, "single", cell), 0)]
+    while waiting:
+        part, depth = waiting.pop()
+        fit = _fit_to_boxes(part.region, boxes)
+        spanned = _spanned(part.region, boxes)
+        is_one = bool((fit >= _IS_ONE and len(spanned) <= 1) or fit >= _CERTAINLY_ONE)
+        if fit >= _IS_ONE or fit <= _IS_NONE:
+            samples.pieces.append(part.features)
+            samples.medians.append(cell.median_area)
+            samples.is_one.append(is_one)
+        if depth > _MAX_DEPTH or part.shape.area < 2.0 * cell.min_area:
+            continue
+        right, every = _judge_splits(part, cell, boxes, spanned, samples, rng)
+        if right and not (is_one and fit > 0.85 and len(spanned) == 1):
+            best = max(right, key=lambda parts: sum(_fit_to_boxes(each.region, boxes) for each in parts))
+            waiting.extend((child, depth + 1) for child in best)
+        elif every and not right and rng.random() < _WRONG_WAYS * 0.2:
+            waiting.extend((child, depth + 4) for child in every[int(rng.integers(len(every)))])
+
+
+def _judge_splits(
+    part: Part,
+    cell: Cell,
+    boxes: NDArray[np.float64],
+    spanned: set[int],
+    samples: Samples,
+    rng: np.random.Generator,
+) -> tuple[list[tuple[Part, Part]], list[tuple[Part, Part]]]:
+    right, every = [], []
+    for split in proposals(part, cell):
+        parts = children(part, split, cell)
+        every.append(parts)
+        first, second = (_spanned(each.region, boxes) & spanned for each in parts)
+        whole = first | second == spanned
+        is_right = whole and any(i != j for i in first for j in second)
+        if spanned and whole and not is_right:
+            # A crumb was cut off: neither right nor harmful.
+            continue
+        if not spanned and rng.random() >= _BOXLESS_SHARE:
+            continue
+        is_right = is_right and bool(spanned)
+        samples.splits.append(features_of(part, split, parts, cell))
+        samples.is_right.append(is_right)
+        if is_right:
+            right.append(parts)
+    return right, every
+
+
+def _extent(region: Region) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    rows, columns = np.nonzero(region.mask)
+    return rows + region.y0_px, columns + region.x0_px
+
+
+def _fit_to_boxes(region: Region, boxes: NDArray[np.float64]) -> float:
+    """Overlap of the piece's own box with the best true one."""
+    rows, columns = _extent(region)
+    own = np.array([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]], np.float64)
+    return float(box_iou(own, boxes).max())
+
+
+def _spanned(region: Region, boxes: NDArray[np.float64]) -> set[int]:
+    """Indices of the boxes all four sides of which the piece reaches."""
+    rows, columns = _extent(region)
+    spanned = set()
+    for number, (x0, y0, x1, y1) in enumerate(boxes):
+        inside = (columns >= np.floor(x0)) & (columns < x1) & (rows >= np.floor(y0)) & (rows < y1)
+        if not inside.any():
+            continue
+        x_in, y_in = columns[inside], rows[inside]
+        reach_x, reach_y = max(_SPAN_PX, _SPAN_SHARE * (x1 - x0)), max(_SPAN_PX, _SPAN_SHARE * (y1 - y0))
+        if (
+            x_in.min() - x0 <= reach_x
+            and x1 - x_in.max() - 1 <= reach_x
+            and y_in.min() - y0 <= reach_y
+            and y1 - y_in.max() - 1 <= reach_y
+        ):
+            spanned.add(number)
+    return spanned
+
+
+def _collect_all(
+    entries: Sequence[TsengImage],
+    known: Plausibility,
+    seed: int,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> Samples:
+    samples = Samples()
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = [pool.submit(collect, entry, known, seed) for entry in entries]
+        for number, job in enumerate(jobs, start=1):
+            samples.extend(job.result())
+            if progress is not None:
+                progress(number, len(jobs))
+    return samples
+
+
+def _single_rows(samples: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows with the cell's median, and again with the typical one that serves before it is known."""
+    rows = [single_features(row, median) for row, median in zip(samples.pieces, samples.medians, strict=True)]
+    rows += [single_features(row, TYPICAL_AREA) for row in samples.pieces]
+    return np.stack(rows), np.asarray(samples.is_one * 2, np.float64)
+
+
+def _split_rows(samples: Samples, single: Perceptron) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows with the likenesses of the newly fitted score in place of those they were collected with."""
+    rows = np.stack(samples.splits)
+    count = len(PIECE_FEATURES)
+    medians = rows[:, SPLIT_FEATURES.index("median_area")]
+    for place in range(3):
+        piece = rows[:, place * count : (place + 1) * count]
+        likeness = single(np.column_stack([piece, piece[:, 0] / medians]))
+        rows[:, SPLIT_FEATURES.index(("whole_single", "larger_single", "smaller_single")[place])] = likeness
+    return rows, np.asarray(samples.is_right, np.float64)
+
+
+def _fit_single(train: Samples, seed: int, test: Samples | None = None) -> tuple[Perceptron, float]:
+    rows, truth = _single_rows(train)
+    made = _fit(rows, truth, hidden=16, epochs=40, decay=1e-2, seed=seed)
+    return made, _loss(made, *_single_rows(test)) if test is not None else float("nan")
+
+
+def _fit_split(train: Samples, single: Perceptron, seed: int, test: Samples) -> tuple[Perceptron, float]:
+    rows, truth = _split_rows(train, single)
+    made = _fit(rows, truth, hidden=24, epochs=20, decay=0.3, seed=seed)
+    return made, _loss(made, *_split_rows(test, single))
+
+
+def _fit(
+    rows: NDArray[np.float64], truth: NDArray[np.float64], *, hidden: int, epochs: int, decay: float, seed: int
+) -> Perceptron:
+    """Fit a perceptron by AdamW with a one-cycle rate."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
+    inputs = torch.tensor(((rows - mean) / scale).clip(-5.0, 5.0), dtype=torch.float32)
+    targets = torch.tensor(truth, dtype=torch.float32)
+    net = torch.nn.Sequential(torch.nn.Linear(rows.shape[1], hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, 1))
+    optimiser = torch.optim.AdamW(net.parameters(), weight_decay=decay)
+    steps = max(1, epochs * len(rows) // 512)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=steps + 1)
+    for _ in range(steps):
+        batch = torch.from_numpy(rng.integers(0, len(rows), 512))
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(net(inputs[batch])[:, 0], targets[batch])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        rate.step()
+    layers = [parameter.detach().numpy().astype(np.float64) for parameter in net.parameters()]
+    return Perceptron(mean, scale, layers[0], layers[1], layers[2][0], float(layers[3][0]))
+
+
+def _loss(score: Perceptron, rows: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
+    chance = np.clip(score(rows), 1e-6, 1.0 - 1e-6)
+    return round(float(-np.mean(truth * np.log(chance) + (1.0 - truth) * np.log(1.0 - chance))), 4)
+
+
+def _plain(score: Perceptron, features: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "features": list(features),
+        "mean": np.round(score.mean, 5).tolist(),
+        "scale": np.round(score.scale, 5).tolist(),
+        "hidden": np.round(score.hidden, 5).tolist(),
+        "hidden_bias": np.round(score.hidden_bias, 5).tolist(),
+        "output": np.round(score.output, 5).tolist(),
+        "output_bias": round(score.output_bias, 5),
+    }

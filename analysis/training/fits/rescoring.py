@@ -1,0 +1,189 @@
+"""Fit the second look: which traits of a proposal say that it is a chromosome, given all others of its cell.
+
+Every proposal is a row, told right or wrong by the true boxes, its traits measured with the right ones chosen; the
+weights maximise the pseudo-likelihood (Besag, The Statistician 24, 1975) with a ridge. It is fitted on the
+validation split: on cells they learned from, both nets are surer than they will ever be again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.datasets.box_matching import box_iou, match
+from analysis.datasets.images import TsengImage, load_tseng
+from analysis.errors import NoMetaphaseError
+from analysis.imaging.image_file import read_image
+from analysis.karyotyping.pipeline import Karyotyper
+from analysis.parameters.weights import write_whole
+from analysis.selection.features import TRAITS, ProposalTraits
+from analysis.selection.rescoring import SecondLook
+from analysis.training.fits.ridge import ridge_logistic
+
+LEAST_SCORE: Final = 0.04
+"""Proposals of lower scores aren't looked at for the fit."""
+_RIDGE: Final = 10.0
+_FOLDS: Final = 6
+_SEED: Final = 5
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenProposals:
+    """A cell's proposals with the truth; n of them.
+
+    Attributes
+    ----------
+    case
+        Patient.
+    traits
+        Its proposals.
+    chosen
+        Shape (n,): the first choice.
+    classes
+        Shape (n, 24): by both nets, NaN where nobody looked.
+    boxes_px, truth_px
+        Shape (n, 4) and (m, 4): boxes with slide round them, in image px.
+    """
+
+    case: str
+    traits: ProposalTraits
+    chosen: Bools
+    classes: Floats
+    boxes_px: Floats
+    truth_px: Floats
+
+    @property
+    def right(self) -> Bools:
+        """Shape (n,): the best proposal of each true chromosome."""
+        found = np.zeros(len(self.traits), np.bool_)
+        found[[j for _, j in match(box_iou(self.truth_px, self.boxes_px))]] = True
+        return found
+
+    def errors(self, chosen: Bools) -> tuple[int, int, int]:
+        """Right, false and missed ones of a choice."""
+        pairs = len(match(box_iou(self.truth_px, self.boxes_px[chosen])))
+        return pairs, int(np.count_nonzero(chosen)) - pairs, len(self.truth_px) - pairs
+
+
+def seen_proposals(
+    data_dir: Path, split: str, karyotyper: Karyotyper, *, part: tuple[int, int] = (0, 1)
+) -> Iterator[SeenProposals]:
+    """Look at every proposal of a split of the Tseng set.
+
+    Parameters
+    ----------
+    data_dir
+        Root of the data sets.
+    split
+        ``"train"``, ``"val"`` or ``"test"``.
+    karyotyper
+        With a segmenter that leaves choices.
+    part
+        (k, n): every n-th image from the k-th on.
+
+    Raises
+    ------
+    DatasetError
+        If the set isn't there.
+    """
+    for entry in load_tseng(data_dir / "tseng", split)[part[0] :: part[1]]:
+        try:
+            yield _seen_proposals(entry, karyotyper)
+        except NoMetaphaseError:
+            continue
+
+
+def _seen_proposals(entry: TsengImage, karyotyper: Karyotyper) -> SeenProposals:
+    looked = karyotyper.look_at_all(read_image(entry.path), least_score=LEAST_SCORE)
+    return SeenProposals(entry.case, *looked, entry.boxes_px.astype(np.float64))
+
+
+def fit_second_look(cells: Sequence[SeenProposals], *, worth_a_look: float = -6.0) -> SecondLook:
+    """Fit the weights on cells."""
+    truth, glance, look = [], [], []
+    for cell in cells:
+        # Of the hundreds that nobody would look at each is wrong, and says nothing about those that matter.
+        right, seen = cell.right, np.flatnonzero(~np.isnan(cell.classes).any(axis=1))
+        truth.append(right[seen].astype(np.float64))
+        glance.append(cell.traits.table(right, cell.traits.known.classes, seen))
+        look.append(cell.traits.table(right, cell.classes, seen))
+    right_ones = np.concatenate(truth)
+    return SecondLook(
+        ridge_logistic(np.concatenate(glance), right_ones, _RIDGE),
+        ridge_logistic(np.concatenate(look), right_ones, _RIDGE),
+        worth_a_look,
+    )
+
+
+def cross_validated(cells: Sequence[SeenProposals], *, worth_a_look: float = -6.0) -> dict[str, Any]:
+    """Errors of the first choice and of the second, each case's by weights fitted on the other cases.
+
+    Returns
+    -------
+    dict
+        ``first`` and ``second``: ``right, false, missed``, ``aer`` and ``cells_whole`` (share without an error);
+        ``better``, ``worse``: cells; ``looked_at``: mean proposals a cell that were worth a look.
+    """
+    names = np.asarray([cell.case for cell in cells])
+    cases = np.random.default_rng(_SEED).permutation(np.unique(names))
+    fold = {case: number % min(_FOLDS, len(cases)) for number, case in enumerate(cases)}
+    folds = np.asarray([fold[name] for name in names])
+    first = [cell.errors(cell.chosen) for cell in cells]
+    second = list(first)
+    looked = 0
+    for number in np.unique(folds):
+        others = [cell for cell, own in zip(cells, folds, strict=True) if own != number]
+        weights = fit_second_look(others or cells, worth_a_look=worth_a_look)
+        for place in np.flatnonzero(folds == number):
+            cell = cells[int(place)]
+            worth = weights.candidates(cell.traits, cell.chosen)
+            looked += len(worth)
+            seen = cell.chosen.copy()
+            seen[worth] = True
+            classes = np.where(seen[:, None], cell.classes, np.nan)
+            second[int(place)] = cell.errors(weights.choose(cell.traits, cell.chosen, classes))
+    wrong = [np.asarray([false + missed for _, false, missed in each]) for each in (first, second)]
+    return {
+        "cells": len(cells),
+        "first": _summed(first),
+        "second": _summed(second),
+        "better": int(np.count_nonzero(wrong[1] < wrong[0])),
+        "worse": int(np.count_nonzero(wrong[1] > wrong[0])),
+        "looked_at": looked / max(len(cells), 1),
+    }
+
+
+def write_second_look(weights: SecondLook, path: Path, *, figures: dict[str, Any], command: str) -> None:
+    """Write weights with where they come from, whole or not at all."""
+    content = {
+        "traits": list(TRAITS),
+        "glance": [round(float(value), 5) for value in weights.glance],
+        "look": [round(float(value), 5) for value in weights.look],
+        "worth_a_look": weights.worth_a_look,
+        "split": "tseng val (by case); figures cross-validated over its cases",
+        "command": command,
+        "figures": figures,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _summed(errors: Sequence[tuple[int, int, int]]) -> dict[str, float | int]:
+    right, false, missed = (int(value) for value in np.sum(np.asarray(errors).reshape(-1, 3), axis=0))
+    whole = [false + missed == 0 for _, false, missed in errors]
+    return {
+        "right": right,
+        "false": false,
+        "missed": missed,
+        "aer": (false + missed) / max(right + missed, 1),
+        "cells_whole": float(np.mean(whole)) if whole else float("nan"),
+    }

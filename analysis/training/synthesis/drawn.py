@@ -1,0 +1,48 @@
+"""Drawn objects, for what the images hold too few or none of."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from analysis.training.synthesis.cutout import CUTOUT_UM_PER_PX, Cutout
+from simulators.specimen.clutter import Patch, render_clump, render_nucleus, render_precipitate, render_speck
+
+NATURAL: Final = 2.303
+"""Simulated bodies have decadic densities."""
+
+
+def draw_nuclei(rng: np.random.Generator, count: int) -> list[Cutout]:
+    """Interphase nuclei."""
+    return [cutout_of(render_nucleus(rng, float(rng.uniform(5.0, 11.0))), NATURAL) for _ in range(count)]
+
+
+def draw_grains(rng: np.random.Generator, count: int, strength: float) -> list[Cutout]:
+    """Grains of dirt."""
+    sizes = np.exp(rng.normal(-0.9, 0.5, count))
+    return [cutout_of(render_speck(rng, float(size)), NATURAL * strength) for size in sizes]
+
+
+def draw_precipitates(rng: np.random.Generator, count: int, strength: float) -> list[Cutout]:
+    """Clots of precipitated stain."""
+    sizes = rng.uniform(2.0, 12.0, count)
+    return [cutout_of(render_precipitate(rng, float(size)), NATURAL * strength) for size in sizes]
+
+
+def draw_clumps(rng: np.random.Generator, count: int) -> list[Cutout]:
+    """Pyknotic lumps."""
+    return [cutout_of(render_clump(rng, float(rng.uniform(3.0, 8.0))), NATURAL) for _ in range(count)]
+
+
+def cutout_of(patch: Patch, strength: float) -> Cutout:
+    """A drawn body at the scale of cut-outs, about its patch's middle; densities times ``strength``."""
+    share = patch.um_per_px / CUTOUT_UM_PER_PX
+    height, width = patch.od.shape
+    size = (max(round(width * share), 2), max(round(height * share), 2))
+    matter = cv2.resize(np.asarray(patch.od * strength, np.float32), size, interpolation=cv2.INTER_AREA)
+    on = np.argwhere(matter > 0.05)
+    centre = (np.array(matter.shape) - 1.0) / 2.0
+    radius = float(np.hypot(*(on - centre).T).max()) if len(on) else 1.0
+    return Cutout(np.asarray(matter, np.float32), float(centre[1]), float(centre[0]), radius * CUTOUT_UM_PER_PX)

@@ -1,0 +1,131 @@
+"""Ground that fields are composed on: grain and haze of empty glass, bubbles and the coverslip's edge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.training.synthesis.canvas import Canvas
+from analysis.training.synthesis.cutout import CUTOUT_UM_PER_PX
+from analysis.training.synthesis.truth import TrueCell
+from simulators.specimen.glass import Bubble, Coverslip
+
+BUBBLE = "bubble"
+COVERSLIP_EDGE = "coverslip_edge"
+
+_FOLD_UM = 1.3
+_SPACING_UM = 30.0
+
+
+def ground(
+    tiles: Sequence[NDArray[np.float32]],
+    shape: tuple[int, int],
+    um_per_px: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Empty ground of any size from small tiles of real one, and its slow unevenness.
+
+    Tiles fade into one another by cosine windows, over-laid half and half and divided by the root of the windows'
+    squares, so that the grain keeps its strength (overlap-add of random tiles).
+
+    Parameters
+    ----------
+    tiles
+        float32, square, alike in size.
+    shape
+        Rows and columns.
+    um_per_px
+        Pixel size of the ground.
+    rng
+        Source of the choice.
+
+    Returns
+    -------
+    ndarray
+        float32 of this shape, mean near 0.
+    """
+    if not tiles:
+        return np.zeros(shape, np.float32)
+    side = round(tiles[0].shape[0] * CUTOUT_UM_PER_PX / um_per_px)
+    half = max(side // 2, 1)
+    side = 2 * half
+    window = np.sin(np.pi * (np.arange(side) + 0.5) / side).astype(np.float32)
+    weight = window[:, None] * window[None, :]
+    rows, columns = math.ceil(shape[0] / half) + 1, math.ceil(shape[1] / half) + 1
+    total = np.zeros(((rows + 1) * half, (columns + 1) * half), np.float32)
+    few = [tiles[int(k)] for k in rng.integers(len(tiles), size=min(len(tiles), 64))]
+    ready = [
+        np.asarray(cv2.resize(tile, (side, side), interpolation=cv2.INTER_AREA), np.float32) * weight
+        for tile in few
+    ]
+    for row in range(rows):
+        for column in range(columns):
+            piece = ready[int(rng.integers(len(ready)))]
+            turned = np.rot90(piece, int(rng.integers(4)))
+            total[row * half : row * half + side, column * half : column * half + side] += turned
+    return np.ascontiguousarray(total[half : half + shape[0], half : half + shape[1]])
+
+
+def lay_coverslip_edge(canvas: Canvas, rng: np.random.Generator, strength: float) -> list[TrueCell]:
+    """Lay the coverslip's edge across a field; places along it are its truth."""
+    height, width = (side * canvas.um_per_px for side in canvas.matter.shape)
+    angle = float(rng.uniform(-180.0, 180.0))
+    offset = float(rng.uniform(-0.35, 0.35)) * min(height, width)
+    turn = math.radians(angle)
+    # The slip's left edge runs through the field; the slip itself lies far to one side.
+    half = 11_000.0
+    x_um = width / 2.0 + (half + offset) * math.cos(turn)
+    y_um = height / 2.0 + (half + offset) * math.sin(turn)
+    slip = Coverslip(x_um, y_um, 2.0 * half, 50_000.0, angle)
+    _lay(canvas, slip, strength)
+    foot = np.array([width / 2.0 + offset * math.cos(turn), height / 2.0 + offset * math.sin(turn)])
+    along = np.array([-math.sin(turn), math.cos(turn)])
+    reach = np.arange(-0.7 * (height + width), 0.7 * (height + width), 2.0 * _SPACING_UM)
+    return _truth(canvas, COVERSLIP_EDGE, foot + reach[:, None] * along)
+
+
+def lay_bubble(canvas: Canvas, rng: np.random.Generator, strength: float) -> list[TrueCell]:
+    """Lay an air bubble, now and then larger than the field; places along its rim are its truth."""
+    height, width = (side * canvas.um_per_px for side in canvas.matter.shape)
+    radius = float(np.exp(rng.uniform(math.log(18.0), math.log(400.0))))
+    bubble = Bubble(
+        float(rng.uniform(0.0, width)), float(rng.uniform(0.0, height)), radius, float(rng.uniform(0.0, 0.08)),
+        float(rng.uniform(0.0, 2.0 * math.pi)),
+    )  # fmt: skip
+    _lay(canvas, bubble, strength)
+    count = max(round(2.0 * math.pi * radius / (2.0 * _SPACING_UM)), 1)
+    centre = np.array([bubble.x_um, bubble.y_um])
+    if radius < 1.4 * _SPACING_UM:
+        return _truth(canvas, BUBBLE, centre[None], max(radius, 12.0))
+    angles = np.linspace(0.0, 2.0 * math.pi, count, endpoint=False)
+    return _truth(canvas, BUBBLE, centre + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1))
+
+
+def _lay(canvas: Canvas, feature: Coverslip | Bubble, strength: float) -> None:
+    rows, columns = canvas.matter.shape
+    step = max(_FOLD_UM, canvas.um_per_px)
+    share = step / canvas.um_per_px
+    small = (math.ceil(rows / share) + 1, math.ceil(columns / share) + 1)
+    x_um, y_um = np.meshgrid((np.arange(small[1]) + 0.5) * step, (np.arange(small[0]) + 0.5) * step)
+    od = feature.od(x_um, y_um).astype(np.float32) * np.float32(2.3 * strength)
+    matrix = np.array([[1.0 / share, 0.0, 0.5 / share - 0.5], [0.0, 1.0 / share, 0.5 / share - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    canvas.matter += cv2.warpAffine(od, matrix, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _truth(
+    canvas: Canvas, kind: str, places_um: NDArray[np.float64], radius_um: float = _SPACING_UM
+) -> list[TrueCell]:
+    rows, columns = canvas.matter.shape
+    found = []
+    for x_um, y_um in places_um:
+        x_px, y_px = float(x_um) / canvas.um_per_px, float(y_um) / canvas.um_per_px
+        if 0.0 <= x_px < columns and 0.0 <= y_px < rows:
+            found.append(
+                TrueCell(x_px, y_px, radius_um / canvas.um_per_px, is_metaphase=False, kind=kind, analysable=False)
+            )
+    return found
