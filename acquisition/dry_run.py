@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from acquisition.plan.check import Finding, Level, check
+from acquisition.plan.check import ProtocolFinding, Severity, check
 from acquisition.plan.density import CellDensity, density_of, forecast
 from acquisition.plan.estimate import DiskPart, Estimate, Phase, Reach
 from acquisition.plan.experience import Experience, RunFigures, disk_figures, read_run
 from acquisition.plan.order import sample
-from acquisition.plan.reckoning import Reckoning
+from acquisition.plan.reckoning import RunCostModel
 from acquisition.protocol import FieldOrder, Protocol, load_protocol
 from scanner.errors import RigError
 from scanner.rig import Rig
@@ -20,10 +20,10 @@ __all__ = [
     "DiskPart",
     "Estimate",
     "Experience",
-    "Finding",
-    "Level",
     "Phase",
+    "ProtocolFinding",
     "Reach",
+    "Severity",
     "estimate",
     "experience_of",
     "with_free_room",
@@ -55,7 +55,7 @@ def estimate(
     names = {objective.name for objective in rig.objectives}
     if not {protocol.scan.objective, protocol.capture.objective} <= names:
         return Estimate(protocol.name, rig.name, experience.source, 0, 0, (), (), (), 0, findings)
-    reckoning = Reckoning(protocol, rig, experience, expected_cells)
+    reckoning = RunCostModel(protocol, rig, experience, expected_cells)
     return Estimate(
         protocol=protocol.name,
         rig=rig.name,
@@ -95,7 +95,7 @@ def experience_of(folder: Path) -> Experience:
     bare = replace(
         Experience(source=f"run {folder.name}"), field_s=0.0, focus_point_s=0.0, capture_s=0.0, find_s=0.0
     )
-    reckoning = Reckoning(protocol, rig, bare, max(figures.cells, 1))
+    reckoning = RunCostModel(protocol, rig, bare, max(figures.cells, 1))
     phases = figures.phases_s
     learnt = disk_figures(bare, figures, reckoning.picture_bytes)
     field_s = reckoning.scan_s() / max(len(reckoning.fields), 1)
@@ -115,7 +115,7 @@ def experience_of(folder: Path) -> Experience:
     )
 
 
-def _density(figures: RunFigures, protocol: Protocol, reckoning: Reckoning) -> CellDensity | None:
+def _density(figures: RunFigures, protocol: Protocol, reckoning: RunCostModel) -> CellDensity | None:
     if figures.field_mm2 is None:
         return None
     yields = figures.yields
@@ -163,8 +163,8 @@ def with_free_room(result: Estimate, free_bytes: int) -> Estimate:
     """The estimate, refused where the disk has less room than the run needs."""
     if result.needed_bytes <= free_bytes:
         return result
-    finding = Finding(
-        Level.REFUSED,
+    finding = ProtocolFinding(
+        Severity.REFUSED,
         ("scan", "keep_fields"),
         f"{result.needed_bytes / 1e9:.2f} GB needed",
         f"{free_bytes / 1e9:.2f} GB free",

@@ -47,7 +47,7 @@ from scanner.microscope import Microscope
 from scanner.rig import Rig, load_rig
 from simulators.devices import twin_of
 from simulators.fault_scenario import FaultScenario, parse_scenario
-from simulators.faults import FaultKind
+from simulators.faults import TwinFaultKind
 from simulators.serial.devices import SerialHubOnTwin
 from simulators.serial.faults import SerialFaultKind
 from simulators.storage_faults import faulty_disk
@@ -67,21 +67,21 @@ CELL_TOLERANCE_UM = 12.0
 # 63x oil is sharp within .54 um, and bands are readable a little beyond; 10x within 8 um.
 SHARP_UM = {"10x": 8.3, "63x": 1.0}
 
-TARGETS: dict[FaultKind, tuple[str, ...]] = {
-    FaultKind.MOVE_FAILS: ("XY", "Z"),
-    FaultKind.MOVE_SHORT: ("XY", "Z"),
-    FaultKind.NEVER_IDLE: ("XY", "Z"),
-    FaultKind.MOVE_STALLS: ("XY", "Z"),
-    FaultKind.LOST_STEPS: ("XY", "Z"),
-    FaultKind.LIES_ABOUT_ARRIVAL: ("XY", "Z"),
-    FaultKind.TURRET_BETWEEN: ("Objective",),
-    FaultKind.FOCUS_DRIFTS: ("Z",),
-    FaultKind.CAMERA_RAISES: ("Camera",),
-    FaultKind.FRAME_DROPPED: ("Camera",),
-    FaultKind.CAMERA_HANGS: ("Camera",),
-    FaultKind.GARBAGE_FRAME: ("Camera",),
-    FaultKind.BLACK_FRAME: ("Camera",),
-    FaultKind.LAMP_DEAD: ("Lamp",),
+TARGETS: dict[TwinFaultKind, tuple[str, ...]] = {
+    TwinFaultKind.MOVE_FAILS: ("XY", "Z"),
+    TwinFaultKind.MOVE_SHORT: ("XY", "Z"),
+    TwinFaultKind.NEVER_IDLE: ("XY", "Z"),
+    TwinFaultKind.MOVE_STALLS: ("XY", "Z"),
+    TwinFaultKind.LOST_STEPS: ("XY", "Z"),
+    TwinFaultKind.LIES_ABOUT_ARRIVAL: ("XY", "Z"),
+    TwinFaultKind.TURRET_BETWEEN: ("Objective",),
+    TwinFaultKind.FOCUS_DRIFTS: ("Z",),
+    TwinFaultKind.CAMERA_RAISES: ("Camera",),
+    TwinFaultKind.FRAME_DROPPED: ("Camera",),
+    TwinFaultKind.CAMERA_HANGS: ("Camera",),
+    TwinFaultKind.GARBAGE_FRAME: ("Camera",),
+    TwinFaultKind.BLACK_FRAME: ("Camera",),
+    TwinFaultKind.LAMP_DEAD: ("Lamp",),
 }
 SERIAL_TARGETS: dict[SerialFaultKind, str] = {
     SerialFaultKind.MUTE: "?pos",

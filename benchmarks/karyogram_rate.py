@@ -36,9 +36,9 @@ LIMIT_S = 1.0
 # Functions that `analysis.karyotyping.pipeline` calls, by the stage they belong to; what is left is "other".
 STAGES = {
     "straighten": ("cut_instances", "medial_axes", "crops_of_cell"),
-    "again": ("cut_again",),
-    "assign": ("assign", "gather_evidence"),
-    "judge": ("look_at", "judge", "recognise_banding", "read_bands"),
+    "again": ("rescore_metaphase",),
+    "assign": ("assign", "fuse_class_evidence"),
+    "judge": ("look_at", "judge", "estimate_banding", "read_bands"),
 }
 
 

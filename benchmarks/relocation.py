@@ -21,7 +21,7 @@ import numpy as np
 
 from scanner.calibration.record import write_calibration
 from scanner.calibration.session import CalibrationPlan, Procedure, calibrate
-from scanner.coordinates import ImagePoint, StagePoint, View, stage_to_centre
+from scanner.coordinates import ImagePoint, ObjectiveView, StagePoint, stage_to_centre
 from scanner.core import ScanCore
 from scanner.microscope import Microscope
 from scanner.rig import Rig, load_rig
@@ -49,10 +49,10 @@ def misalign(twin: Twin, rng: np.random.Generator) -> None:
     )
 
 
-def view_of(microscope: Microscope) -> View:
+def view_of(microscope: Microscope) -> ObjectiveView:
     """Geometry of a picture that would be taken now."""
     objective = microscope.objective
-    return View(microscope.stage_position(), microscope.rig.camera_frame(objective), objective.parcentric)
+    return ObjectiveView(microscope.stage_position(), microscope.rig.camera_frame(objective), objective.parcentric)
 
 
 def relocation_errors_um(

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from simulators.optics import SIXTY_THREE, TEN, ObjectiveModel, SensorModel, Shot, SlideCamera
-from simulators.specimen.clutter import Patch
+from simulators.specimen.clutter import ClutterPatch
 from simulators.specimen.slide import CellTruth, SlideSettings, SlideWorld
 
 LIMITS_MS = {TEN.label: 15.0, SIXTY_THREE.label: 25.0}
@@ -42,7 +42,7 @@ class TextbookCamera:
     def __init__(self, world: SlideWorld, sensor: SensorModel) -> None:
         self.world = world
         self.sensor = sensor
-        self._patches: dict[tuple[object, ...], Patch] = {}
+        self._patches: dict[tuple[object, ...], ClutterPatch] = {}
 
     def expose(self, shot: Shot, number: int) -> NDArray[np.uint16]:
         sensor = self.sensor
@@ -64,7 +64,7 @@ class TextbookCamera:
         return np.clip(noisy + sensor.bias_level, 0, sensor.full_scale).astype(np.uint16)
 
 
-def _add_od(od: NDArray[np.float32], patch: Patch, at_um: tuple[float, float], um_per_px: float) -> None:
+def _add_od(od: NDArray[np.float32], patch: ClutterPatch, at_um: tuple[float, float], um_per_px: float) -> None:
     height, width = (side * patch.um_per_px / um_per_px for side in patch.od.shape)
     left, top = at_um[0] / um_per_px - width / 2.0, at_um[1] / um_per_px - height / 2.0
     x0, y0 = max(math.floor(left), 0), max(math.floor(top), 0)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from analysis.datasets.images import load_tseng
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.segmentation_methods import Ways
+from analysis.evaluation.segmentation_methods import SegmentationMethods
 from analysis.imaging.image_file import GreyImage, read_image
 from analysis.segmentation.contours.segmenter import Segmenter
 
@@ -143,7 +143,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(arguments.threads)
-    segmenters = Ways(baselines=True, stream=arguments.stream).segmenters()
+    segmenters = SegmentationMethods(baselines=True, stream=arguments.stream).segmenters()
     if arguments.only:
         for image in pictures(arguments.data, 6):
             cut(segmenters[arguments.only], image)

@@ -48,7 +48,7 @@ from simulators.specimen.slide import CellTruth
 from simulators.twin import Twin
 from station.compose import Instrument, open_instrument
 from station.scan import ScanRequest, scan_slide
-from station.scoring import TrueCell, match_cells
+from station.scoring import ScoredTrueCell, match_cells
 
 RIG = Path(__file__).parents[1] / "hardware_configs" / "simulated"
 LEFT_UM, TOP_UM, HEIGHT_UM = 20_000.0, 2_000.0, 22_000.0
@@ -171,7 +171,7 @@ def children_s() -> float:
 def score(truth: Sequence[CellTruth], ran: Ran) -> dict[str, Any]:
     """Figures of a run against the planted cells."""
     cells = [
-        TrueCell(cell.uid, SlidePoint(cell.slide_x_um, cell.slide_y_um), cell.radius_um, cell.iscn, ())
+        ScoredTrueCell(cell.uid, SlidePoint(cell.slide_x_um, cell.slide_y_um), cell.radius_um, cell.iscn, ())
         for cell in truth
     ]
     matches = dict(match_cells(cells, ran.candidates))
@@ -209,7 +209,7 @@ def stop_rule(truth: Sequence[CellTruth], ran: Ran, enough: int) -> dict[str, An
     """Where a rule for so many analysable cells would have ended the scan, and what was truly there by then."""
     rule = Stop(cells=enough)
     cells = [
-        TrueCell(cell.uid, SlidePoint(cell.slide_x_um, cell.slide_y_um), cell.radius_um, None, ())
+        ScoredTrueCell(cell.uid, SlidePoint(cell.slide_x_um, cell.slide_y_um), cell.radius_um, None, ())
         for cell in truth
     ]
     candidate_of = dict(match_cells(cells, ran.candidates))

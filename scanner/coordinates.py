@@ -183,7 +183,7 @@ class ParcentricOffset:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ObjectiveView:
     """One picture's geometry: where the stage stood, through which objective, how the camera is mounted.
 
     Attributes

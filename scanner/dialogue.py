@@ -14,7 +14,7 @@ from scanner.errors import DeviceError, DeviceNotReadyError, MoveStoppedError, M
 _log = logging.getLogger(__name__)
 
 
-class Dialogue:
+class DeviceCalls:
     """The core, with patience and manners.
 
     Parameters

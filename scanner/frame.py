@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.coordinates import View
+from scanner.coordinates import ObjectiveView
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Exposure:
         As in `Frame`.
     """
 
-    view: View
+    view: ObjectiveView
     z_um: float
     objective: str
     exposure_ms: float
@@ -52,7 +52,7 @@ class Frame:
     """
 
     pixels: NDArray[np.uint16]
-    view: View
+    view: ObjectiveView
     z_um: float
     objective: str
     exposure_ms: float

@@ -22,7 +22,7 @@ _WEIGHTS_SEED = 64
 NOISE_SHARE = 0.2
 
 
-class FrameWitness:
+class RepeatedFrameDetector:
     """Tells a picture from what a failing transfer makes of it, by the noise that no two exposures share.
 
     Parameters

@@ -61,7 +61,7 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class InterlockRule:
     """One row: forbids an action in some situations.
 
     Attributes
@@ -90,80 +90,80 @@ def _dry_over_oil(s: Situation) -> bool:
     return s.target is not None and s.target.immersion != "oil" and s.slide_oiled
 
 
-INTERLOCKS: tuple[Rule, ...] = (
-    Rule(
+INTERLOCKS: tuple[InterlockRule, ...] = (
+    InterlockRule(
         "nothing_moves_while_the_loader_is_in_doubt",
         frozenset({Action.MOVE, Action.HOME, Action.TURN_TURRET, Action.FOCUS, Action.CHANGE_SLIDE}),
         lambda s: s.loader_in_doubt,
         "the loader failed and a slide may be in the way: clear it by hand, then say so",
     ),
-    Rule(
+    InterlockRule(
         "no_dry_travel_into_oil",
         frozenset({Action.MOVE}),
         lambda s: s.way_oiled and s.objective.immersion != "oil" and not s.focus_is_down,
         "a dry objective would be moved over an oiled slide: lower the focus first",
     ),
-    Rule(
+    InterlockRule(
         "homing_needs_permission",
         frozenset({Action.HOME}),
         lambda s: not s.homing_allowed,
         "homing drives the stage to its limit switches: the rig does not allow it",
     ),
-    Rule(
+    InterlockRule(
         "focus_down_before_homing",
         frozenset({Action.HOME}),
         lambda s: not s.focus_is_down,
         "the focus has to be down before the stage is homed",
     ),
-    Rule(
+    InterlockRule(
         "focus_down_before_turret",
         frozenset({Action.TURN_TURRET}),
         lambda s: not s.focus_is_down,
         "the focus has to be down before the turret turns: an objective could scrape the slide",
     ),
-    Rule(
+    InterlockRule(
         "oil_needs_permission",
         frozenset({Action.TURN_TURRET}),
         _into_oil_unasked,
         "oil objective without permission for oil",
     ),
-    Rule(
+    InterlockRule(
         "no_dry_lens_over_oil",
         frozenset({Action.TURN_TURRET}),
         _dry_over_oil,
         "a dry objective over an oiled slide: declare the slide clean first",
     ),
-    Rule(
+    InterlockRule(
         "no_dry_focus_in_oil",
         frozenset({Action.FOCUS}),
         lambda s: s.slide_oiled and s.objective.immersion != "oil",
         "a dry objective would be driven into oil: declare the slide clean first",
     ),
-    Rule(
+    InterlockRule(
         "focus_down_before_slide_change",
         frozenset({Action.CHANGE_SLIDE}),
         lambda s: not s.focus_is_down,
         "the focus has to be down before a slide is changed",
     ),
-    Rule(
+    InterlockRule(
         "load_position_before_slide_change",
         frozenset({Action.CHANGE_SLIDE}),
         lambda s: not s.at_load_position,
         "the stage has to stand at the load position before a slide is changed",
     ),
-    Rule(
+    InterlockRule(
         "focus_down_before_oil",
         frozenset({Action.APPLY_OIL}),
         lambda s: not s.focus_is_down,
         "the focus has to be down before oil is given",
     ),
-    Rule(
+    InterlockRule(
         "oil_once_a_spot",
         frozenset({Action.APPLY_OIL}),
         lambda s: s.spot_oiled,
         "this spot has oil already",
     ),
-    Rule(
+    InterlockRule(
         "oil_only_when_allowed",
         frozenset({Action.APPLY_OIL}),
         lambda s: not s.oil_allowed,
@@ -172,7 +172,9 @@ INTERLOCKS: tuple[Rule, ...] = (
 )
 
 
-def broken_rule(action: Action, situation: Situation, rules: tuple[Rule, ...] = INTERLOCKS) -> Rule | None:
+def broken_rule(
+    action: Action, situation: Situation, rules: tuple[InterlockRule, ...] = INTERLOCKS
+) -> InterlockRule | None:
     """First rule that forbids the action; None where it may go ahead."""
     for rule in rules:
         if action in rule.actions and rule.forbids(situation):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.calibration.errors import BlankFieldError, ImplausibleError
+from scanner.calibration.errors import BlankCalibrationFieldError, ImplausibleError
 from scanner.calibration.shift import MIN_OBJECT_PX, image_shift
 from scanner.coordinates import ImagePoint, StagePoint
 from scanner.errors import DeviceNotReadyError, FocusError, PositionError
@@ -81,7 +81,7 @@ def take_landmark(microscope: Microscope, where: StagePoint, exposure_ms: float)
 
     Raises
     ------
-    BlankFieldError
+    BlankCalibrationFieldError
         There is nothing to recognise (`scanner.calibration.errors`).
     PositionError, FrameError
         As `Microscope.move_to` and `Microscope.snap`.
@@ -90,7 +90,9 @@ def take_landmark(microscope: Microscope, where: StagePoint, exposure_ms: float)
     frame = microscope.snap(exposure_ms)
     object_px = int(np.count_nonzero(object_mask(relative_transmission(frame.pixels))))
     if object_px < MIN_OBJECT_PX:
-        raise BlankFieldError(_PROCEDURE, f"blank field: {object_px} object pixels, {MIN_OBJECT_PX} needed")
+        raise BlankCalibrationFieldError(
+            _PROCEDURE, f"blank field: {object_px} object pixels, {MIN_OBJECT_PX} needed"
+        )
     return Landmark(where, frame.z_um, frame.objective, exposure_ms, frame.pixels)
 
 
@@ -164,7 +166,7 @@ def _compare(microscope: Microscope, landmark: Landmark, frame: Frame) -> Landma
     sharpness = _sharpness(frame.pixels) / max(_sharpness(landmark.pixels), 1e-12)
     try:
         shift = image_shift(landmark.pixels, frame.pixels)
-    except (BlankFieldError, ImplausibleError) as error:
+    except (BlankCalibrationFieldError, ImplausibleError) as error:
         raise PositionError(
             "the landmark is not to be seen: steps were lost, the focus is far off, or this is another slide",
             device=microscope.rig.devices.stage,

@@ -13,9 +13,9 @@ from functools import partial
 
 import numpy as np
 
-from scanner.coordinates import StagePoint, View
+from scanner.coordinates import ObjectiveView, StagePoint
 from scanner.core import ScanCore
-from scanner.dialogue import Dialogue
+from scanner.dialogue import DeviceCalls
 from scanner.errors import (
     DeviceNotReadyError,
     FrameError,
@@ -26,7 +26,7 @@ from scanner.errors import (
     ScannerError,
 )
 from scanner.frame import Exposure, Frame
-from scanner.frame_witness import FrameWitness
+from scanner.frame_witness import RepeatedFrameDetector
 from scanner.interlocks import Action, Situation, broken_rule
 from scanner.oil import OilLedger
 from scanner.rig import Motion, Objective, Rig, Span
@@ -102,8 +102,8 @@ class Microscope:
         self._core = core
         if now is None and pause is None:
             now, pause = core.time_source()
-        self._dialogue = Dialogue(core, now or time.monotonic, pause or time.sleep)
-        self._frames = FrameWitness(rig.devices.camera, rig.camera.full_scale)
+        self._dialogue = DeviceCalls(core, now or time.monotonic, pause or time.sleep)
+        self._frames = RepeatedFrameDetector(rig.devices.camera, rig.camera.full_scale)
         self._turret_is_sure = True
         self._pending: _Move | None = None
         self._target: StagePoint | None = None
@@ -436,7 +436,7 @@ class Microscope:
         # Read again after the exposure: a stage that crept or was pushed spoils the picture.
         here = self.stage_position()
         self._check_arrival(here, target)
-        view = View(here, self.rig.camera_frame(self._objective), self._objective.parcentric)
+        view = ObjectiveView(here, self.rig.camera_frame(self._objective), self._objective.parcentric)
         self._exposed = Exposure(view, self.focus_position_um(), self._objective.name, exposure_ms, taken_at)
         return self._exposed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from scanner.dialogue import Dialogue
+from scanner.dialogue import DeviceCalls
 from scanner.errors import OilError
 from scanner.peripherals import Oiler
 from scanner.rig import OilerConfig
@@ -31,7 +31,7 @@ class OilDispenser:
         What the rig says of it.
     """
 
-    def __init__(self, dialogue: Dialogue, label: str, oiler: Oiler, config: OilerConfig) -> None:
+    def __init__(self, dialogue: DeviceCalls, label: str, oiler: Oiler, config: OilerConfig) -> None:
         self._dialogue = dialogue
         self._label = label
         self._oiler = oiler

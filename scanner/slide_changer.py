@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from scanner.dialogue import Dialogue
+from scanner.dialogue import DeviceCalls
 from scanner.errors import LoaderError, ScannerError
 from scanner.peripherals import LoaderState, SlideLoader
 from scanner.rig import LoaderConfig
@@ -32,7 +32,7 @@ class SlideChanger:
         What the rig says of it.
     """
 
-    def __init__(self, dialogue: Dialogue, label: str, loader: SlideLoader, config: LoaderConfig) -> None:
+    def __init__(self, dialogue: DeviceCalls, label: str, loader: SlideLoader, config: LoaderConfig) -> None:
         self._dialogue = dialogue
         self._label = label
         self._loader = loader

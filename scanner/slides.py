@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scanner.barcode import Barcode, the_barcode
 from scanner.coordinates import SlidePoint, StagePoint
-from scanner.dialogue import Dialogue
+from scanner.dialogue import DeviceCalls
 from scanner.errors import DeviceNotReadyError, InterlockError, LabelError, LoaderError, OilError, ScannerError
 from scanner.interlocks import Action, Situation, broken_rule
 from scanner.oil import OilLedger
@@ -79,7 +79,7 @@ class Slides:
     on the stage.
     """
 
-    def __init__(self, carrier: Carrier, dialogue: Dialogue, oil: OilLedger) -> None:
+    def __init__(self, carrier: Carrier, dialogue: DeviceCalls, oil: OilLedger) -> None:
         self._carrier = carrier
         self._dialogue = dialogue
         self._oil = oil

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from scanner.calibration.errors import BlankFieldError, ImplausibleError
+from scanner.calibration.errors import BlankCalibrationFieldError, ImplausibleError
 from scanner.calibration.shift import image_shift
 from scanner.microscope import Microscope
 
@@ -13,7 +13,7 @@ from scanner.microscope import Microscope
 LIMIT_UM = 0.1
 
 
-class Verdict(StrEnum):
+class StillnessVerdict(StrEnum):
     """What two pictures prove."""
 
     STILL = "still"
@@ -37,7 +37,7 @@ class Stillness:
 
     shift_um: float | None
     limit_um: float
-    verdict: Verdict
+    verdict: StillnessVerdict
 
 
 def prove_stillness(microscope: Microscope, exposure_ms: float, limit_um: float | None = None) -> Stillness:
@@ -69,9 +69,11 @@ def prove_stillness(microscope: Microscope, exposure_ms: float, limit_um: float 
     second = microscope.snap(exposure_ms)
     try:
         shift = image_shift(first.pixels, second.pixels)
-    except BlankFieldError:
-        return Stillness(None, limit_um, Verdict.UNDECIDED)
+    except BlankCalibrationFieldError:
+        return Stillness(None, limit_um, StillnessVerdict.UNDECIDED)
     except ImplausibleError:
-        return Stillness(None, limit_um, Verdict.MOVED)
+        return Stillness(None, limit_um, StillnessVerdict.MOVED)
     shift_um = shift.length_px * um_per_px
-    return Stillness(shift_um, limit_um, Verdict.STILL if shift_um <= limit_um else Verdict.MOVED)
+    return Stillness(
+        shift_um, limit_um, StillnessVerdict.STILL if shift_um <= limit_um else StillnessVerdict.MOVED
+    )

@@ -26,12 +26,12 @@ from pymmcore_plus.experimental.unicore.devices._device_base import Device
 from scanner.core import ScanCore
 from scanner.errors import DeviceNotReadyError
 from simulators.clock import InstantClock, RealClock, ScaledClock, parse_clock
-from simulators.faults import FaultPlan, parse_faults
+from simulators.faults import TwinFaultPlan, parse_faults
 from simulators.optics import SIXTY_THREE, TEN, SensorModel
 from simulators.specimen.glass import GLASS_UM
 from simulators.specimen.properties import slide_properties
 from simulators.specimen.slide import SlideSettings
-from simulators.twin import Anatomy, Twin
+from simulators.twin import Twin, TwinConfiguration
 
 
 def twin_of(core: ScanCore) -> Twin:
@@ -159,7 +159,7 @@ class TwinHub(HubDevice):
         return self._faults_text
 
     def _set_faults(self, text: str) -> None:
-        self.twin.faults = FaultPlan(parse_faults(str(text)), self.twin.settings.seed)
+        self.twin.faults = TwinFaultPlan(parse_faults(str(text)), self.twin.settings.seed)
         self._faults_text = str(text)
 
 
@@ -347,7 +347,7 @@ class TwinCamera(OnTwin, SimpleCameraDevice):
 
     def sensor_shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        sensor: SensorModel = Anatomy().sensor if self._hub is None else self.twin.anatomy.sensor
+        sensor: SensorModel = TwinConfiguration().sensor if self._hub is None else self.twin.anatomy.sensor
         return sensor.height_px, sensor.width_px
 
     def snap(self, buffer: np.ndarray[Any, Any]) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from simulators.faults import FaultKind
+from simulators.faults import TwinFaultKind
 from simulators.serial.faults import SerialFaultKind
 from simulators.storage_faults import StorageFaultKind
 
@@ -41,35 +41,35 @@ _NO_PICTURE = "nothing is photographed until a move is proven"
 
 DEVICE_FAULTS: tuple[FaultEntry, ...] = (
     FaultEntry(
-        FaultKind.MOVE_FAILS,
+        TwinFaultKind.MOVE_FAILS,
         _STAGE_OR_FOCUS,
         "the device refuses the move with an error",
         f"told with the controller's words; {_NO_PICTURE}",
         "DeviceError",
     ),
     FaultEntry(
-        FaultKind.MOVE_SHORT,
+        TwinFaultKind.MOVE_SHORT,
         _STAGE_OR_FOCUS,
         "the move ends early, and the device calls it done",
         f"the position read back is out of tolerance; {_NO_PICTURE}",
         "PositionError",
     ),
     FaultEntry(
-        FaultKind.NEVER_IDLE,
+        TwinFaultKind.NEVER_IDLE,
         _STAGE_OR_FOCUS,
         "the move ends, but the device stays busy until it is stopped",
         "stopped at the deadline computed from way, speed and acceleration",
         "MoveTimeoutError",
     ),
     FaultEntry(
-        FaultKind.MOVE_STALLS,
+        TwinFaultKind.MOVE_STALLS,
         _STAGE_OR_FOCUS,
         "the axis stops on the way and the device stays busy until it is stopped",
         "stopped at the deadline computed from way, speed and acceleration",
         "MoveTimeoutError",
     ),
     FaultEntry(
-        FaultKind.LOST_STEPS,
+        TwinFaultKind.LOST_STEPS,
         _STAGE_OR_FOCUS,
         "the drive counts to its target, the table stays behind: position reports are off from then on",
         "the next visit to a landmark finds it elsewhere; what was photographed since the last one is in doubt, "
@@ -77,103 +77,103 @@ DEVICE_FAULTS: tuple[FaultEntry, ...] = (
         "PositionError",
     ),
     FaultEntry(
-        FaultKind.LIES_ABOUT_ARRIVAL,
+        TwinFaultKind.LIES_ABOUT_ARRIVAL,
         _STAGE_OR_FOCUS,
         "the device reports idle and the target's position while it is still under way",
         "not believed before the computed time of the move is over; a slower lie shows in the proof of stillness",
     ),
     FaultEntry(
-        FaultKind.TURRET_BETWEEN,
+        TwinFaultKind.TURRET_BETWEEN,
         "Objective",
         "the turret stops between two objectives",
         "neither focus nor picture until an objective has been selected and read back",
         "DeviceNotReadyError",
     ),
     FaultEntry(
-        FaultKind.FOCUS_DRIFTS,
+        TwinFaultKind.FOCUS_DRIFTS,
         "Z",
         "the specimen creeps away from the focus after the operation; the drive reports no move",
         "the next visit to a landmark finds it blurred; the focus is searched anew",
         "FocusError",
     ),
     FaultEntry(
-        FaultKind.CAMERA_RAISES,
+        TwinFaultKind.CAMERA_RAISES,
         "Camera",
         "no frame: the camera raises",
         "told with the camera's words; no picture",
         "DeviceError",
     ),
     FaultEntry(
-        FaultKind.FRAME_DROPPED,
+        TwinFaultKind.FRAME_DROPPED,
         "Camera",
         "the camera hands over the frame before this one again",
         "known by its noise, which no two exposures share; no picture",
         "FrameError",
     ),
     FaultEntry(
-        FaultKind.CAMERA_HANGS,
+        TwinFaultKind.CAMERA_HANGS,
         "Camera",
         "the frame never comes: the camera stays busy",
         "given up at the deadline computed from exposure and read-out; no picture",
         "FrameError",
     ),
     FaultEntry(
-        FaultKind.GARBAGE_FRAME,
+        TwinFaultKind.GARBAGE_FRAME,
         "Camera",
         "the frame is noise, torn (a part of it is from another exposure) or broken off",
         "rows that were seen before, rows without noise or noise without a picture; no picture",
         "FrameError",
     ),
     FaultEntry(
-        FaultKind.BLACK_FRAME,
+        TwinFaultKind.BLACK_FRAME,
         "Camera",
         "the camera hands over a frame without light",
         "darker than any lit field; no picture",
         "FrameError",
     ),
     FaultEntry(
-        FaultKind.LAMP_DEAD,
+        TwinFaultKind.LAMP_DEAD,
         "Lamp",
         "the lamp is on as far as anybody can tell, and gives no light",
         "darker than any lit field; no picture",
         "FrameError",
     ),
     FaultEntry(
-        FaultKind.LOADER_JAMS,
+        TwinFaultKind.LOADER_JAMS,
         "Loader",
         "the gripper stops on the way: nobody knows where the slide is",
         "halted; nothing moves until a person has cleared the loader",
         "LoaderError",
     ),
     FaultEntry(
-        FaultKind.NO_SLIDE,
+        TwinFaultKind.NO_SLIDE,
         "Loader",
         "the loader reports a slide laid down where none is",
         "the label camera finds no label: the slot is reported and parked, nothing is scanned",
         "LabelError",
     ),
     FaultEntry(
-        FaultKind.WRONG_SLIDE,
+        TwinFaultKind.WRONG_SLIDE,
         "Loader",
         "the loader brings the slide of the neighbouring slot",
         "the slot that the loader names, or the barcode, is another one: parked and reported",
         "LoaderError",
     ),
     FaultEntry(
-        FaultKind.LABEL_UNREADABLE,
+        TwinFaultKind.LABEL_UNREADABLE,
         "LabelCamera",
         "the label is smeared, torn off or out of the picture",
         "parked and reported, never guessed",
         "LabelError",
     ),
     FaultEntry(
-        FaultKind.LABEL_DUPLICATE,
+        TwinFaultKind.LABEL_DUPLICATE,
         "LabelCamera",
         "the label carries the barcode of another slide of the tray",
         "both slides that bear the name are parked and reported",
     ),
     FaultEntry(
-        FaultKind.OIL_EMPTY,
+        TwinFaultKind.OIL_EMPTY,
         "Oiler",
         "the dispenser goes through its motions, and no oil falls",
         "the drop sensor's count stood still: the oil objective is not used at this spot",

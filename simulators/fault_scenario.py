@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from scanner.core import ScanCore
 from simulators.devices import twin_of
 from simulators.fault_plan import GRAMMAR
-from simulators.faults import Fault, FaultKind, FaultPlan, parse_faults
+from simulators.faults import TwinFault, TwinFaultKind, TwinFaultPlan, parse_faults
 from simulators.serial.devices import SerialHubOnTwin
 from simulators.serial.faults import SerialFault, SerialFaultKind, parse_serial_faults
 from simulators.storage_faults import StorageFault, StorageFaultKind, parse_storage_faults
@@ -30,7 +30,7 @@ class FaultScenario:
         Faults of the disk and of the process.
     """
 
-    devices: tuple[Fault, ...] = ()
+    devices: tuple[TwinFault, ...] = ()
     lines: tuple[SerialFault, ...] = ()
     storage: tuple[StorageFault, ...] = ()
 
@@ -60,7 +60,7 @@ class FaultScenario:
         hubs = [d for d in map(core.python_device, core.python_labels()) if isinstance(d, SerialHubOnTwin)]
         if self.lines and not hubs:
             raise ValueError(f"fault {self.lines[0].kind}: the rig has no serial controller")
-        twin.faults = FaultPlan(self.devices, seed)
+        twin.faults = TwinFaultPlan(self.devices, seed)
         for hub in hubs:
             hub.simulator.controller.faults.add(*self.lines)
 
@@ -75,7 +75,7 @@ def parse_scenario(text: str) -> FaultScenario:
     ValueError
         With the part that can't be read.
     """
-    devices: list[Fault] = []
+    devices: list[TwinFault] = []
     lines: list[SerialFault] = []
     storage: list[StorageFault] = []
     for part in (part.strip() for part in text.split(";")):
@@ -84,13 +84,13 @@ def parse_scenario(text: str) -> FaultScenario:
         word = kind.split()[0] if kind else ""
         if not part:
             continue
-        if part.startswith(SERIAL_PREFIX) or (word in set(SerialFaultKind) and word not in set(FaultKind)):
+        if part.startswith(SERIAL_PREFIX) or (word in set(SerialFaultKind) and word not in set(TwinFaultKind)):
             lines += parse_serial_faults(part.removeprefix(SERIAL_PREFIX))
         elif word in set(StorageFaultKind):
             storage += parse_storage_faults(part)
-        elif word in set(FaultKind):
+        elif word in set(TwinFaultKind):
             devices += parse_faults(part)
         else:
-            known = ", ".join([*FaultKind, *SerialFaultKind, *StorageFaultKind])
+            known = ", ".join([*TwinFaultKind, *SerialFaultKind, *StorageFaultKind])
             raise ValueError(f"fault {part!r}: wanted {GRAMMAR}; kinds: {known}")
     return FaultScenario(tuple(devices), tuple(lines), tuple(storage))

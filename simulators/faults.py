@@ -8,7 +8,7 @@ from enum import StrEnum
 from simulators.fault_plan import CountingPlan, check_counts, parse_plan
 
 
-class FaultKind(StrEnum):
+class TwinFaultKind(StrEnum):
     """What can go wrong."""
 
     MOVE_FAILS = "move_fails"
@@ -54,7 +54,7 @@ class FaultKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class TwinFault:
     """One fault.
 
     Attributes
@@ -71,7 +71,7 @@ class Fault:
         Where given, every operation from `nth` on fails with this probability instead (`times` at most).
     """
 
-    kind: FaultKind
+    kind: TwinFaultKind
     device: str
     nth: int = 1
     times: int | None = 1
@@ -88,11 +88,11 @@ class Fault:
         return target == self.device
 
 
-class FaultPlan(CountingPlan[Fault]):
+class TwinFaultPlan(CountingPlan[TwinFault]):
     """Faults of the twin's devices that are still to come."""
 
 
-def parse_faults(text: str) -> tuple[Fault, ...]:
+def parse_faults(text: str) -> tuple[TwinFault, ...]:
     """Read faults from text: ``kind@device:nth xtimes ~probability``; see `simulators.fault_plan.parse_plan`.
 
     Raises
@@ -100,4 +100,4 @@ def parse_faults(text: str) -> tuple[Fault, ...]:
     ValueError
         With the part that can't be read.
     """
-    return parse_plan(text, FaultKind, Fault)
+    return parse_plan(text, TwinFaultKind, TwinFault)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from scanner.devices.loader import LoaderCode
 from scanner.peripherals import LoaderState
 from simulators.clock import advances_itself
-from simulators.faults import FaultKind
+from simulators.faults import TwinFaultKind
 from simulators.oil import OilDrop
 from simulators.specimen.slide import SlideSettings
 from simulators.tray import FEEDER_SLOTS, Tray, TraySlide, fill_tray
@@ -36,7 +36,7 @@ class FeederError(Exception):
         super().__init__(code.name)
 
 
-class Step(StrEnum):
+class FeederStep(StrEnum):
     """What the gripper is doing."""
 
     LOAD = "load"
@@ -65,7 +65,7 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    step: Step
+    step: FeederStep
     slot: int
     start_s: float
     end_s: float
@@ -252,10 +252,10 @@ class Feeder:
                 raise FeederError(LoaderCode.SLOT_EMPTY)
             if self.sensors().on_stage:
                 raise FeederError(LoaderCode.STAGE_OCCUPIED)
-            if self._strikes(FaultKind.WRONG_SLIDE, "takes the slide of the neighbouring slot"):
+            if self._strikes(TwinFaultKind.WRONG_SLIDE, "takes the slide of the neighbouring slot"):
                 slot = self._neighbour(slot)
-            loses = self._strikes(FaultKind.NO_SLIDE, "reports a slide where none is")
-            self._start(Step.LOAD, slot, extra_s, loses_slide=loses)
+            loses = self._strikes(TwinFaultKind.NO_SLIDE, "reports a slide where none is")
+            self._start(FeederStep.LOAD, slot, extra_s, loses_slide=loses)
 
     def unload(self, extra_s: float = 0.0) -> None:
         """Start to bring the slide on the stage back to its slot.
@@ -272,7 +272,7 @@ class Feeder:
                 raise FeederError(LoaderCode.STAGE_EMPTY)
             if state.taken_from is None or state.taken_from in self._magazine:
                 raise FeederError(LoaderCode.SLOT_OCCUPIED)
-            self._start(Step.UNLOAD, state.taken_from, extra_s)
+            self._start(FeederStep.UNLOAD, state.taken_from, extra_s)
 
     def home(self) -> None:
         """Start to withdraw the gripper into the magazine; a slide that it holds goes back to its slot.
@@ -290,7 +290,7 @@ class Feeder:
             if self._error is LoaderCode.JAMMED and not self.withdraws_after_jam:
                 raise FeederError(LoaderCode.JAMMED)
             slot = 0 if self._in_gripper is None else self._in_gripper.slot
-            self._start(Step.HOME, slot, 0.0)
+            self._start(FeederStep.HOME, slot, 0.0)
 
     def stop(self) -> None:
         """Halt where it is."""
@@ -313,7 +313,7 @@ class Feeder:
         if self._error in (LoaderCode.JAMMED, LoaderCode.HALTED):
             raise FeederError(self._error)
 
-    def _strikes(self, kind: FaultKind, what: str) -> bool:
+    def _strikes(self, kind: TwinFaultKind, what: str) -> bool:
         if not self.twin.faults.strikes(kind, self.device):
             return False
         self.twin.note("fault", f"{self.device}: {what}")
@@ -323,14 +323,14 @@ class Feeder:
         others = [other for other in self._magazine if other != slot]
         return min(others, key=lambda other: (abs(other - slot), -other), default=slot)
 
-    def _start(self, step: Step, slot: int, extra_s: float, *, loses_slide: bool = False) -> None:
-        if step is not Step.HOME or self._in_gripper is not None:
+    def _start(self, step: FeederStep, slot: int, extra_s: float, *, loses_slide: bool = False) -> None:
+        if step is not FeederStep.HOME or self._in_gripper is not None:
             self._check_clear(f"gripper set out to {step}")
         clock = self.twin.clock
         now_s = clock.now_s()
         self._fills_itself = False
         self._error = LoaderCode.OK
-        jams = step is not Step.HOME and self._strikes(FaultKind.LOADER_JAMS, "jams")
+        jams = step is not FeederStep.HOME and self._strikes(TwinFaultKind.LOADER_JAMS, "jams")
         self._job = _Job(step, slot, now_s, now_s + self.change_s + extra_s, jams, loses_slide)
         if not advances_itself(clock):
             clock.sleep_s(self.change_s + extra_s)
@@ -378,9 +378,9 @@ class Feeder:
     def _lift(self, job: _Job) -> None:
         if self._in_gripper is not None:
             return
-        if job.step is Step.LOAD and job.slot in self._magazine:
+        if job.step is FeederStep.LOAD and job.slot in self._magazine:
             self._in_gripper = self._magazine.pop(job.slot)
-        elif job.step is Step.UNLOAD and self._on_stage is not None:
+        elif job.step is FeederStep.UNLOAD and self._on_stage is not None:
             carried = self._on_stage
             self._in_gripper = Carried(carried.slot, carried.slide, self.twin.oil)
             self._on_stage = None
@@ -388,7 +388,7 @@ class Feeder:
 
     def _arrive(self, job: _Job) -> None:
         carried, self._in_gripper = self._in_gripper, None
-        if job.step is Step.LOAD:
+        if job.step is FeederStep.LOAD:
             if job.loses_slide:
                 self._believed_slot = job.slot
                 self.twin.note("slide_lost", f"{self.device}: the slide of slot {job.slot} fell beside the stage")
@@ -398,6 +398,6 @@ class Feeder:
                 self.twin.note("slide", f"slot {carried.slot}, {carried.slide.label}")
         elif carried is not None:
             self._magazine[carried.slot] = carried
-        elif job.step is Step.UNLOAD:
+        elif job.step is FeederStep.UNLOAD:
             self._believed_slot = None
             self._error = LoaderCode.SLIDE_LOST

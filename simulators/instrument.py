@@ -13,7 +13,7 @@ from scanner.microscope import Microscope
 from scanner.rig import RIG_FILE, Rig, load_rig
 from simulators.clock import Clock
 from simulators.devices import twin_of
-from simulators.faults import Fault, FaultPlan
+from simulators.faults import TwinFault, TwinFaultPlan
 from simulators.specimen.slide import SlideSettings
 from simulators.twin import Twin
 
@@ -68,7 +68,7 @@ def open_instrument(
     *,
     slide: SlideSettings | None = None,
     clock: Clock | None = None,
-    faults: tuple[Fault, ...] = (),
+    faults: tuple[TwinFault, ...] = (),
     seed: int = 0,
 ) -> Iterator[SimulatedInstrument]:
     """Load a rig with the digital twin behind it, and unload it at the end.
@@ -103,7 +103,7 @@ def open_instrument(
         if clock is not None:
             twin.clock = clock
         microscope = Microscope(core, rig)
-        twin.faults = FaultPlan(faults, seed)
+        twin.faults = TwinFaultPlan(faults, seed)
         yield SimulatedInstrument(rig, core, twin, microscope)
     finally:
         core.unloadAllDevices()

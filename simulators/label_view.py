@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.faults import FaultKind
+from simulators.faults import TwinFaultKind
 from simulators.label import LabelStyle, draw_bench, draw_label, smear_label
 from simulators.specimen.glass import LABEL_UM
 from simulators.tray import TraySlide
@@ -46,7 +46,7 @@ def photograph_label(
         if slide is None:
             return draw_bench()
         text = slide.label
-        if twin.faults.strikes(FaultKind.LABEL_DUPLICATE, device):
+        if twin.faults.strikes(TwinFaultKind.LABEL_DUPLICATE, device):
             text = _label_of_another(twin, slide)
             twin.note("fault", f"{device}: label {text} instead of {slide.label}")
         # As a slide lies in its slot: the same each time, whatever was photographed before.
@@ -57,7 +57,7 @@ def photograph_label(
         picture = draw_label(
             text, style=replace(style, format=slide.format, rotation_deg=turn_deg, shift_px=shift_px), seed=seed
         )
-        if twin.faults.strikes(FaultKind.LABEL_UNREADABLE, device):
+        if twin.faults.strikes(TwinFaultKind.LABEL_UNREADABLE, device):
             twin.note("fault", f"{device}: label {slide.label} is smeared")
             return smear_label(picture, seed)
         return picture

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.faults import FaultKind, FaultPlan
+from simulators.faults import TwinFaultKind, TwinFaultPlan
 
 # How much of a move is made before a fault ends it.
 SHARE_SHORT = 0.7
@@ -22,7 +22,7 @@ DRIFT_END_UM = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class FaultyMove:
     """How a move really goes.
 
     Attributes
@@ -52,7 +52,7 @@ class Course:
         return float(np.copysign(min(abs(way_um), max(SHARE_LOST * abs(way_um), LEAST_LOST_UM)), way_um))
 
 
-def course_of(faults: FaultPlan, device: str, tell: Callable[[str], None]) -> Course:
+def faulty_move_of(faults: TwinFaultPlan, device: str, tell: Callable[[str], None]) -> FaultyMove:
     """What becomes of the next move of a device.
 
     Raises
@@ -60,35 +60,35 @@ def course_of(faults: FaultPlan, device: str, tell: Callable[[str], None]) -> Co
     OSError
         The controller refuses it.
     """
-    if faults.strikes(FaultKind.MOVE_FAILS, device):
+    if faults.strikes(TwinFaultKind.MOVE_FAILS, device):
         tell("move refused")
         raise OSError(f"{device}: controller error 32, move not executed")
     # Each kind counts each move, so all of them are asked.
     struck = {
         kind: faults.strikes(kind, device)
         for kind in (
-            FaultKind.NEVER_IDLE,
-            FaultKind.MOVE_STALLS,
-            FaultKind.MOVE_SHORT,
-            FaultKind.LOST_STEPS,
-            FaultKind.LIES_ABOUT_ARRIVAL,
-            FaultKind.FOCUS_DRIFTS,
+            TwinFaultKind.NEVER_IDLE,
+            TwinFaultKind.MOVE_STALLS,
+            TwinFaultKind.MOVE_SHORT,
+            TwinFaultKind.LOST_STEPS,
+            TwinFaultKind.LIES_ABOUT_ARRIVAL,
+            TwinFaultKind.FOCUS_DRIFTS,
         )
     }
     for kind, is_struck in struck.items():
         if is_struck:
             tell(kind.value.replace("_", " "))
     share = 1.0
-    if struck[FaultKind.MOVE_STALLS]:
+    if struck[TwinFaultKind.MOVE_STALLS]:
         share = SHARE_STALLED
-    elif struck[FaultKind.MOVE_SHORT]:
+    elif struck[TwinFaultKind.MOVE_SHORT]:
         share = SHARE_SHORT
-    return Course(
+    return FaultyMove(
         share,
-        sticks=struck[FaultKind.NEVER_IDLE] or struck[FaultKind.MOVE_STALLS],
-        loses_steps=struck[FaultKind.LOST_STEPS],
-        announced=struck[FaultKind.LIES_ABOUT_ARRIVAL],
-        drifts=struck[FaultKind.FOCUS_DRIFTS],
+        sticks=struck[TwinFaultKind.NEVER_IDLE] or struck[TwinFaultKind.MOVE_STALLS],
+        loses_steps=struck[TwinFaultKind.LOST_STEPS],
+        announced=struck[TwinFaultKind.LIES_ABOUT_ARRIVAL],
+        drifts=struck[TwinFaultKind.FOCUS_DRIFTS],
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simulators.clock import advances_itself
-from simulators.faults import FaultKind
+from simulators.faults import TwinFaultKind
 
 if TYPE_CHECKING:
     from simulators.twin import Twin
@@ -109,7 +109,7 @@ class Dispenser:
             if self.is_busy or self.is_empty:
                 return False
             clock = self.twin.clock
-            self._will_fall = not self.twin.faults.strikes(FaultKind.OIL_EMPTY, self.device)
+            self._will_fall = not self.twin.faults.strikes(TwinFaultKind.OIL_EMPTY, self.device)
             if not self._will_fall:
                 self.twin.note("fault", f"{self.device}: pumps, and nothing falls")
             self._end_s = clock.now_s() + self.drop_s

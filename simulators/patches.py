@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.specimen.banding import Contrast
-from simulators.specimen.clutter import Patch
-from simulators.specimen.slide import Body
+from simulators.specimen.clutter import ClutterPatch
+from simulators.specimen.slide import SpecimenBody
 
 _CACHE_BYTES = 256 * 2**20
 _STAMP_PX = 24
@@ -24,7 +24,7 @@ _PIXEL_SIGMA = 0.29
 
 
 @dataclass(slots=True)
-class Level:
+class PatchResolution:
     """A body at one resolution.
 
     Attributes
@@ -72,10 +72,10 @@ class PatchCache:
     """
 
     limit_bytes: int = _CACHE_BYTES
-    _levels: OrderedDict[tuple[object, ...], Level] = field(default_factory=OrderedDict)
+    _levels: OrderedDict[tuple[object, ...], PatchResolution] = field(default_factory=OrderedDict)
     _bytes: int = 0
 
-    def level(self, body: Body, um_per_px: float) -> Level:
+    def level(self, body: SpecimenBody, um_per_px: float) -> PatchResolution:
         """The body at a resolution that suits a camera pixel of this size."""
         key = (*body.patch_key, round(um_per_px, 6))
         level = self._levels.get(key)
@@ -97,7 +97,11 @@ class PatchCache:
 
 
 def lay_on(
-    canvas: NDArray[np.float32], level: Level, body: Body, corner_um: tuple[float, float], um_per_px: float
+    canvas: NDArray[np.float32],
+    level: PatchResolution,
+    body: SpecimenBody,
+    corner_um: tuple[float, float],
+    um_per_px: float,
 ) -> None:
     """Darken a canvas by a body, or brighten it by one that emits.
 
@@ -139,12 +143,12 @@ def lay_on(
         _lay_at(canvas, sampled, x0, y0, emits=level.emits)
 
 
-def _make_level(patch: Patch, um_per_px: float) -> Level:
+def _make_level(patch: ClutterPatch, um_per_px: float) -> PatchResolution:
     emits = patch.contrast is Contrast.EMITS
     light = patch.od if emits else np.power(np.float32(10.0), -patch.od, dtype=np.float32)
     if um_per_px <= 1.6 * patch.um_per_px:
-        return Level(light, patch.um_per_px, emits)
-    return Level(
+        return PatchResolution(light, patch.um_per_px, emits)
+    return PatchResolution(
         _at_half(light, patch.um_per_px, um_per_px / 2.0, 0.0 if emits else 1.0), um_per_px / 2.0, emits, True
     )
 
@@ -173,7 +177,7 @@ def _at_half(
 
 
 def _sample(
-    level: Level, start_px: tuple[float, float], size: tuple[int, int], um_per_px: float
+    level: PatchResolution, start_px: tuple[float, float], size: tuple[int, int], um_per_px: float
 ) -> NDArray[np.float32]:
     """Part of a body on the camera's pixels.
 

@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from scanner.core import ScanCore
     from scanner.microscope import Microscope
-    from simulators.faults import FaultPlan
+    from simulators.faults import TwinFaultPlan
     from simulators.instrument import SimulatedInstrument
     from simulators.serial.simulator import SerialSimulator
     from simulators.specimen.slide import CellTruth, SlideSettings, SlideWorld
@@ -134,7 +134,7 @@ def simulated_twin(simulated_instrument: SimulatedInstrument) -> Twin:
 
 
 @pytest.fixture
-def simulated_faults(simulated_twin: Twin) -> FaultPlan:
+def simulated_faults(simulated_twin: Twin) -> TwinFaultPlan:
     """What will go wrong with the simulated instrument; `add` a `simulators.faults.Fault` at any time."""
     return simulated_twin.faults
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from simulators.bed import Bay, Bed
 from simulators.clock import Clock, InstantClock, advances_itself
-from simulators.faults import FaultKind, FaultPlan
+from simulators.faults import TwinFaultKind, TwinFaultPlan
 from simulators.lamp import LampModel
-from simulators.mishaps import Course, course_of, drift_um, garbage
+from simulators.mishaps import FaultyMove, drift_um, faulty_move_of, garbage
 from simulators.motion import Axis, Drive
 from simulators.oil import OilDrop
 from simulators.optics import SIXTY_THREE, TEN, ObjectiveModel, SensorModel, Shot, SlideCamera
@@ -31,7 +31,7 @@ EMPTY_STAGE = SlideSettings(cells=0, nuclei_per_mm2=0.0, specks_per_mm2=0.0, til
 
 
 @dataclass(frozen=True, slots=True)
-class Anatomy:
+class TwinConfiguration:
     """The twin's mechanics and optics; nothing that a user of the microscope is told.
 
     Attributes
@@ -98,7 +98,7 @@ class TwinEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class FieldOfView:
     """What an exposure truly saw.
 
     Attributes
@@ -156,11 +156,11 @@ class Twin:
         self,
         settings: SlideSettings | None = None,
         clock: Clock | None = None,
-        faults: FaultPlan | None = None,
-        anatomy: Anatomy | None = None,
+        faults: TwinFaultPlan | None = None,
+        anatomy: TwinConfiguration | None = None,
     ) -> None:
-        self._anatomy = anatomy or Anatomy()
-        self.faults = faults or FaultPlan()
+        self._anatomy = anatomy or TwinConfiguration()
+        self.faults = faults or TwinFaultPlan()
         self._clock: Clock = clock or InstantClock()
         self._settings = settings or SlideSettings()
         self._stage_is_empty = False
@@ -180,7 +180,7 @@ class Twin:
         self._stuck: set[str] = set()
         self._is_turret_between = False
         self._drifts_s: list[float] = []
-        self._handed: list[tuple[Sight, ...]] = []
+        self._handed: list[tuple[FieldOfView, ...]] = []
         self._last_frame: NDArray[np.uint16] | None = None
         self.lamp_open = False
         self.lamp_intensity = 0.5
@@ -192,12 +192,12 @@ class Twin:
     # -- anatomy -------------------------------------------------------------------------------------------
 
     @property
-    def anatomy(self) -> Anatomy:
+    def anatomy(self) -> TwinConfiguration:
         """Mechanics and optics; setting them stops all axes where they are."""
         return self._anatomy
 
     @anatomy.setter
-    def anatomy(self, anatomy: Anatomy) -> None:
+    def anatomy(self, anatomy: TwinConfiguration) -> None:
         with self.lock:
             now_s = self._clock.now_s()
             self.x = Axis(anatomy.xy_drive, self.x.position_um(now_s))
@@ -439,16 +439,18 @@ class Twin:
             for axis in axes:
                 axis.halt(self._clock.now_s())
 
-    def _course(self, device: str) -> Course:
+    def _course(self, device: str) -> FaultyMove:
         """What becomes of the next move."""
-        course = course_of(self.faults, device, lambda what: self.note("fault", f"{device}: {what}"))
+        course = faulty_move_of(self.faults, device, lambda what: self.note("fault", f"{device}: {what}"))
         if course.sticks:
             self._stuck.add(device)
         if course.drifts:
             self._drifts_s.append(self._clock.now_s())
         return course
 
-    def _send(self, course: Course, targets: tuple[tuple[Axis, float], ...], *, finds_zero: bool = False) -> None:
+    def _send(
+        self, course: FaultyMove, targets: tuple[tuple[Axis, float], ...], *, finds_zero: bool = False
+    ) -> None:
         """Start axes together, and let the time pass where nobody else does."""
         now_s = self._clock.now_s()
         ways = [course.share * (target_um - axis.position_um(now_s)) for axis, target_um in targets]
@@ -515,7 +517,7 @@ class Twin:
                 self.note(
                     "collision", f"turret turned at z {z_um:.0f} um, free below {self.anatomy.turret_clear_um:.0f}"
                 )
-            self._is_turret_between = self.faults.strikes(FaultKind.TURRET_BETWEEN, device)
+            self._is_turret_between = self.faults.strikes(TwinFaultKind.TURRET_BETWEEN, device)
             if self._is_turret_between:
                 self.note("fault", f"{device}: turret stops between")
             self._objective = position
@@ -586,38 +588,38 @@ class Twin:
         self._read_out_end_s = self._clock.now_s() + self.anatomy.read_out_s
         self._pass_time(self.anatomy.read_out_s)
         frame = self._slide_camera().expose(shot, number)
-        sight = Sight(
+        sight = FieldOfView(
             number, shot.centre_x_um, shot.centre_y_um, shot.objective.label, shot.defocus_um, shot.smear_um
         )
         with self.lock:
             return self._hand_over(frame, sight, camera)
 
     @property
-    def handed_over(self) -> tuple[tuple[Sight, ...], ...]:
+    def handed_over(self) -> tuple[tuple[FieldOfView, ...], ...]:
         """For every frame that the camera handed over, in order: the exposures that its pixels come from."""
         with self.lock:
             return tuple(self._handed)
 
-    def _hand_over(self, frame: NDArray[np.uint16], sight: Sight, camera: str) -> NDArray[np.uint16]:
+    def _hand_over(self, frame: NDArray[np.uint16], sight: FieldOfView, camera: str) -> NDArray[np.uint16]:
         kinds = (
-            FaultKind.CAMERA_RAISES,
-            FaultKind.CAMERA_HANGS,
-            FaultKind.FRAME_DROPPED,
-            FaultKind.GARBAGE_FRAME,
+            TwinFaultKind.CAMERA_RAISES,
+            TwinFaultKind.CAMERA_HANGS,
+            TwinFaultKind.FRAME_DROPPED,
+            TwinFaultKind.GARBAGE_FRAME,
         )
         struck = {kind for kind in kinds if self.faults.strikes(kind, camera)}
         for kind in sorted(struck):
             self.note("fault", f"{camera}: {kind.value.replace('_', ' ')}")
-        if FaultKind.CAMERA_RAISES in struck:
+        if TwinFaultKind.CAMERA_RAISES in struck:
             raise OSError(f"{camera}: frame lost")
-        if FaultKind.CAMERA_HANGS in struck:
+        if TwinFaultKind.CAMERA_HANGS in struck:
             self._read_out_end_s = math.inf
         before = self._last_frame
-        sources: tuple[Sight, ...] = (sight,)
-        if FaultKind.FRAME_DROPPED in struck:
+        sources: tuple[FieldOfView, ...] = (sight,)
+        if TwinFaultKind.FRAME_DROPPED in struck:
             frame = np.zeros_like(frame) if before is None else before.copy()
             sources = () if before is None else self._handed[-1]
-        elif FaultKind.GARBAGE_FRAME in struck:
+        elif TwinFaultKind.GARBAGE_FRAME in struck:
             rng = np.random.default_rng([self._settings.seed, 79, sight.number])
             frame, what = garbage(frame, before, self.anatomy.sensor.full_scale, rng)
             sources = (sight, *self._handed[-1]) if what == "torn" else ()
@@ -633,10 +635,10 @@ class Twin:
         is_path_free = not self.is_turret_busy() and not self._is_turret_between
         light = self.lamp_intensity if self.lamp_open and is_path_free else 0.0
         light *= self.anatomy.lamp.share_at(self._clock.now_s())
-        if self.faults.strikes(FaultKind.LAMP_DEAD, lamp):
+        if self.faults.strikes(TwinFaultKind.LAMP_DEAD, lamp):
             self.note("fault", f"{lamp}: no light")
             light = 0.0
-        if self.faults.strikes(FaultKind.BLACK_FRAME, camera):
+        if self.faults.strikes(TwinFaultKind.BLACK_FRAME, camera):
             self.note("fault", f"{camera}: black frame")
             light = 0.0
         objective = self.objective

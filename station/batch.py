@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from acquisition.batch.batch import FINISHED, Batch, SlideJob, SlideResult
+from acquisition.batch.batch import FINISHED, SlideBatch, SlideJob, SlideResult
 from acquisition.batch.notices import BatchNotices
 from acquisition.batch.report import BatchReport, SlideReport, read_report, write_report
 from acquisition.batch.tray import tray_of
@@ -74,7 +74,7 @@ def run_batch(request: BatchRequest, control: RunControl, listener: RunListener)
             _fill(request, instrument, worklist, protocols)
             run_slide = _runner(request, instrument, protocols, control, listener)
             microscope = instrument.microscope
-            batch = Batch(
+            batch = SlideBatch(
                 tray_of(microscope),
                 worklist,
                 run_slide,

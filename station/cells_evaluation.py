@@ -175,10 +175,10 @@ def _records(data: Path, dataset: str, split: str, places: list[int]) -> list[Ce
         from analysis.karyotyping.pipeline import load_karyotyper
 
         return list(tseng_records(data, split, load_karyotyper(), places))
-    from analysis.assignment.joint_assignment import AssignmentPrices
+    from analysis.assignment.joint_assignment import AssignmentCosts
     from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier
 
-    prices = AssignmentPrices.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration)
+    prices = AssignmentCosts.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration)
     return list(gband612_records(data, split, Classifier.load(), prices, places))
 
 

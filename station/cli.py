@@ -20,7 +20,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from acquisition.records import RunStatus
-from acquisition.run.control import RunControl, Wish, send_wish
+from acquisition.run.control import RunCommand, RunControl, send_run_command
 from acquisition.storage import write_json_atomic
 from acquisition.storage.run_folder import CONTROL_NAME
 from station.bands_cli import BAND_STUDIES, evaluate_bands_command, train_bands
@@ -170,10 +170,10 @@ def resume(
 @app.command()
 def control(
     folder: Annotated[Path, typer.Argument(help="folder of a run that goes on")],
-    wish: Annotated[Wish, typer.Argument(help="what is wanted of it, at its next field or cell")],
+    wish: Annotated[RunCommand, typer.Argument(help="what is wanted of it, at its next field or cell")],
 ) -> None:
     """Pause, continue, stop or abort a run from another terminal."""
-    send_wish(folder / CONTROL_NAME, wish)
+    send_run_command(folder / CONTROL_NAME, wish)
 
 
 @app.command()
@@ -417,15 +417,15 @@ def rig_check(
     home: Annotated[bool, typer.Option("--home", help="drive the stage to its end switches first")] = False,
 ) -> None:
     """Load an instrument, move everything a little, take a picture, and say what is in order."""
-    from station.rig_check import State, check_rig
+    from station.rig_check import RigCheckState, check_rig
 
-    colours = {State.OK: "green", State.FAULT: "red", State.NOT_JUDGED: "yellow"}
+    colours = {RigCheckState.OK: "green", RigCheckState.FAULT: "red", RigCheckState.NOT_JUDGED: "yellow"}
     steps = check_rig(rig, home=home)
     table = Table("step", "state", "detail", title=f"rig check {rig.name}")
     for step in steps:
         table.add_row(step.what, f"[{colours[step.state]}]{step.state}[/]", escape(step.detail))
     Console().print(table)
-    if any(step.state is State.FAULT for step in steps):
+    if any(step.state is RigCheckState.FAULT for step in steps):
         raise typer.Exit(EXIT_FAILED)
 
 

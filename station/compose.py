@@ -23,7 +23,7 @@ from scanner.rig import Rig, load_rig
 from simulators.devices import twin_of
 from simulators.twin import Twin
 from station.errors import UsageError
-from station.scoring import TrueCell, TrueChromosome
+from station.scoring import ScoredTrueCell, TrueChromosome
 
 RENDERED = "rendered"
 SEARCH_WORKERS = max(1, min(2, (os.cpu_count() or 2) - 1))
@@ -64,12 +64,12 @@ class Instrument:
     microscope: Microscope
     twin: Twin | None
 
-    def truth(self) -> tuple[TrueCell, ...] | None:
+    def truth(self) -> tuple[ScoredTrueCell, ...] | None:
         """Metaphases that lie on the slide, analysable or not; None on glass."""
         if self.twin is None:
             return None
         return tuple(
-            TrueCell(
+            ScoredTrueCell(
                 cell.uid,
                 SlidePoint(cell.slide_x_um, cell.slide_y_um),
                 cell.radius_um,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from analysis.training.fits.cell_confidence import JudgedCell
-    from analysis.training.fits.rescoring import SeenProposals
+    from analysis.training.fits.rescoring import ScoredProposals
 
 Cell = TypeVar("Cell")
 _Data = Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")]
@@ -26,11 +26,11 @@ def train_second_look(
     processes: _Processes = 1,
 ) -> None:
     """Refit how a cut is looked at again once its chromosomes were classified (val split, minutes)."""
-    from analysis.training.fits.rescoring import cross_validated, fit_second_look, write_second_look
+    from analysis.training.fits.rescoring import cross_validated, fit_rescoring_model, write_rescoring_model
 
     cells = _in_processes(_proposed, data, processes)
     figures = cross_validated(cells)
-    write_second_look(fit_second_look(cells), out, figures=figures, command="karyoscan train second-look")
+    write_rescoring_model(fit_rescoring_model(cells), out, figures=figures, command="karyoscan train second-look")
     for name in ("first", "second"):
         typer.echo(f"{name:7}" + "  ".join(f"{key} {value:.4g}" for key, value in figures[name].items()))
     typer.echo(f"{out}: {figures['better']} cells better, {figures['worse']} worse, of {figures['cells']}")
@@ -56,15 +56,15 @@ def _in_processes(work: Callable[[tuple[Path, int, int]], list[Cell]], data: Pat
         return [cell for part in pool.map(work, jobs) for cell in part]
 
 
-def _proposed(job: tuple[Path, int, int]) -> list[SeenProposals]:
+def _proposed(job: tuple[Path, int, int]) -> list[ScoredProposals]:
     import torch
 
     from analysis.karyotyping.pipeline import load_karyotyper
-    from analysis.training.fits.rescoring import seen_proposals
+    from analysis.training.fits.rescoring import score_proposals
 
     data, number, count = job
     torch.set_num_threads(1)
-    return list(seen_proposals(data, "val", load_karyotyper(second_look=False), part=(number, count)))
+    return list(score_proposals(data, "val", load_karyotyper(second_look=False), part=(number, count)))
 
 
 def _judged(job: tuple[Path, int, int]) -> list[JudgedCell]:

@@ -34,7 +34,7 @@ MIN_FREE_BYTES = 10 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class InstallationFinding:
     """One line of the examination."""
 
     what: str
@@ -42,7 +42,7 @@ class Finding:
     detail: str
 
 
-def examine(rigs: Path) -> list[Finding]:
+def examine(rigs: Path) -> list[InstallationFinding]:
     """Examine packages, rigs, weights, disk and cores.
 
     Parameters
@@ -50,26 +50,28 @@ def examine(rigs: Path) -> list[Finding]:
     rigs
         Folder that holds one folder a rig.
     """
-    findings = [Finding("python", sys.version_info >= (3, 11), sys.version.split()[0])]
+    findings = [InstallationFinding("python", sys.version_info >= (3, 11), sys.version.split()[0])]
     findings += [_package(name) for name in PACKAGES]
     findings += [_rig(path.parent) for path in sorted(rigs.glob(f"*/{RIG_FILE}"))] or [
-        Finding("rigs", False, f"none in {rigs}")
+        InstallationFinding("rigs", False, f"none in {rigs}")
     ]
-    findings += [Finding(f"weights {status.name}", status.intact, status.message) for status in weights_status()]
+    findings += [
+        InstallationFinding(f"weights {status.name}", status.intact, status.message) for status in weights_status()
+    ]
     free = shutil.disk_usage(Path.cwd()).free
-    findings.append(Finding("disk", free >= MIN_FREE_BYTES, f"{free / 1024**3:.1f} GiB free"))
-    findings.append(Finding("cores", True, str(os.cpu_count())))
+    findings.append(InstallationFinding("disk", free >= MIN_FREE_BYTES, f"{free / 1024**3:.1f} GiB free"))
+    findings.append(InstallationFinding("cores", True, str(os.cpu_count())))
     return findings
 
 
-def _package(name: str) -> Finding:
+def _package(name: str) -> InstallationFinding:
     try:
-        return Finding(name, True, metadata.version(name))
+        return InstallationFinding(name, True, metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Finding(name, False, "not installed")
+        return InstallationFinding(name, False, "not installed")
 
 
-def _rig(folder: Path) -> Finding:
+def _rig(folder: Path) -> InstallationFinding:
     what = f"rig {folder.name}"
     try:
         rig, cfg = load_rig(folder)
@@ -80,7 +82,7 @@ def _rig(folder: Path) -> Finding:
         finally:
             core.unloadAllDevices()
     except ScannerError as error:
-        return Finding(what, False, str(error))
+        return InstallationFinding(what, False, str(error))
     if missing:
-        return Finding(what, False, f"devices named in rig.yaml but not loaded: {', '.join(missing)}")
-    return Finding(what, True, rig.description or rig.name)
+        return InstallationFinding(what, False, f"devices named in rig.yaml but not loaded: {', '.join(missing)}")
+    return InstallationFinding(what, True, rig.description or rig.name)

@@ -12,7 +12,7 @@ from analysis.evaluation.crops import evaluate_bioimlab, evaluate_gband612
 from analysis.evaluation.mfish import evaluate_mfish
 from analysis.evaluation.tseng import evaluate_tseng
 from analysis.karyotyping.pipeline import load_karyotyper
-from analysis.segmentation.contours.segmenter import segment
+from analysis.segmentation.contours.segmenter import segment_by_contours
 from station.errors import UsageError
 
 Progress = Callable[[int, int], None]
@@ -52,7 +52,7 @@ def evaluate(
     if split not in {"train", "val", "test"}:
         raise UsageError(f"--split: found {split!r}; allowed: train, val, test")
     if dataset == "tseng":
-        karyotyper = load_karyotyper(segment if contours else None)
+        karyotyper = load_karyotyper(segment_by_contours if contours else None)
         return dict(evaluate_tseng(data / "tseng", split, karyotyper, limit=limit, progress=progress))
     if dataset == "gband612":
         return dict(evaluate_gband612(data, split, Classifier.load(), limit=limit, progress=progress))

@@ -9,7 +9,7 @@ from typing import Final
 
 from acquisition.review import reviewed_finds
 from analysis.parameters.weights import WEIGHTS_DIR
-from analysis.training.finder.prepare import PARTS, Part, drift_of, prepare_crops, read_prepared
+from analysis.training.finder.prepare import PARTS, CropSource, drift_of, prepare_crops, read_prepared
 from analysis.training.finder.reviewed import ReviewedCrop, reviewed_tables
 from analysis.training.finder.trainer import FinderData, FinderTrainSettings
 from analysis.training.finder.trainer import train_finder as _train_finder
@@ -49,7 +49,7 @@ class FinderTraining:
     resume: bool = True
     seed: int = 20
     casebook: Path | None = None
-    parts: tuple[Part, ...] = PARTS
+    parts: tuple[CropSource, ...] = PARTS
     prepare_only: bool = False
     settings: FinderTrainSettings | None = None
     start: Path = WEIGHTS_DIR

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from analysis.errors import WeightsError
 from analysis.finder import FieldFinder, MetaphaseFinder, load_finder
-from analysis.finder.drift import Usual, usual_from_json
+from analysis.finder.drift import ReferenceStatistics, reference_from_json
 from analysis.parameters.weights import WEIGHTS_DIR, read_manifest
 
 DEFAULT = "default"
@@ -36,7 +36,7 @@ class ChosenFinder:
     asked: str
     name: str
     finder: FieldFinder
-    usual: Mapping[str, Usual]
+    usual: Mapping[str, ReferenceStatistics]
     sha256: str | None = None
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ def choose_finder(asked: str) -> ChosenFinder:
         return ChosenFinder(asked, name, finder, {})
     manifest = read_manifest(finder.weights, finder.folder)
     try:
-        usual = usual_from_json(manifest.drift)
+        usual = reference_from_json(manifest.drift)
     except ValueError as error:
         raise WeightsError(
             f"the manifest is damaged: {error}", path=finder.folder / f"{finder.weights}.json"

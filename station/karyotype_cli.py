@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _EXIT_REFUSED = 1
 
 
-class Banding(StrEnum):
+class BandingOption(StrEnum):
     """Techniques of banding, as protocols name them."""
 
     G = "G"
@@ -79,7 +79,7 @@ def karyotype(
     analysed: Annotated[int, typer.Option(help="with --cells: cells of them to analyse", min=0)] = 5,
     laid_out: Annotated[int, typer.Option(help="with --cells: cells of them to lay out", min=0)] = 2,
     banding: Annotated[
-        Banding | None, typer.Option(help="what the chromosomes are stained with; default: as they look")
+        BandingOption | None, typer.Option(help="what the chromosomes are stained with; default: as they look")
     ] = None,
     ideograms: Annotated[
         Ideograms, typer.Option(help="ideograms beside the pairs, at so many bands")

@@ -26,7 +26,15 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
-from analysis.karyogram.layout import DrawnIdeogram, Ink, Mark, MarkSign, Sheet, Tile, Word
+from analysis.karyogram.layout import (
+    ChromosomeTile,
+    DrawnIdeogram,
+    Ink,
+    KaryogramSheet,
+    MarkSign,
+    ReviewMark,
+    Word,
+)
 from analysis.karyogram.metaphase_overlay import class_colours, label_places, outlines
 from analysis.karyogram.paint import INKS, band_grey
 from analysis.karyogram.sheet import SheetOptions, footer_of, karyogram_sheet, mark_of
@@ -61,7 +69,7 @@ class KaryogramFlowable(Flowable):  # type: ignore[misc]
         The room; the sheet keeps its proportions.
     """
 
-    def __init__(self, sheet: Sheet, width_pt: float, height_pt: float) -> None:
+    def __init__(self, sheet: KaryogramSheet, width_pt: float, height_pt: float) -> None:
         super().__init__()
         self._sheet = sheet
         self._scale = min(width_pt / sheet.width, height_pt / sheet.height)
@@ -91,7 +99,7 @@ class KaryogramFlowable(Flowable):  # type: ignore[misc]
     def _up(self, y: float) -> float:
         return self._sheet.height - y
 
-    def _tile(self, canvas: Canvas, tile: Tile) -> None:
+    def _tile(self, canvas: Canvas, tile: ChromosomeTile) -> None:
         box = tile.box
         canvas.drawImage(_reader(tile.item.picture), box.x, self._up(box.bottom), box.width, box.height)
 
@@ -115,7 +123,7 @@ class KaryogramFlowable(Flowable):  # type: ignore[misc]
 
     def _mark(self, canvas: Canvas, sign: MarkSign) -> None:
         y = self._up(sign.y)
-        if sign.mark is Mark.CHECK:
+        if sign.mark is ReviewMark.CHECK:
             canvas.setStrokeColor(_INKS[Ink.DOUBT])
             canvas.setLineWidth(2.0)
             canvas.circle(sign.x, y, 4.0, stroke=1, fill=0)
@@ -190,7 +198,9 @@ class MetaphaseFlowable(Flowable):  # type: ignore[misc]
         canvas.drawPath(path, stroke=1, fill=0)
 
 
-def karyotype_pdf(karyotype: Karyotype, options: SheetOptions | None = None, sheet: Sheet | None = None) -> bytes:
+def karyotype_pdf(
+    karyotype: Karyotype, options: SheetOptions | None = None, sheet: KaryogramSheet | None = None
+) -> bytes:
     """PDF of one cell: karyogram, metaphase with verdict and notes, table of the chromosomes.
 
     The same proposal gives the same bytes.

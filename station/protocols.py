@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from acquisition.dry_run import Estimate, Experience, estimate, experience_of, with_free_room
 from acquisition.errors import ProtocolError, StorageError
-from acquisition.plan.check import Finding, Level, check
+from acquisition.plan.check import ProtocolFinding, Severity, check
 from acquisition.protocol import Protocol, load_protocol
 from acquisition.storage.atomic import write_bytes_atomic
 from scanner.rig import Rig, load_rig
@@ -29,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ProtocolVerdict:
     """What was found in one protocol file.
 
     Attributes
@@ -46,29 +46,29 @@ class Verdict:
 
     path: Path
     error: str | None
-    findings: tuple[Finding, ...]
+    findings: tuple[ProtocolFinding, ...]
     lines: dict[KeyPath, int]
 
     @property
     def refused(self) -> bool:
         """Whether a run with it would not begin."""
-        return self.error is not None or any(finding.level is Level.REFUSED for finding in self.findings)
+        return self.error is not None or any(finding.level is Severity.REFUSED for finding in self.findings)
 
-    def where(self, finding: Finding) -> str:
+    def where(self, finding: ProtocolFinding) -> str:
         """File and line of a finding."""
         line = line_of(finding.key, self.lines)
         return f"{self.path}" if line is None else f"{self.path}:{line}"
 
 
-def check_protocol(path: Path, rig: Rig | None) -> Verdict:
+def check_protocol(path: Path, rig: Rig | None) -> ProtocolVerdict:
     """Read a protocol, and hold it against a rig where there is one."""
     text = _text(path)
     try:
         protocol = load_protocol(path, text=text)
     except ProtocolError as error:
-        return Verdict(path, str(error), (), {})
+        return ProtocolVerdict(path, str(error), (), {})
     findings = check(protocol, rig) if rig is not None else ()
-    return Verdict(path, None, findings, key_lines(text or ""))
+    return ProtocolVerdict(path, None, findings, key_lines(text or ""))
 
 
 def _text(path: Path) -> str | None:
@@ -84,7 +84,7 @@ class Explanation:
     """A dry run, and where in the file each finding stands."""
 
     estimate: Estimate
-    verdict: Verdict
+    verdict: ProtocolVerdict
 
 
 def explain_protocol(
@@ -120,7 +120,7 @@ def explain_protocol(
     result = estimate(protocol, rig, experience, expected_cells=cells)
     if out is not None:
         result = with_free_room(result, _free_bytes(out))
-    return Explanation(result, Verdict(path, None, result.findings, key_lines(text or "")))
+    return Explanation(result, ProtocolVerdict(path, None, result.findings, key_lines(text or "")))
 
 
 def _free_bytes(folder: Path) -> int:

@@ -22,7 +22,7 @@ from acquisition.storage.run_folder import REQUEST_NAME
 from scanner.coordinates import SlideFrame
 from scanner.rig import RIG_FILE
 from station.compose import Instrument, make_handoff, open_instrument
-from station.scan import LOG_NAME, ScanRequest, ScanResult, Sitting, log_to, lying_slide
+from station.scan import LOG_NAME, RunSession, ScanRequest, ScanResult, log_to, lying_slide
 
 
 def run_resume(folder: Path, control: RunControl, listener: RunListener, *, seed: int | None = None) -> ScanResult:
@@ -95,7 +95,9 @@ class _TakenUp:
         start_s: float,
         frame: SlideFrame | None = None,
     ) -> ScanResult:
-        sitting = Sitting(self.request, self.run_uid, instrument, self.protocol, self.folder, self.casebook, frame)
+        sitting = RunSession(
+            self.request, self.run_uid, instrument, self.protocol, self.folder, self.casebook, frame
+        )
         run = SlideRun(sitting.context(control, listener), make_handoff(self.protocol))
         return sitting.finish(run.resume(), start_s)
 

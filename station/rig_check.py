@@ -13,7 +13,7 @@ from scanner.core import ScanCore
 from scanner.errors import DeviceError, DeviceNotReadyError, LimitError, ScannerError
 from scanner.microscope import Microscope
 from scanner.rig import Rig, Span, load_rig
-from scanner.stillness import Verdict, prove_stillness
+from scanner.stillness import StillnessVerdict, prove_stillness
 from station.compose import open_oil_ledger, require_devices
 
 # Way of the trial moves: far enough to be seen, near enough to be harmless.
@@ -21,7 +21,7 @@ NUDGE_UM = 500.0
 NUDGE_SHARE = 0.05
 
 
-class State(StrEnum):
+class RigCheckState(StrEnum):
     """Outcome of a step."""
 
     OK = "ok"
@@ -30,11 +30,11 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RigCheckStep:
     """One line of the check."""
 
     what: str
-    state: State
+    state: RigCheckState
     detail: str
 
 
@@ -42,7 +42,7 @@ class _NotJudgedError(Exception):
     """A step that can't be made here; the text says why."""
 
 
-def check_rig(folder: Path, *, home: bool = False) -> tuple[Step, ...]:
+def check_rig(folder: Path, *, home: bool = False) -> tuple[RigCheckStep, ...]:
     """Check an instrument: load, limits, moves with read-back, light, picture, stillness, safe state.
 
     Parameters
@@ -86,23 +86,23 @@ class _Steps:
     """Steps made so far; an expected failure is a line, not the end."""
 
     def __init__(self) -> None:
-        self._done: list[Step] = []
+        self._done: list[RigCheckStep] = []
 
     @property
-    def done(self) -> tuple[Step, ...]:
+    def done(self) -> tuple[RigCheckStep, ...]:
         return tuple(self._done)
 
     @property
     def failed(self) -> bool:
-        return any(step.state is State.FAULT for step in self._done)
+        return any(step.state is RigCheckState.FAULT for step in self._done)
 
     def make(self, what: str, step: Callable[[], str]) -> None:
         try:
-            self._done.append(Step(what, State.OK, step()))
+            self._done.append(RigCheckStep(what, RigCheckState.OK, step()))
         except _NotJudgedError as reason:
-            self._done.append(Step(what, State.NOT_JUDGED, str(reason)))
+            self._done.append(RigCheckStep(what, RigCheckState.NOT_JUDGED, str(reason)))
         except ScannerError as error:
-            self._done.append(Step(what, State.FAULT, str(error)))
+            self._done.append(RigCheckStep(what, RigCheckState.FAULT, str(error)))
 
 
 def _exercise(steps: _Steps, microscope: Microscope, *, home: bool) -> None:
@@ -226,9 +226,9 @@ def _stillness(microscope: Microscope, exposures: list[float]) -> str:
     if not exposures:
         raise _NotJudgedError("no picture to compare")
     found = prove_stillness(microscope, exposures[0])
-    if found.verdict is Verdict.UNDECIDED:
+    if found.verdict is StillnessVerdict.UNDECIDED:
         raise _NotJudgedError("blank field: nothing to see a shift by")
-    if found.verdict is Verdict.MOVED:
+    if found.verdict is StillnessVerdict.MOVED:
         way = "pictures differ" if found.shift_um is None else f"moved {found.shift_um:.3f} um"
         raise DeviceError(f"{way} between two exposures at rest", device=microscope.rig.devices.stage)
     return f"{found.shift_um:.3f} um between two exposures, allowed {found.limit_um:.3f} um"

@@ -42,7 +42,7 @@ from station.compose import (
 from station.finders import ChosenFinder, choose_finder
 from station.rehearsal import read_scenario, rehearsed
 from station.report import build_report
-from station.scoring import Score, TrueCell, score_run
+from station.scoring import Score, ScoredTrueCell, score_run
 
 TRUTH_NAME = "truth.json"
 LOG_NAME = "run.log"
@@ -146,7 +146,7 @@ def scan_slide(
         # The request first: a run that the casebook knows can then always be resumed.
         write_json_atomic(folder.request, request.as_json())
         casebook.begin_run(_run_record(run_uid, request, instrument, protocol))
-        sitting = Sitting(request, run_uid, instrument, protocol, folder, casebook, frame)
+        sitting = RunSession(request, run_uid, instrument, protocol, folder, casebook, frame)
         outcome = SlideRun(sitting.context(control, listener), make_handoff(protocol)).run()
         return sitting.finish(outcome, start_s)
 
@@ -160,7 +160,7 @@ def lying_slide(request: ScanRequest, protocol: Protocol) -> SimulatedSlide:
 
 
 @dataclass(frozen=True, slots=True)
-class Sitting:
+class RunSession:
     """One process' share of a run: what it works with, and what it leaves behind."""
 
     request: ScanRequest
@@ -261,7 +261,7 @@ def _score(
     return score
 
 
-def _truth_json(cells: tuple[TrueCell, ...], score: Score) -> dict[str, Any]:
+def _truth_json(cells: tuple[ScoredTrueCell, ...], score: Score) -> dict[str, Any]:
     return {
         "cells": [
             {

@@ -10,7 +10,7 @@ import numpy as np
 
 from acquisition.records import CandidateRecord, CaptureRecord
 from analysis.datasets.box_matching import box_iou, match
-from scanner.coordinates import ImagePoint, SlidePoint, StagePoint, View
+from scanner.coordinates import ImagePoint, ObjectiveView, SlidePoint, StagePoint
 from scanner.rig import Rig
 
 BoxUm = tuple[float, float, float, float]
@@ -26,7 +26,7 @@ class TrueChromosome:
 
 
 @dataclass(frozen=True, slots=True)
-class TrueCell:
+class ScoredTrueCell:
     """A metaphase that lies on the slide."""
 
     uid: str
@@ -64,7 +64,9 @@ class Score:
     matches: tuple[tuple[str, str], ...]
 
 
-def match_cells(cells: Sequence[TrueCell], candidates: Sequence[CandidateRecord]) -> tuple[tuple[str, str], ...]:
+def match_cells(
+    cells: Sequence[ScoredTrueCell], candidates: Sequence[CandidateRecord]
+) -> tuple[tuple[str, str], ...]:
     """Pairs of cell and candidate: each used once, centre within the cell's radius, nearest pairs first."""
     pairs = [
         (cell.where.distance_um(SlidePoint(candidate.slide_x_um, candidate.slide_y_um)), cell.uid, candidate.uid)
@@ -82,7 +84,7 @@ def match_cells(cells: Sequence[TrueCell], candidates: Sequence[CandidateRecord]
 
 
 def score_run(
-    cells: Sequence[TrueCell],
+    cells: Sequence[ScoredTrueCell],
     candidates: Sequence[CandidateRecord],
     captures: Sequence[CaptureRecord],
     proposals: Mapping[str, Mapping[str, Any]],
@@ -124,10 +126,12 @@ def score_run(
     )
 
 
-def _right(cell: TrueCell, capture: CaptureRecord, proposal: Mapping[str, Any], rig: Rig, pad_px: Padding) -> int:
+def _right(
+    cell: ScoredTrueCell, capture: CaptureRecord, proposal: Mapping[str, Any], rig: Rig, pad_px: Padding
+) -> int:
     """Chromosomes of one cell that were cut out and classified rightly."""
     objective = rig.objective(capture.objective)
-    view = View(
+    view = ObjectiveView(
         StagePoint(capture.stage_x_um, capture.stage_y_um), rig.camera_frame(objective), objective.parcentric
     )
     seen = proposal["chromosomes"]
@@ -141,7 +145,7 @@ def _right(cell: TrueCell, capture: CaptureRecord, proposal: Mapping[str, Any], 
     return sum(seen[column]["class"] == cell.chromosomes[row].class_name for row, column in pairs)
 
 
-def _to_image(box_um: BoxUm, view: View, rig: Rig) -> tuple[float, float, float, float]:
+def _to_image(box_um: BoxUm, view: ObjectiveView, rig: Rig) -> tuple[float, float, float, float]:
     corners: list[ImagePoint] = [
         view.to_image(rig.slide.frame.to_stage(SlidePoint(x_um, y_um)))
         for x_um in (box_um[0], box_um[2])

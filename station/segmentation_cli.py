@@ -51,9 +51,11 @@ def evaluate_segmentation(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures as well")] = None,
 ) -> None:
     """Measure ways of cutting metaphases side by side, in one run."""
-    from analysis.evaluation.segmentation_methods import Ways, run_ways
+    from analysis.evaluation.segmentation_methods import SegmentationMethods, run_segmentation_methods
 
-    ways = Ways(baselines, stream, short_detector, peer, fluorescence=dataset is SegmentationSet.MFISH)
+    ways = SegmentationMethods(
+        baselines, stream, short_detector, peer, fluorescence=dataset is SegmentationSet.MFISH
+    )
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(dataset.value)
@@ -65,7 +67,7 @@ def evaluate_segmentation(
         if dataset is SegmentationSet.TSENG:
             from analysis.evaluation.segmenters import write_report
 
-            outcomes, found = run_ways(
+            outcomes, found = run_segmentation_methods(
                 data / "tseng", split, ways, limit=limit, processes=processes, progress=tell
             )
             figures = {name: dict(row) for name, row in found.items()}

@@ -24,7 +24,7 @@ def train_selection(
     """Refit how a cell's proposals are weighed, on the val split; for new weights of the detector."""
     from analysis.parameters.weights import WEIGHTS_DIR
     from analysis.selection.initial_selection import SelectionSettings
-    from analysis.training.fits.selection import Aims, cached_proposals, compare, figures, refit
+    from analysis.training.fits.selection import SelectionTargets, cached_proposals, compare, figures, refit
 
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -38,7 +38,7 @@ def train_selection(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     start = SelectionSettings()
-    best = refit(cells, start, Aims(missed_worth), most_trials=trials, tell=typer.echo)
+    best = refit(cells, start, SelectionTargets(missed_worth), most_trials=trials, tell=typer.echo)
     result = compare(cells, start, best)
     for name, table in (("before", result.before), ("after", result.after)):
         row = figures(table)

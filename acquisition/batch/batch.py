@@ -69,14 +69,14 @@ class SlideResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class RecordedSlides:
     """A slide whose label was read and stands on the worklist, once."""
 
     slot: str
     entry: WorklistEntry
 
 
-class Batch:
+class SlideBatch:
     """Takes every slide of a tray through its protocol.
 
     Parameters
@@ -159,7 +159,7 @@ class Batch:
 
     # -- who they are --------------------------------------------------------------------------------------
 
-    def _identify(self, slots: list[str]) -> list[Known]:
+    def _identify(self, slots: list[str]) -> list[RecordedSlides]:
         """Read every label before anything is scanned: a name that is there twice can't be seen otherwise."""
         labels: dict[str, str] = {}
         self._listener.phase("labels", len(slots))
@@ -181,7 +181,7 @@ class Batch:
             elif entry is None:
                 self._park(slot, label, f"barcode {label} is not on the worklist {self._worklist.path.name}")
             else:
-                known.append(Known(slot, entry))
+                known.append(RecordedSlides(slot, entry))
         self._write()
         return known
 
@@ -198,7 +198,7 @@ class Batch:
 
     # -- one slide -----------------------------------------------------------------------------------------
 
-    def _take(self, slide: Known, satisfied: set[str]) -> None:
+    def _take(self, slide: RecordedSlides, satisfied: set[str]) -> None:
         entry = slide.entry
         earlier = self._done.get(entry.barcode)
         if earlier is not None and earlier.status is SlideStatus.FINISHED:
@@ -221,7 +221,7 @@ class Batch:
             satisfied.add(entry.accession)
         self._write()
 
-    def _scan(self, slide: Known) -> None:
+    def _scan(self, slide: RecordedSlides) -> None:
         entry = slide.entry
         folder = self._folder / f"slot-{slide.slot}-{_file_name(entry.barcode)}"
         try:
@@ -242,7 +242,7 @@ class Batch:
         else:
             self._take_in(slide, result, folder)
 
-    def _take_in(self, slide: Known, result: SlideResult, folder: Path) -> None:
+    def _take_in(self, slide: RecordedSlides, result: SlideResult, folder: Path) -> None:
         if result.status is RunStatus.STOPPED:
             status, reason = SlideStatus.NOT_REACHED, result.error or "stopped by a person before its end"
         elif result.status in FINISHED:
@@ -288,7 +288,7 @@ class Batch:
         self._put(slot, SlideReport(slot, barcode, accession, SlideStatus.PARKED, reason))
         self._on_parked(self._reports[slot])
 
-    def _give_up(self, slide: Known, reason: str, folder: Path | None = None) -> None:
+    def _give_up(self, slide: RecordedSlides, reason: str, folder: Path | None = None) -> None:
         exists = folder is not None and folder.exists()
         self._report(slide, SlideStatus.PARKED, reason, folder if exists else None)
         self._on_parked(self._reports[slide.slot])
@@ -301,7 +301,7 @@ class Batch:
 
     def _report(
         self,
-        slide: Known,
+        slide: RecordedSlides,
         status: SlideStatus,
         reason: str,
         folder: Path | None = None,
@@ -325,7 +325,7 @@ class Batch:
             ),
         )
 
-    def _add_missing(self, known: list[Known]) -> None:
+    def _add_missing(self, known: list[RecordedSlides]) -> None:
         seen = {slide.entry.barcode for slide in known} | {report.barcode for report in self._reports.values()}
         for entry in self._worklist.entries:
             if entry.barcode not in seen:

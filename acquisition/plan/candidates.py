@@ -13,7 +13,7 @@ CUT_REACH = 1.25
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class CandidateScore:
     """What a finder thinks of a cell beyond its being a metaphase.
 
     Attributes
@@ -62,7 +62,7 @@ class Sighting:
     radius_um: float
     score: float
     edge_um: float
-    judgement: Judgement | None = None
+    judgement: CandidateScore | None = None
 
     @property
     def chance(self) -> float:

@@ -21,7 +21,7 @@ KARYOTYPE_UM_PER_PX = 0.2
 SEARCH_STEP_DEPTHS = 2.0
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """What a finding means."""
 
     REFUSED = "refused"
@@ -29,7 +29,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ProtocolFinding:
     """Something about one key of a protocol.
 
     Attributes
@@ -44,7 +44,7 @@ class Finding:
         Why, in a few words.
     """
 
-    level: Level
+    level: Severity
     key: tuple[str, ...]
     found: str
     allowed: str
@@ -56,7 +56,7 @@ class Finding:
 
 def check(
     protocol: Protocol, rig: Rig, *, area: AnyArea | None = None, frame: SlideFrame | None = None
-) -> tuple[Finding, ...]:
+) -> tuple[ProtocolFinding, ...]:
     """Hold a protocol against a rig.
 
     Parameters
@@ -83,18 +83,18 @@ def check(
     if scan is not None and capture is not None:
         findings += _area(protocol, rig, scan, capture, area or protocol.scan.area, frame)
     findings += _numbers(protocol)
-    return tuple(sorted(findings, key=lambda finding: finding.level is not Level.REFUSED))
+    return tuple(sorted(findings, key=lambda finding: finding.level is not Severity.REFUSED))
 
 
-def _refused(key: str, found: object, allowed: str, reason: str) -> Finding:
-    return Finding(Level.REFUSED, tuple(key.split(".")), str(found), allowed, reason)
+def _refused(key: str, found: object, allowed: str, reason: str) -> ProtocolFinding:
+    return ProtocolFinding(Severity.REFUSED, tuple(key.split(".")), str(found), allowed, reason)
 
 
-def _warning(key: str, found: object, allowed: str, reason: str) -> Finding:
-    return Finding(Level.WARNING, tuple(key.split(".")), str(found), allowed, reason)
+def _warning(key: str, found: object, allowed: str, reason: str) -> ProtocolFinding:
+    return ProtocolFinding(Severity.WARNING, tuple(key.split(".")), str(found), allowed, reason)
 
 
-def _objectives(protocol: Protocol, rig: Rig) -> Iterator[Finding]:
+def _objectives(protocol: Protocol, rig: Rig) -> Iterator[ProtocolFinding]:
     names = [objective.name for objective in rig.objectives]
     for key, name in (
         ("scan.objective", protocol.scan.objective),
@@ -115,7 +115,7 @@ def _objectives(protocol: Protocol, rig: Rig) -> Iterator[Finding]:
         yield _refused("find.model", protocol.find.model, ", ".join(FINDERS), "no such finder")
 
 
-def _scan(protocol: Protocol, rig: Rig, objective: Objective) -> Iterator[Finding]:
+def _scan(protocol: Protocol, rig: Rig, objective: Objective) -> Iterator[ProtocolFinding]:
     scan = protocol.scan
     if scan.background is Background.FLAT_FIELD and objective.flat_field is None:
         yield _no_flat_field("scan", objective)
@@ -141,7 +141,7 @@ def _scan(protocol: Protocol, rig: Rig, objective: Objective) -> Iterator[Findin
         yield _warning("scan.exposure", "fixed", "auto", "fluorescence differs from slide to slide and fades")
 
 
-def _capture(protocol: Protocol, objective: Objective) -> Iterator[Finding]:
+def _capture(protocol: Protocol, objective: Objective) -> Iterator[ProtocolFinding]:
     capture = protocol.capture
     if capture.background is Background.FLAT_FIELD and objective.flat_field is None:
         yield _no_flat_field("capture", objective)
@@ -172,13 +172,13 @@ def _capture(protocol: Protocol, objective: Objective) -> Iterator[Finding]:
         )
 
 
-def _no_flat_field(part: str, objective: Objective) -> Finding:
+def _no_flat_field(part: str, objective: Objective) -> ProtocolFinding:
     return _refused(
         f"{part}.background", "flat_field", "none", f"the rig has no flat-field picture for {objective.name}"
     )
 
 
-def _search_range(key: str, range_um: float, objective: Objective) -> Iterator[Finding]:
+def _search_range(key: str, range_um: float, objective: Objective) -> Iterator[ProtocolFinding]:
     step_um = SEARCH_STEP_DEPTHS * objective.depth_of_field_um
     if range_um < step_um:
         yield _warning(
@@ -196,7 +196,7 @@ def _area(
     capture: Objective,
     area: AnyArea,
     frame: SlideFrame | None,
-) -> Iterator[Finding]:
+) -> Iterator[ProtocolFinding]:
     """Fields and captures that would be refused halfway."""
     bounds = area.bounds
     if not (
@@ -234,7 +234,7 @@ def _outermost(fields: tuple[PlannedField, ...]) -> Iterator[PlannedField]:
         yield max(fields, key=way)
 
 
-def _beyond(axis: str, span: Span, targets: list[StagePoint]) -> Finding | None:
+def _beyond(axis: str, span: Span, targets: list[StagePoint]) -> ProtocolFinding | None:
     places = [getattr(target, f"{axis}_um") for target in targets]
     worst = max(places, key=lambda place: max(span.min_um - place, place - span.max_um))
     if worst in span:
@@ -246,7 +246,7 @@ def _box(area: Area) -> str:
     return f"({area.x_min_um:g}, {area.y_min_um:g}) .. ({area.x_max_um:g}, {area.y_max_um:g}) um"
 
 
-def _numbers(protocol: Protocol) -> Iterator[Finding]:
+def _numbers(protocol: Protocol) -> Iterator[ProtocolFinding]:
     karyotype, capture = protocol.karyotype, protocol.capture
     if karyotype.enabled and capture.number < karyotype.counted:
         yield _warning(

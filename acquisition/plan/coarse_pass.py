@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from acquisition.errors import CoverslipError
-from acquisition.plan.coverslip import Coverslip, coarse_fields, find_coverslip
+from acquisition.plan.coverslip import LocatedCoverslip, coarse_fields, find_coverslip
 from acquisition.plan.edge_points import CoarseTile
 from acquisition.plan.field_size import covered_um
 from acquisition.protocol import DetectedArea
@@ -24,7 +24,7 @@ def look_for_coverslip(
     frame: SlideFrame,
     *,
     step: Callable[[], bool] = lambda: True,
-) -> Coverslip:
+) -> LocatedCoverslip:
     """Photograph the coarse pass with the present objective, and find the coverslip.
 
     An edge is seen tens of micrometres out of focus, so that the focus rests in the middle of its envelope.

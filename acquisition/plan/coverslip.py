@@ -35,7 +35,7 @@ _Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Coverslip:
+class LocatedCoverslip:
     """A coverslip as found.
 
     Attributes
@@ -104,7 +104,7 @@ def coarse_fields(area: DetectedArea, field_width_um: float, field_height_um: fl
     return tuple(fields)
 
 
-def find_coverslip(tiles: Iterable[CoarseTile], area: DetectedArea) -> Coverslip:
+def find_coverslip(tiles: Iterable[CoarseTile], area: DetectedArea) -> LocatedCoverslip:
     """Find the rectangle whose four edges the pictures show.
 
     Lines of both directions are looked for at common turns (a Hough transform restricted to nearly upright lines);
@@ -171,7 +171,7 @@ class _Search:
         places = [(p.x_um, p.y_um) for p in points if p.direction is direction]
         return np.asarray(np.array(places, dtype=np.float64).reshape(-1, 2) - self._origin)
 
-    def best(self) -> Coverslip | None:
+    def best(self) -> LocatedCoverslip | None:
         """The rectangle that is seen best, fitted; None where there is none."""
         turn = self._best_turn()
         offsets = {d: self._peaks(d, turn) for d in Direction}
@@ -264,7 +264,7 @@ class _Search:
         showing = np.isin(strips[crossed, 4].astype(int), self._numbers[direction][near])
         return float(np.mean(showing))
 
-    def _fitted(self, best: _Candidate, confidence: float) -> Coverslip:
+    def _fitted(self, best: _Candidate, confidence: float) -> LocatedCoverslip:
         """Turn and offsets through the points near the edges, by least squares with a soft limit for outliers."""
         kept: list[tuple[Direction, int, _Points]] = []
         for number, offset in enumerate(best.offsets):
@@ -282,7 +282,7 @@ class _Search:
         turn, left, right, top, bottom = (float(value) for value in fit.x)
         u, v = (left + right) / 2, (top + bottom) / 2
         c, s = math.cos(turn), math.sin(turn)
-        return Coverslip(
+        return LocatedCoverslip(
             x_um=float(self._origin[0]) + u * c - v * s,
             y_um=float(self._origin[1]) + u * s + v * c,
             width_um=right - left,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from acquisition.plan.check import Finding, Level
+from acquisition.plan.check import ProtocolFinding, Severity
 from acquisition.plan.density import Forecast
 
 
@@ -105,7 +105,7 @@ class Estimate:
     disk: tuple[DiskPart, ...]
     reach: tuple[Reach, ...]
     oil_drops: int
-    findings: tuple[Finding, ...]
+    findings: tuple[ProtocolFinding, ...]
     forecast: Forecast | None = None
 
     @property
@@ -126,7 +126,7 @@ class Estimate:
     @property
     def refused(self) -> bool:
         """Whether the run would not begin."""
-        return any(finding.level is Level.REFUSED for finding in self.findings)
+        return any(finding.level is Severity.REFUSED for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``--json``."""

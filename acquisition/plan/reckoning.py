@@ -41,7 +41,7 @@ _SEED = 0
 _AUTO_EXPOSURES = 4
 
 
-class Reckoning:
+class RunCostModel:
     """Time, room, oil and ways of one protocol on one rig.
 
     Parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from acquisition.errors import PlanError
-from acquisition.plan.check import Level, check
+from acquisition.plan.check import Severity, check
 from acquisition.plan.field_size import covered_um
 from acquisition.plan.tiling import PlannedField, serpentine
 from acquisition.protocol import AnyArea, DetectedArea, Protocol
@@ -33,7 +33,7 @@ def plan_fields(
     if area is None and isinstance(protocol.scan.area, DetectedArea):
         raise PlanError("scan.area: found detected; its coverslip has to be found before fields can be planned")
     refusals = [
-        finding for finding in check(protocol, rig, area=area, frame=frame) if finding.level is Level.REFUSED
+        finding for finding in check(protocol, rig, area=area, frame=frame) if finding.level is Severity.REFUSED
     ]
     if refusals:
         more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
@@ -53,7 +53,7 @@ def require_possible(
         The first reason, with key, found and allowed.
     """
     refusals = [
-        finding for finding in check(protocol, rig, area=area, frame=frame) if finding.level is Level.REFUSED
+        finding for finding in check(protocol, rig, area=area, frame=frame) if finding.level is Severity.REFUSED
     ]
     if refusals:
         more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""

@@ -8,7 +8,7 @@ from acquisition.protocol.area import (
     DetectedArea,
     PolygonArea,
 )
-from acquisition.protocol.capture import Capture, Karyotype, Ranking, ZStack
+from acquisition.protocol.capture import CaptureSettings, KaryotypeSettings, Ranking, ZStack
 from acquisition.protocol.faults import ErrorPolicy, FaultKind, FaultRule, Then
 from acquisition.protocol.load import load_protocol
 from acquisition.protocol.model import Protocol
@@ -17,7 +17,7 @@ from acquisition.protocol.scan import (
     Background,
     ExposureMode,
     FieldOrder,
-    Find,
+    FindSettings,
     Focus,
     FocusStrategy,
     KeepFields,
@@ -29,7 +29,7 @@ __all__ = [
     "AnyArea",
     "Area",
     "Background",
-    "Capture",
+    "CaptureSettings",
     "CoverslipArea",
     "CoverslipSize",
     "DetectedArea",
@@ -38,10 +38,10 @@ __all__ = [
     "FaultKind",
     "FaultRule",
     "FieldOrder",
-    "Find",
+    "FindSettings",
     "Focus",
     "FocusStrategy",
-    "Karyotype",
+    "KaryotypeSettings",
     "KeepFields",
     "NotifyCommand",
     "NotifyFile",

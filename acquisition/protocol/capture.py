@@ -39,7 +39,7 @@ class ZStack(Strict):
         return self.step_um * (self.planes // 2)
 
 
-class Capture(Strict):
+class CaptureSettings(Strict):
     """The pictures at high magnification."""
 
     objective: str = Field(description="name of an objective of the rig")
@@ -73,7 +73,7 @@ class Capture(Strict):
     )
 
 
-class Karyotype(Strict):
+class KaryotypeSettings(Strict):
     """What the analysis makes of the captures, and how many cells a case needs."""
 
     enabled: bool = Field(default=True, description="propose a karyogram for each capture")

@@ -6,11 +6,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from acquisition.protocol.capture import Capture, Karyotype
+from acquisition.protocol.capture import CaptureSettings, KaryotypeSettings
 from acquisition.protocol.faults import ErrorPolicy
 from acquisition.protocol.fields import Strict
 from acquisition.protocol.notify import NotifyTarget
-from acquisition.protocol.scan import FieldOrder, Find, Scan, Stop
+from acquisition.protocol.scan import FieldOrder, FindSettings, Scan, Stop
 from scanner.strict_yaml import cross_check
 
 VERSION = 1
@@ -27,10 +27,12 @@ class Protocol(Strict):
         description="where the cells come from"
     )
     scan: Scan = Field(description="the pass at low magnification")
-    find: Find = Field(default=Find(), description="which candidates count")
+    find: FindSettings = Field(default=FindSettings(), description="which candidates count")
     stop: Stop = Field(default=Stop(), description="when the scan ends before its area is exhausted")
-    capture: Capture = Field(description="the pictures at high magnification")
-    karyotype: Karyotype = Field(default=Karyotype(), description="what the analysis makes of the captures")
+    capture: CaptureSettings = Field(description="the pictures at high magnification")
+    karyotype: KaryotypeSettings = Field(
+        default=KaryotypeSettings(), description="what the analysis makes of the captures"
+    )
     errors: ErrorPolicy = Field(default=ErrorPolicy(), description="what is done about each kind of fault")
     notify: tuple[NotifyTarget, ...] = Field(default=(), description="who is told of the end, and of faults")
 

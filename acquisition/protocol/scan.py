@@ -86,7 +86,7 @@ class Scan(Strict):
     )
 
 
-class Find(Strict):
+class FindSettings(Strict):
     """Which candidates count."""
 
     model: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_.-]*$")] = Field(

@@ -27,7 +27,7 @@ from scanner.focus.measure import brenner, object_mask, relative_transmission
 from scanner.focus.search import FocusResult, search_focus
 from scanner.focus.surface import FocusSurface
 from scanner.frame import Frame
-from scanner.stillness import Verdict, prove_stillness
+from scanner.stillness import StillnessVerdict, prove_stillness
 
 CENTRING_TRIES = 3
 # A cell seen at 63x further from the relocated place than this is another cell.
@@ -252,7 +252,7 @@ class CaptureLoop:
 
     def _require_still(self, candidate: RankedCandidate, exposure_ms: float) -> None:
         stillness = prove_stillness(self._context.microscope, exposure_ms)
-        if stillness.verdict is Verdict.MOVED:
+        if stillness.verdict is StillnessVerdict.MOVED:
             way = "by an unknown way" if stillness.shift_um is None else f"by {stillness.shift_um:.2f} um"
             raise UnsteadyError(
                 f"{candidate.uid} moved {way} between two exposures, allowed {stillness.limit_um:.2f} um"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def light_collections() -> Iterator[None]:
+def frozen_garbage_collector() -> Iterator[None]:
     """Leave what exists now out of every garbage collection within.
 
     Libraries hold some million objects that live as long as the process. A full collection looks at all of them,

@@ -15,7 +15,7 @@ from acquisition.run.control import RunControl
 from acquisition.run.judging import Finder
 from acquisition.run.listener import RunListener, SilentListener
 from acquisition.storage import RunFolder
-from analysis.finder.drift import Usual
+from analysis.finder.drift import ReferenceStatistics
 from scanner.coordinates import SlideFrame
 from scanner.microscope import Microscope
 
@@ -79,7 +79,7 @@ class RunContext:
     spool_bytes: int = SPOOL_BYTES
     rig_folder: Path | None = None
     slide_frame: SlideFrame | None = None
-    usual: Mapping[str, Usual] = field(default_factory=dict)
+    usual: Mapping[str, ReferenceStatistics] = field(default_factory=dict)
     locator: Finder | None = None
 
     @property

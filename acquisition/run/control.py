@@ -10,7 +10,7 @@ from acquisition.errors import StorageError
 from acquisition.storage.atomic import write_bytes_atomic
 
 
-class Wish(StrEnum):
+class RunCommand(StrEnum):
     """What may be asked of a run; `STOP` and `ABORT` are never taken back."""
 
     RESUME = "resume"
@@ -25,7 +25,7 @@ class RunControl:
     Parameters
     ----------
     file
-        Where another process may write a wish (see `send_wish`); None listens to this process alone.
+        Where another process may write a wish (see `send_run_command`); None listens to this process alone.
 
     Notes
     -----
@@ -92,10 +92,10 @@ class RunControl:
         except OSError:
             return
         wish = {
-            Wish.STOP.value: self.request_stop,
-            Wish.ABORT.value: self.request_abort,
-            Wish.PAUSE.value: self.request_pause,
-            Wish.RESUME.value: self.request_resume,
+            RunCommand.STOP.value: self.request_stop,
+            RunCommand.ABORT.value: self.request_abort,
+            RunCommand.PAUSE.value: self.request_pause,
+            RunCommand.RESUME.value: self.request_resume,
         }.get(word)
         if wish is not None:
             wish()
@@ -115,7 +115,7 @@ class RunControl:
         return self._ending.is_set()
 
 
-def send_wish(file: Path, wish: Wish) -> None:
+def send_run_command(file: Path, wish: RunCommand) -> None:
     """Tell a run in another process what is wanted of it.
 
     Parameters

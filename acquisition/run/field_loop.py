@@ -16,7 +16,7 @@ from acquisition.run.context import RunContext
 from acquisition.run.faults import FaultCounter
 from acquisition.run.field_search import FieldSearch
 from acquisition.run.focus_map import COARSE_DEPTHS, sweep_for
-from acquisition.run.securing import Securing
+from acquisition.run.securing import BackgroundSync
 from scanner.coordinates import StagePoint
 from scanner.errors import DeviceError, FocusError, MoveStoppedError
 from scanner.focus.search import search_focus
@@ -77,7 +77,7 @@ class FieldLoop:
         context: RunContext,
         surface: FocusSurface,
         search: FieldSearch,
-        securing: Securing,
+        securing: BackgroundSync,
         boundary: Boundary,
         exposure_ms: float,
         *,

@@ -19,15 +19,15 @@ from acquisition.run.faults import FaultCounter
 from acquisition.run.judging import judgement_of
 from acquisition.run.landmarks import LandmarkKeeper
 from acquisition.run.picture_metadata import picture_metadata
-from acquisition.run.run_log import Find, Progress, RunLog, WaitingField
+from acquisition.run.run_log import Progress, RecordedFind, RunLog, WaitingField
 from acquisition.run.search_task import SearchAnswer, SearchTask, be_ready, search_field
-from acquisition.run.securing import Securing
+from acquisition.run.securing import BackgroundSync
 from acquisition.storage import CaptureMetadata, FrameSpool
 from acquisition.storage.overview import Overview, OverviewWrite
 from acquisition.workers import Workers
 from analysis.finder import Candidate
 from analysis.finder.drift import FieldReading
-from scanner.coordinates import ImagePoint, StagePoint, View
+from scanner.coordinates import ImagePoint, ObjectiveView, StagePoint
 from scanner.frame import Exposure, Frame
 
 
@@ -61,7 +61,7 @@ class FieldSearch:
         context: RunContext,
         log: RunLog,
         spool: FrameSpool,
-        securing: Securing,
+        securing: BackgroundSync,
         fields: Sequence[PlannedField],
         progress: Progress,
         *,
@@ -85,7 +85,7 @@ class FieldSearch:
         self._faults: dict[int, FaultCounter] = {}
         self._unsearched_in_a_row = 0
         self.landmarks: dict[int, str] = dict(progress.landmarks)
-        self.finds: list[Find] = list(progress.finds)
+        self.finds: list[RecordedFind] = list(progress.finds)
         self.cells_seen: Counter[int] = Counter(find.sighting.field_index for find in progress.finds)
         self.alarm = DriftAlarm(context, progress.readings)
         self.waited_ms = 0.0
@@ -213,7 +213,7 @@ class FieldSearch:
             return
         self._unsearched_in_a_row = 0
         finds = [
-            Find(self._sighting(under, candidate), thumbnail, crop, answer.crops.noise_od)
+            RecordedFind(self._sighting(under, candidate), thumbnail, crop, answer.crops.noise_od)
             for candidate, thumbnail, crop in zip(
                 answer.candidates, answer.thumbnails, answer.crops.paths, strict=True
             )
@@ -229,7 +229,7 @@ class FieldSearch:
         self,
         under: WaitingField,
         record: FieldRecord,
-        finds: Sequence[Find],
+        finds: Sequence[RecordedFind],
         landmark: str | None,
         reading: FieldReading | None = None,
     ) -> None:
@@ -285,7 +285,7 @@ class FieldSearch:
         rig = self._context.microscope.rig
         objective = rig.objective(under.objective)
         stage = StagePoint(record.stage_x_um, record.stage_y_um)
-        view = View(stage, rig.camera_frame(objective), objective.parcentric)
+        view = ObjectiveView(stage, rig.camera_frame(objective), objective.parcentric)
         return Exposure(view, record.z_um, objective.name, under.exposure_ms, record.taken_at)
 
     def _metadata(self, under: WaitingField, exposure: Exposure) -> CaptureMetadata:

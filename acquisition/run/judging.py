@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.plan.candidates import Judgement
+from acquisition.plan.candidates import CandidateScore
 from acquisition.storage.atomic import write_png_atomic
 from analysis.finder import Candidate, crops_at
 from analysis.finder.drift import FieldReading, reading_of
@@ -37,7 +37,7 @@ class Crops:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FieldSearchResult:
     """What a finder saw in a field.
 
     Attributes
@@ -54,7 +54,7 @@ class Look:
 
 def look(
     finder: Finder, pixels: NDArray[np.uint16], um_per_px: float, *, min_score: float, full_scale: float
-) -> Look:
+) -> FieldSearchResult:
     """Search a field.
 
     Parameters
@@ -79,10 +79,10 @@ def look(
     """
     search = getattr(finder, "search", None)
     if search is None:
-        seen = Look(tuple(finder(pixels, um_per_px)))
+        seen = FieldSearchResult(tuple(finder(pixels, um_per_px)))
     else:
         finds = search(pixels, um_per_px, min_score=min_score)
-        seen = Look(tuple(finds.candidates), reading_of(finds, full_scale))
+        seen = FieldSearchResult(tuple(finds.candidates), reading_of(finds, full_scale))
     for candidate in seen.candidates:
         numbers = [candidate.x_px, candidate.y_px, candidate.radius_px, candidate.score, candidate.rank]
         judgement = judgement_of(candidate)
@@ -90,17 +90,17 @@ def look(
             numbers += [value for value in astuple(judgement) if value is not None]
         if not all(map(math.isfinite, numbers)):
             raise ValueError(f"the finder gave a candidate with a number that is none: {candidate}")
-    return Look(tuple(c for c in seen.candidates if c.score >= min_score), seen.reading)
+    return FieldSearchResult(tuple(c for c in seen.candidates if c.score >= min_score), seen.reading)
 
 
-def judgement_of(candidate: Candidate) -> Judgement | None:
+def judgement_of(candidate: Candidate) -> CandidateScore | None:
     """What a finder thinks of a candidate; None where it only scores."""
     if candidate.analysable is None:
         return None
     quality = candidate.quality
     if quality is None:
-        return Judgement(candidate.analysable, candidate.rank)
-    return Judgement(
+        return CandidateScore(candidate.analysable, candidate.rank)
+    return CandidateScore(
         candidate.analysable,
         candidate.rank,
         quality.spread,

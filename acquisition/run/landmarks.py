@@ -18,7 +18,7 @@ from acquisition.plan.tiling import PlannedField
 from acquisition.records import CaptureRecord, EventLevel
 from acquisition.run.context import RunContext
 from acquisition.run.focus_map import sweep_for
-from acquisition.run.retrying import persistently
+from acquisition.run.retrying import retry_step
 from acquisition.run.search_task import LANDMARK_FOLD, reduced
 from acquisition.storage import read_capture
 from scanner.calibration.errors import CalibrationError
@@ -168,7 +168,7 @@ class _Place:
 
 
 def _shift_um(context: RunContext, place: _Place, stored: NDArray[np.uint16]) -> tuple[float, float]:
-    return persistently(context, place.name, lambda: _seen_shift_um(context, place, stored))
+    return retry_step(context, place.name, lambda: _seen_shift_um(context, place, stored))
 
 
 def _seen_shift_um(context: RunContext, place: _Place, stored: NDArray[np.uint16]) -> tuple[float, float]:

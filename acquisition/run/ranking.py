@@ -8,10 +8,10 @@ from dataclasses import asdict, replace
 from acquisition.plan.candidates import Sighting, merge
 from acquisition.protocol import Ranking
 from acquisition.records import CandidateRecord, CandidateStatus
-from acquisition.run.run_log import Find, RankedCandidate
+from acquisition.run.run_log import RankedCandidate, RecordedFind
 
 
-def rank(finds: Sequence[Find], by: Ranking = Ranking.RANK) -> list[RankedCandidate]:
+def rank(finds: Sequence[RecordedFind], by: Ranking = Ranking.RANK) -> list[RankedCandidate]:
     """One candidate a cell, best first; the same finds in any order give the same candidates.
 
     Parameters
@@ -33,7 +33,7 @@ def rank(finds: Sequence[Find], by: Ranking = Ranking.RANK) -> list[RankedCandid
 
 
 def candidate_records(
-    candidates: Sequence[RankedCandidate], finds: Sequence[Find], wanted: int
+    candidates: Sequence[RankedCandidate], finds: Sequence[RecordedFind], wanted: int
 ) -> list[CandidateRecord]:
     """Candidates as the casebook keeps them.
 
@@ -54,7 +54,7 @@ def candidate_records(
     ]
 
 
-def _record(candidate: RankedCandidate, find: Find, wanted: int) -> CandidateRecord:
+def _record(candidate: RankedCandidate, find: RecordedFind, wanted: int) -> CandidateRecord:
     sighting = candidate.sighting
     record = CandidateRecord(
         uid=candidate.uid,

@@ -13,7 +13,7 @@ from scanner.errors import DeviceError
 Result = TypeVar("Result")
 
 
-def persistently(context: RunContext, name: str, step: Callable[[], Result]) -> Result:
+def retry_step(context: RunContext, name: str, step: Callable[[], Result]) -> Result:
     """Make a step, again where the instrument fails and the protocol allows for it.
 
     Parameters

@@ -12,7 +12,7 @@ from typing import Any
 
 from acquisition.errors import JournalError
 from acquisition.journal import Journal, JournalRecord
-from acquisition.plan.candidates import Judgement, Sighting
+from acquisition.plan.candidates import CandidateScore, Sighting
 from acquisition.plan.tiling import PlannedField
 from acquisition.records import CaptureRecord, FieldRecord, FieldStatus, RunStatus
 from analysis.finder.drift import FieldReading
@@ -43,7 +43,7 @@ class LogKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Find:
+class RecordedFind:
     """A sighting with the picture that a person will want to see.
 
     Attributes
@@ -84,7 +84,7 @@ class WaitingField:
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class RunStart:
     """With what a run began.
 
     Attributes
@@ -131,11 +131,11 @@ class Progress:
         Reason by candidate uid.
     """
 
-    beginning: Beginning | None = None
+    beginning: RunStart | None = None
     searched: dict[int, FieldRecord] = field(default_factory=dict)
     waiting: dict[int, WaitingField] = field(default_factory=dict)
     lost: set[int] = field(default_factory=set)
-    finds: list[Find] = field(default_factory=list)
+    finds: list[RecordedFind] = field(default_factory=list)
     landmarks: dict[int, str] = field(default_factory=dict)
     readings: dict[int, FieldReading] = field(default_factory=dict)
     surface: tuple[FocusPoint, ...] = ()
@@ -163,7 +163,7 @@ class RunLog:
         self._journal = journal
         self._boot = boot_id()
 
-    def begun(self, beginning: Beginning) -> None:
+    def begun(self, beginning: RunStart) -> None:
         """The plan is made, and nothing has moved."""
         self._append(LogKind.BEGUN, format=FORMAT, boot=self._boot, **asdict(beginning))
 
@@ -199,7 +199,7 @@ class RunLog:
     def found(
         self,
         record: FieldRecord,
-        finds: Sequence[Find],
+        finds: Sequence[RecordedFind],
         landmark: str | None,
         reading: FieldReading | None = None,
     ) -> None:
@@ -299,7 +299,7 @@ def _take(record: JournalRecord, progress: Progress, secured: set[int], boots: d
         case LogKind.BEGUN:
             if values["format"] != FORMAT:
                 raise ValueError(f"format {values['format']}, this software reads {FORMAT}")
-            progress.beginning = Beginning(values["plan"], values["barcode"])
+            progress.beginning = RunStart(values["plan"], values["barcode"])
         case LogKind.FIELD:
             waiting = WaitingField(
                 _field(values["record"]), values["objective"], values["exposure_ms"], int(values["slot"])
@@ -338,7 +338,8 @@ def _take_found(values: Mapping[str, Any], progress: Progress) -> None:
     progress.searched[searched.index] = searched
     # Runs of earlier versions have no crops.
     progress.finds.extend(
-        Find(_sighting(f["sighting"]), f["thumbnail"], f.get("crop"), f.get("noise_od")) for f in values["finds"]
+        RecordedFind(_sighting(f["sighting"]), f["thumbnail"], f.get("crop"), f.get("noise_od"))
+        for f in values["finds"]
     )
     if values["landmark"] is not None:
         progress.landmarks[searched.index] = values["landmark"]
@@ -381,6 +382,6 @@ def _sighting(values: Mapping[str, Any]) -> Sighting:
         **{
             **values,
             "where": SlidePoint(where["x_um"], where["y_um"]),
-            "judgement": None if judgement is None else Judgement(**judgement),
+            "judgement": None if judgement is None else CandidateScore(**judgement),
         }
     )

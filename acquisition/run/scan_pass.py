@@ -16,12 +16,12 @@ from acquisition.plan.tiling import PlannedField
 from acquisition.protocol import FieldOrder, KeepFields
 from acquisition.records import EventLevel
 from acquisition.run.boundary import Boundary
-from acquisition.run.collector import light_collections
+from acquisition.run.collector import frozen_garbage_collector
 from acquisition.run.context import RunContext
 from acquisition.run.field_loop import FieldLoop
 from acquisition.run.field_search import FieldSearch
-from acquisition.run.run_log import Find, Progress, RunLog
-from acquisition.run.securing import Securing
+from acquisition.run.run_log import Progress, RecordedFind, RunLog
+from acquisition.run.securing import BackgroundSync
 from acquisition.storage import FrameSpool
 from acquisition.storage.overview import Overview, OverviewGrid
 from acquisition.storage.spool import frame_bytes
@@ -81,7 +81,7 @@ class ScanPass:
         self._judged: tuple[int, StopReason | None] = (-1, None)
         with ExitStack() as stack:
             self._spool = stack.enter_context(self._open_spool(progress))
-            self._securing = stack.enter_context(Securing(self._spool, log))
+            self._securing = stack.enter_context(BackgroundSync(self._spool, log))
             for index in progress.waiting:
                 # What a killed process had put there may not have reached the disk yet.
                 self._securing.add(index)
@@ -100,7 +100,7 @@ class ScanPass:
             self._stack = stack.pop_all()
 
     @property
-    def finds(self) -> list[Find]:
+    def finds(self) -> list[RecordedFind]:
         """All sightings so far, those of one cell in two fields not yet merged."""
         return self.search.finds
 
@@ -125,7 +125,7 @@ class ScanPass:
         context.listener.phase("scan", self.fields_left)
         if self._through:
             return
-        with light_collections():
+        with frozen_garbage_collector():
             for fields in self._route():
                 if not loop.run(fields, enough=lambda: self._has_seen_enough(start_s)):
                     break

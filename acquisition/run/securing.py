@@ -12,10 +12,10 @@ from acquisition.run.run_log import RunLog
 from acquisition.storage import FrameSpool
 
 # Fields that a power cut may cost besides the one under way.
-MOST_UNSECURED = 1
+MAX_UNSYNCED = 1
 
 
-class Securing:
+class BackgroundSync:
     """A thread that flushes the spool and then records which fields are safe from a power cut.
 
     Flushing takes milliseconds that the stage need not wait for. Use it as a context manager.
@@ -57,7 +57,7 @@ class Securing:
             self._unsecured += 1
             self._changed.notify_all()
 
-    def wait(self, most: int = MOST_UNSECURED) -> None:
+    def wait(self, most: int = MAX_UNSYNCED) -> None:
         """Return when no more than so many fields are unsecured.
 
         Raises

@@ -42,12 +42,12 @@ from acquisition.run.identity import read_barcode, require_barcode
 from acquisition.run.landmarks import recognise, recognise_in_oil
 from acquisition.run.ranking import candidate_records, rank
 from acquisition.run.reconcile import reconcile
-from acquisition.run.retrying import persistently
+from acquisition.run.retrying import retry_step
 from acquisition.run.run_log import (
-    Beginning,
     Progress,
     RankedCandidate,
     RunLog,
+    RunStart,
     plan_digest,
     read_progress,
 )
@@ -300,7 +300,7 @@ class SlideRun:
         digest, barcode = plan_digest(fields), read_barcode(self._context)
         began = self._progress.beginning
         if began is None:
-            self._journal.begun(Beginning(digest, barcode))
+            self._journal.begun(RunStart(digest, barcode))
             return
         if began.plan != digest:
             raise ResumeError("the plan is another one: protocol, rig or software changed since the run began")
@@ -328,9 +328,7 @@ class SlideRun:
         microscope = self._context.microscope
         microscope.move_to(self._context.frame.to_stage(where))
         microscope.focus_to(surface.z_um(where))
-        exposure_ms = persistently(
-            self._context, "exposure", lambda: measure_exposure(microscope, scan.exposure_ms)
-        )
+        exposure_ms = retry_step(self._context, "exposure", lambda: measure_exposure(microscope, scan.exposure_ms))
         self._context.note(
             EventLevel.INFO, "exposure", f"scan exposure {exposure_ms:.2f} ms, measured", exposure_ms=exposure_ms
         )
@@ -384,7 +382,7 @@ class SlideRun:
 
     def _select(self, objective: str, *, oil_allowed: bool = False) -> None:
         microscope = self._context.microscope
-        persistently(
+        retry_step(
             self._context,
             f"objective {objective}",
             lambda: microscope.select_objective(objective, oil_allowed=oil_allowed),

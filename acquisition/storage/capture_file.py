@@ -22,7 +22,7 @@ _UM_PER_CM = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Capture:
+class StoredCapture:
     """A picture read back.
 
     Attributes
@@ -85,7 +85,7 @@ def write_capture(path: Path, pixels: NDArray[np.uint16], metadata: CaptureMetad
     return hashlib.sha256(content).hexdigest()
 
 
-def read_capture(path: Path, *, sha256: str | None = None) -> Capture:
+def read_capture(path: Path, *, sha256: str | None = None) -> StoredCapture:
     """Read a picture that `write_capture` wrote.
 
     Parameters
@@ -120,4 +120,4 @@ def read_capture(path: Path, *, sha256: str | None = None) -> Capture:
         raise StorageError(f"has metadata of another form: {error}", path=path) from error
     if pixels.dtype != np.uint16 or pixels.ndim != 2:
         raise StorageError(f"no capture: {pixels.dtype} of shape {pixels.shape}", path=path)
-    return Capture(pixels, metadata)
+    return StoredCapture(pixels, metadata)

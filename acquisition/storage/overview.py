@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from acquisition.errors import StorageError
 from acquisition.storage.atomic import write_json_atomic
-from scanner.coordinates import SlideFrame, SlidePoint, View
+from scanner.coordinates import ObjectiveView, SlideFrame, SlidePoint
 
 CHUNK_PX = 512
 LEVELS = 4
@@ -72,7 +72,7 @@ class OverviewTile:
     pixels: NDArray[np.uint8]
 
 
-def overview_tile(grid: OverviewGrid, pixels: NDArray[np.uint16], view: View) -> OverviewTile:
+def overview_tile(grid: OverviewGrid, pixels: NDArray[np.uint16], view: ObjectiveView) -> OverviewTile:
     """Reduce a field to its share of the overview.
 
     Parameters
@@ -106,7 +106,7 @@ def overview_tile(grid: OverviewGrid, pixels: NDArray[np.uint16], view: View) ->
     return OverviewTile(row, column, np.asarray(np.clip(scaled + 0.5, 0, 255), dtype=np.uint8))
 
 
-def _to_image(grid: OverviewGrid, view: View, column: int, row: int) -> NDArray[np.float64]:
+def _to_image(grid: OverviewGrid, view: ObjectiveView, column: int, row: int) -> NDArray[np.float64]:
     """Affine map, shape (2, 3), from a pixel of the tile to a pixel of the field."""
 
     def seen(across: int, down: int) -> tuple[float, float]:

@@ -27,7 +27,7 @@ MARGIN_CAP = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class AssignmentPrices:
+class AssignmentCosts:
     """Prices in nats, tuned on aneuploid cells.
 
     Attributes
@@ -52,7 +52,7 @@ class AssignmentPrices:
     sharpness: float = 1.0
 
     @classmethod
-    def calibrated(cls, calibration: Mapping[str, float]) -> AssignmentPrices:
+    def calibrated(cls, calibration: Mapping[str, float]) -> AssignmentCosts:
         """Prices with those that weights were calibrated to, see `Manifest.calibration`."""
         names = {entry.name for entry in fields(cls)}
         return cls(**{name: value for name, value in calibration.items() if name in names})
@@ -103,7 +103,7 @@ class Assignment:
 def assign(
     log_prob: NDArray[np.floating],
     log_none: NDArray[np.floating] | None = None,
-    prices: AssignmentPrices | None = None,
+    prices: AssignmentCosts | None = None,
     *,
     margins: bool = True,
 ) -> Assignment:
@@ -125,7 +125,7 @@ def assign(
     Assignment
         In the order of the rows.
     """
-    prices = prices or AssignmentPrices()
+    prices = prices or AssignmentCosts()
     cost = -np.asarray(log_prob, dtype=np.float64)
     if len(cost) == 0:
         return Assignment((), np.zeros(0, np.float32), "XX", 0.0, (), ())
@@ -165,7 +165,7 @@ class _Problem:
     """Objects against the slots of one sex complement."""
 
     def __init__(
-        self, choices: NDArray[np.float64], copies_x: int, copies_y: int, prices: AssignmentPrices
+        self, choices: NDArray[np.float64], copies_x: int, copies_y: int, prices: AssignmentCosts
     ) -> None:
         self._choices = choices
         self._prices = prices

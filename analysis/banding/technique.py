@@ -62,7 +62,7 @@ EMITTING: Final = frozenset({BandingKind.Q, BandingKind.DAPI})
 
 
 @dataclass(frozen=True, slots=True)
-class BandingJudgement:
+class BandingEstimate:
     """What banding a cell shows.
 
     Attributes
@@ -142,9 +142,9 @@ def banding_templates() -> BandingTemplates:
         )
 
 
-def recognise_banding(
+def estimate_banding(
     crops: Sequence[ChromosomeCrop], *, fluorescent: bool, templates: BandingTemplates | None = None
-) -> BandingJudgement:
+) -> BandingEstimate:
     """Tell how a cell is banded.
 
     Parameters
@@ -157,13 +157,13 @@ def recognise_banding(
         Other ones than the product's.
     """
     if len(crops) < FEWEST:
-        return BandingJudgement(None, 0.0, "too few chromosomes to tell the banding", {})
+        return BandingEstimate(None, 0.0, "too few chromosomes to tell the banding", {})
     templates = templates or banding_templates()
     images = np.stack([crop.image for crop in crops])
     contrast = float(np.median(band_contrast(images)))
     floor = NO_BANDS_BELOW_FLUORESCENT if fluorescent else NO_BANDS_BELOW
     if contrast < floor:
-        return BandingJudgement(BandingKind.NONE, _none_confidence(contrast, floor), "there are no bands", {})
+        return BandingEstimate(BandingKind.NONE, _none_confidence(contrast, floor), "there are no bands", {})
     lengths = np.log(np.maximum([crop.relative_length for crop in crops], 1e-3))
     likeness = likenesses(profiles(images, BINS)[:, 0], lengths, templates)
     total = likeness - templates.level
@@ -175,8 +175,8 @@ def recognise_banding(
     told = likeness[best] >= LIKE_FROM and chance[best] >= TOLD_FROM
     words = _words(best, likeness, fluorescent)
     if not told:
-        return BandingJudgement(None, 0.0, f"like no technique's bands clearly: {words}", named)
-    return BandingJudgement(TECHNIQUES[best], float(chance[best]), words, named)
+        return BandingEstimate(None, 0.0, f"like no technique's bands clearly: {words}", named)
+    return BandingEstimate(TECHNIQUES[best], float(chance[best]), words, named)
 
 
 def likenesses(

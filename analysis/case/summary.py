@@ -14,10 +14,10 @@ from analysis.homologues.comparison import HomologueDifference
 from analysis.homologues.recurrence import CandidateClone, candidate_clones
 from analysis.karyotyping.iscn import INCOMPLETE
 from analysis.karyotyping.pipeline import Karyotype
-from analysis.karyotyping.review import Finding
+from analysis.karyotyping.review import ReviewFinding
 from analysis.structures.classes import UNCLASSIFIED
 
-NOT_USABLE: Final = frozenset({Finding.TOO_FEW, Finding.TOO_MANY, Finding.UNCLEAR_BANDS})
+NOT_USABLE: Final = frozenset({ReviewFinding.TOO_FEW, ReviewFinding.TOO_MANY, ReviewFinding.UNCLEAR_BANDS})
 _WELL_BANDED: Final = 550.0
 """Bands a haploid set from which on more of them make a cell no better."""
 _USUAL_BANDED: Final = 0.7

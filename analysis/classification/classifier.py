@@ -79,7 +79,7 @@ class ClassScores:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenCrops:
+class CropEmbeddings:
     """What the net sees in n crops, each by itself; tensors of n rows.
 
     Attributes
@@ -100,15 +100,15 @@ class SeenCrops:
     def __len__(self) -> int:
         return len(self.logits)
 
-    def joined(self, others: SeenCrops) -> SeenCrops:
+    def joined(self, others: CropEmbeddings) -> CropEmbeddings:
         """These, and others after them."""
         pairs = ((getattr(self, name), getattr(others, name)) for name in self.__slots__)
-        return SeenCrops(*(torch.cat(pair) for pair in pairs))
+        return CropEmbeddings(*(torch.cat(pair) for pair in pairs))
 
-    def take(self, rows: Sequence[int]) -> SeenCrops:
+    def take(self, rows: Sequence[int]) -> CropEmbeddings:
         """Take some, in the order given."""
         at = torch.as_tensor(list(rows), dtype=torch.long)
-        return SeenCrops(*(getattr(self, name)[at] for name in self.__slots__))
+        return CropEmbeddings(*(getattr(self, name)[at] for name in self.__slots__))
 
 
 class Classifier:
@@ -178,20 +178,20 @@ class Classifier:
         """
         return self.scores_of(self.look_at(crops, banding=banding), one_cell=one_cell)
 
-    def look_at(self, crops: Sequence[ChromosomeCrop], *, banding: str | None = None) -> SeenCrops:
+    def look_at(self, crops: Sequence[ChromosomeCrop], *, banding: str | None = None) -> CropEmbeddings:
         """Look at crops one by one; parameters as in `score`."""
         starts = range(0, len(crops), BATCH)
         parts = [self._embedded(crops[start : start + BATCH], banding) for start in starts]
         nothing = torch.zeros((0, EMBEDDING_SIZE))
         features = [torch.from_numpy(crop.features()) for crop in crops]
-        return SeenCrops(
+        return CropEmbeddings(
             torch.cat([torch.zeros((0, OUTPUT_COUNT)), *(part[0] for part in parts)]),
             torch.cat([nothing, *(part[1] for part in parts)]),
             torch.cat([nothing, *(part[2] for part in parts)]),
             torch.stack(features) if features else torch.zeros((0, FEATURE_COUNT)),
         )
 
-    def scores_of(self, seen: SeenCrops, *, one_cell: bool = True) -> ClassScores:
+    def scores_of(self, seen: CropEmbeddings, *, one_cell: bool = True) -> ClassScores:
         """Score crops that were looked at, see `score`."""
         if not one_cell or self._context is None or len(seen) < CONTEXT_MINIMUM:
             return scores_from_logits(seen.logits, self._temperature)

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
-from analysis.assignment.joint_assignment import AssignmentPrices
+from analysis.assignment.joint_assignment import AssignmentCosts
 from analysis.classification.classifier import ClassScores
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.instance import Instance
 
-FUSED_PRICES: Final = AssignmentPrices()
+FUSED_COSTS: Final = AssignmentCosts()
 """Of fused evidence, chosen on the val split with real and composed aneuploid cells."""
 _LEAST_SCORE: Final = 1e-3
 _LEAST_LOG_NONE: Final = -20.0
@@ -39,7 +39,7 @@ class FusionWeights:
         constant.
     sharpness, sharpness_found
         What a nat of an assignment's margin is worth in log odds of being right, where the chromosomes are given
-        and where they were found; see `AssignmentPrices`. It is worth less where an object may be a wrong one.
+        and where they were found; see `AssignmentCosts`. It is worth less where an object may be a wrong one.
     """
 
     classifier: float = 0.68
@@ -52,7 +52,7 @@ class FusionWeights:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ClassEvidence:
     """What is known of the objects of a cell, one by one.
 
     Attributes
@@ -79,12 +79,12 @@ def detected_classes(instances: Sequence[Instance]) -> NDArray[np.float64]:
     return table
 
 
-def gather_evidence(
+def fuse_class_evidence(
     scores: ClassScores,
     detected: NDArray[np.floating] | None = None,
     box_scores: NDArray[np.floating] | None = None,
     weights: FusionWeights | None = None,
-) -> Evidence:
+) -> ClassEvidence:
     """Bring the evidence of a cell together.
 
     Parameters
@@ -103,7 +103,7 @@ def gather_evidence(
     log_none = scores.log_none.astype(np.float64)
     seen = np.zeros(len(log_prob), np.bool_) if detected is None else np.isfinite(detected).all(axis=1)
     if detected is None or not seen.any():
-        return Evidence(log_prob, log_none, False)
+        return ClassEvidence(log_prob, log_none, False)
     both = weights.classifier * log_prob[seen] + weights.detector * detected[seen].astype(np.float64)
     log_prob[seen] = both - logsumexp(both, axis=1, keepdims=True)
     if box_scores is not None:
@@ -111,4 +111,4 @@ def gather_evidence(
         score = np.clip(box_scores[seen].astype(np.float64), _LEAST_SCORE, 1.0 - _LEAST_SCORE)
         odds = weights.none * (none - np.log(-np.expm1(none))) + weights.score * np.log(score / (1.0 - score))
         log_none[seen] = np.log(np.maximum(expit(odds + weights.bias), 1e-9))
-    return Evidence(log_prob, log_none, True)
+    return ClassEvidence(log_prob, log_none, True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.datasets.box_matching import box_iou, match
 from analysis.evaluation.coco import CocoObject
 from analysis.imaging.image_file import GreyImage
-from analysis.structures.instance import Instance, LeftOut
+from analysis.structures.instance import Instance, UnselectedProposal
 
 TSENG_PADDING_PX: Final = (7.0, 8.0, 5.0, 4.0)
 """Slide between a mask and the published box of the Tseng set: left, top, right, bottom.
@@ -41,7 +41,7 @@ def padded_boxes(
 def ranked_boxes(
     boxes_px: NDArray[np.float64],
     found: Sequence[Instance],
-    left_out: Sequence[LeftOut],
+    left_out: Sequence[UnselectedProposal],
     padding_px: Sequence[float],
     size: tuple[int, ...],
 ) -> list[CocoObject]:

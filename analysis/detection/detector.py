@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.detection.preprocessing import SCALE, filled_up, resized
-from analysis.detection.test_time_augmentation import FOUR_VIEWS, PLAIN, View, merged
+from analysis.detection.test_time_augmentation import FOUR_VIEWS, PLAIN, ImageOrientation, merged
 from analysis.nets.detector_net import DetectorNet, boxes_at, points
 from analysis.parameters.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
-from analysis.structures.box_proposals import Detections
+from analysis.structures.box_proposals import BoxProposals
 
 DETECTOR_WEIGHTS: Final = "detector"
 
@@ -37,14 +37,14 @@ class Detector:
         Whether the net computes in half precision (bfloat16), see `has_tiles`.
     """
 
-    def __init__(self, net: DetectorNet, views: Sequence[View] = PLAIN, *, half: bool = False) -> None:
+    def __init__(self, net: DetectorNet, views: Sequence[ImageOrientation] = PLAIN, *, half: bool = False) -> None:
         self._net = net.folded()
         self._views = tuple(views)
         self._number = torch.bfloat16 if half else torch.float32
         self._net.to(dtype=self._number, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @staticmethod
-    def load(folder: Path = WEIGHTS_DIR, views: Sequence[View] = FOUR_VIEWS) -> Detector:
+    def load(folder: Path = WEIGHTS_DIR, views: Sequence[ImageOrientation] = FOUR_VIEWS) -> Detector:
         """Load weights and manifest.
 
         Raises
@@ -57,7 +57,7 @@ class Detector:
         fill_net(net, load_weights(DETECTOR_WEIGHTS, folder), DETECTOR_WEIGHTS)
         return Detector(net, views, half=has_tiles())
 
-    def candidates(self, relative: NDArray[np.float32], *, scale: float = SCALE) -> Detections:
+    def candidates(self, relative: NDArray[np.float32], *, scale: float = SCALE) -> BoxProposals:
         """Propose chromosomes: what the views agree on, or of a single view every point that may stand for one.
 
         Parameters
@@ -75,7 +75,7 @@ class Detector:
         for view in self._views if image.size <= _MANY_PX else PLAIN:
             score, probability, boxes = self._answers(filled_up(view.of(image)))
             placed = np.clip(view.back(boxes, image.shape) * back, 0.0, limit)
-            seen.append(Detections(placed.astype(np.float32), score, probability))
+            seen.append(BoxProposals(placed.astype(np.float32), score, probability))
         return seen[0] if len(seen) == 1 else merged(seen)
 
     def _answers(

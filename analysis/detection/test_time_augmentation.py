@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.structures.box_proposals import Detections, box_overlaps
+from analysis.structures.box_proposals import BoxProposals, box_overlaps
 
 _SAME_IOU: Final = 0.65
 """Proposals that overlap by more than this mean the same chromosome."""
@@ -24,7 +24,7 @@ _FIT_POWER: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ImageOrientation:
     """A way to look at a picture.
 
     Attributes
@@ -58,25 +58,25 @@ class View:
         return boxes[:, [1, 0, 3, 2]] if self.transposed else boxes
 
 
-PLAIN: Final = (View(),)
+PLAIN: Final = (ImageOrientation(),)
 """The picture as it is."""
 
 FOUR_VIEWS: Final = (
-    View(),
-    View(mirrored=True, upside_down=True),
-    View(transposed=True),
-    View(transposed=True, mirrored=True, upside_down=True),
+    ImageOrientation(),
+    ImageOrientation(mirrored=True, upside_down=True),
+    ImageOrientation(transposed=True),
+    ImageOrientation(transposed=True, mirrored=True, upside_down=True),
 )
 """As it is and turned by half, and both transposed."""
 
 
-def merged(seen: Sequence[Detections]) -> Detections:
+def merged(seen: Sequence[BoxProposals]) -> BoxProposals:
     """Put together what was proposed in several views of a picture, in the picture's own px.
 
     From the best proposal on, each is joined with the best one of every view that means the same chromosome. Boxes
     and classes are means by score and fit; the score is the mean over all views, 0 where a view has nothing there.
     """
-    whole = Detections(
+    whole = BoxProposals(
         np.concatenate([each.boxes_px for each in seen]),
         np.concatenate([each.score for each in seen]),
         np.concatenate([each.class_probability for each in seen]),
@@ -103,7 +103,7 @@ def merged(seen: Sequence[Detections]) -> Detections:
         classes.append(weight @ whole.class_probability[best])
         scores.append(whole.score[best].sum() / len(seen))
     score = np.asarray(scores, np.float32)
-    together = Detections(
+    together = BoxProposals(
         np.asarray(boxes, np.float32).reshape(-1, 4),
         score,
         np.asarray(classes, np.float32).reshape(-1, whole.class_probability.shape[1]),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from analysis.banding.band_level import LEVELS, estimate_level
-from analysis.banding.technique import BandingKind, BandingTemplates, banding_templates, recognise_banding
+from analysis.banding.technique import BandingKind, BandingTemplates, banding_templates, estimate_banding
 from analysis.datasets.images import load_mfish
 from analysis.errors import DatasetError
 from analysis.evaluation.crops import bioimlab_cells, gband612_cells
@@ -29,7 +29,7 @@ from analysis.straightening.crops import (
     cut_instances,
     object_from_picture,
 )
-from analysis.straightening.external_crops import emits_light, objects_of, read_ready_cut
+from analysis.straightening.external_crops import emits_light, objects_of, read_external_crop
 from analysis.structures.classes import CLASS_NAMES
 
 BIOIMLAB_LEARNT: Final = 80
@@ -100,7 +100,7 @@ def rband_banded(data_dir: Path, part: str) -> Iterator[BandedCell]:
         raise DatasetError("the data set isn't there or lacks a column (see KARYOSCAN_DATA)", path=path) from error
     # The flips carry one digit more at the end of their names.
     kept = [row for row in rows if len(Path(row["file"]).stem.rsplit("_", 1)[-1]) == 3]
-    cuts = [read_ready_cut(folder / row["file"]) for row in kept]
+    cuts = [read_external_crop(folder / row["file"]) for row in kept]
     if not cuts:
         raise DatasetError(f"there is no R-band cell of part {part!r}", path=path)
     crops = crops_of_cell(objects_of(cuts, emitted=emits_light(cuts)))
@@ -135,7 +135,7 @@ def evaluate_banding(
     bands: dict[str, list[int]] = {}
     right = warned = count = 0
     for count, cell in enumerate(cells, start=1):
-        judged = recognise_banding(cell.crops, fluorescent=cell.fluorescent, templates=templates)
+        judged = estimate_banding(cell.crops, fluorescent=cell.fluorescent, templates=templates)
         told = "unknown" if judged.kind is None else judged.kind.value
         line = confusion.setdefault(f"{cell.source} {cell.kind.value}", {})
         line[told] = line.get(told, 0) + 1

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.foreground import otsu
 from analysis.imaging.image_file import GreyImage
-from analysis.segmentation.contours.segmenter import Segmenter, Working, full_size, neighbours, place_in, prepare
+from analysis.segmentation.contours.segmenter import (
+    Segmenter,
+    WorkingImage,
+    full_size,
+    make_working_image,
+    place_region,
+    touching_instances,
+)
 from analysis.structures.instance import Instance, Segmentation
 from analysis.structures.region import Region, connected_regions
 
@@ -88,8 +95,8 @@ BASELINES: Final[dict[str, Segmenter]] = {
 """The peers by their names."""
 
 
-def _thresholded(image: GreyImage) -> tuple[Working, list[Region]]:
-    working = prepare(image)
+def _thresholded(image: GreyImage) -> tuple[WorkingImage, list[Region]]:
+    working = make_working_image(image)
     level = otsu(working.density, ~working.nuclei)
     mask = (working.density > level) & ~working.nuclei
     return working, connected_regions(mask, min_area_px=_LEAST_AREA * working.width_px**2)
@@ -152,15 +159,15 @@ def _pixel(point: NDArray[np.float32]) -> tuple[int, int]:
     return int(point[0]), int(point[1])
 
 
-def _segmentation(image: GreyImage, working: Working, parts: list[Region], route: str) -> Segmentation:
+def _segmentation(image: GreyImage, working: WorkingImage, parts: list[Region], route: str) -> Segmentation:
     placed = [
         place
         for part in parts
         if part.area_px >= _LEAST_AREA * working.width_px**2
-        and (place := place_in(part, working.factor, image.pixels.shape)) is not None
+        and (place := place_region(part, working.factor, image.pixels.shape)) is not None
     ]
     if not placed:
         raise NoMetaphaseError(f"{image.source}: no metaphase found, nothing is stained")
-    beside = neighbours(placed)
+    beside = touching_instances(placed)
     instances = tuple(Instance(box, mask, 1.0, route, beside[k]) for k, (box, mask) in enumerate(placed))
     return Segmentation(instances, *full_size(working, image.pixels.shape))

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.assignment.joint_assignment import AssignmentPrices, assign
+from analysis.assignment.joint_assignment import AssignmentCosts, assign
 from analysis.classification.classifier import Classifier
 from analysis.datasets.box_matching import box_areas, box_intersections, box_iou, match
 from analysis.datasets.images import TsengImage, load_tseng
@@ -144,7 +144,7 @@ def gband612_records(
     data_dir: Path,
     split: str,
     classifier: Classifier,
-    prices: AssignmentPrices | None = None,
+    prices: AssignmentCosts | None = None,
     places: Sequence[int] | None = None,
 ) -> Iterator[CellRecord]:
     """Name the cut chromosomes of the gband612 set, shown upright or turned at random; parameters as above.
@@ -206,7 +206,7 @@ def _named(chromosomes: Sequence[KaryotypedChromosome], truth: Sequence[str | No
 
 
 def _crops_record(
-    cell: CropCell, turned: Sequence[bool], classifier: Classifier, prices: AssignmentPrices | None
+    cell: CropCell, turned: Sequence[bool], classifier: Classifier, prices: AssignmentCosts | None
 ) -> CellRecord:
     shown = [
         np.ascontiguousarray(picture[::-1, ::-1]) if turn else picture

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from analysis.datasets.images import ClusterBlob, load_clusters
 from analysis.errors import DatasetError, NoMetaphaseError
-from analysis.evaluation.box_free.external_blobs import Judge, judge_cut_blobs
+from analysis.evaluation.box_free.external_blobs import BlobJudge, judge_cut_blobs
 from analysis.imaging.image_file import GreyImage
-from analysis.segmentation.contours.segmenter import Segmenter, segment
+from analysis.segmentation.contours.segmenter import Segmenter, segment_by_contours
 from analysis.structures.instance import Instance
 
 _GAP_PX: Final = 24
@@ -24,7 +24,7 @@ _WHITE: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class BlobSheet:
     """All blobs of a cell laid out on one white picture, as a segmenter takes its scale from the whole cell.
 
     Attributes
@@ -39,7 +39,7 @@ class Sheet:
     tiles_px: tuple[tuple[int, int, int, int], ...]
 
 
-def lay_out(crops: Sequence[NDArray[np.uint8]], name: str) -> Sheet:
+def lay_out(crops: Sequence[NDArray[np.uint8]], name: str) -> BlobSheet:
     """Lay crops (uint8, white background) out in rows on one sheet."""
     tiles = []
     x = y = _GAP_PX
@@ -55,12 +55,12 @@ def lay_out(crops: Sequence[NDArray[np.uint8]], name: str) -> Sheet:
     pixels = np.full((max(bottom, 64), max(right, 64)), _WHITE, np.uint8)
     for crop, (x0, y0, x1, y1) in zip(crops, tiles, strict=True):
         pixels[y0:y1, x0:x1] = crop
-    return Sheet(GreyImage(pixels, name), tuple(tiles))
+    return BlobSheet(GreyImage(pixels, name), tuple(tiles))
 
 
 def evaluate_clusters(
     data_dir: Path,
-    segmenter: Segmenter = segment,
+    segmenter: Segmenter = segment_by_contours,
     *,
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -114,7 +114,7 @@ def evaluate_clusters(
 
 
 def evaluate_cut_blobs(
-    data_dir: Path, judge: Judge, *, progress: Callable[[int, int], None] | None = None
+    data_dir: Path, judge: BlobJudge, *, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, float | int]:
     """Judge every blob by the stream's question whether there is more than one chromosome.
 
@@ -174,7 +174,7 @@ def _read_crop(path: Path) -> NDArray[np.uint8]:
     return np.asarray(crop, dtype=np.uint8)
 
 
-def _counts(sheet: Sheet, found: Sequence[Instance]) -> list[int]:
+def _counts(sheet: BlobSheet, found: Sequence[Instance]) -> list[int]:
     """Count for each tile the instances whose box centre lies in it."""
     counts = []
     centres = [((e.box_px[0] + e.box_px[2]) / 2.0, (e.box_px[1] + e.box_px[3]) / 2.0) for e in found]

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.assignment.joint_assignment import AssignmentPrices, assign
+from analysis.assignment.joint_assignment import AssignmentCosts, assign
 from analysis.classification.classifier import Classifier, ClassScores
 from analysis.errors import DatasetError
 from analysis.straightening.crops import ObjectPixels, crops_of_cell, object_from_picture
@@ -55,7 +55,7 @@ def evaluate_gband612(
     classifier: Classifier,
     limit: int | None = None,
     progress: Progress | None = None,
-    prices: AssignmentPrices | None = None,
+    prices: AssignmentCosts | None = None,
 ) -> dict[str, float | int]:
     """Evaluate on single G-band chromosomes.
 
@@ -99,7 +99,7 @@ def evaluate_bioimlab(
     classifier: Classifier,
     limit: int | None = None,
     progress: Progress | None = None,
-    prices: AssignmentPrices | None = None,
+    prices: AssignmentCosts | None = None,
 ) -> dict[str, float | int]:
     """Evaluate on single Q-band chromosomes, another stain than the classifier was trained on.
 
@@ -182,7 +182,7 @@ def _evaluated(
     classifier: Classifier,
     limit: int | None,
     progress: Progress | None,
-    prices: AssignmentPrices | None,
+    prices: AssignmentCosts | None,
 ) -> dict[str, float | int]:
     rng = np.random.default_rng(612)
     tally = _Tally()

@@ -19,7 +19,7 @@ from analysis.evaluation.finder_scores import (
     scores_by_slide,
 )
 from analysis.evaluation.statistics import (
-    Calibration,
+    CalibrationCurve,
     Floats,
     PrecisionRecall,
     auc,
@@ -37,13 +37,13 @@ def curve(scores: FinderScores) -> PrecisionRecall:
     return precision_recall(scores.score, scores.right, scores.metaphases)
 
 
-def reliability(scores: FinderScores, least: float = RECORDED_SCORE) -> Calibration:
+def reliability(scores: FinderScores, least: float = RECORDED_SCORE) -> CalibrationCurve:
     """Calibration of the scores from `least` on."""
     held = scores.score >= least
     return calibration(scores.score[held], scores.right[held])
 
 
-def analysable_reliability(scores: FinderScores) -> Calibration:
+def analysable_reliability(scores: FinderScores) -> CalibrationCurve:
     """Calibration of the analysability of metaphases that were called."""
     held = (scores.analysable_score >= CALL_SCORE) & np.isfinite(scores.analysable_said)
     return calibration(scores.analysable_said[held], scores.analysable[held])

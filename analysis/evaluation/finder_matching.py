@@ -61,7 +61,7 @@ class Field(Protocol):
     def number(self) -> int: ...  # noqa: D102
 
 
-class Found(Protocol):
+class JudgedPlace(Protocol):
     """A find, in px of the field."""
 
     @property
@@ -166,7 +166,7 @@ def planted_of(field: Field) -> tuple[Planted, ...]:
     return tuple(made)
 
 
-def judge(planted: Sequence[Planted], found: Sequence[Found]) -> tuple[JudgedFind, ...]:
+def judge(planted: Sequence[Planted], found: Sequence[JudgedPlace]) -> tuple[JudgedFind, ...]:
     """Pair finds with metaphases one to one, best score first.
 
     A find takes the nearest metaphase whose centre is not farther away than the metaphase's radius and that no
@@ -207,7 +207,7 @@ def judge(planted: Sequence[Planted], found: Sequence[Found]) -> tuple[JudgedFin
     return tuple(judged)
 
 
-def _plain(find: Found) -> JudgedFind:
+def _plain(find: JudgedPlace) -> JudgedFind:
     analysable: float | None = getattr(find, "analysable", None)
     rank = float(getattr(find, "rank", find.score))
     return JudgedFind(
@@ -215,7 +215,7 @@ def _plain(find: Found) -> JudgedFind:
     )
 
 
-def _within(find: Found, planted: Sequence[Planted], numbers: Sequence[int]) -> list[int]:
+def _within(find: JudgedPlace, planted: Sequence[Planted], numbers: Sequence[int]) -> list[int]:
     """Of these objects those whose radius reaches to the find, nearest first."""
     reached = []
     for number in numbers:

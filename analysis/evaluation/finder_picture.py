@@ -10,7 +10,7 @@ import numpy as np
 from analysis.evaluation.drawing import COLOURS, INK, Axes, Colour, Rgb, blank, put_text
 from analysis.evaluation.finder import GOAL_PRECISION, GOAL_RECALL, curve, reliability
 from analysis.evaluation.finder_scores import CALL_SCORE, FinderScores
-from analysis.evaluation.statistics import Calibration, PrecisionRecall
+from analysis.evaluation.statistics import CalibrationCurve, PrecisionRecall
 
 _HEIGHT_PX, _WIDTH_PX = 560, 1680
 _LEAST_RANGE: Final = 0.8
@@ -63,7 +63,7 @@ def _draw_curves(axes: Axes, curves: Mapping[str, PrecisionRecall], colours: Map
             axes.dot(float(drawn.recall[called[-1]]), float(drawn.precision[called[-1]]), colours[name])
 
 
-def _draw_calibration(axes: Axes, drawn: Calibration, colour: Colour) -> None:
+def _draw_calibration(axes: Axes, drawn: CalibrationCurve, colour: Colour) -> None:
     held = np.flatnonzero(drawn.count)
     axes.line(drawn.said[held].tolist(), drawn.came_true[held].tolist(), colour, width_px=1)
     for number in held:

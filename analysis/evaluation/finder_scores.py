@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.evaluation.finder_matching import Field, Found, JudgedFind, Planted, judge, planted_of
+from analysis.evaluation.finder_matching import Field, JudgedFind, JudgedPlace, Planted, judge, planted_of
 from analysis.evaluation.statistics import Bools, Floats
 
 CALL_SCORE: Final = 0.5
@@ -26,7 +26,7 @@ class Finder(Protocol):
 
     def __call__(
         self, pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px: float, *, min_score: float
-    ) -> Sequence[Found]:
+    ) -> Sequence[JudgedPlace]:
         """Finds of a field; with a `min_score` of 0 rejected proposals too."""
 
 

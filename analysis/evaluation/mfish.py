@@ -15,7 +15,7 @@ from analysis.datasets.images import OVERLAP_LABEL, MfishCell, load_mfish
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
 from analysis.imaging.image_file import read_image
-from analysis.segmentation.contours.segmenter import Segmenter, segment
+from analysis.segmentation.contours.segmenter import Segmenter, segment_by_contours
 from analysis.structures.instance import Instance
 
 _CLASSES: Final = range(1, 25)
@@ -59,7 +59,7 @@ def labelled_instances(classmap: NDArray[np.uint8]) -> tuple[tuple[int, Instance
 def evaluate_mfish(
     data_dir: Path,
     split: str,
-    segmenter: Segmenter = segment,
+    segmenter: Segmenter = segment_by_contours,
     *,
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,

@@ -25,7 +25,7 @@ from analysis.detection.preprocessing import SCALE, density_of, filled_up, relat
 from analysis.errors import NoMetaphaseError, WeightsError
 from analysis.imaging.image_file import GreyImage
 from analysis.parameters.weights import fill_net, load_weights, read_manifest
-from analysis.structures.instance import Instance, LeftOut, Segmentation
+from analysis.structures.instance import Instance, Segmentation, UnselectedProposal
 
 PEER_WEIGHTS: Final = "peer-faster-rcnn"
 PADDING_PX: Final = 6.0
@@ -107,7 +107,8 @@ class PeerSegmenter:
             raise NoMetaphaseError(f"{image.source}: no metaphase found (0 chromosomes)")
         empty = np.zeros(image.pixels.shape, np.float32)
         left_out = [
-            LeftOut(_tight(box), float(score)) for box, score in zip(boxes[~strong], scores[~strong], strict=True)
+            UnselectedProposal(_tight(box), float(score))
+            for box, score in zip(boxes[~strong], scores[~strong], strict=True)
         ]
         return Segmentation(instances, empty, empty > 0.0, tuple(left_out))
 

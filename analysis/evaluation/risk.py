@@ -15,7 +15,7 @@ import numpy as np
 from analysis.evaluation.cells import CellRecord, Named
 from analysis.evaluation.drawing import COLOURS, INK, Axes, Rgb, blank, put_text
 from analysis.evaluation.statistics import Bools, Floats, calibration
-from analysis.karyotyping.review import Level, chromosome_level
+from analysis.karyotyping.review import ReviewLevel, chromosome_level
 from analysis.structures.classes import UNCLASSIFIED
 
 RISKS: Final = (0.001, 0.005, 0.01)
@@ -196,7 +196,7 @@ def risk_picture(studies: dict[str, RiskStudy], note: str) -> Rgb:
 
 def _dots(axes: Axes, entry: RiskStudy, colour: tuple[int, int, int]) -> None:
     covered, wrong = 0.0, 0.0
-    for level in (Level.AUTO, Level.CHECK):
+    for level in (ReviewLevel.AUTO, ReviewLevel.CHECK):
         own = entry.figures["levels"][level.value]
         covered += own["share"]
         wrong += own["share"] * own["risk"]
@@ -223,7 +223,7 @@ def _whole(record: CellRecord, objects: Sequence[Named], *, found: bool) -> bool
 def _by_level(levels: Sequence[str], right: Bools) -> dict[str, dict[str, float]]:
     """Share of every level, and how much of it is wrong."""
     table = {}
-    for level in Level:
+    for level in ReviewLevel:
         own = np.asarray([entry == level.value for entry in levels], np.bool_)
         table[level.value] = {"share": _mean(own), "risk": _mean(~right[own])}
     return table

@@ -16,15 +16,15 @@ from analysis.detection.detector import Detector
 from analysis.evaluation.baselines import BASELINES
 from analysis.evaluation.box_free.segmenter import load_stream_segmenter
 from analysis.evaluation.segmenters import CellOutcome, run_segmenters, segmenter_figures
-from analysis.segmentation.contours.segmenter import Segmenter, segment
-from analysis.segmentation.mask_net.predictor import MaskProposer
+from analysis.segmentation.contours.segmenter import Segmenter, segment_by_contours
+from analysis.segmentation.mask_net.predictor import MaskPredictor
 from analysis.segmentation.segmenter import DetectorSegmenter
 
 _PARTS_A_PROCESS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class SegmentationMethods:
     """Which ways are measured; contours and the product's detector always are.
 
     Attributes
@@ -56,11 +56,11 @@ class Ways:
             Where weights are missing or damaged.
         """
         detector = DetectorSegmenter(Detector.load())
-        chosen: dict[str, Segmenter] = {"contours": segment, "detector": detector}
+        chosen: dict[str, Segmenter] = {"contours": segment_by_contours, "detector": detector}
         if self.fluorescence:
             chosen["detector, fluorescence"] = replace(detector, fluorescence=True)
         if self.stream is not None:
-            fused = replace(detector, masks=MaskProposer.load(self.stream))
+            fused = replace(detector, masks=MaskPredictor.load(self.stream))
             chosen["stream"] = load_stream_segmenter(self.stream)
             chosen["detector, masks"] = fused
             chosen["detector, masks only"] = replace(fused, cuts=False)
@@ -76,10 +76,10 @@ class Ways:
         return {**chosen, **BASELINES} if self.baselines else chosen
 
 
-def run_ways(
+def run_segmentation_methods(
     data_dir: Path,
     split: str,
-    ways: Ways,
+    ways: SegmentationMethods,
     *,
     limit: int | None = None,
     processes: int = 1,
@@ -137,6 +137,6 @@ def _one_thread() -> None:
 
 
 def _part(
-    data_dir: Path, split: str, ways: Ways, limit: int | None, part: tuple[int, int]
+    data_dir: Path, split: str, ways: SegmentationMethods, limit: int | None, part: tuple[int, int]
 ) -> dict[str, list[CellOutcome]]:
     return run_segmenters(data_dir, split, ways.segmenters(), limit=limit, part=part)

@@ -24,7 +24,7 @@ from analysis.evaluation.enumeration import Count, enumeration_figures, enumerat
 from analysis.imaging.image_file import read_image
 from analysis.parameters.weights import write_whole
 from analysis.segmentation.contours.segmenter import Segmenter
-from analysis.structures.instance import Instance, LeftOut
+from analysis.structures.instance import Instance, UnselectedProposal
 
 _AP_DRAWS: Final = 60
 _SEED: Final = 11
@@ -205,7 +205,7 @@ def _outcome(entry: TsengImage, segmenter: Segmenter) -> CellOutcome:
     image = read_image(entry.path)
     start = time.perf_counter()
     found: tuple[Instance, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[UnselectedProposal, ...] = ()
     try:
         segmentation = segmenter(image)
         found, left_out = segmentation.instances, segmentation.left_out

@@ -70,7 +70,7 @@ def precision_recall(score: Floats, right: Bools, positives: int) -> PrecisionRe
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class CalibrationCurve:
     """How often what was said came true.
 
     Attributes
@@ -97,7 +97,7 @@ class Calibration:
         return float(np.sum(gap * self.count[held]) / self.count.sum())
 
 
-def calibration(probability: Floats, came_true: Bools, bins: int = CALIBRATION_BINS) -> Calibration:
+def calibration(probability: Floats, came_true: Bools, bins: int = CALIBRATION_BINS) -> CalibrationCurve:
     """Calibration over bins of equal width (Guo et al., ICML 2017).
 
     Parameters
@@ -114,7 +114,7 @@ def calibration(probability: Floats, came_true: Bools, bins: int = CALIBRATION_B
     with np.errstate(invalid="ignore"):
         said = np.bincount(place, probability, minlength=bins) / count
         true = np.bincount(place, came_true.astype(np.float64), minlength=bins) / count
-    return Calibration(said, true, count.astype(np.int64))
+    return CalibrationCurve(said, true, count.astype(np.int64))
 
 
 def auc(score: Floats, positive: Bools) -> float:

@@ -22,9 +22,9 @@ from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.evaluation.crops import gband612_cells
 from analysis.evaluation.statistics import auc, bootstrap
 from analysis.homologues.comparison import HomologueDifference, compare_traces
-from analysis.homologues.cut_quality import doubts_of, measure_cuts
+from analysis.homologues.cut_quality import cut_defects, measure_cut_quality
 from analysis.homologues.features import Traces, traces_of
-from analysis.homologues.reference_statistics import HomologueNorms, homologue_norms
+from analysis.homologues.reference_statistics import HomologueStatistics, load_homologue_statistics
 from analysis.imaging.image_file import GreyImage, read_image
 from analysis.karyogram.ideogram import ideogram
 from analysis.karyotyping.pipeline import Karyotype, Karyotyper
@@ -51,7 +51,7 @@ TIP_ROWS: Final = 3
 FALSE_FLAGS: Final = (0.005, 0.01, 0.02, 0.05)
 
 
-class Change(StrEnum):
+class StructuralChange(StrEnum):
     """Kinds of change; ``NONE``: straightened and put back, to see what that does by itself."""
 
     NONE = "none, put back"
@@ -63,14 +63,14 @@ class Change(StrEnum):
     TRANSLOCATION = "translocation"
 
 
-SIZES_MB: Final[dict[Change, tuple[int, ...]]] = {
-    Change.NONE: (20,),
-    Change.TERMINAL: (10, 20, 40),
-    Change.INTERSTITIAL: (10, 20, 40),
-    Change.DUPLICATION: (10, 20, 40),
-    Change.PARACENTRIC: (20, 40, 60),
-    Change.PERICENTRIC: (20, 40, 80),
-    Change.TRANSLOCATION: (10, 20, 40),
+SIZES_MB: Final[dict[StructuralChange, tuple[int, ...]]] = {
+    StructuralChange.NONE: (20,),
+    StructuralChange.TERMINAL: (10, 20, 40),
+    StructuralChange.INTERSTITIAL: (10, 20, 40),
+    StructuralChange.DUPLICATION: (10, 20, 40),
+    StructuralChange.PARACENTRIC: (20, 40, 60),
+    StructuralChange.PERICENTRIC: (20, 40, 80),
+    StructuralChange.TRANSLOCATION: (10, 20, 40),
 }
 
 
@@ -93,11 +93,11 @@ class ChangedPair:
     fit
         Whether it would be compared, by its cut.
     wear
-        float64, shape (`WEAR_FIGURES`,), see `CutFigures.wear`; None where nothing is known of the cut.
+        float64, shape (`CUT_QUALITY_FIGURES`,), see `CutFigures.wear`; None where nothing is known of the cut.
     """
 
     event: int
-    kind: Change
+    kind: StructuralChange
     size_mb: int
     row: int
     crop: ChromosomeCrop
@@ -118,7 +118,7 @@ class ChangedCell:
     doubtful
         Rows that aren't compared, by their cut.
     wear
-        float64, shape (n, `WEAR_FIGURES`), see `CutFigures.wear`; None where nothing is known of the cuts.
+        float64, shape (n, `CUT_QUALITY_FIGURES`), see `CutFigures.wear`; None where nothing is known of the cuts.
     """
 
     name: str
@@ -148,12 +148,12 @@ class _Tally:
     pairs: int = 0
     cells: int = 0
     cells_flagged: int = 0
-    changes: dict[tuple[Change, int], list[_Outcome]] = field(default_factory=dict)
+    changes: dict[tuple[StructuralChange, int], list[_Outcome]] = field(default_factory=dict)
 
 
 def evaluate_structural(
     cells: Iterator[ChangedCell],
-    norms: HomologueNorms | None = None,
+    norms: HomologueStatistics | None = None,
     *,
     count: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -186,7 +186,7 @@ def evaluate_structural(
     DatasetError
         Where there is no cell.
     """
-    norms = norms or homologue_norms()
+    norms = norms or load_homologue_statistics()
     tally = _Tally()
     for number, cell in enumerate(cells, start=1):
         _add(tally, cell, norms)
@@ -248,12 +248,12 @@ def _own_changed_cell(
     classes = [entry.class_name for entry in entries]
     cell = changed_cell(name, case, upright, classes, rng)
     rows = [*range(len(entries)), *(change.row for change in cell.changes)]
-    cuts = measure_cuts(
+    cuts = measure_cut_quality(
         [*cell.crops, *(change.crop for change in cell.changes)],
         [classes[row] for row in rows],
         [instances[row] for row in rows],
     )
-    doubts = doubts_of(cuts)[len(entries) :]
+    doubts = cut_defects(cuts)[len(entries) :]
     changes = [
         replace(change, fit=doubt is None, wear=wear)
         for change, doubt, wear in zip(cell.changes, doubts, cuts.wear[len(entries) :], strict=True)
@@ -290,7 +290,7 @@ def changed_cell(
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    kind: Change
+    kind: StructuralChange
     size_mb: int
     row: int
     start: float
@@ -299,7 +299,7 @@ class _Plan:
 
 
 def _make(
-    kind: Change,
+    kind: StructuralChange,
     size_mb: int,
     objects: Sequence[ObjectPixels],
     axes: Sequence[MedialAxis],
@@ -310,7 +310,7 @@ def _make(
     """One change: one chromosome, or the two of a translocation; nothing where the cell has none that is fit."""
     paired = [row for row, name in enumerate(classes) if classes.count(name) == 2 and name in CLASS_NAMES]
     rows = [row for row in rng.permutation(paired) if change_fits(kind, size_mb, classes[row])]
-    if kind is Change.TRANSLOCATION:
+    if kind is StructuralChange.TRANSLOCATION:
         other = [row for row in rows if classes[row] != classes[rows[0]]] if rows else []
         if not other:
             return []
@@ -331,36 +331,38 @@ def _make(
     start, stop = changed_stretch(kind, size_mb, classes[row], rng)
     piece = _Straight.of(objects[row], axes[row], width_px)
     before, inside, after = piece.cut(0.0, start), piece.cut(start, stop), piece.cut(stop, 1.0)
-    if kind in (Change.TERMINAL, Change.INTERSTITIAL):
+    if kind in (StructuralChange.TERMINAL, StructuralChange.INTERSTITIAL):
         new = before.then(after)
-    elif kind is Change.NONE:
+    elif kind is StructuralChange.NONE:
         new = before.then(inside).then(after)
-    elif kind is Change.DUPLICATION:
+    elif kind is StructuralChange.DUPLICATION:
         new = before.then(inside).then(inside).then(after)
     else:
         new = before.then(inside.turned()).then(after)
     return [(_Plan(kind, size_mb, row, start, stop), new.picture())]
 
 
-def change_fits(kind: Change, size_mb: int, name: str) -> bool:
+def change_fits(kind: StructuralChange, size_mb: int, name: str) -> bool:
     """Whether a chromosome is long enough for a change."""
     share = size_mb / MEGABASES[name]
-    if kind is Change.PERICENTRIC:
+    if kind is StructuralChange.PERICENTRIC:
         # Both breaks lie in euchromatin, half of the stretch at the least on the long arm.
         return share < 0.8 and ideogram(name).centromere > 0.5 * share * 0.5 + 0.06
-    if kind is Change.TRANSLOCATION:
+    if kind is StructuralChange.TRANSLOCATION:
         return share < LARGEST_SHARE and name not in ("X", "Y")
     return share < min(LARGEST_SHARE, 0.9 * (1.0 - ideogram(name).centromere))
 
 
-def changed_stretch(kind: Change, size_mb: int, name: str, rng: np.random.Generator) -> tuple[float, float]:
+def changed_stretch(
+    kind: StructuralChange, size_mb: int, name: str, rng: np.random.Generator
+) -> tuple[float, float]:
     """Draw the stretch of a change: shares of the length from the tip of the short arm."""
     share, centre = size_mb / MEGABASES[name], ideogram(name).centromere
-    if kind is Change.TERMINAL:
+    if kind is StructuralChange.TERMINAL:
         # Of the short arm where it is long enough, in one of two.
         short = share < 0.8 * centre and rng.random() < 0.5
         return (0.0, share) if short else (1.0 - share, 1.0)
-    if kind is Change.PERICENTRIC:
+    if kind is StructuralChange.PERICENTRIC:
         low = max(0.04, centre - 0.75 * share)
         high = min(centre - 0.25 * share, 0.96 - share)
         start = float(rng.uniform(low, max(low, high)))
@@ -411,7 +413,7 @@ class _Straight:
         return ObjectPixels(np.pad(density, 3), np.pad(mask, 3))
 
 
-def _add(tally: _Tally, cell: ChangedCell, norms: HomologueNorms) -> None:
+def _add(tally: _Tally, cell: ChangedCell, norms: HomologueStatistics) -> None:
     traces = traces_of(cell.crops, [False] * len(cell.crops))
     normal = compare_traces(traces, _compared(cell, ()), norms, cell.wear)
     tally.cells += 1

@@ -24,7 +24,7 @@ from analysis.evaluation.enumeration import (
 from analysis.evaluation.interactions import FEW_INTERACTIONS, Interactions, count_interactions
 from analysis.imaging.image_file import GreyImage, read_image
 from analysis.segmentation.contours.segmenter import find_stained
-from analysis.structures.instance import Instance, LeftOut
+from analysis.structures.instance import Instance, UnselectedProposal
 
 
 class ProposedChromosome(Protocol):
@@ -50,12 +50,12 @@ class ProposedKaryotype(Protocol):
         ...
 
     @property
-    def left_out(self) -> Sequence[LeftOut]:
+    def left_out(self) -> Sequence[UnselectedProposal]:
         """What was proposed besides."""
         ...
 
 
-class KaryotyperLike(Protocol):
+class ProposesKaryotypes(Protocol):
     """What is evaluated."""
 
     def karyotype(self, image: GreyImage) -> ProposedKaryotype:
@@ -83,7 +83,7 @@ class _Outcome:
 def evaluate_tseng(
     data_dir: Path,
     split: str,
-    karyotyper: KaryotyperLike,
+    karyotyper: ProposesKaryotypes,
     *,
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -137,12 +137,12 @@ def _spread(images: tuple[TsengImage, ...], limit: int | None) -> list[TsengImag
     return [images[k] for k in at]
 
 
-def _evaluate_image(entry: TsengImage, karyotyper: KaryotyperLike) -> _Outcome:
+def _evaluate_image(entry: TsengImage, karyotyper: ProposesKaryotypes) -> _Outcome:
     image = read_image(entry.path)
     size = image.pixels.shape
     start = time.perf_counter()
     proposed: Sequence[ProposedChromosome] = ()
-    left_out: Sequence[LeftOut] = ()
+    left_out: Sequence[UnselectedProposal] = ()
     try:
         karyotype = karyotyper.karyotype(image)
         proposed, left_out = karyotype.chromosomes, karyotype.left_out

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from analysis.finder.flatten import MIN_OD, WORK_UM_PER_PX, FlatField
+from analysis.finder.flatten import MIN_OD, WORK_UM_PER_PX, FlattenedField
 
 # A chromosome is 0.8-1.5 um wide and a few of them side by side stay below this; a nucleus (8-15 um) does not.
 _OPENING_UM = 7.2
@@ -87,7 +87,7 @@ class Crowd:
     region: NDArray[np.bool_]
 
 
-def find_bodies(field: FlatField, limits: BodyLimits) -> Bodies:
+def find_bodies(field: FlattenedField, limits: BodyLimits) -> Bodies:
     """Separate thin dark bodies from nuclei by a white top-hat on the optical density."""
     size = round(_OPENING_UM / WORK_UM_PER_PX) | 1
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))

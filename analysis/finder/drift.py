@@ -2,7 +2,8 @@
 
 A slide is summed up in a few numbers (`summarise`): the median of each statistic of its fields, and how sure the
 finder was of what it saw. The same numbers of the slides of the training population, as mean and standard
-deviation between slides (`usual_of`), stand in the weights' manifest. `drifts` names those that are too far off.
+deviation between slides (`reference_statistics_of`), stand in the weights' manifest. `drifts` names those that
+are too far off.
 
 Medians keep a few odd fields, such as a bubble or the edge of the coverslip, from deciding about a slide. The
 standard error of a median is sqrt(pi/2) sigma / sqrt(n), with sigma from the median absolute deviation.
@@ -84,7 +85,7 @@ def reading_of(finds: FieldFinds, full_scale: float) -> FieldReading:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class SlideSummary:
     """A number that sums up a slide.
 
     Attributes
@@ -100,7 +101,7 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class ReferenceStatistics:
     """What a number is on the slides of the training population.
 
     Attributes
@@ -156,14 +157,14 @@ class SlideReadings:
         """Take in a field."""
         self.fields[index] = reading
 
-    def drifts(self, usual: Mapping[str, Usual], *, limit_z: float = LIMIT_Z) -> tuple[Drift, ...]:
+    def drifts(self, usual: Mapping[str, ReferenceStatistics], *, limit_z: float = LIMIT_Z) -> tuple[Drift, ...]:
         """What is unusual about the slide so far; nothing before `LEAST_FIELDS` were taken in."""
         if len(self.fields) < LEAST_FIELDS:
             return ()
         return drifts(summarise(self.fields.values()), usual, limit_z=limit_z)
 
 
-def summarise(fields: Iterable[FieldReading]) -> dict[str, Summary]:
+def summarise(fields: Iterable[FieldReading]) -> dict[str, SlideSummary]:
     """Sum up a slide.
 
     Parameters
@@ -188,14 +189,16 @@ def summarise(fields: Iterable[FieldReading]) -> dict[str, Summary]:
         share = float(uncertain.mean())
         # Agresti & Coull 1998: an error of nothing, where none or all are uncertain, would be too sure.
         near = (share * scores.size + 2) / (scores.size + 4)
-        summary[UNCERTAIN_SHARE] = Summary(share, math.sqrt(near * (1 - near) / scores.size))
+        summary[UNCERTAIN_SHARE] = SlideSummary(share, math.sqrt(near * (1 - near) / scores.size))
     finds = scores[scores >= FIND_SCORE]
     if finds.size >= LEAST_SCORES:
-        summary[FIND_SCORE_MEAN] = Summary(float(finds.mean()), float(finds.std(ddof=1)) / math.sqrt(finds.size))
+        summary[FIND_SCORE_MEAN] = SlideSummary(
+            float(finds.mean()), float(finds.std(ddof=1)) / math.sqrt(finds.size)
+        )
     return summary
 
 
-def usual_of(slides: Iterable[Mapping[str, Summary]]) -> dict[str, Usual]:
+def reference_statistics_of(slides: Iterable[Mapping[str, SlideSummary]]) -> dict[str, ReferenceStatistics]:
     """What is usual on a population of slides.
 
     Parameters
@@ -208,14 +211,14 @@ def usual_of(slides: Iterable[Mapping[str, Summary]]) -> dict[str, Usual]:
         for name, number in summary.items():
             values.setdefault(name, []).append(number.value)
     return {
-        name: Usual(float(np.mean(found)), float(np.std(found, ddof=1)))
+        name: ReferenceStatistics(float(np.mean(found)), float(np.std(found, ddof=1)))
         for name, found in sorted(values.items())
         if len(found) >= 3
     }
 
 
 def drifts(
-    summary: Mapping[str, Summary], usual: Mapping[str, Usual], *, limit_z: float = LIMIT_Z
+    summary: Mapping[str, SlideSummary], usual: Mapping[str, ReferenceStatistics], *, limit_z: float = LIMIT_Z
 ) -> tuple[Drift, ...]:
     """Numbers of a slide that are further from the usual than `limit_z`, furthest first.
 
@@ -235,12 +238,12 @@ def drifts(
     return tuple(sorted(found, key=lambda drift: (-abs(drift.z), drift.statistic)))
 
 
-def usual_to_json(usual: Mapping[str, Usual]) -> dict[str, dict[str, float]]:
+def reference_to_json(usual: Mapping[str, ReferenceStatistics]) -> dict[str, dict[str, float]]:
     """As the manifest of weights keeps it under ``drift``."""
     return {name: {"mean": value.mean, "std": value.std} for name, value in usual.items()}
 
 
-def usual_from_json(values: Mapping[str, Mapping[str, float]]) -> dict[str, Usual]:
+def reference_from_json(values: Mapping[str, Mapping[str, float]]) -> dict[str, ReferenceStatistics]:
     """From what the manifest of weights keeps.
 
     A background in grey levels is left out: cameras of different depth do not compare, and `reading_of` gives a
@@ -260,11 +263,11 @@ def usual_from_json(values: Mapping[str, Mapping[str, float]]) -> dict[str, Usua
         if not (math.isfinite(mean) and math.isfinite(std) and std >= 0):
             raise ValueError(f"drift.{name}: found mean {mean}, std {std}")
         if name != _BACKGROUND or mean <= 1.0:
-            usual[name] = Usual(mean, std)
+            usual[name] = ReferenceStatistics(mean, std)
     return usual
 
 
-def _median(values: NDArray[np.float64]) -> Summary:
+def _median(values: NDArray[np.float64]) -> SlideSummary:
     middle = float(np.median(values))
     sigma = _SIGMA_OF_MAD * float(np.median(np.abs(values - middle)))
-    return Summary(middle, _MEDIAN_ERROR * sigma / math.sqrt(values.size))
+    return SlideSummary(middle, _MEDIAN_ERROR * sigma / math.sqrt(values.size))

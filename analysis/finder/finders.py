@@ -21,7 +21,7 @@ from analysis.finder.statistics import FieldStatistics, statistics_of
 
 if TYPE_CHECKING:
     # Torch takes seconds to come up; whoever finds by rules, or only names a finder, needn't wait for it.
-    from analysis.finder.net import Calibration, FinderNet, Judgement
+    from analysis.finder.net import FinderNet, FinderScore, ScoreCalibration
 
 RULES: Final = "rules"
 DEFAULT: Final = "default"
@@ -219,7 +219,7 @@ def _is_same_cell(one: Candidate, other: Candidate, um_per_px: float) -> bool:
 
 # Searches come with nothing but their task, so a process keeps the net here, under what names its content.
 @lru_cache(maxsize=2)
-def _loaded(weights: str, folder: Path, sha256: str) -> tuple[FinderNet, Calibration]:
+def _loaded(weights: str, folder: Path, sha256: str) -> tuple[FinderNet, ScoreCalibration]:
     from analysis.finder.net import load_net
     from analysis.parameters.weights import read_manifest
 
@@ -230,7 +230,7 @@ def _loaded(weights: str, folder: Path, sha256: str) -> tuple[FinderNet, Calibra
     return load_net(weights, folder)
 
 
-def _judge(net: FinderNet, calibration: Calibration, proposals: Proposals) -> Judgement:
+def _judge(net: FinderNet, calibration: ScoreCalibration, proposals: Proposals) -> FinderScore:
     import torch
 
     from analysis.finder.net import judgement, net_inputs
@@ -258,7 +258,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _candidates(judged: Judgement, proposals: Proposals) -> list[Candidate]:
+def _candidates(judged: FinderScore, proposals: Proposals) -> list[Candidate]:
     scale = proposals.field.scale
     found = []
     for number, crowd in enumerate(proposals.crowds):

@@ -32,7 +32,7 @@ _NOISE_OF_GLOW = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class FlatField:
+class FlattenedField:
     """A field ready for the search.
 
     Attributes
@@ -57,7 +57,7 @@ class FlatField:
     fluorescence: bool = False
 
 
-def flatten(pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px: float) -> FlatField:
+def flatten(pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px: float) -> FlattenedField:
     """Flatten a grey field.
 
     Parameters
@@ -88,7 +88,7 @@ def flatten(pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px: float) ->
     od = _glow(grey, blocks) if fluorescence else _density(grey, blocks)
     od -= np.median(od[::8, ::4])
     np.clip(od, MIN_OD, MAX_OD, out=od)
-    return FlatField(od, scale, noise_of(od) + 1e-4, float(np.median(blocks)), fluorescence)
+    return FlattenedField(od, scale, noise_of(od) + 1e-4, float(np.median(blocks)), fluorescence)
 
 
 def _reduced(grey: NDArray[np.float32], fold: int) -> NDArray[np.float32]:

@@ -191,7 +191,7 @@ def net_inputs(
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class ScoreCalibration:
     """Temperatures and shifts that make logits probabilities, found on the validation split.
 
     Attributes
@@ -209,7 +209,7 @@ class Calibration:
     share_weight: float = 0.0
 
 
-def load_net(name: str = FINDER_WEIGHTS, folder: Path = WEIGHTS_DIR) -> tuple[FinderNet, Calibration]:
+def load_net(name: str = FINDER_WEIGHTS, folder: Path = WEIGHTS_DIR) -> tuple[FinderNet, ScoreCalibration]:
     """The net of a set of weights, folded and in channels-last order, and what makes its logits probabilities.
 
     Raises
@@ -223,12 +223,12 @@ def load_net(name: str = FINDER_WEIGHTS, folder: Path = WEIGHTS_DIR) -> tuple[Fi
     net.fold()
     # Half as slow again in the other order.
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    known = {key: value for key, value in manifest.calibration.items() if key in Calibration.__slots__}
-    return net, Calibration(**known)
+    known = {key: value for key, value in manifest.calibration.items() if key in ScoreCalibration.__slots__}
+    return net, ScoreCalibration(**known)
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class FinderScore:
     """Calibrated answers to n crops, each float32 of shape (n,) but where said.
 
     Attributes
@@ -257,7 +257,7 @@ class Judgement:
     rank: NDArray[np.float32]
 
 
-def judgement(output: FinderOutput, calibration: Calibration) -> Judgement:
+def judgement(output: FinderOutput, calibration: ScoreCalibration) -> FinderScore:
     """Calibrate what the net says.
 
     The rank is the probability of a metaphase times the expectation that it can be analysed, into which the
@@ -271,7 +271,7 @@ def judgement(output: FinderOutput, calibration: Calibration) -> Judgement:
     overlap = output.quality[:, QUALITY_NAMES.index("overlap")]
     rank = metaphase * analysable ** (1.0 - weight) * torch.sigmoid(output.share_right - overlap) ** weight
     offset = _plain(output.offset)
-    return Judgement(
+    return FinderScore(
         metaphase=_plain(metaphase),
         analysable=_plain(analysable),
         dx_px=offset[:, 0],

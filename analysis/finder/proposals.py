@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.finder.bodies import Bodies, BodyLimits, Crowd, CrowdLimits, find_bodies, find_crowds
-from analysis.finder.flatten import MAX_OD, MIN_OD, FlatField, flatten
+from analysis.finder.flatten import MAX_OD, MIN_OD, FlattenedField, flatten
 
 CROP_PX = 128
 """Side of a crop in px of the work image, 82 um: the widest spreads with what lies round them."""
@@ -40,7 +40,7 @@ class Proposals:
         At most `MAX_PROPOSALS`, the best covered first, in px of the work image.
     """
 
-    field: FlatField
+    field: FlattenedField
     bodies: Bodies
     crowds: list[Crowd]
 
@@ -66,7 +66,7 @@ def propose(pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px: float) ->
     return Proposals(field, bodies, crowds[:MAX_PROPOSALS])
 
 
-def crops_of(field: FlatField, crowds: Sequence[Crowd]) -> NDArray[np.uint8]:
+def crops_of(field: FlattenedField, crowds: Sequence[Crowd]) -> NDArray[np.uint8]:
     """Cut the crops of crowds.
 
     Returns
@@ -78,7 +78,7 @@ def crops_of(field: FlatField, crowds: Sequence[Crowd]) -> NDArray[np.uint8]:
     return crops_at(field, centres)
 
 
-def crops_at(field: FlatField, centres_px: NDArray[np.float32]) -> NDArray[np.uint8]:
+def crops_at(field: FlattenedField, centres_px: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Cut crops round places.
 
     Parameters

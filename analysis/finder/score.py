@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from analysis.finder.bodies import Bodies, Crowd
-from analysis.finder.flatten import WORK_UM_PER_PX, FlatField
+from analysis.finder.flatten import WORK_UM_PER_PX, FlattenedField
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class CrowdFeatures:
     ring: float
 
 
-def measure(crowd: Crowd, bodies: Bodies, field: FlatField) -> CrowdFeatures:
+def measure(crowd: Crowd, bodies: Bodies, field: FlattenedField) -> CrowdFeatures:
     """Features of one crowd."""
     height, width = crowd.region.shape
     window = (slice(crowd.top, crowd.top + height), slice(crowd.left, crowd.left + width))

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.banding.band_level import BandLevel, estimate_level
-from analysis.banding.technique import BandingJudgement, BandingKind
+from analysis.banding.technique import BandingEstimate, BandingKind
 from analysis.homologues.comparison import HomologueDifference, compare_homologues
-from analysis.homologues.cut_quality import CutFigures, Doubt, doubts_of
+from analysis.homologues.cut_quality import CutDefect, CutQuality, cut_defects
 from analysis.straightening.crops import ChromosomeCrop
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 
@@ -31,7 +31,7 @@ class NotCompared:
 
     class_name: str
     rows: tuple[int, ...]
-    doubts: tuple[tuple[int, Doubt], ...]
+    doubts: tuple[tuple[int, CutDefect], ...]
 
     @property
     def why(self) -> str:
@@ -70,7 +70,7 @@ class BandReading:
     level: BandLevel | None = None
     homologues: tuple[HomologueDifference, ...] = field(default=())
     not_compared: tuple[NotCompared, ...] = field(default=())
-    doubts: tuple[Doubt | None, ...] = field(default=())
+    doubts: tuple[CutDefect | None, ...] = field(default=())
 
     @property
     def flagged(self) -> tuple[HomologueDifference, ...]:
@@ -111,10 +111,10 @@ def read_bands(
     crops: Sequence[ChromosomeCrop],
     flipped: Sequence[bool],
     classes: Sequence[str],
-    seen: BandingJudgement,
+    seen: BandingEstimate,
     protocol: str | None = None,
-    cuts: CutFigures | None = None,
-    told: Sequence[Doubt | None] | None = None,
+    cuts: CutQuality | None = None,
+    told: Sequence[CutDefect | None] | None = None,
 ) -> BandReading:
     """Read the bands of one cell.
 
@@ -143,7 +143,7 @@ def read_bands(
     if banding != BandingKind.G.value:
         return BandReading(level)
     none = (None,) * len(crops)
-    seen_now = none if cuts is None else doubts_of(cuts)
+    seen_now = none if cuts is None else cut_defects(cuts)
     doubts = tuple(before or now for before, now in zip(told or none, seen_now, strict=True))
     fit = [name if doubt is None else UNCLASSIFIED for name, doubt in zip(classes, doubts, strict=True)]
     compared = compare_homologues(crops, flipped, fit, wear=None if cuts is None else cuts.wear)
@@ -152,7 +152,7 @@ def read_bands(
 
 
 def _not_compared(
-    classes: Sequence[str], doubts: Sequence[Doubt | None], compared: Set[str]
+    classes: Sequence[str], doubts: Sequence[CutDefect | None], compared: Set[str]
 ) -> tuple[NotCompared, ...]:
     """The classes of two chromosomes or more that are not among those compared."""
     made = []

@@ -14,7 +14,7 @@ from scipy.ndimage import uniform_filter1d
 
 from analysis.homologues.features import NAMED, Traces, against_cell, pair_evidence, traces_of
 from analysis.homologues.rearrangements import BINS, Rearrangement, trials
-from analysis.homologues.reference_statistics import INNER, HomologueNorms, homologue_norms
+from analysis.homologues.reference_statistics import INNER, HomologueStatistics, load_homologue_statistics
 from analysis.karyogram.ideogram import ideogram
 from analysis.straightening.crops import ChromosomeCrop
 from analysis.structures.classes import CLASS_NAMES
@@ -96,7 +96,7 @@ def compare_homologues(
     crops: Sequence[ChromosomeCrop],
     flipped: Sequence[bool],
     classes: Sequence[str],
-    norms: HomologueNorms | None = None,
+    norms: HomologueStatistics | None = None,
     wear: NDArray[np.floating] | None = None,
 ) -> tuple[HomologueDifference, ...]:
     """Compare the homologues of one cell.
@@ -121,11 +121,11 @@ def compare_homologues(
     """
     if not crops:
         return ()
-    return compare_traces(traces_of(crops, flipped), classes, norms or homologue_norms(), wear)
+    return compare_traces(traces_of(crops, flipped), classes, norms or load_homologue_statistics(), wear)
 
 
 def compare_traces(
-    traces: Traces, classes: Sequence[str], norms: HomologueNorms, wear: NDArray[np.floating] | None = None
+    traces: Traces, classes: Sequence[str], norms: HomologueStatistics, wear: NDArray[np.floating] | None = None
 ) -> tuple[HomologueDifference, ...]:
     """Compare homologues whose traces are known; see `compare_homologues`."""
     pairs, kinds = pairs_of(classes)

@@ -41,7 +41,7 @@ _TIP_BINS: Final = 3
 _BINS: Final = 64
 
 
-class Doubt(StrEnum):
+class CutDefect(StrEnum):
     """Why a chromosome isn't compared, in words for people."""
 
     GUESSED = "outline is a guess"
@@ -53,7 +53,7 @@ class Doubt(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CutFigures:
+class CutQuality:
     """What is measured of n chromosomes of one cell.
 
     Attributes
@@ -84,19 +84,19 @@ class CutFigures:
 
     @property
     def wear(self) -> NDArray[np.float64]:
-        """Shape (n, `WEAR_FIGURES`): by how much a fit chromosome may still be worse than a well cut one.
+        """Shape (n, `CUT_QUALITY_FIGURES`): by how much a fit chromosome may still be worse than a well cut one.
 
         Hidden, uneven, thick, unsure: a normal pair differs the more, the higher any of them is in either.
         """
         return np.stack([self.hidden, self.uneven, np.maximum(self.thickness, 1.0), self.unsure], axis=1)
 
 
-def measure_cuts(
+def measure_cut_quality(
     crops: Sequence[ChromosomeCrop],
     classes: Sequence[str],
     instances: Sequence[Instance],
     scores: ClassScores | None = None,
-) -> CutFigures:
+) -> CutQuality:
     """Measure how the chromosomes of a cell were cut.
 
     Parameters
@@ -112,7 +112,7 @@ def measure_cuts(
     """
     if not crops:
         none = np.zeros(0)
-        return CutFigures(np.zeros(0, np.bool_), none, none, none, none, none, none)
+        return CutQuality(np.zeros(0, np.bool_), none, none, none, none, none, none)
     kinds = np.array([CLASS_NAMES.index(name) if name in CLASS_NAMES else -1 for name in classes], dtype=np.intp)
     both = profiles(np.stack([crop.image for crop in crops]), _BINS)
     lengths = np.array([max(crop.relative_length, 1e-3) for crop in crops])
@@ -124,7 +124,7 @@ def measure_cuts(
     odds = np.full(len(kinds), np.inf)
     if scores is not None:
         odds = np.abs(scores.turned_log_odds[np.arange(len(kinds)), kinds]).astype(np.float64)
-    return CutFigures(
+    return CutQuality(
         np.array([entry.route in GUESSED_ROUTES for entry in instances]),
         hidden,
         _spread(both[:, 1, _TIP_BINS:-_TIP_BINS]),
@@ -135,15 +135,15 @@ def measure_cuts(
     )
 
 
-def doubts_of(figures: CutFigures) -> tuple[Doubt | None, ...]:
+def cut_defects(figures: CutQuality) -> tuple[CutDefect | None, ...]:
     """Say of each chromosome why it isn't compared; None where it is."""
     tests = (
-        (Doubt.GUESSED, figures.guessed),
-        (Doubt.HIDDEN, figures.hidden > HIDDEN_FROM),
-        (Doubt.THICK, figures.thickness > THICK_FROM),
-        (Doubt.UNEVEN, figures.uneven > UNEVEN_FROM),
-        (Doubt.STREAKED, figures.streaked > STREAKED_FROM),
-        (Doubt.TURNED, figures.turned < TURNED_BELOW),
+        (CutDefect.GUESSED, figures.guessed),
+        (CutDefect.HIDDEN, figures.hidden > HIDDEN_FROM),
+        (CutDefect.THICK, figures.thickness > THICK_FROM),
+        (CutDefect.UNEVEN, figures.uneven > UNEVEN_FROM),
+        (CutDefect.STREAKED, figures.streaked > STREAKED_FROM),
+        (CutDefect.TURNED, figures.turned < TURNED_BELOW),
     )
     return tuple(
         next((doubt for doubt, holds in tests if holds[row]), None) for row in range(len(figures.guessed))

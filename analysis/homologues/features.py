@@ -13,7 +13,7 @@ from analysis.homologues.alignment import align
 from analysis.homologues.rearrangements import BINS, Rearrangement, Trials, trials
 from analysis.homologues.reference_statistics import (
     INNER,
-    HomologueNorms,
+    HomologueStatistics,
     Whitener,
     allowed_trials,
     standardised,
@@ -98,7 +98,7 @@ def traces_of(crops: Sequence[ChromosomeCrop], flipped: Sequence[bool]) -> Trace
 
 
 def pair_evidence(
-    traces: Traces, pairs: NDArray[np.intp], classes: NDArray[np.intp], norms: HomologueNorms
+    traces: Traces, pairs: NDArray[np.intp], classes: NDArray[np.intp], norms: HomologueStatistics
 ) -> PairEvidence:
     """Measure pairs of one cell.
 
@@ -160,7 +160,7 @@ def pair_evidence(
 
 
 def against_cell(
-    features: NDArray[np.float64], classes: NDArray[np.intp], norms: HomologueNorms
+    features: NDArray[np.float64], classes: NDArray[np.intp], norms: HomologueStatistics
 ) -> NDArray[np.float64]:
     """Features over what is usual for the class, and for the other pairs of the cell.
 
@@ -185,7 +185,7 @@ def _median_of_others(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _against_class(
-    bands: NDArray[np.float32], classes: NDArray[np.intp], norms: HomologueNorms
+    bands: NDArray[np.float32], classes: NDArray[np.intp], norms: HomologueStatistics
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
     """Distance of each chromosome from its class, and what rearrangements of the class explain of it.
 
@@ -217,7 +217,7 @@ def _against_class(
 
 
 def _likely_trials(
-    bands: NDArray[np.float32], classes: NDArray[np.intp], norms: HomologueNorms, tried: Trials
+    bands: NDArray[np.float32], classes: NDArray[np.intp], norms: HomologueStatistics, tried: Trials
 ) -> NDArray[np.intp]:
     """Of each kind the trials whose profiles are nearest before any alignment: shape (n, sum of `TRIED`)."""
     expected = norms.changed[classes]
@@ -268,7 +268,7 @@ def _nats(
     bands: NDArray[np.float32],
     own: NDArray[np.bool_],
     classes: NDArray[np.intp],
-    norms: HomologueNorms,
+    norms: HomologueStatistics,
     scale: float,
 ) -> NDArray[np.float64]:
     """Log likelihood: what is its own differs as normal ones do, what is foreign is of any chromosome."""

@@ -24,14 +24,14 @@ POLYMORPHIC: Final = {"1": ("q12",), "9": ("q12",), "16": ("q11.1", "q11.2"), "Y
 POLYMORPHIC_VARIANCE: Final = 9.0
 POLYMORPHIC_SHARE: Final = 0.5
 """Share of a changed stretch within such a block from which on the change is none."""
-WEAR_FIGURES: Final = 4
+CUT_QUALITY_FIGURES: Final = 4
 WELL_CUT: Final = (0.05, 0.12, 1.03, 0.09)
 """Those figures (`CutFigures.wear`) of a well cut chromosome, which all count as whose cut isn't known."""
 LEAST_SPREAD: Final = 0.4
 
 
 @dataclass(frozen=True)
-class HomologueNorms:
+class HomologueStatistics:
     """How normal homologues of one cell differ. Arrays begin with the 24 classes where nothing else is said.
 
     Attributes
@@ -50,8 +50,8 @@ class HomologueNorms:
     weight
         float32, shape (features,): of the standardised features, which sum to a pair's score.
     cut_level, cut_spread
-        float32, shape (`WEAR_FIGURES` + 1,): score of a normal pair, and its mean deviation from that, as linear
-        functions of how both were cut (see `CutFigures.wear`, the worse of both) and a constant.
+        float32, shape (`CUT_QUALITY_FIGURES` + 1,): score of a normal pair, and its mean deviation from that, as
+        linear functions of how both were cut (see `CutFigures.wear`, the worse of both) and a constant.
     tail
         float32, shape (n,): scores of normal pairs, rising, at equal steps of ``tail_share``.
     tail_share
@@ -102,7 +102,7 @@ class HomologueNorms:
         scores
             Shape (n,): weighed sums of the evidence.
         wear
-            Shape (n, `WEAR_FIGURES`): the worse of both of each pair; None where pairs count as well cut.
+            Shape (n, `CUT_QUALITY_FIGURES`): the worse of both of each pair; None where pairs count as well cut.
         """
         known = np.tile(WELL_CUT, (len(scores), 1)) if wear is None else np.asarray(wear, dtype=np.float64)
         design = np.column_stack([known, np.ones(len(scores))])
@@ -204,13 +204,13 @@ def _factor(covariance: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
 
 
 @cache
-def homologue_norms() -> HomologueNorms:
+def load_homologue_statistics() -> HomologueStatistics:
     """The norms that come with the product (``norms.npz`` beside this module)."""
     with resources.files("analysis.parameters").joinpath("files", "homologue-statistics.npz").open("rb") as file:
         table = np.load(file)
         arrays = {
             entry.name: table[entry.name].astype(np.float32)
-            for entry in fields(HomologueNorms)
+            for entry in fields(HomologueStatistics)
             if entry.name != "threshold"
         }
-        return HomologueNorms(**arrays, threshold=float(table["threshold"]))
+        return HomologueStatistics(**arrays, threshold=float(table["threshold"]))

@@ -94,7 +94,7 @@ def tone_of(objects: Sequence[ObjectPixels]) -> Tone:
     return Tone(dark, float(np.clip(exponent, *_EXPONENTS)))
 
 
-def grown_for_show(instances: Sequence[Instance], size: tuple[int, int]) -> list[Instance]:
+def grown_for_display(instances: Sequence[Instance], size: tuple[int, int]) -> list[Instance]:
     """Widen the masks of a cell to what a technician would cut out.
 
     Pale bands and the fading rim are taken in, loose crumbs left out; no pixel is taken from another chromosome

@@ -1,6 +1,6 @@
 """Where everything of a karyogram stands: groups A to G, short arms up, centromeres of a row on one line.
 
-Nothing is drawn here: a `Sheet` is plain geometry, which `paint` makes a picture of and others a page.
+Nothing is drawn here: a `KaryogramSheet` is plain geometry, which `paint` makes a picture of and others a page.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _LETTER_WIDTH: Final = 0.56
 """Mean width of a letter over its size, on the wide side, for breaking lines."""
 
 
-class Mark(StrEnum):
+class ReviewMark(StrEnum):
     """What a chromosome asks of a person; `NONE` where its class is sure."""
 
     NONE = ""
@@ -91,7 +91,7 @@ class KaryogramItem:
 
     picture: NDArray[np.uint8]
     class_name: str
-    mark: Mark = Mark.NONE
+    mark: ReviewMark = ReviewMark.NONE
     centromere_px: float | None = None
     derivative: bool = False
     length_px: float = 0.0
@@ -151,7 +151,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class ChromosomeTile:
     """A chromosome at its place; ``number`` is its index among the items, ``centromere_y`` px of the sheet."""
 
     number: int
@@ -187,7 +187,7 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class SheetLine:
     """A straight line."""
 
     x0: float
@@ -201,20 +201,20 @@ class Rule:
 class MarkSign:
     """A mark under a chromosome, by its middle."""
 
-    mark: Mark
+    mark: ReviewMark
     x: float
     y: float
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class KaryogramSheet:
     """A karyogram's geometry, in px; painters draw each kind in the order it stands here."""
 
     width: float
     height: float
-    tiles: tuple[Tile, ...] = ()
+    tiles: tuple[ChromosomeTile, ...] = ()
     ideograms: tuple[DrawnIdeogram, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[SheetLine, ...] = ()
     marks: tuple[MarkSign, ...] = ()
     words: tuple[Word, ...] = ()
 
@@ -223,9 +223,9 @@ class Sheet:
 class _Draft:
     """Things drawn so far, relative to a corner of their own."""
 
-    tiles: list[Tile] = field(default_factory=list)
+    tiles: list[ChromosomeTile] = field(default_factory=list)
     ideograms: list[DrawnIdeogram] = field(default_factory=list)
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[SheetLine] = field(default_factory=list)
     marks: list[MarkSign] = field(default_factory=list)
     words: list[Word] = field(default_factory=list)
 
@@ -233,7 +233,7 @@ class _Draft:
         """Take another's things over, moved."""
         for tile in other.tiles:
             line = None if tile.centromere_y is None else tile.centromere_y + y
-            self.tiles.append(Tile(tile.number, tile.item, tile.box.moved(x, y), line))
+            self.tiles.append(ChromosomeTile(tile.number, tile.item, tile.box.moved(x, y), line))
         self.ideograms += [replace(drawn, box=drawn.box.moved(x, y)) for drawn in other.ideograms]
         self.rules += [replace(r, x0=r.x0 + x, x1=r.x1 + x, y0=r.y0 + y, y1=r.y1 + y) for r in other.rules]
         self.marks += [replace(sign, x=sign.x + x, y=sign.y + y) for sign in other.marks]
@@ -246,7 +246,7 @@ def lay_out(
     *,
     ideograms: int | None = None,
     notes: Mapping[str, str] | None = None,
-) -> Sheet:
+) -> KaryogramSheet:
     """Place the chromosomes of one cell.
 
     The longest chromosome fills its row; all others are to the same scale. In a row whose centromeres are all
@@ -287,7 +287,7 @@ def lay_out(
         y = _below_y(sheet, cell, markers, width, y)
     y = _footer(sheet, captions or Captions(), width, y, marks={item.mark for item in items})
     sheet.words = [word for word in sheet.words if word.text]
-    return Sheet(
+    return KaryogramSheet(
         width,
         y,
         tuple(sheet.tiles),
@@ -410,8 +410,8 @@ class _Row:
         """One class at its place; returns the px its note takes."""
         width, line = self._widths[name], self._line
         self._pair(draft, name, x + (width - self._used_width(name)) / 2.0)
-        draft.rules.append(Rule(x, line, x + width, line))
-        draft.rules += [Rule(end, line - 4, end, line) for end in (x, x + width)]
+        draft.rules.append(SheetLine(x, line, x + width, line))
+        draft.rules += [SheetLine(end, line - 4, end, line) for end in (x, x + width)]
         draft.words.append(Word(name, x + width / 2.0, line + LABEL_PX - 9, 21, anchor=0.5))
         lines = _broken(self._cell.notes.get(name, ""), width, NOTE_SIZE_PX)
         step = NOTE_SIZE_PX * _LINE_SPACING
@@ -437,8 +437,8 @@ class _Row:
 
 def _set(draft: _Draft, member: _Member, x: float, top: float, mark_y: float) -> None:
     line = None if member.centromere is None else top + member.centromere
-    draft.tiles.append(Tile(member.number, member.item, Box(x, top, member.width, member.height), line))
-    if member.item.mark is not Mark.NONE:
+    draft.tiles.append(ChromosomeTile(member.number, member.item, Box(x, top, member.width, member.height), line))
+    if member.item.mark is not ReviewMark.NONE:
         draft.marks.append(MarkSign(member.item.mark, x + member.width / 2.0, mark_y))
 
 
@@ -450,7 +450,13 @@ def _header(sheet: _Draft, captions: Captions, width: float) -> float:
     for number, text in enumerate(lines):
         sheet.words.append(Word(text, MARGIN_PX, 42 + 32 * number, 26))
     sheet.words.append(Word(captions.name, width - MARGIN_PX, 34, 15, Ink.PALE, 1.0))
-    ink = Ink.ALARM if captions.level == Mark.REVIEW else Ink.DOUBT if captions.level == Mark.CHECK else Ink.PALE
+    ink = (
+        Ink.ALARM
+        if captions.level == ReviewMark.REVIEW
+        else Ink.DOUBT
+        if captions.level == ReviewMark.CHECK
+        else Ink.PALE
+    )
     sheet.words.append(Word(captions.level, width - MARGIN_PX, 54, 15, ink, 1.0))
     return 76.0 + 32 * max(len(lines) - 1, 0)
 
@@ -476,7 +482,7 @@ def _tray(sheet: _Draft, cell: _Cell, right: float, y: float) -> float:
     if not members:
         return y
     left = MARGIN_PX + 110.0
-    sheet.rules.append(Rule(MARGIN_PX, y, right, y, Ink.PALE))
+    sheet.rules.append(SheetLine(MARGIN_PX, y, right, y, Ink.PALE))
     sheet.words.append(Word("without a class", MARGIN_PX, y + 22, 14, Ink.PALE))
     lines: list[list[_Member]] = [[]]
     x = left
@@ -497,15 +503,15 @@ def _tray(sheet: _Draft, cell: _Cell, right: float, y: float) -> float:
     return y
 
 
-def _footer(sheet: _Draft, captions: Captions, width: float, y: float, *, marks: set[Mark]) -> float:
+def _footer(sheet: _Draft, captions: Captions, width: float, y: float, *, marks: set[ReviewMark]) -> float:
     """Verdict, figures, signs and what the sheet is; returns its lower end."""
-    sheet.rules.append(Rule(MARGIN_PX, y, width - MARGIN_PX, y, Ink.PALE))
+    sheet.rules.append(SheetLine(MARGIN_PX, y, width - MARGIN_PX, y, Ink.PALE))
     y += 22
     for text in _broken(captions.remark, width - 2 * MARGIN_PX, 15):
         sheet.words.append(Word(text, MARGIN_PX, y, 15))
         y += 20
     x = float(MARGIN_PX)
-    for mark in (Mark.CHECK, Mark.REVIEW):
+    for mark in (ReviewMark.CHECK, ReviewMark.REVIEW):
         if mark in marks:
             sheet.marks.append(MarkSign(mark, x + 5, y - 4))
             sheet.words.append(Word(mark.value, x + 16, y, 14, Ink.PALE))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.karyogram.text import Bgr, text_size, write_on_picture
+from analysis.karyogram.text import Bgr, draw_text_on_picture, text_size
 from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def draw_metaphase(
     words = [str(entry.id) if by_number else entry.class_name for entry in chromosomes]
     places = label_places([entry.instance for entry in chromosomes], words, scale, (page.shape[0], page.shape[1]))
     for entry, word, at in zip(chromosomes, words, places, strict=True):
-        write_on_picture(page, word, at, _LETTERS_PX, colours.get(entry.class_name, unknown))
+        draw_text_on_picture(page, word, at, _LETTERS_PX, colours.get(entry.class_name, unknown))
     return page
 
 

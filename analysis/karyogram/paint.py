@@ -11,8 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.karyogram.ideogram import IdeogramBand
-from analysis.karyogram.layout import DrawnIdeogram, Ink, Mark, MarkSign, Sheet, Tile, Word
-from analysis.karyogram.text import Bgr, text_size, write
+from analysis.karyogram.layout import (
+    ChromosomeTile,
+    DrawnIdeogram,
+    Ink,
+    KaryogramSheet,
+    MarkSign,
+    ReviewMark,
+    Word,
+)
+from analysis.karyogram.text import Bgr, draw_text, text_size
 
 INKS: Final[Mapping[Ink, Bgr]] = MappingProxyType(
     {Ink.BLACK: (20, 20, 20), Ink.PALE: (125, 125, 125), Ink.DOUBT: (0, 94, 213), Ink.ALARM: (40, 30, 190)}
@@ -22,7 +30,7 @@ _WHITE: Final = 255
 _ROUND: Final = 4
 
 
-def paint(sheet: Sheet) -> NDArray[np.uint8]:
+def paint(sheet: KaryogramSheet) -> NDArray[np.uint8]:
     """Paint a sheet.
 
     Returns
@@ -51,7 +59,7 @@ def band_grey(band: IdeogramBand) -> int:
     return round(255 - 215 * band.darkness)
 
 
-def _put(page: NDArray[np.uint8], tile: Tile) -> None:
+def _put(page: NDArray[np.uint8], tile: ChromosomeTile) -> None:
     height, width = max(1, round(tile.box.height)), max(1, round(tile.box.width))
     shrinks = height < tile.item.picture.shape[0]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
@@ -101,7 +109,7 @@ def _mark(page: NDArray[np.uint8], sign: MarkSign) -> None:
     """A ring to check, a filled triangle to review: shapes tell them apart, not colours alone."""
     unit = 2**_ROUND
     x, y = sign.x * unit, sign.y * unit
-    if sign.mark is Mark.CHECK:
+    if sign.mark is ReviewMark.CHECK:
         centre = (round(x), round(y))
         cv2.circle(page, centre, 4 * unit, INKS[Ink.DOUBT], 2, cv2.LINE_AA, _ROUND)
         return
@@ -112,4 +120,4 @@ def _mark(page: NDArray[np.uint8], sign: MarkSign) -> None:
 def _write(page: NDArray[np.uint8], word: Word) -> None:
     width, _ = text_size(word.text, word.size_px)
     at = (round(word.x - word.anchor * width), round(word.y))
-    write(page, word.text, at, word.size_px, INKS[word.ink])
+    draw_text(page, word.text, at, word.size_px, INKS[word.ink])

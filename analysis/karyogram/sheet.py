@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.karyogram.centromere import centromere_shares
-from analysis.karyogram.chromosome_pictures import grown_for_show, upright_pictures
-from analysis.karyogram.layout import LONGEST_PX, MAX_ENLARGEMENT, Captions, KaryogramItem, Mark, Sheet, lay_out
+from analysis.karyogram.chromosome_pictures import grown_for_display, upright_pictures
+from analysis.karyogram.layout import (
+    LONGEST_PX,
+    MAX_ENLARGEMENT,
+    Captions,
+    KaryogramItem,
+    KaryogramSheet,
+    ReviewMark,
+    lay_out,
+)
 from analysis.karyotyping.review import DOUBTFUL_BELOW
 from analysis.straightening.crops import ChromosomeCrop, crops_of_cell, cut_instances
 from analysis.straightening.medial_axis import MedialAxis, medial_axes
@@ -48,7 +56,7 @@ class SheetOptions:
     derivatives: frozenset[int] | None = None
 
 
-def karyogram_sheet(karyotype: Karyotype, options: SheetOptions | None = None) -> Sheet:
+def karyogram_sheet(karyotype: Karyotype, options: SheetOptions | None = None) -> KaryogramSheet:
     """Place the chromosomes of a proposal, whether fresh or edited.
 
     Raises
@@ -68,11 +76,11 @@ def footer_of(karyotype: Karyotype) -> str:
     return FOOTER_EDITED if karyotype.edited else FOOTER
 
 
-def mark_of(chromosome: KaryotypedChromosome) -> Mark:
+def mark_of(chromosome: KaryotypedChromosome) -> ReviewMark:
     """Whether a person should look at a chromosome; what has no class needs no mark to be seen."""
     if chromosome.touched or chromosome.class_name == UNCLASSIFIED or chromosome.probability >= DOUBTFUL_BELOW:
-        return Mark.NONE
-    return Mark.REVIEW if chromosome.probability < REVIEW_BELOW else Mark.CHECK
+        return ReviewMark.NONE
+    return ReviewMark.REVIEW if chromosome.probability < REVIEW_BELOW else ReviewMark.CHECK
 
 
 def _suspects(karyotype: Karyotype) -> frozenset[int]:
@@ -88,7 +96,7 @@ def _items(karyotype: Karyotype, derivatives: frozenset[int]) -> list[KaryogramI
     instances = [entry.instance for entry in entries]
     axes, crops = _straightened(karyotype)
     centromeres = _centromeres(karyotype, crops)
-    grown = grown_for_show(instances, (karyotype.image.height_px, karyotype.image.width_px))
+    grown = grown_for_display(instances, (karyotype.image.height_px, karyotype.image.width_px))
     lengths = sorted(axis.length_px for axis in axes)
     tall = lengths[max(0, round(0.97 * (len(lengths) - 1)))]
     enlargement = float(np.clip(FINENESS * LONGEST_PX / max(tall, 1.0), 1.0, FINENESS * MAX_ENLARGEMENT))

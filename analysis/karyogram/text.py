@@ -36,7 +36,7 @@ def text_size(text: str, size_px: float) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def write(page: NDArray[np.uint8], text: str, at: tuple[int, int], size_px: float, colour: Bgr) -> None:
+def draw_text(page: NDArray[np.uint8], text: str, at: tuple[int, int], size_px: float, colour: Bgr) -> None:
     """Write a word on a page, shape (h, w, 3), BGR.
 
     Parameters
@@ -48,8 +48,10 @@ def write(page: NDArray[np.uint8], text: str, at: tuple[int, int], size_px: floa
         cv2.putText(page, text, at, colour, _face(), round(size_px), _WEIGHT)
 
 
-def write_on_picture(page: NDArray[np.uint8], text: str, at: tuple[int, int], size_px: float, colour: Bgr) -> None:
+def draw_text_on_picture(
+    page: NDArray[np.uint8], text: str, at: tuple[int, int], size_px: float, colour: Bgr
+) -> None:
     """The same with a white rim, to be read on anything."""
     for x, y in _HALO:
-        write(page, text, (at[0] + x, at[1] + y), size_px, (255, 255, 255))
-    write(page, text, at, size_px, colour)
+        draw_text(page, text, (at[0] + x, at[1] + y), size_px, (255, 255, 255))
+    draw_text(page, text, at, size_px, colour)

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.assignment.joint_assignment import AssignmentPrices, assign
+from analysis.assignment.joint_assignment import AssignmentCosts, assign
 from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier
 from analysis.errors import DatasetError, ImageError
 from analysis.parameters.weights import read_manifest
 from analysis.straightening.crops import crops_of_cell
-from analysis.straightening.external_crops import ReadyCut, emits_light, objects_of, read_ready_cut
+from analysis.straightening.external_crops import ExternalCrop, emits_light, objects_of, read_external_crop
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 
 PICTURE_ENDINGS: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -76,9 +76,9 @@ class CropClassifier:
         What deviations from a normal cell cost in the joint assignment.
     """
 
-    def __init__(self, classifier: Classifier, prices: AssignmentPrices | None = None) -> None:
+    def __init__(self, classifier: Classifier, prices: AssignmentCosts | None = None) -> None:
         self._classifier = classifier
-        self._prices = prices or AssignmentPrices()
+        self._prices = prices or AssignmentCosts()
 
     @classmethod
     def load(cls) -> CropClassifier:
@@ -89,7 +89,7 @@ class CropClassifier:
         WeightsError
             Where they are missing or damaged.
         """
-        return cls(Classifier.load(), AssignmentPrices.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration))
+        return cls(Classifier.load(), AssignmentCosts.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration))
 
     def classify_folder(
         self, folder: Path, cells: Mapping[str, str] | None = None
@@ -123,11 +123,11 @@ class CropClassifier:
         files = sorted(found | set(cells))
         if not files:
             raise DatasetError(f"no picture in it ({', '.join(sorted(PICTURE_ENDINGS))})", path=folder)
-        cuts: dict[str, ReadyCut] = {}
+        cuts: dict[str, ExternalCrop] = {}
         refused = []
         for file in files:
             try:
-                cuts[file] = read_ready_cut(folder / file)
+                cuts[file] = read_external_crop(folder / file)
             except ImageError as error:
                 refused.append(RefusedCrop(file, str(error)))
         groups: dict[str | None, list[str]] = {}
@@ -141,7 +141,7 @@ class CropClassifier:
         return tuple(done[file] for file in files if file in done), tuple(refused)
 
     def classify(
-        self, files: Sequence[str], cuts: Sequence[ReadyCut], *, one_cell: bool
+        self, files: Sequence[str], cuts: Sequence[ExternalCrop], *, one_cell: bool
     ) -> tuple[ClassifiedCrop, ...]:
         """Classify pictures of one magnification.
 

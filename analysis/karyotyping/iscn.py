@@ -45,7 +45,7 @@ class IscnResult:
     reason: str = ""
 
 
-def compose(classes: Iterable[str], *, losses_believed: int | None = None) -> IscnResult:
+def compose_iscn(classes: Iterable[str], *, losses_believed: int | None = None) -> IscnResult:
     """Compose the ISCN string of one cell.
 
     Parameters
@@ -85,7 +85,7 @@ def compose(classes: Iterable[str], *, losses_believed: int | None = None) -> Is
 
 
 def chromosome_counts(text: str) -> Mapping[str, int]:
-    """Count the chromosomes an ISCN string of `compose` speaks of.
+    """Count the chromosomes an ISCN string of `compose_iscn` speaks of.
 
     Returns
     -------

@@ -14,41 +14,47 @@ import numpy as np
 from faster_coco_eval import mask as coco_mask
 from numpy.typing import NDArray
 
-from analysis.assignment.joint_assignment import Assignment, AssignmentPrices, assign
+from analysis.assignment.joint_assignment import Assignment, AssignmentCosts, assign
 from analysis.assignment.relative_length import OVERSIZE, oversize_ratio
-from analysis.banding.technique import BandingJudgement, recognise_banding
+from analysis.banding.technique import BandingEstimate, estimate_banding
 from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier, ClassScores
-from analysis.classification.fusion import FUSED_PRICES, Evidence, FusionWeights, detected_classes, gather_evidence
+from analysis.classification.fusion import (
+    FUSED_COSTS,
+    ClassEvidence,
+    FusionWeights,
+    detected_classes,
+    fuse_class_evidence,
+)
 from analysis.errors import AnalysisError, NoMetaphaseError
 from analysis.homologues.band_reading import BandReading, read_bands
-from analysis.homologues.cut_quality import Doubt, measure_cuts
+from analysis.homologues.cut_quality import CutDefect, measure_cut_quality
 from analysis.imaging.background import estimate_background
 from analysis.imaging.image_file import GreyImage
-from analysis.karyogram.layout import Sheet
+from analysis.karyogram.layout import KaryogramSheet
 from analysis.karyogram.paint import paint
 from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
 from analysis.karyotyping.cell_confidence import cell_signs, load_confidence
-from analysis.karyotyping.iscn import LOSSES_BELIEVED, IscnResult, compose
-from analysis.karyotyping.rescoring_pass import SeenCell, cut_again
+from analysis.karyotyping.iscn import LOSSES_BELIEVED, IscnResult, compose_iscn
+from analysis.karyotyping.rescoring_pass import ScoredMetaphase, rescore_metaphase
 from analysis.karyotyping.review import (
     SURE_BANDING_FROM,
     UNREADABLE_BELOW,
-    CellLook,
-    Verdict,
-    judge,
-    look_at,
+    CellQualityMeasures,
+    ReviewVerdict,
+    judge_proposal,
     losses_told,
+    measure_cell_quality,
 )
 from analysis.nets.embedding import DOMAINS
 from analysis.parameters.weights import read_manifest, write_whole
-from analysis.segmentation.contours.segmenter import segment
+from analysis.segmentation.contours.segmenter import segment_by_contours
 from analysis.segmentation.segmenter import load_detector_segmenter
-from analysis.selection.features import ProposalTraits
-from analysis.selection.rescoring import SecondLook, load_second_look
+from analysis.selection.features import ProposalFeatures
+from analysis.selection.rescoring import RescoringModel, load_rescoring_model
 from analysis.straightening.crops import ChromosomeCrop, crops_of_cell, cut_instances
 from analysis.straightening.medial_axis import MedialAxis, medial_axes
 from analysis.structures.classes import UNCLASSIFIED
-from analysis.structures.instance import Instance, LeftOut, Segmentation
+from analysis.structures.instance import Instance, Segmentation, UnselectedProposal
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +138,9 @@ class Karyotype:
     hypothesis: str
     margin: float
     seconds: float
-    verdict: Verdict
-    left_out: tuple[LeftOut, ...] = ()
-    banding: BandingJudgement | None = None
+    verdict: ReviewVerdict
+    left_out: tuple[UnselectedProposal, ...] = ()
+    banding: BandingEstimate | None = None
     bands: BandReading = field(default_factory=BandReading)
     proposed_objects: int | None = None
     complete: bool = False
@@ -174,7 +180,7 @@ class Karyotype:
             **self.bands.to_json(),
         }
 
-    def _chromosome_json(self, entry: KaryotypedChromosome, doubt: Doubt | None) -> dict[str, Any]:
+    def _chromosome_json(self, entry: KaryotypedChromosome, doubt: CutDefect | None) -> dict[str, Any]:
         proposed = entry.proposed or (entry.class_name, entry.flipped)
         return {
             "id": entry.id,
@@ -189,13 +195,13 @@ class Karyotype:
             "not_compared": None if doubt is None else doubt.value,
         }
 
-    def draw(self, options: SheetOptions | None = None, sheet: Sheet | None = None) -> NDArray[np.uint8]:
+    def draw(self, options: SheetOptions | None = None, sheet: KaryogramSheet | None = None) -> NDArray[np.uint8]:
         """Karyogram picture: uint8, shape (height, width, 3), BGR; of ``sheet`` where it is laid out already."""
         return paint(sheet or karyogram_sheet(self, options))
 
 
 @runtime_checkable
-class SeesClasses(Protocol):
+class TellsBoxClasses(Protocol):
     """A segmenter that can tell classes of given boxes by itself, such as a `DetectorSegmenter`."""
 
     def classes_at(
@@ -231,15 +237,15 @@ class Karyotyper:
     def __init__(
         self,
         classifier: Classifier,
-        segmenter: Callable[[GreyImage], Segmentation] = segment,
-        prices: AssignmentPrices | None = None,
+        segmenter: Callable[[GreyImage], Segmentation] = segment_by_contours,
+        prices: AssignmentCosts | None = None,
         fusion: FusionWeights | None = None,
         banding: str | None = None,
-        second_look: SecondLook | None = None,
+        second_look: RescoringModel | None = None,
     ) -> None:
         self._classifier = classifier
         self._segmenter = segmenter
-        self._prices = prices or AssignmentPrices()
+        self._prices = prices or AssignmentCosts()
         self._fusion = fusion or FusionWeights()
         self._banding = banding
         self._second_look = second_look
@@ -267,7 +273,7 @@ class Karyotyper:
         assignment = self._assigned_whole(scored)
         chromosomes = _chromosomes(segmentation.instances, scored, assignment)
         whole = _whole(segmentation, assignment, scored.evidence)
-        verdict = judge(
+        verdict = judge_proposal(
             scored.look,
             assignment.classes,
             assignment.probability,
@@ -277,14 +283,14 @@ class Karyotyper:
             whole=whole,
         )
         believed = LOSSES_BELIEVED if losses_told(whole) else 0
-        iscn = compose((entry.class_name for entry in chromosomes), losses_believed=believed)
+        iscn = compose_iscn((entry.class_name for entry in chromosomes), losses_believed=believed)
         if verdict.withheld:
             iscn = IscnResult(None, verdict.withheld)
         if not verdict.readable:
             chromosomes = tuple(replace(entry, class_name=UNCLASSIFIED) for entry in chromosomes)
         flipped = [entry.flipped for entry in chromosomes]
         named = [entry.class_name for entry in chromosomes]
-        cuts = measure_cuts(scored.cell.crops, named, segmentation.instances, scored.scores)
+        cuts = measure_cut_quality(scored.cell.crops, named, segmentation.instances, scored.scores)
         bands = read_bands(scored.cell.crops, flipped, named, seen, banding, cuts)
         return Karyotype(
             image,
@@ -335,7 +341,7 @@ class Karyotyper:
 
     def look_at_all(
         self, image: GreyImage, *, least_score: float
-    ) -> tuple[ProposalTraits, NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[ProposalFeatures, NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
         """Look at every proposal of a cell, as the second look looks at those that nearly were chosen.
 
         Parameters
@@ -376,13 +382,13 @@ class Karyotyper:
         if self._second_look is None or cell.image.inverted or scored.look.certainty < UNREADABLE_BELOW:
             return scored
         domain = _domain(scored.banding, banding)
-        again = cut_again(cell, self._second_look, self._classifier, self._fusion, domain)
+        again = rescore_metaphase(cell, self._second_look, self._classifier, self._fusion, domain)
         return scored if again is cell else self._scored(again, scored.banding)
 
     def _with_classes(self, image: GreyImage, instances: Sequence[Instance]) -> tuple[Instance, ...]:
         """Ask the segmenter for the classes of what it hasn't seen yet."""
         unseen = [row for row, entry in enumerate(instances) if entry.class_log_prob is None]
-        if image.inverted or not unseen or not isinstance(self._segmenter, SeesClasses):
+        if image.inverted or not unseen or not isinstance(self._segmenter, TellsBoxClasses):
             return tuple(instances)
         boxes = np.array([instances[row].box_px for row in unseen], dtype=np.float64)
         told = self._segmenter.classes_at(image, boxes, padded=False)
@@ -393,26 +399,26 @@ class Karyotyper:
 
     def _seen(
         self, image: GreyImage, segmentation: Segmentation, banding: str | None
-    ) -> tuple[SeenCell, BandingJudgement]:
+    ) -> tuple[ScoredMetaphase, BandingEstimate]:
         """Straighten a cell's chromosomes and look at each."""
         objects = cut_instances(image, segmentation.background, segmentation.instances)
         axes = medial_axes([piece.mask for piece in objects])
         crops = crops_of_cell(objects, axes)
-        shown = recognise_banding(crops, fluorescent=image.inverted)
+        shown = estimate_banding(crops, fluorescent=image.inverted)
         seen = self._classifier.look_at(crops, banding=_domain(shown, banding))
-        return SeenCell(image, segmentation, tuple(objects), tuple(axes), crops, seen), shown
+        return ScoredMetaphase(image, segmentation, tuple(objects), tuple(axes), crops, seen), shown
 
-    def _scored(self, cell: SeenCell, banding: BandingJudgement) -> _ScoredCell:
+    def _scored(self, cell: ScoredMetaphase, banding: BandingEstimate) -> _ScoredCell:
         """Classify a cell's chromosomes in view of each other."""
         fluorescent, instances = cell.image.inverted, cell.segmentation.instances
         scores = self._classifier.scores_of(cell.seen)
-        look = look_at(cell.crops, scores, fluorescent=fluorescent)
+        look = measure_cell_quality(cell.crops, scores, fluorescent=fluorescent)
         if fluorescent:
             # What is no chromosome was learned on G-bands alone; under another stain it would refuse the sound.
-            evidence = Evidence(scores.log_prob.astype(np.float64), None, False)
+            evidence = ClassEvidence(scores.log_prob.astype(np.float64), None, False)
         else:
             box_scores = np.array([entry.score for entry in instances])
-            evidence = gather_evidence(scores, detected_classes(instances), box_scores, self._fusion)
+            evidence = fuse_class_evidence(scores, detected_classes(instances), box_scores, self._fusion)
         return _ScoredCell(cell, scores, evidence, look, banding)
 
     def _assigned_whole(self, scored: _ScoredCell) -> Assignment:
@@ -429,23 +435,23 @@ class Karyotyper:
         none = np.full(len(areas), -np.inf) if evidence.log_none is None else evidence.log_none
         return assign(evidence.log_prob, np.where(oversized, 0.0, none), prices)
 
-    def _prices_for(self, evidence: Evidence, sharpness: float) -> AssignmentPrices:
+    def _prices_for(self, evidence: ClassEvidence, sharpness: float) -> AssignmentCosts:
         """Prices that fit the evidence: the classifier's own, or those of fused evidence."""
-        return replace(FUSED_PRICES, sharpness=sharpness) if evidence.fused else self._prices
+        return replace(FUSED_COSTS, sharpness=sharpness) if evidence.fused else self._prices
 
 
 @dataclass(frozen=True, slots=True)
 class _ScoredCell:
     """A cell and what is known of each of its objects."""
 
-    cell: SeenCell
+    cell: ScoredMetaphase
     scores: ClassScores
-    evidence: Evidence
-    look: CellLook
-    banding: BandingJudgement
+    evidence: ClassEvidence
+    look: CellQualityMeasures
+    banding: BandingEstimate
 
 
-def _domain(seen: BandingJudgement, banding: str | None) -> str | None:
+def _domain(seen: BandingEstimate, banding: str | None) -> str | None:
     """Banding that the classifier is told: the protocol's, else what the cell surely shows."""
     if banding is not None:
         return banding
@@ -453,7 +459,7 @@ def _domain(seen: BandingJudgement, banding: str | None) -> str | None:
     return seen.kind.value if sure and seen.kind is not None else None
 
 
-def _whole(segmentation: Segmentation, assignment: Assignment, evidence: Evidence) -> float:
+def _whole(segmentation: Segmentation, assignment: Assignment, evidence: ClassEvidence) -> float:
     """Probability that all of a cell is right; NaN where it was never measured, without the detector's classes."""
     if not evidence.fused:
         return float("nan")
@@ -503,9 +509,9 @@ def load_karyotyper(
     WeightsError
         Where the weights are missing or damaged.
     """
-    prices = AssignmentPrices.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration)
+    prices = AssignmentCosts.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration)
     chosen = segmenter or load_detector_segmenter()
-    weights = load_second_look() if second_look else None
+    weights = load_rescoring_model() if second_look else None
     return Karyotyper(Classifier.load(), chosen, prices, banding=banding, second_look=weights)
 
 
@@ -514,7 +520,7 @@ def write_karyotype(
     json_path: Path,
     png_path: Path,
     options: SheetOptions | None = None,
-    sheet: Sheet | None = None,
+    sheet: KaryogramSheet | None = None,
 ) -> None:
     """Write the karyotype's data and picture (of ``sheet``, see `Karyotype.draw`), each whole or not at all.
 

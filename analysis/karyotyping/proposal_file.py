@@ -17,15 +17,21 @@ from typing import Any
 import numpy as np
 from faster_coco_eval import mask as coco_mask
 
-from analysis.banding.technique import recognise_banding
+from analysis.banding.technique import estimate_banding
 from analysis.errors import DatasetError
 from analysis.homologues.band_reading import read_bands
-from analysis.homologues.cut_quality import Doubt, measure_cuts
+from analysis.homologues.cut_quality import CutDefect, measure_cut_quality
 from analysis.imaging.background import estimate_background
 from analysis.imaging.image_file import GreyImage, read_image
-from analysis.karyotyping.iscn import IscnResult, compose
+from analysis.karyotyping.iscn import IscnResult, compose_iscn
 from analysis.karyotyping.pipeline import Karyotype, KaryotypedChromosome
-from analysis.karyotyping.review import Finding, Level, Reason, Verdict, judge_edited
+from analysis.karyotyping.review import (
+    ReviewFinding,
+    ReviewLevel,
+    ReviewReason,
+    ReviewVerdict,
+    judge_edited_proposal,
+)
 from analysis.straightening.crops import crops_of_cell, cut_instances
 from analysis.straightening.medial_axis import medial_axes
 from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
@@ -36,7 +42,7 @@ def read_proposal(path: Path, image: GreyImage | None = None) -> Karyotype:
     """Take up a proposal that `write_karyotype` wrote, edited or not.
 
     The ISCN string is composed anew from the classes; what the file says of it isn't believed. Where the verdict
-    withholds it, it stays withheld unless a person named or confirmed most chromosomes (`judge_edited`).
+    withholds it, it stays withheld unless a person named or confirmed most chromosomes (`judge_edited_proposal`).
 
     Parameters
     ----------
@@ -101,31 +107,33 @@ def _judged(proposal: Karyotype) -> Karyotype:
     if proposal.edited:
         probability = np.array([entry.probability for entry in entries], dtype=np.float64)
         touched = np.array([entry.touched for entry in entries], dtype=np.bool_)
-        verdict = judge_edited(verdict, classes, probability, touched, complete=proposal.complete)
+        verdict = judge_edited_proposal(verdict, classes, probability, touched, complete=proposal.complete)
     believed = 0 if verdict.losses_doubted else None
-    told = compose(classes, losses_believed=believed)
+    told = compose_iscn(classes, losses_believed=believed)
     iscn = IscnResult(None, verdict.withheld) if verdict.withheld else told
     return replace(proposal, verdict=verdict, iscn=iscn)
 
 
-def _doubt(told: str | None, entry: KaryotypedChromosome) -> Doubt | None:
+def _doubt(told: str | None, entry: KaryotypedChromosome) -> CutDefect | None:
     """What was doubted of a cut; which way up it stands is no doubt where a person looked."""
-    doubt = Doubt(told) if told else None
+    doubt = CutDefect(told) if told else None
     looked = entry.confirmed or entry.proposed is not None
-    return None if doubt is Doubt.TURNED and looked else doubt
+    return None if doubt is CutDefect.TURNED and looked else doubt
 
 
-def _with_bands(proposal: Karyotype, told: Sequence[Doubt | None]) -> Karyotype:
+def _with_bands(proposal: Karyotype, told: Sequence[CutDefect | None]) -> Karyotype:
     """Read the bands anew: other classes have other homologues."""
     entries = proposal.chromosomes
     instances = [entry.instance for entry in entries]
     objects = cut_instances(proposal.image, proposal.background, instances)
     axes = medial_axes([piece.mask for piece in objects])
     crops = crops_of_cell(objects, axes)
-    seen = recognise_banding(crops, fluorescent=proposal.image.inverted)
+    seen = estimate_banding(crops, fluorescent=proposal.image.inverted)
     flipped = [entry.flipped for entry in entries]
     classes = [entry.class_name for entry in entries]
-    bands = read_bands(crops, flipped, classes, seen, cuts=measure_cuts(crops, classes, instances), told=told)
+    bands = read_bands(
+        crops, flipped, classes, seen, cuts=measure_cut_quality(crops, classes, instances), told=told
+    )
     straight = tuple(
         replace(entry, axis=axis, crop=crop) for entry, axis, crop in zip(entries, axes, crops, strict=True)
     )
@@ -163,10 +171,11 @@ def _chromosome(entry: dict[str, Any], size: tuple[int, int], path: Path) -> Kar
     )
 
 
-def _verdict(content: dict[str, Any]) -> Verdict:
-    review = content.get("level") == Level.MUST_REVIEW.value
-    return Verdict(
+def _verdict(content: dict[str, Any]) -> ReviewVerdict:
+    review = content.get("level") == ReviewLevel.MUST_REVIEW.value
+    return ReviewVerdict(
         tuple(
-            Reason(Finding(entry["finding"]), str(entry["text"]), review) for entry in content.get("reasons", ())
+            ReviewReason(ReviewFinding(entry["finding"]), str(entry["text"]), review)
+            for entry in content.get("reasons", ())
         )
     )

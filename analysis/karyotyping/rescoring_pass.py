@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.classification.classifier import Classifier, SeenCrops
-from analysis.classification.fusion import FusionWeights, detected_classes, gather_evidence
+from analysis.classification.classifier import Classifier, CropEmbeddings
+from analysis.classification.fusion import FusionWeights, detected_classes, fuse_class_evidence
 from analysis.imaging.image_file import GreyImage
-from analysis.selection.rescoring import SecondLook
+from analysis.selection.rescoring import RescoringModel
 from analysis.straightening.crops import (
     ChromosomeCrop,
     ObjectPixels,
@@ -24,7 +24,7 @@ from analysis.structures.instance import Instance, Segmentation
 
 
 @dataclass(frozen=True, slots=True)
-class SeenCell:
+class ScoredMetaphase:
     """A segmented cell, its chromosomes straightened and looked at one by one.
 
     Attributes
@@ -44,9 +44,9 @@ class SeenCell:
     objects: tuple[ObjectPixels, ...]
     axes: tuple[MedialAxis, ...]
     crops: tuple[ChromosomeCrop, ...]
-    seen: SeenCrops
+    seen: CropEmbeddings
 
-    def recut(self, segmentation: Segmentation, classifier: Classifier, banding: str | None) -> SeenCell:
+    def recut(self, segmentation: Segmentation, classifier: Classifier, banding: str | None) -> ScoredMetaphase:
         """The same cell cut otherwise: what was cut alike isn't looked at again."""
         known = {_key(entry): row for row, entry in enumerate(self.segmentation.instances)}
         rows = [known.get(_key(entry), -1) for entry in segmentation.instances]
@@ -55,7 +55,7 @@ class SeenCell:
         places = iter(range(len(self.objects), len(self.objects) + len(fresh)))
         order = [row if row >= 0 else next(places) for row in rows]
         every = ([*self.objects, *objects], [*self.axes, *axes], [*self.crops, *crops])
-        return SeenCell(
+        return ScoredMetaphase(
             self.image,
             segmentation,
             tuple(every[0][k] for k in order),
@@ -96,12 +96,12 @@ class SeenCell:
         scores = classifier.scores_of(self.seen.joined(seen))
         detected = detected_classes([*self.segmentation.instances, *instances])
         told = np.full((len(choices.cell.found), len(CLASS_NAMES)), np.nan)
-        told[[*choices.rows, *rows]] = np.exp(gather_evidence(scores, detected, None, fusion).log_prob)
+        told[[*choices.rows, *rows]] = np.exp(fuse_class_evidence(scores, detected, None, fusion).log_prob)
         return told
 
     def _look_at(
         self, instances: list[Instance], classifier: Classifier, banding: str | None
-    ) -> tuple[tuple[ObjectPixels, ...], tuple[MedialAxis, ...], tuple[ChromosomeCrop, ...], SeenCrops]:
+    ) -> tuple[tuple[ObjectPixels, ...], tuple[MedialAxis, ...], tuple[ChromosomeCrop, ...], CropEmbeddings]:
         """Straighten and look at others of this cell, to its scale."""
         objects = cut_instances(self.image, self.segmentation.background, instances)
         axes = tuple(medial_axes([piece.mask for piece in objects]))
@@ -109,9 +109,13 @@ class SeenCell:
         return objects, axes, crops, classifier.look_at(crops, banding=banding)
 
 
-def cut_again(
-    cell: SeenCell, weights: SecondLook, classifier: Classifier, fusion: FusionWeights, banding: str | None
-) -> SeenCell:
+def rescore_metaphase(
+    cell: ScoredMetaphase,
+    weights: RescoringModel,
+    classifier: Classifier,
+    fusion: FusionWeights,
+    banding: str | None,
+) -> ScoredMetaphase:
     """Choose a cell's chromosomes again by what both nets see; the same cell where nothing changes.
 
     Parameters

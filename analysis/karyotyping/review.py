@@ -23,7 +23,7 @@ from analysis.straightening.crops import ChromosomeCrop
 from analysis.structures.classes import MARKER, UNCLASSIFIED
 
 if TYPE_CHECKING:
-    from analysis.banding.technique import BandingJudgement
+    from analysis.banding.technique import BandingEstimate
 
 READ_BANDINGS: Final = frozenset({"G", "Q", "DAPI"})
 """What is read at all: G-bands, which the classifier learned, and their near negatives under emitted light."""
@@ -62,7 +62,7 @@ number it takes hardly readable bands besides; below the second, sizes alone spe
 NO_CHROMOSOME_FROM: Final = 0.5
 
 
-class Level(StrEnum):
+class ReviewLevel(StrEnum):
     """What a proposal asks of a person."""
 
     AUTO = "auto"
@@ -70,7 +70,7 @@ class Level(StrEnum):
     MUST_REVIEW = "must review"
 
 
-class Finding(StrEnum):
+class ReviewFinding(StrEnum):
     """Why."""
 
     NO_CHROMOSOMES = "no_chromosomes"
@@ -93,51 +93,53 @@ class Finding(StrEnum):
     EDITED = "edited_by_a_person"
 
 
-UNREADABLE: Final = frozenset({Finding.NO_CHROMOSOMES, Finding.NO_BANDS, Finding.WRONG_BANDING, Finding.NOT_HUMAN})
+UNREADABLE: Final = frozenset(
+    {ReviewFinding.NO_CHROMOSOMES, ReviewFinding.NO_BANDS, ReviewFinding.WRONG_BANDING, ReviewFinding.NOT_HUMAN}
+)
 """Classes of such a cell mean nothing and aren't told."""
 _SEEN_IN_THE_PICTURE: Final = frozenset(
     {
-        Finding.NO_BANDS,
-        Finding.WRONG_BANDING,
-        Finding.BANDING_MISMATCH,
-        Finding.NOT_HUMAN,
-        Finding.UNCLEAR_BANDS,
+        ReviewFinding.NO_BANDS,
+        ReviewFinding.WRONG_BANDING,
+        ReviewFinding.BANDING_MISMATCH,
+        ReviewFinding.NOT_HUMAN,
+        ReviewFinding.UNCLEAR_BANDS,
     }
 )
 """What no edit of classes changes."""
-_OF_THE_CUT: Final = frozenset({Finding.CELL_IN_DOUBT, Finding.CUTS_UNMEASURED})
+_OF_THE_CUT: Final = frozenset({ReviewFinding.CELL_IN_DOUBT, ReviewFinding.CUTS_UNMEASURED})
 """What no edit of a few classes changes."""
 _MUST: Final = UNREADABLE | {
-    Finding.TOO_FEW,
-    Finding.TOO_MANY,
-    Finding.POLYPLOID,
-    Finding.BANDING_MISMATCH,
-    Finding.UNCLEAR_BANDS,
-    Finding.UNSURE,
-    Finding.ABNORMAL,
-    Finding.NOT_FOUND,
-    Finding.MARKER,
+    ReviewFinding.TOO_FEW,
+    ReviewFinding.TOO_MANY,
+    ReviewFinding.POLYPLOID,
+    ReviewFinding.BANDING_MISMATCH,
+    ReviewFinding.UNCLEAR_BANDS,
+    ReviewFinding.UNSURE,
+    ReviewFinding.ABNORMAL,
+    ReviewFinding.NOT_FOUND,
+    ReviewFinding.MARKER,
 }
 
 
-def chromosome_level(probability: float) -> Level:
+def chromosome_level(probability: float) -> ReviewLevel:
     """What a chromosome's class asks of a person, by the probability that it is right."""
     if probability >= AUTO_FROM:
-        return Level.AUTO
-    return Level.CHECK if probability >= DOUBTFUL_BELOW else Level.MUST_REVIEW
+        return ReviewLevel.AUTO
+    return ReviewLevel.CHECK if probability >= DOUBTFUL_BELOW else ReviewLevel.MUST_REVIEW
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class ReviewReason:
     """One reason: its kind, whether it takes a review, and a sentence for people."""
 
-    finding: Finding
+    finding: ReviewFinding
     text: str
     review: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ReviewVerdict:
     """What a proposal asks of a person. Reasons that take a review stand first; ``auto`` has none.
 
     Attributes
@@ -148,15 +150,15 @@ class Verdict:
         Whether a person named most chromosomes: classes then mean something even where software can't read them.
     """
 
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[ReviewReason, ...] = ()
     named: bool = False
 
     @property
-    def level(self) -> Level:
+    def level(self) -> ReviewLevel:
         """Auto, check or must review."""
         if any(reason.review for reason in self.reasons):
-            return Level.MUST_REVIEW
-        return Level.CHECK if self.reasons else Level.AUTO
+            return ReviewLevel.MUST_REVIEW
+        return ReviewLevel.CHECK if self.reasons else ReviewLevel.AUTO
 
     @property
     def readable(self) -> bool:
@@ -166,12 +168,12 @@ class Verdict:
     @property
     def losses_doubted(self) -> bool:
         """Whether what isn't there may have been missed."""
-        return any(reason.finding is Finding.NOT_FOUND for reason in self.reasons)
+        return any(reason.finding is ReviewFinding.NOT_FOUND for reason in self.reasons)
 
     @property
     def withheld(self) -> str:
         """Why no karyotype is told, although the classes may be shown; empty where it is told."""
-        kept = {Finding.UNSURE} if self.named else UNREADABLE | {Finding.UNSURE}
+        kept = {ReviewFinding.UNSURE} if self.named else UNREADABLE | {ReviewFinding.UNSURE}
         return "; ".join(reason.text for reason in self.reasons if reason.finding in kept)
 
     @property
@@ -193,7 +195,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class CellLook:
+class CellQualityMeasures:
     """What is measured of a cell before its classes are believed.
 
     Attributes
@@ -218,7 +220,9 @@ class CellLook:
     fluorescent: bool = False
 
 
-def look_at(crops: Sequence[ChromosomeCrop], scores: ClassScores, *, fluorescent: bool = False) -> CellLook:
+def measure_cell_quality(
+    crops: Sequence[ChromosomeCrop], scores: ClassScores, *, fluorescent: bool = False
+) -> CellQualityMeasures:
     """Measure a cell.
 
     Parameters
@@ -231,7 +235,7 @@ def look_at(crops: Sequence[ChromosomeCrop], scores: ClassScores, *, fluorescent
         Whether the picture shows emitted light; what is no chromosome isn't known then.
     """
     if not crops:
-        return CellLook(0, 0.0, 0.0, 1.0, fluorescent)
+        return CellQualityMeasures(0, 0.0, 0.0, 1.0, fluorescent)
     images = np.stack([crop.image for crop in crops])
     sure = np.exp(scores.log_prob.max(axis=1))
     sound = np.exp(scores.log_none) < NO_CHROMOSOME_FROM
@@ -239,7 +243,9 @@ def look_at(crops: Sequence[ChromosomeCrop], scores: ClassScores, *, fluorescent
         sound = np.ones(len(sound), dtype=np.bool_)
     low, high = np.percentile([crop.relative_length for crop in crops], (4, 96))
     contrast = float(np.median(band_contrast(images)))
-    return CellLook(len(crops), contrast, float(sure[sound].mean()), float(high / max(low, 1e-3)), fluorescent)
+    return CellQualityMeasures(
+        len(crops), contrast, float(sure[sound].mean()), float(high / max(low, 1e-3)), fluorescent
+    )
 
 
 def band_contrast(images: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -255,16 +261,16 @@ def band_contrast(images: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray((profile - trend).std(axis=1) / np.maximum(profile.mean(axis=1), 1e-6))
 
 
-def judge(
-    look: CellLook,
+def judge_proposal(
+    look: CellQualityMeasures,
     classes: Sequence[str],
     probability: NDArray[np.floating],
     *,
     unlike_any: Sequence[int] = (),
-    banding: BandingJudgement | None = None,
+    banding: BandingEstimate | None = None,
     protocol_banding: str | None = None,
     whole: float | None = None,
-) -> Verdict:
+) -> ReviewVerdict:
     """Judge a cell's proposal.
 
     Parameters
@@ -290,21 +296,21 @@ def judge(
     if not any(reason.finding in UNREADABLE for reason in reasons):
         reasons += _about_classes(classes, probability, len(unlike_any), lost=losses_told(whole))
         reasons += _about_whole(whole)
-    return Verdict(tuple(sorted(reasons, key=lambda reason: not reason.review)))
+    return ReviewVerdict(tuple(sorted(reasons, key=lambda reason: not reason.review)))
 
 
-def judge_edited(
-    before: Verdict,
+def judge_edited_proposal(
+    before: ReviewVerdict,
     classes: Sequence[str],
     probability: NDArray[np.floating],
     touched: NDArray[np.bool_],
     *,
     complete: bool = False,
-) -> Verdict:
+) -> ReviewVerdict:
     """Judge a proposal anew that a person edited.
 
-    What the person named counts as sure. For the rest the rules are those of `judge`: where it is more than a
-    third of the cell, what can't be read stays withheld.
+    What the person named counts as sure. For the rest the rules are those of `judge_proposal`: where it is more than
+    a third of the cell, what can't be read stays withheld.
 
     Parameters
     ----------
@@ -339,56 +345,58 @@ def judge_edited(
             if reason.finding in _OF_THE_CUT
         ]
     text = f"edited by a person: {known} of {count} objects named or confirmed"
-    reasons.append(_reason(Finding.EDITED, text))
-    return Verdict(tuple(sorted(reasons, key=lambda reason: not reason.review)), named)
+    reasons.append(_reason(ReviewFinding.EDITED, text))
+    return ReviewVerdict(tuple(sorted(reasons, key=lambda reason: not reason.review)), named)
 
 
-def _reason(finding: Finding, text: str, *, review: bool | None = None) -> Reason:
-    return Reason(finding, text, finding in _MUST if review is None else review)
+def _reason(finding: ReviewFinding, text: str, *, review: bool | None = None) -> ReviewReason:
+    return ReviewReason(finding, text, finding in _MUST if review is None else review)
 
 
-def _about_count(classes: Sequence[str], objects: int) -> list[Reason]:
+def _about_count(classes: Sequence[str], objects: int) -> list[ReviewReason]:
     count = sum(name != UNCLASSIFIED for name in classes)
     if objects == 0:
-        return [_reason(Finding.NO_CHROMOSOMES, "no chromosome was found")]
+        return [_reason(ReviewFinding.NO_CHROMOSOMES, "no chromosome was found")]
     if objects < MIN_COUNT:
-        return [_reason(Finding.TOO_FEW, f"{objects} chromosomes are no whole cell ({MIN_COUNT} at least)")]
+        return [_reason(ReviewFinding.TOO_FEW, f"{objects} chromosomes are no whole cell ({MIN_COUNT} at least)")]
     if count > MAX_COUNT:
-        return [_reason(Finding.TOO_MANY, f"{count} chromosomes are more than one cell")]
+        return [_reason(ReviewFinding.TOO_MANY, f"{count} chromosomes are more than one cell")]
     if count > 57:
         sets = "three" if count <= 80 else "four"
-        return [_reason(Finding.POLYPLOID, f"{count} chromosomes: about {sets} sets, or two cells in one")]
+        return [_reason(ReviewFinding.POLYPLOID, f"{count} chromosomes: about {sets} sets, or two cells in one")]
     return []
 
 
-def _about_bands(look: CellLook, banding: BandingJudgement | None, protocol_banding: str | None) -> list[Reason]:
+def _about_bands(
+    look: CellQualityMeasures, banding: BandingEstimate | None, protocol_banding: str | None
+) -> list[ReviewReason]:
     unread = _unread_banding(banding, protocol_banding)
     if protocol_banding is not None and unread is not None:
-        return [_reason(Finding.WRONG_BANDING, unread)]
+        return [_reason(ReviewFinding.WRONG_BANDING, unread)]
     if look.objects < MIN_OBJECTS:
         return []
     floor = NO_BANDS_BELOW_FLUORESCENT if look.fluorescent else NO_BANDS_BELOW
     if look.band_contrast < floor:
-        return [_reason(Finding.NO_BANDS, "the chromosomes show no bands, so that none can be named")]
+        return [_reason(ReviewFinding.NO_BANDS, "the chromosomes show no bands, so that none can be named")]
     if look.size_ratio < (HUMAN_SIZE_RATIO if look.certainty < UNCLEAR_BELOW else LEAST_SIZE_RATIO):
-        return [_reason(Finding.NOT_HUMAN, "sizes and bands aren't those of human chromosomes")]
+        return [_reason(ReviewFinding.NOT_HUMAN, "sizes and bands aren't those of human chromosomes")]
     if unread is not None:
-        return [_reason(Finding.WRONG_BANDING, unread)]
+        return [_reason(ReviewFinding.WRONG_BANDING, unread)]
     if look.certainty < UNREADABLE_BELOW:
-        return [_reason(Finding.WRONG_BANDING, "the bands aren't of a kind that is known here")]
+        return [_reason(ReviewFinding.WRONG_BANDING, "the bands aren't of a kind that is known here")]
     reasons = []
     warning = banding.against(protocol_banding) if banding is not None and protocol_banding is not None else None
     if warning is not None:
-        reasons.append(_reason(Finding.BANDING_MISMATCH, warning))
+        reasons.append(_reason(ReviewFinding.BANDING_MISMATCH, warning))
     if look.certainty < UNCLEAR_BELOW:
         share = f"{100 * look.certainty:.0f} %"
         reasons.append(
-            _reason(Finding.UNCLEAR_BANDS, f"the bands are hard to read: {share} certainty a chromosome")
+            _reason(ReviewFinding.UNCLEAR_BANDS, f"the bands are hard to read: {share} certainty a chromosome")
         )
     return reasons
 
 
-def _unread_banding(banding: BandingJudgement | None, protocol_banding: str | None) -> str | None:
+def _unread_banding(banding: BandingEstimate | None, protocol_banding: str | None) -> str | None:
     """Tell of a technique whose bands can't be read, by the protocol, or else by the cell's own look."""
     if protocol_banding is not None:
         return None if protocol_banding in READ_BANDINGS else f"{protocol_banding} bands {_UNREAD}"
@@ -406,7 +414,7 @@ def losses_told(whole: float | None) -> bool:
 
 def _about_classes(
     classes: Sequence[str], probability: NDArray[np.floating], unlike_any: int, *, lost: bool = True
-) -> list[Reason]:
+) -> list[ReviewReason]:
     reasons = []
     counts = Counter(classes)
     left_out = counts.pop(UNCLASSIFIED, 0)
@@ -421,37 +429,41 @@ def _about_classes(
             changes = [change for change in changes if change.startswith("+")]
     if changes and MIN_COUNT <= sum(counts.values()) <= 57:
         shown = ", ".join(changes[:6]) + (" ..." if len(changes) > 6 else "")
-        reasons.append(_reason(Finding.ABNORMAL, f"not a normal set: {shown}"))
+        reasons.append(_reason(ReviewFinding.ABNORMAL, f"not a normal set: {shown}"))
     nothing_found = f"nothing found for {', '.join(open_places[:6])}" + (" ..." if len(open_places) > 6 else "")
     if left_out:
         text = f"{left_out} object{'s' * (left_out > 1)} without a class"
         text += f", {nothing_found}" if open_places else ""
-        reasons.append(_reason(Finding.UNCLASSIFIED, text, review=left_out > FEW_UNCLASSIFIED))
+        reasons.append(_reason(ReviewFinding.UNCLASSIFIED, text, review=left_out > FEW_UNCLASSIFIED))
     elif open_places:
-        reasons.append(_reason(Finding.NOT_FOUND, f"{nothing_found}: lost, or missed by the software"))
+        reasons.append(_reason(ReviewFinding.NOT_FOUND, f"{nothing_found}: lost, or missed by the software"))
     if unlike_any:
         text = (
             f"{unlike_any} object{'s' * (unlike_any > 1)} like a chromosome of no class: a marker, or two in one"
         )
-        reasons.append(_reason(Finding.MARKER, text))
+        reasons.append(_reason(ReviewFinding.MARKER, text))
     named = [float(chance) for name, chance in zip(classes, probability, strict=True) if name != UNCLASSIFIED]
-    doubtful = sum(chromosome_level(chance) is Level.MUST_REVIEW for chance in named)
+    doubtful = sum(chromosome_level(chance) is ReviewLevel.MUST_REVIEW for chance in named)
     if len(classes) >= MIN_OBJECTS and doubtful + left_out > UNSURE_SHARE * len(classes):
         text = f"{doubtful + left_out} of {len(classes)} objects are doubtful or without a class"
-        reasons.append(_reason(Finding.UNSURE, f"{text}: no karyotype is told"))
+        reasons.append(_reason(ReviewFinding.UNSURE, f"{text}: no karyotype is told"))
     if doubtful:
         text = f"{doubtful} chromosome{'s' * (doubtful > 1)} below {100 * DOUBTFUL_BELOW:.0f} % certainty"
-        reasons.append(_reason(Finding.DOUBTFUL, text, review=doubtful > FEW_DOUBTFUL))
+        reasons.append(_reason(ReviewFinding.DOUBTFUL, text, review=doubtful > FEW_DOUBTFUL))
     return reasons
 
 
-def _about_whole(whole: float | None) -> list[Reason]:
+def _about_whole(whole: float | None) -> list[ReviewReason]:
     if whole is None or whole >= AUTO_CELL_FROM:
         return []
     if np.isnan(whole):
-        return [_reason(Finding.CUTS_UNMEASURED, "how often software cuts cells of this kind rightly isn't known")]
+        return [
+            _reason(
+                ReviewFinding.CUTS_UNMEASURED, "how often software cuts cells of this kind rightly isn't known"
+            )
+        ]
     text = f"all chromosomes are cut and named rightly with {100.0 * whole:.0f} % probability"
-    return [_reason(Finding.CELL_IN_DOUBT, text, review=whole < MORE_LIKELY_WRONG)]
+    return [_reason(ReviewFinding.CELL_IN_DOUBT, text, review=whole < MORE_LIKELY_WRONG)]
 
 
 def _deviations(counts: Counter[str]) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.segmentation.contours.split import Split
-from analysis.segmentation.contours.split_tree import Cell, Part, describe, proposals
+from analysis.segmentation.contours.split_tree import ContourContext, Piece, describe, proposals
 from analysis.structures.region import Region
 
 _SLACK_WIDTHS: Final = 0.25
@@ -40,12 +40,12 @@ _FOREIGN: Final = 0.25
 
 Boxes = NDArray[np.float32]
 
-MasksOfBoxes = Callable[[Region, Boxes], list[NDArray[np.bool_]]]
+BoxMaskPredictor = Callable[[Region, Boxes], list[NDArray[np.bool_]]]
 """Gives each box of a connected piece its pixels, in the frame of the piece."""
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class PixelAssignment:
     """What of a piece belongs to one box.
 
     Attributes
@@ -64,9 +64,9 @@ class Share:
     route: str
 
 
-def share_out(
-    piece: Region, boxes: Boxes, cell: Cell, *, net: MasksOfBoxes | None = None, cuts: bool = True
-) -> list[Share]:
+def split_cluster(
+    piece: Region, boxes: Boxes, cell: ContourContext, *, net: BoxMaskPredictor | None = None, cuts: bool = True
+) -> list[PixelAssignment]:
     """Give the pixels of a connected piece to the boxes it fills.
 
     Parameters
@@ -82,12 +82,12 @@ def share_out(
     cuts
         Whether cuts are tried first.
     """
-    shares: list[Share] = []
+    shares: list[PixelAssignment] = []
     waiting: list[tuple[Region, str, list[int]]] = [(piece, "contour", list(range(len(boxes))))]
     while waiting:
         region, route, held = waiting.pop()
         if len(held) == 1:
-            shares.append(_clipped(Share(held[0], region, route), boxes[held[0]], cell.width_px))
+            shares.append(_clipped(PixelAssignment(held[0], region, route), boxes[held[0]], cell.width_px))
             continue
         parted = _best_cut(describe(region, "single", cell), boxes, held, cell) if cuts or net is None else None
         if parted is not None:
@@ -99,7 +99,7 @@ def share_out(
     return shares
 
 
-def _told(region: Region, boxes: Boxes, held: list[int], net: MasksOfBoxes) -> list[Share]:
+def _told(region: Region, boxes: Boxes, held: list[int], net: BoxMaskPredictor) -> list[PixelAssignment]:
     """Ask the mask net for the pixels of every box."""
     masks = net(region, boxes[held])
     shares = []
@@ -109,11 +109,13 @@ def _told(region: Region, boxes: Boxes, held: list[int], net: MasksOfBoxes) -> l
             ("net", own) if own.any() else ("box", _filled(boxes[box] - _corner(region), region.mask, 0.0))
         )
         if part.any():
-            shares.append(Share(box, region.part(part), route))
+            shares.append(PixelAssignment(box, region.part(part), route))
     return shares
 
 
-def _best_cut(part: Part, boxes: Boxes, held: list[int], cell: Cell) -> list[tuple[Region, str, list[int]]] | None:
+def _best_cut(
+    part: Piece, boxes: Boxes, held: list[int], cell: ContourContext
+) -> list[tuple[Region, str, list[int]]] | None:
     """Find the cut whose parts reach as far as the boxes they hold."""
     local = boxes[held] - _corner(part.region)
     best, best_fit = None, _AGREES
@@ -156,7 +158,7 @@ def _sides(split: Split, local: Boxes) -> NDArray[np.bool_]:
     return np.asarray(sides, np.bool_)
 
 
-def _clipped(share: Share, box: Boxes, width_px: float) -> Share:
+def _clipped(share: PixelAssignment, box: Boxes, width_px: float) -> PixelAssignment:
     """Take off what reaches beyond the box by more than boxes are wrong."""
     mask = share.region.mask
     inside = np.zeros_like(mask)
@@ -164,10 +166,10 @@ def _clipped(share: Share, box: Boxes, width_px: float) -> Share:
     inside[window] = mask[window]
     if not inside.any() or np.count_nonzero(mask & ~inside) < _STICKS_OUT * np.count_nonzero(mask):
         return share
-    return Share(share.box, share.region.part(_largest(inside)), "box")
+    return PixelAssignment(share.box, share.region.part(_largest(inside)), "box")
 
 
-def _grown(region: Region, boxes: Boxes, held: list[int], cell: Cell) -> list[Share]:
+def _grown(region: Region, boxes: Boxes, held: list[int], cell: ContourContext) -> list[PixelAssignment]:
     """Grow every box's pixels from those that lie in no other box, dark first (watershed)."""
     mask = region.mask
     local = boxes[held] - _corner(region)
@@ -189,7 +191,7 @@ def _grown(region: Region, boxes: Boxes, held: list[int], cell: Cell) -> list[Sh
         wide = cv2.dilate(basin.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         own = (basin | (wide & (markers < 2))) & inside[number]
         if own.any():
-            shares.append(Share(box, region.part(_bridged(own, mask, cell.width_px)), "box"))
+            shares.append(PixelAssignment(box, region.part(_bridged(own, mask, cell.width_px)), "box"))
     return shares
 
 

@@ -11,21 +11,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.segmentation.cluster_splitting import MasksOfBoxes, Share, share_out
-from analysis.segmentation.contours.segmenter import Working
-from analysis.segmentation.mask_net.box_prompts import BoxMasks
-from analysis.segmentation.nucleus_fragments import find_strays
+from analysis.segmentation.cluster_splitting import BoxMaskPredictor, PixelAssignment, split_cluster
+from analysis.segmentation.contours.segmenter import WorkingImage
+from analysis.segmentation.mask_net.box_prompts import BoxPromptedMasks
+from analysis.segmentation.nucleus_fragments import find_nucleus_fragments
 from analysis.segmentation.pixel_assignment import (
+    assign_pixels,
     instances_of,
     piece_cell,
-    shares_of,
     sides_of,
     window_of,
 )
-from analysis.selection.features import ProposalTraits, traits_of_proposals
-from analysis.selection.initial_selection import Evidence
-from analysis.structures.box_proposals import Detections
-from analysis.structures.instance import Instance, LeftOut, Segmentation
+from analysis.selection.features import ProposalFeatures, compute_proposal_features
+from analysis.selection.initial_selection import ProposalMeasurements
+from analysis.structures.box_proposals import BoxProposals
+from analysis.structures.instance import Instance, Segmentation, UnselectedProposal
 from analysis.structures.region import Region, cropped
 
 _INSTEAD_IOU: Final = 0.45
@@ -35,7 +35,7 @@ _MARGIN_WIDTHS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class CutCell:
+class SegmentedMetaphase:
     """What a choice makes of a cell.
 
     Attributes
@@ -54,7 +54,7 @@ class CutCell:
 
 
 @dataclass(frozen=True)
-class ProposedCell:
+class SegmentationHypotheses:
     """A cell whose chromosomes are proposed, and not chosen yet.
 
     Attributes
@@ -77,44 +77,47 @@ class ProposedCell:
         (height, width) of the image.
     """
 
-    found: Detections
+    found: BoxProposals
     tight_px: NDArray[np.float32]
-    known: Evidence
+    known: ProposalMeasurements
     mask: NDArray[np.bool_]
-    working: Working
-    net: MasksOfBoxes | None
+    working: WorkingImage
+    net: BoxMaskPredictor | None
     cuts: bool
     size: tuple[int, ...]
 
     @cached_property
-    def _parted(self) -> dict[bytes, list[Share]]:
+    def _parted(self) -> dict[bytes, list[PixelAssignment]]:
         return {}
 
     @cached_property
-    def traits(self) -> ProposalTraits:
+    def traits(self) -> ProposalFeatures:
         """What speaks for and against each proposal."""
-        return traits_of_proposals(self.known, self.tight_px, self.mask)
+        return compute_proposal_features(self.known, self.tight_px, self.mask)
 
-    def cut(self, chosen: NDArray[np.intp]) -> CutCell:
+    def cut(self, chosen: NDArray[np.intp]) -> SegmentedMetaphase:
         """Share the stain out among chosen proposals; what turns out to be no chromosome is left away."""
         tight = self.tight_px[chosen]
-        shares = shares_of(tight, self.mask, self.working, self.net, cuts=self.cuts, parted=self._parted)
-        strays = find_strays([share.region for share in shares], self.working.density, self.working.width_px)
+        shares = assign_pixels(tight, self.mask, self.working, self.net, cuts=self.cuts, parted=self._parted)
+        strays = find_nucleus_fragments(
+            [share.region for share in shares], self.working.density, self.working.width_px
+        )
         shares = [share for share, stray in zip(shares, strays, strict=True) if not stray]
         extents = self.tight_px[chosen] / self.working.factor
         made, kept = instances_of(self.found.take(chosen), extents, shares, self.working, self.size)
-        return CutCell(
+        return SegmentedMetaphase(
             made,
             tuple(int(chosen[share.box]) for share in kept),
             tuple(share.region for share in kept),
         )
 
-    def left_out(self, chosen: NDArray[np.intp]) -> tuple[LeftOut, ...]:
+    def left_out(self, chosen: NDArray[np.intp]) -> tuple[UnselectedProposal, ...]:
         """Say what wasn't chosen."""
         others = np.setdiff1d(np.arange(len(self.found)), chosen)
         extents, log_prob = self.tight_px / self.working.factor, self.found.class_log_prob
         return tuple(
-            LeftOut(sides_of(extents[row]), float(self.found.score[row]), log_prob[row]) for row in others
+            UnselectedProposal(sides_of(extents[row]), float(self.found.score[row]), log_prob[row])
+            for row in others
         )
 
     def alternatives(self, rows: NDArray[np.intp], chosen: NDArray[np.intp]) -> tuple[Instance | None, ...]:
@@ -132,7 +135,7 @@ class ProposedCell:
         tuple
             In the order of ``rows``; None where nothing stained is there.
         """
-        if isinstance(self.net, BoxMasks) and len(rows):
+        if isinstance(self.net, BoxPromptedMasks) and len(rows):
             self.net.ask(self.tight_px[rows])
         labels = cv2.connectedComponents(self.mask.astype(np.uint8), connectivity=4)[1]
         return tuple(self._alternative(int(row), chosen, np.asarray(labels, np.int32)) for row in rows)
@@ -155,7 +158,7 @@ class ProposedCell:
             and _touch(self.tight_px[row], self.tight_px[other])
         ]
         rows = np.asarray([row, *beside], np.intp)
-        shares = share_out(region, self.tight_px[rows], piece_cell(self.working), net=self.net, cuts=self.cuts)
+        shares = split_cluster(region, self.tight_px[rows], piece_cell(self.working), net=self.net, cuts=self.cuts)
         mine = [share for share in shares if share.box == 0]
         extents = self.tight_px[rows] / self.working.factor
         made, _ = instances_of(self.found.take(rows), extents, mine, self.working, self.size)
@@ -163,7 +166,7 @@ class ProposedCell:
 
 
 @dataclass(frozen=True, slots=True)
-class ProposedChoices:
+class SelectedHypotheses:
     """A cell that was cut by one choice, and can be cut by others.
 
     Attributes
@@ -174,7 +177,7 @@ class ProposedChoices:
         The proposal behind each instance of the segmentation.
     """
 
-    cell: ProposedCell
+    cell: SegmentationHypotheses
     rows: tuple[int, ...]
 
     def recut(self, segmentation: Segmentation, rows: Sequence[int]) -> Segmentation:
@@ -195,7 +198,7 @@ class ProposedChoices:
             segmentation.background,
             segmentation.nuclei,
             self.cell.left_out(chosen),
-            ProposedChoices(self.cell, cut.rows),
+            SelectedHypotheses(self.cell, cut.rows),
         )
 
 

@@ -32,7 +32,7 @@ _BORDER: Final = 0.35
 _LEAST_BORDER_PX: Final = 3
 
 
-def find_strays(bodies: Sequence[Region], density: NDArray[np.float32], width_px: float) -> list[bool]:
+def find_nucleus_fragments(bodies: Sequence[Region], density: NDArray[np.float32], width_px: float) -> list[bool]:
     """Tell which bodies are pieces of nuclei.
 
     Parameters

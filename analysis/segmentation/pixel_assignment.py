@@ -8,11 +8,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.segmentation.cluster_splitting import MasksOfBoxes, Share, share_out
+from analysis.segmentation.cluster_splitting import BoxMaskPredictor, PixelAssignment, split_cluster
 from analysis.segmentation.contours.plausibility import load_plausibility
-from analysis.segmentation.contours.segmenter import MIN_PIECE, TYPICAL_AREA, Working, neighbours, place_in
-from analysis.segmentation.contours.split_tree import Cell
-from analysis.structures.box_proposals import Detections
+from analysis.segmentation.contours.segmenter import (
+    MIN_PIECE,
+    TYPICAL_AREA,
+    WorkingImage,
+    place_region,
+    touching_instances,
+)
+from analysis.segmentation.contours.split_tree import ContourContext
+from analysis.structures.box_proposals import BoxProposals
 from analysis.structures.instance import Instance
 from analysis.structures.region import Region, cropped
 
@@ -36,12 +42,12 @@ _LEAST_STAIN: Final = 0.1
 
 
 def instances_of(
-    chosen: Detections,
+    chosen: BoxProposals,
     extents_px: NDArray[np.float32],
-    shares: list[Share],
-    working: Working,
+    shares: list[PixelAssignment],
+    working: WorkingImage,
     size: tuple[int, ...],
-) -> tuple[tuple[Instance, ...], tuple[Share, ...]]:
+) -> tuple[tuple[Instance, ...], tuple[PixelAssignment, ...]]:
     """Make an instance of every share that has pixels in the image.
 
     Parameters
@@ -62,9 +68,9 @@ def instances_of(
     tuple
         The instances, and the share of each.
     """
-    placed = [(place_in(share.region, working.factor, size), share) for share in shares]
+    placed = [(place_region(share.region, working.factor, size), share) for share in shares]
     made = [(where, share) for where, share in placed if where is not None]
-    beside = neighbours([where for where, _ in made])
+    beside = touching_instances([where for where, _ in made])
     instances = tuple(
         Instance(
             box,
@@ -80,15 +86,15 @@ def instances_of(
     return instances, tuple(share for _, share in made)
 
 
-def shares_of(
+def assign_pixels(
     tight: NDArray[np.float32],
     mask: NDArray[np.bool_],
-    working: Working,
-    net: MasksOfBoxes | None,
+    working: WorkingImage,
+    net: BoxMaskPredictor | None,
     *,
     cuts: bool,
-    parted: dict[bytes, list[Share]] | None = None,
-) -> list[Share]:
+    parted: dict[bytes, list[PixelAssignment]] | None = None,
+) -> list[PixelAssignment]:
     """Give the stained pixels of the cell to the boxes.
 
     Parameters
@@ -100,7 +106,7 @@ def shares_of(
     working
         The picture worked on.
     net, cuts
-        See `ProposedCell`.
+        See `SegmentationHypotheses`.
     parted
         How pieces of stain were parted among their boxes before, and now: choices for one cell share most of them.
 
@@ -125,12 +131,12 @@ def shares_of(
             held.setdefault(label, []).append(number)
     cell = piece_cell(working, _median_area(held, stats, working.width_px))
     before = {} if parted is None else parted
-    shares: list[Share] = []
+    shares: list[PixelAssignment] = []
     for label, numbers in held.items():
         key = tight[numbers].tobytes()
         if key not in before:
-            before[key] = share_out(_piece(labels, stats, label), tight[numbers], cell, net=net, cuts=cuts)
-        shares += [Share(numbers[share.box], share.region, share.route) for share in before[key]]
+            before[key] = split_cluster(_piece(labels, stats, label), tight[numbers], cell, net=net, cuts=cuts)
+        shares += [PixelAssignment(numbers[share.box], share.region, share.route) for share in before[key]]
     crumb_px = _CRUMB * working.width_px**2
     free = {label for label in range(1, count) if label not in held and stats[label, cv2.CC_STAT_AREA] >= crumb_px}
     reach_px = _REACH * working.width_px
@@ -139,9 +145,9 @@ def shares_of(
     return sorted(shares, key=lambda share: share.box)
 
 
-def piece_cell(working: Working, area: float = TYPICAL_AREA) -> Cell:
+def piece_cell(working: WorkingImage, area: float = TYPICAL_AREA) -> ContourContext:
     """Say what is typical on this image; ``area`` of a chromosome, in squared widths."""
-    return Cell(working.width_px, area, MIN_PIECE, working.density, load_plausibility())
+    return ContourContext(working.width_px, area, MIN_PIECE, working.density, load_plausibility())
 
 
 def _median_area(held: dict[int, list[int]], stats: NDArray[np.int32], width_px: float) -> float:
@@ -156,8 +162,8 @@ def _piece(labels: NDArray[np.int32], stats: NDArray[np.int32], label: int) -> R
 
 
 def _completed(
-    share: Share, box: NDArray[np.float32], labels: NDArray[np.int32], free: set[int], reach_px: float
-) -> Share:
+    share: PixelAssignment, box: NDArray[np.float32], labels: NDArray[np.int32], free: set[int], reach_px: float
+) -> PixelAssignment:
     """Add unclaimed pieces within the box and near by: a chromosome may fall apart at a pale band.
 
     The pale band before an arm is part of it: bridged, it has one axis, and is measured and compared as a whole.
@@ -192,7 +198,7 @@ def _completed(
             if np.count_nonzero(part) >= least_arm_px:
                 # What lies between facing ends is about as far from both together as they are from each other.
                 canvas |= bare & (away + distance_from(part) <= _FACING * gap_px + 1.0)
-    return Share(share.box, cropped(canvas, left, top), share.route)
+    return PixelAssignment(share.box, cropped(canvas, left, top), share.route)
 
 
 def distance_from(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -200,7 +206,7 @@ def distance_from(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3), dtype=np.float32)
 
 
-def _pale(number: int, box: NDArray[np.float32], working: Working) -> Share | None:
+def _pale(number: int, box: NDArray[np.float32], working: WorkingImage) -> PixelAssignment | None:
     """Find what is stained in a box the threshold of the cell found nothing in."""
     window = window_of(box)
     inside = working.density[window]
@@ -212,7 +218,7 @@ def _pale(number: int, box: NDArray[np.float32], working: Working) -> Share | No
     if count < 2:
         return None
     largest = labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    return Share(number, cropped(largest, window[1].start, window[0].start), "pale")
+    return PixelAssignment(number, cropped(largest, window[1].start, window[0].start), "pale")
 
 
 def sides_of(row: NDArray[np.float32]) -> tuple[float, float, float, float]:

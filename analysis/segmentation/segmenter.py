@@ -18,19 +18,25 @@ from analysis.imaging.foreground import find_foreground
 from analysis.imaging.image_file import GreyImage
 from analysis.segmentation.contours.segmenter import (
     SegmentationSettings,
-    Working,
+    WorkingImage,
     full_size,
-    neighbours,
-    prepare,
-    segment,
+    make_working_image,
+    segment_by_contours,
+    touching_instances,
 )
-from analysis.segmentation.hypotheses import ProposedCell, ProposedChoices
-from analysis.segmentation.mask_net.box_prompts import BoxMasks
+from analysis.segmentation.hypotheses import SegmentationHypotheses, SelectedHypotheses
+from analysis.segmentation.mask_net.box_prompts import BoxPromptedMasks
 from analysis.segmentation.mask_net.input import stream_picture
-from analysis.segmentation.mask_net.predictor import MaskProposer
+from analysis.segmentation.mask_net.predictor import MaskPredictor
 from analysis.segmentation.pixel_assignment import distance_from, window_of
-from analysis.selection.initial_selection import Evidence, SelectionSettings, certainty, choose, gather
-from analysis.structures.box_proposals import Detections, suppress
+from analysis.selection.initial_selection import (
+    ProposalMeasurements,
+    SelectionSettings,
+    certainty,
+    measure_proposals,
+    select_measured,
+)
+from analysis.structures.box_proposals import BoxProposals, suppress
 from analysis.structures.instance import Instance, Segmentation
 from analysis.structures.region import Region
 
@@ -71,7 +77,7 @@ _NEAR: Final = 7.0
 class Proposer(Protocol):
     """Anything that proposes chromosomes as boxes, such as a `Detector`."""
 
-    def candidates(self, relative: NDArray[np.float32], *, scale: float) -> Detections:
+    def candidates(self, relative: NDArray[np.float32], *, scale: float) -> BoxProposals:
         """Propose chromosomes in a picture, see `Detector.candidates`."""
         ...
 
@@ -102,7 +108,7 @@ class DetectorSegmenter:
     detector: Proposer
     settings: SegmentationSettings = field(default_factory=SegmentationSettings)
     selection: SelectionSettings = field(default_factory=SelectionSettings)
-    masks: MaskProposer | None = None
+    masks: MaskPredictor | None = None
     cuts: bool = True
     fluorescence: bool = False
 
@@ -115,24 +121,24 @@ class DetectorSegmenter:
             If nothing like a metaphase is there.
         """
         if image.inverted and not self.fluorescence:
-            return segment(image, self.settings)
+            return segment_by_contours(image, self.settings)
         given, image = image, as_absorbing(image)
-        working = prepare(image)
+        working = make_working_image(image)
         stained = find_foreground(working.density, working.nuclei, working.width_px)
         mask = stained.mask
         found, tight, known = self._gathered(working, mask)
-        chosen = choose(known, self.selection)
+        chosen = select_measured(known, self.selection)
         self._ask_for_enough(int(np.count_nonzero(known.score[chosen] >= _LIKELY)), image)
         if len(chosen) > _MOST:
             raise NoMetaphaseError(f"{image.source}: no metaphase found, the whole field is stained or noisy")
         net = None
         if self.masks is not None:
-            net = BoxMasks(self.masks, stream_picture(working.density, stained.level, working.width_px))
-        cell = ProposedCell(found, tight, known, mask, working, net, self.cuts, image.pixels.shape)
+            net = BoxPromptedMasks(self.masks, stream_picture(working.density, stained.level, working.width_px))
+        cell = SegmentationHypotheses(found, tight, known, mask, working, net, self.cuts, image.pixels.shape)
         cut = cell.cut(chosen)
         self._ask_for_enough(len(cut.instances), image)
         made = cut.instances
-        choices: ProposedChoices | None = ProposedChoices(cell, cut.rows)
+        choices: SelectedHypotheses | None = SelectedHypotheses(cell, cut.rows)
         unsure = certainty(known, self.selection) < self.selection.sure_at
         if unsure and len(made) < _FEW and _leaves_many(cut.regions, mask):
             made = self._with_contours(made, image, _NEAR * working.width_px / working.factor)
@@ -159,15 +165,15 @@ class DetectorSegmenter:
         Returns
         -------
         NDArray[np.float32]
-            Shape (n, 24), see `Detections.classes_at`.
+            Shape (n, 24), see `BoxProposals.classes_at`.
         """
-        working = prepare(as_absorbing(image))
+        working = make_working_image(as_absorbing(image))
         asked = boxes_px.astype(np.float64) * working.factor
         if not padded:
             asked += _PADDING_PX * SCALE / detector_scale(working) * np.asarray([-1.0, -1.0, 1.0, 1.0])
         return self._proposals(working).classes_at(asked)
 
-    def weighed(self, image: GreyImage) -> tuple[Evidence, NDArray[np.float64]]:
+    def weighed(self, image: GreyImage) -> tuple[ProposalMeasurements, NDArray[np.float64]]:
         """Tell what the choice of chromosomes rests on.
 
         Returns
@@ -180,23 +186,23 @@ class DetectorSegmenter:
         NoMetaphaseError
             If nothing is stained on the image.
         """
-        working = prepare(as_absorbing(image))
+        working = make_working_image(as_absorbing(image))
         stained = find_foreground(working.density, working.nuclei, working.width_px)
         _, tight, known = self._gathered(working, stained.mask)
         return known, tight.astype(np.float64) / working.factor
 
     def _gathered(
-        self, working: Working, mask: NDArray[np.bool_]
-    ) -> tuple[Detections, NDArray[np.float32], Evidence]:
+        self, working: WorkingImage, mask: NDArray[np.bool_]
+    ) -> tuple[BoxProposals, NDArray[np.float32], ProposalMeasurements]:
         """Proposals, their close-fitting boxes, and what is known of them."""
         found = suppress(self._proposals(working), iou=self.selection.nms_iou)
         tight = tight_boxes(found.boxes_px, _PADDING_PX * SCALE / detector_scale(working))
-        return found, tight, gather(found, tight, mask)
+        return found, tight, measure_proposals(found, tight, mask)
 
     def _with_contours(self, made: tuple[Instance, ...], image: GreyImage, near_px: float) -> tuple[Instance, ...]:
         """Add what the contours find beside what the detector found: far from it there is only dirt."""
         try:
-            others = segment(image, self.settings).instances
+            others = segment_by_contours(image, self.settings).instances
         except NoMetaphaseError:
             return made
         taken = np.zeros(image.pixels.shape, np.bool_)
@@ -210,14 +216,14 @@ class DetectorSegmenter:
                 free.append(entry)
         free.sort(key=lambda entry: -entry.score)
         both = [*made, *free[: max(0, _ENOUGH - len(made))]]
-        beside = neighbours([(entry.box_px, entry.mask) for entry in both])
+        beside = touching_instances([(entry.box_px, entry.mask) for entry in both])
         return tuple(replace(entry, overlaps=beside[k]) for k, entry in enumerate(both))
 
     def _ask_for_enough(self, count: int, image: GreyImage) -> None:
         if count < self.settings.min_chromosomes:
             raise NoMetaphaseError(f"{image.source}: no metaphase found ({count} chromosomes)")
 
-    def _proposals(self, working: Working) -> Detections:
+    def _proposals(self, working: WorkingImage) -> BoxProposals:
         return self.detector.candidates(relative_density(working.density), scale=detector_scale(working))
 
 
@@ -234,11 +240,11 @@ def load_detector_segmenter(*, masks: bool = True) -> DetectorSegmenter:
     WeightsError
         Where they are missing or damaged.
     """
-    net = MaskProposer.load() if masks else None
+    net = MaskPredictor.load() if masks else None
     return DetectorSegmenter(Detector.load(), masks=net, cuts=not masks, fluorescence=True)
 
 
-def detector_scale(working: Working) -> float:
+def detector_scale(working: WorkingImage) -> float:
     """Input px of the detector a working px.
 
     Chromosomes are of much the same size wherever the training pictures come from; an image is brought to that

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.assignment.relative_length import RELATIVE_LENGTH
-from analysis.selection.initial_selection import Evidence, SelectionSettings, expected_areas
+from analysis.selection.initial_selection import ProposalMeasurements, SelectionSettings, expected_areas
 from analysis.structures.classes import CLASS_NAMES
 
 TRAITS: Final = (
@@ -45,7 +45,7 @@ _LENGTHS: Final = np.asarray([RELATIVE_LENGTH[name] for name in CLASS_NAMES], np
 
 
 @dataclass(frozen=True, slots=True)
-class ProposalTraits:
+class ProposalFeatures:
     """Proposals of a cell, measured; n of them.
 
     Attributes
@@ -66,7 +66,7 @@ class ProposalTraits:
         See `expected_areas`.
     """
 
-    known: Evidence
+    known: ProposalMeasurements
     boxes_px: NDArray[np.int64]
     mask: NDArray[np.bool_]
     stain_px: NDArray[np.float64]
@@ -166,12 +166,12 @@ class ProposalTraits:
         return free / np.maximum(self.stain_px[rows], 1.0)
 
 
-def traits_of_proposals(
-    known: Evidence,
+def compute_proposal_features(
+    known: ProposalMeasurements,
     tight_px: NDArray[np.float32],
     mask: NDArray[np.bool_],
     settings: SelectionSettings | None = None,
-) -> ProposalTraits:
+) -> ProposalFeatures:
     """Measure the proposals of a cell.
 
     Parameters
@@ -202,7 +202,7 @@ def traits_of_proposals(
     usual = float(np.median(ratio[sure])) if len(boxes) else 1.0
     odd = np.log(np.clip(ratio / max(usual, 1e-6), 0.2, 5.0))
     areas, unit = expected_areas(known, settings or SelectionSettings())
-    return ProposalTraits(known, boxes, mask, stain, np.asarray(inside, np.float64), odd, areas, unit)
+    return ProposalFeatures(known, boxes, mask, stain, np.asarray(inside, np.float64), odd, areas, unit)
 
 
 def _slots(

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.assignment.relative_length import RELATIVE_LENGTH
-from analysis.structures.box_proposals import Detections, box_overlaps
+from analysis.structures.box_proposals import BoxProposals, box_overlaps
 from analysis.structures.classes import CLASS_NAMES
 
 _ROUNDS: Final = 400
@@ -68,7 +68,7 @@ class SelectionSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ProposalMeasurements:
     """What is known of a cell's proposals.
 
     Attributes
@@ -92,8 +92,8 @@ class Evidence:
     piece_areas: NDArray[np.float64]
 
 
-def select(
-    found: Detections, tight_px: NDArray[np.float32], mask: NDArray[np.bool_], settings: SelectionSettings
+def select_proposals(
+    found: BoxProposals, tight_px: NDArray[np.float32], mask: NDArray[np.bool_], settings: SelectionSettings
 ) -> NDArray[np.intp]:
     """Choose the chromosomes among a cell's proposals.
 
@@ -113,11 +113,13 @@ def select(
     NDArray[np.intp]
         Indices of the chosen, best score first.
     """
-    return choose(gather(found, tight_px, mask), settings)
+    return select_measured(measure_proposals(found, tight_px, mask), settings)
 
 
-def gather(found: Detections, tight_px: NDArray[np.float32], mask: NDArray[np.bool_]) -> Evidence:
-    """Gather what is known of the proposals; parameters as in `select`."""
+def measure_proposals(
+    found: BoxProposals, tight_px: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> ProposalMeasurements:
+    """Gather what is known of the proposals; parameters as in `select_proposals`."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     piece = np.full(len(found), -1, np.int64)
     for number, box in enumerate(tight_px):
@@ -128,7 +130,7 @@ def gather(found: Detections, tight_px: NDArray[np.float32], mask: NDArray[np.bo
             piece[number] = int(counts.argmax()) - 1
     overlap = box_overlaps(found.boxes_px, found.boxes_px)
     np.fill_diagonal(overlap, 0.0)
-    return Evidence(
+    return ProposalMeasurements(
         found.score.astype(np.float64),
         overlap,
         found.class_probability.astype(np.float64),
@@ -137,7 +139,7 @@ def gather(found: Detections, tight_px: NDArray[np.float32], mask: NDArray[np.bo
     )
 
 
-def choose(known: Evidence, settings: SelectionSettings) -> NDArray[np.intp]:
+def select_measured(known: ProposalMeasurements, settings: SelectionSettings) -> NDArray[np.intp]:
     """Choose by what is known: from a first choice on, take the best single change until none helps."""
     weighed = _Weighed(known, settings)
     chosen = weighed.first_choice()
@@ -151,7 +153,7 @@ def choose(known: Evidence, settings: SelectionSettings) -> NDArray[np.intp]:
     return rows[np.argsort(-known.score[rows], kind="stable")]
 
 
-def certainty(known: Evidence, settings: SelectionSettings) -> float:
+def certainty(known: ProposalMeasurements, settings: SelectionSettings) -> float:
     """Tell how sure the detector is of a cell's classes.
 
     That is the median of the best class's probability over good proposals; low where the picture is of another
@@ -160,7 +162,7 @@ def certainty(known: Evidence, settings: SelectionSettings) -> float:
     return _Weighed(known, settings).certainty
 
 
-def expected_areas(known: Evidence, settings: SelectionSettings) -> tuple[NDArray[np.float64], float]:
+def expected_areas(known: ProposalMeasurements, settings: SelectionSettings) -> tuple[NDArray[np.float64], float]:
     """Tell the areas that the proposals should have by their classes.
 
     Returns
@@ -176,7 +178,7 @@ def expected_areas(known: Evidence, settings: SelectionSettings) -> tuple[NDArra
 class _Weighed:
     """Prices of one cell's proposals."""
 
-    def __init__(self, known: Evidence, settings: SelectionSettings) -> None:
+    def __init__(self, known: ProposalMeasurements, settings: SelectionSettings) -> None:
         self._known = known
         self._settings = settings
         score = np.clip(known.score, 1e-4, 1.0 - 1e-4)

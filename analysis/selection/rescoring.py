@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import WeightsError
-from analysis.selection.features import TRAITS, ProposalTraits
+from analysis.selection.features import TRAITS, ProposalFeatures
 
 _ROUNDS: Final = 40
 _NO_GAIN: Final = 1e-9
@@ -29,7 +29,7 @@ _WEIGHTS_FILE: Final = "rescoring.json"
 
 
 @dataclass(frozen=True, slots=True)
-class SecondLook:
+class RescoringModel:
     """Weights of the traits, fitted on the validation split, where neither net has learned.
 
     Attributes
@@ -46,14 +46,14 @@ class SecondLook:
     look: NDArray[np.float64]
     worth_a_look: float = -6.0
 
-    def candidates(self, traits: ProposalTraits, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
+    def candidates(self, traits: ProposalFeatures, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Tell which proposals that weren't chosen are worth a look, best first."""
         odds = traits.table(chosen, traits.known.classes) @ self.glance
         rows = np.flatnonzero(~chosen & (odds > self.worth_a_look))
         return rows[np.argsort(-odds[rows], kind="stable")]
 
     def choose(
-        self, traits: ProposalTraits, chosen: NDArray[np.bool_], classes: NDArray[np.float64]
+        self, traits: ProposalFeatures, chosen: NDArray[np.bool_], classes: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
         """Choose again.
 
@@ -89,7 +89,11 @@ class SecondLook:
         return now
 
     def _replacing(
-        self, traits: ProposalTraits, now: NDArray[np.bool_], classes: NDArray[np.float64], seen: NDArray[np.bool_]
+        self,
+        traits: ProposalFeatures,
+        now: NDArray[np.bool_],
+        classes: NDArray[np.float64],
+        seen: NDArray[np.bool_],
     ) -> Iterator[tuple[float, NDArray[np.intp]]]:
         """Gains in log odds of taking a proposal in the place of all that stand against it, and their rows.
 
@@ -110,8 +114,8 @@ class SecondLook:
             yield worth, np.append(others, rows[place])
 
 
-def parse_second_look(content: Mapping[str, object]) -> SecondLook:
-    """Read weights as `write_second_look` writes them.
+def parse_rescoring_model(content: Mapping[str, object]) -> RescoringModel:
+    """Read weights as `write_rescoring_model` writes them.
 
     Raises
     ------
@@ -121,11 +125,11 @@ def parse_second_look(content: Mapping[str, object]) -> SecondLook:
     if content.get("traits") != list(TRAITS):
         raise WeightsError("the weights of the second look are of other traits than this version has")
     glance, look = (np.asarray(content[name], np.float64) for name in ("glance", "look"))
-    return SecondLook(glance, look, float(str(content["worth_a_look"])))
+    return RescoringModel(glance, look, float(str(content["worth_a_look"])))
 
 
 @cache
-def load_second_look() -> SecondLook:
+def load_rescoring_model() -> RescoringModel:
     """The weights that come with the product (``second_look.json`` beside this module)."""
     text = resources.files("analysis.parameters").joinpath("files", _WEIGHTS_FILE).read_text(encoding="utf-8")
-    return parse_second_look(json.loads(text))
+    return parse_rescoring_model(json.loads(text))

@@ -36,7 +36,7 @@ RIM, CORE = 0.35, 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class ReadyCut:
+class ExternalCrop:
     """One picture with a chromosome told from its ground.
 
     Attributes
@@ -58,7 +58,7 @@ class ReadyCut:
     rim_lift: float
 
 
-def read_ready_cut(path: Path) -> ReadyCut:
+def read_external_crop(path: Path) -> ExternalCrop:
     """Read the picture of one chromosome.
 
     Raises
@@ -67,10 +67,12 @@ def read_ready_cut(path: Path) -> ReadyCut:
         If it can't be read, is smaller than 8 px or shows nothing.
     """
     levels, opaque, _ = grey_levels(read_samples(path), str(path), min_side_px=MIN_SIDE_PX)
-    return ready_cut(levels, str(path), opaque=opaque)
+    return external_crop_of(levels, str(path), opaque=opaque)
 
 
-def ready_cut(levels: NDArray[np.uint8], source: str, *, opaque: NDArray[np.bool_] | None = None) -> ReadyCut:
+def external_crop_of(
+    levels: NDArray[np.uint8], source: str, *, opaque: NDArray[np.bool_] | None = None
+) -> ExternalCrop:
     """Tell a chromosome from its ground.
 
     Parameters
@@ -106,15 +108,15 @@ def ready_cut(levels: NDArray[np.uint8], source: str, *, opaque: NDArray[np.bool
     if not mask.any() or float(np.ptp(levels[mask].astype(np.float64))) < MIN_CONTRAST / 2:
         raise ImageError(f"{source}: there is no chromosome on it")
     lift = _rim_lift(levels, mask) if painted else float(np.sign(ground - np.median(levels[mask])))
-    return ReadyCut(levels, np.asarray(mask), ground, lift)
+    return ExternalCrop(levels, np.asarray(mask), ground, lift)
 
 
-def emits_light(cuts: Sequence[ReadyCut]) -> bool:
+def emits_light(cuts: Sequence[ExternalCrop]) -> bool:
     """Whether pictures of one preparation, most of them, show light that is emitted and not absorbed."""
     return bool(cuts) and float(np.median([cut.rim_lift for cut in cuts])) < 0.0
 
 
-def objects_of(cuts: Sequence[ReadyCut], *, emitted: bool) -> tuple[ObjectPixels, ...]:
+def objects_of(cuts: Sequence[ExternalCrop], *, emitted: bool) -> tuple[ObjectPixels, ...]:
     """Densities of the chromosomes of one cell, to be handed to `crops_of_cell`.
 
     Parameters
@@ -133,7 +135,7 @@ def objects_of(cuts: Sequence[ReadyCut], *, emitted: bool) -> tuple[ObjectPixels
     )
 
 
-def _object(cut: ReadyCut, ground: float, *, emitted: bool) -> ObjectPixels:
+def _object(cut: ExternalCrop, ground: float, *, emitted: bool) -> ObjectPixels:
     levels = cut.levels.astype(np.float64)
     shown = 255.0 - (levels - ground) if emitted else 256.0 * (levels + 1.0) / (ground + 1.0) - 1.0
     # One level below white, so that the palest band stays part of the chromosome.
@@ -141,7 +143,7 @@ def _object(cut: ReadyCut, ground: float, *, emitted: bool) -> ObjectPixels:
     return object_from_picture(picture, inverted=emitted)
 
 
-def _natural_ground(cut: ReadyCut, *, emitted: bool) -> bool:
+def _natural_ground(cut: ExternalCrop, *, emitted: bool) -> bool:
     """Whether the ground can be the empty slide: nothing of the chromosome lies beyond it."""
     inside = cut.levels[cut.mask].astype(np.float64)
     beyond = inside < cut.ground if emitted else inside > cut.ground

@@ -16,7 +16,7 @@ _FIT_POWER: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Detections:
+class BoxProposals:
     """What a detector proposes, best first.
 
     Attributes
@@ -62,9 +62,9 @@ class Detections:
         mean = np.where(total > 0.0, say @ self.class_probability / np.maximum(total, 1e-12), even)
         return log_probability(mean)
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Detections:
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> BoxProposals:
         """Take some of them, in the order given."""
-        return Detections(self.boxes_px[rows], self.score[rows], self.class_probability[rows])
+        return BoxProposals(self.boxes_px[rows], self.score[rows], self.class_probability[rows])
 
 
 def box_overlaps(
@@ -83,7 +83,7 @@ def log_probability(probability: NDArray[np.float32] | NDArray[np.float64]) -> N
     return np.log(np.maximum(probability, _LEAST_PROBABILITY)).astype(np.float32)
 
 
-def suppress(found: Detections, *, iou: float) -> Detections:
+def suppress(found: BoxProposals, *, iou: float) -> BoxProposals:
     """Keep the best of those that overlap by more than this (greedy non-maximum suppression)."""
     low = found.boxes_px[:, :2]
     high = found.boxes_px[:, 2:]

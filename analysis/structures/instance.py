@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from analysis.segmentation.hypotheses import ProposedChoices
+    from analysis.segmentation.hypotheses import SelectedHypotheses
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class UnselectedProposal:
     """A proposal that the choice for the whole cell left out: where a person may look for a missed chromosome.
 
     Attributes
@@ -88,5 +88,5 @@ class Segmentation:
     instances: tuple[Instance, ...]
     background: NDArray[np.float32]
     nuclei: NDArray[np.bool_]
-    left_out: tuple[LeftOut, ...] = ()
-    choices: ProposedChoices | None = field(default=None, compare=False, repr=False)
+    left_out: tuple[UnselectedProposal, ...] = ()
+    choices: SelectedHypotheses | None = field(default=None, compare=False, repr=False)

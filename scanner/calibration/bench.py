@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from scanner.calibration.errors import CalibrationError
-from scanner.calibration.results import Evidence
+from scanner.calibration.results import CalibrationEvidence
 from scanner.coordinates import StagePoint
 from scanner.errors import FrameError
 from scanner.focus.search import FocusResult, FocusSweep, search_focus
@@ -27,9 +27,9 @@ _FINE_DEPTHS = 1.0
 _RANGE_DEPTHS = 28.0
 
 
-def evidence(residual: float, unit: str, measurements: int) -> Evidence:
+def evidence(residual: float, unit: str, measurements: int) -> CalibrationEvidence:
     """Evidence of a measurement made now."""
-    return Evidence(float(residual), unit, measurements, datetime.now(UTC).replace(microsecond=0))
+    return CalibrationEvidence(float(residual), unit, measurements, datetime.now(UTC).replace(microsecond=0))
 
 
 def arrive(microscope: Microscope, target: StagePoint, *, from_x: int = -1, from_y: int = -1) -> StagePoint:

@@ -21,7 +21,7 @@ class CalibrationError(ScannerError):
         super().__init__(f"calibration {procedure}: {message}")
 
 
-class BlankFieldError(CalibrationError):
+class BlankCalibrationFieldError(CalibrationError):
     """There is nothing in the picture to measure by."""
 
 

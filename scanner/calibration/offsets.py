@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.calibration.bench import arrive, evidence, find_focus, spread
-from scanner.calibration.errors import BlankFieldError, CalibrationError, ImplausibleError
+from scanner.calibration.errors import BlankCalibrationFieldError, CalibrationError, ImplausibleError
 from scanner.calibration.results import ObjectiveOffset, PixelGeometry
 from scanner.calibration.shift import MIN_OBJECT_PX
-from scanner.coordinates import ImagePoint, StagePoint, View
+from scanner.coordinates import ImagePoint, ObjectiveView, StagePoint
 from scanner.errors import FocusError, LimitError
 from scanner.focus.measure import object_mask, relative_transmission
 from scanner.microscope import Microscope
@@ -53,7 +53,7 @@ class Reference:
         Its focus.
     """
 
-    view: View
+    view: ObjectiveView
     absorption: NDArray[np.float32]
     z_um: float
 
@@ -76,13 +76,13 @@ def take_references(
 
     Raises
     ------
-    BlankFieldError
+    BlankCalibrationFieldError
         Fewer than two structures.
     """
     here = microscope.stage_position()
     z_um = microscope.focus_position_um()
     frame = microscope.snap(exposure_ms)
-    overview = View(here, geometry.frame(frame.pixels.shape))
+    overview = ObjectiveView(here, geometry.frame(frame.pixels.shape))
     window = tuple(max(3, round(side / geometry.um_per_px)) for side in field_um)
     references: list[Reference] = []
     for point in _richest(object_mask(relative_transmission(frame.pixels)), (window[0], window[1])):
@@ -92,12 +92,12 @@ def take_references(
         except FocusError:
             continue
         picture = microscope.snap(exposure_ms)
-        view = View(picture.view.stage, geometry.frame(picture.pixels.shape))
+        view = ObjectiveView(picture.view.stage, geometry.frame(picture.pixels.shape))
         references.append(Reference(view, _absorption(picture.pixels), z_um))
         if len(references) == TARGETS:
             break
     if len(references) < MIN_TARGETS:
-        raise BlankFieldError(
+        raise BlankCalibrationFieldError(
             "objective offsets", f"{len(references)} structures to compare, {MIN_TARGETS} needed"
         )
     return tuple(references)
@@ -108,7 +108,7 @@ def find_structure(microscope: Microscope, references: Sequence[Reference], expo
 
     Raises
     ------
-    BlankFieldError
+    BlankCalibrationFieldError
         There is none near any of the references.
     """
     objective = microscope.objective
@@ -123,7 +123,9 @@ def find_structure(microscope: Microscope, references: Sequence[Reference], expo
             inner = mask[height // 4 : -height // 4, width // 4 : -width // 4]
             if np.count_nonzero(inner) >= 10 * MIN_OBJECT_PX:
                 return
-    raise BlankFieldError(f"offset of {objective.name}", "no structure in view near the expected places")
+    raise BlankCalibrationFieldError(
+        f"offset of {objective.name}", "no structure in view near the expected places"
+    )
 
 
 def measure_objective_offset(
@@ -148,7 +150,7 @@ def measure_objective_offset(
 
     Raises
     ------
-    BlankFieldError
+    BlankCalibrationFieldError
         Fewer than two structures were found again.
     ImplausibleError
         They contradict each other, or the offset is larger than a turret's can be.
@@ -179,7 +181,9 @@ def measure_objective_offset(
 def _judged(name: str, offsets: Sequence[tuple[float, float]], foci: Sequence[float]) -> ObjectiveOffset:
     procedure = f"offset of {name}"
     if len(offsets) < MIN_TARGETS:
-        raise BlankFieldError(procedure, f"{len(offsets)} structures found again through it, {MIN_TARGETS} needed")
+        raise BlankCalibrationFieldError(
+            procedure, f"{len(offsets)} structures found again through it, {MIN_TARGETS} needed"
+        )
     xs, ys = [x for x, _ in offsets], [y for _, y in offsets]
     residual_um = math.hypot(spread(xs), spread(ys))
     focus_residual_um = spread(foci)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scanner.calibration.errors import CalibrationError
 from scanner.calibration.results import (
     Backlash,
-    Evidence,
+    CalibrationEvidence,
     FieldImages,
     ObjectiveOffset,
     PixelGeometry,
@@ -152,7 +152,7 @@ def _offset_edits(rig: Rig, result: ObjectiveOffset) -> tuple[_Edits, list[Calib
     )
     edits: _Edits = [(("objectives", index, key), _number(value, 3)) for key, value in values]
     evidence = result.evidence
-    focus = Evidence(result.parfocal_residual_um, "um", evidence.measurements, evidence.measured_at)
+    focus = CalibrationEvidence(result.parfocal_residual_um, "um", evidence.measurements, evidence.measured_at)
     return edits, [
         _entry(f"parcentric.{result.objective}", evidence),
         _entry(f"parfocal.{result.objective}", focus),
@@ -177,7 +177,7 @@ def _image_edits(rig: Rig, folder: Path, result: FieldImages) -> tuple[_Edits, l
     if index == 0:
         edits.append((("camera", "dark"), _write_image(folder, "dark.npy", result.dark)))
         evidence = result.evidence
-        dark = Evidence(result.dark_residual, "levels", evidence.measurements, evidence.measured_at)
+        dark = CalibrationEvidence(result.dark_residual, "levels", evidence.measurements, evidence.measured_at)
         entries.append(_entry("dark", dark))
     return edits, entries
 
@@ -197,7 +197,7 @@ def _index(rig: Rig, name: str) -> int:
     return rig.objectives.index(rig.objective(name))
 
 
-def _entry(procedure: str, evidence: Evidence) -> CalibrationEntry:
+def _entry(procedure: str, evidence: CalibrationEvidence) -> CalibrationEntry:
     return CalibrationEntry(
         procedure=procedure,
         measured_at=evidence.measured_at,

@@ -13,7 +13,7 @@ from scanner.coordinates import CameraFrame
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class CalibrationEvidence:
     """How well a value is known.
 
     Attributes
@@ -55,7 +55,7 @@ class PixelGeometry:
     rotation_deg: float
     flip_x: bool
     flip_y: bool
-    evidence: Evidence
+    evidence: CalibrationEvidence
 
     def frame(self, shape: tuple[int, int]) -> CameraFrame:
         """Camera geometry for pictures of this shape (height, width)."""
@@ -94,7 +94,7 @@ class ObjectiveOffset:
     parcentric_x_um: float
     parcentric_y_um: float
     parfocal_um: float
-    evidence: Evidence
+    evidence: CalibrationEvidence
     parfocal_residual_um: float
 
 
@@ -104,7 +104,7 @@ class Backlash:
 
     x_um: float
     y_um: float
-    evidence: Evidence
+    evidence: CalibrationEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class StageMotion:
     speed_um_s: float | None
     acceleration_um_s2: float
     settle_ms: float
-    evidence: Evidence
+    evidence: CalibrationEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class ReadOut:
     """Time from the end of an exposure to the frame in memory."""
 
     read_out_ms: float
-    evidence: Evidence
+    evidence: CalibrationEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class FieldImages:
     objective: str
     flat: NDArray[np.float32]
     dark: NDArray[np.float32]
-    evidence: Evidence
+    evidence: CalibrationEvidence
     dark_residual: float
 
 

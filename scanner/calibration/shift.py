@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from scanner.calibration.errors import BlankFieldError, ImplausibleError
+from scanner.calibration.errors import BlankCalibrationFieldError, ImplausibleError
 from scanner.focus.measure import object_mask, relative_transmission
 
 # A picture with fewer object pixels is blank: noise would be taken for content.
@@ -60,7 +60,7 @@ def image_shift(first: NDArray[np.uint16], second: NDArray[np.uint16]) -> ImageS
 
     Raises
     ------
-    BlankFieldError
+    BlankCalibrationFieldError
         Too few object pixels in either picture.
     ImplausibleError
         The pictures do not show the same.
@@ -68,7 +68,7 @@ def image_shift(first: NDArray[np.uint16], second: NDArray[np.uint16]) -> ImageS
     a, b = _Content.of(first), _Content.of(second)
     for content in (a, b):
         if content.object_px < MIN_OBJECT_PX:
-            raise BlankFieldError(
+            raise BlankCalibrationFieldError(
                 _PROCEDURE, f"blank field: {content.object_px} object pixels, {MIN_OBJECT_PX} needed"
             )
     small_a, small_b = a.reduced(), b.reduced()

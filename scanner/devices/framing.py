@@ -34,7 +34,7 @@ class DamagedLineError(ValueError):
     """A line that is no frame, or arrived damaged."""
 
 
-class RefusedError(Exception):
+class CommandRefusedError(Exception):
     """The far end refuses a command.
 
     Parameters
@@ -116,7 +116,7 @@ class FramedLine:
 
         Raises
         ------
-        RefusedError
+        CommandRefusedError
             The far end understood, and refuses.
         DeviceNotReadyError
             No answer in time, or the line is gone; the command may have been obeyed or not.
@@ -176,5 +176,5 @@ class FramedLine:
         if kind == "OK" and words[:1] == [command]:
             return tuple(words[1:])
         if kind == "ERR" and len(words) == 2 and words[0] in (command, "?") and words[1].isdigit():
-            raise RefusedError(command, int(words[1]))
+            raise CommandRefusedError(command, int(words[1]))
         raise self.nonsense(body, answer, f"OK {command} or ERR {command}")

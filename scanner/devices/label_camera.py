@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.devices.framing import RefusedError
+from scanner.devices.framing import CommandRefusedError
 from scanner.devices.peripheral import SerialPeripheral
 from scanner.errors import DeviceError, DeviceNotReadyError, LabelError
 
@@ -140,10 +140,10 @@ class SerialLabelCamera(SerialPeripheral):
     def _ask(self, command: str, *arguments: int) -> tuple[str, ...]:
         try:
             return self.line.ask(command, *arguments)
-        except RefusedError as refused:
+        except CommandRefusedError as refused:
             raise self._refusal(refused) from refused
 
-    def _refusal(self, refused: RefusedError) -> DeviceError:
+    def _refusal(self, refused: CommandRefusedError) -> DeviceError:
         if refused.code == LabelCameraCode.NO_FRAME:
             return LabelError("the camera gave no picture", device=self.get_label())
         known = refused.code in LabelCameraCode.__members__.values()

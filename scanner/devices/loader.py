@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Literal
 
-from scanner.devices.framing import RefusedError
+from scanner.devices.framing import CommandRefusedError
 from scanner.devices.peripheral import SerialPeripheral
 from scanner.errors import DeviceError, DeviceNotReadyError, LimitError, LoaderError
 from scanner.peripherals import LoaderState
@@ -264,14 +264,14 @@ class SerialLoader(SerialPeripheral):
         self._motion = motion
         try:
             self.line.ask(motion.command, *arguments)
-        except RefusedError as refused:
+        except CommandRefusedError as refused:
             self._motion = None
             raise self._refusal(refused, motion) from refused
 
     def _ask(self, command: str) -> tuple[str, ...]:
         try:
             return self.line.ask(command)
-        except RefusedError as refused:
+        except CommandRefusedError as refused:
             raise self._refusal(refused, None) from refused
 
     def _read_state(self, words: tuple[str, ...]) -> LoaderReport:
@@ -301,7 +301,7 @@ class SerialLoader(SerialPeripheral):
     def _failure(self, code: int, wanted: str | None) -> LoaderError:
         return LoaderError(_reason(code), device=self.get_label(), axis="gripper", wanted=wanted)
 
-    def _refusal(self, refused: RefusedError, motion: _Motion | None) -> DeviceError:
+    def _refusal(self, refused: CommandRefusedError, motion: _Motion | None) -> DeviceError:
         if refused.code in (LoaderCode.COMMAND, LoaderCode.CHECKSUM):
             return DeviceNotReadyError(
                 f"{_reason(refused.code)} (code {refused.code})", device=self.get_label(), wanted=refused.command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from scanner.devices.framing import RefusedError
+from scanner.devices.framing import CommandRefusedError
 from scanner.devices.peripheral import SerialPeripheral
 from scanner.errors import DeviceError, DeviceNotReadyError, OilError
 
@@ -95,7 +95,7 @@ class SerialOiler(SerialPeripheral):
         self._awaited = number
         try:
             self.line.ask("DROP", number)
-        except RefusedError as refused:
+        except CommandRefusedError as refused:
             self._awaited = None
             raise self._refusal(refused) from refused
 
@@ -199,10 +199,10 @@ class SerialOiler(SerialPeripheral):
     def _ask(self, command: str) -> tuple[str, ...]:
         try:
             return self.line.ask(command)
-        except RefusedError as refused:
+        except CommandRefusedError as refused:
             raise self._refusal(refused) from refused
 
-    def _refusal(self, refused: RefusedError) -> DeviceError:
+    def _refusal(self, refused: CommandRefusedError) -> DeviceError:
         reason = _reason(refused.code)
         if refused.code in (OilerCode.COMMAND, OilerCode.CHECKSUM):
             return DeviceNotReadyError(

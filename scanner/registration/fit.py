@@ -18,7 +18,7 @@ _CANDIDATE_SLACK = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class RegistrationMark:
     """Something that can be found again.
 
     Attributes
@@ -70,7 +70,7 @@ class FittedMark:
         False for an outlier, which has no say in the frame.
     """
 
-    mark: Mark
+    mark: RegistrationMark
     residual_um: float
     used: bool
 
@@ -107,7 +107,11 @@ class Registration:
 
 
 def fit_slide_frame(
-    marks: Iterable[Mark], nominal: SlideFrame, tolerances: Tolerances | None = None, *, device: str = "slide"
+    marks: Iterable[RegistrationMark],
+    nominal: SlideFrame,
+    tolerances: Tolerances | None = None,
+    *,
+    device: str = "slide",
 ) -> Registration:
     """Fit rotation and shift to marks by least squares (Kabsch 1976, in the plane).
 
@@ -152,7 +156,9 @@ def fit_slide_frame(
     return result
 
 
-def _consistent(marks: Sequence[Mark], nominal: SlideFrame, allowed: Tolerances, device: str) -> tuple[int, ...]:
+def _consistent(
+    marks: Sequence[RegistrationMark], nominal: SlideFrame, allowed: Tolerances, device: str
+) -> tuple[int, ...]:
     """Indices of the marks that agree with each other: all, or a majority of them that no other set contests."""
     everyone = tuple(range(len(marks)))
     worst_um = _worst_um(marks, everyone, nominal)
@@ -181,7 +187,7 @@ def _consistent(marks: Sequence[Mark], nominal: SlideFrame, allowed: Tolerances,
     return agreed.pop()
 
 
-def _least_squares(marks: Sequence[Mark], nominal: SlideFrame) -> SlideFrame:
+def _least_squares(marks: Sequence[RegistrationMark], nominal: SlideFrame) -> SlideFrame:
     flips = np.array([-1.0 if nominal.flip_x else 1.0, -1.0 if nominal.flip_y else 1.0])
     slide, stage = _places(marks)
     flipped = slide * flips
@@ -195,18 +201,18 @@ def _least_squares(marks: Sequence[Mark], nominal: SlideFrame) -> SlideFrame:
     )
 
 
-def _places(marks: Sequence[Mark]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _places(marks: Sequence[RegistrationMark]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Places on the slide and on the stage, each of shape (n, 2)."""
     slide = np.array([(mark.slide.x_um, mark.slide.y_um) for mark in marks], dtype=np.float64)
     stage = np.array([(mark.stage.x_um, mark.stage.y_um) for mark in marks], dtype=np.float64)
     return slide, stage
 
 
-def _residuals_um(marks: Sequence[Mark], frame: SlideFrame) -> NDArray[np.float64]:
+def _residuals_um(marks: Sequence[RegistrationMark], frame: SlideFrame) -> NDArray[np.float64]:
     return np.array([frame.to_stage(mark.slide).distance_um(mark.stage) for mark in marks], dtype=np.float64)
 
 
-def _worst_um(marks: Sequence[Mark], members: Sequence[int], nominal: SlideFrame) -> float:
+def _worst_um(marks: Sequence[RegistrationMark], members: Sequence[int], nominal: SlideFrame) -> float:
     chosen = [marks[index] for index in members]
     return float(np.max(_residuals_um(chosen, _least_squares(chosen, nominal))))
 
@@ -215,13 +221,13 @@ def _turn_deg(nominal: SlideFrame, frame: SlideFrame) -> float:
     return (frame.rotation_deg - nominal.rotation_deg + 180.0) % 360.0 - 180.0
 
 
-def _shift_um(marks: Sequence[Mark], nominal: SlideFrame, frame: SlideFrame) -> float:
+def _shift_um(marks: Sequence[RegistrationMark], nominal: SlideFrame, frame: SlideFrame) -> float:
     x_um, y_um = _places(marks)[0].mean(axis=0)
     middle = SlidePoint(float(x_um), float(y_um))
     return nominal.to_stage(middle).distance_um(frame.to_stage(middle))
 
 
-def _check_baseline(marks: Sequence[Mark], allowed: Tolerances, device: str) -> None:
+def _check_baseline(marks: Sequence[RegistrationMark], allowed: Tolerances, device: str) -> None:
     baseline_um = max(one.slide.distance_um(other.slide) for one, other in itertools.combinations(marks, 2))
     if baseline_um < allowed.baseline_um:
         raise RegistrationError(

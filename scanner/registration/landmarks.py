@@ -26,7 +26,7 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverslip:
+class RegisteredCoverslip:
     """Where a coverslip lies on the slide.
 
     A coverslip is laid on by hand: nobody knows where it lies before it has been measured once. Registered by its

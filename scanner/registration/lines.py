@@ -38,7 +38,7 @@ _Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class SeenLine:
+class DetectedLine:
     """A line in a picture.
 
     Attributes
@@ -59,7 +59,7 @@ class SeenLine:
     scatter_px: float
 
 
-def find_line(pixels: NDArray[np.uint16], expected_deg: float, tilt_deg: float) -> SeenLine | None:
+def find_line(pixels: NDArray[np.uint16], expected_deg: float, tilt_deg: float) -> DetectedLine | None:
     """Find the strongest straight line of about a direction.
 
     Parameters
@@ -73,7 +73,7 @@ def find_line(pixels: NDArray[np.uint16], expected_deg: float, tilt_deg: float) 
 
     Returns
     -------
-    SeenLine or None
+    DetectedLine or None
         The middle of the line, where it is dark or bright; the steepest place, where two greys meet. None where no
         line runs through most of the picture.
     """
@@ -154,7 +154,7 @@ class _Turned:
                 profiles[strip, columns] = np.gradient(np.convolve(padded, kernel, mode="valid"))
         return profiles
 
-    def as_seen(self, line: _Fitted) -> SeenLine:
+    def as_seen(self, line: _Fitted) -> DetectedLine:
         """The line in the picture's own pixels."""
         # Foot of the middle on x = x0 + slope y.
         y_px = -line.slope * line.x0_px / (1.0 + line.slope**2)
@@ -164,7 +164,7 @@ class _Turned:
         # A reduced pixel covers _FOLD of the camera's, and both count from the middles of their first.
         point = ImagePoint((float(x_px) + 0.5) * _FOLD - 0.5, (float(y_px) + 0.5) * _FOLD - 0.5)
         tilt_deg = math.degrees(math.atan(line.slope))
-        return SeenLine(point, self.angle_deg - tilt_deg, float(np.mean(line.kept)), line.scatter_px * _FOLD)
+        return DetectedLine(point, self.angle_deg - tilt_deg, float(np.mean(line.kept)), line.scatter_px * _FOLD)
 
 
 def _best_tilt(profiles: _Array, centres_px: _Array, tilt_deg: float) -> tuple[float, float, float, float] | None:

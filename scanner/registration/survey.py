@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.calibration.bench import find_exposure
-from scanner.coordinates import ImagePoint, SlideFrame, SlidePoint, StagePoint, View, stage_to_centre
+from scanner.coordinates import ImagePoint, ObjectiveView, SlideFrame, SlidePoint, StagePoint, stage_to_centre
 from scanner.errors import LimitError, RegistrationError
 from scanner.frame import Frame
 from scanner.microscope import Microscope
-from scanner.registration.fit import Mark, Registration, Tolerances, fit_slide_frame
-from scanner.registration.landmarks import Coverslip, Cross, Edge
+from scanner.registration.fit import Registration, RegistrationMark, Tolerances, fit_slide_frame
+from scanner.registration.landmarks import Cross, Edge, RegisteredCoverslip
 from scanner.registration.lines import find_line
 
 # Where an edge is looked at: far apart, and clear of the corners, which are often chipped or glued.
@@ -58,7 +58,7 @@ class SurveyPlan:
 
 def register_slide(
     microscope: Microscope,
-    landmarks: Coverslip | Sequence[Cross],
+    landmarks: RegisteredCoverslip | Sequence[Cross],
     nominal: SlideFrame,
     plan: SurveyPlan | None = None,
 ) -> Registration:
@@ -94,11 +94,13 @@ def register_slide(
     """
     survey = _Survey(microscope, nominal, plan or SurveyPlan())
     with survey.prepared():
-        marks = survey.corners(landmarks) if isinstance(landmarks, Coverslip) else survey.crosses(landmarks)
+        marks = (
+            survey.corners(landmarks) if isinstance(landmarks, RegisteredCoverslip) else survey.crosses(landmarks)
+        )
     return survey.fitted(marks)
 
 
-def seen_coverslip(registration: Registration, nominal: SlideFrame) -> Coverslip:
+def seen_coverslip(registration: Registration, nominal: SlideFrame) -> RegisteredCoverslip:
     """Where a registered coverslip truly lies, in the coordinates of the rig's frame.
 
     Registered by it from then on, the slide keeps these coordinates, wherever it is laid.
@@ -114,7 +116,7 @@ def seen_coverslip(registration: Registration, nominal: SlideFrame) -> Coverslip
             "not all corners were found", device="slide", actual=str(len(corners)), allowed="4 corners"
         )
     one, two, three, four = (nominal.to_slide(mark.stage) for mark in corners)
-    return Coverslip((one, two, three, four))
+    return RegisteredCoverslip((one, two, three, four))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ class _Survey:
         with self._microscope.lit():
             yield
 
-    def fitted(self, marks: Sequence[Mark]) -> Registration:
+    def fitted(self, marks: Sequence[RegistrationMark]) -> Registration:
         """The frame that these marks give."""
         found = fit_slide_frame(
             marks, self._nominal, self._plan.tolerances, device=self._microscope.rig.devices.stage
@@ -235,7 +237,7 @@ class _Survey:
 
     # -- coverslip -----------------------------------------------------------------------------------------
 
-    def corners(self, coverslip: Coverslip) -> list[Mark]:
+    def corners(self, coverslip: RegisteredCoverslip) -> list[RegistrationMark]:
         """Corners at which two edges that were found meet."""
         belief = _Belief(self._nominal.to_stage(coverslip.middle), self._plan.tolerances)
         lines: list[_Line | None] = []
@@ -253,7 +255,7 @@ class _Survey:
         for index, corner in enumerate(coverslip.corners):
             before, after = lines[index - 1], lines[index]
             if before is not None and after is not None:
-                marks.append(Mark(f"corner {index + 1}", corner, _meeting(before, after)))
+                marks.append(RegistrationMark(f"corner {index + 1}", corner, _meeting(before, after)))
         return marks
 
     def _edge(self, edge: Edge, belief: _Belief) -> _Line | None:
@@ -289,16 +291,16 @@ class _Survey:
 
     # -- crosses -------------------------------------------------------------------------------------------
 
-    def crosses(self, crosses: Sequence[Cross]) -> list[Mark]:
+    def crosses(self, crosses: Sequence[Cross]) -> list[RegistrationMark]:
         """Crosses that were found; gives up when fewer than two can still be."""
         if len(crosses) < 2:
             raise self._fault("too few crosses to look for", actual=str(len(crosses)), allowed="2 or more")
         belief = _Belief(self._nominal.to_stage(crosses[0].place), self._plan.tolerances)
-        marks: list[Mark] = []
+        marks: list[RegistrationMark] = []
         for number, cross in enumerate(crosses, start=1):
             seen = self._cross(cross, belief)
             if seen is not None:
-                marks.append(Mark(cross.name, cross.place, seen))
+                marks.append(RegistrationMark(cross.name, cross.place, seen))
             if len(marks) + len(crosses) - number < 2:
                 raise self._fault(
                     "too few crosses were found", actual=f"{len(marks)} of {number}", allowed="2 or more"
@@ -403,7 +405,7 @@ def _angle_between_deg(one: _Vector, other: _Vector) -> float:
     return (turn_deg + 90.0) % 180.0 - 90.0
 
 
-def _in_picture_deg(view: View, direction: _Vector) -> float:
+def _in_picture_deg(view: ObjectiveView, direction: _Vector) -> float:
     start = view.to_image(view.centre)
     end = view.to_image(view.centre.shifted(100.0 * direction[0], 100.0 * direction[1]))
     return math.degrees(math.atan2(end.y_px - start.y_px, end.x_px - start.x_px))

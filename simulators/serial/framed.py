@@ -12,7 +12,7 @@ from simulators.serial.faults import SerialFaultPlan
 from simulators.serial.mechanics import FreeMechanics
 
 
-class RefusedError(Exception):
+class SimulatedRefusalError(Exception):
     """The device refuses.
 
     Parameters
@@ -49,7 +49,7 @@ class FramedController(SimulatedController):
 
         Raises
         ------
-        RefusedError
+        SimulatedRefusalError
             Refused, with a code.
         """
 
@@ -63,7 +63,7 @@ class FramedController(SimulatedController):
         word, *arguments = body.split() or [""]
         try:
             values = self.identity if word == "ID" and not arguments else self.obey(word, arguments)
-        except RefusedError as refused:
+        except SimulatedRefusalError as refused:
             self.refusals.append(refused.code)
             return frame(f"ERR {word if refused.code != CODE_COMMAND else '?'} {refused.code}", number)
         return frame(f"OK {word} {values}".rstrip(), number)
@@ -83,11 +83,11 @@ def number_of(arguments: list[str], count: int, index: int = 0) -> int:
 
     Raises
     ------
-    RefusedError
+    SimulatedRefusalError
         There is another number of arguments, or it is no number.
     """
     if len(arguments) != count or not arguments[index].isdigit():
-        raise RefusedError(CODE_ARGUMENT)
+        raise SimulatedRefusalError(CODE_ARGUMENT)
     return int(arguments[index])
 
 
@@ -96,8 +96,8 @@ def no_arguments(arguments: list[str]) -> None:
 
     Raises
     ------
-    RefusedError
+    SimulatedRefusalError
         There are some.
     """
     if arguments:
-        raise RefusedError(CODE_ARGUMENT)
+        raise SimulatedRefusalError(CODE_ARGUMENT)

@@ -14,7 +14,7 @@ from scanner.devices.label_camera import KIND, LabelCameraCode
 from simulators.label import LabelStyle
 from simulators.label_view import photograph_label
 from simulators.serial.faults import SerialFaultPlan
-from simulators.serial.framed import FramedController, RefusedError, no_arguments, number_of
+from simulators.serial.framed import FramedController, SimulatedRefusalError, no_arguments, number_of
 from simulators.twin import Twin
 
 EXPOSURE_S = 0.05
@@ -59,10 +59,10 @@ class LabelCameraController(FramedController):
         if command == "READ":
             offset, count = number_of(arguments, 2), number_of(arguments, 2, 1)
             if not 0 < count <= _LARGEST_PART or offset + count > len(self._data):
-                raise RefusedError(LabelCameraCode.ARGUMENT)
+                raise SimulatedRefusalError(LabelCameraCode.ARGUMENT)
             return f"{offset} {base64.b64encode(self._data[offset : offset + count]).decode('ascii')}"
         if command not in ("STATE", "SNAP"):
-            raise RefusedError(LabelCameraCode.COMMAND)
+            raise SimulatedRefusalError(LabelCameraCode.COMMAND)
         no_arguments(arguments)
         return self._snap() if command == "SNAP" else f"IDLE 0 {len(self._data)}"
 
@@ -71,7 +71,7 @@ class LabelCameraController(FramedController):
         picture = self._take()
         is_encoded, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         if not is_encoded:
-            raise RefusedError(LabelCameraCode.NO_FRAME)
+            raise SimulatedRefusalError(LabelCameraCode.NO_FRAME)
         self._data = jpeg.tobytes()
         height, width = picture.shape
         return f"{width} {height} {len(self._data)} {zlib.crc32(self._data):08X}"

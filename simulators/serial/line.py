@@ -13,7 +13,7 @@ from typing import Protocol
 CHUNK = 4096
 
 
-class Line(Protocol):
+class SerialLine(Protocol):
     """One end of a cable. It's used by one thread, the simulator's."""
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scanner.devices.loader import KIND, LoaderCode, LoaderPhase
 from simulators.feeder import Feeder, FeederError
 from simulators.serial.faults import SerialFaultPlan
-from simulators.serial.framed import FramedController, RefusedError, no_arguments, number_of
+from simulators.serial.framed import FramedController, SimulatedRefusalError, no_arguments, number_of
 
 # Homing after power-on, which precedes the first load or unload.
 HOMING_S = 4.0
@@ -57,9 +57,9 @@ class LoaderController(FramedController):
                 no_arguments(arguments)
                 return self._plain(command)
             else:
-                raise RefusedError(LoaderCode.COMMAND)
+                raise SimulatedRefusalError(LoaderCode.COMMAND)
         except FeederError as error:
-            raise RefusedError(error.code) from error
+            raise SimulatedRefusalError(error.code) from error
         return ""
 
     def _plain(self, command: str) -> str:
@@ -70,7 +70,7 @@ class LoaderController(FramedController):
             return str(feeder.slots)
         if command == "UNLOAD":
             if self._has_forgotten and feeder.sensors().on_stage and not feeder.is_busy:
-                raise RefusedError(LoaderCode.SLOT_OCCUPIED)
+                raise SimulatedRefusalError(LoaderCode.SLOT_OCCUPIED)
             feeder.unload(self._extra_s())
             self.is_homed = True
         elif command == "HOME":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scanner.devices.oiler import KIND, OilerCode
 from simulators.oil import Dispenser
 from simulators.serial.faults import SerialFaultPlan
-from simulators.serial.framed import FramedController, RefusedError, no_arguments, number_of
+from simulators.serial.framed import FramedController, SimulatedRefusalError, no_arguments, number_of
 
 
 class OilerController(FramedController):
@@ -55,7 +55,7 @@ class OilerController(FramedController):
             self._drop(number_of(arguments, 1))
             return ""
         if command not in ("STATE", "STOP"):
-            raise RefusedError(OilerCode.COMMAND)
+            raise SimulatedRefusalError(OilerCode.COMMAND)
         no_arguments(arguments)
         if command == "STOP":
             self.abort()
@@ -65,11 +65,11 @@ class OilerController(FramedController):
 
     def _drop(self, number: int) -> None:
         if self.dispenser.is_busy:
-            raise RefusedError(OilerCode.BUSY)
+            raise SimulatedRefusalError(OilerCode.BUSY)
         if number != self._drops + 1:
-            raise RefusedError(OilerCode.ARGUMENT)
+            raise SimulatedRefusalError(OilerCode.ARGUMENT)
         if not self.dispenser.start_drop():
-            raise RefusedError(OilerCode.EMPTY)
+            raise SimulatedRefusalError(OilerCode.EMPTY)
         self._awaited, self._code = number, OilerCode.OK
 
     def _follow(self) -> None:

@@ -10,7 +10,7 @@ from typing import Self
 
 from simulators.serial.controller import SimulatedController
 from simulators.serial.faults import SerialFaultKind
-from simulators.serial.line import CHUNK, Line, PtyLine
+from simulators.serial.line import CHUNK, PtyLine, SerialLine
 
 TERMINATOR = b"\r"
 ABORT = 0x03
@@ -36,7 +36,7 @@ class SerialSimulator:
     """
 
     def __init__(
-        self, controller: SimulatedController, line: Line | None = None, *, baud_rate: int | None = None
+        self, controller: SimulatedController, line: SerialLine | None = None, *, baud_rate: int | None = None
     ) -> None:
         self.controller = controller
         self._line = line or PtyLine()

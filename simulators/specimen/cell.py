@@ -9,8 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.specimen.chromosome import Look, RenderedChromosome, length_um, random_look, render_chromosome
-from simulators.specimen.karyotype import Karyotype, karyotype_of
+from simulators.specimen.chromosome import (
+    ChromosomeAppearance,
+    RenderedChromosome,
+    length_um,
+    random_look,
+    render_chromosome,
+)
+from simulators.specimen.karyotype import SpecimenKaryotype, karyotype_of
 from simulators.specimen.structure import Chromosome
 
 NATIVE_UM_PER_PX = 0.10238
@@ -100,11 +106,11 @@ class RenderedCell:
 
 
 def render_cell(
-    chromosomes: Sequence[str] | Karyotype,
+    chromosomes: Sequence[str] | SpecimenKaryotype,
     rng: np.random.Generator,
     *,
     spread: Spread | None = None,
-    look: Look | None = None,
+    look: ChromosomeAppearance | None = None,
     um_per_px: float = NATIVE_UM_PER_PX,
     lost: Collection[int] = (),
 ) -> RenderedCell:
@@ -125,7 +131,7 @@ def render_cell(
     lost
         Numbers of the chromosomes, in the karyotype's order, that the preparation has lost.
     """
-    karyotype = chromosomes if isinstance(chromosomes, Karyotype) else karyotype_of(chromosomes)
+    karyotype = chromosomes if isinstance(chromosomes, SpecimenKaryotype) else karyotype_of(chromosomes)
     there = [entry for number, entry in enumerate(karyotype.chromosomes) if number not in lost]
     lie = spread or Spread()
     shared = look or random_look(rng)
@@ -159,7 +165,7 @@ def render_cell(
 
 
 def _draw(
-    chromosome: Chromosome, rng: np.random.Generator, spread: Spread, look: Look, um_per_px: float
+    chromosome: Chromosome, rng: np.random.Generator, spread: Spread, look: ChromosomeAppearance, um_per_px: float
 ) -> RenderedChromosome:
     bend_deg = rng.normal(0.0, spread.bend_deg * min(length_um(chromosome) / 8.0, 1.4))
     return render_chromosome(

@@ -57,7 +57,7 @@ _MARGIN_UM = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ChromosomeAppearance:
     """What all chromosomes of a cell share.
 
     Attributes
@@ -91,7 +91,7 @@ class Look:
     banding: Banding = Banding.G
 
 
-def banded(look: Look, banding: Banding) -> Look:
+def banded(look: ChromosomeAppearance, banding: Banding) -> ChromosomeAppearance:
     """The same preparation banded another way: fluorescent bands are fainter and less sharply set off."""
     if banding is Banding.G:
         return look
@@ -110,10 +110,10 @@ def banded(look: Look, banding: Banding) -> Look:
     )
 
 
-def random_look(rng: np.random.Generator) -> Look:
+def random_look(rng: np.random.Generator) -> ChromosomeAppearance:
     """Draw the look of a cell: condensation, stain and separation as they vary between good spreads."""
     stain = float(np.exp(rng.normal(0.0, 0.16)))
-    return Look(
+    return ChromosomeAppearance(
         condensation=float(np.clip(np.exp(rng.normal(0.0, 0.1)), 0.75, 1.35)),
         light_od=float(np.clip(rng.normal(0.19, 0.03), 0.12, 0.3)) * stain,
         dark_od=float(np.clip(rng.normal(0.63, 0.07), 0.45, 0.85)) * stain,
@@ -171,7 +171,7 @@ def render_chromosome(
     rng: np.random.Generator,
     *,
     um_per_px: float,
-    look: Look | None = None,
+    look: ChromosomeAppearance | None = None,
     condensation: float = 1.0,
     angle_deg: float = 0.0,
     bend_deg: float = 0.0,
@@ -202,7 +202,7 @@ def render_chromosome(
     """
     if not 0.0 < um_per_px <= 0.15:
         raise ValueError(f"um_per_px {um_per_px}: chromosomes are drawn at 0.15 um a pixel or finer")
-    chosen = look or Look()
+    chosen = look or ChromosomeAppearance()
     chosen = replace(chosen, condensation=chosen.condensation * condensation)
     made_of = normal(chromosome) if isinstance(chromosome, str) else chromosome
     profile = _profile(made_of, rng, chosen)
@@ -235,7 +235,7 @@ def upright_crop(
     rng: np.random.Generator,
     um_per_px: float = 0.1024,
     *,
-    look: Look | None = None,
+    look: ChromosomeAppearance | None = None,
     psf_um: float = 0.09,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Draw a nearly straight chromosome with its short arm up, as a karyogram shows it.
@@ -345,7 +345,7 @@ def _drawn_lengths(name: str) -> tuple[tuple[Band, float], ...]:
     return tuple(drawn)
 
 
-def _profile(chromosome: Chromosome, rng: np.random.Generator, look: Look) -> _Profile:
+def _profile(chromosome: Chromosome, rng: np.random.Generator, look: ChromosomeAppearance) -> _Profile:
     shrink = float(np.exp(rng.normal(0.0, 0.035))) / look.condensation
     stretch = {"p": float(np.exp(rng.normal(0.0, 0.03))), "q": float(np.exp(rng.normal(0.0, 0.03)))}
     width_um = WIDTH_UM + WIDENING * (length_um(chromosome) - 4.0)
@@ -438,7 +438,7 @@ def _unroll(
 
 
 def _body(
-    along_um: NDArray[np.float64], across_um: NDArray[np.float64], profile: _Profile, look: Look
+    along_um: NDArray[np.float64], across_um: NDArray[np.float64], profile: _Profile, look: ChromosomeAppearance
 ) -> NDArray[np.float64]:
     """Thickness in [0, about 1] of two chromatids side by side, each with round ends."""
     last = len(profile.width) - 1

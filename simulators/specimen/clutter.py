@@ -16,7 +16,7 @@ SPECK_UM_PER_PX = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Patch:
+class ClutterPatch:
     """A body's optical density on a square or oblong grid centred on the body.
 
     Attributes
@@ -35,7 +35,7 @@ class Patch:
     contrast: Contrast = Contrast.ABSORBS
 
 
-def render_nucleus(rng: np.random.Generator, radius_um: float) -> Patch:
+def render_nucleus(rng: np.random.Generator, radius_um: float) -> ClutterPatch:
     """Draw an interphase nucleus: a smooth, slightly irregular disc of granular chromatin.
 
     Parameters
@@ -59,10 +59,10 @@ def render_nucleus(rng: np.random.Generator, radius_um: float) -> Patch:
     fine = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 0.35 / NUCLEUS_UM_PER_PX)
     texture = 1.0 + 0.12 * coarse / coarse.std() + 0.09 * fine / fine.std()
     depth = rng.uniform(0.18, 0.42)
-    return Patch((depth * edge * np.clip(texture, 0.3, 2.0)).astype(np.float32), NUCLEUS_UM_PER_PX)
+    return ClutterPatch((depth * edge * np.clip(texture, 0.3, 2.0)).astype(np.float32), NUCLEUS_UM_PER_PX)
 
 
-def render_speck(rng: np.random.Generator, size_um: float) -> Patch:
+def render_speck(rng: np.random.Generator, size_um: float) -> ClutterPatch:
     """Draw a grain of stain or dirt, now and then a rod, a ring or a pale stain.
 
     Parameters
@@ -91,10 +91,10 @@ def render_speck(rng: np.random.Generator, size_um: float) -> Patch:
         distance = distance / 3.0
     softness = 0.35 * size_um if kind == "stain" else 0.12
     od = depth * np.clip((size_um - distance) / (2.0 * softness) + 0.5, 0.0, 1.0)
-    return Patch(cv2.GaussianBlur(od.astype(np.float32), (0, 0), 1.0), SPECK_UM_PER_PX)
+    return ClutterPatch(cv2.GaussianBlur(od.astype(np.float32), (0, 0), 1.0), SPECK_UM_PER_PX)
 
 
-def render_clump(rng: np.random.Generator, radius_um: float) -> Patch:
+def render_clump(rng: np.random.Generator, radius_um: float) -> ClutterPatch:
     """Draw a pyknotic clump: what is left of a cell in a dark, lumpy heap, its chromosomes run together.
 
     Parameters
@@ -120,10 +120,10 @@ def render_clump(rng: np.random.Generator, radius_um: float) -> Patch:
         heap += np.clip((width - distance) / 0.5 + 0.5, 0.0, 1.0).astype(np.float32)
     # The heap is thicker in its middle, but the stain in it doesn't grow without end.
     od = rng.uniform(0.7, 1.1) * (1.0 - np.exp(-0.8 * heap))
-    return Patch(cv2.GaussianBlur(od.astype(np.float32), (0, 0), 3.5), SPECK_UM_PER_PX)
+    return ClutterPatch(cv2.GaussianBlur(od.astype(np.float32), (0, 0), 3.5), SPECK_UM_PER_PX)
 
 
-def render_precipitate(rng: np.random.Generator, radius_um: float) -> Patch:
+def render_precipitate(rng: np.random.Generator, radius_um: float) -> ClutterPatch:
     """Draw a clot of precipitated stain: crystals and grains, nearly black where they lie thick.
 
     Parameters
@@ -154,4 +154,4 @@ def render_precipitate(rng: np.random.Generator, radius_um: float) -> Patch:
         )
         od += np.asarray(grain, dtype=np.float32)
     blurred = cv2.GaussianBlur(np.minimum(od, np.float32(1.6)), (0, 0), 0.8)
-    return Patch(np.asarray(blurred, dtype=np.float32), NUCLEUS_UM_PER_PX)
+    return ClutterPatch(np.asarray(blurred, dtype=np.float32), NUCLEUS_UM_PER_PX)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.specimen.banding import Contrast
-from simulators.specimen.clutter import Patch
+from simulators.specimen.clutter import ClutterPatch
 
 BoxUm = tuple[float, float, float, float]
 """(xmin, ymin, xmax, ymax) in slide um."""
@@ -145,7 +145,7 @@ class Bubble:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class GlassLine:
     """A scratch or an engraved line between two places of the slide."""
 
     start_um: PointUm
@@ -205,7 +205,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class GlassTile:
     """The part of a feature that lies in one square.
 
     Attributes
@@ -223,7 +223,7 @@ class Tile:
     y_um: float
     half_width_um: float
     half_height_um: float
-    render: Callable[[], Patch]
+    render: Callable[[], ClutterPatch]
 
 
 class Glass:
@@ -277,7 +277,7 @@ class Glass:
         """Whether a place lies in a bubble or its rim."""
         return any(bubble.holds(x_um, y_um) for bubble in self.bubbles)
 
-    def tiles_in(self, box_um: BoxUm) -> Iterator[Tile]:
+    def tiles_in(self, box_um: BoxUm) -> Iterator[GlassTile]:
         """Tiles of the features that show in a box; calls with boxes that abut give tiles that abut."""
         x_um, y_um = (box_um[0] + box_um[2]) / 2.0, (box_um[1] + box_um[3]) / 2.0
         reach = max(box_um[2] - box_um[0], box_um[3] - box_um[1]) / 2.0
@@ -287,7 +287,7 @@ class Glass:
                 if tile is not None:
                     yield tile
 
-    def _tile(self, number: int, feature: _Feature, box_um: BoxUm) -> Tile | None:
+    def _tile(self, number: int, feature: _Feature, box_um: BoxUm) -> GlassTile | None:
         """The part of the box, and of its seam, in which the feature shows."""
         left, top, right, bottom = (
             box_um[0] - _SEAM_UM,
@@ -299,7 +299,7 @@ class Glass:
         rows = _steps(top, bottom, _COARSE_UM)
         # A line thinner than the coarse steps may slip between them, so what is near counts as seen.
         seen = np.abs(feature.od(columns[None, :], rows[:, None])) > 1e-4
-        if isinstance(feature, Line):
+        if isinstance(feature, GlassLine):
             seen[:] = True
         if not seen.any():
             return None
@@ -307,15 +307,15 @@ class Glass:
         xmin, xmax = left + across[0] * _COARSE_UM, min(left + (across[-1] + 1) * _COARSE_UM, right)
         ymin, ymax = top + down[0] * _COARSE_UM, min(top + (down[-1] + 1) * _COARSE_UM, bottom)
 
-        def render() -> Patch:
+        def render() -> ClutterPatch:
             x, y = _steps(xmin, xmax, TILE_UM_PER_PX), _steps(ymin, ymax, TILE_UM_PER_PX)
             od = feature.od(x[None, :], y[:, None])
             od *= _share(x, box_um[0], box_um[2])[None, :] * _share(y, box_um[1], box_um[3])[:, None]
             if self._contrast is Contrast.EMITS:
                 od = _GLOW * np.clip(od, 0.0, 1.0)
-            return Patch(od.astype(np.float32), TILE_UM_PER_PX, self._contrast)
+            return ClutterPatch(od.astype(np.float32), TILE_UM_PER_PX, self._contrast)
 
-        return Tile(
+        return GlassTile(
             ("glass", number, round(box_um[0]), round(box_um[1])),
             (xmin + xmax) / 2.0,
             (ymin + ymax) / 2.0,
@@ -368,18 +368,20 @@ def _draw_bubbles(seed: int, coverslip: Coverslip, count: int) -> tuple[Bubble, 
     return tuple(bubbles)
 
 
-def _cross(middle_um: PointUm) -> tuple[Line, Line]:
+def _cross(middle_um: PointUm) -> tuple[GlassLine, GlassLine]:
     x, y, arm = *middle_um, 500.0
     return (
-        Line((x - arm, y), (x + arm, y), 25.0, 0.7),
-        Line((x, y - arm), (x, y + arm), 25.0, 0.7),
+        GlassLine((x - arm, y), (x + arm, y), 25.0, 0.7),
+        GlassLine((x, y - arm), (x, y + arm), 25.0, 0.7),
     )
 
 
-def _draw_scratch(rng: np.random.Generator) -> Line:
+def _draw_scratch(rng: np.random.Generator) -> GlassLine:
     x_um, y_um = float(rng.uniform(0.28, 0.95)) * GLASS_UM[0], float(rng.uniform(0.05, 0.95)) * GLASS_UM[1]
     length_um, angle = float(rng.uniform(800.0, 6_000.0)), float(rng.uniform(0.0, np.pi))
     dx, dy = math.cos(angle) * length_um / 2.0, math.sin(angle) * length_um / 2.0
     width_um = float(rng.uniform(2.0, 7.0))
     bow_um = float(rng.normal(0.0, 0.03)) * length_um
-    return Line((x_um - dx, y_um - dy), (x_um + dx, y_um + dy), width_um, float(rng.uniform(0.15, 0.45)), bow_um)
+    return GlassLine(
+        (x_um - dx, y_um - dy), (x_um + dx, y_um + dy), width_um, float(rng.uniform(0.15, 0.45)), bow_um
+    )

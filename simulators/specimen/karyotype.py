@@ -38,7 +38,7 @@ ABNORMAL: tuple[tuple[tuple[str, ...], str, float], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Karyotype:
+class SpecimenKaryotype:
     """The chromosomes of a person or clone.
 
     Attributes
@@ -111,9 +111,9 @@ def iscn_of(chromosomes: Sequence[str]) -> str:
     return ",".join(parts)
 
 
-def karyotype_of(names: Sequence[str]) -> Karyotype:
+def karyotype_of(names: Sequence[str]) -> SpecimenKaryotype:
     """A karyotype of normal chromosomes, however many of each."""
-    return Karyotype(iscn_of(names), tuple(normal(name) for name in names))
+    return SpecimenKaryotype(iscn_of(names), tuple(normal(name) for name in names))
 
 
 def draw_chromosomes(rng: np.random.Generator, abnormal_fraction: float = 0.0) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ _ITEMS = {
 }
 
 
-def parse_karyotype(iscn: str) -> Karyotype:
+def parse_karyotype(iscn: str) -> SpecimenKaryotype:
     """Chromosomes that an ISCN string describes.
 
     Parameters
@@ -180,7 +180,7 @@ def parse_karyotype(iscn: str) -> Karyotype:
     )
     if len(chromosomes) != int(parts[0]):
         raise ValueError(f"karyotype {iscn!r}: says {parts[0]} chromosomes and describes {len(chromosomes)}")
-    return Karyotype(text, chromosomes)
+    return SpecimenKaryotype(text, chromosomes)
 
 
 def _add_item(item: str, counts: Counter[str], made: list[Chromosome]) -> None:
@@ -244,7 +244,7 @@ _RANDOM_SHARE = 0.5
 
 def draw_karyotype(
     rng: np.random.Generator, abnormal_fraction: float = 0.0, mixture: KaryotypeMixture = ()
-) -> Karyotype:
+) -> SpecimenKaryotype:
     """Draw a karyotype.
 
     Parameters

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from simulators.specimen.banding import Banding
 from simulators.specimen.cell import RenderedCell, Spread, render_cell
-from simulators.specimen.chromosome import Look, banded, random_look
+from simulators.specimen.chromosome import ChromosomeAppearance, banded, random_look
 from simulators.specimen.clutter import render_clump, render_nucleus
-from simulators.specimen.karyotype import Karyotype
+from simulators.specimen.karyotype import SpecimenKaryotype
 from simulators.specimen.quality import Quality
 
 _GROWTH = 1.35
@@ -40,7 +40,7 @@ class _Recipe:
     """
 
     spread: Callable[[Spread], Spread] = lambda spread: spread
-    look: Callable[[Look], Look] = lambda look: look
+    look: Callable[[ChromosomeAppearance], ChromosomeAppearance] = lambda look: look
     lost_share: tuple[float, float] = (0.0, 0.0)
     blur_um: tuple[float, float] = (0.0, 0.0)
 
@@ -109,7 +109,7 @@ def reach_um(quality: Quality, spread: Spread) -> float:
 
 
 def render_metaphase(
-    karyotype: Karyotype,
+    karyotype: SpecimenKaryotype,
     rng: np.random.Generator,
     *,
     quality: Quality = Quality.SPREAD,
@@ -155,7 +155,7 @@ def _losses(count: int, share: tuple[float, float], rng: np.random.Generator) ->
     return frozenset(int(index) for index in rng.choice(count, number, replace=False))
 
 
-def _clump(karyotype: Karyotype, rng: np.random.Generator) -> RenderedCell:
+def _clump(karyotype: SpecimenKaryotype, rng: np.random.Generator) -> RenderedCell:
     radius_um = float(rng.uniform(4.0, 8.0))
     patch = render_clump(rng, radius_um)
     return RenderedCell(patch.od, patch.um_per_px, (), karyotype.iscn, radius_um * 1.3)

@@ -19,7 +19,7 @@ import numpy as np
 
 from simulators.specimen.banding import Banding, Contrast
 from simulators.specimen.cell import Spread
-from simulators.specimen.clutter import Patch, render_nucleus, render_precipitate, render_speck
+from simulators.specimen.clutter import ClutterPatch, render_nucleus, render_precipitate, render_speck
 from simulators.specimen.glass import GLASS_UM, LABEL_UM, BoxUm, Bubble, Coverslip, Glass, Label
 from simulators.specimen.karyotype import KaryotypeMixture, check_mixture, draw_karyotype, iscn_of
 from simulators.specimen.metaphase import reach_um, render_metaphase
@@ -246,8 +246,8 @@ class CellTruth:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """Something that absorbs light, or emits it (see `Patch.contrast`); `render` draws it anew, always alike.
+class SpecimenBody:
+    """Something that absorbs light, or emits it (see `ClutterPatch.contrast`); `render` draws it anew, alike.
 
     Attributes
     ----------
@@ -266,7 +266,7 @@ class Body:
     y_um: float
     half_width_um: float
     half_height_um: float
-    render: Callable[[], Patch]
+    render: Callable[[], ClutterPatch]
 
     def touches(self, box_um: BoxUm) -> bool:
         """Whether the patch may reach into a box."""
@@ -312,9 +312,9 @@ class SlideWorld:
         self._sites = _plant(settings, self._glass)
         self._cell_bodies = tuple(self._cell_body(site) for site in self._sites)
         self._cells_by_square = _by_square(self._cell_bodies)
-        self._cells: dict[str, tuple[CellTruth, Patch]] = {}
+        self._cells: dict[str, tuple[CellTruth, ClutterPatch]] = {}
         self._sizes_um: dict[tuple[str, int], float] = {}
-        self._squares: OrderedDict[tuple[int, int], tuple[Body, ...]] = OrderedDict()
+        self._squares: OrderedDict[tuple[int, int], tuple[SpecimenBody, ...]] = OrderedDict()
         self._warp_phase = np.random.default_rng([settings.seed, _PLACE_STREAM, 1]).uniform(0.0, 2.0 * np.pi, 3)
 
     @property
@@ -360,7 +360,7 @@ class SlideWorld:
         waves = 0.05 * math.sin(x_um / 3500.0 + y_um / 5000.0 + phase[2])
         return float(tilt + self.settings.warp_um * (warp + waves))
 
-    def bodies_in(self, box_um: BoxUm) -> list[Body]:
+    def bodies_in(self, box_um: BoxUm) -> list[SpecimenBody]:
         """Bodies that may reach into a box, always in the same order."""
         # No piece of clutter reaches farther than this beyond its square.
         reach = 40.0
@@ -370,12 +370,12 @@ class SlideWorld:
             bodies.extend(self._square(column, row))
         return [body for body in bodies if body.touches(box_um)]
 
-    def _cell_bodies_in(self, squares: Iterable[tuple[int, int]]) -> list[Body]:
+    def _cell_bodies_in(self, squares: Iterable[tuple[int, int]]) -> list[SpecimenBody]:
         numbers = {number for square in squares for number in self._cells_by_square.get(square, ())}
         return [self._cell_bodies[number] for number in sorted(numbers)]
 
-    def _cell_body(self, site: _Site) -> Body:
-        return Body(
+    def _cell_body(self, site: _Site) -> SpecimenBody:
+        return SpecimenBody(
             ("cell", site.uid),
             site.x_um,
             site.y_um,
@@ -384,14 +384,14 @@ class SlideWorld:
             lambda: self._cell(site)[1],
         )
 
-    def _cell(self, site: _Site) -> tuple[CellTruth, Patch]:
+    def _cell(self, site: _Site) -> tuple[CellTruth, ClutterPatch]:
         if site.uid not in self._cells:
             picture = site.picture
             drawn = self._render_cell(site) if picture is None else self._read_cell(site, picture)
             self._cells[site.uid] = drawn
         return self._cells[site.uid]
 
-    def _render_cell(self, site: _Site) -> tuple[CellTruth, Patch]:
+    def _render_cell(self, site: _Site) -> tuple[CellTruth, ClutterPatch]:
         settings = self.settings
         rng = np.random.default_rng([settings.seed, _CELL_STREAM, site.number])
         karyotype = draw_karyotype(rng, settings.abnormal_fraction, settings.karyotypes)
@@ -410,9 +410,9 @@ class SlideWorld:
             analysable=site.quality.is_analysable,
             lost=cell.lost,
         )
-        return truth, Patch(cell.od, cell.um_per_px, self.contrast)
+        return truth, ClutterPatch(cell.od, cell.um_per_px, self.contrast)
 
-    def _read_cell(self, site: _Site, picture: Path) -> tuple[CellTruth, Patch]:
+    def _read_cell(self, site: _Site, picture: Path) -> tuple[CellTruth, ClutterPatch]:
         um_per_px = self.settings.picture_um_per_px
         od = picture_od(picture, um_per_px)
         boxes = find_boxes(picture)
@@ -421,9 +421,11 @@ class SlideWorld:
         chromosomes = _chromosomes_on_slide(site, labels, od.shape, um_per_px)
         x_um, y_um, radius_um = _circle(chromosomes, site)
         iscn = iscn_of([box.class_name for box in boxes]) if boxes else None
-        return CellTruth(site.uid, x_um, y_um, radius_um, iscn, chromosomes), Patch(od, um_per_px, self.contrast)
+        return CellTruth(site.uid, x_um, y_um, radius_um, iscn, chromosomes), ClutterPatch(
+            od, um_per_px, self.contrast
+        )
 
-    def _square(self, column: int, row: int) -> tuple[Body, ...]:
+    def _square(self, column: int, row: int) -> tuple[SpecimenBody, ...]:
         key = (column, row)
         if key not in self._squares:
             self._squares[key] = self._draw_square(column, row)
@@ -431,12 +433,12 @@ class SlideWorld:
                 self._squares.popitem(last=False)
         return self._squares[key]
 
-    def _draw_square(self, column: int, row: int) -> tuple[Body, ...]:
+    def _draw_square(self, column: int, row: int) -> tuple[SpecimenBody, ...]:
         settings = self.settings
         # Seeds must not be negative, and squares left of the glass are.
         rng = np.random.default_rng([settings.seed, _SQUARE_STREAM, column + 1000, row + 1000])
         area_mm2 = (SQUARE_UM / 1000.0) ** 2
-        bodies: list[Body] = []
+        bodies: list[SpecimenBody] = []
         for kind, density in (("nucleus", settings.nuclei_per_mm2), ("speck", settings.specks_per_mm2)):
             bodies.extend(self._scatter(kind, density * area_mm2, (column, row), rng))
         if settings.precipitates_per_mm2 > 0.0:
@@ -448,7 +450,7 @@ class SlideWorld:
 
     def _scatter(
         self, kind: str, mean_count: float, square: tuple[int, int], rng: np.random.Generator
-    ) -> Iterator[Body]:
+    ) -> Iterator[SpecimenBody]:
         settings = self.settings
         for _ in range(int(rng.poisson(mean_count))):
             x_um = (square[0] + rng.random()) * SQUARE_UM
@@ -463,7 +465,7 @@ class SlideWorld:
             if self._glass.in_bubble(x_um, y_um):
                 continue
             draw = _renderer(settings.seed, kind, pattern, self.contrast)
-            yield Body((kind, pattern), x_um, y_um, half_um, half_um, draw)
+            yield SpecimenBody((kind, pattern), x_um, y_um, half_um, half_um, draw)
 
     def _size_um(self, kind: str, pattern: int) -> float:
         key = (kind, pattern)
@@ -471,11 +473,13 @@ class SlideWorld:
             self._sizes_um[key] = _draw_size(kind, _pattern_stream(self.settings.seed, kind, pattern))
         return self._sizes_um[key]
 
-    def _tiles(self, column: int, row: int) -> Iterator[Body]:
+    def _tiles(self, column: int, row: int) -> Iterator[SpecimenBody]:
         """What there is to see of the glass itself."""
         box_um = (column * SQUARE_UM, row * SQUARE_UM, (column + 1) * SQUARE_UM, (row + 1) * SQUARE_UM)
         for tile in self._glass.tiles_in(box_um):
-            yield Body(tile.key, tile.x_um, tile.y_um, tile.half_width_um, tile.half_height_um, tile.render)
+            yield SpecimenBody(
+                tile.key, tile.x_um, tile.y_um, tile.half_width_um, tile.half_height_um, tile.render
+            )
 
     def _is_on_cell(self, x_um: float, y_um: float, radius_um: float) -> bool:
         box_um = (x_um - radius_um, y_um - radius_um, x_um + radius_um, y_um + radius_um)
@@ -504,8 +508,8 @@ def _pattern_stream(seed: int, kind: str, pattern: int) -> np.random.Generator:
     return np.random.default_rng([seed, _BODY_STREAM, tuple(_DRAW).index(kind), pattern])
 
 
-def _renderer(seed: int, kind: str, pattern: int, contrast: Contrast) -> Callable[[], Patch]:
-    def render() -> Patch:
+def _renderer(seed: int, kind: str, pattern: int, contrast: Contrast) -> Callable[[], ClutterPatch]:
+    def render() -> ClutterPatch:
         rng = _pattern_stream(seed, kind, pattern)
         patch = _DRAW[kind](rng, _draw_size(kind, rng))
         if contrast is Contrast.ABSORBS:
@@ -528,7 +532,7 @@ def _glass_of(settings: SlideSettings) -> Glass:
     )
 
 
-def _by_square(bodies: Sequence[Body]) -> dict[tuple[int, int], list[int]]:
+def _by_square(bodies: Sequence[SpecimenBody]) -> dict[tuple[int, int], list[int]]:
     """Numbers of the bodies that reach into each square."""
     numbers: dict[tuple[int, int], list[int]] = {}
     for number, body in enumerate(bodies):

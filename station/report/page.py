@@ -26,7 +26,7 @@ from station.report.pictures import (
     capture_picture,
     plain_picture,
 )
-from station.report.record import RunOnDisk, TrueCell, read_run
+from station.report.record import ReportedTrueCell, RunOnDisk, read_run
 from station.report.slide_map import draw_map
 from station.report.timing import field_timing
 
@@ -40,7 +40,7 @@ class CaptureCard:
     capture: CaptureRecord
     candidate: CandidateRecord
     karyotype: KaryotypeRecord | None
-    cell: TrueCell | None
+    cell: ReportedTrueCell | None
     truth_known: bool
     thumbnail: Picture
     picture: Picture
@@ -52,7 +52,7 @@ class KaryogramCard:
 
     karyotype: KaryotypeRecord
     candidate_uid: str
-    cell: TrueCell | None
+    cell: ReportedTrueCell | None
     picture: Picture
 
 
@@ -161,7 +161,7 @@ def _uncaptured(run: RunOnDisk) -> list[CandidateRecord]:
     return [item for item in run.candidates if item.uid not in captured]
 
 
-def _cell(run: RunOnDisk, candidate_uid: str) -> TrueCell | None:
+def _cell(run: RunOnDisk, candidate_uid: str) -> ReportedTrueCell | None:
     return None if run.truth is None else run.truth.cell(candidate_uid)
 
 

@@ -32,7 +32,7 @@ TRUTH_NAME = "truth.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Area:
+class ReportArea:
     """A rectangle of the slide, in um."""
 
     x_min_um: float
@@ -55,7 +55,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class TrueCell:
+class ReportedTrueCell:
     """A metaphase that is known to lie on the slide."""
 
     uid: str
@@ -69,15 +69,15 @@ class TrueCell:
 class Truth:
     """What was planted, and which find was which cell (candidate uid to cell uid)."""
 
-    cells: tuple[TrueCell, ...]
+    cells: tuple[ReportedTrueCell, ...]
     cell_of: Mapping[str, str]
 
-    def missed(self) -> tuple[TrueCell, ...]:
+    def missed(self) -> tuple[ReportedTrueCell, ...]:
         """Cells no find belongs to."""
         found = set(self.cell_of.values())
         return tuple(cell for cell in self.cells if cell.uid not in found)
 
-    def cell(self, candidate_uid: str) -> TrueCell | None:
+    def cell(self, candidate_uid: str) -> ReportedTrueCell | None:
         """The cell a find belongs to; None for a false find."""
         uid = self.cell_of.get(candidate_uid)
         return next((cell for cell in self.cells if cell.uid == uid), None)
@@ -108,7 +108,7 @@ class RunOnDisk:
     circumstances: Circumstances
     figures: Figures
     seconds: Mapping[str, float]
-    area: Area | None
+    area: ReportArea | None
     field_um: tuple[float, float] | None
     truth: Truth | None
     fields: tuple[FieldRecord, ...] = ()
@@ -202,7 +202,7 @@ def _run(
         circumstances=_circumstances(values, summary),
         figures=Figures(**{name: _count(values.get(name)) for name in Figures.__dataclass_fields__}),
         seconds=_seconds(seconds) if isinstance(seconds, dict) else {},
-        area=None if area is None else Area(*area),
+        area=None if area is None else ReportArea(*area),
         field_um=None if field_um is None else (field_um[0], field_um[1]),
         truth=_read_truth(folder / TRUTH_NAME),
         fields=fields,
@@ -243,7 +243,7 @@ def _read_truth(path: Path) -> Truth | None:
         return None
     try:
         cells = tuple(
-            TrueCell(
+            ReportedTrueCell(
                 str(cell["uid"]),
                 float(cell["slide_x_um"]),
                 float(cell["slide_y_um"]),

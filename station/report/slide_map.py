@@ -11,7 +11,7 @@ from statistics import median
 
 from acquisition.plan.density import yields_of
 from acquisition.records import CandidateRecord, CandidateStatus, FieldRecord, FieldStatus
-from station.report.record import Area, RunOnDisk, TrueCell
+from station.report.record import ReportArea, ReportedTrueCell, RunOnDisk
 
 MAX_WIDTH_PX = 960.0
 MAX_HEIGHT_PX = 640.0
@@ -73,7 +73,7 @@ class SlideMap:
 
     width: float
     height: float
-    area: Area
+    area: ReportArea
     fields: tuple[MapField, ...]
     markers: tuple[Marker, ...]
     bar_px: float
@@ -122,7 +122,7 @@ def draw_map(run: RunOnDisk) -> SlideMap | None:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    area: Area
+    area: ReportArea
     scale: float
 
     def x(self, x_um: float) -> float:
@@ -193,7 +193,7 @@ def _find_marker(item: CandidateRecord, run: RunOnDisk, frame: _Frame, *, shown:
     )
 
 
-def _missed_marker(cell: TrueCell, frame: _Frame) -> Marker:
+def _missed_marker(cell: ReportedTrueCell, frame: _Frame) -> Marker:
     iscn = f", {cell.iscn}" if cell.iscn else ""
     return Marker(
         frame.x(cell.slide_x_um),
@@ -231,7 +231,7 @@ def _step_um(
     return median(steps) if steps and median(steps) > 0 else None
 
 
-def _bounds(run: RunOnDisk, size_um: tuple[float, float] | None) -> Area | None:
+def _bounds(run: RunOnDisk, size_um: tuple[float, float] | None) -> ReportArea | None:
     points = [(field.slide_x_um, field.slide_y_um) for field in run.fields]
     points += [(item.slide_x_um, item.slide_y_um) for item in run.candidates]
     if run.truth is not None:
@@ -240,7 +240,7 @@ def _bounds(run: RunOnDisk, size_um: tuple[float, float] | None) -> Area | None:
         return None
     half_x, half_y = (size_um[0] / 2, size_um[1] / 2) if size_um else (_MARGIN_UM, _MARGIN_UM)
     xs, ys = zip(*points, strict=True)
-    return Area(min(xs) - half_x, min(ys) - half_y, max(xs) + half_x, max(ys) + half_y)
+    return ReportArea(min(xs) - half_x, min(ys) - half_y, max(xs) + half_x, max(ys) + half_y)
 
 
 def _round_length(length_um: float) -> float:

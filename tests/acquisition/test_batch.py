@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from acquisition.batch.batch import Batch, SlideJob, SlideResult
+from acquisition.batch.batch import SlideBatch, SlideJob, SlideResult
 from acquisition.batch.report import BatchReport, SlideReport, SlideStatus, read_report
 from acquisition.batch.tray import FeederTray, FrameTray, tray_of
 from acquisition.batch.worklist import load_worklist
@@ -22,7 +22,7 @@ from scanner.errors import DeviceError
 from scanner.microscope import Microscope
 from scanner.rig import load_rig
 from simulators.devices import twin_of
-from simulators.faults import Fault, FaultKind
+from simulators.faults import TwinFault, TwinFaultKind
 from simulators.feeder import Feeder
 from simulators.peripherals import feeder_of
 from simulators.storage_faults import faulty_disk, parse_storage_faults
@@ -72,7 +72,7 @@ class Night:
     def run(self, rows: list[str] | None = None, done: dict[str, SlideReport] | None = None) -> BatchReport:
         worklist = load_worklist(self.worklist(rows))
         tray = FeederTray(self.microscope)
-        batch = Batch(
+        batch = SlideBatch(
             tray,
             worklist,
             self.scan,
@@ -142,7 +142,7 @@ def test_a_slide_that_nobody_asked_for_is_parked_and_one_that_is_not_there_is_to
 
 
 def test_an_unreadable_label_is_parked(night):
-    night.feeder.twin.faults.add(Fault(FaultKind.LABEL_UNREADABLE, "LabelCamera", nth=2, times=1))
+    night.feeder.twin.faults.add(TwinFault(TwinFaultKind.LABEL_UNREADABLE, "LabelCamera", nth=2, times=1))
     report = night.run()
     assert night.status(report)["2"] == "parked"
     assert report.count(SlideStatus.FINISHED) == 3
@@ -161,7 +161,7 @@ def test_both_bearers_of_one_name_are_parked(night):
 
 def test_a_wrong_slide_is_never_scanned_under_the_asked_name(night):
     # Slides are loaded once to be read and once to be scanned: the sixth load brings slot 2 to be scanned.
-    night.feeder.twin.faults.add(Fault(FaultKind.WRONG_SLIDE, "Loader", nth=6))
+    night.feeder.twin.faults.add(TwinFault(TwinFaultKind.WRONG_SLIDE, "Loader", nth=6))
     report = night.run()
     assert night.status(report)["2"] == "parked"
     assert "another slide" in reason(report, 2)
@@ -171,7 +171,7 @@ def test_a_wrong_slide_is_never_scanned_under_the_asked_name(night):
 
 def test_a_jam_parks_its_slide_and_the_night_goes_on_where_the_gripper_gets_free(night):
     night.feeder.withdraws_after_jam = True
-    night.feeder.twin.faults.add(Fault(FaultKind.LOADER_JAMS, "Loader", nth=5))
+    night.feeder.twin.faults.add(TwinFault(TwinFaultKind.LOADER_JAMS, "Loader", nth=5))
     report = night.run()
     assert report.count(SlideStatus.PARKED) == 1
     assert report.count(SlideStatus.FINISHED) == 3
@@ -182,7 +182,7 @@ def test_a_jam_parks_its_slide_and_the_night_goes_on_where_the_gripper_gets_free
 
 def test_a_jam_that_needs_a_hand_ends_the_night_with_every_slide_accounted_for(night):
     night.feeder.withdraws_after_jam = False
-    night.feeder.twin.faults.add(Fault(FaultKind.LOADER_JAMS, "Loader", nth=9))
+    night.feeder.twin.faults.add(TwinFault(TwinFaultKind.LOADER_JAMS, "Loader", nth=9))
     report = night.run()
     assert "jam" in report.ended
     assert sorted(night.status(report).values()) == ["not_reached", "not_reached", "not_reached", "parked"]

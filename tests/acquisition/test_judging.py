@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from acquisition.journal import Journal, read_journal
-from acquisition.plan.candidates import Judgement, Sighting, merge
+from acquisition.plan.candidates import CandidateScore, Sighting, merge
 from acquisition.protocol import Ranking
 from acquisition.records import EventLevel, FieldRecord, FieldStatus
 from acquisition.run.drift_alarm import DriftAlarm
 from acquisition.run.judging import judgement_of, look, write_crops
 from acquisition.run.ranking import candidate_records, rank
-from acquisition.run.run_log import Find, RankedCandidate, RunLog, read_progress
+from acquisition.run.run_log import RankedCandidate, RecordedFind, RunLog, read_progress
 from acquisition.run.search_task import SearchTask, search_field
 from acquisition.storage import FrameSpool
 from analysis.finder import Candidate, CellQuality
-from analysis.finder.drift import FieldReading, Usual, reading_of
-from scanner.coordinates import CameraFrame, SlidePoint, StagePoint, View
+from analysis.finder.drift import FieldReading, ReferenceStatistics, reading_of
+from scanner.coordinates import CameraFrame, ObjectiveView, SlidePoint, StagePoint
 from scanner.frame import Exposure
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -56,25 +56,25 @@ def test_a_finder_that_only_scores_gives_no_judgement():
 
 
 def test_a_judgement_keeps_everything_the_finder_says():
-    judgement = Judgement(0.81, 0.77, 0.9, 0.1, 1.0, 0.6, 45.5)
+    judgement = CandidateScore(0.81, 0.77, 0.9, 0.1, 1.0, 0.6, 45.5)
     assert judgement_of(JUDGED) == judgement
     judged = sighting(0.0, 0.97, judgement)
     assert (judged.chance, judged.rank) == (pytest.approx(0.97 * 0.81), 0.77)
     without = Candidate(1.0, 1.0, 9.0, 0.97, 0.81, None, 0.77)
-    assert judgement_of(without) == Judgement(0.81, 0.77)
+    assert judgement_of(without) == CandidateScore(0.81, 0.77)
 
 
 def test_a_cell_seen_cut_and_whole_is_judged_by_the_view_that_shows_it_whole():
-    whole, cut = Judgement(0.9, 0.9), Judgement(0.2, 0.2)
+    whole, cut = CandidateScore(0.9, 0.9), CandidateScore(0.2, 0.2)
     (cell,) = merge([sighting(5.0, 0.99, cut, edge_um=6.0, index=1), sighting(0.0, 0.95, whole)])
     assert (cell.field_index, cell.score, cell.judgement) == (0, 0.99, whole)
 
 
 def test_the_best_to_karyotype_come_first_unless_the_score_is_asked_for():
     finds = [
-        Find(sighting(0.0, 0.99, Judgement(0.3, 0.3)), "a"),
-        Find(sighting(200.0, 0.90, Judgement(0.9, 0.8)), "b", "b.crop.png", 0.01),
-        Find(sighting(400.0, 0.95, Judgement(0.9, 0.8)), "c"),
+        RecordedFind(sighting(0.0, 0.99, CandidateScore(0.3, 0.3)), "a"),
+        RecordedFind(sighting(200.0, 0.90, CandidateScore(0.9, 0.8)), "b", "b.crop.png", 0.01),
+        RecordedFind(sighting(400.0, 0.95, CandidateScore(0.9, 0.8)), "c"),
     ]
     assert [c.sighting.where.x_um for c in rank(finds)] == [400.0, 200.0, 0.0]
     assert [c.sighting.where.x_um for c in rank(finds, Ranking.SCORE)] == [0.0, 400.0, 200.0]
@@ -88,7 +88,7 @@ def test_the_best_to_karyotype_come_first_unless_the_score_is_asked_for():
 
 
 def test_candidates_of_a_finder_that_only_scores_are_ranked_by_score_and_recorded_without_judgement():
-    finds = [Find(sighting(0.0, 0.7), "a"), Find(sighting(200.0, 0.8), "b")]
+    finds = [RecordedFind(sighting(0.0, 0.7), "a"), RecordedFind(sighting(200.0, 0.8), "b")]
     first, second = candidate_records(rank(finds), finds, wanted=1)
     assert (first.thumbnail, second.thumbnail) == ("b", "a")
     assert (first.rank_score, first.analysable, first.chromosomes) == (None, None, None)
@@ -103,8 +103,8 @@ def test_the_journal_gives_back_what_a_field_says_about_its_slide(tmp_path):
 
 
 def test_the_journal_gives_back_what_was_judged(tmp_path):
-    judged = Find(sighting(0.0, 0.97, judgement_of(JUDGED)), "finds/a.png", "finds/a.crop.png", 0.012)
-    plain = Find(sighting(300.0, 0.6), "finds/b.png")
+    judged = RecordedFind(sighting(0.0, 0.97, judgement_of(JUDGED)), "finds/a.png", "finds/a.crop.png", 0.012)
+    plain = RecordedFind(sighting(300.0, 0.6), "finds/b.png")
     candidates = tuple(rank([judged, plain]))
     with Journal.create(tmp_path / "journal.log") as journal:
         log = RunLog(journal)
@@ -127,7 +127,7 @@ def test_a_journal_of_before_is_read_with_nothing_judged(tmp_path):
         journal.append("ranked", candidates=[{"uid": "cell-0001", "rank": 1, "sighting": old}])
     progress = read_progress(read_journal(path), path)
     expected = Sighting(3, SlidePoint(1.0, 2.0), 20.0, 0.9, 50.0)
-    assert progress.finds == [Find(expected, "finds/a.png")]
+    assert progress.finds == [RecordedFind(expected, "finds/a.png")]
     assert progress.ranked == (RankedCandidate("cell-0001", 1, expected),)
 
 
@@ -140,7 +140,7 @@ def run_dir(tmp_path):
 def test_the_worker_keeps_what_the_finder_had_of_each_candidate(run_dir):
     pixels = field_with_a_cell()
     camera = CameraFrame(pixels.shape[1], pixels.shape[0], UM_PER_PX)
-    exposure = Exposure(View(StagePoint(0.0, 0.0), camera), 0.0, "10x", 5.0, NOON)
+    exposure = Exposure(ObjectiveView(StagePoint(0.0, 0.0), camera), 0.0, "10x", 5.0, NOON)
     spool = FrameSpool.create(run_dir / "spool.raw", pixels.shape, 1)
     slot = spool.put(pixels)
     answer = search_field(SearchTask(7, spool.path, slot, pixels.shape, exposure, 0.5, finder, run_dir))
@@ -228,7 +228,7 @@ def readings(number, noise_od):
 
 
 def test_a_slide_unlike_the_usual_ones_is_told_once_in_whatever_sitting():
-    context = Context({"noise_od": Usual(0.01, 0.001), "focus": Usual(0.5, 0.1)})
+    context = Context({"noise_od": ReferenceStatistics(0.01, 0.001), "focus": ReferenceStatistics(0.5, 0.1)})
     alarm = DriftAlarm(context, {})
     for index, reading in readings(49, 0.02).items():
         alarm.take(index, reading)
@@ -247,7 +247,7 @@ def test_a_slide_unlike_the_usual_ones_is_told_once_in_whatever_sitting():
 
 
 def test_a_usual_slide_is_not_told_and_without_a_population_nothing_is():
-    for usual in ({"noise_od": Usual(0.02, 0.001)}, {}):
+    for usual in ({"noise_od": ReferenceStatistics(0.02, 0.001)}, {}):
         context = Context(usual)
         alarm = DriftAlarm(context, readings(80, 0.02))
         alarm.judge()

@@ -11,7 +11,7 @@ import yaml
 from acquisition.casebook import open_casebook
 from acquisition.errors import CoverslipError, PlanError
 from acquisition.plan.coarse_pass import look_for_coverslip
-from acquisition.plan.coverslip import Coverslip, coarse_fields
+from acquisition.plan.coverslip import LocatedCoverslip, coarse_fields
 from acquisition.plan.scan_plan import plan_fields
 from acquisition.protocol import Area, DetectedArea, Protocol
 from acquisition.records import RunRecord
@@ -20,7 +20,7 @@ from acquisition.run.scanned_area import COVERSLIP_NAME, scanned_area
 from acquisition.storage import RunFolder
 from scanner.coordinates import SlidePoint
 from scanner.errors import MoveStoppedError
-from simulators.faults import Fault, FaultKind
+from simulators.faults import TwinFault, TwinFaultKind
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_the_twins_coverslip_is_found_within_fifty_micrometres(slide, only_near_
 def test_without_light_there_is_no_coverslip_but_a_reason(slide, only_near_the_edges):
     true, area = two_lines(slide)
     only_near_the_edges(true)
-    slide.twin.faults.add(Fault(FaultKind.BLACK_FRAME, "Camera", times=None))
+    slide.twin.faults.add(TwinFault(TwinFaultKind.BLACK_FRAME, "Camera", times=None))
     with pytest.raises(CoverslipError, match="are no pictures"):
         look(slide, area)
 
@@ -112,7 +112,7 @@ def context(bench, tmp_path):
 
 
 def test_a_run_looks_once_and_goes_on_with_what_it_found(context, monkeypatch):
-    found = Coverslip(47_500.0, 13_000.0, 50_000.0, 22_000.0, 0.7, 0.98, 4.0)
+    found = LocatedCoverslip(47_500.0, 13_000.0, 50_000.0, 22_000.0, 0.7, 0.98, 4.0)
     monkeypatch.setattr("acquisition.run.scanned_area.look_for_coverslip", lambda *_, **__: found)
     area = scanned_area(context)
     assert area == found.area(1500.0)

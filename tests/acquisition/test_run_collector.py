@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from acquisition.run.collector import light_collections
+from acquisition.run.collector import frozen_garbage_collector
 
 
 class Ring:
@@ -17,7 +17,7 @@ class Ring:
 
 def test_what_exists_is_left_out_and_what_is_made_is_collected():
     before = gc.get_freeze_count()
-    with light_collections():
+    with frozen_garbage_collector():
         assert gc.get_freeze_count() > before
         made = weakref.ref(Ring())
         gc.collect()
@@ -26,6 +26,6 @@ def test_what_exists_is_left_out_and_what_is_made_is_collected():
 
 
 def test_a_failing_scan_gives_everything_back():
-    with pytest.raises(RuntimeError), light_collections():
+    with pytest.raises(RuntimeError), frozen_garbage_collector():
         raise RuntimeError("scan ended")
     assert gc.get_freeze_count() == 0

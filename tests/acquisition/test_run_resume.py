@@ -23,7 +23,7 @@ from acquisition.run.run_log import read_progress
 from acquisition.run.slide_run import SlideRun
 from acquisition.storage import FrameSpool, RunFolder
 from analysis.finder import Candidate, find_metaphases
-from simulators.faults import Fault, FaultKind
+from simulators.faults import TwinFault, TwinFaultKind
 
 ROOT = Path(__file__).parents[2]
 AREA = {"x_min_um": 30_000, "y_min_um": 11_000, "x_max_um": 31_600, "y_max_um": 12_200}
@@ -291,7 +291,7 @@ def test_a_frame_that_can_not_be_kept_ends_the_scan_and_what_was_kept_is_searche
 
 
 def test_a_field_that_is_skipped_is_told_and_not_tried_again_when_the_run_goes_on(bench, sit):
-    bench.twin.faults.add(Fault(FaultKind.MOVE_FAILS, "XY", nth=4, times=3))
+    bench.twin.faults.add(TwinFault(TwinFaultKind.MOVE_FAILS, "XY", nth=4, times=3))
     _, fields, *_ = sit(stop_after=("scan", 3))
     skipped = {field.index for field in fields if field.status is FieldStatus.FAILED}
     assert skipped

@@ -6,7 +6,7 @@ import pytest
 
 from acquisition.errors import SlideParkedError
 from acquisition.protocol import ErrorPolicy
-from acquisition.run.retrying import persistently
+from acquisition.run.retrying import retry_step
 from scanner.errors import FrameError, InterlockError
 
 
@@ -38,7 +38,7 @@ def black():
 
 def test_a_passing_fault_is_survived_and_told(bench):
     context, step = Context(bench.rig, frame={"retries": 2}), Step(black(), black())
-    assert persistently(context, "field 3", step) == "done"
+    assert retry_step(context, "field 3", step) == "done"
     assert step.made == 3
     assert [kind for kind, _ in context.told] == ["step_retried"] * 2
     assert "field 3 tried again: Camera: black frame" in context.told[0][1]
@@ -47,19 +47,19 @@ def test_a_passing_fault_is_survived_and_told(bench):
 def test_a_lasting_fault_is_raised_where_fields_would_be_left_out(bench):
     context, step = Context(bench.rig, frame={"retries": 1, "then": "skip_and_mark"}), Step(*[black()] * 5)
     with pytest.raises(FrameError):
-        persistently(context, "objective 63x", step)
+        retry_step(context, "objective 63x", step)
     assert step.made == 2
 
 
 def test_a_protocol_that_parks_the_slide_is_obeyed(bench):
     context = Context(bench.rig, frame={"retries": 0, "then": "park_slide"})
     with pytest.raises(SlideParkedError):
-        persistently(context, "exposure", Step(black()))
+        retry_step(context, "exposure", Step(black()))
 
 
 def test_what_is_refused_for_safety_is_not_tried_again(bench):
     context, step = Context(bench.rig), Step(InterlockError("oil", device="Objective"))
     with pytest.raises(InterlockError):
-        persistently(context, "objective 10x", step)
+        retry_step(context, "objective 10x", step)
     assert step.made == 1
     assert context.told == []

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from acquisition.errors import RunAbortedError, StorageError
 from acquisition.run.boundary import Boundary
-from acquisition.run.control import RunControl, Wish, send_wish
+from acquisition.run.control import RunCommand, RunControl, send_run_command
 from acquisition.run.states import TRANSITIONS, IllegalStepError, RunMachine, RunState, RunStep
 
 DRAWING = Path(__file__).parents[2] / "docs" / "run-states.md"
@@ -112,14 +112,14 @@ def test_a_paused_run_rests_with_light_off_and_goes_on_with_light_on():
     assert (machine.state, boundary.rests, len(idled)) == (RunState.SCANNING, 1, 3)
 
 
-@pytest.mark.parametrize("wish", [Wish.STOP, Wish.ABORT])
+@pytest.mark.parametrize("wish", [RunCommand.STOP, RunCommand.ABORT])
 def test_a_paused_run_can_be_ended_from_another_process(tmp_path, wish):
     control = RunControl()
     control.begin(tmp_path / "control")
-    send_wish(tmp_path / "control", Wish.PAUSE)
+    send_run_command(tmp_path / "control", RunCommand.PAUSE)
     context, machine = Rested(control), scanning()
-    boundary = Boundary(context, machine, pause=lambda _seconds: send_wish(tmp_path / "control", wish))
-    if wish is Wish.ABORT:
+    boundary = Boundary(context, machine, pause=lambda _seconds: send_run_command(tmp_path / "control", wish))
+    if wish is RunCommand.ABORT:
         with pytest.raises(RunAbortedError):
             boundary.cross()
     else:
@@ -135,7 +135,7 @@ def test_a_wish_is_heard_once_and_nonsense_is_not(tmp_path):
     control.look()
     assert not (control.pause_requested)
     assert not (control.stop_requested)
-    send_wish(tmp_path / "control", Wish.PAUSE)
+    send_run_command(tmp_path / "control", RunCommand.PAUSE)
     control.look()
     assert control.pause_requested
     control.request_resume()
@@ -152,4 +152,4 @@ def test_a_new_run_does_not_inherit_the_end_of_the_last(tmp_path):
 
 def test_a_wish_to_no_run_is_refused(tmp_path):
     with pytest.raises(StorageError, match="no such run folder"):
-        send_wish(tmp_path / "none" / "control", Wish.STOP)
+        send_run_command(tmp_path / "none" / "control", RunCommand.STOP)

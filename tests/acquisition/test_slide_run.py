@@ -28,8 +28,8 @@ from acquisition.run.slide_run import SlideRun
 from acquisition.storage import RunFolder, read_capture
 from analysis.finder import Candidate, find_metaphases
 from scanner.coordinates import SlidePoint
-from scanner.stillness import Stillness, Verdict
-from simulators.faults import Fault, FaultKind
+from scanner.stillness import Stillness, StillnessVerdict
+from simulators.faults import TwinFault, TwinFaultKind
 
 AREA = {"x_min_um": 30_000, "y_min_um": 11_000, "x_max_um": 31_600, "y_max_um": 12_200}
 
@@ -162,7 +162,7 @@ def test_a_protocol_that_asks_for_everything_gets_it(bench, run_on):
 
 
 def test_a_stage_that_never_stands_still_gives_no_picture(bench, run_on, monkeypatch):
-    moved = Stillness(0.9, 0.1, Verdict.MOVED)
+    moved = Stillness(0.9, 0.1, StillnessVerdict.MOVED)
     monkeypatch.setattr(capture_loop, "prove_stillness", lambda microscope, exposure_ms: moved)
     outcome, casebook, _ = run_on(make_protocol(number=1, check_still=True))
     assert outcome.status is RunStatus.COMPLETED_WITH_ERRORS
@@ -193,13 +193,13 @@ def test_an_empty_glass_is_a_failed_run_that_says_why(bench, run_on):
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(FaultKind.MOVE_FAILS, "XY", nth=6),
-        Fault(FaultKind.MOVE_SHORT, "XY", nth=6),
-        Fault(FaultKind.CAMERA_RAISES, "Camera", nth=20),
-        Fault(FaultKind.BLACK_FRAME, "Camera", nth=20),
-        Fault(FaultKind.LAMP_DEAD, "Lamp", nth=20),
-        Fault(FaultKind.MOVE_FAILS, "Z", nth=20),
-        Fault(FaultKind.MOVE_SHORT, "Z", nth=5),
+        TwinFault(TwinFaultKind.MOVE_FAILS, "XY", nth=6),
+        TwinFault(TwinFaultKind.MOVE_SHORT, "XY", nth=6),
+        TwinFault(TwinFaultKind.CAMERA_RAISES, "Camera", nth=20),
+        TwinFault(TwinFaultKind.BLACK_FRAME, "Camera", nth=20),
+        TwinFault(TwinFaultKind.LAMP_DEAD, "Lamp", nth=20),
+        TwinFault(TwinFaultKind.MOVE_FAILS, "Z", nth=20),
+        TwinFault(TwinFaultKind.MOVE_SHORT, "Z", nth=5),
     ],
     ids=lambda fault: f"{fault.kind.value}-{fault.device}",
 )
@@ -218,10 +218,10 @@ def test_a_passing_fault_leaves_a_truthful_record_and_no_picture_of_a_wrong_plac
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(FaultKind.MOVE_FAILS, "XY", nth=8, times=None),
-        Fault(FaultKind.MOVE_SHORT, "XY", nth=8, times=None),
-        Fault(FaultKind.CAMERA_RAISES, "Camera", nth=15, times=None),
-        Fault(FaultKind.LAMP_DEAD, "Lamp", nth=15, times=None),
+        TwinFault(TwinFaultKind.MOVE_FAILS, "XY", nth=8, times=None),
+        TwinFault(TwinFaultKind.MOVE_SHORT, "XY", nth=8, times=None),
+        TwinFault(TwinFaultKind.CAMERA_RAISES, "Camera", nth=15, times=None),
+        TwinFault(TwinFaultKind.LAMP_DEAD, "Lamp", nth=15, times=None),
     ],
     ids=lambda fault: f"{fault.kind.value}-{fault.device}",
 )
@@ -236,7 +236,7 @@ def test_a_lasting_fault_ends_the_run_in_the_safe_state_with_its_reason(bench, r
 
 
 def test_steps_lost_during_the_scan_show_before_any_oil_comes_near_the_slide(bench, run_on):
-    bench.twin.faults.add(Fault(FaultKind.LOST_STEPS, "XY", nth=7, times=2))
+    bench.twin.faults.add(TwinFault(TwinFaultKind.LOST_STEPS, "XY", nth=7, times=2))
     outcome, casebook, _ = run_on()
     assert outcome.status is RunStatus.FAILED
     assert "places of the scan can't be trusted" in outcome.error
@@ -267,7 +267,7 @@ def test_a_stop_during_capture_keeps_what_was_photographed(bench, run_on):
 
 def test_a_cell_lost_to_the_instrument_makes_the_run_one_with_errors(bench, run_on):
     faults = bench.twin.faults
-    lose_next = Fault(FaultKind.CAMERA_RAISES, "Camera", times=2)
+    lose_next = TwinFault(TwinFaultKind.CAMERA_RAISES, "Camera", times=2)
     listener = Listener(lambda name: faults.add(lose_next) if name == "capture" and not faults.faults else None)
     outcome, casebook, _ = run_on(listener=listener)
     assert outcome.status is RunStatus.COMPLETED_WITH_ERRORS

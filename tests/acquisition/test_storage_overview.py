@@ -7,7 +7,7 @@ from yaozarrs import validate_zarr_store
 
 from acquisition.errors import StorageError
 from acquisition.storage.overview import EMPTY, LEVELS, Overview, OverviewGrid, overview_tile
-from scanner.coordinates import CameraFrame, SlideFrame, SlidePoint, StagePoint, View
+from scanner.coordinates import CameraFrame, ObjectiveView, SlideFrame, SlidePoint, StagePoint
 
 WIDTH_PX, HEIGHT_PX, UM_PER_PX = 272, 204, 3.2
 
@@ -37,7 +37,7 @@ def test_a_place_of_the_slide_lies_where_the_overview_says(tmp_path, camera_deg,
         (SlidePoint(1_500.0, 2_400.0), SlidePoint(1_390.0, 2_480.0)),
         (SlidePoint(2_300.0, 2_900.0), SlidePoint(2_420.0, 2_850.0)),
     ):
-        view = View(frame.to_stage(centre), camera)
+        view = ObjectiveView(frame.to_stage(centre), camera)
         overview.write(overview_tile(grid, picture(view, frame, mark), view)).finish()
         marks.append(mark)
     whole = np.asarray(
@@ -64,7 +64,7 @@ def test_others_read_it_and_every_size_shows_the_same(tmp_path):
     path = tmp_path / "overview.zarr"
     overview = Overview.create(path, grid)
     camera = CameraFrame(WIDTH_PX, HEIGHT_PX, UM_PER_PX)
-    view = View(StagePoint(1_500.0, 2_400.0), camera)
+    view = ObjectiveView(StagePoint(1_500.0, 2_400.0), camera)
     pixels = np.tile(np.linspace(500, 4000, WIDTH_PX).astype(np.uint16), (HEIGHT_PX, 1))
     overview.write(overview_tile(grid, pixels, view)).finish()
     Overview.reopen(path, grid).build_pyramid()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analysis.banding.band_level import count_bands, estimate_level, level_of
-from analysis.banding.technique import BandingJudgement, BandingKind, recognise_banding
+from analysis.banding.technique import BandingEstimate, BandingKind, estimate_banding
 from analysis.evaluation.banding import drawn_from_table, evaluate_banding
 from analysis.straightening.crops import crops_of_cell
 from analysis.training.fits.banding_templates import drawn_cells, unbanded
@@ -20,7 +20,7 @@ SOME = ("1", "2", "3", "4", "6", "8", "9", "11", "12", "16", "17", "X") * 2
 @pytest.mark.parametrize("kind", [BandingKind.G, BandingKind.R])
 def test_drawn_bands_are_recognised(kind: BandingKind) -> None:
     (cell,) = drawn_cells(kind, 1, seed=11)
-    judged = recognise_banding(cell.crops, fluorescent=cell.fluorescent)
+    judged = estimate_banding(cell.crops, fluorescent=cell.fluorescent)
     assert judged.kind is kind
     assert judged.against(kind.value) is None
     other = "R" if kind is BandingKind.G else "G"
@@ -28,7 +28,7 @@ def test_drawn_bands_are_recognised(kind: BandingKind) -> None:
     assert warning is not None
     assert f"look like {kind.value} bands" in warning
     solid = unbanded(cell)
-    none = recognise_banding(solid.crops, fluorescent=False)
+    none = estimate_banding(solid.crops, fluorescent=False)
     assert none.kind is BandingKind.NONE
     assert none.against("G") == "the protocol says G bands, but there are no bands"
     figures = evaluate_banding([cell, solid])
@@ -38,12 +38,12 @@ def test_drawn_bands_are_recognised(kind: BandingKind) -> None:
 
 def test_emitted_light_is_never_told_as_g_or_r() -> None:
     (cell,) = drawn_cells(BandingKind.DAPI, 1, seed=12)
-    judged = recognise_banding(cell.crops, fluorescent=True)
+    judged = estimate_banding(cell.crops, fluorescent=True)
     assert judged.kind in (BandingKind.Q, BandingKind.DAPI, BandingKind.NONE)
 
 
 def test_of_few_chromosomes_nothing_is_told() -> None:
-    judged = recognise_banding([], fluorescent=False)
+    judged = estimate_banding([], fluorescent=False)
     assert judged.kind is None
     assert judged.against("G") is None
     assert judged.to_json()["kind"] is None
@@ -57,15 +57,15 @@ def test_of_torn_chromosomes_nothing_is_told() -> None:
         first = int(rng.integers(0, 60))
         piece = cv2.resize(crop.image[first : first + 36], crop.image.shape[::-1])
         torn.append(replace(crop, image=piece, relative_length=float(rng.uniform(0.4, 1.6))))
-    judged = recognise_banding(torn, fluorescent=False)
+    judged = estimate_banding(torn, fluorescent=False)
     assert judged.kind is None
     assert judged.likeness
     assert judged.against("Q") is None
 
 
 def test_an_uncertain_judgement_warns_of_nothing() -> None:
-    assert BandingJudgement(BandingKind.R, 0.7, "", {}).against("G") is None
-    assert BandingJudgement(BandingKind.R, 0.95, "", {}).against("G") is not None
+    assert BandingEstimate(BandingKind.R, 0.7, "", {}).against("G") is None
+    assert BandingEstimate(BandingKind.R, 0.95, "", {}).against("G") is not None
 
 
 def test_extremes_are_counted_and_noise_is_not() -> None:

@@ -17,8 +17,16 @@ from analysis.karyotyping.cell_confidence import (
     load_confidence,
     parse_confidence,
 )
-from analysis.karyotyping.iscn import LOSSES_BELIEVED, compose
-from analysis.karyotyping.review import AUTO_CELL_FROM, CellLook, Finding, Level, judge, judge_edited, losses_told
+from analysis.karyotyping.iscn import LOSSES_BELIEVED, compose_iscn
+from analysis.karyotyping.review import (
+    AUTO_CELL_FROM,
+    CellQualityMeasures,
+    ReviewFinding,
+    ReviewLevel,
+    judge_edited_proposal,
+    judge_proposal,
+    losses_told,
+)
 from analysis.structures.classes import CLASS_NAMES
 from analysis.training.fits.cell_confidence import (
     JudgedCell,
@@ -29,7 +37,7 @@ from analysis.training.fits.cell_confidence import (
 
 PAIRS = [name for name in CLASS_NAMES[:22] for _ in range(2)]
 NORMAL = [*PAIRS, "X", "Y"]
-SOUND = CellLook(46, 0.3, 0.97, 4.0)
+SOUND = CellQualityMeasures(46, 0.3, 0.97, 4.0)
 SURE = np.full(46, 0.999)
 GOOD = np.full(46, 0.9)
 
@@ -62,16 +70,16 @@ def test_whatever_a_cell_looks_like_it_has_a_probability(classes: list[str], dat
 
 
 def test_a_cell_needs_a_look_until_all_of_it_is_likely_right() -> None:
-    assert judge(SOUND, NORMAL, SURE, whole=AUTO_CELL_FROM).level is Level.AUTO
-    doubted = judge(SOUND, NORMAL, SURE, whole=0.52)
-    assert doubted.level is Level.CHECK
+    assert judge_proposal(SOUND, NORMAL, SURE, whole=AUTO_CELL_FROM).level is ReviewLevel.AUTO
+    doubted = judge_proposal(SOUND, NORMAL, SURE, whole=0.52)
+    assert doubted.level is ReviewLevel.CHECK
     assert doubted.words == "all chromosomes are cut and named rightly with 52 % probability"
-    wrong = judge(SOUND, NORMAL, SURE, whole=0.49)
-    assert (wrong.level, wrong.reasons[0].finding) == (Level.MUST_REVIEW, Finding.CELL_IN_DOUBT)
-    unmeasured = judge(SOUND, NORMAL, SURE, whole=float("nan"))
-    assert (unmeasured.level, unmeasured.reasons[0].finding) == (Level.CHECK, Finding.CUTS_UNMEASURED)
+    wrong = judge_proposal(SOUND, NORMAL, SURE, whole=0.49)
+    assert (wrong.level, wrong.reasons[0].finding) == (ReviewLevel.MUST_REVIEW, ReviewFinding.CELL_IN_DOUBT)
+    unmeasured = judge_proposal(SOUND, NORMAL, SURE, whole=float("nan"))
+    assert (unmeasured.level, unmeasured.reasons[0].finding) == (ReviewLevel.CHECK, ReviewFinding.CUTS_UNMEASURED)
     # Who cut the cell elsewhere answers for the cuts.
-    assert judge(SOUND, NORMAL, SURE).level is Level.AUTO
+    assert judge_proposal(SOUND, NORMAL, SURE).level is ReviewLevel.AUTO
 
 
 def test_a_chromosome_that_is_not_there_is_lost_only_in_a_cell_that_is_likely_right() -> None:
@@ -80,23 +88,23 @@ def test_a_chromosome_that_is_not_there_is_lost_only_in_a_cell_that_is_likely_ri
     assert losses_told(0.6)
     assert not losses_told(0.1)
     assert not losses_told(float("nan"))
-    believed = judge(SOUND, without, SURE[:45], whole=0.6)
+    believed = judge_proposal(SOUND, without, SURE[:45], whole=0.6)
     assert believed.reasons[0].text == "not a normal set: -21"
-    doubted = judge(SOUND, without, SURE[:45], whole=0.1)
-    assert doubted.level is Level.MUST_REVIEW
-    assert doubted.reasons[0].finding is Finding.NOT_FOUND
+    doubted = judge_proposal(SOUND, without, SURE[:45], whole=0.1)
+    assert doubted.level is ReviewLevel.MUST_REVIEW
+    assert doubted.reasons[0].finding is ReviewFinding.NOT_FOUND
     assert doubted.reasons[0].text == "nothing found for 21: lost, or missed by the software"
-    assert compose(without, losses_believed=LOSSES_BELIEVED).text == "45,XY,-21"
-    assert compose(without, losses_believed=0).text == "45,XY,inc"
+    assert compose_iscn(without, losses_believed=LOSSES_BELIEVED).text == "45,XY,-21"
+    assert compose_iscn(without, losses_believed=0).text == "45,XY,inc"
 
 
 def test_a_gain_beside_a_doubted_loss_is_still_told() -> None:
     swapped = [*(name for k, name in enumerate(NORMAL) if k != 40), "8"]
-    verdict = judge(SOUND, swapped, SURE, whole=0.01)
-    assert [reason.finding for reason in verdict.reasons[:2]] == [Finding.ABNORMAL, Finding.NOT_FOUND]
+    verdict = judge_proposal(SOUND, swapped, SURE, whole=0.01)
+    assert [reason.finding for reason in verdict.reasons[:2]] == [ReviewFinding.ABNORMAL, ReviewFinding.NOT_FOUND]
     assert "+8" in verdict.words
     assert "-21" not in verdict.words
-    one_x = judge(SOUND, [*PAIRS, "X"], SURE[:45], whole=0.01)
+    one_x = judge_proposal(SOUND, [*PAIRS, "X"], SURE[:45], whole=0.01)
     assert "nothing found for X or Y" in one_x.words
 
 
@@ -132,39 +140,43 @@ def test_weights_are_written_and_read_and_others_refused(tmp_path: Path) -> None
 
 def test_a_person_can_say_that_none_was_missed() -> None:
     without = [name for k, name in enumerate(NORMAL) if k != 40]
-    before = judge(SOUND, without, SURE[:45], whole=0.1)
+    before = judge_proposal(SOUND, without, SURE[:45], whole=0.1)
     assert before.losses_doubted
     untouched = np.zeros(45, np.bool_)
     one = untouched.copy()
     one[3] = True
-    flipped_one = judge_edited(before, without, SURE[:45], one)
+    flipped_one = judge_edited_proposal(before, without, SURE[:45], one)
     assert flipped_one.losses_doubted
-    complete = judge_edited(before, without, SURE[:45], one, complete=True)
+    complete = judge_edited_proposal(before, without, SURE[:45], one, complete=True)
     assert not complete.losses_doubted
     assert "not a normal set: -21" in complete.words
-    assert not judge_edited(before, without, SURE[:45], ~untouched).losses_doubted
+    assert not judge_edited_proposal(before, without, SURE[:45], ~untouched).losses_doubted
 
 
 def test_a_few_edits_do_not_make_a_doubtful_cut_sound() -> None:
     touched = np.zeros(46, np.bool_)
     touched[3] = True
-    for whole, level in ((0.2, Level.MUST_REVIEW), (0.7, Level.CHECK), (float("nan"), Level.CHECK)):
-        before = judge(SOUND, NORMAL, SURE, whole=whole)
-        after = judge_edited(before, NORMAL, SURE, touched)
+    for whole, level in (
+        (0.2, ReviewLevel.MUST_REVIEW),
+        (0.7, ReviewLevel.CHECK),
+        (float("nan"), ReviewLevel.CHECK),
+    ):
+        before = judge_proposal(SOUND, NORMAL, SURE, whole=whole)
+        after = judge_edited_proposal(before, NORMAL, SURE, touched)
         assert after.level is level
         assert before.reasons[0] in after.reasons
         for seen in (
-            judge_edited(before, NORMAL, SURE, touched, complete=True),
-            judge_edited(before, NORMAL, SURE, ~touched),
+            judge_edited_proposal(before, NORMAL, SURE, touched, complete=True),
+            judge_edited_proposal(before, NORMAL, SURE, ~touched),
         ):
-            assert [reason.finding for reason in seen.reasons] == [Finding.EDITED]
+            assert [reason.finding for reason in seen.reasons] == [ReviewFinding.EDITED]
     swapped = ["2" if k == 0 else name for k, name in enumerate(NORMAL)]
-    odd = judge(SOUND, swapped, SURE, whole=0.7)
+    odd = judge_proposal(SOUND, swapped, SURE, whole=0.7)
     as_read = replace(odd, reasons=tuple(replace(reason, review=True) for reason in odd.reasons))
-    assert judge_edited(as_read, NORMAL, SURE, touched).level is Level.CHECK
+    assert judge_edited_proposal(as_read, NORMAL, SURE, touched).level is ReviewLevel.CHECK
 
 
 def test_a_sex_chromosome_may_have_been_missed_as_well() -> None:
-    assert compose([*PAIRS, "X"], losses_believed=0).text == "45,X,inc"
-    assert compose([*PAIRS, "X"], losses_believed=LOSSES_BELIEVED).text == "45,X"
-    assert compose([*PAIRS, "X"]).text == "45,X"
+    assert compose_iscn([*PAIRS, "X"], losses_believed=0).text == "45,X,inc"
+    assert compose_iscn([*PAIRS, "X"], losses_believed=LOSSES_BELIEVED).text == "45,X"
+    assert compose_iscn([*PAIRS, "X"]).text == "45,X"

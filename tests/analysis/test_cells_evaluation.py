@@ -9,7 +9,7 @@ from analysis.evaluation.aneuploidy import aneuploidy_figures, deviations
 from analysis.evaluation.cells import CellRecord, Named
 from analysis.evaluation.interactions import Interactions
 from analysis.evaluation.risk import risk_curve, risk_picture, study
-from analysis.karyotyping.review import Level
+from analysis.karyotyping.review import ReviewLevel
 from analysis.structures.classes import CLASS_NAMES
 
 PAIRS = [name for name in CLASS_NAMES[:22] for _ in range(2)]
@@ -89,8 +89,8 @@ def test_study_counts_cells_and_levels() -> None:
     assert result.figures["chromosomes"] == 3 * 46
     assert result.figures["wrong"] == pytest.approx(1 / 138)
     assert result.figures["cells_wrong"] == pytest.approx(2 / 3)
-    assert result.figures["levels"][Level.AUTO.value] == {"share": pytest.approx(2 / 3), "risk": 0.0}
-    assert result.figures["levels"][Level.MUST_REVIEW.value]["risk"] == pytest.approx(1 / 46)
+    assert result.figures["levels"][ReviewLevel.AUTO.value] == {"share": pytest.approx(2 / 3), "risk": 0.0}
+    assert result.figures["levels"][ReviewLevel.MUST_REVIEW.value]["risk"] == pytest.approx(1 / 46)
     assert result.figures["cell_levels"]["check"] == {"share": pytest.approx(1 / 3), "risk": 1.0}
     assert study(records, found=False).figures["cells_wrong"] == pytest.approx(1 / 3)
     content = result.to_json()

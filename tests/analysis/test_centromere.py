@@ -11,7 +11,7 @@ from analysis.karyogram.chromosome_pictures import upright_pictures
 from analysis.karyogram.ideogram import RESOLUTIONS, ideogram
 from analysis.straightening.crops import ObjectPixels, crops_of_cell
 from analysis.structures.classes import CLASS_NAMES
-from simulators.specimen.chromosome import Look, RenderedChromosome, render_chromosome
+from simulators.specimen.chromosome import ChromosomeAppearance, RenderedChromosome, render_chromosome
 
 NAMES = ("1", "2", "6", "9", "11", "14", "18", "X")
 
@@ -19,7 +19,10 @@ NAMES = ("1", "2", "6", "9", "11", "14", "18", "X")
 @pytest.fixture(scope="module")
 def bodies() -> list[RenderedChromosome]:
     rng = np.random.default_rng(8)
-    return [render_chromosome(name, rng, um_per_px=0.1024, look=Look(), bend_deg=15.0) for name in NAMES]
+    return [
+        render_chromosome(name, rng, um_per_px=0.1024, look=ChromosomeAppearance(), bend_deg=15.0)
+        for name in NAMES
+    ]
 
 
 def piece(body: RenderedChromosome) -> ObjectPixels:

@@ -10,9 +10,9 @@ import torch
 
 from analysis.errors import DatasetError, ImageError
 from analysis.karyotyping.external_cells import CropClassifier, read_cells
-from analysis.straightening.external_crops import emits_light, objects_of, read_ready_cut, ready_cut
+from analysis.straightening.external_crops import emits_light, external_crop_of, objects_of, read_external_crop
 from analysis.structures.classes import CLASS_NAMES
-from simulators.specimen.chromosome import Look, render_chromosome
+from simulators.specimen.chromosome import ChromosomeAppearance, render_chromosome
 
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -36,7 +36,12 @@ def drawn_cell(names: list[str], paint: Paint, seed: int = 5) -> tuple[list[np.n
     pictures, flipped = [], []
     for name in names:
         body = render_chromosome(
-            name, rng, um_per_px=0.1024, look=Look(), angle_deg=float(rng.uniform(0, 360)), bend_deg=15.0
+            name,
+            rng,
+            um_per_px=0.1024,
+            look=ChromosomeAppearance(),
+            angle_deg=float(rng.uniform(0, 360)),
+            bend_deg=15.0,
         )
         xmin, ymin, xmax, ymax = body.box_px
         window = np.s_[max(ymin - 3, 0) : ymax + 3, max(xmin - 3, 0) : xmax + 3]
@@ -68,7 +73,7 @@ GROUNDS = {
 def test_any_ground_any_angle(ground: str, crop_classifier: CropClassifier) -> None:
     names = whole("XY", "21")
     pictures, flipped = drawn_cell(names, GROUNDS[ground])
-    cuts = [ready_cut(picture, "p") for picture in pictures]
+    cuts = [external_crop_of(picture, "p") for picture in pictures]
     assert emits_light(cuts) == (ground == "fluorescent")
     done = crop_classifier.classify([str(k) for k in range(len(names))], cuts, one_cell=True)
     right = [entry.class_name == name for entry, name in zip(done, names, strict=True)]
@@ -80,7 +85,7 @@ def test_size_does_not_matter(crop_classifier: CropClassifier) -> None:
     names = whole("XX")
     pictures, _ = drawn_cell(names, painted(255))
     sized = [cv2.resize(p, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for p in pictures]
-    cuts = [ready_cut(np.asarray(p, dtype=np.uint8), "p") for p in sized]
+    cuts = [external_crop_of(np.asarray(p, dtype=np.uint8), "p") for p in sized]
     done = crop_classifier.classify([""] * len(cuts), cuts, one_cell=True)
     assert np.mean([entry.class_name == name for entry, name in zip(done, names, strict=True)]) >= 0.93
 
@@ -116,7 +121,7 @@ def test_a_transparent_ground_is_no_part_of_it(tmp_path: Path) -> None:
     outside = picture == 255
     bgra = np.dstack([np.where(outside, 7, picture)] * 3 + [np.where(outside, 0, 255)]).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), bgra)
-    cut = read_ready_cut(tmp_path / "a.png")
+    cut = read_external_crop(tmp_path / "a.png")
     assert not (cut.mask & outside).any()
     (piece,) = objects_of([cut], emitted=False)
     assert piece.density[piece.mask].mean() > 0.1
@@ -136,7 +141,7 @@ def test_nothing_to_classify_is_refused(tmp_path: Path, crop_classifier: CropCla
     with pytest.raises(DatasetError, match="no picture"):
         crop_classifier.classify_folder(tmp_path)
     with pytest.raises(ImageError, match="no chromosome"):
-        ready_cut(np.full((30, 30), 90, np.uint8), "flat")
+        external_crop_of(np.full((30, 30), 90, np.uint8), "flat")
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ from analysis.training.synthesis import (
     write_contact_sheet,
 )
 from analysis.training.synthesis import library as library_module
-from analysis.training.synthesis.canvas import Canvas, Pose
-from analysis.training.synthesis.compose import LEAST_ON_EMPTY, Studio
+from analysis.training.synthesis.canvas import Canvas, CutoutPose
+from analysis.training.synthesis.compose import LEAST_ON_EMPTY, FieldComposer
 from analysis.training.synthesis.library import Library, load_library
 from analysis.training.synthesis.metaphases import SPOILT_KINDS, spoilt
 from analysis.training.synthesis.negatives import KINDS, Negatives
@@ -173,7 +173,7 @@ def test_truth_names_only_cases_of_the_split(data_root: Path) -> None:
 def test_truth_lies_where_the_matter_is(library: Library, um_per_px: float, flip: bool) -> None:
     canvas = Canvas(260, 300, um_per_px)
     body = library.cells[1].body
-    canvas.lay(body, Pose(151.0, 128.5, 0.7, flip, 1.05))
+    canvas.lay(body, CutoutPose(151.0, 128.5, 0.7, flip, 1.05))
     y, x = np.indices(canvas.matter.shape)
     weight = np.maximum(canvas.matter - 0.05, 0.0)
     found = float((weight * x).sum() / weight.sum()), float((weight * y).sum() / weight.sum())
@@ -228,7 +228,7 @@ def test_every_spoilt_kind_is_a_metaphase_that_is_not_analysable(library: Librar
         cell.body.source: KaryotypedQuality("train", cell.body.case, 30, 30, 1.0, 0.97, 1)
         for cell in library.cells
     }
-    studio = Studio(library, quality, 1, 2, _SIZE)
+    studio = FieldComposer(library, quality, 1, 2, _SIZE)
     conditions = replace(studio.conditions(0), metaphases=3.0, spoilt_share=0.6)
     canvas = Canvas(*_SIZE, conditions.um_per_px)
     rng = np.random.default_rng(0)
@@ -245,7 +245,7 @@ def test_analysability_is_the_tables_and_unknown_without(library: Library) -> No
     names = [cell.body.source for cell in library.cells]
     table = {names[0]: KaryotypedQuality("train", "100", 30, 30, 1.0, 0.8, 4),
              names[1]: KaryotypedQuality("train", "100", 30, 22, 0.7, 0.79, 14)}  # fmt: skip
-    studio = Studio(library, table, 1, 2, _SIZE)
+    studio = FieldComposer(library, table, 1, 2, _SIZE)
     judged = [
         studio._analysable(spoilt(cell, "metaphase", np.random.default_rng(0)), 1.0) for cell in library.cells
     ]
@@ -386,4 +386,4 @@ def test_real_cells_make_fields(stain: str, tmp_path: Path) -> None:
     assert all(8.0 < nucleus.radius_um * 2.0 < 40.0 for nucleus in library.nuclei if nucleus.source)
     counts = {None} if stain == HELD_OUT_STAIN else set(range(40, 50))
     assert {cell.chromosomes for cell in library.cells} <= counts
-    assert Studio(library, {}, 0, 4).field(0, 0).pixels.shape == (1024, 1360)
+    assert FieldComposer(library, {}, 0, 4).field(0, 0).pixels.shape == (1024, 1360)

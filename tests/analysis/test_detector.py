@@ -13,7 +13,7 @@ from analysis.detection.preprocessing import TOP, filled_up, relative_density, r
 from analysis.errors import WeightsError
 from analysis.nets.detector_net import DISTANCES_PX, DetectorNet, boxes_at, points
 from analysis.parameters.weights import Manifest, write_weights
-from analysis.structures.box_proposals import Detections, suppress
+from analysis.structures.box_proposals import BoxProposals, suppress
 
 
 def tiny_net() -> DetectorNet:
@@ -116,7 +116,7 @@ def test_density_is_relative_to_the_dark_bands() -> None:
 
 def test_suppression_keeps_the_best_of_a_pile() -> None:
     boxes = np.array([[0, 0, 10, 20], [1, 0, 11, 20], [40, 0, 50, 20], [0, 0, 10, 38]], np.float32)
-    found = Detections(boxes, np.array([0.9, 0.8, 0.7, 0.6], np.float32), np.full((4, 24), 1 / 24, np.float32))
+    found = BoxProposals(boxes, np.array([0.9, 0.8, 0.7, 0.6], np.float32), np.full((4, 24), 1 / 24, np.float32))
     kept = suppress(found, iou=0.6)
     assert kept.score.tolist() == pytest.approx([0.9, 0.7, 0.6])
     assert len(suppress(found.take(np.zeros(0, np.intp)), iou=0.6)) == 0
@@ -125,7 +125,7 @@ def test_suppression_keeps_the_best_of_a_pile() -> None:
 def test_every_proposal_that_fits_has_a_say_about_the_class() -> None:
     boxes = np.array([[0, 0, 10, 20], [1, 0, 11, 20], [40, 0, 50, 20]], np.float32)
     chance = np.eye(24, dtype=np.float32)[[4, 5, 6]]
-    found = Detections(boxes, np.array([0.9, 0.3, 0.7], np.float32), chance)
+    found = BoxProposals(boxes, np.array([0.9, 0.3, 0.7], np.float32), chance)
     told = np.exp(found.classes_at(np.array([[0.0, 0.0, 10.0, 20.0], [41.0, 0.0, 51.0, 20.0]])))
     assert told.sum(axis=1) == pytest.approx(1.0, abs=1e-3)
     assert told[0, 4] > 0.8 > 0.2 > told[0, 5] > 0.05

@@ -13,15 +13,20 @@ from analysis.detection.preprocessing import SCALE
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.fluorescence import as_absorbing, fluorescence_levels
 from analysis.imaging.image_file import GreyImage, to_grey
-from analysis.segmentation.contours.segmenter import Working
+from analysis.segmentation.contours.segmenter import WorkingImage
 from analysis.segmentation.segmenter import (
     DetectorSegmenter,
     detector_scale,
     load_detector_segmenter,
     tight_boxes,
 )
-from analysis.selection.initial_selection import Evidence, SelectionSettings, certainty, choose
-from analysis.structures.box_proposals import Detections
+from analysis.selection.initial_selection import (
+    ProposalMeasurements,
+    SelectionSettings,
+    certainty,
+    select_measured,
+)
+from analysis.structures.box_proposals import BoxProposals
 from analysis.structures.instance import Segmentation
 from simulators.specimen.cell import render_cell
 
@@ -82,13 +87,13 @@ class Drawn:
         grey = 235.0 * 10.0 ** (-smooth) + np.random.default_rng(1).normal(0.0, 1.5, smooth.shape)
         return to_grey(np.clip(grey, 0, 255).astype(np.uint8), "scene")
 
-    def candidates(self, relative: NDArray[np.float32], *, scale: float) -> Detections:
+    def candidates(self, relative: NDArray[np.float32], *, scale: float) -> BoxProposals:
         """Propose the boxes; every chromosome is of a class of its own."""
         assert scale == pytest.approx(SCALE)
         assert relative.shape == self.density.shape
         order = np.argsort(-np.asarray(self.scores), kind="stable")
         classes = self.sure * np.eye(24, dtype=np.float32)[order % 24] + (1.0 - self.sure) / 24.0
-        return Detections(
+        return BoxProposals(
             np.asarray(self.boxes, np.float32)[order],
             np.asarray(self.scores, np.float32)[order],
             classes.astype(np.float32),
@@ -159,7 +164,7 @@ def test_what_the_choice_rests_on_can_be_asked_for() -> None:
     planted = drawn.singles()
     drawn.propose(500, 500, 540, 560, 0.08)
     known, extents_px = DetectorSegmenter(drawn).weighed(drawn.image())
-    rows = choose(known, SelectionSettings())
+    rows = select_measured(known, SelectionSettings())
     assert len(known.score) == planted + 1
     assert sorted(rows) == list(range(planted))
     assert extents_px[rows].tolist() == [
@@ -300,7 +305,7 @@ def test_no_detections_no_metaphase() -> None:
 )
 def test_size_is_changed_only_where_it_is_clearly_another(width_px: float, factor: float, expected: float) -> None:
     empty = np.zeros((9, 9), np.float32)
-    working = Working(factor, empty, empty, np.zeros((9, 9), np.bool_), width_px)
+    working = WorkingImage(factor, empty, empty, np.zeros((9, 9), np.bool_), width_px)
     assert detector_scale(working) == pytest.approx(expected)
 
 
@@ -311,7 +316,7 @@ def test_slide_is_taken_off_boxes_but_not_all_of_them() -> None:
 
 def evidence(
     scores: list[float], overlap: dict[tuple[int, int], float], classes: list[int], *, sure: float = 0.9
-) -> Evidence:
+) -> ProposalMeasurements:
     """Proposals on one large piece of stain each, unless they overlap."""
     count = len(scores)
     matrix = np.zeros((count, count))
@@ -319,44 +324,44 @@ def evidence(
         matrix[i, j] = matrix[j, i] = value
     chance = np.full((count, 24), (1.0 - sure) / 23)
     chance[np.arange(count), classes] = sure
-    return Evidence(np.asarray(scores), matrix, chance, np.full(count, -1), np.zeros(0))
+    return ProposalMeasurements(np.asarray(scores), matrix, chance, np.full(count, -1), np.zeros(0))
 
 
 def test_overlapping_proposals_of_one_class_are_one_chromosome() -> None:
     settings = SelectionSettings(threshold=0.45, slope=1.5, overlap_start=0.3, overlap_price=2.0, other_class=0.8)
     alike = evidence([0.9, 0.6], {(0, 1): 0.7}, [3, 3])
     other = evidence([0.9, 0.6], {(0, 1): 0.55}, [3, 12])
-    assert choose(alike, settings).tolist() == [0]
-    assert choose(other, settings).tolist() == [0, 1]
+    assert select_measured(alike, settings).tolist() == [0]
+    assert select_measured(other, settings).tolist() == [0, 1]
 
 
 def test_nothing_speaks_for_a_number_of_chromosomes() -> None:
     # Class 5 is held by one good proposal; a poor one of it stays poor.
-    found = choose(evidence([0.9, 0.2], {}, [5, 5]), SelectionSettings())
+    found = select_measured(evidence([0.9, 0.2], {}, [5, 5]), SelectionSettings())
     assert found.tolist() == [0]
     # A good third one is a trisomy.
-    assert len(choose(evidence([0.9, 0.8, 0.8], {}, [20, 20, 20]), SelectionSettings())) == 3
+    assert len(select_measured(evidence([0.9, 0.8, 0.8], {}, [20, 20, 20]), SelectionSettings())) == 3
 
 
 def test_a_third_of_a_class_counts_only_where_classes_are_known() -> None:
     # What the detector takes for one class throughout, in a picture of another kind, are chromosomes all the same.
     settings = SelectionSettings()
     known = {sure: evidence([0.7] * 12, {}, [5] * 12, sure=sure) for sure in (0.9, 0.4)}
-    assert len(choose(known[0.9], settings)) == 2
-    assert len(choose(known[0.4], settings)) == 12
+    assert len(select_measured(known[0.9], settings)) == 2
+    assert len(select_measured(known[0.4], settings)) == 12
     assert certainty(known[0.9], settings) == pytest.approx(0.9)
     assert certainty(known[0.4], settings) == pytest.approx(0.4)
 
 
 def test_of_whatever_kind_a_cell_has_no_more_than_48_unless_they_are_sure() -> None:
     settings = SelectionSettings()
-    assert len(choose(evidence([0.7] * 60, {}, [5] * 60, sure=0.4), settings)) == 48
-    assert len(choose(evidence([0.97] * 60, {}, [5] * 60, sure=0.4), settings)) == 60
+    assert len(select_measured(evidence([0.7] * 60, {}, [5] * 60, sure=0.4), settings)) == 48
+    assert len(select_measured(evidence([0.97] * 60, {}, [5] * 60, sure=0.4), settings)) == 60
 
 
 def test_nothing_proposed_nothing_chosen() -> None:
     assert certainty(evidence([], {}, []), SelectionSettings()) == 0.0
-    assert len(choose(evidence([], {}, []), SelectionSettings())) == 0
+    assert len(select_measured(evidence([], {}, []), SelectionSettings())) == 0
 
 
 @pytest.mark.parametrize("kind", ["grey", "colour", "16 bits", "inverted"])

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from analysis.detection.detector import Detector
-from analysis.detection.test_time_augmentation import FOUR_VIEWS, PLAIN, View, merged
+from analysis.detection.test_time_augmentation import FOUR_VIEWS, PLAIN, ImageOrientation, merged
 from analysis.nets.detector_net import DetectorNet
-from analysis.structures.box_proposals import Detections
+from analysis.structures.box_proposals import BoxProposals
 
-EVERY_VIEW = [View(*flags) for flags in itertools.product((False, True), repeat=3)]
+EVERY_VIEW = [ImageOrientation(*flags) for flags in itertools.product((False, True), repeat=3)]
 
 
-def proposals(boxes: list[list[float]], scores: list[float], classes: list[int]) -> Detections:
-    return Detections(
+def proposals(boxes: list[list[float]], scores: list[float], classes: list[int]) -> BoxProposals:
+    return BoxProposals(
         np.asarray(boxes, np.float32).reshape(-1, 4),
         np.asarray(scores, np.float32),
         np.eye(24, dtype=np.float32)[np.asarray(classes, np.intp)],
@@ -25,7 +25,7 @@ def proposals(boxes: list[list[float]], scores: list[float], classes: list[int])
 
 
 @pytest.mark.parametrize("view", EVERY_VIEW)
-def test_a_box_comes_back_to_where_its_pixels_were(view: View) -> None:
+def test_a_box_comes_back_to_where_its_pixels_were(view: ImageOrientation) -> None:
     picture = np.zeros((40, 60), np.float32)
     picture[5:12, 30:50] = 1.0
     rows, columns = np.nonzero(view.of(picture))
@@ -78,5 +78,5 @@ def test_a_turned_picture_gets_the_turned_answer() -> None:
     )
     assert len(upright) == len(turned) > 10
     np.testing.assert_allclose(upright.score, turned.score, atol=1e-5)
-    back = View(mirrored=True, upside_down=True).back(turned.boxes_px, picture.shape)
+    back = ImageOrientation(mirrored=True, upside_down=True).back(turned.boxes_px, picture.shape)
     np.testing.assert_allclose(np.sort(back, axis=0), np.sort(upright.boxes_px, axis=0), atol=1e-3)

@@ -24,7 +24,7 @@ from analysis.evaluation.interactions import Interactions, count_interactions, i
 from analysis.evaluation.mfish import evaluate_mfish, mfish_instances
 from analysis.evaluation.tseng import evaluate_tseng
 from analysis.imaging.image_file import GreyImage
-from analysis.structures.instance import Instance, LeftOut, Segmentation
+from analysis.structures.instance import Instance, Segmentation, UnselectedProposal
 
 DATA = Path(os.environ.get("KARYOSCAN_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 
@@ -215,7 +215,7 @@ def test_the_extent_goes_before_the_box_of_the_mask() -> None:
     hidden = replace(rod_instance(40, 24, 54, 60), extent_px=(39.5, 24.0, 54.0, 83.5))
     boxes = padded_boxes([hidden, rod_instance(0, 0, 10, 10)], (7, 8, 5, 4), (200, 200))
     assert boxes.tolist() == [[32.5, 16.0, 59.0, 87.5], [0.0, 0.0, 15.0, 14.0]]
-    besides = [LeftOut((100.0, 100.0, 120.0, 120.0), 0.2)]
+    besides = [UnselectedProposal((100.0, 100.0, 120.0, 120.0), 0.2)]
     ranked = ranked_boxes(boxes[:1], [hidden], besides, (7, 8, 5, 4), (200, 123))
     assert [entry.score for entry in ranked] == [hidden.score, 0.2]
     assert ranked[1].box_px == (93.0, 92.0, 123.0, 124.0)
@@ -245,9 +245,9 @@ class Proposed:
 
 
 @dataclass
-class ProposedCell:
+class SegmentationHypotheses:
     chromosomes: tuple[Proposed, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[UnselectedProposal, ...] = ()
 
 
 class KnowsTheTruth:
@@ -257,8 +257,8 @@ class KnowsTheTruth:
         self.instances = instances
         self.classes = classes
 
-    def karyotype(self, image: GreyImage) -> ProposedCell:
-        return ProposedCell(tuple(map(Proposed, self.classes, self.instances)))
+    def karyotype(self, image: GreyImage) -> SegmentationHypotheses:
+        return SegmentationHypotheses(tuple(map(Proposed, self.classes, self.instances)))
 
     def classify_instances(self, image: GreyImage, instances: list[Instance]) -> list[Proposed]:
         return list(map(Proposed, self.classes[: len(instances)], instances))

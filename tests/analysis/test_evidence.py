@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.classification.classifier import ClassScores
-from analysis.classification.fusion import FusionWeights, detected_classes, gather_evidence
+from analysis.classification.fusion import FusionWeights, detected_classes, fuse_class_evidence
 from analysis.structures.instance import Instance
 
 
@@ -31,7 +31,7 @@ def sure_of(*classes: int, sure: float = 0.6) -> np.ndarray:
 def test_the_surer_net_decides_and_agreement_makes_sure() -> None:
     scores = scores_of(sure_of(3, 3, 7))
     detected = np.log(np.concatenate([sure_of(5, sure=0.9), sure_of(3), sure_of(7)]))
-    told = np.exp(gather_evidence(scores, detected, np.full(3, 0.9)).log_prob)
+    told = np.exp(fuse_class_evidence(scores, detected, np.full(3, 0.9)).log_prob)
     assert told.argmax(axis=1).tolist() == [5, 3, 7]
     assert told.sum(axis=1) == pytest.approx(1.0)
     assert told[1, 3] > 0.9
@@ -46,11 +46,11 @@ def test_what_the_detector_did_not_see_keeps_the_classifiers_word() -> None:
     ]
     detected = detected_classes(instances)
     assert np.isnan(detected[1]).all()
-    evidence = gather_evidence(scores, detected, np.full(2, 0.9))
+    evidence = fuse_class_evidence(scores, detected, np.full(2, 0.9))
     assert evidence.fused
     assert evidence.log_prob.argmax(axis=1).tolist() == [8, 4]
     np.testing.assert_allclose(evidence.log_prob[1], scores.log_prob[1], atol=1e-6)
-    alone = gather_evidence(scores, detected_classes(instances[1:] * 2), np.full(2, 0.9))
+    alone = fuse_class_evidence(scores, detected_classes(instances[1:] * 2), np.full(2, 0.9))
     assert not alone.fused
     np.testing.assert_array_equal(alone.log_prob, scores.log_prob)
     np.testing.assert_array_equal(alone.log_none, scores.log_none)
@@ -59,7 +59,7 @@ def test_what_the_detector_did_not_see_keeps_the_classifiers_word() -> None:
 def test_a_poor_box_and_a_poor_look_make_no_chromosome() -> None:
     scores = scores_of(sure_of(3, 3, 3, 3), np.array([0.01, 0.01, 0.9, 0.9]))
     detected = np.log(sure_of(3, 3, 3, 3))
-    none = np.exp(gather_evidence(scores, detected, np.array([0.95, 0.3, 0.95, 0.3])).log_none)
+    none = np.exp(fuse_class_evidence(scores, detected, np.array([0.95, 0.3, 0.95, 0.3])).log_none)
     assert none[0] == none.min()
     assert none[3] == none.max()
     assert none[3] > 0.5 > none[0]
@@ -72,7 +72,7 @@ def test_evidence_stays_a_probability_whatever_it_is_given(count: int, seed: int
     scores = scores_of(rng.dirichlet(np.full(24, 0.05), count) + 1e-12, rng.uniform(1e-9, 1.0, count))
     detected = np.log(rng.dirichlet(np.full(24, 0.05), count) + 1e-6)
     detected[rng.random(count) < 0.3] = np.nan
-    evidence = gather_evidence(scores, detected, rng.uniform(0, 1, count), FusionWeights())
+    evidence = fuse_class_evidence(scores, detected, rng.uniform(0, 1, count), FusionWeights())
     assert np.isfinite(evidence.log_prob).all()
     assert evidence.log_none is not None
     assert ((evidence.log_none <= 0) & np.isfinite(evidence.log_none)).all()
@@ -80,5 +80,5 @@ def test_evidence_stays_a_probability_whatever_it_is_given(count: int, seed: int
 
 
 def test_no_objects() -> None:
-    evidence = gather_evidence(scores_of(np.zeros((0, 24)) + 1e-9), np.zeros((0, 24)), np.zeros(0))
+    evidence = fuse_class_evidence(scores_of(np.zeros((0, 24)) + 1e-9), np.zeros((0, 24)), np.zeros(0))
     assert evidence.log_prob.shape == (0, 24)

@@ -8,14 +8,14 @@ from analysis.finder.drift import (
     LEAST_FIELDS,
     UNCERTAIN_SHARE,
     FieldReading,
+    ReferenceStatistics,
     SlideReadings,
-    Summary,
-    Usual,
+    SlideSummary,
     drifts,
+    reference_from_json,
+    reference_statistics_of,
+    reference_to_json,
     summarise,
-    usual_from_json,
-    usual_of,
-    usual_to_json,
 )
 
 NAMES = ("background", "noise_od", "dark_share", "p95_od", "focus")
@@ -37,7 +37,7 @@ def slide(rng, *, fields=80, shift=0.0, name="noise_od", candidates=2, unsure=0.
 
 
 def population(rng, slides=30):
-    return usual_of(summarise(slide(rng)) for _ in range(slides))
+    return reference_statistics_of(summarise(slide(rng)) for _ in range(slides))
 
 
 def test_a_slide_is_summed_up_by_medians_that_a_few_odd_fields_do_not_move():
@@ -57,19 +57,21 @@ def test_scores_are_summed_up_by_how_sure_they_are():
 
 
 def test_known_answer_of_the_distance():
-    usual = {"noise_od": Usual(0.02, 0.002)}
-    assert drifts({"noise_od": Summary(0.0279)}, usual) == ()
-    (drift,) = drifts({"noise_od": Summary(0.03)}, usual)
+    usual = {"noise_od": ReferenceStatistics(0.02, 0.002)}
+    assert drifts({"noise_od": SlideSummary(0.0279)}, usual) == ()
+    (drift,) = drifts({"noise_od": SlideSummary(0.03)}, usual)
     assert (drift.statistic, drift.found) == ("noise_od", 0.03)
     assert (drift.low, drift.high, drift.z) == (pytest.approx(0.012), pytest.approx(0.028), pytest.approx(5.0))
     assert str(drift) == "noise od is 0.03, usual are 0.012 to 0.028 (z +5.0)"
     # An error of the number itself as large as the deviation between slides takes the alarm back.
-    assert drifts({"noise_od": Summary(0.03, 0.002)}, usual) == ()
+    assert drifts({"noise_od": SlideSummary(0.03, 0.002)}, usual) == ()
 
 
 def test_a_number_that_never_varied_is_not_divided_by_nothing():
-    assert drifts({"p95_od": Summary(1.0)}, {"p95_od": Usual(1.0, 0.0)}) == ()
-    assert [d.statistic for d in drifts({"p95_od": Summary(1.1)}, {"p95_od": Usual(1.0, 0.0)})] == ["p95_od"]
+    assert drifts({"p95_od": SlideSummary(1.0)}, {"p95_od": ReferenceStatistics(1.0, 0.0)}) == ()
+    assert [
+        d.statistic for d in drifts({"p95_od": SlideSummary(1.1)}, {"p95_od": ReferenceStatistics(1.0, 0.0)})
+    ] == ["p95_od"]
 
 
 def test_slides_of_the_population_raise_hardly_any_alarm():
@@ -109,14 +111,14 @@ def test_few_fields_say_nothing_and_a_field_searched_twice_counts_once():
 
 
 def test_what_is_usual_survives_the_manifest():
-    usual = {"focus": Usual(1.5, 0.25)}
-    assert usual_from_json(usual_to_json(usual)) == usual
+    usual = {"focus": ReferenceStatistics(1.5, 0.25)}
+    assert reference_from_json(reference_to_json(usual)) == usual
 
 
 def test_a_background_in_grey_levels_of_other_cameras_is_not_compared():
     share, levels = {"mean": 0.8, "std": 0.05}, {"mean": 1250.0, "std": 900.0}
-    assert usual_from_json({"background": share}) == {"background": Usual(0.8, 0.05)}
-    assert usual_from_json({"background": levels}) == {}
+    assert reference_from_json({"background": share}) == {"background": ReferenceStatistics(0.8, 0.05)}
+    assert reference_from_json({"background": levels}) == {}
 
 
 @pytest.mark.parametrize(
@@ -125,10 +127,10 @@ def test_a_background_in_grey_levels_of_other_cameras_is_not_compared():
 )
 def test_a_damaged_manifest_is_refused(values):
     with pytest.raises(ValueError, match=r"drift\.focus"):
-        usual_from_json({"focus": values})
+        reference_from_json({"focus": values})
 
 
 def test_a_slide_sharper_than_usual_raises_no_alarm_and_a_blurred_one_does():
-    usual = {"focus": Usual(0.5, 0.05)}
-    assert drifts({"focus": Summary(1.2)}, usual) == ()
-    assert [drift.statistic for drift in drifts({"focus": Summary(0.1)}, usual)] == ["focus"]
+    usual = {"focus": ReferenceStatistics(0.5, 0.05)}
+    assert drifts({"focus": SlideSummary(1.2)}, usual) == ()
+    assert [drift.statistic for drift in drifts({"focus": SlideSummary(0.1)}, usual)] == ["focus"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from analysis.errors import WeightsError
-from analysis.finder.net import Calibration, FinderNet, FinderOutput, judgement, load_net, net_inputs
+from analysis.finder.net import FinderNet, FinderOutput, ScoreCalibration, judgement, load_net, net_inputs
 from analysis.parameters.weights import Manifest, write_weights
 
 
@@ -83,14 +83,14 @@ def test_judgement_is_calibrated_and_ranks_the_analysable_first() -> None:
         chromosomes=torch.tensor([46.0, -3.0]),
         share_right=torch.tensor([1.0, 1.0]),
     )
-    found = judgement(output, Calibration(metaphase_temperature=2.0, metaphase_shift=-1.0))
+    found = judgement(output, ScoreCalibration(metaphase_temperature=2.0, metaphase_shift=-1.0))
     assert found.metaphase == pytest.approx([0.7310586, 0.7310586])
     assert found.rank[0] > found.rank[1]
     assert found.rank[0] == pytest.approx(found.metaphase[0] * found.analysable[0])
     assert (found.dx_px[0], found.dy_px[0]) == (3.0, -4.0)
     assert found.radius_um == pytest.approx([20.0, 20.0])
     assert found.chromosomes.tolist() == [46.0, 0.0]
-    weighed = judgement(output, Calibration(share_weight=1.0))
+    weighed = judgement(output, ScoreCalibration(share_weight=1.0))
     assert weighed.rank[0] == pytest.approx(weighed.rank[1])
 
 
@@ -116,7 +116,7 @@ def manifest() -> Manifest:
 def test_weights_come_back_with_their_calibration(net: FinderNet, tmp_path: Path) -> None:
     write_weights(tmp_path, {key: value.half() for key, value in net.state_dict().items()}, manifest())
     loaded, calibration = load_net("finder", tmp_path)
-    assert calibration == Calibration(metaphase_temperature=1.5)
+    assert calibration == ScoreCalibration(metaphase_temperature=1.5)
     assert answers(loaded).metaphase.numpy() == pytest.approx(answers(net).metaphase.numpy(), abs=0.02)
 
 

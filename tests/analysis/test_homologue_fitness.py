@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from analysis.banding.technique import BandingJudgement, BandingKind, banding_templates
+from analysis.banding.technique import BandingEstimate, BandingKind, banding_templates
 from analysis.classification.classifier import ClassScores
 from analysis.homologues.band_reading import NotCompared, read_bands
 from analysis.homologues.comparison import compare_homologues
-from analysis.homologues.cut_quality import CutFigures, Doubt, doubts_of, measure_cuts
+from analysis.homologues.cut_quality import CutDefect, CutQuality, cut_defects, measure_cut_quality
 from analysis.homologues.features import Traces
 from analysis.homologues.rearrangements import BINS
-from analysis.homologues.reference_statistics import WEAR_FIGURES, homologue_norms
+from analysis.homologues.reference_statistics import CUT_QUALITY_FIGURES, load_homologue_statistics
 from analysis.straightening.crops import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.instance import Instance
@@ -23,7 +23,7 @@ from analysis.training.fits.reference_statistics import NormalCell, norms_by_cut
 
 NAMES = tuple(name for name in CLASS_NAMES[:22] for _ in range(2))
 KINDS = np.repeat(np.arange(22), 2)
-G_BANDS = BandingJudgement(BandingKind.G, 0.99, "", {})
+G_BANDS = BandingEstimate(BandingKind.G, 0.99, "", {})
 
 
 def crops(seed: int = 0) -> list[ChromosomeCrop]:
@@ -32,7 +32,10 @@ def crops(seed: int = 0) -> list[ChromosomeCrop]:
     at = (np.arange(CROP_ROWS) + 0.5) / CROP_ROWS * BINS - 0.5
     made = []
     for kind in KINDS:
-        band = homologue_norms().mean[kind] + np.convolve(rng.normal(0.0, 0.1, BINS + 4), np.ones(5), "valid") / 2
+        band = (
+            load_homologue_statistics().mean[kind]
+            + np.convolve(rng.normal(0.0, 0.1, BINS + 4), np.ones(5), "valid") / 2
+        )
         image = np.zeros((CROP_ROWS, CROP_COLUMNS), np.float32)
         image[:, 6:18] = (1.2 + 0.25 * np.interp(at, np.arange(BINS), band))[:, None]
         length = float(np.exp(banding_templates().log_length[kind]))
@@ -60,10 +63,10 @@ def with_image(crop: ChromosomeCrop, image: NDArray[np.float32], area: float = 1
 
 def doubt_of_first(
     crop: ChromosomeCrop | None = None, instance: Instance | None = None, said: ClassScores | None = None
-) -> Doubt | None:
+) -> CutDefect | None:
     cell, cut = crops(), instances()
     cell[0], cut[0] = crop or cell[0], instance or cut[0]
-    found = doubts_of(measure_cuts(cell, NAMES, cut, said or scores()))
+    found = cut_defects(measure_cut_quality(cell, NAMES, cut, said or scores()))
     assert set(found[1:]) == {None}
     return found[0]
 
@@ -74,54 +77,56 @@ def test_well_cut_chromosomes_are_all_fit() -> None:
 
 @pytest.mark.parametrize("route", ["detector, box", "detector, pale"])
 def test_a_guessed_outline_is_not_compared(route: str) -> None:
-    assert doubt_of_first(instance=replace(instances()[0], route=route)) is Doubt.GUESSED
+    assert doubt_of_first(instance=replace(instances()[0], route=route)) is CutDefect.GUESSED
 
 
 def test_a_hidden_end_is_not_compared_and_a_beside_lying_one_is() -> None:
     hidden = replace(instances()[0], extent_px=(9.0, 9.0, 21.0, 75.0))
-    assert doubt_of_first(instance=hidden) is Doubt.HIDDEN
+    assert doubt_of_first(instance=hidden) is CutDefect.HIDDEN
     assert doubt_of_first(instance=replace(instances()[0], extent_px=None)) is None
     assert doubt_of_first(instance=replace(instances()[0], route="detector, net", overlaps=(1, 2))) is None
 
 
 def test_a_folded_chromosome_is_not_compared() -> None:
-    assert doubt_of_first(replace(crops()[0], relative_area=1.4 * crops()[0].relative_area)) is Doubt.THICK
+    assert doubt_of_first(replace(crops()[0], relative_area=1.4 * crops()[0].relative_area)) is CutDefect.THICK
 
 
 def test_a_whisker_in_the_outline_is_not_compared() -> None:
     image = crops()[0].image.copy()
     image[70:, :11] = image[70:, 13:] = 0.0
-    assert doubt_of_first(with_image(crops()[0], image)) is Doubt.UNEVEN
+    assert doubt_of_first(with_image(crops()[0], image)) is CutDefect.UNEVEN
 
 
 def test_dirt_on_a_chromosome_is_not_compared() -> None:
     image = crops()[0].image.copy()
     image[40:52] *= 4.0
-    assert doubt_of_first(with_image(crops()[0], image)) is Doubt.STREAKED
+    assert doubt_of_first(with_image(crops()[0], image)) is CutDefect.STREAKED
 
 
 def test_a_chromosome_that_may_stand_upside_down_is_not_compared() -> None:
     said = scores()
     said.turned_log_odds[0] = -0.4
-    assert doubt_of_first(said=said) is Doubt.TURNED
+    assert doubt_of_first(said=said) is CutDefect.TURNED
 
 
 def test_objects_without_a_class_and_empty_cells_are_nothing_to_measure() -> None:
-    assert doubts_of(measure_cuts([], [], [])) == ()
-    figures = measure_cuts(crops(), ["?"] * len(NAMES), instances(), scores(turned=0.1))
-    assert set(doubts_of(figures)) == {None}
-    assert figures.wear.shape == (len(NAMES), WEAR_FIGURES)
+    assert cut_defects(measure_cut_quality([], [], [])) == ()
+    figures = measure_cut_quality(crops(), ["?"] * len(NAMES), instances(), scores(turned=0.1))
+    assert set(cut_defects(figures)) == {None}
+    assert figures.wear.shape == (len(NAMES), CUT_QUALITY_FIGURES)
 
 
 def test_pairs_in_doubt_are_told_apart_from_those_compared() -> None:
     cell, cut = crops(), instances()
     cut[2] = replace(cut[2], route="detector, box")
     cell[5] = replace(cell[5], relative_area=1.4 * cell[5].relative_area)
-    reading = read_bands(cell, [False] * len(cell), NAMES, G_BANDS, None, measure_cuts(cell, NAMES, cut, scores()))
+    reading = read_bands(
+        cell, [False] * len(cell), NAMES, G_BANDS, None, measure_cut_quality(cell, NAMES, cut, scores())
+    )
     assert [each.class_name for each in reading.homologues] == [n for n in CLASS_NAMES[:22] if n not in ("2", "3")]
     assert reading.not_compared == (
-        NotCompared("2", (2, 3), ((2, Doubt.GUESSED),)),
-        NotCompared("3", (4, 5), ((5, Doubt.THICK),)),
+        NotCompared("2", (2, 3), ((2, CutDefect.GUESSED),)),
+        NotCompared("3", (4, 5), ((5, CutDefect.THICK),)),
     )
     entries = reading.to_json()["homologues"]
     assert [entry["class"] for entry in entries] == list(CLASS_NAMES[:22])
@@ -136,7 +141,7 @@ def test_pairs_in_doubt_are_told_apart_from_those_compared() -> None:
 def test_of_three_chromosomes_two_fit_ones_are_compared() -> None:
     cell, cut = [*crops(), crops(1)[14]], [*instances(), replace(instances()[0], route="detector, box")]
     names = (*NAMES, "8")
-    reading = read_bands(cell, [False] * len(cell), names, G_BANDS, None, measure_cuts(cell, names, cut))
+    reading = read_bands(cell, [False] * len(cell), names, G_BANDS, None, measure_cut_quality(cell, names, cut))
     assert reading.not_compared == ()
     assert next(each for each in reading.homologues if each.class_name == "8").rows == (14, 15)
 
@@ -147,14 +152,14 @@ def test_a_gross_change_on_a_doubtful_cut_is_no_flag() -> None:
     flags = {each.class_name for each in compare_homologues(cell, [False] * len(cell), NAMES) if each.flagged}
     assert "5" in flags
     cut[8] = replace(cut[8], extent_px=(9.0, 9.0, 21.0, 80.0))
-    reading = read_bands(cell, [False] * len(cell), NAMES, G_BANDS, None, measure_cuts(cell, NAMES, cut))
+    reading = read_bands(cell, [False] * len(cell), NAMES, G_BANDS, None, measure_cut_quality(cell, NAMES, cut))
     assert "5" not in {each.class_name for each in reading.flagged}
     assert [each.class_name for each in reading.not_compared] == ["5"]
 
 
 def test_without_g_bands_nothing_is_compared_nor_said() -> None:
     cell = crops()
-    cuts = measure_cuts(cell, NAMES, instances(), scores())
+    cuts = measure_cut_quality(cell, NAMES, instances(), scores())
     reading = read_bands(cell, [False] * len(cell), NAMES, G_BANDS, "R", cuts)
     assert (reading.homologues, reading.not_compared, reading.compared_words) == ((), (), "")
 
@@ -177,7 +182,7 @@ def test_the_worse_the_cut_the_more_a_difference_must_say() -> None:
 def test_what_the_cut_does_is_learnt_from_the_cells() -> None:
     """Noise grows with unevenness alone: its coefficient is found, and a fixed share of pairs is flagged."""
     rng = np.random.default_rng(3)
-    norms = homologue_norms()
+    norms = load_homologue_statistics()
     cells = []
     for _ in range(12):
         uneven = rng.uniform(0.05, 0.25, len(NAMES))
@@ -194,15 +199,15 @@ def test_what_the_cut_does_is_learnt_from_the_cells() -> None:
 
 
 def test_figures_keep_their_order() -> None:
-    figures = measure_cuts(crops(), NAMES, instances(), scores())
-    assert isinstance(figures, CutFigures)
+    figures = measure_cut_quality(crops(), NAMES, instances(), scores())
+    assert isinstance(figures, CutQuality)
     np.testing.assert_allclose(figures.wear[:, 0], figures.hidden)
     np.testing.assert_allclose(figures.wear[:, 3], 0.07, atol=1e-6)
 
 
 def test_where_the_cell_does_not_tell_its_banding_the_protocol_does() -> None:
-    cell, unclear = crops(), BandingJudgement(None, 0.0, "", {})
-    cuts = measure_cuts(cell, NAMES, instances(), scores())
+    cell, unclear = crops(), BandingEstimate(None, 0.0, "", {})
+    cuts = measure_cut_quality(cell, NAMES, instances(), scores())
     upright = [False] * len(cell)
     assert read_bands(cell, upright, NAMES, unclear, None, cuts).homologues == ()
     told, seen = (read_bands(cell, upright, NAMES, *how, cuts) for how in ((unclear, "G"), (G_BANDS, None)))

@@ -20,7 +20,12 @@ from analysis.homologues.comparison import (
 from analysis.homologues.features import Traces
 from analysis.homologues.rearrangements import BINS, Rearrangement, trials
 from analysis.homologues.recurrence import candidate_clones
-from analysis.homologues.reference_statistics import HomologueNorms, homologue_norms, polymorphic, standardised
+from analysis.homologues.reference_statistics import (
+    HomologueStatistics,
+    load_homologue_statistics,
+    polymorphic,
+    standardised,
+)
 from analysis.straightening.crops import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
 from analysis.structures.classes import CLASS_NAMES
 from analysis.training.fits.reference_statistics import NormalCell, learn_norms, norms_by_cuts, write_norms
@@ -32,7 +37,7 @@ NAMES = tuple(name for name in AUTOSOMES for _ in range(2))
 def cell(seed: int = 0, *, noise: float = 0.25) -> Traces:
     """The classes' mean profiles with smooth noise, as two homologues of one cell have it."""
     rng = np.random.default_rng(seed)
-    norms = homologue_norms()
+    norms = load_homologue_statistics()
     kinds = np.repeat(np.arange(22), 2)
     rough = rng.normal(0.0, noise, (len(kinds), BINS + 4))
     smooth = np.stack([np.convolve(row, np.ones(5) / 5**0.5, "valid") for row in rough])
@@ -54,7 +59,7 @@ def of(found: tuple[HomologueDifference, ...], name: str) -> HomologueDifference
 
 
 def compared(traces: Traces) -> tuple[HomologueDifference, ...]:
-    return compare_traces(traces, NAMES, homologue_norms())
+    return compare_traces(traces, NAMES, load_homologue_statistics())
 
 
 def test_a_chromosome_against_itself_is_never_flagged() -> None:
@@ -67,7 +72,7 @@ def test_a_chromosome_against_itself_is_never_flagged() -> None:
 
 def test_a_chromosome_against_its_shuffled_self_is_always_flagged() -> None:
     traces = cell(1)
-    norms = homologue_norms()
+    norms = load_homologue_statistics()
     for kind, name in enumerate(AUTOSOMES):
         blocks = np.split(norms.mean[kind], 8)
         shuffled = np.concatenate([blocks[k] for k in (4, 1, 6, 3, 0, 7, 2, 5)])
@@ -192,7 +197,7 @@ def test_of_three_the_two_that_differ_most_are_told() -> None:
     extra = np.concatenate([traces.bands, traces.bands[row : row + 1]])
     lengths = np.append(traces.log_length, traces.log_length[row])
     made = Traces(extra, lengths)
-    found = compare_traces(made, (*NAMES, "8"), homologue_norms())
+    found = compare_traces(made, (*NAMES, "8"), load_homologue_statistics())
     assert len(found) == 22
     assert row + 1 in of(found, "8").rows
 
@@ -200,7 +205,7 @@ def test_of_three_the_two_that_differ_most_are_told() -> None:
 def test_nothing_to_compare() -> None:
     assert compare_homologues([], [], []) == ()
     single = Traces(np.zeros((1, BINS), np.float32), np.zeros(1))
-    assert compare_traces(single, ("X",), homologue_norms()) == ()
+    assert compare_traces(single, ("X",), load_homologue_statistics()) == ()
 
 
 def test_alignment_is_symmetric_and_follows_a_shift() -> None:
@@ -234,7 +239,7 @@ def test_places_are_named_by_their_bands(name: str, start: float, stop: float, w
 
 
 def test_norms_are_learnt_from_normal_cells(tmp_path: Path) -> None:
-    norms = homologue_norms()
+    norms = load_homologue_statistics()
     classes = (*NAMES, "X", "Y")
     cells = []
     for seed in range(6):
@@ -253,7 +258,7 @@ def test_norms_are_learnt_from_normal_cells(tmp_path: Path) -> None:
     assert np.count_nonzero(flagged) <= np.ceil(len(flagged) / 40)
     write_norms(learnt, tmp_path / "norms.npz")
     with np.load(tmp_path / "norms.npz") as table:
-        assert set(table) == set(HomologueNorms.__dataclass_fields__)
+        assert set(table) == set(HomologueStatistics.__dataclass_fields__)
         assert table["pair_covariance"].shape == norms.pair_covariance.shape
 
 

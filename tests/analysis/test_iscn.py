@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.case.case_iscn import parse_case
-from analysis.karyotyping.iscn import LOSSES_BELIEVED, chromosome_counts, compose
+from analysis.karyotyping.iscn import LOSSES_BELIEVED, chromosome_counts, compose_iscn
 from analysis.structures.classes import CLASS_NAMES
 
 AUTOSOMES = [name for name in CLASS_NAMES[:22] for _ in range(2)]
@@ -47,8 +47,8 @@ def cell(sex: str, gained: tuple[str, ...] = (), lost: tuple[str, ...] = (), set
     ],
 )
 def test_composition(names: list[str], text: str) -> None:
-    assert compose(names).text == text
-    assert compose(reversed(names)).text == text
+    assert compose_iscn(names).text == text
+    assert compose_iscn(reversed(names)).text == text
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_composition(names: list[str], text: str) -> None:
     ],
 )
 def test_refusals_have_a_reason(names: list[str], reason: str) -> None:
-    result = compose(names)
+    result = compose_iscn(names)
     assert result.text is None
     assert reason in result.reason
 
@@ -76,7 +76,7 @@ def test_refusals_have_a_reason(names: list[str], reason: str) -> None:
 )
 def test_composed_strings_count_back(sex: str, gained: list[str], lost: set[int], markers: int) -> None:
     names = [name for k, name in enumerate(AUTOSOMES) if k not in lost] + gained + list(sex) + ["mar"] * markers
-    text = compose(names).text
+    text = compose_iscn(names).text
     assert text is not None
     counted = chromosome_counts(text)
     assert {name: count for name, count in counted.items() if count} == dict(Counter(names))
@@ -110,7 +110,7 @@ def test_many_missing_chromosomes_are_not_called_losses() -> None:
     cell = [*AUTOSOMES, "X", "Y"]
     for name in ("2", "7", "13"):
         cell.remove(name)
-    assert compose(cell, losses_believed=LOSSES_BELIEVED).text == "43,XY,-2,-7,-13"
+    assert compose_iscn(cell, losses_believed=LOSSES_BELIEVED).text == "43,XY,-2,-7,-13"
     cell.remove("14")
-    assert compose(cell, losses_believed=LOSSES_BELIEVED).text == "42,XY,inc"
-    assert compose(cell).text == "42,XY,-2,-7,-13,-14"
+    assert compose_iscn(cell, losses_believed=LOSSES_BELIEVED).text == "42,XY,inc"
+    assert compose_iscn(cell).text == "42,XY,-2,-7,-13,-14"

@@ -14,8 +14,8 @@ from analysis.karyogram.layout import (
     Box,
     Captions,
     KaryogramItem,
-    Mark,
-    Sheet,
+    KaryogramSheet,
+    ReviewMark,
     lay_out,
 )
 from analysis.karyogram.paint import paint
@@ -47,7 +47,7 @@ def overlap(first: Box, second: Box) -> bool:
     )
 
 
-def rows_of(sheet: Sheet) -> dict[int, list[float]]:
+def rows_of(sheet: KaryogramSheet) -> dict[int, list[float]]:
     """Centromeres of the classed tiles of each row."""
     row_of = {name: k for k, row in enumerate(ROWS) for group in row for name in group} | {MARKER: len(ROWS)}
     rows: dict[int, list[float]] = {}
@@ -66,7 +66,7 @@ cells = st.lists(
         st.integers(4, 200),
         st.sampled_from([*CLASS_NAMES, MARKER, "?"]),
         st.floats(0, 1),
-        st.sampled_from(list(Mark)),
+        st.sampled_from(list(ReviewMark)),
         st.booleans(),
     ),
     max_size=100,
@@ -186,11 +186,11 @@ def test_rows_stand_on_the_labels_where_a_centromere_is_not_known() -> None:
 def test_marks_are_drawn_and_explained() -> None:
     items = normal_cell()
     marked = [
-        KaryogramItem(items[0].picture, "1", Mark.CHECK),
-        KaryogramItem(items[0].picture, "1", Mark.REVIEW),
+        KaryogramItem(items[0].picture, "1", ReviewMark.CHECK),
+        KaryogramItem(items[0].picture, "1", ReviewMark.REVIEW),
     ]
     sheet = lay_out(marked)
-    assert [sign.mark for sign in sheet.marks] == [Mark.CHECK, Mark.REVIEW] * 2
+    assert [sign.mark for sign in sheet.marks] == [ReviewMark.CHECK, ReviewMark.REVIEW] * 2
     assert {"check", "must review"} <= {word.text for word in sheet.words}
     assert (np.ptp(paint(sheet).astype(int), axis=2) > 60).any()
     assert not (np.ptp(paint(lay_out(items)).astype(int), axis=2) > 0).any()

@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.karyogram.text import text_size, write, write_on_picture
+from analysis.karyogram.text import draw_text, draw_text_on_picture, text_size
 
 INK = (20, 20, 20)
 
 
 def page_with(text: str, size_px: float = 26) -> np.ndarray:
     page = np.full((60, 300, 3), 255, np.uint8)
-    write(page, text, (10, 40), size_px, INK)
+    draw_text(page, text, (10, 40), size_px, INK)
     return page
 
 
@@ -35,7 +35,7 @@ def test_other_scripts_are_written_and_not_a_substitute(text: str) -> None:
 
 def test_a_rim_makes_words_legible_on_anything_and_no_word_leaves_no_trace() -> None:
     dark = np.zeros((60, 120, 3), np.uint8)
-    write_on_picture(dark, "X", (20, 40), 26, INK)
+    draw_text_on_picture(dark, "X", (20, 40), 26, INK)
     assert (dark == 255).any()
     assert dark[30:40, 20:40].min() <= 20
     empty = page_with("")

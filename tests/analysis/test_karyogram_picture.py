@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.karyogram.chromosome_pictures import Tone, grown_for_show, tone_of, upright_pictures
+from analysis.karyogram.chromosome_pictures import Tone, grown_for_display, tone_of, upright_pictures
 from analysis.straightening.crops import ObjectPixels
 from analysis.straightening.medial_axis import MedialAxis
 from analysis.structures.instance import Instance
@@ -76,7 +76,7 @@ def test_a_mask_grows_over_its_rim_and_pale_bands_but_not_over_its_neighbour() -
     own[2:4, 50:52] = True
     beside = np.zeros(size, np.bool_)
     beside[10:70, 30:40] = True
-    shown, other = (full(entry, size) for entry in grown_for_show([instance(own), instance(beside)], size))
+    shown, other = (full(entry, size) for entry in grown_for_display([instance(own), instance(beside)], size))
     assert shown[41, 22:28].all()
     assert shown[20, 19]
     assert not (shown & beside).any()
@@ -90,7 +90,7 @@ def test_what_two_share_stays_with_both() -> None:
     upright[5:65, 30:40] = True
     lying[30:40, 5:65] = True
     both = upright & lying
-    for entry in grown_for_show([instance(upright), instance(lying)], size):
+    for entry in grown_for_display([instance(upright), instance(lying)], size):
         assert full(entry, size)[both].all()
 
 
@@ -98,7 +98,7 @@ def test_a_ring_keeps_its_hole() -> None:
     rows, columns = np.mgrid[:60, :60]
     away = np.hypot(rows - 30, columns - 30)
     ring = (away < 24) & (away > 14)
-    (shown,) = grown_for_show([instance(ring)], (60, 60))
+    (shown,) = grown_for_display([instance(ring)], (60, 60))
     assert not full(shown, (60, 60))[28:32, 28:32].any()
 
 
@@ -109,7 +109,7 @@ def test_small_holes_are_filled_and_a_bay_at_the_border_of_the_picture_is_none()
     pierced[18:21, 11:14] = False
     cut[0:30, 34:54] = True
     cut[0:20, 40:48] = False
-    shown, other = (full(entry, size) for entry in grown_for_show([instance(pierced), instance(cut)], size))
+    shown, other = (full(entry, size) for entry in grown_for_display([instance(pierced), instance(cut)], size))
     assert shown[18:21, 11:14].all()
     assert not other[:15, 44].any()
 
@@ -129,5 +129,5 @@ def test_a_picture_is_as_small_as_its_chromosome_however_large_its_window() -> N
 
 
 def test_a_cell_without_chromosomes_has_no_pictures() -> None:
-    assert grown_for_show([], (10, 10)) == []
+    assert grown_for_display([], (10, 10)) == []
     assert upright_pictures([], []) == []

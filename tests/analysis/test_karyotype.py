@@ -14,7 +14,7 @@ from faster_coco_eval import mask as coco_mask
 from analysis.classification.classifier import Classifier
 from analysis.errors import AnalysisError
 from analysis.imaging.image_file import GreyImage, read_image
-from analysis.karyotyping.iscn import compose
+from analysis.karyotyping.iscn import compose_iscn
 from analysis.karyotyping.pipeline import (
     Karyotype,
     Karyotyper,
@@ -25,7 +25,7 @@ from analysis.karyotyping.pipeline import (
 from analysis.nets.embedding import EmbeddingNet
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.instance import Instance, Segmentation
-from simulators.specimen.chromosome import Look, render_chromosome
+from simulators.specimen.chromosome import ChromosomeAppearance, render_chromosome
 
 DATA = Path(os.environ.get("KARYOSCAN_DATA", Path(__file__).parents[2] / "../shared/data"))
 
@@ -40,7 +40,7 @@ def drawn_cell(names: list[str], seed: int = 4) -> tuple[GreyImage, Segmentation
             name,
             rng,
             um_per_px=0.1024,
-            look=Look(),
+            look=ChromosomeAppearance(),
             angle_deg=float(rng.uniform(0, 360)),
             bend_deg=float(rng.normal(0, 20)),
         )
@@ -164,7 +164,7 @@ def test_drawn_cells_come_out_right(names: list[str], iscn: str) -> None:
     ways = [entry.flipped == way for entry, way in zip(given, flipped, strict=True)]
     assert np.mean(ways) >= 0.9
     whole = karyotyper.karyotype(image)
-    assert compose(entry.class_name for entry in whole.chromosomes).text == iscn
+    assert compose_iscn(entry.class_name for entry in whole.chromosomes).text == iscn
     # How well this segmentation finds chromosomes was never measured: none counts as lost for not being there.
     assert whole.iscn.text == (f"{iscn},inc" if len(names) < 46 else iscn)
 

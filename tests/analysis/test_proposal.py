@@ -11,15 +11,15 @@ import pytest
 from analysis.errors import DatasetError
 from analysis.evaluation.interactions import count_interactions
 from analysis.homologues.band_reading import BandReading
-from analysis.homologues.cut_quality import Doubt
+from analysis.homologues.cut_quality import CutDefect
 from analysis.imaging.background import estimate_background
 from analysis.imaging.image_file import GreyImage
-from analysis.karyogram.layout import Mark
+from analysis.karyogram.layout import ReviewMark
 from analysis.karyogram.sheet import FOOTER_EDITED, karyogram_sheet, mark_of
-from analysis.karyotyping.iscn import IscnResult, compose
+from analysis.karyotyping.iscn import IscnResult, compose_iscn
 from analysis.karyotyping.pipeline import Karyotype, KaryotypedChromosome, write_karyotype
 from analysis.karyotyping.proposal_file import read_proposal
-from analysis.karyotyping.review import Finding, Level, Reason, Verdict
+from analysis.karyotyping.review import ReviewFinding, ReviewLevel, ReviewReason, ReviewVerdict
 from analysis.structures.classes import MARKER
 from analysis.structures.instance import Instance
 
@@ -38,10 +38,10 @@ def proposal(tmp_path: Path) -> Karyotype:
         chromosomes.append(KaryotypedChromosome(k, name, 0.75 + 0.1 * k, instance, k == 1))
     path = tmp_path / "cell.png"
     cv2.imwrite(str(path), pixels)
-    verdict = Verdict((Reason(Finding.TOO_FEW, "3 chromosomes are no whole cell", True),))
+    verdict = ReviewVerdict((ReviewReason(ReviewFinding.TOO_FEW, "3 chromosomes are no whole cell", True),))
     image = GreyImage(pixels, str(path))
     background = estimate_background(pixels)
-    return Karyotype(image, background, tuple(chromosomes), compose(["1", "1", "X"]), "XX", 0.0, 0.5, verdict)
+    return Karyotype(image, background, tuple(chromosomes), compose_iscn(["1", "1", "X"]), "XX", 0.0, 0.5, verdict)
 
 
 def test_an_unedited_proposal_comes_back_as_it_was(proposal: Karyotype, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_flips_are_counted_apart_from_moves() -> None:
     assert (edits.moves, edits.flips, edits.total) == (1, 2, 1)
 
 
-WITHHELD = Reason(Finding.NO_BANDS, "the chromosomes show no bands", True)
+WITHHELD = ReviewReason(ReviewFinding.NO_BANDS, "the chromosomes show no bands", True)
 NORMAL = [str(number) for number in range(1, 23) for _ in range(2)] + ["X", "Y"]
 
 
@@ -125,7 +125,7 @@ def unreadable(tmp_path: Path) -> Path:
     image = GreyImage(pixels, str(tmp_path / "cell.png"))
     background = estimate_background(pixels)
     nothing = IscnResult(None, WITHHELD.text)
-    cell = Karyotype(image, background, tuple(chromosomes), nothing, "", 0.0, 0.5, Verdict((WITHHELD,)))
+    cell = Karyotype(image, background, tuple(chromosomes), nothing, "", 0.0, 0.5, ReviewVerdict((WITHHELD,)))
     write_karyotype(cell, tmp_path / "cell.json", tmp_path / "cell.karyogram.png")
     return tmp_path / "cell.json"
 
@@ -150,7 +150,7 @@ def test_what_a_person_named_is_told_and_the_record_says_so(unreadable: Path, tm
     _name(unreadable, 46)
     edited = read_proposal(unreadable)
     assert edited.iscn.text == "46,XY"
-    assert edited.verdict.level is Level.MUST_REVIEW
+    assert edited.verdict.level is ReviewLevel.MUST_REVIEW
     assert WITHHELD in edited.verdict.reasons
     assert karyogram_sheet(edited).words[-1].text == FOOTER_EDITED
     write_karyotype(edited, tmp_path / "b.json", tmp_path / "b.karyogram.png")
@@ -177,8 +177,8 @@ def test_a_deleted_or_turned_chromosome_is_an_edit_and_a_confirmed_one_is_sure(
         path.write_text(json.dumps(content))
         assert read_proposal(path).edited
     first = read_proposal(path).chromosomes[0]
-    assert mark_of(proposal.chromosomes[0]) is Mark.CHECK
-    assert mark_of(first) is Mark.NONE
+    assert mark_of(proposal.chromosomes[0]) is ReviewMark.CHECK
+    assert mark_of(first) is ReviewMark.NONE
 
 
 @pytest.mark.parametrize(
@@ -210,12 +210,14 @@ def test_why_a_chromosome_is_not_compared_is_kept(proposal: Karyotype, tmp_path:
     write_karyotype(proposal, path, tmp_path / "cell.karyogram.png")
     content = json.loads(path.read_text())
     assert [entry["not_compared"] for entry in content["chromosomes"]] == [None] * 3
-    for entry, doubt in zip(content["chromosomes"], (Doubt.HIDDEN, Doubt.TURNED, Doubt.TURNED), strict=True):
+    for entry, doubt in zip(
+        content["chromosomes"], (CutDefect.HIDDEN, CutDefect.TURNED, CutDefect.TURNED), strict=True
+    ):
         entry["not_compared"] = doubt.value
     content["chromosomes"][2]["confirmed"] = True
     given: list[object] = []
 
-    def read_bands(*_: object, told: list[Doubt | None], **__: object) -> BandReading:
+    def read_bands(*_: object, told: list[CutDefect | None], **__: object) -> BandReading:
         given.extend(told)
         return BandReading(doubts=tuple(told))
 
@@ -224,8 +226,8 @@ def test_why_a_chromosome_is_not_compared_is_kept(proposal: Karyotype, tmp_path:
         patch.setattr("analysis.karyotyping.proposal_file.read_bands", read_bands)
         again = read_proposal(path)
     # Which way up it stands is no doubt any more where a person looked.
-    assert given == [Doubt.HIDDEN, Doubt.TURNED, None]
-    assert again.to_json()["chromosomes"][0]["not_compared"] == Doubt.HIDDEN.value
+    assert given == [CutDefect.HIDDEN, CutDefect.TURNED, None]
+    assert again.to_json()["chromosomes"][0]["not_compared"] == CutDefect.HIDDEN.value
     content["chromosomes"][0]["not_compared"] = "whim"
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match="whim"):
@@ -238,9 +240,11 @@ def test_what_was_not_found_is_lost_once_a_person_says_that_none_was_missed(
     def with_classes(names: list[str]) -> Karyotype:
         first = proposal.chromosomes[0]
         entries = tuple(replace(first, id=k, class_name=name, probability=0.999) for k, name in enumerate(names))
-        missed = Reason(Finding.NOT_FOUND, "nothing found for 22: lost, or missed by the software", True)
-        text = compose(names, losses_believed=0)
-        return replace(proposal, chromosomes=entries, iscn=text, verdict=Verdict((missed,)))
+        missed = ReviewReason(
+            ReviewFinding.NOT_FOUND, "nothing found for 22: lost, or missed by the software", True
+        )
+        text = compose_iscn(names, losses_believed=0)
+        return replace(proposal, chromosomes=entries, iscn=text, verdict=ReviewVerdict((missed,)))
 
     names = [*(str(n) for n in range(1, 22) for _ in range(2)), "22", "X", "X"]
     path = tmp_path / "cell.json"

@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 from analysis.errors import NoMetaphaseError, WeightsError
 from analysis.imaging.image_file import GreyImage
 from analysis.karyotyping.pipeline import load_karyotyper
-from analysis.segmentation.contours.segmenter import segment
+from analysis.segmentation.contours.segmenter import segment_by_contours
 from analysis.segmentation.segmenter import DetectorSegmenter
-from analysis.selection.features import TRAITS, ProposalTraits, traits_of_proposals
-from analysis.selection.initial_selection import Evidence, gather
-from analysis.selection.rescoring import SecondLook, load_second_look, parse_second_look
-from analysis.structures.box_proposals import Detections, box_overlaps
+from analysis.selection.features import TRAITS, ProposalFeatures, compute_proposal_features
+from analysis.selection.initial_selection import ProposalMeasurements, measure_proposals
+from analysis.selection.rescoring import RescoringModel, load_rescoring_model, parse_rescoring_model
+from analysis.structures.box_proposals import BoxProposals, box_overlaps
 from analysis.structures.classes import CLASS_NAMES
 from analysis.training.fits.cell_confidence import judged_cells
 from analysis.training.fits.rescoring import (
-    SeenProposals,
+    ScoredProposals,
     cross_validated,
-    fit_second_look,
-    seen_proposals,
-    write_second_look,
+    fit_rescoring_model,
+    score_proposals,
+    write_rescoring_model,
 )
-from simulators.specimen.chromosome import Look, render_chromosome
+from simulators.specimen.chromosome import ChromosomeAppearance, render_chromosome
 
 HALF_UNTIL = 0.55
 PADDING_PX = 6.0
@@ -39,7 +39,7 @@ PADDING_PX = 6.0
 
 def boxes_on_stain(
     boxes: list[tuple[int, int, int, int]], classes: list[int], scores: list[float]
-) -> ProposalTraits:
+) -> ProposalFeatures:
     """Proposals over a piece of stain each, or over one together where they touch."""
     mask = np.zeros((300, 300), np.bool_)
     for x0, y0, x1, y1 in boxes:
@@ -47,8 +47,8 @@ def boxes_on_stain(
     tight = np.asarray(boxes, np.float32)
     chance = np.full((len(boxes), 24), 0.1 / 23, np.float32)
     chance[np.arange(len(boxes)), classes] = 0.9
-    found = Detections(tight, np.asarray(scores, np.float32), chance)
-    return traits_of_proposals(gather(found, tight, mask), tight, mask)
+    found = BoxProposals(tight, np.asarray(scores, np.float32), chance)
+    return compute_proposal_features(measure_proposals(found, tight, mask), tight, mask)
 
 
 def told(classes: list[int | None]) -> NDArray[np.float64]:
@@ -61,9 +61,9 @@ def told(classes: list[int | None]) -> NDArray[np.float64]:
     return table
 
 
-def weights(**named: float) -> SecondLook:
+def weights(**named: float) -> RescoringModel:
     values = np.asarray([named.get(name.replace(" ", "_").replace(".", ""), 0.0) for name in TRAITS])
-    return SecondLook(values, values, -5.0)
+    return RescoringModel(values, values, -5.0)
 
 
 HALVES = [(20, 20, 40, 60), (20, 60, 40, 100), (20, 20, 40, 100), (120, 20, 140, 90)]
@@ -120,7 +120,7 @@ def test_stain_that_others_explain_speaks_less() -> None:
 
 
 @st.composite
-def cells(draw: st.DrawFn) -> tuple[ProposalTraits, list[bool]]:
+def cells(draw: st.DrawFn) -> tuple[ProposalFeatures, list[bool]]:
     count = draw(st.integers(1, 9))
     boxes = []
     for _ in range(count):
@@ -134,7 +134,7 @@ def cells(draw: st.DrawFn) -> tuple[ProposalTraits, list[bool]]:
 @given(cells(), st.data())
 @settings(max_examples=40, deadline=None)
 def test_traits_of_a_proposal_do_not_depend_on_whether_it_is_chosen_itself(
-    cell: tuple[ProposalTraits, list[bool]], data: st.DataObject
+    cell: tuple[ProposalFeatures, list[bool]], data: st.DataObject
 ) -> None:
     traits, given_choice = cell
     row = data.draw(st.integers(0, len(traits) - 1))
@@ -147,7 +147,7 @@ def test_traits_of_a_proposal_do_not_depend_on_whether_it_is_chosen_itself(
 
 
 def test_weights_that_come_with_the_product_are_of_these_traits() -> None:
-    look = load_second_look()
+    look = load_rescoring_model()
     assert look.glance.shape == look.look.shape == (len(TRAITS),)
     assert look.look[TRAITS.index("score")] > 0
     assert look.look[TRAITS.index("unsure of class")] < 0
@@ -155,16 +155,16 @@ def test_weights_that_come_with_the_product_are_of_these_traits() -> None:
 
 def test_weights_are_written_and_read_and_others_refused(tmp_path: Path) -> None:
     look = weights(score=1.25, constant=-0.5)
-    write_second_look(look, tmp_path / "look.json", figures={"cells": 3}, command="this")
+    write_rescoring_model(look, tmp_path / "look.json", figures={"cells": 3}, command="this")
     content = json.loads((tmp_path / "look.json").read_text())
-    again = parse_second_look(content)
+    again = parse_rescoring_model(content)
     assert np.array_equal(again.look, look.look)
     assert again.worth_a_look == -5.0
     with pytest.raises(WeightsError, match="other traits"):
-        parse_second_look({**content, "traits": ["score"]})
+        parse_rescoring_model({**content, "traits": ["score"]})
 
 
-def simulated_truths(count: int) -> list[SeenProposals]:
+def simulated_truths(count: int) -> list[ScoredProposals]:
     """Cells whose first choice takes halves where their scores are good; there is dirt; classes know better."""
     rng = np.random.default_rng(8)
     made = []
@@ -191,7 +191,7 @@ def simulated_truths(count: int) -> list[SeenProposals]:
         table[np.isnan(table)] = 1.0 / 24.0
         traits = boxes_on_stain(boxes, classes, scores)
         made.append(
-            SeenProposals(
+            ScoredProposals(
                 f"case {number % 4}",
                 traits,
                 np.asarray(chosen),
@@ -210,7 +210,7 @@ def test_a_fit_learns_that_halves_belong_to_no_class() -> None:
     assert figures["second"]["aer"] == 0.0
     assert figures["worse"] == 0
     assert figures["second"]["cells_whole"] == 1.0
-    look = fit_second_look(truths)
+    look = fit_rescoring_model(truths)
     assert look.look[TRAITS.index("unsure of class")] < 0
 
 
@@ -226,10 +226,10 @@ class Scene:
     """A drawn metaphase whose detector takes two of its chromosomes for four halves."""
 
     image: GreyImage
-    detections: Detections
+    detections: BoxProposals
     shape: tuple[int, int]
 
-    def candidates(self, relative: NDArray[np.float32], *, scale: float) -> Detections:
+    def candidates(self, relative: NDArray[np.float32], *, scale: float) -> BoxProposals:
         """Propose the boxes, brought to the picture that is worked on."""
         factor = relative.shape[0] / self.shape[0]
         return replace(self.detections, boxes_px=self.detections.boxes_px * np.float32(factor))
@@ -243,7 +243,9 @@ def scene() -> Scene:
     boxes, scores, classes = [], [], []
     names = [*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "Y"]
     for k, name in enumerate(names):
-        body = render_chromosome(name, rng, um_per_px=0.1024, look=Look(), angle_deg=float(rng.uniform(-12, 12)))
+        body = render_chromosome(
+            name, rng, um_per_px=0.1024, look=ChromosomeAppearance(), angle_deg=float(rng.uniform(-12, 12))
+        )
         row, column = divmod(k, 10)
         height, width = body.od.shape
         y, x = row * 175 + (175 - height) // 2, column * 125 + (125 - width) // 2
@@ -265,7 +267,7 @@ def scene() -> Scene:
     order = np.argsort(-np.asarray(scores), kind="stable")
     padded = np.asarray(boxes, np.float32) + np.asarray([-1, -1, 1, 1], np.float32) * np.float32(PADDING_PX)
     image = GreyImage(np.clip(np.rint(light), 0, 255).astype(np.uint8), "halved.png")
-    found = Detections(padded[order], np.asarray(scores, np.float32)[order], chance[order])
+    found = BoxProposals(padded[order], np.asarray(scores, np.float32)[order], chance[order])
     return Scene(image, found, od.shape)
 
 
@@ -312,8 +314,8 @@ def test_an_alternative_is_cut_as_if_it_had_been_chosen(scene: Scene) -> None:
 
 
 def test_where_contours_cut_there_is_nothing_to_choose(scene: Scene) -> None:
-    karyotyper = load_karyotyper(segment)
-    assert segment(scene.image).choices is None
+    karyotyper = load_karyotyper(segment_by_contours)
+    assert segment_by_contours(scene.image).choices is None
     with pytest.raises(NoMetaphaseError, match="no choice"):
         karyotyper.look_at_all(scene.image, least_score=0.1)
     assert karyotyper.karyotype(scene.image).chromosomes
@@ -321,7 +323,7 @@ def test_where_contours_cut_there_is_nothing_to_choose(scene: Scene) -> None:
 
 def test_overlaps_of_proposals_are_those_of_their_boxes() -> None:
     traits = boxes_on_stain(HALVES, [1, 2, 0, 0], [0.8, 0.8, 0.4, 0.9])
-    known: Evidence = traits.known
+    known: ProposalMeasurements = traits.known
     assert known.overlap[0, 2] == pytest.approx(
         box_overlaps(np.asarray([HALVES[0]]), np.asarray([HALVES[2]]))[0, 0]
     )
@@ -349,7 +351,7 @@ def labelled(folder: Path, scene: Scene) -> Path:
 def test_what_the_fits_are_made_of(scene: Scene, tmp_path: Path) -> None:
     data = labelled(tmp_path, scene)
     karyotyper = load_karyotyper(DetectorSegmenter(scene), banding="G", second_look=False)
-    (cell,) = seen_proposals(data, "val", karyotyper, part=(1, 2))
+    (cell,) = score_proposals(data, "val", karyotyper, part=(1, 2))
     assert cell.case == "b"
     assert cell.right.sum() == 46
     # The longer half still passes for its chromosome by the measure of the set; the other one is false.

@@ -15,10 +15,10 @@ from analysis.errors import NoMetaphaseError
 from analysis.imaging.background import estimate_background, optical_density
 from analysis.imaging.image_file import GreyImage, to_grey
 from analysis.segmentation.contours.plausibility import load_plausibility
-from analysis.segmentation.contours.segmenter import SegmentationSettings, find_stained, segment
+from analysis.segmentation.contours.segmenter import SegmentationSettings, find_stained, segment_by_contours
 from analysis.segmentation.contours.shape import measure
 from analysis.segmentation.contours.split import split_along
-from analysis.segmentation.contours.split_tree import Cell, describe, proposals, resolve
+from analysis.segmentation.contours.split_tree import ContourContext, describe, proposals, resolve
 from analysis.segmentation.segmenter import DetectorSegmenter, load_detector_segmenter
 from analysis.structures.instance import Segmentation
 from analysis.structures.region import cropped
@@ -115,7 +115,7 @@ def test_single_chromosomes_are_all_found(light: float, tilt: float, factor: flo
     scene = Scene()
     planted = scene.singles()
     image = scene.image(light=light, tilt=tilt, factor=factor)
-    found = segment(image)
+    found = segment_by_contours(image)
     holds_together(found, image)
     assert len(found.instances) == planted
 
@@ -125,7 +125,7 @@ def test_fluorescence_is_segmented_alike() -> None:
     planted = scene.singles()
     image = to_grey(255 - scene.image().pixels, "dapi")
     assert image.inverted
-    assert len(segment(image).instances) == planted
+    assert len(segment_by_contours(image).instances) == planted
 
 
 def test_nuclei_are_set_aside_and_dirt_is_dropped() -> None:
@@ -137,7 +137,7 @@ def test_nuclei_are_set_aside_and_dirt_is_dropped() -> None:
     for _ in range(25):
         scene.disc(int(rng.uniform(150, 560)), int(rng.uniform(490, 610)), 2, stain=0.6)
     image = scene.image()
-    found = segment(image)
+    found = segment_by_contours(image)
     assert len(found.instances) == planted
     assert found.nuclei[540, 640]
     assert found.nuclei[580, 60]
@@ -149,7 +149,7 @@ def test_a_chromosome_touching_a_nucleus_stays_a_chromosome() -> None:
     planted = scene.singles()
     scene.disc(560, 545, 60)
     scene.rod(470, 545, 64, 0)
-    found = segment(scene.image())
+    found = segment_by_contours(scene.image())
     assert len(found.instances) == planted + 1
     assert at(found, 470, 545)
 
@@ -159,7 +159,7 @@ def test_touching_chromosomes_are_parted() -> None:
     planted = scene.singles()
     scene.rod(200, 540, 80, 0)
     scene.rod(200, 576, 44, 90)
-    found = segment(scene.image())
+    found = segment_by_contours(scene.image())
     holds_together(found, scene.image())
     assert len(found.instances) == planted + 2
     first, second = at(found, 230, 540), at(found, 200, 585)
@@ -173,7 +173,7 @@ def test_chromosomes_side_by_side_are_parted_along_the_slit() -> None:
     planted = scene.singles()
     scene.rod(300, 530, 80, 0)
     scene.rod(300, 549, 78, 0)
-    found = segment(scene.image(noise=1.0))
+    found = segment_by_contours(scene.image(noise=1.0))
     assert len(found.instances) == planted + 2
     assert at(found, 300, 530) != at(found, 300, 549)
 
@@ -183,7 +183,7 @@ def test_crossing_chromosomes_both_own_the_shared_area() -> None:
     planted = scene.singles()
     scene.rod(360, 540, 100, 20)
     scene.rod(360, 540, 100, 110)
-    found = segment(scene.image())
+    found = segment_by_contours(scene.image())
     holds_together(found, scene.image())
     assert len(found.instances) == planted + 2
     owners = at(found, 360, 540)
@@ -232,7 +232,7 @@ def test_where_there_is_no_metaphase_it_says_so(scene, inverted: bool) -> None: 
     pixels = scene()
     image = to_grey(255 - pixels if inverted else pixels, "empty field")
     with pytest.raises(NoMetaphaseError, match="empty field"):
-        segment(image)
+        segment_by_contours(image)
 
 
 def tiny() -> np.ndarray:
@@ -259,7 +259,7 @@ def test_the_least_number_of_chromosomes_is_a_setting() -> None:
     scene = Scene()
     scene.singles()
     with pytest.raises(NoMetaphaseError):
-        segment(scene.image(), SegmentationSettings(min_chromosomes=30))
+        segment_by_contours(scene.image(), SegmentationSettings(min_chromosomes=30))
 
 
 def test_stained_pixels_leave_nuclei_out() -> None:
@@ -311,7 +311,7 @@ def clusters(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 def test_no_split_loses_or_makes_foreground(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     mask, density = drawn
     region = cropped(mask)
-    cell = Cell(float(WIDTH_PX), 3.5, 0.8, density, load_plausibility())
+    cell = ContourContext(float(WIDTH_PX), 3.5, 0.8, density, load_plausibility())
     part = describe(region, "single", cell)
     for split in proposals(part, cell):
         np.testing.assert_array_equal(split.first | split.second, region.mask)

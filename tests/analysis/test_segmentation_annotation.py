@@ -9,7 +9,7 @@ import pytest
 
 from analysis.imaging.annotations import without_annotations
 from analysis.imaging.image_file import read_image, to_grey
-from analysis.segmentation.contours.segmenter import segment
+from analysis.segmentation.contours.segmenter import segment_by_contours
 
 DATA = Path(os.environ.get("KARYOSCAN_DATA", "../shared/data"))
 
@@ -53,8 +53,8 @@ def test_a_picture_without_words_stays_as_it_is(darkest: int) -> None:
 
 def test_words_are_no_chromosomes_and_hide_none() -> None:
     plain, burnt = cell(), annotated(cell())
-    expected = segment(to_grey(plain, "plain")).instances
-    found = segment(to_grey(burnt, "burnt")).instances
+    expected = segment_by_contours(to_grey(plain, "plain")).instances
+    found = segment_by_contours(to_grey(burnt, "burnt")).instances
     assert len(found) == len(expected) == 18
     assert max(entry.box_px[3] for entry in found) < 370
 
@@ -75,4 +75,4 @@ def test_half_a_nucleus_at_the_border_is_not_counted() -> None:
     if not path.is_file():
         pytest.skip(f"no data at {path}")
     # Half a nucleus lies on the left border, within the white frame of the export.
-    assert all(entry.box_px[0] > 30 for entry in segment(read_image(path)).instances)
+    assert all(entry.box_px[0] > 30 for entry in segment_by_contours(read_image(path)).instances)

@@ -22,10 +22,10 @@ from analysis.evaluation.box_free.segmenter import StreamSegmenter
 from analysis.imaging.image_file import GreyImage, to_grey
 from analysis.nets.mask_net import BlobNet, MaskNet, folded
 from analysis.parameters.weights import load_weights, read_manifest
-from analysis.segmentation.cluster_splitting import share_out
+from analysis.segmentation.cluster_splitting import split_cluster
 from analysis.segmentation.contours.plausibility import load_plausibility
-from analysis.segmentation.contours.split_tree import Cell
-from analysis.segmentation.mask_net.box_prompts import BoxMasks
+from analysis.segmentation.contours.split_tree import ContourContext
+from analysis.segmentation.mask_net.box_prompts import BoxPromptedMasks
 from analysis.segmentation.mask_net.input import (
     BLOB_PX,
     CROP_PX,
@@ -37,14 +37,14 @@ from analysis.segmentation.mask_net.input import (
     stream_picture,
 )
 from analysis.segmentation.mask_net.placement import chance_in, reduced, shared_out
-from analysis.segmentation.mask_net.predictor import MaskProposer, PromptedMask
+from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.region import Region, cropped
 from analysis.training.masks.batches import Batches, draw_batch, drawing
 from analysis.training.masks.examples import UNKNOWN, blob_examples, mask_examples
-from analysis.training.masks.scene import Body, Scene, SceneSettings, draw_scene
+from analysis.training.masks.scene import Scene, SceneBody, SceneSettings, draw_scene
 from analysis.training.masks.singles import FreeSingle, SingleBank, load_bank, singles_of_cell
 from analysis.training.masks.trainer import StreamTrainSettings, _Run, train_stream
-from analysis.training.masks.warp import Pose, warped
+from analysis.training.masks.warp import ChromosomePose, warped
 
 WIDTH_PX = 16
 TINY = StreamTrainSettings(
@@ -72,7 +72,7 @@ BANK = SingleBank.of([rod(length, cell) for cell in range(3) for length in (30, 
 @pytest.mark.parametrize("bend_rad", [0.0, 0.8, -2.0])
 def test_a_bent_chromosome_keeps_its_area_and_its_width(bend_rad: float) -> None:
     single = rod(100)
-    patch = warped(single, Pose(width_px=16.0, angle_rad=0.6, bend_rad=bend_rad))
+    patch = warped(single, ChromosomePose(width_px=16.0, angle_rad=0.6, bend_rad=bend_rad))
     assert patch is not None
     assert np.count_nonzero(patch.mask) == pytest.approx(np.count_nonzero(single.mask), rel=0.06)
     deepest = cv2.distanceTransform(patch.mask.astype(np.uint8), cv2.DIST_L2, 5).max()
@@ -81,7 +81,7 @@ def test_a_bent_chromosome_keeps_its_area_and_its_width(bend_rad: float) -> None
 
 
 def test_a_pose_turns_and_scales() -> None:
-    patch = warped(rod(100), Pose(width_px=8.0, angle_rad=0.0))
+    patch = warped(rod(100), ChromosomePose(width_px=8.0, angle_rad=0.0))
     assert patch is not None
     rows, columns = np.nonzero(patch.mask)
     assert np.ptp(columns) + 1 == pytest.approx(50, abs=2)
@@ -108,7 +108,7 @@ def test_scenes_hold_touching_crossing_and_dirty_piles() -> None:
     assert min(shared, dirty, several) > 8
 
 
-def plain_scene(*bodies: Body) -> Scene:
+def plain_scene(*bodies: SceneBody) -> Scene:
     level = np.zeros((160, 160), np.float32)
     scene = Scene(level, bodies)
     for body in bodies:
@@ -116,8 +116,8 @@ def plain_scene(*bodies: Body) -> Scene:
     return scene
 
 
-def block(x: int, y: int, w: int, h: int, *, is_chromosome: bool = True) -> Body:
-    return Body(x, y, np.ones((h, w), np.bool_), is_chromosome)
+def block(x: int, y: int, w: int, h: int, *, is_chromosome: bool = True) -> SceneBody:
+    return SceneBody(x, y, np.ones((h, w), np.bool_), is_chromosome)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def block(x: int, y: int, w: int, h: int, *, is_chromosome: bool = True) -> Body
     ],
     ids=["single", "connected", "attached", "noise"],
 )
-def test_pieces_are_told_by_what_lies_in_them(bodies: list[Body], answers: tuple[float, ...]) -> None:
+def test_pieces_are_told_by_what_lies_in_them(bodies: list[SceneBody], answers: tuple[float, ...]) -> None:
     (found,) = blob_examples(plain_scene(*bodies))
     assert found.shown.shape == (2, BLOB_PX, BLOB_PX)
     assert tuple(found.answers) == answers
@@ -264,9 +264,9 @@ def test_points_lie_inside_and_apart() -> None:
 def test_the_net_parts_what_no_cut_fits() -> None:
     level, masks = crossing()
     boxes = np.asarray([[50, 20, 59, 90], [20, 50, 100, 59]], np.float32)
-    cell = Cell(9.0, 5.0, 0.3, level, load_plausibility())
-    net = BoxMasks(Knowing(masks), StreamPicture(level, 1.0))
-    shares = share_out(cropped(level > 0.0), boxes, cell, net=net, cuts=False)
+    cell = ContourContext(9.0, 5.0, 0.3, level, load_plausibility())
+    net = BoxPromptedMasks(Knowing(masks), StreamPicture(level, 1.0))
+    shares = split_cluster(cropped(level > 0.0), boxes, cell, net=net, cuts=False)
     assert [share.route for share in shares] == ["net", "net"]
     assert [share.region.area_px for share in shares] == [630, 720]
 
@@ -483,7 +483,7 @@ def test_trained_weights_answer(crop_set: Path, tmp_path: Path) -> None:
     assert set(done.metrics) >= {"iou_by_box", "iou_by_point", "pure_right"}
     assert read_manifest("stream-masks", tmp_path / "run").settings["sources"] == ["gband612"]
     level = np.ones((60, 60), np.float32)
-    (answer,) = MaskProposer.load(tmp_path / "run").at_boxes(level, np.asarray([[10, 10, 20, 50]], np.float32))
+    (answer,) = MaskPredictor.load(tmp_path / "run").at_boxes(level, np.asarray([[10, 10, 20, 50]], np.float32))
     assert answer.chance.shape == (CROP_PX, CROP_PX)
     (told,) = BlobClassifier.load(tmp_path / "run")(level, [cropped(level > 0.5)])
     assert 0.0 <= told.pure <= 1.0

@@ -13,21 +13,26 @@ from analysis.errors import DatasetError
 from analysis.evaluation import structural
 from analysis.evaluation.banding import drawn_from_table
 from analysis.evaluation.structural import (
-    Change,
+    StructuralChange,
     change_fits,
     changed_cell,
     changed_stretch,
     evaluate_structural,
     own_changed_cells,
 )
-from analysis.homologues.reference_statistics import WEAR_FIGURES
+from analysis.homologues.reference_statistics import CUT_QUALITY_FIGURES
 from analysis.karyogram.ideogram import ideogram
 from analysis.karyotyping.pipeline import load_karyotyper
 from analysis.structures.classes import CLASS_NAMES
 from analysis.training import drawn_changes
 
 NAMES = (*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "X")
-SIZES = {Change.NONE: (20,), Change.INTERSTITIAL: (60,), Change.PARACENTRIC: (40,), Change.TRANSLOCATION: (30,)}
+SIZES = {
+    StructuralChange.NONE: (20,),
+    StructuralChange.INTERSTITIAL: (60,),
+    StructuralChange.PARACENTRIC: (40,),
+    StructuralChange.TRANSLOCATION: (30,),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +49,9 @@ def test_a_changed_chromosome_is_as_long_as_it_should_be() -> None:
     assert [change.event for change in cell.changes] == [0, 1, 2, 3, 3]
     for change in cell.changes:
         ratio = change.crop.relative_length / cell.crops[change.row].relative_length
-        if change.kind in (Change.NONE, Change.PARACENTRIC):
+        if change.kind in (StructuralChange.NONE, StructuralChange.PARACENTRIC):
             assert ratio == pytest.approx(1.0, abs=0.05)
-        if change.kind is Change.INTERSTITIAL:
+        if change.kind is StructuralChange.INTERSTITIAL:
             assert ratio == pytest.approx(1.0 - (change.stop - change.start), abs=0.06)
     figures = evaluate_structural(iter([cell]))
     assert figures["simulated"] is True
@@ -63,18 +68,18 @@ def test_stretches_lie_where_their_kind_has_them() -> None:
     for kind, sizes in structural.SIZES_MB.items():
         for name in CLASS_NAMES:
             for size in sizes:
-                if kind is Change.TRANSLOCATION or not change_fits(kind, size, name):
+                if kind is StructuralChange.TRANSLOCATION or not change_fits(kind, size, name):
                     continue
                 start, stop = changed_stretch(kind, size, name, rng)
                 assert 0.0 <= start < stop <= 1.0
                 assert start > ideogram(name).centromere
-    start, stop = changed_stretch(Change.PERICENTRIC, 40, "2", rng)
+    start, stop = changed_stretch(StructuralChange.PERICENTRIC, 40, "2", rng)
     assert start < ideogram("2").centromere < stop
 
 
 def test_drawn_cells_have_the_same_changes() -> None:
     (cell,) = drawn_changes.drawn_changed_cells(1)
-    assert [change.kind for change in cell.changes] == [*list(SIZES), Change.TRANSLOCATION]
+    assert [change.kind for change in cell.changes] == [*list(SIZES), StructuralChange.TRANSLOCATION]
     assert len(cell.crops) == 46
 
 
@@ -104,7 +109,7 @@ def test_changes_in_real_cells_that_the_software_cut() -> None:
         pytest.skip(f"no data set in {folder} (see KARYOSCAN_DATA)")
     (cell,) = own_changed_cells(folder, "val", load_karyotyper(), limit=1)
     assert cell.wear is not None
-    assert cell.wear.shape == (len(cell.crops), WEAR_FIGURES)
+    assert cell.wear.shape == (len(cell.crops), CUT_QUALITY_FIGURES)
     assert 0 < len(cell.doubtful) < len(cell.crops)
     assert {change.kind for change in cell.changes} <= set(SIZES)
     assert 0.4 < evaluate_structural(iter([cell]))["compared"] < 1.0

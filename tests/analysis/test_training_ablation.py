@@ -9,20 +9,20 @@ import torch
 
 from analysis.errors import DatasetError
 from analysis.training.classifier.ablation import Variant, markdown, run_ablation, variants
-from analysis.training.classifier.crops import CropTable
+from analysis.training.classifier.crops import ClassifierCropTable
 from analysis.training.classifier.peers import PEERS
 from analysis.training.classifier.trainer import TrainSettings
 
 TINY = TrainSettings(width=4, batch=16, shares={"drawn": 1.0})
 
 
-def table(cells: int, seed: int) -> CropTable:
+def table(cells: int, seed: int) -> ClassifierCropTable:
     rng = np.random.default_rng(seed)
     classes = np.tile([*np.repeat(np.arange(22), 2), 22, 23], cells)
     images = rng.integers(0, 200, (len(classes), 2, 96, 24), dtype=np.uint8)
     features = rng.normal(0, 0.1, (len(classes), 3)).astype(np.float32)
     polarity = np.zeros(len(classes), np.int64)
-    return CropTable(images, features, classes, polarity, np.repeat(np.arange(cells), 46))
+    return ClassifierCropTable(images, features, classes, polarity, np.repeat(np.arange(cells), 46))
 
 
 @pytest.mark.parametrize("name", PEERS)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.assignment.joint_assignment import AssignmentPrices
+from analysis.assignment.joint_assignment import AssignmentCosts
 from analysis.structures.classes import CLASS_NAMES
 from analysis.training.classifier.calibration import (
     ScoredCell,
@@ -16,12 +16,12 @@ from analysis.training.classifier.calibration import (
     tune_prices,
     with_aneuploid,
 )
-from analysis.training.classifier.crops import CropTable
+from analysis.training.classifier.crops import ClassifierCropTable
 
 NAMES = [*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "Y"]
 
 
-def table_and_logits(cells: int, scale: float, seed: int = 3) -> tuple[CropTable, torch.Tensor]:
+def table_and_logits(cells: int, scale: float, seed: int = 3) -> tuple[ClassifierCropTable, torch.Tensor]:
     """Cells whose logits are ``scale`` times as large as their true log odds."""
     rng = np.random.default_rng(seed)
     classes = np.array([CLASS_NAMES.index(name) for name in NAMES] * cells)
@@ -31,7 +31,7 @@ def table_and_logits(cells: int, scale: float, seed: int = 3) -> tuple[CropTable
     numbers = np.repeat(np.arange(cells), len(NAMES))
     nothing = np.zeros((len(classes), 2, 1, 1), np.uint8)
     features = np.zeros((len(classes), 3), np.float32)
-    table = CropTable(nothing, features, classes, np.zeros(len(classes), np.int64), numbers)
+    table = ClassifierCropTable(nothing, features, classes, np.zeros(len(classes), np.int64), numbers)
     return table, torch.from_numpy(scale * logits)
 
 
@@ -45,24 +45,24 @@ def test_cells_are_assigned_and_probabilities_fitted() -> None:
     table, logits = table_and_logits(6, 1.0)
     cells = scored_cells(table, logits, 1.0)
     assert len(cells) == 6
-    right, cells_right = assignment_score(cells, AssignmentPrices())
+    right, cells_right = assignment_score(cells, AssignmentCosts())
     assert right > 0.95
     assert 0 <= cells_right <= 1
-    found = calibrate({"drawn": table}, {"drawn": logits}, AssignmentPrices())
+    found = calibrate({"drawn": table}, {"drawn": logits}, AssignmentCosts())
     assert set(found) == {"temperature", "sharpness"}
-    assert calibrate({}, {}, AssignmentPrices()) == {}
-    assert class_accuracy(cells, AssignmentPrices()) == pytest.approx(right, abs=0.01)
+    assert calibrate({}, {}, AssignmentCosts()) == {}
+    assert class_accuracy(cells, AssignmentCosts()) == pytest.approx(right, abs=0.01)
 
 
 def test_objects_of_unknown_class_count_neither_way() -> None:
     table, logits = table_and_logits(2, 1.0)
     unknown = table.classes.copy()
     unknown[0] = -1
-    partly = CropTable(table.images, table.features, unknown, table.polarity, table.cells)
+    partly = ClassifierCropTable(table.images, table.features, unknown, table.polarity, table.cells)
     cells = scored_cells(partly, logits, 1.0, refuses=False)
     assert len(cells[0].classes) == 46
     assert np.isneginf(cells[0].log_none).all()
-    right, _ = assignment_score(cells, AssignmentPrices())
+    right, _ = assignment_score(cells, AssignmentCosts())
     assert 0.9 < right <= 1.0
     assert np.isfinite(fit_temperature(logits, unknown))
 
@@ -72,7 +72,7 @@ def test_aneuploid_cells_join_the_normal_ones_and_prices_follow_them() -> None:
     cells = with_aneuploid(scored_cells(table, logits, 1.0), seed=1)
     assert len(cells) == 12
     assert [len(cell.classes) for cell in cells[6:]] == [45, 47, 46, 45, 47, 46]
-    start = AssignmentPrices(extra=30.0, missing=30.0)
+    start = AssignmentCosts(extra=30.0, missing=30.0)
     tuned = tune_prices(cells, {"extra": (3.0, 30.0), "missing": (3.0, 30.0)}, start)
     assert sum(assignment_score(cells, tuned)) >= sum(assignment_score(cells, start))
     assert isinstance(cells[0], ScoredCell)

@@ -10,8 +10,8 @@ import torch
 from analysis.classification.classifier import Classifier
 from analysis.errors import DatasetError
 from analysis.parameters.weights import read_manifest
-from analysis.training.classifier.augmentation import AugmentSettings, augment
-from analysis.training.classifier.crops import AxisCache, CropTable, load_tables, table_of_cells
+from analysis.training.classifier.augmentation import CropAugmentation, augment
+from analysis.training.classifier.crops import AxisCache, ClassifierCropTable, load_tables, table_of_cells
 from analysis.training.classifier.labelled_cells import LabelledCell, match_classes, rendered_cells
 from analysis.training.classifier.losses import ClassCentres, batch_hard_triplet_loss, polarity_loss
 from analysis.training.classifier.trainer import TrainSettings, train_on_crops
@@ -19,7 +19,7 @@ from analysis.training.classifier.trainer import TrainSettings, train_on_crops
 TINY = TrainSettings(width=4, batch=24, threads=1, checkpoint_s=0.4, shares={"drawn": 1.0})
 
 
-def table(count: int, seed: int = 1) -> CropTable:
+def table(count: int, seed: int = 1) -> ClassifierCropTable:
     rng = np.random.default_rng(seed)
     classes = rng.integers(0, 25, count)
     images = np.zeros((count, 96, 24), np.uint8)
@@ -28,13 +28,15 @@ def table(count: int, seed: int = 1) -> CropTable:
         images[row, 3 * label : 3 * label + 9, 6:18] = 200
     polarity = rng.integers(-1, 1, count)
     features = rng.normal(0, 0.1, (count, 3)).astype(np.float32)
-    return CropTable(np.stack([images, images], 1), features, classes, polarity, np.zeros(count, np.int64))
+    return ClassifierCropTable(
+        np.stack([images, images], 1), features, classes, polarity, np.zeros(count, np.int64)
+    )
 
 
 def test_tables_come_back_as_they_were(tmp_path: Path) -> None:
     written = table(7)
     written.save(tmp_path / "sub" / "drawn-train.npz")
-    read = CropTable.load(tmp_path / "sub" / "drawn-train.npz")
+    read = ClassifierCropTable.load(tmp_path / "sub" / "drawn-train.npz")
     assert (read.images == written.images).all()
     assert (read.classes == written.classes).all()
     assert read.densities().max() <= 4.1
@@ -79,13 +81,15 @@ def test_loss_is_marginal_where_the_polarity_is_unknown() -> None:
 def test_augmentation_is_seeded_and_mild() -> None:
     images = torch.from_numpy(table(40).densities())
     features = torch.zeros((40, 3))
-    one, other = (augment(images, features, torch.Generator().manual_seed(4), AugmentSettings()) for _ in range(2))
+    one, other = (
+        augment(images, features, torch.Generator().manual_seed(4), CropAugmentation()) for _ in range(2)
+    )
     assert torch.equal(one[0], other[0])
     assert one[0].shape == images.shape
     assert float(one[0].min()) >= 0
     assert 0.5 < float(one[0].mean() / images.mean()) < 2.0
     still = replace(
-        AugmentSettings(),
+        CropAugmentation(),
         stretch=0.0,
         end_share=0.0,
         width=0.0,

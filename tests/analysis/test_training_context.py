@@ -20,7 +20,7 @@ from analysis.training.classifier.context import (
     whole_cells,
     wrong_share,
 )
-from analysis.training.classifier.crops import CropTable
+from analysis.training.classifier.crops import ClassifierCropTable
 from analysis.training.classifier.finish import finish
 
 NORMAL = np.array([*np.repeat(np.arange(22), 2), 22, 23])
@@ -29,7 +29,7 @@ SETTINGS = ContextSettings(
 )
 
 
-def table(cells: int, seed: int = 4) -> CropTable:
+def table(cells: int, seed: int = 4) -> ClassifierCropTable:
     """Cells whose picture tells two classes that follow one another from the rest, and the size which of them."""
     rng = np.random.default_rng(seed)
     classes = np.tile(NORMAL, cells)
@@ -39,7 +39,7 @@ def table(cells: int, seed: int = 4) -> CropTable:
         images[row, :, 6 * (label // 2) : 6 * (label // 2) + 14, 6:18] = 220
     features = rng.normal(0, 0.02, (len(classes), 3)).astype(np.float32)
     features[:, 0] += 0.5 * (classes % 2)
-    return CropTable(
+    return ClassifierCropTable(
         images, features, classes, np.zeros(len(classes), np.int64), np.repeat(np.arange(cells), len(NORMAL))
     )
 

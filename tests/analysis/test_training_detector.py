@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.detection.detector import Detections, Detector
+from analysis.detection.detector import BoxProposals, Detector
 from analysis.errors import DatasetError
 from analysis.nets.detector_net import DetectorNet, DetectorOutput, points
 from analysis.parameters.weights import read_manifest
-from analysis.training.detector.augmentation import PADDING_PX, AugmentSettings, draw_example
-from analysis.training.detector.data import Cell, Single, centre_shift, prepare_cells
+from analysis.training.detector.augmentation import PADDING_PX, DetectorAugmentation, draw_example
+from analysis.training.detector.data import DetectorCell, Single, centre_shift, prepare_cells
 from analysis.training.detector.figures import usual_shift
-from analysis.training.detector.loss import LossWeights, Target, assign_points, detector_loss
+from analysis.training.detector.loss import DetectorLossWeights, Target, assign_points, detector_loss
 from analysis.training.detector.trainer import DetectorTrainSettings, _Run, train_detector
 
 TINY = DetectorTrainSettings(
@@ -32,7 +32,7 @@ TINY = DetectorTrainSettings(
     validate_steps=4,
     validate_images=1,
     bfloat16=False,
-    augment=AugmentSettings(window_px=160),
+    augment=DetectorAugmentation(window_px=160),
 )
 
 
@@ -99,19 +99,19 @@ def test_shift_of_a_cell_leans_on_the_usual_one() -> None:
     assert many == pytest.approx([0.0, 0.0], abs=0.05)
 
 
-def cell_of(boxes: list[tuple[float, float, float, float]], side: int = 400) -> Cell:
+def cell_of(boxes: list[tuple[float, float, float, float]], side: int = 400) -> DetectorCell:
     density = np.zeros((side, side), np.uint8)
     for x0, y0, x1, y1 in boxes:
         pad = int(PADDING_PX)
         density[int(y0) + pad : int(y1) - pad, int(x0) + pad : int(x1) - pad] = 150
     array = np.asarray(boxes, np.float32)
-    return Cell("drawn", "1", density, array, array, np.arange(len(boxes)), ())
+    return DetectorCell("drawn", "1", density, array, array, np.arange(len(boxes)), ())
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_boxes_follow_what_is_turned_and_scaled(seed: int) -> None:
     cell = cell_of([(100, 80, 140, 180), (220, 200, 330, 240)])
-    calm = AugmentSettings(window_px=320, gain=0.0, gamma=0.0, offset=0.0, noise_share=0.0, add_share=0.0)
+    calm = DetectorAugmentation(window_px=320, gain=0.0, gamma=0.0, offset=0.0, noise_share=0.0, add_share=0.0)
     example = draw_example(cell, (), np.random.default_rng(seed), calm)
     assert len(example.boxes_px) == 2
     for box in example.boxes_px:
@@ -126,7 +126,7 @@ def test_added_chromosomes_bring_box_and_class() -> None:
     cell = cell_of([(100, 80, 140, 180), (220, 200, 330, 240)])
     piece = np.zeros((60, 24), np.uint8)
     piece[4:-4, 4:-4] = 150
-    always = AugmentSettings(window_px=320, add_share=1.0, noise_share=0.0, gamma=0.0)
+    always = DetectorAugmentation(window_px=320, add_share=1.0, noise_share=0.0, gamma=0.0)
     examples = [draw_example(cell, (Single(piece, 17),), np.random.default_rng(k), always) for k in range(6)]
     added = [(e, box) for e in examples for box, c in zip(e.boxes_px, e.classes, strict=True) if c == 17]
     assert len(added) > 6
@@ -150,7 +150,7 @@ def test_right_answers_cost_less() -> None:
     boxes = torch.tensor([[20.0, 16.0, 44.0, 76.0]])
     right = sure_output(places, boxes, net)
     target = Target(boxes, torch.tensor([4]), torch.zeros(0, 4))
-    weights = LossWeights()
+    weights = DetectorLossWeights()
     chosen = assign_points(net, places, right.score[0], right.borders[0], boxes)
     assert len(chosen.point) == 9
     assert ((places[chosen.point] > boxes[0, :2]) & (places[chosen.point] < boxes[0, 2:])).all()
@@ -168,7 +168,7 @@ def test_right_answers_cost_less() -> None:
 def test_usual_shift_is_measured() -> None:
     cell = cell_of([(100, 80, 140, 180), (220, 200, 330, 240)])
     boxes = cell.truth_px + np.asarray([1, 2, 1, 2], np.float32)
-    found = Detections(boxes, np.ones(2, np.float32), np.full((2, 24), 1 / 24, np.float32))
+    found = BoxProposals(boxes, np.ones(2, np.float32), np.full((2, 24), 1 / 24, np.float32))
     assert usual_shift([found], [cell]).tolist() == [-1.0, -2.0]
 
 

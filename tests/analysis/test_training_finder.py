@@ -14,8 +14,8 @@ from analysis.errors import DatasetError
 from analysis.finder.net import FinderNet, FinderOutput, load_net
 from analysis.parameters.weights import read_manifest
 from analysis.training.finder.figures import figures_of, fit_calibration, outputs_of
-from analysis.training.finder.loss import Labels, LossWeights, finder_loss
-from analysis.training.finder.table import CropTable, blank_table
+from analysis.training.finder.loss import FinderLossWeights, Labels, finder_loss
+from analysis.training.finder.table import FinderCropTable, blank_table
 from analysis.training.finder.trainer import FinderData, FinderTrainSettings, train_finder
 
 TINY = FinderTrainSettings(
@@ -30,7 +30,7 @@ TINY = FinderTrainSettings(
 )
 
 
-def table(count: int, seed: int) -> CropTable:
+def table(count: int, seed: int) -> FinderCropTable:
     """Rods on a third of the crops (metaphases, the larger half of them analysable), a filled disk elsewhere."""
     rng = np.random.default_rng(seed)
     columns = blank_table(count)
@@ -51,7 +51,7 @@ def table(count: int, seed: int) -> CropTable:
             columns["metaphase"][row] = 0
         columns["crops"][row] = np.clip(np.rint((od + 0.2) * 100), 0, 220)
         columns["radius_um"][row], columns["noise_od"][row] = 18.0, 0.01
-    return CropTable(**columns)
+    return FinderCropTable(**columns)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_decisions_of_a_reviewer_are_learnt_and_the_beginning_stays_as_it_was(
     ring = (np.abs(np.hypot(xs, ys) - 40) < 4) * 0.8
     columns["crops"][:] = np.rint((ring + 0.2) * 100)
     columns["wanted"][:], columns["radius_um"][:], columns["noise_od"][:] = 1, 18.0, 0.01
-    reviewed = CropTable(**columns)
+    reviewed = FinderCropTable(**columns)
     own = replace(data, reviewed=reviewed, reviewed_val=reviewed)
     settings = replace(TINY, epochs=5.0, reviewed_share=0.5)
     result = train_finder(own, tmp_path / "own", minutes=5, start=tmp_path / "first", settings=settings)
@@ -146,7 +146,7 @@ def test_calibration_makes_proud_scores_true() -> None:
     columns = blank_table(4000)
     columns["crops"] = np.zeros((4000, 1, 1), np.uint8)
     columns["metaphase"], columns["analysable"] = truth, np.where(truth == 1, truth, -1)
-    known = CropTable(**columns)
+    known = FinderCropTable(**columns)
     calibration = fit_calibration(outputs(list(2.5 * odds)), known)
     assert calibration.metaphase_temperature == pytest.approx(2.5, rel=0.1)
     assert calibration.metaphase_shift == pytest.approx(-0.5, abs=0.1)
@@ -154,13 +154,13 @@ def test_calibration_makes_proud_scores_true() -> None:
 
 
 def test_figures_of_a_known_table() -> None:
-    from analysis.finder.net import Calibration, judgement
+    from analysis.finder.net import ScoreCalibration, judgement
 
     columns = blank_table(4)
     columns["metaphase"][:] = [1, 1, 0, -1]
     columns["analysable"][:] = [1, 0, -1, -1]
     output = outputs([3.0, -1.0, -3.0, 9.0])
-    figures = figures_of(judgement(output, Calibration()), CropTable(**columns))
+    figures = figures_of(judgement(output, ScoreCalibration()), FinderCropTable(**columns))
     assert figures["recall"] == 0.5
     assert figures["precision"] == 1.0
     assert figures["true_negative_rate"] == 1.0
@@ -181,7 +181,7 @@ def test_what_is_not_known_teaches_nothing() -> None:
     torch.manual_seed(1)
     net = FinderNet(4).train()
     output = net(torch.randn(4, 1, 128, 128), torch.zeros(4, 2))
-    parts = finder_loss(output, labels(4), LossWeights())
+    parts = finder_loss(output, labels(4), FinderLossWeights())
     assert {float(value.detach()) for value in parts.values()} == {0.0}
     torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
     assert all(
@@ -196,7 +196,7 @@ def test_a_reviewers_word_moves_both_answers(word: float, sign: float) -> None:
     other = torch.zeros(1, requires_grad=True)
     zero = torch.zeros(1)
     output = FinderOutput(logit, other, torch.zeros(1, 2), zero, torch.zeros(1, 4), zero, zero)
-    part = finder_loss(output, replace(labels(1), wanted=torch.tensor([word])), LossWeights())["wanted"]
+    part = finder_loss(output, replace(labels(1), wanted=torch.tensor([word])), FinderLossWeights())["wanted"]
     part.backward()  # type: ignore[no-untyped-call]
     assert logit.grad is not None
     assert other.grad is not None

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from analysis.errors import DatasetError
 from analysis.finder.net import net_inputs
 from analysis.finder.proposals import crops_of, propose
-from analysis.training.finder.augmentation import AugmentSettings, Batch, augment
+from analysis.training.finder.augmentation import FinderAugmentation, FinderBatch, augment
 from analysis.training.finder.crops import label_field, shard_of, with_quality
-from analysis.training.finder.table import CropTable, joined, plain_crops, read_shard, write_shard
+from analysis.training.finder.table import FinderCropTable, joined, plain_crops, read_shard, write_shard
 from analysis.training.synthesis.quality import KaryotypedQuality
 
 UM_PER_PX = 0.645
@@ -75,7 +75,7 @@ def picture() -> Picture:
     return Picture(drawn([(130, 140), (300, 290), (300, 120)]), (WHOLE, PILE))
 
 
-def rows_of(table: CropTable, kind: str) -> np.ndarray:
+def rows_of(table: FinderCropTable, kind: str) -> np.ndarray:
     return np.flatnonzero(table.kind == kind)
 
 
@@ -176,19 +176,19 @@ def test_shards_come_back_and_damaged_ones_are_refused(picture: Picture, tmp_pat
         read_shard(path)
 
 
-def spot(x_px: float, y_px: float, count: int) -> tuple[torch.Tensor, Batch]:
+def spot(x_px: float, y_px: float, count: int) -> tuple[torch.Tensor, FinderBatch]:
     """Stored crops with one dark spot, offset by (x_px, y_px) from the middle."""
     ys, xs = np.mgrid[:160, :160] - 79.5
     od = np.exp(-((xs - x_px) ** 2 + (ys - y_px) ** 2) / 18)
     wide = torch.from_numpy(np.rint((od + 0.2) * 100).astype(np.uint8)).expand(count, -1, -1)
     _, extras = net_inputs(np.zeros((count, 1, 1), np.uint8), np.full(count, 20.0), np.full(count, 0.01))
     offset = torch.tensor([[x_px, y_px]]).expand(count, -1)
-    return wide, Batch(torch.zeros(0), extras, offset, torch.zeros(count))
+    return wide, FinderBatch(torch.zeros(0), extras, offset, torch.zeros(count))
 
 
 def test_a_view_moves_its_label_along() -> None:
     wide, batch = spot(11.0, -6.5, 24)
-    settings = AugmentSettings(noise_share=0.0, level_od=0.0, blur_share=0.0, exact_share=0.5)
+    settings = FinderAugmentation(noise_share=0.0, level_od=0.0, blur_share=0.0, exact_share=0.5)
     view = augment(wide, batch, torch.Generator().manual_seed(2), settings)
     od = view.crops[:, 0].clamp(min=0.05) - 0.05
     steps = torch.arange(128.0) - 63.5
@@ -204,7 +204,7 @@ def test_a_view_moves_its_label_along() -> None:
 def test_views_depend_on_the_seed_alone() -> None:
     wide, batch = spot(3.0, 2.0, 4)
     views = [
-        augment(wide, batch, torch.Generator().manual_seed(seed), AugmentSettings()).crops for seed in (7, 7, 8)
+        augment(wide, batch, torch.Generator().manual_seed(seed), FinderAugmentation()).crops for seed in (7, 7, 8)
     ]
     assert torch.equal(views[0], views[1])
     assert not torch.equal(views[0], views[2])

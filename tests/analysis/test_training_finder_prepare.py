@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from analysis.errors import DatasetError
-from analysis.finder.net import Calibration, FinderNet
-from analysis.training.finder.prepare import Part, drift_of, prepare_crops, read_prepared
+from analysis.finder.net import FinderNet, ScoreCalibration
+from analysis.training.finder.prepare import CropSource, drift_of, prepare_crops, read_prepared
 from analysis.training.finder.reviewed import ReviewedCrop, reviewed_tables
-from analysis.training.finder.table import CropTable, Shard, blank_table, plain_crops
+from analysis.training.finder.table import FinderCropTable, Shard, blank_table, plain_crops
 
 DATA = Path(os.environ.get("KARYOSCAN_DATA", "../shared/data"))
 
@@ -21,7 +21,7 @@ DATA = Path(os.environ.get("KARYOSCAN_DATA", "../shared/data"))
 @pytest.mark.data
 @pytest.mark.skipif(not (DATA / "tseng").is_dir(), reason="the Tseng set isn't there (KARYOSCAN_DATA)")
 def test_real_cells_become_labelled_crops_once(tmp_path: Path) -> None:
-    parts = (Part("val", "gband", 1),)
+    parts = (CropSource("val", "gband", 1),)
     told: list[str] = []
     prepare_crops(DATA, tmp_path, parts, fields_a_slide=2, images=4, tell=told.append)
     assert len(told) == 1
@@ -38,7 +38,7 @@ def test_real_cells_become_labelled_crops_once(tmp_path: Path) -> None:
 
 
 def slide_of(number: int) -> Shard:
-    none = CropTable(**blank_table(0))
+    none = FinderCropTable(**blank_table(0))
     statistics = {"noise_od": np.full(5, 0.01 * number), "focus": np.array([1.0, np.nan, 1.0, 1.0, np.nan])}
     return Shard(none, np.zeros(0, dtype="<U1"), np.zeros(0, np.bool_), 5, statistics)
 
@@ -48,7 +48,7 @@ def test_what_is_usual_comes_from_fields_and_held_out_scores() -> None:
     columns = blank_table(120)
     columns["slide"][:] = np.repeat(["a", "b", "c"], 40)
     usual = drift_of(
-        FinderNet(4).fold(), Calibration(), CropTable(**columns), tuple(slide_of(n) for n in (1, 2, 3))
+        FinderNet(4).fold(), ScoreCalibration(), FinderCropTable(**columns), tuple(slide_of(n) for n in (1, 2, 3))
     )
     assert usual["noise_od"] == pytest.approx({"mean": 0.02, "std": 0.01})
     assert usual["focus"] == pytest.approx({"mean": 1.0, "std": 0.0})

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.errors import DatasetError
-from analysis.selection.initial_selection import Evidence, SelectionSettings
+from analysis.selection.initial_selection import ProposalMeasurements, SelectionSettings
 from analysis.training.fits.selection import (
-    Aims,
     ProposedTruth,
+    SelectionTargets,
     cached_proposals,
     compare,
     figures,
@@ -32,7 +32,7 @@ def cell(case: str, right: list[float], wrong: list[float], *, sure: float = 0.9
     classes[np.arange(count), np.arange(count) % 24] = sure
     iou = np.zeros((len(right), count))
     iou[np.arange(len(right)), np.arange(len(right))] = 0.8
-    known = Evidence(
+    known = ProposalMeasurements(
         np.asarray([*right, *wrong]), np.zeros((count, count)), classes, np.full(count, -1), np.zeros(0)
     )
     return ProposedTruth(case, known, iou)
@@ -62,13 +62,13 @@ def test_a_refit_finds_the_line_between_right_and_wrong(right: float, wrong: flo
 
 def test_a_missed_chromosome_can_be_worth_more_than_a_false_one() -> None:
     table = np.asarray([[40.0, 2.0, 6.0]])
-    level, dear = Aims(1.0, 0.0), Aims(2.0, 0.0)
+    level, dear = SelectionTargets(1.0, 0.0), SelectionTargets(2.0, 0.0)
     assert level.cost(table) == pytest.approx(8.0 / 46.0)
     assert dear.cost(table) == pytest.approx(14.0 / 46.0)
 
 
 def test_cells_of_other_numbers_that_come_out_as_46_cost() -> None:
-    aims = Aims(1.0, 1.0)
+    aims = SelectionTargets(1.0, 1.0)
     leaning, fair = np.asarray([[45.0, 1.0, 0.0]]), np.asarray([[44.0, 1.0, 1.0]])
     assert aims.cost(leaning) == pytest.approx(1.0 / 45.0 + 1.0 / 46.0)
     assert aims.cost(fair) == pytest.approx(2.0 / 45.0)

@@ -7,27 +7,27 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.banding.technique import BandingJudgement, BandingKind
+from analysis.banding.technique import BandingEstimate, BandingKind
 from analysis.classification.classifier import Classifier
 from analysis.imaging.image_file import GreyImage
 from analysis.karyotyping.pipeline import Karyotype, Karyotyper
 from analysis.karyotyping.review import (
     AUTO_FROM,
     DOUBTFUL_BELOW,
-    CellLook,
-    Finding,
-    Level,
+    CellQualityMeasures,
+    ReviewFinding,
+    ReviewLevel,
     chromosome_level,
-    judge,
+    judge_proposal,
 )
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 from analysis.structures.instance import Instance, Segmentation
 from simulators.specimen.banding import Banding
-from simulators.specimen.chromosome import Look, banded, render_chromosome
+from simulators.specimen.chromosome import ChromosomeAppearance, banded, render_chromosome
 from simulators.specimen.structure import Chromosome, Segment, centromere_of, end_of
 
 PAIRS = [name for name in CLASS_NAMES[:22] for _ in range(2)]
-SOUND = CellLook(46, 0.3, 0.97, 4.0)
+SOUND = CellQualityMeasures(46, 0.3, 0.97, 4.0)
 
 
 def mouse(rng: np.random.Generator) -> list[Chromosome]:
@@ -46,7 +46,9 @@ def mouse(rng: np.random.Generator) -> list[Chromosome]:
     return rods
 
 
-def drawn(names: list[str] | list[Chromosome], look: Look, seed: int = 3) -> tuple[GreyImage, Segmentation]:
+def drawn(
+    names: list[str] | list[Chromosome], look: ChromosomeAppearance, seed: int = 3
+) -> tuple[GreyImage, Segmentation]:
     rng = np.random.default_rng(seed)
     columns, cell = 12, 150
     rows = -(-len(names) // columns)
@@ -67,27 +69,27 @@ def drawn(names: list[str] | list[Chromosome], look: Look, seed: int = 3) -> tup
     return image, Segmentation(tuple(instances), background, np.zeros(od.shape, np.bool_))
 
 
-def proposal(names: list[str] | list[Chromosome], look: Look | None = None) -> Karyotype:
+def proposal(names: list[str] | list[Chromosome], look: ChromosomeAppearance | None = None) -> Karyotype:
     torch.set_num_threads(1)
-    image, segmentation = drawn(names, look or Look())
+    image, segmentation = drawn(names, look or ChromosomeAppearance())
     return Karyotyper(Classifier.load(), lambda _image: segmentation).karyotype(image)
 
 
 @pytest.mark.parametrize(
     ("names", "look", "finding"),
     [
-        ([*PAIRS, "X", "Y"], replace(Look(), light_od=0.45, dark_od=0.45), Finding.NO_BANDS),
-        ([*PAIRS, "X", "Y"], banded(Look(), Banding.R), Finding.WRONG_BANDING),
-        (mouse(np.random.default_rng(1)), Look(), Finding.NOT_HUMAN),
+        ([*PAIRS, "X", "Y"], replace(ChromosomeAppearance(), light_od=0.45, dark_od=0.45), ReviewFinding.NO_BANDS),
+        ([*PAIRS, "X", "Y"], banded(ChromosomeAppearance(), Banding.R), ReviewFinding.WRONG_BANDING),
+        (mouse(np.random.default_rng(1)), ChromosomeAppearance(), ReviewFinding.NOT_HUMAN),
     ],
     ids=["no bands", "R-bands", "mouse"],
 )
 def test_what_can_not_be_read_is_not_named(
-    names: list[str] | list[Chromosome], look: Look, finding: Finding
+    names: list[str] | list[Chromosome], look: ChromosomeAppearance, finding: ReviewFinding
 ) -> None:
     result = proposal(names, look)
     assert [reason.finding for reason in result.verdict.reasons] == [finding]
-    assert result.verdict.level is Level.MUST_REVIEW
+    assert result.verdict.level is ReviewLevel.MUST_REVIEW
     assert not result.verdict.readable
     assert result.iscn.text is None
     assert result.iscn.reason == result.verdict.words
@@ -97,15 +99,15 @@ def test_what_can_not_be_read_is_not_named(
 
 def test_three_chromosomes_are_no_cell() -> None:
     result = proposal(["1", "9", "21"])
-    assert result.verdict.reasons[0].finding is Finding.TOO_FEW
+    assert result.verdict.reasons[0].finding is ReviewFinding.TOO_FEW
     assert result.iscn.text is None
     assert len(result.chromosomes) == 3
 
 
 def test_ninety_two_are_never_forty_six() -> None:
     result = proposal([*PAIRS, "X", "Y"] * 2)
-    assert result.verdict.level is Level.MUST_REVIEW
-    assert result.verdict.reasons[0].finding is Finding.POLYPLOID
+    assert result.verdict.level is ReviewLevel.MUST_REVIEW
+    assert result.verdict.reasons[0].finding is ReviewFinding.POLYPLOID
     assert result.iscn.text is None or not result.iscn.text.startswith("46")
     assert len(result.chromosomes) == 92
 
@@ -113,26 +115,26 @@ def test_ninety_two_are_never_forty_six() -> None:
 def test_levels_and_their_reasons() -> None:
     classes = [*PAIRS, "X", "X"]
     sure = np.full(46, 0.99)
-    assert judge(SOUND, classes, sure).level is Level.AUTO
-    assert judge(SOUND, classes, sure).text == "auto"
+    assert judge_proposal(SOUND, classes, sure).level is ReviewLevel.AUTO
+    assert judge_proposal(SOUND, classes, sure).text == "auto"
     two = sure.copy()
     two[:2] = 0.5
-    check = judge(SOUND, classes, two)
-    assert check.level is Level.CHECK
+    check = judge_proposal(SOUND, classes, two)
+    assert check.level is ReviewLevel.CHECK
     assert check.text == "check: 2 chromosomes below 90 % certainty"
     five = sure.copy()
     five[:5] = 0.5
-    assert judge(SOUND, classes, five).level is Level.MUST_REVIEW
-    gained = judge(SOUND, [*classes, "21"], np.append(sure, 0.99))
-    assert (gained.level, gained.reasons[0].finding) == (Level.MUST_REVIEW, Finding.ABNORMAL)
+    assert judge_proposal(SOUND, classes, five).level is ReviewLevel.MUST_REVIEW
+    gained = judge_proposal(SOUND, [*classes, "21"], np.append(sure, 0.99))
+    assert (gained.level, gained.reasons[0].finding) == (ReviewLevel.MUST_REVIEW, ReviewFinding.ABNORMAL)
     assert "+21" in gained.words
-    turner = judge(SOUND, [*PAIRS, "X"], sure[:45])
+    turner = judge_proposal(SOUND, [*PAIRS, "X"], sure[:45])
     assert "sex chromosomes X" in turner.words
-    tray = judge(SOUND, [*classes, "?"], np.append(sure, 0.99))
-    assert [reason.finding for reason in tray.reasons] == [Finding.UNCLASSIFIED]
-    assert tray.level is Level.CHECK
-    unclear = judge(replace(SOUND, certainty=0.7), classes, sure)
-    assert unclear.reasons[0].finding is Finding.UNCLEAR_BANDS
+    tray = judge_proposal(SOUND, [*classes, "?"], np.append(sure, 0.99))
+    assert [reason.finding for reason in tray.reasons] == [ReviewFinding.UNCLASSIFIED]
+    assert tray.level is ReviewLevel.CHECK
+    unclear = judge_proposal(replace(SOUND, certainty=0.7), classes, sure)
+    assert unclear.reasons[0].finding is ReviewFinding.UNCLEAR_BANDS
     assert unclear.readable
 
 
@@ -140,67 +142,82 @@ def test_a_cell_that_is_mostly_doubtful_has_no_karyotype() -> None:
     classes = [*PAIRS, "X", "X"]
     chances = np.full(46, 0.995)
     chances[:15] = 0.7
-    assert judge(SOUND, classes, chances).withheld == ""
+    assert judge_proposal(SOUND, classes, chances).withheld == ""
     chances[:16] = 0.7
-    verdict = judge(SOUND, classes, chances)
+    verdict = judge_proposal(SOUND, classes, chances)
     assert "16 of 46" in verdict.withheld
     assert verdict.readable
-    assert verdict.level is Level.MUST_REVIEW
-    left_out = judge(SOUND, ["?"] * 16 + classes[16:], np.full(46, 0.995))
+    assert verdict.level is ReviewLevel.MUST_REVIEW
+    left_out = judge_proposal(SOUND, ["?"] * 16 + classes[16:], np.full(46, 0.995))
     assert left_out.withheld
-    assert judge(replace(SOUND, band_contrast=0.01), classes, chances).withheld
+    assert judge_proposal(replace(SOUND, band_contrast=0.01), classes, chances).withheld
 
 
 def test_levels_of_a_chromosome() -> None:
     levels = [chromosome_level(chance) for chance in (1.0, AUTO_FROM, 0.95, DOUBTFUL_BELOW, 0.5)]
-    assert levels == [Level.AUTO, Level.AUTO, Level.CHECK, Level.CHECK, Level.MUST_REVIEW]
+    assert levels == [
+        ReviewLevel.AUTO,
+        ReviewLevel.AUTO,
+        ReviewLevel.CHECK,
+        ReviewLevel.CHECK,
+        ReviewLevel.MUST_REVIEW,
+    ]
 
 
-def seen(kind: BandingKind, confidence: float = 0.97) -> BandingJudgement:
-    return BandingJudgement(kind, confidence, "looked at", {})
+def seen(kind: BandingKind, confidence: float = 0.97) -> BandingEstimate:
+    return BandingEstimate(kind, confidence, "looked at", {})
 
 
 def test_the_protocols_banding_counts_and_what_looks_otherwise_is_warned_of() -> None:
     classes, sure = [*PAIRS, "X", "X"], np.full(46, 0.995)
-    assert judge(SOUND, classes, sure, banding=seen(BandingKind.G), protocol_banding="G").level is Level.AUTO
-    warned = judge(SOUND, classes, sure, banding=seen(BandingKind.R), protocol_banding="G")
-    assert [reason.finding for reason in warned.reasons] == [Finding.BANDING_MISMATCH]
-    assert warned.level is Level.MUST_REVIEW
+    assert (
+        judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.G), protocol_banding="G").level
+        is ReviewLevel.AUTO
+    )
+    warned = judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.R), protocol_banding="G")
+    assert [reason.finding for reason in warned.reasons] == [ReviewFinding.BANDING_MISMATCH]
+    assert warned.level is ReviewLevel.MUST_REVIEW
     assert warned.readable
     assert "protocol says G" in warned.words
-    assert judge(SOUND, classes, sure, banding=seen(BandingKind.R, 0.6), protocol_banding="G").level is Level.AUTO
-    unread = judge(SOUND, classes, sure, banding=seen(BandingKind.G), protocol_banding="R")
-    assert unread.reasons[0].finding is Finding.WRONG_BANDING
+    assert (
+        judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.R, 0.6), protocol_banding="G").level
+        is ReviewLevel.AUTO
+    )
+    unread = judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.G), protocol_banding="R")
+    assert unread.reasons[0].finding is ReviewFinding.WRONG_BANDING
     assert not unread.readable
     # Whatever else is odd about the cell, this is what a person has to know.
     for look in (replace(SOUND, objects=5), replace(SOUND, size_ratio=1.9), replace(SOUND, band_contrast=0.01)):
-        odd = judge(look, classes, sure, banding=seen(BandingKind.R), protocol_banding="R")
+        odd = judge_proposal(look, classes, sure, banding=seen(BandingKind.R), protocol_banding="R")
         assert odd.withheld.endswith("R bands can't be read yet, so that no chromosome is named")
 
 
 def test_without_a_protocol_the_look_counts_where_it_is_sure() -> None:
     classes, sure = [*PAIRS, "X", "X"], np.full(46, 0.995)
-    assert judge(SOUND, classes, sure, banding=seen(BandingKind.R)).reasons[0].finding is Finding.WRONG_BANDING
-    assert judge(SOUND, classes, sure, banding=seen(BandingKind.R, 0.5)).level is Level.AUTO
-    assert judge(SOUND, classes, sure, banding=seen(BandingKind.Q)).readable
+    assert (
+        judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.R)).reasons[0].finding
+        is ReviewFinding.WRONG_BANDING
+    )
+    assert judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.R, 0.5)).level is ReviewLevel.AUTO
+    assert judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.Q)).readable
 
 
 def test_sizes_that_are_no_human_cells_need_no_further_proof() -> None:
     classes, sure = [*PAIRS, "X", "X"], np.full(46, 0.995)
-    mouse_like = judge(replace(SOUND, size_ratio=1.9), classes, sure)
-    assert [reason.finding for reason in mouse_like.reasons] == [Finding.NOT_HUMAN]
+    mouse_like = judge_proposal(replace(SOUND, size_ratio=1.9), classes, sure)
+    assert [reason.finding for reason in mouse_like.reasons] == [ReviewFinding.NOT_HUMAN]
     assert mouse_like.withheld
-    assert judge(replace(SOUND, size_ratio=2.4), classes, sure).level is Level.AUTO
-    assert not judge(replace(SOUND, size_ratio=2.4, certainty=0.7), classes, sure).readable
+    assert judge_proposal(replace(SOUND, size_ratio=2.4), classes, sure).level is ReviewLevel.AUTO
+    assert not judge_proposal(replace(SOUND, size_ratio=2.4, certainty=0.7), classes, sure).readable
 
 
 def test_a_chromosome_of_no_class_is_told_as_a_possible_marker() -> None:
-    verdict = judge(SOUND, [*PAIRS, "X", "X", "?"], np.full(47, 0.995), unlike_any=(46,))
-    assert Finding.MARKER in {reason.finding for reason in verdict.reasons}
-    assert verdict.level is Level.MUST_REVIEW
+    verdict = judge_proposal(SOUND, [*PAIRS, "X", "X", "?"], np.full(47, 0.995), unlike_any=(46,))
+    assert ReviewFinding.MARKER in {reason.finding for reason in verdict.reasons}
+    assert verdict.level is ReviewLevel.MUST_REVIEW
 
 
 def test_an_empty_picture_is_told_as_such() -> None:
-    verdict = judge(CellLook(0, 0.0, 0.0, 1.0), [], np.zeros(0))
-    assert verdict.reasons[0].finding is Finding.NO_CHROMOSOMES
+    verdict = judge_proposal(CellQualityMeasures(0, 0.0, 0.0, 1.0), [], np.zeros(0))
+    assert verdict.reasons[0].finding is ReviewFinding.NO_CHROMOSOMES
     assert verdict.to_json()["level"] == "must review"

@@ -17,7 +17,7 @@ from simulators.clock import ManualClock
 from simulators.devices import twin_of
 from simulators.serial.controller import SimulatedController
 from simulators.serial.faults import SerialFault, SerialFaultKind
-from simulators.serial.line import Line, PtyLine, TcpLine
+from simulators.serial.line import PtyLine, SerialLine, TcpLine
 from simulators.serial.mechanics import FreeMechanics
 from simulators.serial.prior import ProScanController
 from simulators.serial.simulator import SerialSimulator
@@ -147,7 +147,11 @@ def load_serial(core: ScanCore, module: str, hub: str, address: str, properties:
 
 @contextmanager
 def serial_bench(
-    name: str, line: Line | None = None, *, is_calibrated: bool = True, properties: dict[str, float] | None = None
+    name: str,
+    line: SerialLine | None = None,
+    *,
+    is_calibrated: bool = True,
+    properties: dict[str, float] | None = None,
 ) -> Iterator[SerialBench]:
     clock = ManualClock()
     mechanics = FreeMechanics(clock, TRAVEL_UM)

@@ -16,7 +16,7 @@ from scanner.errors import (
 from scanner.rig import Rig
 from scanner.strict_yaml import load_strict
 from simulators.devices import twin_of
-from simulators.faults import Fault, FaultKind
+from simulators.faults import TwinFault, TwinFaultKind
 from simulators.serial.faults import SerialFaultKind as Kind
 
 pytestmark = pytest.mark.conformance
@@ -143,10 +143,10 @@ def test_the_run_goes_on_after_a_moment_of_silence(wired_rig):
 
 
 def test_the_faults_of_the_twin_go_through_the_line(wired_rig):
-    twin_of(wired_rig.core).faults.add(Fault(FaultKind.MOVE_FAILS, "XY"))
+    twin_of(wired_rig.core).faults.add(TwinFault(TwinFaultKind.MOVE_FAILS, "XY"))
     with pytest.raises(DeviceError, match="controller error 2"):
         wired_rig.microscope.move_to(HERE)
-    twin_of(wired_rig.core).faults.add(Fault(FaultKind.MOVE_SHORT, "XY"))
+    twin_of(wired_rig.core).faults.add(TwinFault(TwinFaultKind.MOVE_SHORT, "XY"))
     with pytest.raises(PositionError):
         wired_rig.microscope.move_to(THERE)
 

@@ -16,7 +16,7 @@ from scanner.errors import DeviceError, LabelError, LimitError, LoaderError, Oil
 from scanner.peripherals import LabelCamera, Oiler, SlideLoader
 from simulators.clock import ManualClock
 from simulators.devices import twin_of
-from simulators.faults import Fault, FaultKind
+from simulators.faults import TwinFault, TwinFaultKind
 from simulators.feeder import Feeder
 from simulators.oil import Dispenser
 from simulators.peripherals import feeder_of
@@ -85,8 +85,8 @@ class Bench:
         self.loader.start_load(slot)
         self.finish(self.loader)
 
-    def add(self, kind: FaultKind, device: str) -> None:
-        self.twin.faults.add(Fault(kind, device))
+    def add(self, kind: TwinFaultKind, device: str) -> None:
+        self.twin.faults.add(TwinFault(kind, device))
 
     def events(self, kind: str) -> list[str]:
         return [event.detail for event in self.twin.events if event.kind == kind]
@@ -254,7 +254,7 @@ def test_a_jam_is_an_error_until_somebody_has_cleared_it(bench, unloads):
     if unloads:
         bench.load(11)
     bench.go(*LOAD_UM)
-    bench.add(FaultKind.LOADER_JAMS, "Loader")
+    bench.add(TwinFaultKind.LOADER_JAMS, "Loader")
     bench.loader.start_unload() if unloads else bench.loader.start_load(11)
     with pytest.raises(LoaderError, match="jammed"):
         bench.finish(bench.loader)
@@ -273,7 +273,7 @@ def test_a_jam_is_an_error_until_somebody_has_cleared_it(bench, unloads):
 
 def test_a_wrong_slide_never_passes_for_the_right_one(bench):
     bench.go(*LOAD_UM)
-    bench.add(FaultKind.WRONG_SLIDE, "Loader")
+    bench.add(TwinFaultKind.WRONG_SLIDE, "Loader")
     bench.loader.start_load(20)
     try:
         bench.finish(bench.loader)
@@ -287,7 +287,7 @@ def test_a_wrong_slide_never_passes_for_the_right_one(bench):
 
 def test_a_slide_that_only_the_loader_believes_in_has_no_label(seeing):
     bench = seeing
-    bench.add(FaultKind.NO_SLIDE, "Loader")
+    bench.add(TwinFaultKind.NO_SLIDE, "Loader")
     bench.load(20)
     assert bench.loader.state().taken_from == 20
     assert bench.feeder.slide_on_stage is None
@@ -358,7 +358,7 @@ def test_a_drop_that_was_stopped_does_not_fall_and_is_not_counted(bench):
 
 def test_a_drop_that_does_not_fall_is_never_counted(bench):
     over_the_slide(bench)
-    bench.add(FaultKind.OIL_EMPTY, "Oiler")
+    bench.add(TwinFaultKind.OIL_EMPTY, "Oiler")
     bench.oiler.start_drop()
     try:
         bench.finish(bench.oiler)
@@ -401,7 +401,7 @@ def test_a_picture_of_a_label_is_grey_and_readable(bench):
 def test_a_smeared_label_is_refused_and_read_again_when_it_can_be(seeing):
     bench = seeing
     bench.load(33)
-    bench.add(FaultKind.LABEL_UNREADABLE, "LabelCamera")
+    bench.add(TwinFaultKind.LABEL_UNREADABLE, "LabelCamera")
     with pytest.raises(LabelError, match="no barcode") as caught:
         the_barcode(bench.label_camera.picture(), "LabelCamera")
     assert caught.value.device == "LabelCamera"
@@ -411,7 +411,7 @@ def test_a_smeared_label_is_refused_and_read_again_when_it_can_be(seeing):
 def test_a_duplicate_label_says_what_another_slide_says(seeing):
     bench = seeing
     bench.load(33)
-    bench.add(FaultKind.LABEL_DUPLICATE, "LabelCamera")
+    bench.add(TwinFaultKind.LABEL_DUPLICATE, "LabelCamera")
     text = the_barcode(bench.label_camera.picture()).text
     assert text != "KS-0000-033"
     assert text in {slide.label for slide in bench.feeder.tray.slides.values()}

@@ -17,7 +17,7 @@ from scanner.microscope import Microscope
 from scanner.rig import load_rig
 from simulators.devices import twin_of
 from simulators.fault_catalogue import DEVICE_FAULTS
-from simulators.faults import Fault, FaultKind, FaultPlan, parse_faults
+from simulators.faults import TwinFault, TwinFaultKind, TwinFaultPlan, parse_faults
 
 pytestmark = pytest.mark.conformance
 
@@ -125,7 +125,7 @@ def session(whole_session):
 def make_sound(session):
     """All as on the first day: the slide alone is kept, since it takes long to draw."""
     twin = session.twin
-    twin.faults = FaultPlan()
+    twin.faults = TwinFaultPlan()
     twin.halt("XY", twin.x, twin.y)
     twin.halt("Z", twin.z)
     twin._drifts_s.clear()
@@ -191,14 +191,14 @@ def test_the_instrument_notices_and_shows_no_wrong_place(session, text, error, w
 def test_the_table_has_every_fault_of_stage_focus_turret_lamp_and_camera():
     here = {parse_faults(row[0])[0].kind for row in TABLE}
     elsewhere = {
-        FaultKind.LOADER_JAMS,
-        FaultKind.NO_SLIDE,
-        FaultKind.WRONG_SLIDE,
-        FaultKind.LABEL_UNREADABLE,
-        FaultKind.LABEL_DUPLICATE,
-        FaultKind.OIL_EMPTY,
+        TwinFaultKind.LOADER_JAMS,
+        TwinFaultKind.NO_SLIDE,
+        TwinFaultKind.WRONG_SLIDE,
+        TwinFaultKind.LABEL_UNREADABLE,
+        TwinFaultKind.LABEL_DUPLICATE,
+        TwinFaultKind.OIL_EMPTY,
     }
-    assert here == set(FaultKind) - elsewhere
+    assert here == set(TwinFaultKind) - elsewhere
 
 
 def photograph(session, place):
@@ -210,14 +210,14 @@ def photograph(session, place):
 
 def test_after_each_single_fault_the_work_can_be_done_again(session):
     for kind, device in (
-        (FaultKind.MOVE_FAILS, "XY"),
-        (FaultKind.MOVE_STALLS, "XY"),
-        (FaultKind.NEVER_IDLE, "Z"),
-        (FaultKind.CAMERA_HANGS, "Camera"),
-        (FaultKind.FRAME_DROPPED, "Camera"),
-        (FaultKind.GARBAGE_FRAME, "Camera"),
+        (TwinFaultKind.MOVE_FAILS, "XY"),
+        (TwinFaultKind.MOVE_STALLS, "XY"),
+        (TwinFaultKind.NEVER_IDLE, "Z"),
+        (TwinFaultKind.CAMERA_HANGS, "Camera"),
+        (TwinFaultKind.FRAME_DROPPED, "Camera"),
+        (TwinFaultKind.GARBAGE_FRAME, "Camera"),
     ):
-        session.twin.faults.add(Fault(kind, device))
+        session.twin.faults.add(TwinFault(kind, device))
         with pytest.raises(DeviceError):
             photograph(session, session.home.shifted(100.0, 0.0))
         photograph(session, session.home)
@@ -226,7 +226,7 @@ def test_after_each_single_fault_the_work_can_be_done_again(session):
 
 
 def test_a_turret_between_two_positions_lends_its_old_objective_to_nothing(session):
-    session.twin.faults.add(Fault(FaultKind.TURRET_BETWEEN, "Objective"))
+    session.twin.faults.add(TwinFault(TwinFaultKind.TURRET_BETWEEN, "Objective"))
     microscope = session.microscope
     with pytest.raises(DeviceError, match="turret position unknown"):
         microscope.select_objective("63x", oil_allowed=True)
@@ -242,7 +242,7 @@ def test_a_turret_between_two_positions_lends_its_old_objective_to_nothing(sessi
 
 
 def test_homing_finds_the_steps_again_that_were_lost(session):
-    session.twin.faults.add(Fault(FaultKind.LOST_STEPS, "XY"))
+    session.twin.faults.add(TwinFault(TwinFaultKind.LOST_STEPS, "XY"))
     session.microscope.move_to(session.home.shifted(2_000.0, 1_000.0))
     with pytest.raises(PositionError, match="landmark"):
         session.vouch()
@@ -253,7 +253,7 @@ def test_homing_finds_the_steps_again_that_were_lost(session):
 
 
 def test_a_new_instrument_on_a_lying_stage_waits_as_long_as_the_way_takes(session):
-    session.twin.faults.add(Fault(FaultKind.LIES_ABOUT_ARRIVAL, "XY"))
+    session.twin.faults.add(TwinFault(TwinFaultKind.LIES_ABOUT_ARRIVAL, "XY"))
     before_s = session.twin.clock.now_s()
     session.microscope.move_to(session.home.shifted(10_000.0, 0.0))
     motion = session.rig.stage.motion
@@ -265,33 +265,33 @@ def test_a_new_instrument_on_a_lying_stage_waits_as_long_as_the_way_takes(sessio
 
 WHERE = {
     "XY": (
-        FaultKind.MOVE_FAILS,
-        FaultKind.MOVE_SHORT,
-        FaultKind.NEVER_IDLE,
-        FaultKind.MOVE_STALLS,
-        FaultKind.LOST_STEPS,
-        FaultKind.LIES_ABOUT_ARRIVAL,
+        TwinFaultKind.MOVE_FAILS,
+        TwinFaultKind.MOVE_SHORT,
+        TwinFaultKind.NEVER_IDLE,
+        TwinFaultKind.MOVE_STALLS,
+        TwinFaultKind.LOST_STEPS,
+        TwinFaultKind.LIES_ABOUT_ARRIVAL,
     ),
     "Z": (
-        FaultKind.MOVE_FAILS,
-        FaultKind.MOVE_SHORT,
-        FaultKind.NEVER_IDLE,
-        FaultKind.MOVE_STALLS,
-        FaultKind.LIES_ABOUT_ARRIVAL,
-        FaultKind.FOCUS_DRIFTS,
+        TwinFaultKind.MOVE_FAILS,
+        TwinFaultKind.MOVE_SHORT,
+        TwinFaultKind.NEVER_IDLE,
+        TwinFaultKind.MOVE_STALLS,
+        TwinFaultKind.LIES_ABOUT_ARRIVAL,
+        TwinFaultKind.FOCUS_DRIFTS,
     ),
-    "Objective": (FaultKind.TURRET_BETWEEN,),
+    "Objective": (TwinFaultKind.TURRET_BETWEEN,),
     "Camera": (
-        FaultKind.CAMERA_RAISES,
-        FaultKind.FRAME_DROPPED,
-        FaultKind.CAMERA_HANGS,
-        FaultKind.GARBAGE_FRAME,
-        FaultKind.BLACK_FRAME,
+        TwinFaultKind.CAMERA_RAISES,
+        TwinFaultKind.FRAME_DROPPED,
+        TwinFaultKind.CAMERA_HANGS,
+        TwinFaultKind.GARBAGE_FRAME,
+        TwinFaultKind.BLACK_FRAME,
     ),
-    "Lamp": (FaultKind.LAMP_DEAD,),
+    "Lamp": (TwinFaultKind.LAMP_DEAD,),
 }
 FAULTS = st.builds(
-    lambda pair, nth, times: Fault(pair[1], pair[0], nth, times),
+    lambda pair, nth, times: TwinFault(pair[1], pair[0], nth, times),
     st.sampled_from([(device, kind) for device, kinds in WHERE.items() for kind in kinds]),
     st.integers(1, 3),
     st.integers(1, 2),
@@ -343,14 +343,14 @@ def test_no_sequence_of_commands_and_faults_shows_a_wrong_place_or_breaks_glass(
     @given(st.lists(FAULTS, max_size=3), st.lists(COMMANDS, min_size=4, max_size=10))
     def check(faults, commands):
         make_sound(session)
-        session.twin.faults = FaultPlan(tuple(faults), 1)
+        session.twin.faults = TwinFaultPlan(tuple(faults), 1)
         for command in commands:
             try:
                 perform(session, command)
             except ScannerError:
                 continue
         # What was lost stays lost; nothing new goes wrong.
-        session.twin.faults = FaultPlan()
+        session.twin.faults = TwinFaultPlan()
         try:
             session.microscope.resume()
             session.microscope.light(on=True)

@@ -23,7 +23,7 @@ from scanner.calibration.results import (
     StageMotion,
 )
 from scanner.calibration.session import CalibrationPlan, Procedure, calibrate
-from scanner.coordinates import ImagePoint, StagePoint, View, stage_to_centre
+from scanner.coordinates import ImagePoint, ObjectiveView, StagePoint, stage_to_centre
 from scanner.core import ScanCore
 from scanner.errors import FocusError, RigError
 from scanner.microscope import Microscope
@@ -190,10 +190,10 @@ def test_a_changed_reference_image_is_noticed(calibrated: Calibrated, tmp_path: 
         load_reference_image(folder, ReferenceImage(file="none.npy", sha256="0" * 64))
 
 
-def view_of(microscope: Microscope) -> View:
+def view_of(microscope: Microscope) -> ObjectiveView:
     """Geometry of a picture that would be taken now."""
     objective = microscope.objective
-    return View(microscope.stage_position(), microscope.rig.camera_frame(objective), objective.parcentric)
+    return ObjectiveView(microscope.stage_position(), microscope.rig.camera_frame(objective), objective.parcentric)
 
 
 def relocation_errors_um(core: ScanCore, twin: Twin, rig: Rig) -> list[float]:

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from scanner.calibration.errors import BlankFieldError, CalibrationError, ImplausibleError
+from scanner.calibration.errors import BlankCalibrationFieldError, CalibrationError, ImplausibleError
 from scanner.calibration.field_images import compute_field_images
 from scanner.calibration.geometry import fit_geometry
 from scanner.calibration.motion import fit_motion, move_time_s
-from scanner.calibration.results import Evidence, PixelGeometry
+from scanner.calibration.results import CalibrationEvidence, PixelGeometry
 from scanner.calibration.session import Procedure, procedures_of
 from scanner.calibration.shift import image_shift
 from scanner.calibration.yaml_edit import YamlEditError, set_value
@@ -41,7 +41,7 @@ def test_a_shift_in_a_sparse_noisy_field_is_found_to_a_tenth_of_a_pixel(shift: t
 
 
 def test_a_blank_field_is_refused() -> None:
-    with pytest.raises(BlankFieldError, match="blank field"):
+    with pytest.raises(BlankCalibrationFieldError, match="blank field"):
         image_shift(spots((0.0, 0.0), 1, count=0), spots((0.0, 0.0), 2, count=0))
 
 
@@ -80,7 +80,7 @@ def test_geometry_that_no_microscope_has_is_refused() -> None:
 
 
 def test_a_shift_in_the_image_becomes_a_way_of_the_stage() -> None:
-    geometry = PixelGeometry("10x", 0.5, 90.0, True, False, Evidence(0.0, "um", 1, datetime.now(UTC)))
+    geometry = PixelGeometry("10x", 0.5, 90.0, True, False, CalibrationEvidence(0.0, "um", 1, datetime.now(UTC)))
     assert geometry.shift_um(10.0, 4.0) == pytest.approx((-2.0, -5.0))
 
 
@@ -177,5 +177,5 @@ def test_procedures_are_chosen_by_name() -> None:
 
 
 def test_no_shift_is_no_way() -> None:
-    geometry = PixelGeometry("10x", 0.5, 3.0, False, True, Evidence(0.0, "um", 1, datetime.now(UTC)))
+    geometry = PixelGeometry("10x", 0.5, 3.0, False, True, CalibrationEvidence(0.0, "um", 1, datetime.now(UTC)))
     assert math.hypot(*geometry.shift_um(0.0, 0.0)) == 0.0

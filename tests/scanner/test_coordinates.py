@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from scanner.coordinates import (
     CameraFrame,
     ImagePoint,
+    ObjectiveView,
     ParcentricOffset,
     SlideFrame,
     SlidePoint,
     StagePoint,
-    View,
     stage_to_centre,
 )
 
@@ -23,7 +23,7 @@ cameras = st.builds(
     CameraFrame, st.just(1360), st.just(1024), st.floats(0.05, 2.0), degrees, st.booleans(), st.booleans()
 )
 offsets = st.builds(ParcentricOffset, st.floats(-500, 500), st.floats(-500, 500))
-views = st.builds(View, st.builds(StagePoint, um, um), cameras, offsets)
+views = st.builds(ObjectiveView, st.builds(StagePoint, um, um), cameras, offsets)
 
 
 @given(frames, um, um)
@@ -49,7 +49,7 @@ def test_image_to_stage_and_back_is_the_same_pixel(view, x, y):
 @given(views, um, um)
 def test_stage_to_centre_brings_the_point_to_the_middle_of_the_image(view, x, y):
     target = StagePoint(x, y)
-    moved = View(stage_to_centre(target, view.parcentric), view.camera, view.parcentric)
+    moved = ObjectiveView(stage_to_centre(target, view.parcentric), view.camera, view.parcentric)
     seen, middle = moved.to_image(target), view.camera.centre
     assert math.hypot(seen.x_px - middle.x_px, seen.y_px - middle.y_px) < 1e-4
 
@@ -63,8 +63,8 @@ def test_composition_keeps_distances_in_proportion_to_the_pixel_size(frame, view
 
 
 def test_a_flipped_camera_sees_a_stage_step_to_the_other_side():
-    plain = View(StagePoint(0, 0), CameraFrame(100, 100, 0.5))
-    flipped = View(StagePoint(0, 0), CameraFrame(100, 100, 0.5, flip_x=True))
+    plain = ObjectiveView(StagePoint(0, 0), CameraFrame(100, 100, 0.5))
+    flipped = ObjectiveView(StagePoint(0, 0), CameraFrame(100, 100, 0.5, flip_x=True))
     right = StagePoint(5.0, 0.0)
     assert plain.to_image(right).x_px == pytest.approx(49.5 + 10)
     assert flipped.to_image(right).x_px == pytest.approx(49.5 - 10)
@@ -72,7 +72,7 @@ def test_a_flipped_camera_sees_a_stage_step_to_the_other_side():
 
 
 def test_a_quarter_turn_of_the_camera_exchanges_the_axes():
-    view = View(StagePoint(0, 0), CameraFrame(101, 101, 1.0, rotation_deg=90))
+    view = ObjectiveView(StagePoint(0, 0), CameraFrame(101, 101, 1.0, rotation_deg=90))
     assert view.to_stage(ImagePoint(60, 50)).y_um == pytest.approx(10)
 
 

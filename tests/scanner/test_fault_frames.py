@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scanner.errors import FrameError
-from scanner.frame_witness import REMEMBERED_FRAMES, FrameWitness
+from scanner.frame_witness import REMEMBERED_FRAMES, RepeatedFrameDetector
 
 SHAPE = (256, 320)
 FULL_SCALE = 4095
@@ -17,7 +17,7 @@ def picture(seed, level=3000.0, noise=50.0):
 
 @pytest.fixture
 def witness():
-    return FrameWitness("Camera", FULL_SCALE)
+    return RepeatedFrameDetector("Camera", FULL_SCALE)
 
 
 def test_pictures_of_one_place_are_believed_one_after_the_other(witness):

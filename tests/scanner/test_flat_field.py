@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from scanner.calibration.field_images import compute_field_images, measure_field_images
 from scanner.calibration.record import write_calibration
-from scanner.coordinates import CameraFrame, StagePoint, View
+from scanner.coordinates import CameraFrame, ObjectiveView, StagePoint
 from scanner.core import ScanCore
 from scanner.errors import BlankFieldError, FrameError, RigError
 from scanner.flat_field import FlatField
@@ -33,7 +33,7 @@ HERE = StagePoint(30_500.0, 11_500.0)
 
 
 def frame_of(pixels: np.ndarray, objective: str = "10x") -> Frame:
-    view = View(HERE, CameraFrame(pixels.shape[1], pixels.shape[0], 0.645))
+    view = ObjectiveView(HERE, CameraFrame(pixels.shape[1], pixels.shape[0], 0.645))
     return Frame(pixels.astype(np.uint16), view, 2000.0, objective, 8.0, datetime.now(UTC))
 
 

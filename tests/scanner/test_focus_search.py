@@ -16,7 +16,7 @@ from scanner.focus import measure
 from scanner.focus.curve import fit_peak
 from scanner.focus.presence import GRID_PX, even_out, find_presence, noise_of
 from scanner.focus.search import FocusResult, FocusSweep, search_focus
-from simulators.faults import Fault, FaultKind
+from simulators.faults import TwinFault, TwinFaultKind
 from simulators.optics import SIXTY_THREE, TEN, SensorModel, Shot, SlideCamera
 from simulators.specimen.slide import SlideSettings, SlideWorld
 
@@ -248,7 +248,7 @@ def test_an_expectation_far_outside_the_envelope_moves_nothing(bench, expected_u
 
 def test_a_lamp_that_dies_during_the_search_is_no_focus(bench):
     sharp_um = at_a_cell(bench)
-    bench.twin.faults.add(Fault(FaultKind.BLACK_FRAME, "Camera", 3))
+    bench.twin.faults.add(TwinFault(TwinFaultKind.BLACK_FRAME, "Camera", 3))
     with pytest.raises(FrameError, match="black frame"):
         search_focus(bench.microscope, sharp_um + 10.0, TEN_SWEEP)
 

@@ -15,7 +15,7 @@ from scanner.errors import DeviceError, DeviceNotReadyError, LabelError
 from simulators.clock import ManualClock
 from simulators.label import LabelStyle, draw_label
 from simulators.serial.faults import SerialFault, SerialFaultKind
-from simulators.serial.framed import RefusedError
+from simulators.serial.framed import SimulatedRefusalError
 from simulators.serial.label_camera import LabelCameraController
 from simulators.serial.line import PtyLine
 from simulators.serial.simulator import SerialSimulator
@@ -118,7 +118,7 @@ def test_an_announcement_of_another_shape_is_refused(bench, answer):
 
 def test_a_camera_without_a_picture_says_so(bench):
     def refuse() -> str:
-        raise RefusedError(10)
+        raise SimulatedRefusalError(10)
 
     bench.controller._snap = refuse
     with pytest.raises(LabelError, match="gave no picture"):

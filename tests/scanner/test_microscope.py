@@ -21,7 +21,7 @@ from scanner.errors import (
 )
 from scanner.focus.search import FocusSweep, search_focus
 from scanner.microscope import Microscope
-from simulators.faults import Fault, FaultKind
+from simulators.faults import TwinFault, TwinFaultKind
 
 HERE = StagePoint(30_500.0, 11_500.0)
 
@@ -68,7 +68,7 @@ def test_the_focus_keeps_to_the_envelope_of_the_objective(ready):
 
 
 def test_a_move_that_ends_short_is_an_error_and_nothing_is_photographed(ready):
-    ready.twin.faults.add(Fault(FaultKind.MOVE_SHORT, "XY"))
+    ready.twin.faults.add(TwinFault(TwinFaultKind.MOVE_SHORT, "XY"))
     with pytest.raises(PositionError) as caught:
         ready.microscope.move_to(HERE.shifted(3000, 0))
     assert caught.value.axis == "x"
@@ -80,7 +80,7 @@ def test_a_move_that_ends_short_is_an_error_and_nothing_is_photographed(ready):
 
 
 def test_a_move_that_fails_is_an_error_and_nothing_is_photographed(ready):
-    ready.twin.faults.add(Fault(FaultKind.MOVE_FAILS, "XY"))
+    ready.twin.faults.add(TwinFault(TwinFaultKind.MOVE_FAILS, "XY"))
     with pytest.raises(DeviceError, match="XY"):
         ready.microscope.move_to(HERE.shifted(100, 0))
     with pytest.raises(PositionError, match="no proven position"):
@@ -90,7 +90,7 @@ def test_a_move_that_fails_is_an_error_and_nothing_is_photographed(ready):
 def test_a_stage_that_never_comes_to_rest_is_stopped_at_its_deadline(bench):
     seconds = itertools.count(0.0, 0.25)
     microscope = Microscope(bench.core, bench.rig, now=lambda: next(seconds), pause=lambda _: None)
-    bench.twin.faults.add(Fault(FaultKind.NEVER_IDLE, "XY"))
+    bench.twin.faults.add(TwinFault(TwinFaultKind.NEVER_IDLE, "XY"))
     with pytest.raises(MoveTimeoutError, match="XY"):
         microscope.move_to(HERE)
     assert not bench.core.deviceBusy("XY")
@@ -106,7 +106,7 @@ def test_a_stop_makes_a_waiting_move_fail_and_later_ones_too_until_resumed(bench
             thread.join()
 
     microscope = Microscope(bench.core, bench.rig, pause=pause)
-    bench.twin.faults.add(Fault(FaultKind.NEVER_IDLE, "XY"))
+    bench.twin.faults.add(TwinFault(TwinFaultKind.NEVER_IDLE, "XY"))
     with pytest.raises(MoveStoppedError):
         microscope.move_to(HERE)
     with pytest.raises(MoveStoppedError):
@@ -212,7 +212,7 @@ def test_a_frame_says_where_and_how_it_was_taken(ready):
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(FaultKind.BLACK_FRAME, "Camera"), Fault(FaultKind.LAMP_DEAD, "Lamp")],
+    [TwinFault(TwinFaultKind.BLACK_FRAME, "Camera"), TwinFault(TwinFaultKind.LAMP_DEAD, "Lamp")],
     ids=lambda fault: fault.kind.value,
 )
 def test_a_black_frame_is_no_picture(ready, fault):
@@ -233,7 +233,7 @@ def test_a_saturated_frame_is_no_picture(ready):
 
 
 def test_a_lost_frame_is_an_error(ready):
-    ready.twin.faults.add(Fault(FaultKind.CAMERA_RAISES, "Camera"))
+    ready.twin.faults.add(TwinFault(TwinFaultKind.CAMERA_RAISES, "Camera"))
     with pytest.raises(DeviceError, match="Camera: exposure failed"):
         ready.microscope.snap(5.0)
     ready.microscope.snap(5.0)
@@ -291,7 +291,7 @@ def test_the_safe_state_is_light_off_and_focus_down_even_after_a_stop(ready):
 
 
 def test_the_safe_state_does_what_it_can_and_reports_the_rest(ready):
-    ready.twin.faults.add(Fault(FaultKind.MOVE_FAILS, "Z"))
+    ready.twin.faults.add(TwinFault(TwinFaultKind.MOVE_FAILS, "Z"))
     faults = ready.microscope.safe_state()
     assert [type(fault) for fault in faults] == [DeviceError]
     assert not ready.twin.lamp_open

@@ -12,14 +12,14 @@ from scanner.coordinates import SlideFrame, SlidePoint, StagePoint
 from scanner.errors import DeviceError, FrameError, RegistrationError
 from scanner.microscope import Microscope
 from scanner.registration.fit import Registration, Tolerances
-from scanner.registration.landmarks import Coverslip, Cross
+from scanner.registration.landmarks import Cross, RegisteredCoverslip
 from scanner.registration.survey import SurveyPlan, register_slide, seen_coverslip
 from scanner.rig import Rig
-from simulators.faults import Fault, FaultKind
+from simulators.faults import TwinFault, TwinFaultKind
 from simulators.instrument import SimulatedInstrument, open_instrument, shipped_rig
 from simulators.specimen.slide import SlideSettings
 
-NOMINAL = Coverslip.rectangle(47_500.0, 13_000.0, 50_000.0, 22_000.0)
+NOMINAL = RegisteredCoverslip.rectangle(47_500.0, 13_000.0, 50_000.0, 22_000.0)
 HIDDEN_UM = (312.0, -187.0)
 
 Lay = Callable[..., SimulatedInstrument]
@@ -140,7 +140,7 @@ def test_a_slide_without_coverslip_is_refused(lay):
 
 def test_a_coverslip_of_another_size_is_refused(lay):
     instrument = lay(seed=2)
-    smaller = Coverslip.rectangle(47_500.0, 13_000.0, 49_600.0, 22_000.0)
+    smaller = RegisteredCoverslip.rectangle(47_500.0, 13_000.0, 49_600.0, 22_000.0)
     with pytest.raises(RegistrationError, match="contradict") as refused:
         register_slide(instrument.microscope, smaller, frame_of(instrument))
     assert refused.value.axis == "residual"
@@ -183,14 +183,14 @@ def test_a_slide_without_crosses_is_refused(lay):
 @pytest.mark.parametrize(
     ("kind", "device", "error"),
     [
-        (FaultKind.LAMP_DEAD, "Lamp", FrameError),
-        (FaultKind.CAMERA_RAISES, "Camera", DeviceError),
-        (FaultKind.MOVE_SHORT, "XY", DeviceError),
+        (TwinFaultKind.LAMP_DEAD, "Lamp", FrameError),
+        (TwinFaultKind.CAMERA_RAISES, "Camera", DeviceError),
+        (TwinFaultKind.MOVE_SHORT, "XY", DeviceError),
     ],
 )
 def test_a_failing_instrument_ends_it_in_the_dark(lay, kind, device, error):
     instrument = lay(seed=2)
-    instrument.twin.faults.add(Fault(kind, device, nth=5, times=None))
+    instrument.twin.faults.add(TwinFault(kind, device, nth=5, times=None))
     with pytest.raises(error):
         register_slide(instrument.microscope, NOMINAL, frame_of(instrument))
     assert_nothing_happened(instrument)
@@ -199,7 +199,7 @@ def test_a_failing_instrument_ends_it_in_the_dark(lay, kind, device, error):
 def test_corners_that_go_no_way_round_are_refused():
     one, two, three, four = NOMINAL.corners
     with pytest.raises(ValueError, match="go round it in order"):
-        Coverslip((one, three, two, four))
+        RegisteredCoverslip((one, three, two, four))
     with pytest.raises(ValueError, match="go round it in order"):
-        Coverslip((one, one, three, four))
-    assert Coverslip((four, three, two, one)).middle == NOMINAL.middle
+        RegisteredCoverslip((one, one, three, four))
+    assert RegisteredCoverslip((four, three, two, one)).middle == NOMINAL.middle

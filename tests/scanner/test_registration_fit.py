@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scanner.coordinates import SlideFrame, SlidePoint, StagePoint
 from scanner.errors import RegistrationError
-from scanner.registration.fit import Mark, Tolerances, fit_slide_frame
+from scanner.registration.fit import RegistrationMark, Tolerances, fit_slide_frame
 
 CORNERS = (
     SlidePoint(22_000.0, 2_000.0),
@@ -40,13 +40,15 @@ def moved(nominal: SlideFrame, turn_deg: float, dx_um: float, dy_um: float) -> S
     return SlideFrame(origin, turned.rotation_deg, nominal.flip_x, nominal.flip_y)
 
 
-def seen(frame: SlideFrame, points=CORNERS) -> list[Mark]:
-    return [Mark(f"mark {number}", point, frame.to_stage(point)) for number, point in enumerate(points)]
+def seen(frame: SlideFrame, points=CORNERS) -> list[RegistrationMark]:
+    return [
+        RegistrationMark(f"mark {number}", point, frame.to_stage(point)) for number, point in enumerate(points)
+    ]
 
 
-def displaced(mark: Mark, distance_um: float, angle: float) -> Mark:
+def displaced(mark: RegistrationMark, distance_um: float, angle: float) -> RegistrationMark:
     stage = mark.stage.shifted(distance_um * math.cos(angle), distance_um * math.sin(angle))
-    return Mark(mark.name, mark.slide, stage)
+    return RegistrationMark(mark.name, mark.slide, stage)
 
 
 @given(nominal_frames, turns_deg, shifts_um, shifts_um, st.lists(places, min_size=2, max_size=6))
@@ -66,7 +68,7 @@ def test_the_fit_is_the_inverse_of_the_transform(nominal, turn_deg, dx_um, dy_um
 @given(nominal_frames, turns_deg, shifts_um, st.permutations(range(4)), st.lists(st.floats(-8, 8), min_size=8))
 def test_the_order_of_marks_does_not_matter(nominal, turn_deg, dx_um, order, noise_um):
     marks = [
-        Mark(mark.name, mark.slide, mark.stage.shifted(noise_um[2 * k], noise_um[2 * k + 1]))
+        RegistrationMark(mark.name, mark.slide, mark.stage.shifted(noise_um[2 * k], noise_um[2 * k + 1]))
         for k, mark in enumerate(seen(moved(nominal, turn_deg, dx_um, 0.0)))
     ]
     assert fit_slide_frame([marks[k] for k in order], nominal) == fit_slide_frame(marks, nominal)
@@ -168,13 +170,13 @@ def test_marks_that_can_t_carry_a_frame_are_refused(points, words):
 
 
 def test_marks_of_one_name_are_refused():
-    marks = [Mark("cross", point, StagePoint(point.x_um, point.y_um)) for point in CORNERS[:2]]
+    marks = [RegistrationMark("cross", point, StagePoint(point.x_um, point.y_um)) for point in CORNERS[:2]]
     with pytest.raises(RegistrationError, match="one name"):
         fit_slide_frame(marks, SlideFrame())
 
 
 def test_a_refusal_is_not_passed_by_no_number():
     marks = seen(SlideFrame())
-    marks[0] = Mark("mark 0", CORNERS[0], StagePoint(math.nan, 0.0))
+    marks[0] = RegistrationMark("mark 0", CORNERS[0], StagePoint(math.nan, 0.0))
     with pytest.raises(RegistrationError):
         fit_slide_frame(marks[:2], SlideFrame())

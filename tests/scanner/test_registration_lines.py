@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.coordinates import ImagePoint
-from scanner.registration.lines import SeenLine, find_line
+from scanner.registration.lines import DetectedLine, find_line
 
 WIDTH, HEIGHT = 1360, 1024
 TILT_DEG = 2.0
@@ -47,7 +47,7 @@ def drawn(
     return np.clip(grey, 0, 4095).astype(np.uint16)
 
 
-def miss_px(line: SeenLine, angle_deg: float, offset_px: float) -> float:
+def miss_px(line: DetectedLine, angle_deg: float, offset_px: float) -> float:
     """Distance of the point seen from the line drawn."""
     angle = math.radians(angle_deg)
     x, y = line.point.x_px - (WIDTH - 1) / 2, line.point.y_px - (HEIGHT - 1) / 2

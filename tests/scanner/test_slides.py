@@ -21,7 +21,7 @@ from scanner.microscope import Microscope
 from scanner.oil import OilLedger
 from scanner.rig import Rig, load_rig
 from simulators.devices import twin_of
-from simulators.faults import Fault, FaultKind
+from simulators.faults import TwinFault, TwinFaultKind
 from simulators.feeder import Feeder
 from simulators.peripherals import feeder_of
 from simulators.twin import Twin
@@ -109,7 +109,7 @@ def test_nothing_is_unloaded_from_an_empty_stage(bench):
 def test_after_a_jam_nothing_moves_until_a_person_has_cleared_it(bench):
     microscope = bench.microscope
     bench.feeder.withdraws_after_jam = False
-    bench.twin.faults.add(Fault(FaultKind.LOADER_JAMS, "Loader"))
+    bench.twin.faults.add(TwinFault(TwinFaultKind.LOADER_JAMS, "Loader"))
     with pytest.raises(DeviceError, match="jam"):
         microscope.slides.load(3)
     assert microscope.slides.in_doubt
@@ -138,7 +138,7 @@ def test_after_a_jam_nothing_moves_until_a_person_has_cleared_it(bench):
 def test_a_gripper_withdraws_by_itself_only_where_the_rig_allows_it(bench):
     loader = bench.rig.loader.model_copy(update={"self_recovery": False})
     careful = Microscope(bench.core, bench.rig.model_copy(update={"loader": loader}))
-    bench.twin.faults.add(Fault(FaultKind.LOADER_JAMS, "Loader"))
+    bench.twin.faults.add(TwinFault(TwinFaultKind.LOADER_JAMS, "Loader"))
     for microscope, slot in ((bench.microscope, 3), (careful, 4)):
         with pytest.raises(DeviceError, match="jam"):
             microscope.slides.load(slot)
@@ -171,7 +171,7 @@ def test_a_loader_that_falls_silent_after_a_load_is_in_doubt(bench, monkeypatch)
 
 
 def test_another_slide_than_asked_is_an_error_that_names_both(bench):
-    bench.twin.faults.add(Fault(FaultKind.WRONG_SLIDE, "Loader"))
+    bench.twin.faults.add(TwinFault(TwinFaultKind.WRONG_SLIDE, "Loader"))
     with pytest.raises(LoaderError, match="another slide was brought") as caught:
         bench.microscope.slides.load(3)
     assert caught.value.wanted == "slot 3"
@@ -181,7 +181,7 @@ def test_another_slide_than_asked_is_an_error_that_names_both(bench):
 
 
 def test_a_slide_that_is_not_there_has_no_label_to_be_read(bench):
-    bench.twin.faults.add(Fault(FaultKind.NO_SLIDE, "Loader"))
+    bench.twin.faults.add(TwinFault(TwinFaultKind.NO_SLIDE, "Loader"))
     bench.microscope.slides.load(3)
     with pytest.raises(LabelError):
         bench.microscope.slides.read_label()
@@ -189,7 +189,7 @@ def test_a_slide_that_is_not_there_has_no_label_to_be_read(bench):
 
 def test_an_unreadable_label_is_never_guessed(bench):
     loaded(bench)
-    bench.twin.faults.add(Fault(FaultKind.LABEL_UNREADABLE, "LabelCamera"))
+    bench.twin.faults.add(TwinFault(TwinFaultKind.LABEL_UNREADABLE, "LabelCamera"))
     with pytest.raises(LabelError, match="barcode"):
         bench.microscope.slides.read_label()
 
@@ -224,7 +224,7 @@ def test_no_oil_without_permission(bench):
 
 def test_a_drop_that_did_not_fall_is_no_oil_yet_the_slide_stays_suspect(bench):
     microscope = loaded(bench).microscope
-    bench.twin.faults.add(Fault(FaultKind.OIL_EMPTY, "Oiler"))
+    bench.twin.faults.add(TwinFault(TwinFaultKind.OIL_EMPTY, "Oiler"))
     with pytest.raises(OilError):
         microscope.slides.apply_oil(SPOT, allowed=True)
     assert not microscope.slides.has_oil(SPOT)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from scanner.coordinates import StagePoint
-from scanner.stillness import Verdict, prove_stillness
+from scanner.stillness import StillnessVerdict, prove_stillness
 
 
 def at_a_cell(bench) -> None:
@@ -16,7 +16,7 @@ def test_a_stage_at_rest_is_proven_still(bench) -> None:
     at_a_cell(bench)
     with bench.microscope.lit():
         found = prove_stillness(bench.microscope, 8.0)
-    assert found.verdict is Verdict.STILL
+    assert found.verdict is StillnessVerdict.STILL
     assert found.shift_um == pytest.approx(0.0, abs=0.05)
 
 
@@ -34,7 +34,7 @@ def test_a_creeping_stage_is_caught_though_its_reading_is_in_tolerance(bench) ->
     microscope.snap = snap_and_creep
     with microscope.lit():
         found = prove_stillness(microscope, 8.0)
-    assert found.verdict is Verdict.MOVED
+    assert found.verdict is StillnessVerdict.MOVED
     assert found.shift_um == pytest.approx(0.9, abs=0.05)
 
 
@@ -43,7 +43,7 @@ def test_an_empty_field_decides_nothing(bench) -> None:
     bench.microscope.move_to(StagePoint(50_000.0, 13_000.0))
     with bench.microscope.lit():
         found = prove_stillness(bench.microscope, 8.0)
-    assert found.verdict is Verdict.UNDECIDED
+    assert found.verdict is StillnessVerdict.UNDECIDED
     assert found.shift_um is None
 
 
@@ -59,4 +59,4 @@ def test_pictures_of_different_places_count_as_moved(bench) -> None:
 
     microscope.snap = snap_elsewhere
     with microscope.lit():
-        assert prove_stillness(microscope, 8.0).verdict is Verdict.MOVED
+        assert prove_stillness(microscope, 8.0).verdict is StillnessVerdict.MOVED

@@ -10,7 +10,7 @@ from scanner.core import ScanCore
 from scanner.errors import DeviceNotReadyError, MoveTimeoutError
 from simulators.clock import ManualClock
 from simulators.devices import twin_of
-from simulators.faults import Fault, FaultKind, parse_faults
+from simulators.faults import TwinFault, TwinFaultKind, parse_faults
 from simulators.optics import SIXTY_THREE
 from simulators.twin import Twin
 
@@ -212,7 +212,7 @@ def test_dragging_the_oil_lens_over_the_slide_is_a_collision(core: ScanCore, twi
 
 
 def test_a_refused_move_raises_and_stays(core: ScanCore, twin: Twin) -> None:
-    twin.faults.add(Fault(FaultKind.MOVE_FAILS, "XY", nth=2))
+    twin.faults.add(TwinFault(TwinFaultKind.MOVE_FAILS, "XY", nth=2))
     core.setXYPosition("XY", 30_000.0, 12_000.0)
     with pytest.raises(OSError, match="not executed"):
         core.setXYPosition("XY", 31_000.0, 12_000.0)
@@ -222,7 +222,7 @@ def test_a_refused_move_raises_and_stays(core: ScanCore, twin: Twin) -> None:
 
 
 def test_a_short_move_ends_idle_in_the_wrong_place(core: ScanCore, twin: Twin) -> None:
-    twin.faults.add(Fault(FaultKind.MOVE_SHORT, "XY"))
+    twin.faults.add(TwinFault(TwinFaultKind.MOVE_SHORT, "XY"))
     x_um, y_um = core.getXYPosition("XY")
     core.setXYPosition("XY", x_um + 1_000.0, y_um)
     assert not core.deviceBusy("XY")
@@ -230,7 +230,7 @@ def test_a_short_move_ends_idle_in_the_wrong_place(core: ScanCore, twin: Twin) -
 
 
 def test_a_stage_that_never_rests_runs_into_the_deadline(core: ScanCore, twin: Twin) -> None:
-    twin.faults.add(Fault(FaultKind.NEVER_IDLE, "XY"))
+    twin.faults.add(TwinFault(TwinFaultKind.NEVER_IDLE, "XY"))
     core.setXYPosition("XY", 30_000.0, 12_000.0)
     with pytest.raises(MoveTimeoutError, match="XY: still busy"):
         core.wait_until_idle(["XY", "Z"], 0.01)
@@ -255,7 +255,7 @@ def test_faults_with_a_probability_are_seeded() -> None:
         twin = Twin()
         for fault in parse_faults("move_short@XYx*~0.3"):
             twin.faults.add(fault)
-        return [twin.faults.strikes(FaultKind.MOVE_SHORT, "XY") for _ in range(50)]
+        return [twin.faults.strikes(TwinFaultKind.MOVE_SHORT, "XY") for _ in range(50)]
 
     assert run() == run()
     assert 5 < sum(run()) < 28

@@ -16,23 +16,23 @@ from simulators.fault_catalogue import (
     as_markdown,
 )
 from simulators.fault_scenario import FaultScenario, parse_scenario
-from simulators.faults import Fault, FaultKind, FaultPlan, parse_faults
+from simulators.faults import TwinFault, TwinFaultKind, TwinFaultPlan, parse_faults
 from simulators.serial.faults import SerialFault, SerialFaultKind
 from simulators.storage_faults import StorageFault, StorageFaultKind
 
 ROOT = Path(__file__).parents[2]
-KINDS = [*FaultKind, *SerialFaultKind, *StorageFaultKind]
+KINDS = [*TwinFaultKind, *SerialFaultKind, *StorageFaultKind]
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("move_fails@XY", Fault(FaultKind.MOVE_FAILS, "XY")),
-        ("move_fails@XY:3", Fault(FaultKind.MOVE_FAILS, "XY", 3)),
-        ("move_fails@XYx2", Fault(FaultKind.MOVE_FAILS, "XY", 1, 2)),
-        (" black_frame @ Camera : 2 x 4 ", Fault(FaultKind.BLACK_FRAME, "Camera", 2, 4)),
-        ("move_short@XY:5x*~0.05", Fault(FaultKind.MOVE_SHORT, "XY", 5, None, 0.05)),
-        ("move_short@XY ~1e-3", Fault(FaultKind.MOVE_SHORT, "XY", 1, 1, 1e-3)),
+        ("move_fails@XY", TwinFault(TwinFaultKind.MOVE_FAILS, "XY")),
+        ("move_fails@XY:3", TwinFault(TwinFaultKind.MOVE_FAILS, "XY", 3)),
+        ("move_fails@XYx2", TwinFault(TwinFaultKind.MOVE_FAILS, "XY", 1, 2)),
+        (" black_frame @ Camera : 2 x 4 ", TwinFault(TwinFaultKind.BLACK_FRAME, "Camera", 2, 4)),
+        ("move_short@XY:5x*~0.05", TwinFault(TwinFaultKind.MOVE_SHORT, "XY", 5, None, 0.05)),
+        ("move_short@XY ~1e-3", TwinFault(TwinFaultKind.MOVE_SHORT, "XY", 1, 1, 1e-3)),
     ],
 )
 def test_a_fault_is_read_from_text(text, fault):
@@ -60,12 +60,12 @@ def test_what_can_not_be_read_is_refused_with_the_part_and_the_kinds(text):
 
 
 def test_each_fault_counts_for_itself_from_the_moment_it_was_added():
-    plan = FaultPlan((Fault(FaultKind.MOVE_FAILS, "XY", 2),))
-    assert [plan.strikes(FaultKind.MOVE_FAILS, "XY") for _ in range(3)] == [False, True, False]
-    again = Fault(FaultKind.MOVE_FAILS, "XY", 2)
+    plan = TwinFaultPlan((TwinFault(TwinFaultKind.MOVE_FAILS, "XY", 2),))
+    assert [plan.strikes(TwinFaultKind.MOVE_FAILS, "XY") for _ in range(3)] == [False, True, False]
+    again = TwinFault(TwinFaultKind.MOVE_FAILS, "XY", 2)
     plan.add(again, again)
-    assert [plan.strikes(FaultKind.MOVE_FAILS, "XY") for _ in range(3)] == [False, True, False]
-    assert not plan.strikes(FaultKind.MOVE_FAILS, "Z")
+    assert [plan.strikes(TwinFaultKind.MOVE_FAILS, "XY") for _ in range(3)] == [False, True, False]
+    assert not plan.strikes(TwinFaultKind.MOVE_FAILS, "Z")
     plan.clear()
     assert plan.faults == ()
 
@@ -75,7 +75,7 @@ def test_the_kind_says_whose_fault_it_is():
         "move_short@XY:3; mute@?pos:2x*; lost_steps@XY; serial.lost_steps@!moa; disk_full@captures/*; late x2;"
     )
     assert scenario == FaultScenario(
-        (Fault(FaultKind.MOVE_SHORT, "XY", 3), Fault(FaultKind.LOST_STEPS, "XY")),
+        (TwinFault(TwinFaultKind.MOVE_SHORT, "XY", 3), TwinFault(TwinFaultKind.LOST_STEPS, "XY")),
         (
             SerialFault(SerialFaultKind.MUTE, "?pos", 2, None),
             SerialFault(SerialFaultKind.LOST_STEPS, "!moa"),
@@ -106,7 +106,7 @@ def test_a_scenario_is_put_where_it_belongs_and_nowhere_else(bench):
 
 def test_the_catalogue_has_every_fault_once_with_an_error_that_exists():
     for entries, kinds in (
-        (DEVICE_FAULTS, FaultKind),
+        (DEVICE_FAULTS, TwinFaultKind),
         (SERIAL_FAULTS, SerialFaultKind),
         (STORAGE_FAULTS, StorageFaultKind),
     ):

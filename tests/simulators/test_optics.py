@@ -12,8 +12,8 @@ from simulators.dust import Dust
 from simulators.lamp import LampModel
 from simulators.optics import SIXTY_THREE, TEN, ObjectiveModel, SensorModel, Shot, SlideCamera
 from simulators.specimen.banding import Banding, Contrast
-from simulators.specimen.clutter import Patch
-from simulators.specimen.slide import Body, CellTruth, SlideSettings, SlideWorld
+from simulators.specimen.clutter import ClutterPatch
+from simulators.specimen.slide import CellTruth, SlideSettings, SlideWorld, SpecimenBody
 from simulators.twin import Twin
 
 pytestmark = pytest.mark.usefixtures("drawn_anew")
@@ -135,9 +135,9 @@ class _OneDisc:
         offset = (np.arange(2 * half) + 0.5 - half) * um_per_px
         od = (np.hypot(offset[:, None], offset[None, :]) < radius_um).astype(np.float32) * 0.4
         reach_um = half * um_per_px
-        self.body = Body(("disc",), x_um, y_um, reach_um, reach_um, lambda: Patch(od, um_per_px))
+        self.body = SpecimenBody(("disc",), x_um, y_um, reach_um, reach_um, lambda: ClutterPatch(od, um_per_px))
 
-    def bodies_in(self, _box_um: tuple[float, float, float, float]) -> list[Body]:
+    def bodies_in(self, _box_um: tuple[float, float, float, float]) -> list[SpecimenBody]:
         return [self.body]
 
 
@@ -287,13 +287,13 @@ class _TwoDiscs:
     contrast = Contrast.EMITS
 
     def __init__(self) -> None:
-        patch = Patch(np.full((200, 200), 0.2, np.float32), 0.1, Contrast.EMITS)
+        patch = ClutterPatch(np.full((200, 200), 0.2, np.float32), 0.1, Contrast.EMITS)
         self.bodies = [
-            Body(("disc", number), 1_000.0 + shift, 500.0, 10.0, 10.0, lambda: patch)
+            SpecimenBody(("disc", number), 1_000.0 + shift, 500.0, 10.0, 10.0, lambda: patch)
             for number, shift in enumerate((-5.0, 5.0))
         ]
 
-    def bodies_in(self, _box_um: tuple[float, float, float, float]) -> list[Body]:
+    def bodies_in(self, _box_um: tuple[float, float, float, float]) -> list[SpecimenBody]:
         return self.bodies
 
 

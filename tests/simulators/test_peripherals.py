@@ -16,7 +16,7 @@ from scanner.microscope import Microscope
 from scanner.rig import load_rig
 from simulators.clock import InstantClock, ManualClock
 from simulators.devices import twin_of
-from simulators.faults import Fault, FaultKind
+from simulators.faults import TwinFault, TwinFaultKind
 from simulators.feeder import Feeder
 from simulators.oil import Dispenser, OilDrop
 from simulators.peripherals import feeder_of
@@ -116,8 +116,8 @@ def test_a_slide_that_is_not_looked_after_comes_down_all_the_same():
 def test_a_wrong_slide_is_the_neighbour_and_a_jam_keeps_it_in_the_gripper():
     twin = Twin(BARE, ManualClock())
     feeder = Feeder(twin, "Loader", fill_tray(8, BARE, empty=(6,)), load_um=twin.stage_um())
-    twin.faults.add(Fault(FaultKind.WRONG_SLIDE, "Loader"))
-    twin.faults.add(Fault(FaultKind.LOADER_JAMS, "Loader"))
+    twin.faults.add(TwinFault(TwinFaultKind.WRONG_SLIDE, "Loader"))
+    twin.faults.add(TwinFault(TwinFaultKind.LOADER_JAMS, "Loader"))
     feeder.load(5)
     twin.clock.sleep_s(feeder.change_s)
     assert (feeder.label_in_view, feeder.slide_on_stage) == (feeder.tray.slides[4], None)
@@ -131,7 +131,7 @@ def test_a_wrong_slide_is_the_neighbour_and_a_jam_keeps_it_in_the_gripper():
 def test_the_last_slide_has_no_neighbour_and_is_the_right_one():
     twin = Twin(BARE, InstantClock())
     feeder = Feeder(twin, tray=Tray(3, {2: TraySlide("A", BARE)}), load_um=twin.stage_um())
-    twin.faults.add(Fault(FaultKind.WRONG_SLIDE, "Loader"))
+    twin.faults.add(TwinFault(TwinFaultKind.WRONG_SLIDE, "Loader"))
     feeder.load(2)
     assert feeder.sensors().taken_from == 2
 
@@ -290,7 +290,7 @@ def test_labels_of_a_frame_are_read_through_the_microscope(framed):
     assert microscope.slides.read_label("1").text == "KS-0000-001"
     with pytest.raises(LabelError, match="no barcode"):
         microscope.slides.read_label("6")
-    twin_of(framed).faults.add(Fault(FaultKind.LABEL_DUPLICATE, "LabelCamera"))
+    twin_of(framed).faults.add(TwinFault(TwinFaultKind.LABEL_DUPLICATE, "LabelCamera"))
     assert microscope.slides.read_label("2").text != "KS-0000-002"
     framed.setXYPosition("XY", 60_000.0, 12_000.0)
     with pytest.raises(LabelError, match="no barcode"):

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from simulators.specimen.banding import Banding, band_density
 from simulators.specimen.bands import ACROCENTRIC, CHROMOSOME_NAMES, RESOLUTIONS, Stain, bands_of
 from simulators.specimen.cell import render_cell
-from simulators.specimen.chromosome import LENGTH_UM, Look, banded, length_um, render_chromosome
+from simulators.specimen.chromosome import LENGTH_UM, ChromosomeAppearance, banded, length_um, render_chromosome
 from simulators.specimen.karyotype import (
     KaryotypeKind,
     check_mixture,
@@ -25,7 +25,7 @@ from simulators.specimen.karyotype import (
 from simulators.specimen.structure import Chromosome, Segment, breakpoint_of, centromere_of, end_of, normal
 
 PX = 0.1024
-EVEN = Look(grain=0.0, band_blur_um=0.1, chromatid_gap=0.0)
+EVEN = ChromosomeAppearance(grain=0.0, band_blur_um=0.1, chromatid_gap=0.0)
 
 
 def count_by_arithmetic(iscn: str) -> int:

@@ -16,15 +16,15 @@ from acquisition.storage import write_png_atomic
 from acquisition.storage.run_folder import CASEBOOK_NAME
 from analysis.finder.net import FinderNet
 from analysis.parameters.weights import WEIGHTS_DIR, Manifest, read_manifest, write_weights
-from analysis.training.finder.prepare import Part, shard_name
-from analysis.training.finder.table import CropTable, Shard, blank_table, write_shard
+from analysis.training.finder.prepare import CropSource, shard_name
+from analysis.training.finder.table import FinderCropTable, Shard, blank_table, write_shard
 from analysis.training.finder.trainer import FinderTrainSettings, stored
 from station.cli import app
 from station.errors import UsageError
 from station.finder_training import FinderTraining, train_finder
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
-PARTS = (Part("train", "gband", 1), Part("val", "gband", 1))
+PARTS = (CropSource("train", "gband", 1), CropSource("val", "gband", 1))
 
 
 @pytest.fixture
@@ -58,7 +58,9 @@ def prepared(out: Path) -> None:
         columns["cell_radius_um"][1::2] = 13.0
         columns["stain"][:], columns["slide"][:] = "gband", part.split
         statistics = {"noise_od": np.full(4, 0.01)}
-        shard = Shard(CropTable(**columns), np.array(["metaphase"] * 12), np.ones(12, np.bool_), 4, statistics)
+        shard = Shard(
+            FinderCropTable(**columns), np.array(["metaphase"] * 12), np.ones(12, np.bool_), 4, statistics
+        )
         write_shard(out / "crops" / shard_name(part, 0), shard)
 
 

@@ -16,7 +16,7 @@ from analysis.karyogram.sheet import FOOTER, REVIEW_BELOW, SheetOptions
 from analysis.karyotyping.iscn import IscnResult
 from analysis.karyotyping.pipeline import Karyotype, KaryotypedChromosome
 from analysis.karyotyping.proposal_file import read_proposal
-from analysis.karyotyping.review import Finding, Reason, Verdict
+from analysis.karyotyping.review import ReviewFinding, ReviewReason, ReviewVerdict
 from analysis.structures.instance import Instance
 from station.cell_files import ENDINGS, write_cell
 from station.karyotype_report import karyotype_pdf
@@ -35,7 +35,7 @@ def cell(tmp_path_factory) -> Karyotype:
         entries.append(KaryotypedChromosome(k, name, sure, instance, flipped=k == 1))
     path = tmp_path_factory.mktemp("cell") / "Zelle 7.png"
     cv2.imwrite(str(path), pixels)
-    verdict = Verdict((Reason(Finding.TOO_FEW, "3 chromosomes are no whole cell", True),))
+    verdict = ReviewVerdict((ReviewReason(ReviewFinding.TOO_FEW, "3 chromosomes are no whole cell", True),))
     background = np.full(pixels.shape, 230, np.float32)
     iscn = IscnResult(None, "too few <chromosomes>")
     return Karyotype(GreyImage(pixels, str(path)), background, tuple(entries), iscn, "XX", 0.0, 0.5, verdict)

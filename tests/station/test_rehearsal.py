@@ -7,7 +7,7 @@ import pytest
 from acquisition.errors import DiskFullError
 from acquisition.storage import write_json_atomic
 from scanner.errors import PositionError
-from simulators.faults import FaultKind
+from simulators.faults import TwinFaultKind
 from station.cli import main
 from station.compose import open_instrument
 from station.errors import UsageError
@@ -66,7 +66,7 @@ def test_devices_and_disk_go_wrong_within_and_the_disk_is_sound_after(tmp_path):
             with pytest.raises(DiskFullError):
                 write_json_atomic(tmp_path / "run.json", {})
         write_json_atomic(tmp_path / "run.json", {})
-        assert [fault.kind for fault in instrument.twin.faults.faults] == [FaultKind.MOVE_SHORT]
+        assert [fault.kind for fault in instrument.twin.faults.faults] == [TwinFaultKind.MOVE_SHORT]
         assert instrument.twin.watchers == []
 
 

@@ -9,7 +9,7 @@ from acquisition.batch.tray import FeederTray
 from acquisition.protocol import load_protocol
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
-from simulators.faults import Fault, FaultKind
+from simulators.faults import TwinFault, TwinFaultKind
 from simulators.peripherals import feeder_of
 from simulators.specimen.slide import SlideSettings
 from simulators.tray import Tray, TraySlide
@@ -82,7 +82,7 @@ def test_only_the_slide_with_the_label_of_the_run_is_gone_on_with(tmp_path):
         assert fields_seen(instrument) == photographed, "the wrong slide was photographed"
 
         bring(instrument, "1")
-        feeder.twin.faults.add(Fault(FaultKind.LABEL_UNREADABLE, "LabelCamera"))
+        feeder.twin.faults.add(TwinFault(TwinFaultKind.LABEL_UNREADABLE, "LabelCamera"))
         unread = resumed(instrument).summary
         assert "another slide: no label can be read, the run began with KS-1" in unread["error"]
         assert fields_seen(instrument) == photographed

@@ -13,7 +13,7 @@ from acquisition.casebook import open_casebook
 from acquisition.records import CandidateRecord, CandidateStatus, FieldRecord, FieldStatus, RunRecord, RunStatus
 from analysis.errors import AnalysisError, WeightsError
 from analysis.finder import Candidate, CellQuality, RuleFinder
-from analysis.finder.drift import Usual
+from analysis.finder.drift import ReferenceStatistics
 from station import finders
 from station.candidate_table import COLUMNS, CandidateTable, read_candidates, write_candidates
 from station.cli import main
@@ -185,7 +185,7 @@ def test_a_finder_brings_what_is_usual_on_its_slides(monkeypatch, tmp_path):
     monkeypatch.setattr(finders, "load_finder", lambda name: MetaphaseFinder("finder", tmp_path, "ab" * 32))
     monkeypatch.setattr(finders, "read_manifest", manifest)
     chosen = choose_finder("default")
-    assert (chosen.name, chosen.usual) == ("default", {"focus": Usual(0.4, 0.1)})
+    assert (chosen.name, chosen.usual) == ("default", {"focus": ReferenceStatistics(0.4, 0.1)})
     assert str(chosen) == "finder default, weights abababababab"
     drift["focus"] = {"mean": 0.4}
     with pytest.raises(WeightsError, match=r"drift\.focus"):

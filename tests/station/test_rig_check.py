@@ -11,7 +11,7 @@ from scanner.errors import ScannerError
 from scanner.rig import load_rig
 from station.calibrate import CalibrationRequest, described, run_calibration
 from station.cli import main
-from station.rig_check import State, Step, check_rig
+from station.rig_check import RigCheckState, RigCheckStep, check_rig
 
 SIMULATED_RIG = Path(__file__).parents[2] / "hardware_configs" / "simulated"
 
@@ -31,13 +31,13 @@ def with_faults(folder: Path, faults: str) -> None:
     cfg.write_text(text.replace(line, f"{line}#py Property,Hub,Faults,{faults}\n"))
 
 
-def states(steps: tuple[Step, ...]) -> dict[str, State]:
+def states(steps: tuple[RigCheckStep, ...]) -> dict[str, RigCheckState]:
     return {step.what: step.state for step in steps}
 
 
 def test_an_instrument_in_order_passes_every_step(rig_folder: Path) -> None:
     steps = check_rig(rig_folder, home=True)
-    assert {step.state for step in steps} == {State.OK}, steps
+    assert {step.state for step in steps} == {RigCheckState.OK}, steps
     assert {"home", "stage x", "stage y", "focus", "light", "picture", "stillness", "safe state"} <= {
         step.what for step in steps
     }
@@ -46,7 +46,7 @@ def test_an_instrument_in_order_passes_every_step(rig_folder: Path) -> None:
 def test_it_homes_where_the_rig_allows_it(rig_folder: Path) -> None:
     text = (rig_folder / "rig.yaml").read_text()
     (rig_folder / "rig.yaml").write_text(text.replace("stage:\n  x:", "stage:\n  homing: true\n  x:"))
-    assert states(check_rig(rig_folder))["home"] is State.OK
+    assert states(check_rig(rig_folder))["home"] is RigCheckState.OK
 
 
 def test_it_homes_only_when_told(rig_folder: Path) -> None:
@@ -66,21 +66,21 @@ def test_it_homes_only_when_told(rig_folder: Path) -> None:
 def test_a_fault_is_a_line_and_the_instrument_is_made_safe(rig_folder: Path, faults: str, step: str) -> None:
     with_faults(rig_folder, faults)
     found = states(check_rig(rig_folder))
-    assert found[step] is State.FAULT
+    assert found[step] is RigCheckState.FAULT
     assert "safe state" in found
 
 
 def test_a_rig_that_does_not_load_ends_there(rig_folder: Path) -> None:
     (rig_folder / "rig.yaml").write_text("version: 1\n")
     steps = check_rig(rig_folder)
-    assert [step.state for step in steps] == [State.FAULT]
+    assert [step.state for step in steps] == [RigCheckState.FAULT]
 
 
 def test_a_device_that_is_missing_is_named(rig_folder: Path) -> None:
     path = rig_folder / "rig.yaml"
     path.write_text(path.read_text().replace("stage: XY", "stage: Table"))
     steps = check_rig(rig_folder)
-    assert steps[-1].state is State.FAULT
+    assert steps[-1].state is RigCheckState.FAULT
     assert "Table" in steps[-1].detail
 
 
@@ -139,6 +139,6 @@ def test_results_are_told_in_words(rig_folder: Path) -> None:
 def test_loader_label_camera_and_oiler_are_part_of_the_check() -> None:
     folder = Path(__file__).parents[2] / "hardware_configs" / "simulated-feeder"
     steps = {step.what: step for step in check_rig(folder)}
-    assert steps["slides"].state is State.OK
+    assert steps["slides"].state is RigCheckState.OK
     assert "77 slides, stage empty" in steps["slides"].detail
     assert "label camera" in steps["slides"].detail

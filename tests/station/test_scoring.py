@@ -4,13 +4,13 @@ from pathlib import Path
 from acquisition.records import CandidateRecord, CandidateStatus, CaptureRecord
 from scanner.coordinates import SlidePoint
 from scanner.rig import load_rig
-from station.scoring import TrueCell, TrueChromosome, match_cells, score_run
+from station.scoring import ScoredTrueCell, TrueChromosome, match_cells, score_run
 
 RIG, _ = load_rig(Path(__file__).parents[2] / "hardware_configs" / "simulated")
 
 
 def cell(uid, x, y, chromosomes=()):
-    return TrueCell(uid, SlidePoint(x, y), 30.0, "46,XX", tuple(chromosomes))
+    return ScoredTrueCell(uid, SlidePoint(x, y), 30.0, "46,XX", tuple(chromosomes))
 
 
 def candidate(uid, x, y):

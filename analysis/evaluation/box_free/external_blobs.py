@@ -30,7 +30,7 @@ _SOFT_WIDTHS: Final = 0.08
 """Sharpening is taken back by as much blur: the nets know chromosomes as a camera sees them."""
 
 
-class Judge(Protocol):
+class BlobJudge(Protocol):
     """Tells what pieces are, as a `BlobClassifier` does."""
 
     def __call__(self, level: NDArray[np.float32], pieces: Sequence[Region]) -> list[BlobAnswer]:
@@ -38,7 +38,7 @@ class Judge(Protocol):
         ...
 
 
-def judge_cut_blobs(crops: Sequence[NDArray[np.uint8]], judge: Judge) -> list[BlobAnswer]:
+def judge_cut_blobs(crops: Sequence[NDArray[np.uint8]], judge: BlobJudge) -> list[BlobAnswer]:
     """Judge blobs of one cell that another system cut out.
 
     Parameters

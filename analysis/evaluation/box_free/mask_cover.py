@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.segmentation.mask_net.input import CROP_PX, STREAM_WIDTH_PX
-from analysis.segmentation.mask_net.predictor import MaskProposer, PromptedMask
+from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.region import Region
 
 _ROUNDS: Final = 100
@@ -82,7 +82,7 @@ class _Candidate:
 def cover(
     level: NDArray[np.float32],
     piece: Region,
-    proposer: MaskProposer,
+    proposer: MaskPredictor,
     settings: CoverSettings,
     *,
     typical_area: float,
@@ -117,7 +117,7 @@ def cover(
 
 
 def is_chromosome_after_all(
-    level: NDArray[np.float32], piece: Region, proposer: MaskProposer, *, quality: float
+    level: NDArray[np.float32], piece: Region, proposer: MaskPredictor, *, quality: float
 ) -> bool:
     """Ask the mask net about a piece that looks like noise: on noise it expects no mask to fit.
 

@@ -21,14 +21,14 @@ from analysis.segmentation.contours.segmenter import (
     TYPICAL_AREA,
     SegmentationSettings,
     full_size,
-    neighbours,
-    place_in,
-    prepare,
+    make_working_image,
+    place_region,
+    touching_instances,
 )
 from analysis.segmentation.mask_net.input import STREAM_WIDTH_PX, StreamPicture, stream_picture
 from analysis.segmentation.mask_net.placement import chance_in, reduced, shared_out
-from analysis.segmentation.mask_net.predictor import MaskProposer
-from analysis.structures.instance import Instance, LeftOut, Segmentation
+from analysis.segmentation.mask_net.predictor import MaskPredictor
+from analysis.structures.instance import Instance, Segmentation, UnselectedProposal
 from analysis.structures.region import Region, connected_regions
 
 _MAX_PIECE: Final = 60.0
@@ -39,7 +39,7 @@ _DOUBT: Final = 0.5
 """What was left out ranks behind what was chosen, unless that is very poor."""
 
 
-class Judge(Protocol):
+class PieceJudge(Protocol):
     """Tells what pieces are, as a `BlobClassifier` does."""
 
     def __call__(self, level: NDArray[np.float32], pieces: Sequence[Region]) -> list[BlobAnswer]:
@@ -54,7 +54,7 @@ class _Part:
     route: str
 
 
-_Found = tuple[list[_Part], list[LeftOut]]
+_Found = tuple[list[_Part], list[UnselectedProposal]]
 """Of a piece; what was left out in working px."""
 
 
@@ -80,8 +80,8 @@ class StreamSegmenter:
         A piece is noise only where the mask net, too, expects less overlap than this for its best mask.
     """
 
-    judge: Judge
-    proposer: MaskProposer
+    judge: PieceJudge
+    proposer: MaskPredictor
     settings: SegmentationSettings = field(default_factory=SegmentationSettings)
     cover: CoverSettings = field(default_factory=CoverSettings)
     second_opinion: float = 0.6
@@ -94,7 +94,7 @@ class StreamSegmenter:
         NoMetaphaseError
             If nothing like a metaphase is there.
         """
-        working = prepare(image)
+        working = make_working_image(image)
         found = find_foreground(working.density, working.nuclei, working.width_px)
         pieces = connected_regions(found.mask, min_area_px=MIN_PIECE * working.width_px**2)
         picture = stream_picture(working.density, found.level, working.width_px)
@@ -130,12 +130,14 @@ class StreamSegmenter:
         ):
             kind = BlobKind.CONNECTED if answer.connected >= 0.5 else BlobKind.SINGLE
         if kind is BlobKind.NOISE:
-            return [], [LeftOut(_box_of(piece), _DOUBT * max(answer.pure, answer.attached))]
+            return [], [UnselectedProposal(_box_of(piece), _DOUBT * max(answer.pure, answer.attached))]
         if kind is BlobKind.SINGLE:
             score = max(answer.pure, 0.5) * (1.0 - answer.connected)
             return [_Part(piece, score, "stream, single")], []
         covering = cover(picture.level, small, self.proposer, self.cover, typical_area=typical)
-        others = [LeftOut(_divided(box, picture.scale), _DOUBT * chance) for box, chance in covering.left_out]
+        others = [
+            UnselectedProposal(_divided(box, picture.scale), _DOUBT * chance) for box, chance in covering.left_out
+        ]
         masks = covering.masks
         if not masks:
             return ([] if kind is BlobKind.ATTACHED else [_Part(piece, 0.1, "stream, connected")]), others
@@ -158,7 +160,7 @@ def load_stream_segmenter(folder: Path = WEIGHTS_DIR) -> StreamSegmenter:
     WeightsError
         Where they are missing or damaged.
     """
-    return StreamSegmenter(BlobClassifier.load(folder), MaskProposer.load(folder))
+    return StreamSegmenter(BlobClassifier.load(folder), MaskPredictor.load(folder))
 
 
 def _box_of(piece: Region) -> tuple[float, float, float, float]:
@@ -176,8 +178,8 @@ def _divided(box: NDArray[np.float32], scale: float) -> tuple[float, float, floa
     return x0, y0, x1, y1
 
 
-def _full_size(one: LeftOut, factor: float) -> LeftOut:
-    return LeftOut(_divided(np.asarray(one.extent_px, np.float32), factor), one.score)
+def _full_size(one: UnselectedProposal, factor: float) -> UnselectedProposal:
+    return UnselectedProposal(_divided(np.asarray(one.extent_px, np.float32), factor), one.score)
 
 
 def _typical_area(pieces: Sequence[Region], answers: Sequence[BlobAnswer]) -> float:
@@ -191,8 +193,8 @@ def _typical_area(pieces: Sequence[Region], answers: Sequence[BlobAnswer]) -> fl
 
 
 def _instances(parts: Sequence[_Part], factor: float, size: tuple[int, ...]) -> tuple[Instance, ...]:
-    placed = [(place, part) for part in parts if (place := place_in(part.region, factor, size)) is not None]
-    beside = neighbours([place for place, _ in placed])
+    placed = [(place, part) for part in parts if (place := place_region(part.region, factor, size)) is not None]
+    beside = touching_instances([place for place, _ in placed])
     return tuple(
         Instance(box, mask, float(np.clip(part.score, 0.0, 1.0)), part.route, beside[k])
         for k, ((box, mask), part) in enumerate(placed)

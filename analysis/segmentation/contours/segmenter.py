@@ -19,8 +19,8 @@ from analysis.imaging.nuclei import find_nuclei
 from analysis.segmentation.contours.features import piece_features, single_features
 from analysis.segmentation.contours.plausibility import Plausibility, load_plausibility
 from analysis.segmentation.contours.shape import measure
-from analysis.segmentation.contours.split_tree import Cell, Part, resolve
-from analysis.segmentation.nucleus_fragments import find_strays
+from analysis.segmentation.contours.split_tree import ContourContext, Piece, resolve
+from analysis.segmentation.nucleus_fragments import find_nucleus_fragments
 from analysis.structures.instance import Instance, Segmentation
 from analysis.structures.region import Region, connected_regions
 
@@ -93,7 +93,7 @@ class Segmenter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Working:
+class WorkingImage:
     """The image at working scale.
 
     Attributes
@@ -113,7 +113,7 @@ class Working:
     width_px: float
 
 
-def segment(image: GreyImage, settings: SegmentationSettings | None = None) -> Segmentation:
+def segment_by_contours(image: GreyImage, settings: SegmentationSettings | None = None) -> Segmentation:
     """Find the chromosomes of a metaphase by contours and scored cuts.
 
     Parameters
@@ -129,7 +129,7 @@ def segment(image: GreyImage, settings: SegmentationSettings | None = None) -> S
         If nothing like a metaphase is there: a blank field, noise, only nuclei, one shapeless body.
     """
     chosen = settings or SegmentationSettings()
-    working = prepare(image)
+    working = make_working_image(image)
     found = find_foreground(working.density, working.nuclei, working.width_px)
     pieces = connected_regions(found.mask, min_area_px=MIN_PIECE * working.width_px**2)
     if sum(piece.area_px for piece in pieces) > _MAX_STAINED * working.width_px**2:
@@ -143,7 +143,7 @@ def segment(image: GreyImage, settings: SegmentationSettings | None = None) -> S
         for part in resolve(piece, cell, accept=chosen.accept_split)
     ]
     kept = [part for part in parts if _is_chromosome(part, cell, found.level)]
-    strays = find_strays([part.region for part in kept], working.density, working.width_px)
+    strays = find_nucleus_fragments([part.region for part in kept], working.density, working.width_px)
     kept = [part for part, stray in zip(kept, strays, strict=True) if not stray]
     rods = sum(part.shape.length >= _ROD * part.shape.thickness for part in kept)
     if rods < chosen.min_chromosomes:
@@ -155,7 +155,7 @@ def segment(image: GreyImage, settings: SegmentationSettings | None = None) -> S
 def find_stained(image: GreyImage) -> NDArray[np.bool_]:
     """Mark the stained pixels outside nuclei: bool, the image's shape; all False where nothing is stained."""
     try:
-        working = prepare(image)
+        working = make_working_image(image)
     except NoMetaphaseError:
         return np.zeros(image.pixels.shape, np.bool_)
     mask = find_foreground(working.density, working.nuclei, working.width_px).mask
@@ -163,7 +163,7 @@ def find_stained(image: GreyImage) -> NDArray[np.bool_]:
     return cv2.resize(mask.astype(np.uint8), target, interpolation=cv2.INTER_NEAREST) > 0
 
 
-def prepare(image: GreyImage) -> Working:
+def make_working_image(image: GreyImage) -> WorkingImage:
     """Estimate the width, bring the image to working scale, mask the nuclei."""
     pixels = without_annotations(image.pixels)
     factor = min(1.0, _ESTIMATE_SIDE_PX / max(pixels.shape))
@@ -182,7 +182,7 @@ def prepare(image: GreyImage) -> Working:
     return working
 
 
-def _measured(pixels: NDArray[np.uint8], factor: float) -> Working:
+def _measured(pixels: NDArray[np.uint8], factor: float) -> WorkingImage:
     background = estimate_background(pixels)
     density = np.asarray(
         cv2.GaussianBlur(optical_density(pixels, background), (0, 0), _DENOISE_SIGMA_PX), dtype=np.float32
@@ -190,7 +190,7 @@ def _measured(pixels: NDArray[np.uint8], factor: float) -> Working:
     nuclei = np.zeros(pixels.shape, np.bool_)
     level = otsu(density)
     if level < _MIN_STAIN:
-        return Working(factor, background, density, nuclei, 0.0)
+        return WorkingImage(factor, background, density, nuclei, 0.0)
     width = estimate_width(density > 0.8 * level)
     for _ in range(2):
         if width > 0.0:
@@ -199,7 +199,7 @@ def _measured(pixels: NDArray[np.uint8], factor: float) -> Working:
             estimate = estimate_width((density > 0.8 * level) & ~nuclei)
             # Once the nuclei are off a pile of chromosomes is the thickest body: only dirt would be measured.
             width = estimate if estimate > 0.5 * width else width
-    return Working(factor, background, density, nuclei, width)
+    return WorkingImage(factor, background, density, nuclei, width)
 
 
 def _scaled(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
@@ -217,7 +217,7 @@ def learn_cell(
     width_px: float,
     settings: SegmentationSettings,
     scores: Plausibility,
-) -> Cell:
+) -> ContourContext:
     """Learn the typical area from the pieces that look like single chromosomes already.
 
     Parameters
@@ -246,10 +246,10 @@ def learn_cell(
         areas = compact
     # A few singles say little: the expectation counts as three of them.
     median = float(np.median([*areas, *([TYPICAL_AREA] * 3)]))
-    return Cell(width_px, median, settings.min_area * median, density, scores)
+    return ContourContext(width_px, median, settings.min_area * median, density, scores)
 
 
-def _is_chromosome(part: Part, cell: Cell, level: float) -> bool:
+def _is_chromosome(part: Piece, cell: ContourContext, level: float) -> bool:
     """Reject debris: too small, too pale, too thin, or a body as thick as it is long."""
     shape = part.shape
     density = part.region.crop_of(cell.density)
@@ -263,24 +263,24 @@ def _is_chromosome(part: Part, cell: Cell, level: float) -> bool:
     )
 
 
-def _instances(parts: list[Part], factor: float, size: tuple[int, ...]) -> tuple[Instance, ...]:
+def _instances(parts: list[Piece], factor: float, size: tuple[int, ...]) -> tuple[Instance, ...]:
     """Bring the parts back to the image's own pixels."""
     made = []
     for part in parts:
-        placed = place_in(part.region, factor, size)
+        placed = place_region(part.region, factor, size)
         if placed is not None:
             made.append((placed, part))
-    overlaps = neighbours([placed for placed, _ in made])
+    overlaps = touching_instances([placed for placed, _ in made])
     return tuple(
         Instance(box, mask, float(np.clip(part.likeness, 0.0, 1.0)), part.route, overlaps[k])
         for k, ((box, mask), part) in enumerate(made)
     )
 
 
-Placed = tuple[tuple[int, int, int, int], NDArray[np.bool_]]
+PlacedMask = tuple[tuple[int, int, int, int], NDArray[np.bool_]]
 
 
-def place_in(region: Region, factor: float, size: tuple[int, ...]) -> Placed | None:
+def place_region(region: Region, factor: float, size: tuple[int, ...]) -> PlacedMask | None:
     """Bring a region to the image's own pixels: box and mask; None where it lies outside."""
     mask = region.mask
     x0, y0 = float(region.x0_px), float(region.y0_px)
@@ -305,7 +305,7 @@ def place_in(region: Region, factor: float, size: tuple[int, ...]) -> Placed | N
     return box, out
 
 
-def neighbours(placed: list[Placed]) -> list[tuple[int, ...]]:
+def touching_instances(placed: list[PlacedMask]) -> list[tuple[int, ...]]:
     """List for each instance those that share pixels or a border with it."""
     found: list[list[int]] = [[] for _ in placed]
     for i, (first, first_mask) in enumerate(placed):
@@ -335,7 +335,7 @@ def _window(
     return out
 
 
-def full_size(working: Working, size: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def full_size(working: WorkingImage, size: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Bring background and nuclei to the image's own pixels."""
     if working.density.shape == size:
         return working.background, working.nuclei

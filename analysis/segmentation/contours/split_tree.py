@@ -27,7 +27,7 @@ _SETTLED_AREA: Final = 2.5
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class ContourContext:
     """What is typical on this image.
 
     Attributes
@@ -52,7 +52,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Piece:
     """A piece with its measures.
 
     Attributes
@@ -76,15 +76,15 @@ class Part:
     route: Route
 
 
-def describe(region: Region, route: Route, cell: Cell) -> Part:
+def describe(region: Region, route: Route, cell: ContourContext) -> Piece:
     """Measure a piece."""
     shape = measure(region.mask, cell.width_px)
     features = piece_features(shape, region.crop_of(cell.density), region.mask)
     likeness = float(cell.plausibility.single(single_features(features, cell.median_area)[None])[0])
-    return Part(region, shape, features, likeness, route)
+    return Piece(region, shape, features, likeness, route)
 
 
-def resolve(region: Region, cell: Cell, *, accept: float) -> list[Part]:
+def resolve(region: Region, cell: ContourContext, *, accept: float) -> list[Piece]:
     """Split a piece into chromosomes.
 
     The split most likely to be right is taken, then the parts are looked at in the same way; a piece without a
@@ -99,7 +99,7 @@ def resolve(region: Region, cell: Cell, *, accept: float) -> list[Part]:
     accept
         Score above which a split is taken; higher leaves more clusters whole.
     """
-    done: list[Part] = []
+    done: list[Piece] = []
     waiting = [(describe(region, "single", cell), 0)]
     while waiting:
         part, depth = waiting.pop()
@@ -111,7 +111,7 @@ def resolve(region: Region, cell: Cell, *, accept: float) -> list[Part]:
     return done
 
 
-def proposals(part: Part, cell: Cell) -> Iterator[Split]:
+def proposals(part: Piece, cell: ContourContext) -> Iterator[Split]:
     """Propose every kind of split of a part."""
     mask = part.region.mask
     density = part.region.crop_of(cell.density)
@@ -122,13 +122,15 @@ def proposals(part: Part, cell: Cell) -> Iterator[Split]:
     yield from propose_crossings(mask, part.shape, cell.width_px, least)
 
 
-def children(part: Part, split: Split, cell: Cell) -> tuple[Part, Part]:
+def children(part: Piece, split: Split, cell: ContourContext) -> tuple[Piece, Piece]:
     """Measure the two parts of a split."""
     first, second = (describe(part.region.part(mask), split.route, cell) for mask in (split.first, split.second))
     return first, second
 
 
-def features_of(part: Part, split: Split, parts: tuple[Part, Part], cell: Cell) -> NDArray[np.float64]:
+def features_of(
+    part: Piece, split: Split, parts: tuple[Piece, Piece], cell: ContourContext
+) -> NDArray[np.float64]:
     """Describe a split of a part, see `SPLIT_FEATURES`."""
     return split_features(
         (part.features, part.likeness),
@@ -141,7 +143,7 @@ def features_of(part: Part, split: Split, parts: tuple[Part, Part], cell: Cell) 
     )
 
 
-def _best_split(part: Part, cell: Cell, accept: float) -> tuple[Part, Part] | None:
+def _best_split(part: Piece, cell: ContourContext, accept: float) -> tuple[Piece, Piece] | None:
     settled = part.likeness > _SETTLED and part.shape.area < _SETTLED_AREA * cell.median_area
     if settled or part.shape.area < 2.0 * cell.min_area:
         return None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.segmentation.mask_net.input import STREAM_WIDTH_PX, StreamPicture
 from analysis.segmentation.mask_net.placement import chance_in, shared_out
-from analysis.segmentation.mask_net.predictor import MaskProposer, PromptedMask
+from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.region import Region
 
 _REACH_WIDTHS: Final = 0.6
@@ -19,7 +19,7 @@ _SLACK_WIDTHS: Final = 0.35
 
 
 @dataclass(frozen=True, slots=True)
-class BoxMasks:
+class BoxPromptedMasks:
     """Amodal masks for the boxes of a pile.
 
     Attributes
@@ -32,7 +32,7 @@ class BoxMasks:
         What was answered for a box of this picture already: choices for the same cell share most of their boxes.
     """
 
-    proposer: MaskProposer
+    proposer: MaskPredictor
     picture: StreamPicture
     answers: dict[tuple[float, ...], PromptedMask] = field(default_factory=dict, compare=False, repr=False)
 

@@ -40,7 +40,7 @@ class PromptedMask:
     quality: float
 
 
-class MaskProposer:
+class MaskPredictor:
     """Proposes masks for boxes and points.
 
     Parameters
@@ -56,7 +56,7 @@ class MaskProposer:
         self._number = torch.bfloat16 if half else torch.float32
 
     @staticmethod
-    def load(folder: Path = WEIGHTS_DIR) -> MaskProposer:
+    def load(folder: Path = WEIGHTS_DIR) -> MaskPredictor:
         """Load weights and manifest.
 
         Raises
@@ -66,7 +66,7 @@ class MaskProposer:
         """
         net = MaskNet(**read_manifest(MASK_WEIGHTS, folder).arguments)
         fill_net(net, load_weights(MASK_WEIGHTS, folder), MASK_WEIGHTS)
-        return MaskProposer(net, half=has_tiles())
+        return MaskPredictor(net, half=has_tiles())
 
     def at_boxes(self, level: NDArray[np.float32], boxes_px: NDArray[np.float32]) -> list[PromptedMask]:
         """Answer for boxes.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from analysis.assignment.joint_assignment import AssignmentPrices
+from analysis.assignment.joint_assignment import AssignmentCosts
 from analysis.classification.classifier import scores_from_logits
 from analysis.errors import DatasetError
 from analysis.nets.embedding import CLASS_COUNT, PROFILE_BINS, ContextNet, EmbeddingNet
@@ -26,7 +26,7 @@ from analysis.training.classifier.context import (
     train_context,
     whole_cells,
 )
-from analysis.training.classifier.crops import CropTable, load_tables
+from analysis.training.classifier.crops import ClassifierCropTable, load_tables
 from analysis.training.classifier.peers import PEERS
 from analysis.training.classifier.trainer import (
     MakeNet,
@@ -176,7 +176,7 @@ def run_ablation(
     return made
 
 
-def _spread(table: CropTable, cells: int | None) -> CropTable:
+def _spread(table: ClassifierCropTable, cells: int | None) -> ClassifierCropTable:
     numbers = np.unique(table.cells)
     if cells is None or cells >= len(numbers):
         return table
@@ -185,7 +185,11 @@ def _spread(table: CropTable, cells: int | None) -> CropTable:
 
 
 def _row(
-    variant: Variant, train: Mapping[str, CropTable], val: Mapping[str, CropTable], out_dir: Path, budget_s: float
+    variant: Variant,
+    train: Mapping[str, ClassifierCropTable],
+    val: Mapping[str, ClassifierCropTable],
+    out_dir: Path,
+    budget_s: float,
 ) -> Row:
     torch.manual_seed(variant.settings.seed)
     base_s = budget_s * (1.0 - CONTEXT_SHARE) if variant.context else budget_s
@@ -216,7 +220,7 @@ def _row(
     )
 
 
-def _context(net: EmbeddingNet, train: Mapping[str, CropTable], budget_s: float) -> ContextNet:
+def _context(net: EmbeddingNet, train: Mapping[str, ClassifierCropTable], budget_s: float) -> ContextNet:
     settings = ContextSettings(rounds=2, cells=60, steps=1500)
     started = time.process_time()
     used = [name for name in train if settings.shares.get(name, 0.0) > 0]
@@ -225,7 +229,9 @@ def _context(net: EmbeddingNet, train: Mapping[str, CropTable], budget_s: float)
     return train_context(net, embedded, settings, budget_s=max(left_s, 1.0), clock=time.process_time)
 
 
-def _figures(net: nn.Module, context: ContextNet | None, val: Mapping[str, CropTable]) -> dict[str, float]:
+def _figures(
+    net: nn.Module, context: ContextNet | None, val: Mapping[str, ClassifierCropTable]
+) -> dict[str, float]:
     figures: dict[str, float] = {}
     for name, table in val.items():
         logits = logits_of_table(net, table, name)
@@ -241,11 +247,11 @@ def _figures(net: nn.Module, context: ContextNet | None, val: Mapping[str, CropT
         scored = scored_cells(table, logits, temperature, refuses=name not in FLUORESCENT)
         figures[f"{name}_top1"] = round(float(hit[:, 0].mean()), 4)
         figures[f"{name}_top5"] = round(float(hit.any(axis=1).mean()), 4)
-        figures[f"{name}_assigned"] = round(class_accuracy(scored, AssignmentPrices()), 4)
+        figures[f"{name}_assigned"] = round(class_accuracy(scored, AssignmentCosts()), 4)
     return figures
 
 
-def _cell_ms(net: nn.Module, context: ContextNet | None, table: CropTable) -> float:
+def _cell_ms(net: nn.Module, context: ContextNet | None, table: ClassifierCropTable) -> float:
     piece = table.select(np.arange(min(CELL, len(table))))
     views = piece.densities()
     given = (

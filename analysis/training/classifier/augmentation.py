@@ -10,7 +10,7 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True, slots=True)
-class AugmentSettings:
+class CropAugmentation:
     """How much is changed; each the standard deviation or half range of the change."""
 
     stretch: float = 0.1
@@ -40,7 +40,7 @@ class AugmentSettings:
 
 
 def augment(
-    views: Tensor, features: Tensor, generator: torch.Generator, settings: AugmentSettings
+    views: Tensor, features: Tensor, generator: torch.Generator, settings: CropAugmentation
 ) -> tuple[Tensor, Tensor]:
     """Change a batch of crops.
 
@@ -99,7 +99,7 @@ def _bitten(views: Tensor, generator: torch.Generator, share: float) -> Tensor:
     return torch.stack([torch.where(gone, torch.zeros_like(views[:, 0]), views[:, 0]), views[:, 1]], dim=1)
 
 
-def _warped(views: Tensor, generator: torch.Generator, settings: AugmentSettings) -> Tensor:
+def _warped(views: Tensor, generator: torch.Generator, settings: CropAugmentation) -> Tensor:
     count, _, rows, columns = views.shape
 
     def uniform(scale: float, *shape: int) -> Tensor:
@@ -123,7 +123,7 @@ def _warped(views: Tensor, generator: torch.Generator, settings: AugmentSettings
     return functional.grid_sample(views, grid, padding_mode="zeros", align_corners=False)
 
 
-def _toned(views: Tensor, generator: torch.Generator, settings: AugmentSettings) -> Tensor:
+def _toned(views: Tensor, generator: torch.Generator, settings: CropAugmentation) -> Tensor:
     count = len(views)
 
     def spread(scale: float) -> Tensor:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from analysis.assignment.joint_assignment import AssignmentPrices, assign
+from analysis.assignment.joint_assignment import AssignmentCosts, assign
 from analysis.classification.classifier import scores_from_logits
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
-from analysis.training.classifier.crops import CropTable
+from analysis.training.classifier.crops import ClassifierCropTable
 from analysis.training.classifier.labelled_cells import NO_CHROMOSOME
 
 TEMPERATURE_RANGE = (0.3, 3.0)
@@ -60,7 +60,7 @@ def fit_temperature(logits: Tensor, classes: NDArray[np.int64]) -> float:
 
 
 def scored_cells(
-    table: CropTable, logits: Tensor, temperature: float, *, refuses: bool = True
+    table: ClassifierCropTable, logits: Tensor, temperature: float, *, refuses: bool = True
 ) -> list[ScoredCell]:
     """Scores of a table, cell by cell; without ``refuses``, "no single chromosome" is never said."""
     scores = scores_from_logits(logits, temperature)
@@ -98,7 +98,7 @@ def _joined(cell: ScoredCell, donor: ScoredCell, rng: np.random.Generator) -> Sc
     )
 
 
-def assignment_score(cells: Iterable[ScoredCell], prices: AssignmentPrices) -> tuple[float, float]:
+def assignment_score(cells: Iterable[ScoredCell], prices: AssignmentCosts) -> tuple[float, float]:
     """Share of objects rightly classed (or rightly left out), and of cells without a mistake."""
     right, cells_right = [], []
     for cell in cells:
@@ -108,7 +108,7 @@ def assignment_score(cells: Iterable[ScoredCell], prices: AssignmentPrices) -> t
     return float(np.mean(right)), float(np.mean(cells_right))
 
 
-def class_accuracy(cells: Iterable[ScoredCell], prices: AssignmentPrices) -> float:
+def class_accuracy(cells: Iterable[ScoredCell], prices: AssignmentCosts) -> float:
     """Share of the chromosomes of known class that the joint assignment gives that class."""
     right = []
     for cell in cells:
@@ -126,8 +126,8 @@ def _right(cell: ScoredCell, found: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def tune_prices(
-    cells: Sequence[ScoredCell], grid: Mapping[str, Sequence[float]], start: AssignmentPrices
-) -> AssignmentPrices:
+    cells: Sequence[ScoredCell], grid: Mapping[str, Sequence[float]], start: AssignmentCosts
+) -> AssignmentCosts:
     """Choose prices one after the other, twice around, by the shares of objects and of cells that are right."""
     best = start
     for _ in range(2):
@@ -138,7 +138,7 @@ def tune_prices(
     return best
 
 
-def fit_sharpness(cells: Iterable[ScoredCell], prices: AssignmentPrices) -> float:
+def fit_sharpness(cells: Iterable[ScoredCell], prices: AssignmentCosts) -> float:
     """Sharpness with which the probabilities of an assignment fit how often it is right."""
     margins, right = [], []
     plain = replace(prices, sharpness=1.0)
@@ -157,7 +157,7 @@ def fit_sharpness(cells: Iterable[ScoredCell], prices: AssignmentPrices) -> floa
 
 
 def calibrate(
-    tables: Mapping[str, CropTable], logits: Mapping[str, Tensor], prices: AssignmentPrices
+    tables: Mapping[str, ClassifierCropTable], logits: Mapping[str, Tensor], prices: AssignmentCosts
 ) -> dict[str, float]:
     """Temperature and sharpness over all sources of a validation split.
 

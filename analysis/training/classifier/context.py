@@ -14,8 +14,8 @@ from torch import Tensor
 
 from analysis.nets.embedding import CLASS_COUNT, PROFILE_BINS, ContextNet, EmbeddingNet
 from analysis.straightening.band_profile import profiles
-from analysis.training.classifier.augmentation import AugmentSettings, augment
-from analysis.training.classifier.crops import CropTable
+from analysis.training.classifier.augmentation import CropAugmentation, augment
+from analysis.training.classifier.crops import ClassifierCropTable
 from analysis.training.classifier.losses import polarity_loss
 
 Progress = Callable[[str], None]
@@ -55,7 +55,7 @@ class ContextSettings:
     own_share: float = 0.6
     feature_noise: float = 0.05
     seed: int = 21
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    augment: CropAugmentation = field(default_factory=CropAugmentation)
     shares: Mapping[str, float] = field(
         default_factory=lambda: {"gband612": 0.35, "tseng": 0.25, "tseng_boxes": 0.25, "bioimlab": 0.15}
     )
@@ -85,7 +85,7 @@ class EmbeddedCells:
 
 
 def embed_cells(
-    net: EmbeddingNet, table: CropTable, settings: ContextSettings, *, changed: bool, batch: int = 256
+    net: EmbeddingNet, table: ClassifierCropTable, settings: ContextSettings, *, changed: bool, batch: int = 256
 ) -> EmbeddedCells:
     """Embed all objects of a table's cells.
 
@@ -130,7 +130,7 @@ def embed_cells(
     )
 
 
-def whole_cells(table: CropTable) -> CropTable:
+def whole_cells(table: ClassifierCropTable) -> ClassifierCropTable:
     """Rows of cells with enough objects to be looked at as a whole."""
     counts = np.bincount(table.cells, minlength=1)
     return table.select(counts[table.cells] >= WHOLE_CELL)

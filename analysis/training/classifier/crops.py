@@ -45,7 +45,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class CropTable:
+class ClassifierCropTable:
     """Crops of many cells, row by row.
 
     Attributes
@@ -76,9 +76,9 @@ class CropTable:
         """float32, shape (n, 2, CROP_ROWS, CROP_COLUMNS): relative densities."""
         return self.images.astype(np.float32) / np.float32(DENSITY_STEPS)
 
-    def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> CropTable:
+    def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> ClassifierCropTable:
         """Take some rows."""
-        return CropTable(
+        return ClassifierCropTable(
             self.images[rows], self.features[rows], self.classes[rows], self.polarity[rows], self.cells[rows]
         )
 
@@ -95,10 +95,10 @@ class CropTable:
             )
 
     @staticmethod
-    def load(path: Path) -> CropTable:
+    def load(path: Path) -> ClassifierCropTable:
         """Read what `save` wrote."""
         with np.load(path) as arrays:
-            return CropTable(
+            return ClassifierCropTable(
                 arrays["images"],
                 arrays["features"],
                 arrays["classes"],
@@ -107,10 +107,10 @@ class CropTable:
             )
 
     @staticmethod
-    def joined(tables: Sequence[CropTable]) -> CropTable:
+    def joined(tables: Sequence[ClassifierCropTable]) -> ClassifierCropTable:
         """Tables one below the other; cells of different tables stay different."""
         shifts = np.cumsum([0, *(int(table.cells.max(initial=-1)) + 1 for table in tables)])
-        return CropTable(
+        return ClassifierCropTable(
             np.concatenate([table.images for table in tables]),
             np.concatenate([table.features for table in tables]),
             np.concatenate([table.classes for table in tables]),
@@ -134,7 +134,7 @@ class AxisCache:
         return [self._known[id(piece.mask)][1] for piece in objects]
 
 
-def table_of_cells(cells: Iterable[LabelledCell], cache: AxisCache | None = None) -> CropTable:
+def table_of_cells(cells: Iterable[LabelledCell], cache: AxisCache | None = None) -> ClassifierCropTable:
     """Straighten cells into a table. Objects of unknown class are kept: they are part of their cell."""
     images: list[NDArray[np.uint8]] = []
     features: list[NDArray[np.float32]] = []
@@ -146,7 +146,7 @@ def table_of_cells(cells: Iterable[LabelledCell], cache: AxisCache | None = None
             features.append(crop.features())
             rows.append((label, polarity, number))
     labels = np.array(rows, dtype=np.int64).reshape(-1, 3)
-    return CropTable(
+    return ClassifierCropTable(
         np.stack(images) if images else np.zeros((0, 2, CROP_ROWS, CROP_COLUMNS), np.uint8),
         np.stack(features) if features else np.zeros((0, 3), np.float32),
         labels[:, 0],
@@ -244,14 +244,14 @@ def _tseng_parts(
             found.append(table_of_cells([views.found], cache))
             given.append(table_of_cells([views.given], cache))
         for path, tables in zip(paths.values(), (given, found), strict=True):
-            CropTable.joined(tables or [table_of_cells([])]).save(path)
+            ClassifierCropTable.joined(tables or [table_of_cells([])]).save(path)
         yield f"{split} part {part}: {sum(map(len, found))} found, {sum(map(len, given))} given"
 
 
-def load_tables(crops_dir: Path, split: str) -> dict[str, CropTable]:
+def load_tables(crops_dir: Path, split: str) -> dict[str, ClassifierCropTable]:
     """Prepared crops of every source that has that split, all of its parts together."""
-    parts: dict[str, list[CropTable]] = {}
+    parts: dict[str, list[ClassifierCropTable]] = {}
     for path in sorted(crops_dir.glob(f"*-{split}*.npz")):
-        parts.setdefault(path.name.split("-")[0], []).append(CropTable.load(path))
-    tables = {name: CropTable.joined(each) for name, each in parts.items()}
+        parts.setdefault(path.name.split("-")[0], []).append(ClassifierCropTable.load(path))
+    tables = {name: ClassifierCropTable.joined(each) for name, each in parts.items()}
     return {name: table for name, table in tables.items() if len(table)}

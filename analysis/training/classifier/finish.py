@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.assignment.joint_assignment import AssignmentPrices
+from analysis.assignment.joint_assignment import AssignmentCosts
 from analysis.classification.classifier import CONTEXT_ENDING
 from analysis.errors import WeightsError
 from analysis.nets.embedding import CLASS_COUNT, ContextNet, EmbeddingNet
@@ -32,14 +32,14 @@ from analysis.training.classifier.context import (
     whole_cells,
     wrong_share,
 )
-from analysis.training.classifier.crops import CropTable
+from analysis.training.classifier.crops import ClassifierCropTable
 
 Progress = Callable[[str], None]
 EUPLOID_SEXES = ((2, 0), (1, 1))
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedClassifier:
     """What came of it.
 
     Attributes
@@ -57,13 +57,13 @@ class Finished:
 def finish(
     folder: Path,
     name: str,
-    train: Mapping[str, CropTable],
-    val: Mapping[str, CropTable],
+    train: Mapping[str, ClassifierCropTable],
+    val: Mapping[str, ClassifierCropTable],
     *,
     settings: ContextSettings | None = None,
     budget_s: float = 600.0,
     progress: Progress | None = None,
-) -> Finished:
+) -> FinishedClassifier:
     """Train the look at the cell for the embedding that lies in a folder, calibrate both, write all beside it.
 
     Parameters
@@ -122,20 +122,20 @@ def write_finished(
     name: str,
     net: EmbeddingNet,
     context: ContextNet,
-    val: Mapping[str, CropTable],
+    val: Mapping[str, ClassifierCropTable],
     settings: ContextSettings,
     cells: Mapping[str, int],
-) -> Finished:
+) -> FinishedClassifier:
     """Calibrate on the validation split, and write the manifests and the weights of the look at the cell."""
     alone: dict[str, Tensor] = {}
     seen: dict[str, Tensor] = {}
-    whole: dict[str, CropTable] = {}
+    whole: dict[str, ClassifierCropTable] = {}
     for source, table in val.items():
         everything = replace(settings, cells=len(np.unique(table.cells)) + 1)
         embedded = embed_cells(net, table, everything, changed=False)
         whole[source] = whole_cells(table)
         alone[source], seen[source] = context_logits(net, context, embedded)
-    prices = AssignmentPrices()
+    prices = AssignmentCosts()
     single, joint = calibrate(whole, alone, prices), calibrate(whole, seen, prices)
     figures = {
         **figures_of(whole, alone, single.get("temperature", 1.0), prices, "alone"),
@@ -162,14 +162,14 @@ def write_finished(
         calibration=joint,
     )
     write_weights(folder, context.state_dict(), beside)
-    return Finished(figures, context)
+    return FinishedClassifier(figures, context)
 
 
 def figures_of(
-    tables: Mapping[str, CropTable],
+    tables: Mapping[str, ClassifierCropTable],
     logits: Mapping[str, Tensor],
     temperature: float,
-    prices: AssignmentPrices,
+    prices: AssignmentCosts,
     ending: str,
 ) -> dict[str, float]:
     """Top-1, jointly assigned, and cells wholly right, normal and aneuploid ones, of every source."""

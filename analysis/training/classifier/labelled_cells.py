@@ -30,7 +30,7 @@ from analysis.straightening.medial_axis import medial_axis
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.instance import Segmentation
 from simulators.specimen.banding import Banding
-from simulators.specimen.chromosome import Look, banded, random_look, render_chromosome
+from simulators.specimen.chromosome import ChromosomeAppearance, banded, random_look, render_chromosome
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +181,9 @@ def rendered_cells(count: int, seed: int, banding: Banding = Banding.G) -> Itera
         )
 
 
-def _rendered(name: str, look: Look, blur_px: float, rng: np.random.Generator) -> tuple[ObjectPixels, int]:
+def _rendered(
+    name: str, look: ChromosomeAppearance, blur_px: float, rng: np.random.Generator
+) -> tuple[ObjectPixels, int]:
     chromosome = render_chromosome(
         name,
         rng,

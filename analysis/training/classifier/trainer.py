@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from analysis.assignment.joint_assignment import AssignmentPrices
+from analysis.assignment.joint_assignment import AssignmentCosts
 from analysis.classification.classifier import scores_from_logits
 from analysis.errors import DatasetError
 from analysis.imaging.image_file import read_image
@@ -32,9 +32,9 @@ from analysis.nets.embedding import (
 from analysis.parameters.weights import Manifest, write_weights
 from analysis.segmentation.segmenter import load_detector_segmenter
 from analysis.straightening.band_profile import profiles
-from analysis.training.classifier.augmentation import AugmentSettings, augment
+from analysis.training.classifier.augmentation import CropAugmentation, augment
 from analysis.training.classifier.calibration import calibrate
-from analysis.training.classifier.crops import CropTable, load_tables, prepare_crops
+from analysis.training.classifier.crops import ClassifierCropTable, load_tables, prepare_crops
 from analysis.training.classifier.finish import finish
 from analysis.training.classifier.losses import MARGIN, ClassCentres, batch_hard_triplet_loss, polarity_loss
 from analysis.training.engine.run_files import log_line, read_checkpoint, write_checkpoint
@@ -110,7 +110,7 @@ class TrainSettings:
     domain_told: float = 0.5
     half_precision: bool = True
     shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    augment: CropAugmentation = field(default_factory=CropAugmentation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +204,8 @@ def train_on_crops(
     Parameters
     ----------
     crops_dir
-        Holds ``<source>-train.npz`` and ``<source>-val.npz`` files, see `CropTable`. A resumed run takes sources
-        that have come since.
+        Holds ``<source>-train.npz`` and ``<source>-val.npz`` files, see `ClassifierCropTable`. A resumed run takes
+        sources that have come since.
     out_dir
         Gets ``checkpoint.ckpt``, ``log.jsonl`` and the weights with their manifest.
     minutes
@@ -252,7 +252,7 @@ def train_on_crops(
         run.class_vectors_from(train)
     metrics = run.validate(val)
     report(f"step {run.step}: " + json.dumps(metrics))
-    path = keep(metrics, calibrate(val, run.logits(val), AssignmentPrices()))
+    path = keep(metrics, calibrate(val, run.logits(val), AssignmentCosts()))
     return TrainResult(path, run.step, metrics)
 
 
@@ -320,8 +320,8 @@ class TrainingRun:
 
     def train(
         self,
-        train: Mapping[str, CropTable],
-        val: Mapping[str, CropTable],
+        train: Mapping[str, ClassifierCropTable],
+        val: Mapping[str, ClassifierCropTable],
         report: Progress,
         keep: Callable[[dict[str, float]], Path] | None = None,
     ) -> None:
@@ -351,7 +351,7 @@ class TrainingRun:
     def _log(self, line: dict[str, Any], report: Progress) -> None:
         report(log_line(self._folder, line))
 
-    def _one_step(self, train: Mapping[str, CropTable]) -> float:
+    def _one_step(self, train: Mapping[str, ClassifierCropTable]) -> float:
         settings = self.settings
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * self._rate_factor()
@@ -390,7 +390,7 @@ class TrainingRun:
         share = min(1.0, self.spent_s / max(self.budget_s, 1e-9))
         return warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
 
-    def _batch(self, train: Mapping[str, CropTable]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def _batch(self, train: Mapping[str, ClassifierCropTable]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         weights = torch.tensor([self.settings.shares.get(name, 0.02) for name in train])
         source = torch.multinomial(weights, self.settings.batch, replacement=True, generator=self.generator)
         draw = torch.rand(self.settings.batch, generator=self.generator)
@@ -417,7 +417,7 @@ class TrainingRun:
         net.load_state_dict(self.average())
         return net.eval()
 
-    def class_vectors_from(self, train: Mapping[str, CropTable], rows: int = 1500) -> None:
+    def class_vectors_from(self, train: Mapping[str, ClassifierCropTable], rows: int = 1500) -> None:
         """Set the class vectors to the mean embeddings, where no cross-entropy has trained them."""
         net = self.averaged_net()
         if not isinstance(net, EmbeddingNet):
@@ -432,7 +432,7 @@ class TrainingRun:
         for state in (self.ema, self.net.state_dict()):
             state["class_vectors"].copy_(functional.normalize(total, dim=1))
 
-    def validate(self, val: Mapping[str, CropTable], limit: int | None = None) -> dict[str, float]:
+    def validate(self, val: Mapping[str, ClassifierCropTable], limit: int | None = None) -> dict[str, float]:
         """Top-1, top-5 and polarity of the averaged weights, source by source."""
         parts = {name: table.select(np.arange(len(table))[:limit]) for name, table in val.items()}
         metrics: dict[str, float] = {}
@@ -454,7 +454,7 @@ class TrainingRun:
                 metrics[f"{name}_polarity"] = round(float(np.mean(scores.flipped[known] == polarity[known])), 4)
         return metrics
 
-    def logits(self, tables: Mapping[str, CropTable]) -> dict[str, Tensor]:
+    def logits(self, tables: Mapping[str, ClassifierCropTable]) -> dict[str, Tensor]:
         """Logits of the averaged weights, source by source."""
         net = self.averaged_net()
         return {name: logits_of_table(net, table, name) for name, table in tables.items()}
@@ -466,7 +466,9 @@ def domain_of(source: str) -> Tensor:
     return functional.one_hot(torch.tensor(at), len(DOMAINS)).float()
 
 
-def logits_of_table(net: nn.Module, table: CropTable, source: str | None = None, batch: int = 256) -> Tensor:
+def logits_of_table(
+    net: nn.Module, table: ClassifierCropTable, source: str | None = None, batch: int = 256
+) -> Tensor:
     """Logits, shape (n, 49), of prepared crops; the net is told the banding of ``source``, or nothing."""
     parts = [torch.zeros((0, OUTPUT_COUNT))]
     with torch.no_grad():
@@ -476,20 +478,20 @@ def logits_of_table(net: nn.Module, table: CropTable, source: str | None = None,
     return torch.cat(parts)
 
 
-def _inputs(table: CropTable, source: str | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+def _inputs(table: ClassifierCropTable, source: str | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     views = table.densities()
     bands = torch.from_numpy(profiles(views[:, 0], PROFILE_BINS))
     domain = None if source is None else domain_of(source).expand(len(table), -1)
     return torch.from_numpy(views), bands, torch.from_numpy(table.features), domain
 
 
-def known_rows(tables: Mapping[str, CropTable]) -> dict[str, CropTable]:
+def known_rows(tables: Mapping[str, ClassifierCropTable]) -> dict[str, ClassifierCropTable]:
     """Rows with a class."""
     return {name: table.select(table.classes >= 0) for name, table in tables.items()}
 
 
 def _manifest(
-    run: TrainingRun, train: Mapping[str, CropTable], metrics: dict[str, float], command: str
+    run: TrainingRun, train: Mapping[str, ClassifierCropTable], metrics: dict[str, float], command: str
 ) -> Manifest:
     settings = asdict(run.settings)
     settings["shares"] = dict(run.settings.shares)

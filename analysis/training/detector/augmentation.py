@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.detection.preprocessing import SCALE, TOP
-from analysis.training.detector.data import DENSITY_STEPS, Cell, Single
+from analysis.training.detector.data import DENSITY_STEPS, DetectorCell, Single
 
 PADDING_PX: Final = 6.0
 """Slide round a chromosome in centred boxes, in px of the set: constant, whatever the chromosome's size."""
@@ -24,7 +24,7 @@ _TRIES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class AugmentSettings:
+class DetectorAugmentation:
     """How much is changed.
 
     Attributes
@@ -82,7 +82,7 @@ class Example:
 
 
 def draw_example(
-    cell: Cell, singles: Sequence[Single], rng: np.random.Generator, settings: AugmentSettings
+    cell: DetectorCell, singles: Sequence[Single], rng: np.random.Generator, settings: DetectorAugmentation
 ) -> Example:
     """Draw an example from a cell.
 
@@ -152,7 +152,7 @@ def _turned(
 
 
 def _restained(
-    image: NDArray[np.uint8], rng: np.random.Generator, settings: AugmentSettings
+    image: NDArray[np.uint8], rng: np.random.Generator, settings: DetectorAugmentation
 ) -> NDArray[np.float32]:
     """Change focus, stain and noise."""
     draw = rng.random()

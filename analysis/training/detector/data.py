@@ -58,7 +58,7 @@ class Single:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class DetectorCell:
     """One prepared picture.
 
     Attributes
@@ -93,7 +93,7 @@ def prepare_cells(
     *,
     limit: int | None = None,
     tell: Callable[[str], None] | None = None,
-) -> list[Cell]:
+) -> list[DetectorCell]:
     """Prepare the pictures of a split, or read them where they are prepared already.
 
     Parameters
@@ -140,13 +140,13 @@ def _densities(entry: TsengImage) -> NDArray[np.uint8]:
     return np.asarray(np.rint(relative * DENSITY_STEPS), dtype=np.uint8)
 
 
-def _cell(entry: TsengImage, density: NDArray[np.uint8]) -> Cell:
+def _cell(entry: TsengImage, density: NDArray[np.uint8]) -> DetectorCell:
     truth = entry.boxes_px.astype(np.float32)
     classes = np.asarray([CLASS_NAMES.index(name) for name in entry.classes], np.int64)
     paddings, singles = _isolated(density, truth, classes)
     shift = centre_shift(paddings)
     centred = truth + np.asarray([*shift, *shift], np.float32)
-    return Cell(entry.name, entry.case, density, centred, truth, classes, singles)
+    return DetectorCell(entry.name, entry.case, density, centred, truth, classes, singles)
 
 
 def centre_shift(paddings_px: NDArray[np.float32]) -> NDArray[np.float32]:

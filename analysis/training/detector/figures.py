@@ -13,21 +13,21 @@ from analysis.detection.detector import Detector
 from analysis.detection.preprocessing import TOP
 from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
 from analysis.evaluation.enumeration import Count, enumeration_figures
-from analysis.structures.box_proposals import Detections, suppress
-from analysis.training.detector.data import DENSITY_STEPS, Cell
+from analysis.structures.box_proposals import BoxProposals, suppress
+from analysis.training.detector.data import DENSITY_STEPS, DetectorCell
 
 NMS_IOU: Final = 0.6
 _MOST: Final = 100
 _THRESHOLDS: Final = np.arange(0.2, 0.66, 0.05)
 
 
-def relative_of(cell: Cell) -> NDArray[np.float32]:
+def relative_of(cell: DetectorCell) -> NDArray[np.float32]:
     """Relative density of a prepared cell."""
     relative = cell.density.astype(np.float32) / np.float32(DENSITY_STEPS)
     return np.asarray(np.minimum(relative, np.float32(TOP)), dtype=np.float32)
 
 
-def detector_figures(detector: Detector, cells: Sequence[Cell]) -> dict[str, float]:
+def detector_figures(detector: Detector, cells: Sequence[DetectorCell]) -> dict[str, float]:
     """Return ``ap50, map, mar, threshold, wcr, aer, acc, class_top1, shift_x_px, shift_y_px``.
 
     Boxes are compared with the published ones after a shift that is the same for all: the labellers' boxes don't
@@ -58,7 +58,7 @@ def detector_figures(detector: Detector, cells: Sequence[Cell]) -> dict[str, flo
     return {key: round(value, 4) for key, value in {**figures, **best, **shifts}.items()}
 
 
-def usual_shift(found: Sequence[Detections], cells: Sequence[Cell]) -> NDArray[np.float64]:
+def usual_shift(found: Sequence[BoxProposals], cells: Sequence[DetectorCell]) -> NDArray[np.float64]:
     """Median (x, y) from the centres of detections to those of the published boxes they are sure to mean."""
     shifts = [np.zeros((0, 2))]
     for each, cell in zip(found, cells, strict=True):
@@ -74,7 +74,10 @@ def usual_shift(found: Sequence[Detections], cells: Sequence[Cell]) -> NDArray[n
 
 
 def _enumeration(
-    boxes: Sequence[NDArray[np.float64]], found: Sequence[Detections], cells: Sequence[Cell], threshold: float
+    boxes: Sequence[NDArray[np.float64]],
+    found: Sequence[BoxProposals],
+    cells: Sequence[DetectorCell],
+    threshold: float,
 ) -> dict[str, float]:
     counts, right, matched = [], 0, 0
     for own, each, cell in zip(boxes, found, cells, strict=True):

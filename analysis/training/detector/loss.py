@@ -16,7 +16,7 @@ _IOU_POWER: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class LossWeights:
+class DetectorLossWeights:
     """What the parts of the loss count."""
 
     overlap: float = 2.5
@@ -44,7 +44,7 @@ class Target(NamedTuple):
     ignored: Tensor
 
 
-class Assignment(NamedTuple):
+class PointAssignment(NamedTuple):
     """Points that answer for a box.
 
     Attributes
@@ -86,7 +86,9 @@ def points_inside(places: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def assign_points(net: DetectorNet, places: Tensor, score: Tensor, borders: Tensor, boxes: Tensor) -> Assignment:
+def assign_points(
+    net: DetectorNet, places: Tensor, score: Tensor, borders: Tensor, boxes: Tensor
+) -> PointAssignment:
     """Let every box be answered for by the points that do best already (TOOD, Feng et al. 2021).
 
     Parameters
@@ -118,11 +120,11 @@ def assign_points(net: DetectorNet, places: Tensor, score: Tensor, borders: Tens
     point, row, iou, fit = point[own], row[own], iou[own], fit[own]
     most_fit = torch.zeros(len(boxes)).scatter_reduce(0, row, fit, "amax")
     most_iou = torch.zeros(len(boxes)).scatter_reduce(0, row, iou, "amax")
-    return Assignment(point, row, fit / most_fit[row].clamp(min=1e-12) * most_iou[row])
+    return PointAssignment(point, row, fit / most_fit[row].clamp(min=1e-12) * most_iou[row])
 
 
 def detector_loss(
-    net: DetectorNet, places: Tensor, output: DetectorOutput, targets: list[Target], weights: LossWeights
+    net: DetectorNet, places: Tensor, output: DetectorOutput, targets: list[Target], weights: DetectorLossWeights
 ) -> dict[str, Tensor]:
     """Parts of the loss of a batch, weighted: ``score, overlap, offset, distribution, classes``."""
     goals = torch.zeros_like(output.score)
@@ -162,7 +164,7 @@ def _score_loss(score: Tensor, goals: Tensor, counted: Tensor) -> Tensor:
 
 
 def _border_losses(
-    net: DetectorNet, places: Tensor, logits: Tensor, boxes: Tensor, share: Tensor, weights: LossWeights
+    net: DetectorNet, places: Tensor, logits: Tensor, boxes: Tensor, share: Tensor, weights: DetectorLossWeights
 ) -> dict[str, Tensor]:
     found = boxes_at(places, net.expected(logits))
     _, generalised = _overlap(found, boxes)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from analysis.evaluation.peer import PEER_WEIGHTS, peer_net
 from analysis.parameters.weights import Manifest, write_weights
-from analysis.training.detector.augmentation import AugmentSettings, draw_example
+from analysis.training.detector.augmentation import DetectorAugmentation, draw_example
 from analysis.training.detector.data import prepare_cells
 from analysis.training.engine.steps import take_into_average
 
@@ -48,7 +48,7 @@ class PeerTrainSettings:
     ema_decay: float = 0.99
     seed: int = 20
     images: int | None = None
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    augment: DetectorAugmentation = field(default_factory=DetectorAugmentation)
 
 
 def train_peer(

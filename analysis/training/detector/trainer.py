@@ -28,10 +28,10 @@ from analysis.detection.detector import DETECTOR_WEIGHTS, Detector
 from analysis.errors import DatasetError
 from analysis.nets.detector_net import DetectorNet, points
 from analysis.parameters.weights import Manifest, write_weights
-from analysis.training.detector.augmentation import AugmentSettings, Example, draw_example
-from analysis.training.detector.data import Cell, Single, prepare_cells
+from analysis.training.detector.augmentation import DetectorAugmentation, Example, draw_example
+from analysis.training.detector.data import DetectorCell, Single, prepare_cells
 from analysis.training.detector.figures import detector_figures
-from analysis.training.detector.loss import LossWeights, Target, detector_loss
+from analysis.training.detector.loss import DetectorLossWeights, Target, detector_loss
 from analysis.training.engine.run_files import log_line, read_checkpoint, write_checkpoint
 from analysis.training.engine.steps import is_faster_in_half, means, take_into_average, weight_groups
 
@@ -72,8 +72,8 @@ class DetectorTrainSettings:
     validate_images: int | None = 47
     train_images: int | None = None
     bfloat16: bool | None = None
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
-    loss: LossWeights = field(default_factory=LossWeights)
+    augment: DetectorAugmentation = field(default_factory=DetectorAugmentation)
+    loss: DetectorLossWeights = field(default_factory=DetectorLossWeights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,7 @@ class _Run:
     """One stint."""
 
     def __init__(
-        self, settings: DetectorTrainSettings, out_dir: Path, train: Sequence[Cell], tell: Progress
+        self, settings: DetectorTrainSettings, out_dir: Path, train: Sequence[DetectorCell], tell: Progress
     ) -> None:
         self._settings = settings
         self._out_dir = out_dir
@@ -270,7 +270,7 @@ class _Run:
         self.state.spent_s = float(before["spent_s"]) + decay_s
         self.state.save(stable)
 
-    def train(self, budget_s: float, val: Sequence[Cell]) -> bool:
+    def train(self, budget_s: float, val: Sequence[DetectorCell]) -> bool:
         """Train until the time is spent or the decay has come to its end; True for the latter."""
         state, settings = self.state, self._settings
         end = state.branched_at + state.decay_steps if state.decay_steps else None
@@ -352,7 +352,7 @@ class _Run:
         state = self.state
         take_into_average(state.average, state.net, step=state.step, decay=self._settings.ema_decay)
 
-    def validate(self, val: Sequence[Cell]) -> dict[str, float]:
+    def validate(self, val: Sequence[DetectorCell]) -> dict[str, float]:
         """Figures of the averaged weights."""
         net = DetectorNet(self._settings.width)
         net.load_state_dict(self.state.average)

@@ -15,7 +15,7 @@ _NOISE_SCALE = 50.0
 
 
 @dataclass(frozen=True, slots=True)
-class AugmentSettings:
+class FinderAugmentation:
     """How much is changed.
 
     Attributes
@@ -51,7 +51,7 @@ class AugmentSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class FinderBatch:
     """Crops as the net takes them, and what moves with them.
 
     Attributes
@@ -72,7 +72,9 @@ class Batch:
     log_radius: Tensor
 
 
-def augment(wide: Tensor, batch: Batch, generator: torch.Generator, settings: AugmentSettings) -> Batch:
+def augment(
+    wide: Tensor, batch: FinderBatch, generator: torch.Generator, settings: FinderAugmentation
+) -> FinderBatch:
     """Draw new views of stored crops.
 
     Parameters
@@ -110,7 +112,7 @@ def augment(wide: Tensor, batch: Batch, generator: torch.Generator, settings: Au
     noise = torch.hypot(batch.extras[:, 1] / _NOISE_SCALE * gain, added)
     radius = batch.extras[:, 0] + torch.log(scale)
     extras = torch.stack([radius, (noise * _NOISE_SCALE).clamp(max=10.0)], dim=1)
-    return Batch(crops, extras, offset, batch.log_radius + torch.log(scale))
+    return FinderBatch(crops, extras, offset, batch.log_radius + torch.log(scale))
 
 
 def _sampled(wide: Tensor, back: Tensor, move: Tensor) -> Tensor:
@@ -125,7 +127,7 @@ def _sampled(wide: Tensor, back: Tensor, move: Tensor) -> Tensor:
 
 
 def _toned(
-    crops: Tensor, gain: Tensor, generator: torch.Generator, settings: AugmentSettings
+    crops: Tensor, gain: Tensor, generator: torch.Generator, settings: FinderAugmentation
 ) -> tuple[Tensor, Tensor]:
     count = len(crops)
 

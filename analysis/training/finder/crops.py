@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.finder.bodies import Crowd
-from analysis.finder.flatten import WORK_UM_PER_PX, FlatField
+from analysis.finder.flatten import WORK_UM_PER_PX, FlattenedField
 from analysis.finder.net import CROP_SIDE_PX
 from analysis.finder.proposals import Proposals, crops_at, propose
 from analysis.finder.statistics import statistics_of
-from analysis.training.finder.table import MARGIN_PX, UNKNOWN, WIDE_PX, CropTable, Shard, blank_table, joined
+from analysis.training.finder.table import MARGIN_PX, UNKNOWN, WIDE_PX, FinderCropTable, Shard, blank_table, joined
 from analysis.training.synthesis.metaphases import METAPHASE
 from analysis.training.synthesis.quality import QualityTable
 
@@ -28,7 +28,7 @@ _DOUBTFUL_REACH: Final = 1.35
 _LEAST_SHOWN: Final = 0.5
 
 
-class TrueCell(Protocol):
+class FieldObjectLike(Protocol):
     """An object of a field's truth, in px of the field; None where a value is not known."""
 
     @property
@@ -81,7 +81,7 @@ class TrueField(Protocol):
     def um_per_px(self) -> float: ...  # noqa: D102
 
     @property
-    def truth(self) -> Sequence[TrueCell]: ...  # noqa: D102
+    def truth(self) -> Sequence[FieldObjectLike]: ...  # noqa: D102
 
     @property
     def domain(self) -> str: ...  # noqa: D102
@@ -98,7 +98,7 @@ class TrueField(Protocol):
 
 def shard_of(fields: Iterable[TrueField]) -> Shard:
     """Propose on fields, of one slide or several, and label what was proposed."""
-    tables: list[CropTable] = []
+    tables: list[FinderCropTable] = []
     kinds: list[str] = []
     proposed: list[bool] = []
     readings: list[dict[str, float]] = []
@@ -118,7 +118,7 @@ def shard_of(fields: Iterable[TrueField]) -> Shard:
     )
 
 
-def label_field(field: TrueField, found: Proposals) -> tuple[CropTable, list[tuple[str, bool]]]:
+def label_field(field: TrueField, found: Proposals) -> tuple[FinderCropTable, list[tuple[str, bool]]]:
     """Crops of a field's proposals with what the truth says of each.
 
     Returns
@@ -141,7 +141,7 @@ class _Labeller:
         ).reshape(-1, 2)
         self._radii = np.array([cell.radius_px / scale for cell in self._truth], np.float64)
 
-    def run(self) -> tuple[CropTable, list[tuple[str, bool]]]:
+    def run(self) -> tuple[FinderCropTable, list[tuple[str, bool]]]:
         crowds = self._found.crowds
         centres = np.rint(np.array([(c.x_px, c.y_px) for c in crowds], np.float64).reshape(-1, 2))
         columns = blank_table(len(crowds))
@@ -154,7 +154,7 @@ class _Labeller:
             columns[name][:] = getattr(self._field, name)
         for row, centre in enumerate(centres):
             self._label(columns, row, centre)
-        return CropTable(**columns), self._planted(crowds)
+        return FinderCropTable(**columns), self._planted(crowds)
 
     def _label(self, columns: dict[str, NDArray[np.generic]], row: int, centre: NDArray[np.float64]) -> None:
         number = self._nearest(centre, metaphases=True, reach=1.0)
@@ -219,7 +219,7 @@ class _Labeller:
         return planted
 
 
-def with_quality(table: CropTable, quality: QualityTable, *, presume: bool = False) -> CropTable:
+def with_quality(table: FinderCropTable, quality: QualityTable, *, presume: bool = False) -> FinderCropTable:
     """A table that knows how its cells karyotype: analysability and share right of whole, unspoilt metaphases.
 
     Parameters
@@ -245,7 +245,7 @@ def with_quality(table: CropTable, quality: QualityTable, *, presume: bool = Fal
     return replace(table, analysable=analysable, share_right=share_right)
 
 
-def wide_crops(field: FlatField, centres_px: NDArray[np.float32]) -> NDArray[np.uint8]:
+def wide_crops(field: FlattenedField, centres_px: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Crops as the finder cuts them, and a margin round them: uint8, shape (n, 160, 160)."""
     wide = np.empty((len(centres_px), WIDE_PX, WIDE_PX), np.uint8)
     for top in (0, WIDE_PX - CROP_SIDE_PX):

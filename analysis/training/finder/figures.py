@@ -13,8 +13,8 @@ from torch import Tensor
 
 from analysis.evaluation.statistics import auc, calibration, precision_recall
 from analysis.finder.flatten import WORK_UM_PER_PX
-from analysis.finder.net import Calibration, FinderNet, FinderOutput, Judgement, judgement, net_inputs
-from analysis.training.finder.table import CropTable, plain_crops
+from analysis.finder.net import FinderNet, FinderOutput, FinderScore, ScoreCalibration, judgement, net_inputs
+from analysis.training.finder.table import FinderCropTable, plain_crops
 
 CALL_SCORE: Final = 0.5
 RECORDED_SCORE: Final = 0.05
@@ -23,7 +23,7 @@ _LEAST: Final = 20
 """Fewer examples of either kind calibrate nothing."""
 
 
-def outputs_of(net: FinderNet, table: CropTable) -> FinderOutput:
+def outputs_of(net: FinderNet, table: FinderCropTable) -> FinderOutput:
     """What a net, ready for use, says of every crop of a table."""
     parts = []
     with torch.inference_mode():
@@ -37,11 +37,11 @@ def outputs_of(net: FinderNet, table: CropTable) -> FinderOutput:
     )
 
 
-def fit_calibration(output: FinderOutput, table: CropTable) -> Calibration:
+def fit_calibration(output: FinderOutput, table: FinderCropTable) -> ScoreCalibration:
     """Temperature and shift of both heads by least negative log likelihood (Platt 1999; Guo et al., 2017)."""
     metaphase = _fit(output.metaphase, table.metaphase)
     analysable = _fit(output.analysable, table.analysable)
-    plain = Calibration(metaphase[0], metaphase[1], analysable[0], analysable[1])
+    plain = ScoreCalibration(metaphase[0], metaphase[1], analysable[0], analysable[1])
     best, weight = -1.0, 0.0
     for trial in (0.0, 0.25, 0.5, 0.75, 1.0):
         value = _rank_order(judgement(output, _with_share(plain, trial)), table)
@@ -50,8 +50,8 @@ def fit_calibration(output: FinderOutput, table: CropTable) -> Calibration:
     return _with_share(plain, weight)
 
 
-def _with_share(plain: Calibration, weight: float) -> Calibration:
-    return Calibration(
+def _with_share(plain: ScoreCalibration, weight: float) -> ScoreCalibration:
+    return ScoreCalibration(
         plain.metaphase_temperature,
         plain.metaphase_shift,
         plain.analysable_temperature,
@@ -60,7 +60,7 @@ def _with_share(plain: Calibration, weight: float) -> Calibration:
     )
 
 
-def _rank_order(found: Judgement, table: CropTable) -> float:
+def _rank_order(found: FinderScore, table: FinderCropTable) -> float:
     """How well the rank orders proposals: analysable against all else, and the share right among metaphases."""
     known = (table.analysable >= 0) | (table.metaphase == 0)
     ordered = auc(found.rank[known].astype(np.float64), table.analysable[known] == 1)
@@ -88,7 +88,7 @@ def _fit(logits: Tensor, labels: NDArray[np.int8]) -> tuple[float, float]:
     return round(float(np.exp(np.clip(found[0], -1.5, 1.5))), 4), round(float(np.clip(found[1], -3, 3)), 4)
 
 
-def figures_of(found: Judgement, table: CropTable) -> dict[str, float]:
+def figures_of(found: FinderScore, table: FinderCropTable) -> dict[str, float]:
     """Figures of calibrated answers to the proposals of a table.
 
     Returns
@@ -132,7 +132,7 @@ def choice_score(figures: dict[str, float]) -> float:
     return known + figures.get("reviewed_agreement", 0.0)
 
 
-def agreement(found: Judgement, reviewed: CropTable) -> float:
+def agreement(found: FinderScore, reviewed: FinderCropTable) -> float:
     """Share of a reviewer's decisions that the finder shares: worth a picture from a probability of 0.5 on."""
     wanted = found.metaphase * found.analysable >= CALL_SCORE
     return round(float(np.mean(wanted == (reviewed.wanted == 1))), 4)

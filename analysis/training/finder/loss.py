@@ -15,7 +15,7 @@ _OFFSET_SCALE_PX: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class LossWeights:
+class FinderLossWeights:
     """How much each part counts."""
 
     metaphase: float = 1.0
@@ -50,7 +50,7 @@ class Labels:
     quality: Tensor
 
 
-def finder_loss(output: FinderOutput, labels: Labels, weights: LossWeights) -> dict[str, Tensor]:
+def finder_loss(output: FinderOutput, labels: Labels, weights: FinderLossWeights) -> dict[str, Tensor]:
     """Parts of the loss, each weighted, each a mean over the crops of which it is known."""
     found = labels.metaphase == 1
     # A reviewer wants a picture of what is a metaphase and can be analysed; a no leaves open which failed.

@@ -9,13 +9,13 @@ from typing import Final
 
 import numpy as np
 
-from analysis.finder.drift import FieldReading, Summary, summarise, usual_of, usual_to_json
-from analysis.finder.net import Calibration, FinderNet, judgement
+from analysis.finder.drift import FieldReading, SlideSummary, reference_statistics_of, reference_to_json, summarise
+from analysis.finder.net import FinderNet, ScoreCalibration, judgement
 from analysis.training.finder.crops import shard_of, with_quality
 from analysis.training.finder.figures import outputs_of
-from analysis.training.finder.table import CropTable, Shard, joined, read_shard, write_shard
+from analysis.training.finder.table import FinderCropTable, Shard, joined, read_shard, write_shard
 from analysis.training.synthesis import DAPI, GBAND, ComposedField
-from analysis.training.synthesis.compose import Studio
+from analysis.training.synthesis.compose import FieldComposer
 from analysis.training.synthesis.library import load_library
 from analysis.training.synthesis.quality import QualityTable
 from analysis.training.synthesis.rendered import rendered_fields
@@ -31,7 +31,7 @@ _SEED: Final = 71
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CropSource:
     """Slides of one stain and split.
 
     Attributes
@@ -54,13 +54,13 @@ class Part:
 
 
 PARTS: Final = (
-    Part("train", GBAND, 160),
-    Part("train", DAPI, 40),
-    Part("train", _RENDERED + Banding.G, 20),
-    Part("train", _RENDERED + Banding.DAPI, 6),
-    Part("val", GBAND, 32),
-    Part("val", DAPI, 10),
-    Part("val", _RENDERED + Banding.G, 4),
+    CropSource("train", GBAND, 160),
+    CropSource("train", DAPI, 40),
+    CropSource("train", _RENDERED + Banding.G, 20),
+    CropSource("train", _RENDERED + Banding.DAPI, 6),
+    CropSource("val", GBAND, 32),
+    CropSource("val", DAPI, 10),
+    CropSource("val", _RENDERED + Banding.G, 4),
 )
 """What the product's net is trained and chosen on. The held-out stain is in none."""
 
@@ -68,7 +68,7 @@ PARTS: Final = (
 def prepare_crops(
     data_dir: Path,
     out_dir: Path,
-    parts: tuple[Part, ...] = PARTS,
+    parts: tuple[CropSource, ...] = PARTS,
     *,
     fields_a_slide: int = FIELDS_A_SLIDE,
     images: int | None = None,
@@ -96,7 +96,7 @@ def prepare_crops(
     DatasetError
         The data isn't there.
     """
-    studios: dict[Part, Studio] = {}
+    studios: dict[CropSource, FieldComposer] = {}
     for part, slide in _in_turn(parts):
         path = out_dir / "crops" / shard_name(part, slide)
         if path.is_file():
@@ -104,14 +104,14 @@ def prepare_crops(
         if part.banding is None and part not in studios:
             library = load_library(data_dir, part.stain, part.split, work_dir=out_dir, limit=images)
             # Qualities are looked up when the crops are read: the table may grow in between.
-            studios[part] = Studio(library, {}, _SEED, fields_a_slide)
+            studios[part] = FieldComposer(library, {}, _SEED, fields_a_slide)
         shard = shard_of(_fields(part, slide, fields_a_slide, studios.get(part)))
         write_shard(path, shard)
         found, planted = int(shard.planted_proposed.sum()), shard.planted_proposed.size
         tell(f"{path.name}: {len(shard.table)} crops, {found} of {planted} metaphases proposed")
 
 
-def _fields(part: Part, slide: int, count: int, studio: Studio | None) -> Iterator[ComposedField]:
+def _fields(part: CropSource, slide: int, count: int, studio: FieldComposer | None) -> Iterator[ComposedField]:
     if studio is not None:
         return (studio.field(slide, number) for number in range(count))
     return rendered_fields(
@@ -125,12 +125,12 @@ def _fields(part: Part, slide: int, count: int, studio: Studio | None) -> Iterat
     )
 
 
-def shard_name(part: Part, slide: int) -> str:
+def shard_name(part: CropSource, slide: int) -> str:
     """Name of a slide's file."""
     return f"{part.split}-{part.stain}-{slide:04d}.npz"
 
 
-def _in_turn(parts: tuple[Part, ...]) -> Iterator[tuple[Part, int]]:
+def _in_turn(parts: tuple[CropSource, ...]) -> Iterator[tuple[CropSource, int]]:
     """Slides of all parts, ordered by how far each part then is."""
     wanted = [
         ((slide + 0.5) / part.slides, number, slide)
@@ -153,7 +153,7 @@ class Prepared:
         The slides without their crops: planted metaphases and statistics, by slide.
     """
 
-    table: CropTable
+    table: FinderCropTable
     shards: tuple[Shard, ...]
 
     @property
@@ -191,7 +191,7 @@ def read_prepared(out_dir: Path, split: str, quality: QualityTable) -> Prepared:
 
 
 def drift_of(
-    net: FinderNet, calibration: Calibration, scored: CropTable, slides: tuple[Shard, ...]
+    net: FinderNet, calibration: ScoreCalibration, scored: FinderCropTable, slides: tuple[Shard, ...]
 ) -> dict[str, dict[str, float]]:
     """What is usual on the slides that the net was made with.
 
@@ -204,16 +204,16 @@ def drift_of(
     slides
         Whose fields' statistics count.
     """
-    usual = usual_of(_summary(shard) for shard in slides)
+    usual = reference_statistics_of(_summary(shard) for shard in slides)
     scores = judgement(outputs_of(net, scored), calibration).metaphase
     by_slide = [
         summarise([FieldReading({}, tuple(float(score) for score in scores[scored.slide == slide]))])
         for slide in np.unique(scored.slide)
     ]
-    return usual_to_json(usual_of(by_slide) | usual)
+    return reference_to_json(reference_statistics_of(by_slide) | usual)
 
 
-def _summary(shard: Shard) -> dict[str, Summary]:
+def _summary(shard: Shard) -> dict[str, SlideSummary]:
     names = sorted(shard.statistics)
     readings = [
         FieldReading(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import DatasetError
 from analysis.finder.net import CROP_SIDE_PX
-from analysis.training.finder.table import MARGIN_PX, CropTable, blank_table
+from analysis.training.finder.table import MARGIN_PX, FinderCropTable, blank_table
 
 _HELD_BACK: Final = 5
 """One decision in so many is not learnt from: it has a say in the choice of weights."""
@@ -40,7 +40,7 @@ class ReviewedCrop:
     slide: str = ""
 
 
-def reviewed_tables(crops: Sequence[ReviewedCrop]) -> tuple[CropTable, CropTable]:
+def reviewed_tables(crops: Sequence[ReviewedCrop]) -> tuple[FinderCropTable, FinderCropTable]:
     """Decisions to learn from, and every fifth yes and every fifth no to judge by.
 
     Raises
@@ -62,5 +62,5 @@ def reviewed_tables(crops: Sequence[ReviewedCrop]) -> tuple[CropTable, CropTable
         columns["kind"][row], columns["slide"][row] = "reviewed", each.slide
         seen[each.accepted] += 1
         held[row] = seen[each.accepted] % _HELD_BACK == 0
-    table = CropTable(**columns)
+    table = FinderCropTable(**columns)
     return table.at(~held), table.at(held)

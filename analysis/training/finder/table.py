@@ -29,7 +29,7 @@ _TEXTS: Final = ("kind", "stain", "domain", "slide", "case", "source")
 
 
 @dataclass(frozen=True, slots=True)
-class CropTable:
+class FinderCropTable:
     """n crops with what is known of them.
 
     Attributes
@@ -74,9 +74,9 @@ class CropTable:
     def __len__(self) -> int:
         return len(self.crops)
 
-    def at(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> CropTable:
+    def at(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> FinderCropTable:
         """Some rows."""
-        return CropTable(**{entry.name: getattr(self, entry.name)[rows] for entry in fields(self)})
+        return FinderCropTable(**{entry.name: getattr(self, entry.name)[rows] for entry in fields(self)})
 
 
 def blank_table(count: int) -> dict[str, Any]:
@@ -95,14 +95,14 @@ def blank_table(count: int) -> dict[str, Any]:
     }
 
 
-def joined(tables: Sequence[CropTable]) -> CropTable:
+def joined(tables: Sequence[FinderCropTable]) -> FinderCropTable:
     """One table of several; empty of none."""
     if not tables:
-        return CropTable(**blank_table(0))
-    return CropTable(
+        return FinderCropTable(**blank_table(0))
+    return FinderCropTable(
         **{
             entry.name: np.concatenate([getattr(table, entry.name) for table in tables])
-            for entry in fields(CropTable)
+            for entry in fields(FinderCropTable)
         }
     )
 
@@ -123,7 +123,7 @@ class Shard:
         Statistics of the fields by name, each of shape (field_count,); NaN where one could not be told.
     """
 
-    table: CropTable
+    table: FinderCropTable
     planted_kind: NDArray[np.str_]
     planted_proposed: NDArray[np.bool_]
     field_count: int
@@ -137,7 +137,7 @@ class Shard:
 
 def write_shard(path: Path, shard: Shard) -> None:
     """Write a shard whole or not at all."""
-    columns = {f"table.{entry.name}": getattr(shard.table, entry.name) for entry in fields(CropTable)}
+    columns = {f"table.{entry.name}": getattr(shard.table, entry.name) for entry in fields(FinderCropTable)}
     statistics = {f"statistics.{name}": values for name, values in shard.statistics.items()}
     buffer = io.BytesIO()
     np.savez_compressed(
@@ -163,7 +163,9 @@ def read_shard(path: Path) -> Shard:
     """
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
-            table = CropTable(**{entry.name: content[f"table.{entry.name}"] for entry in fields(CropTable)})
+            table = FinderCropTable(
+                **{entry.name: content[f"table.{entry.name}"] for entry in fields(FinderCropTable)}
+            )
             statistics = {
                 name.removeprefix("statistics."): content[name]
                 for name in content.files
@@ -185,7 +187,7 @@ def read_shards(paths: Iterable[Path]) -> list[Shard]:
     return [read_shard(path) for path in sorted(paths)]
 
 
-def plain_crops(table: CropTable) -> NDArray[np.uint8]:
+def plain_crops(table: FinderCropTable) -> NDArray[np.uint8]:
     """Crops as the finder cuts them, shape (n, 128, 128)."""
     window = slice(MARGIN_PX, MARGIN_PX + CROP_SIDE_PX)
     return np.ascontiguousarray(table.crops[:, window, window])

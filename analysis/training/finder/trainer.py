@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.errors import DatasetError
-from analysis.finder.net import FINDER_WEIGHTS, USUAL_RADIUS_UM, Calibration, FinderNet, judgement, net_inputs
+from analysis.finder.net import FINDER_WEIGHTS, USUAL_RADIUS_UM, FinderNet, ScoreCalibration, judgement, net_inputs
 from analysis.parameters.weights import Manifest, fill_net, load_weights, read_manifest, write_weights
 from analysis.training.engine.run_files import log_line, read_checkpoint, write_checkpoint
 from analysis.training.engine.steps import is_faster_in_half, means, take_into_average, weight_groups
-from analysis.training.finder.augmentation import AugmentSettings, Batch, augment
+from analysis.training.finder.augmentation import FinderAugmentation, FinderBatch, augment
 from analysis.training.finder.figures import agreement, choice_score, figures_of, fit_calibration, outputs_of
-from analysis.training.finder.loss import Labels, LossWeights, finder_loss
-from analysis.training.finder.table import CropTable
+from analysis.training.finder.loss import FinderLossWeights, Labels, finder_loss
+from analysis.training.finder.table import FinderCropTable
 
 Progress = Callable[[str], None]
 _CLIP: Final = 5.0
@@ -69,8 +69,8 @@ class FinderTrainSettings:
     checkpoint_steps: int = 200
     validate_steps: int = 400
     bfloat16: bool | None = None
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
-    loss: LossWeights = field(default_factory=LossWeights)
+    augment: FinderAugmentation = field(default_factory=FinderAugmentation)
+    loss: FinderLossWeights = field(default_factory=FinderLossWeights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,10 @@ class FinderData:
         Numbers for the manifest: training examples of every source.
     """
 
-    train: CropTable
-    val: CropTable
-    reviewed: CropTable | None = None
-    reviewed_val: CropTable | None = None
+    train: FinderCropTable
+    val: FinderCropTable
+    reviewed: FinderCropTable | None = None
+    reviewed_val: FinderCropTable | None = None
     about: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -118,7 +118,7 @@ class FinderTrainResult:
     metrics: dict[str, float]
 
 
-Drift = Callable[[FinderNet, Calibration], dict[str, dict[str, float]]]
+Drift = Callable[[FinderNet, ScoreCalibration], dict[str, dict[str, float]]]
 
 
 def train_finder(
@@ -324,8 +324,8 @@ class _Run:
         state = self._state
         net = self._net(state.average)
         output = outputs_of(net, self._data.val)
-        figures = figures_of(judgement(output, Calibration()), self._data.val) | self._agreement(
-            net, Calibration()
+        figures = figures_of(judgement(output, ScoreCalibration()), self._data.val) | self._agreement(
+            net, ScoreCalibration()
         )
         score = choice_score(figures)
         if score > state.best_score:
@@ -335,11 +335,11 @@ class _Run:
 
     def _look(self, tensors: Mapping[str, Tensor]) -> dict[str, float]:
         """Figures of weights on val, uncalibrated."""
-        net, plain = self._net(tensors), Calibration()
+        net, plain = self._net(tensors), ScoreCalibration()
         found = judgement(outputs_of(net, self._data.val), plain)
         return figures_of(found, self._data.val) | self._agreement(net, plain)
 
-    def _agreement(self, net: FinderNet, calibration: Calibration) -> dict[str, float]:
+    def _agreement(self, net: FinderNet, calibration: ScoreCalibration) -> dict[str, float]:
         held = self._data.reviewed_val
         if held is None or not len(held):
             return {}
@@ -370,7 +370,7 @@ class _Run:
         self._average()
         return {key: float(value.detach()) for key, value in parts.items()}
 
-    def _draw(self, step: int) -> tuple[Batch, Labels]:
+    def _draw(self, step: int) -> tuple[FinderBatch, Labels]:
         """The examples of a step: they depend on seed and step alone."""
         own = self._settings.batch - self._reviewed
         table = self._data.train.at(self._rows(step, own, len(self._data.train), 0))
@@ -396,8 +396,8 @@ class _Run:
 
 
 def drawn_batch(
-    tables: Sequence[CropTable], generator: torch.Generator, settings: AugmentSettings
-) -> tuple[Batch, Labels]:
+    tables: Sequence[FinderCropTable], generator: torch.Generator, settings: FinderAugmentation
+) -> tuple[FinderBatch, Labels]:
     """New views of the crops of some tables, and their labels."""
 
     def column(name: str) -> Tensor:
@@ -407,7 +407,7 @@ def drawn_batch(
     empty = np.zeros((len(radii), 1, 1), np.uint8)
     _, extras = net_inputs(empty, radii, noises)
     log_radius = torch.log(column("cell_radius_um") / USUAL_RADIUS_UM)
-    before = Batch(torch.zeros(0), extras, column("offset_px"), log_radius)
+    before = FinderBatch(torch.zeros(0), extras, column("offset_px"), log_radius)
     batch = augment(column("crops"), before, generator, settings)
     labels = Labels(
         metaphase=column("metaphase").float(),

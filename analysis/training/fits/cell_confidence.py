@@ -52,7 +52,7 @@ class JudgedCell:
 def judged_cells(
     data_dir: Path, split: str, karyotyper: Karyotyper, *, part: tuple[int, int] = (0, 1)
 ) -> Iterator[JudgedCell]:
-    """Karyotype a split of the Tseng set; parameters as in `seen_proposals`."""
+    """Karyotype a split of the Tseng set; parameters as in `score_proposals`."""
     for entry in load_tseng(data_dir / "tseng", split)[part[0] :: part[1]]:
         image = read_image(entry.path)
         try:

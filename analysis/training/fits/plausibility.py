@@ -37,9 +37,16 @@ from analysis.segmentation.contours.segmenter import (
     TYPICAL_AREA,
     SegmentationSettings,
     learn_cell,
-    prepare,
+    make_working_image,
 )
-from analysis.segmentation.contours.split_tree import Cell, Part, children, describe, features_of, proposals
+from analysis.segmentation.contours.split_tree import (
+    ContourContext,
+    Piece,
+    children,
+    describe,
+    features_of,
+    proposals,
+)
 from analysis.structures.region import Region, connected_regions
 
 _SPAN_SHARE: Final = 0.13
@@ -167,7 +174,7 @@ def collect(entry: TsengImage, known: Plausibility, seed: int) -> Samples:
     samples = Samples()
     rng = np.random.default_rng([seed, int.from_bytes(entry.name.encode()[-6:], "big")])
     try:
-        working = prepare(read_image(entry.path))
+        working = make_working_image(read_image(entry.path))
     except AnalysisError:
         return samples
     size = working.density.shape
@@ -182,7 +189,7 @@ def collect(entry: TsengImage, known: Plausibility, seed: int) -> Samples:
 
 
 def _take_apart(
-    piece: Region, cell: Cell, boxes: NDArray[np.float64], samples: Samples, rng: np.random.Generator
+    piece: Region, cell: ContourContext, boxes: NDArray[np.float64], samples: Samples, rng: np.random.Generator
 ) -> None:
     waiting = [(describe(piece, "single", cell), 0)]
     while waiting:
@@ -205,13 +212,13 @@ def _take_apart(
 
 
 def _judge_splits(
-    part: Part,
-    cell: Cell,
+    part: Piece,
+    cell: ContourContext,
     boxes: NDArray[np.float64],
     spanned: set[int],
     samples: Samples,
     rng: np.random.Generator,
-) -> tuple[list[tuple[Part, Part]], list[tuple[Part, Part]]]:
+) -> tuple[list[tuple[Piece, Piece]], list[tuple[Piece, Piece]]]:
     right, every = [], []
     for split in proposals(part, cell):
         parts = children(part, split, cell)

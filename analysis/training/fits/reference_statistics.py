@@ -24,14 +24,14 @@ from analysis.errors import NoMetaphaseError
 from analysis.evaluation.crops import gband612_cells
 from analysis.homologues.alignment import align
 from analysis.homologues.comparison import pairs_of
-from analysis.homologues.cut_quality import measure_cuts
+from analysis.homologues.cut_quality import measure_cut_quality
 from analysis.homologues.features import FEATURES, Traces, against_cell, pair_evidence, traces_of
 from analysis.homologues.rearrangements import BINS
 from analysis.homologues.reference_statistics import (
+    CUT_QUALITY_FIGURES,
     INNER,
-    WEAR_FIGURES,
     WELL_CUT,
-    HomologueNorms,
+    HomologueStatistics,
     loosened,
     standardised,
 )
@@ -59,7 +59,7 @@ class NormalCell:
     wear: NDArray[np.float64] | None = None
 
 
-class Change(StrEnum):
+class SimulatedChange(StrEnum):
     """Simulated changes."""
 
     TERMINAL = "terminal deletion"
@@ -69,7 +69,7 @@ class Change(StrEnum):
     TRANSLOCATION = "translocation"
 
 
-def learn_norms(cells: Sequence[NormalCell], *, seed: int = 0, false_flags: float = 0.02) -> HomologueNorms:
+def learn_norms(cells: Sequence[NormalCell], *, seed: int = 0, false_flags: float = 0.02) -> HomologueStatistics:
     """Learn norms and weights; `norms_by_cuts` then sets what depends on the cut.
 
     Parameters
@@ -152,15 +152,15 @@ def own_cut_cells(images: Iterable[Path], karyotyper: Karyotyper) -> Iterator[No
         instances = [entry.instance for entry in entries]
         crops = crops_of_cell(cut_instances(image, karyotype.background, instances))
         names, flipped = [entry.class_name for entry in entries], [entry.flipped for entry in entries]
-        cuts = measure_cuts(crops, names, instances)
+        cuts = measure_cut_quality(crops, names, instances)
         doubtful = {row for each in karyotype.bands.not_compared for row, _ in each.doubts}
         fit = tuple(UNCLASSIFIED if row in doubtful else name for row, name in enumerate(names))
         yield NormalCell(traces_of(crops, flipped), fit, cuts.wear)
 
 
 def norms_by_cuts(
-    norms: HomologueNorms, cells: Sequence[NormalCell], false_flags: float = 0.025
-) -> HomologueNorms:
+    norms: HomologueStatistics, cells: Sequence[NormalCell], false_flags: float = 0.025
+) -> HomologueStatistics:
     """The norms with what the cut does to normal pairs, the tail and the threshold, all from other cells.
 
     Parameters
@@ -187,7 +187,9 @@ def norms_by_cuts(
     return with_threshold(known_cuts, known_cuts.over_usual(weighed, worse), false_flags)
 
 
-def with_threshold(norms: HomologueNorms, scores: NDArray[np.floating], false_flags: float) -> HomologueNorms:
+def with_threshold(
+    norms: HomologueStatistics, scores: NDArray[np.floating], false_flags: float
+) -> HomologueStatistics:
     """The norms with tail and threshold from the scores of normal pairs."""
     share = np.concatenate([np.linspace(1.0, 0.1, TAIL_STEPS // 2), np.geomspace(0.1, 5e-4, TAIL_STEPS // 2)])
     tail = np.quantile(scores, 1.0 - share)
@@ -195,17 +197,17 @@ def with_threshold(norms: HomologueNorms, scores: NDArray[np.floating], false_fl
     return replace(norms, tail=tail.astype(np.float32), tail_share=share.astype(np.float32), threshold=threshold)
 
 
-def write_norms(norms: HomologueNorms, path: Path) -> None:
+def write_norms(norms: HomologueStatistics, path: Path) -> None:
     """Write norms as ``norms.npz`` beside their module; half precision, which is below their sampling error."""
     half = {"mean", "pair_covariance", "own_covariance", "any_covariance", "usual", "spread"}
     table: dict[str, Any] = {
         name: np.asarray(getattr(norms, name), dtype=np.float16 if name in half else np.float32)
-        for name in HomologueNorms.__dataclass_fields__
+        for name in HomologueStatistics.__dataclass_fields__
     }
     np.savez_compressed(path, **table)
 
 
-def _figures(cells: Sequence[NormalCell]) -> HomologueNorms:
+def _figures(cells: Sequence[NormalCell]) -> HomologueStatistics:
     bands = np.concatenate([cell.traces.bands for cell in cells])
     classes = np.array([name for cell in cells for name in cell.classes])
     kind = np.array([CLASS_NAMES.index(name) if name in CLASS_NAMES else -1 for name in classes])
@@ -229,7 +231,7 @@ def _figures(cells: Sequence[NormalCell]) -> HomologueNorms:
     inner = bands[:, INNER].astype(np.float64)
     whatever = inner.T @ inner / len(inner) + GRAIN * np.eye(inner.shape[1])
     classes_all = len(CLASS_NAMES)
-    return HomologueNorms(
+    return HomologueStatistics(
         mean=mean,
         pair_covariance=loosened(_covariances(np.concatenate(parts)[:, INNER], pair_kind)),
         own_covariance=loosened(_covariances(own[:, INNER], kind)),
@@ -238,8 +240,8 @@ def _figures(cells: Sequence[NormalCell]) -> HomologueNorms:
         usual=np.zeros((classes_all, len(FEATURES)), dtype=np.float32),
         spread=np.ones((classes_all, len(FEATURES)), dtype=np.float32),
         weight=np.ones(len(FEATURES), dtype=np.float32),
-        cut_level=np.zeros(WEAR_FIGURES + 1, dtype=np.float32),
-        cut_spread=np.eye(WEAR_FIGURES + 1, dtype=np.float32)[-1],
+        cut_level=np.zeros(CUT_QUALITY_FIGURES + 1, dtype=np.float32),
+        cut_spread=np.eye(CUT_QUALITY_FIGURES + 1, dtype=np.float32)[-1],
         tail=np.array([0.0, 1.0], dtype=np.float32),
         tail_share=np.array([1.0, 0.0], dtype=np.float32),
         threshold=0.0,
@@ -264,14 +266,14 @@ def _spreads(values: NDArray[np.float64], kind: NDArray[np.intp], least: float) 
 
 
 def _features(
-    cell: NormalCell, pairs: NDArray[np.intp], kinds: NDArray[np.intp], norms: HomologueNorms
+    cell: NormalCell, pairs: NDArray[np.intp], kinds: NDArray[np.intp], norms: HomologueStatistics
 ) -> NDArray[np.float64]:
     return pair_evidence(cell.traces, pairs, kinds, norms).features
 
 
 def _with_usual(
-    norms: HomologueNorms, normal: Sequence[tuple[NDArray[np.float64], NDArray[np.intp]]]
-) -> HomologueNorms:
+    norms: HomologueStatistics, normal: Sequence[tuple[NDArray[np.float64], NDArray[np.intp]]]
+) -> HomologueStatistics:
     values = np.concatenate([features for features, _ in normal])
     kind = np.concatenate([kinds for _, kinds in normal])
     overall = np.quantile(values, [0.5, 0.84], axis=0)
@@ -294,7 +296,7 @@ def _spoilt(cell: NormalCell, pairs: NDArray[np.intp], rng: np.random.Generator)
 
 
 def _one_at_a_time(
-    normal: NDArray[np.float64], changed: NDArray[np.float64], kinds: NDArray[np.intp], norms: HomologueNorms
+    normal: NDArray[np.float64], changed: NDArray[np.float64], kinds: NDArray[np.intp], norms: HomologueStatistics
 ) -> NDArray[np.float64]:
     """Features of each changed pair among the normal ones of its cell."""
     made = []
@@ -308,16 +310,16 @@ def _one_at_a_time(
 def _changed(bands: NDArray[np.float32], row: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], float]:
     """One chromosome with a change of random kind, size and place, and its length over the old one."""
     profile = bands[row]
-    kind = list(Change)[rng.integers(len(Change))]
-    size = int(rng.integers(5, 22 if kind is not Change.INVERSION else 36))
+    kind = list(SimulatedChange)[rng.integers(len(SimulatedChange))]
+    size = int(rng.integers(5, 22 if kind is not SimulatedChange.INVERSION else 36))
     start = int(rng.integers(2, BINS - size - 2))
-    if kind is Change.TERMINAL:
+    if kind is SimulatedChange.TERMINAL:
         made = profile[size:] if rng.random() < 0.3 else profile[:-size]
-    elif kind is Change.INTERSTITIAL:
+    elif kind is SimulatedChange.INTERSTITIAL:
         made = np.concatenate([profile[:start], profile[start + size :]])
-    elif kind is Change.DUPLICATION:
+    elif kind is SimulatedChange.DUPLICATION:
         made = np.concatenate([profile[: start + size], profile[start:]])
-    elif kind is Change.INVERSION:
+    elif kind is SimulatedChange.INVERSION:
         made = np.concatenate([profile[:start], profile[start : start + size][::-1], profile[start + size :]])
     else:
         other = bands[rng.choice([k for k in range(len(bands)) if k != row])]

@@ -22,8 +22,8 @@ from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.karyotyping.pipeline import Karyotyper
 from analysis.parameters.weights import write_whole
-from analysis.selection.features import TRAITS, ProposalTraits
-from analysis.selection.rescoring import SecondLook
+from analysis.selection.features import TRAITS, ProposalFeatures
+from analysis.selection.rescoring import RescoringModel
 from analysis.training.fits.ridge import ridge_logistic
 
 LEAST_SCORE: Final = 0.04
@@ -37,7 +37,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class SeenProposals:
+class ScoredProposals:
     """A cell's proposals with the truth; n of them.
 
     Attributes
@@ -55,7 +55,7 @@ class SeenProposals:
     """
 
     case: str
-    traits: ProposalTraits
+    traits: ProposalFeatures
     chosen: Bools
     classes: Floats
     boxes_px: Floats
@@ -74,9 +74,9 @@ class SeenProposals:
         return pairs, int(np.count_nonzero(chosen)) - pairs, len(self.truth_px) - pairs
 
 
-def seen_proposals(
+def score_proposals(
     data_dir: Path, split: str, karyotyper: Karyotyper, *, part: tuple[int, int] = (0, 1)
-) -> Iterator[SeenProposals]:
+) -> Iterator[ScoredProposals]:
     """Look at every proposal of a split of the Tseng set.
 
     Parameters
@@ -102,12 +102,12 @@ def seen_proposals(
             continue
 
 
-def _seen_proposals(entry: TsengImage, karyotyper: Karyotyper) -> SeenProposals:
+def _seen_proposals(entry: TsengImage, karyotyper: Karyotyper) -> ScoredProposals:
     looked = karyotyper.look_at_all(read_image(entry.path), least_score=LEAST_SCORE)
-    return SeenProposals(entry.case, *looked, entry.boxes_px.astype(np.float64))
+    return ScoredProposals(entry.case, *looked, entry.boxes_px.astype(np.float64))
 
 
-def fit_second_look(cells: Sequence[SeenProposals], *, worth_a_look: float = -6.0) -> SecondLook:
+def fit_rescoring_model(cells: Sequence[ScoredProposals], *, worth_a_look: float = -6.0) -> RescoringModel:
     """Fit the weights on cells."""
     truth, glance, look = [], [], []
     for cell in cells:
@@ -117,14 +117,14 @@ def fit_second_look(cells: Sequence[SeenProposals], *, worth_a_look: float = -6.
         glance.append(cell.traits.table(right, cell.traits.known.classes, seen))
         look.append(cell.traits.table(right, cell.classes, seen))
     right_ones = np.concatenate(truth)
-    return SecondLook(
+    return RescoringModel(
         ridge_logistic(np.concatenate(glance), right_ones, _RIDGE),
         ridge_logistic(np.concatenate(look), right_ones, _RIDGE),
         worth_a_look,
     )
 
 
-def cross_validated(cells: Sequence[SeenProposals], *, worth_a_look: float = -6.0) -> dict[str, Any]:
+def cross_validated(cells: Sequence[ScoredProposals], *, worth_a_look: float = -6.0) -> dict[str, Any]:
     """Errors of the first choice and of the second, each case's by weights fitted on the other cases.
 
     Returns
@@ -142,7 +142,7 @@ def cross_validated(cells: Sequence[SeenProposals], *, worth_a_look: float = -6.
     looked = 0
     for number in np.unique(folds):
         others = [cell for cell, own in zip(cells, folds, strict=True) if own != number]
-        weights = fit_second_look(others or cells, worth_a_look=worth_a_look)
+        weights = fit_rescoring_model(others or cells, worth_a_look=worth_a_look)
         for place in np.flatnonzero(folds == number):
             cell = cells[int(place)]
             worth = weights.candidates(cell.traits, cell.chosen)
@@ -162,7 +162,7 @@ def cross_validated(cells: Sequence[SeenProposals], *, worth_a_look: float = -6.
     }
 
 
-def write_second_look(weights: SecondLook, path: Path, *, figures: dict[str, Any], command: str) -> None:
+def write_rescoring_model(weights: RescoringModel, path: Path, *, figures: dict[str, Any], command: str) -> None:
     """Write weights with where they come from, whole or not at all."""
     content = {
         "traits": list(TRAITS),

@@ -22,7 +22,12 @@ from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.parameters.weights import WEIGHTS_DIR, read_manifest
 from analysis.segmentation.segmenter import DetectorSegmenter
-from analysis.selection.initial_selection import Evidence, SelectionSettings, certainty, choose
+from analysis.selection.initial_selection import (
+    ProposalMeasurements,
+    SelectionSettings,
+    certainty,
+    select_measured,
+)
 
 _LEAST_SCORE: Final = 0.1
 """Proposals below are never chosen (the least chosen one of the val split has .2), and only take time."""
@@ -58,12 +63,12 @@ class ProposedTruth:
     """
 
     case: str
-    known: Evidence
+    known: ProposalMeasurements
     iou: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Aims:
+class SelectionTargets:
     """What a good selection is.
 
     Attributes
@@ -174,7 +179,9 @@ def propose(entry: TsengImage, segmenter: DetectorSegmenter) -> ProposedTruth:
     try:
         known, extents_px = segmenter.weighed(image)
     except NoMetaphaseError:
-        nothing = Evidence(np.zeros(0), np.zeros((0, 0)), np.zeros((0, 24)), np.zeros(0, np.int64), np.zeros(0))
+        nothing = ProposalMeasurements(
+            np.zeros(0), np.zeros((0, 0)), np.zeros((0, 24)), np.zeros(0, np.int64), np.zeros(0)
+        )
         return ProposedTruth(entry.case, nothing, np.zeros((len(truth), 0)))
     rows = np.flatnonzero(known.score >= _LEAST_SCORE)
     boxes = grown_boxes(extents_px[rows], TSENG_PADDING_PX, image.pixels.shape)
@@ -208,7 +215,9 @@ def write_cell(path: Path, cell: ProposedTruth) -> None:
 def read_cell(path: Path) -> ProposedTruth:
     """Read a cell."""
     with np.load(path, allow_pickle=False) as held:
-        known = Evidence(held["score"], held["overlap"], held["classes"], held["piece"], held["piece_areas"])
+        known = ProposalMeasurements(
+            held["score"], held["overlap"], held["classes"], held["piece"], held["piece_areas"]
+        )
         return ProposedTruth(str(held["case"]), known, held["iou"])
 
 
@@ -216,7 +225,7 @@ def outcomes(cells: Sequence[ProposedTruth], settings: SelectionSettings) -> NDA
     """Count matched, false and missed chromosomes of every cell: float64, shape (cells, 3)."""
     table = []
     for cell in cells:
-        rows = choose(cell.known, settings)
+        rows = select_measured(cell.known, settings)
         matched = len(match(cell.iou[:, rows]))
         table.append((matched, len(rows) - matched, len(cell.iou) - matched))
     return np.asarray(table, np.float64).reshape(-1, 3)
@@ -237,7 +246,7 @@ def figures(table: NDArray[np.float64]) -> dict[str, float]:
 def refit(
     cells: Sequence[ProposedTruth],
     start: SelectionSettings,
-    aims: Aims | None = None,
+    aims: SelectionTargets | None = None,
     *,
     most_trials: int = 80,
     tell: Callable[[str], None] | None = None,
@@ -260,7 +269,7 @@ def refit(
     tell
         Called with a line for each better one.
     """
-    aims = aims or Aims()
+    aims = aims or SelectionTargets()
     best = _trusted(cells, start)
     least = aims.cost(outcomes(cells, best))
     steps = dict.fromkeys(_SEARCHED, _STEP)

@@ -28,7 +28,7 @@ _AHEAD: Final = 4
 
 
 @dataclass(slots=True)
-class Batch:
+class MaskBatch:
     """Examples of some scenes.
 
     Attributes
@@ -72,7 +72,7 @@ class Batches:
     def ask(self, seeds: Seeds) -> None:
         """Say that a batch will be needed; batches are taken in the order they were asked for."""
 
-    def take(self, seeds: Seeds) -> Batch:
+    def take(self, seeds: Seeds) -> MaskBatch:
         """Give the batch that was asked for first."""
         return _as_batch(_arrays(self._workplace, seeds))
 
@@ -91,7 +91,7 @@ class _DrawnAhead(Batches):
         self._drawers[self._asked % len(self._drawers)].send(seeds)
         self._asked += 1
 
-    def take(self, seeds: Seeds) -> Batch:
+    def take(self, seeds: Seeds) -> MaskBatch:
         del seeds
         arrays = self._drawers[self._taken % len(self._drawers)].recv()
         self._taken += 1
@@ -147,7 +147,9 @@ def _draw_for(workplace: _Workplace, end: Connection) -> None:
             end.send(_arrays(workplace, end.recv()))
 
 
-def draw_batch(bank: SingleBank, scene: SceneSettings, prompts: int, seeds: Sequence[tuple[int, int]]) -> Batch:
+def draw_batch(
+    bank: SingleBank, scene: SceneSettings, prompts: int, seeds: Sequence[tuple[int, int]]
+) -> MaskBatch:
     """Draw the examples of scenes, one scene a seed."""
     return _as_batch(_arrays(_Workplace(bank, scene, prompts), seeds))
 
@@ -177,9 +179,9 @@ def _arrays(workplace: _Workplace, seeds: Sequence[tuple[int, int]]) -> _Arrays:
     )
 
 
-def _as_batch(arrays: _Arrays) -> Batch:
+def _as_batch(arrays: _Arrays) -> MaskBatch:
     prompted, target, shown, extras, answers = (torch.from_numpy(array) for array in arrays)
-    return Batch(
+    return MaskBatch(
         prompted.contiguous(memory_format=torch.channels_last),
         target.float(),
         shown.contiguous(memory_format=torch.channels_last),

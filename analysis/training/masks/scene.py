@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.training.masks.singles import SingleBank
-from analysis.training.masks.warp import Patch, Pose, cut_to, warped
+from analysis.training.masks.warp import ChromosomePatch, ChromosomePose, cut_to, warped
 
 SCENE_PX: Final = 160
 _TRIES: Final = 6
@@ -74,7 +74,7 @@ class SceneSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class SceneBody:
     """Something that lies in a scene.
 
     Attributes
@@ -106,9 +106,9 @@ class Scene:
     """
 
     level: NDArray[np.float32]
-    bodies: tuple[Body, ...]
+    bodies: tuple[SceneBody, ...]
 
-    def mask_of(self, body: Body) -> NDArray[np.bool_]:
+    def mask_of(self, body: SceneBody) -> NDArray[np.bool_]:
         """Mask of a body in the frame of the scene."""
         out = np.zeros(self.level.shape, np.bool_)
         _laid(out, body.mask, body.x_px, body.y_px, np.logical_or)
@@ -133,7 +133,7 @@ def draw_scene(bank: SingleBank, rng: np.random.Generator, settings: SceneSettin
     condensed = float(rng.uniform(*settings.log_condensed))
     wanted = min(settings.most, 1 + int(rng.geometric(0.42))) if rng.random() < 0.85 else 1
 
-    def chromosome() -> Patch | None:
+    def chromosome() -> ChromosomePatch | None:
         # Mostly of one cell, which is stained alike.
         pool = rows if rng.random() < 0.8 else range(len(bank))
         single = bank.singles[pool[int(rng.integers(len(pool)))]]
@@ -164,7 +164,7 @@ class _Desk:
     rng: np.random.Generator
     level: NDArray[np.float32] = field(init=False)
     taken: NDArray[np.bool_] = field(init=False)
-    bodies: list[Body] = field(default_factory=list)
+    bodies: list[SceneBody] = field(default_factory=list)
     direction_rad: float = 0.0
 
     def __post_init__(self) -> None:
@@ -179,7 +179,7 @@ class _Desk:
                 _laid(out, body.mask, body.x_px, body.y_px, np.logical_or)
         return out
 
-    def lay_first(self, patch: Patch | None) -> None:
+    def lay_first(self, patch: ChromosomePatch | None) -> None:
         """Lay a body about the middle."""
         if patch is not None:
             middle = SCENE_PX / 2.0 + self.rng.uniform(-12.0, 12.0, 2)
@@ -187,7 +187,7 @@ class _Desk:
             self._lay(patch, x, y, is_chromosome=True)
 
     def attach(
-        self, patch: Patch | None, *, crossing: bool, is_chromosome: bool = True, loose: float = 0.0
+        self, patch: ChromosomePatch | None, *, crossing: bool, is_chromosome: bool = True, loose: float = 0.0
     ) -> None:
         """Lay a body across, at, or (with the chance ``loose``) near another one."""
         if patch is None or not self.bodies:
@@ -200,7 +200,7 @@ class _Desk:
                 self._lay(patch, *place, is_chromosome=is_chromosome)
                 return
 
-    def _across(self, patch: Patch, partner: Body) -> tuple[int, int] | None:
+    def _across(self, patch: ChromosomePatch, partner: SceneBody) -> tuple[int, int] | None:
         """Find a place where the two share some of their area."""
         rows, columns = np.nonzero(partner.mask)
         at = int(self.rng.integers(rows.size))
@@ -213,7 +213,7 @@ class _Desk:
         hidden = shared / min(area, np.count_nonzero(partner.mask))
         return (x, y) if 0.02 < hidden < 0.4 and self._is_inside(patch, x, y) else None
 
-    def _beside(self, patch: Patch, partner: Body, *, apart: bool) -> tuple[int, int] | None:
+    def _beside(self, patch: ChromosomePatch, partner: SceneBody, *, apart: bool) -> tuple[int, int] | None:
         """Push a body towards another one until they touch, or nearly do."""
         angle = float(self.rng.uniform(0.0, 2.0 * np.pi))
         way = np.asarray([np.cos(angle), np.sin(angle)])
@@ -236,7 +236,7 @@ class _Desk:
         shared = self._shared(patch.mask, x, y)
         return (x, y) if shared <= (0.0 if apart else 0.15 * np.count_nonzero(patch.mask)) else None
 
-    def _is_inside(self, patch: Patch, x: int, y: int) -> bool:
+    def _is_inside(self, patch: ChromosomePatch, x: int, y: int) -> bool:
         height, width = patch.mask.shape
         middle_x, middle_y = x + width / 2.0, y + height / 2.0
         return bool(4.0 < middle_x < SCENE_PX - 4.0 and 4.0 < middle_y < SCENE_PX - 4.0)
@@ -245,19 +245,19 @@ class _Desk:
         own, there = _windows(mask.shape, x, y)
         return int(np.count_nonzero(mask[own] & self.taken[there]))
 
-    def _lay(self, patch: Patch, x: int, y: int, *, is_chromosome: bool) -> None:
+    def _lay(self, patch: ChromosomePatch, x: int, y: int, *, is_chromosome: bool) -> None:
         own, there = _windows(patch.mask.shape, x, y)
         factor = float(np.exp(self.rng.normal(0.0, self.settings.log_stain)))
         self.level[there] += np.float32(factor) * patch.level[own]
         self.taken[there] |= patch.mask[own]
-        self.bodies.append(Body(x, y, patch.mask, is_chromosome))
+        self.bodies.append(SceneBody(x, y, patch.mask, is_chromosome))
 
 
-def _pose(width_px: float, condensed: float, rng: np.random.Generator, settings: SceneSettings) -> Pose:
+def _pose(width_px: float, condensed: float, rng: np.random.Generator, settings: SceneSettings) -> ChromosomePose:
     bend = 0.0
     if rng.random() < settings.bend_share:
         bend = float(np.clip(rng.normal(0.0, settings.bend_rad), -2.4, 2.4))
-    return Pose(
+    return ChromosomePose(
         width_px=width_px * float(np.exp(rng.normal(0.0, 0.06))),
         angle_rad=float(rng.uniform(0.0, 2.0 * np.pi)),
         mirrored=bool(rng.random() < 0.5),
@@ -267,13 +267,13 @@ def _pose(width_px: float, condensed: float, rng: np.random.Generator, settings:
     )
 
 
-def _nucleus(width_px: float, rng: np.random.Generator) -> Patch | None:
+def _nucleus(width_px: float, rng: np.random.Generator) -> ChromosomePatch | None:
     """Draw an interphase nucleus: round, of uneven chromatin, paler or darker than chromosomes."""
     radii = rng.uniform(2.2, 5.0) * width_px * np.exp(rng.uniform(-0.15, 0.15, 2))
     return _round_body(radii, rng, stain=float(rng.uniform(0.4, 1.2)), grain_px=0.5 * width_px, texture=0.3)
 
 
-def _dirt(width_px: float, rng: np.random.Generator) -> Patch | None:
+def _dirt(width_px: float, rng: np.random.Generator) -> ChromosomePatch | None:
     """Draw a scrap: specks, threads, shreds of cytoplasm."""
     kind = int(rng.integers(3))
     stain = float(rng.uniform(0.4, 1.8))
@@ -297,7 +297,7 @@ def _dirt(width_px: float, rng: np.random.Generator) -> Patch | None:
 
 def _round_body(
     radii_px: NDArray[np.float64], rng: np.random.Generator, *, stain: float, grain_px: float, texture: float
-) -> Patch | None:
+) -> ChromosomePatch | None:
     """Draw a roundish body with an uneven outline and inside."""
     side = int(np.ceil(2.6 * radii_px.max())) + 9
     angles = np.linspace(0.0, 2.0 * np.pi, 24, endpoint=False)

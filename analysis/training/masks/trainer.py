@@ -30,7 +30,7 @@ from analysis.parameters.weights import Manifest, write_weights
 from analysis.segmentation.mask_net.predictor import MASK_WEIGHTS
 from analysis.training.engine.run_files import log_line, read_checkpoint, write_checkpoint
 from analysis.training.engine.steps import is_faster_in_half, means, take_into_average, weight_groups
-from analysis.training.masks.batches import Batch, Batches, Seeds, draw_batch, drawing
+from analysis.training.masks.batches import Batches, MaskBatch, Seeds, draw_batch, drawing
 from analysis.training.masks.scene import SceneSettings
 from analysis.training.masks.singles import SOURCES, SingleBank, load_bank
 
@@ -288,7 +288,7 @@ class _Run:
         warm = min(1.0, (self.step + 1) / self._settings.warm_up_steps)
         return warm * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * self.step / self._steps)))
 
-    def _learn(self, twin: _Pair, batch: Batch) -> dict[str, float]:
+    def _learn(self, twin: _Pair, batch: MaskBatch) -> dict[str, float]:
         """Gradients of some scenes, left in the twin."""
         twin.load_state_dict(self._nets.state_dict())
         twin.train()
@@ -365,7 +365,7 @@ class _Run:
         return paths[0], paths[1]
 
 
-def mask_losses(logits: Tensor, quality: Tensor, batch: Batch) -> dict[str, Tensor]:
+def mask_losses(logits: Tensor, quality: Tensor, batch: MaskBatch) -> dict[str, Tensor]:
     """Losses of the mask net: cross entropy where there is stain, overlap, and foretelling of the overlap."""
     target = batch.target
     # At work masks are kept to what is stained: the slide teaches little.

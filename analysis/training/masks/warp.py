@@ -15,7 +15,7 @@ _MARGIN_PX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Patch:
+class ChromosomePatch:
     """A body to lay into a scene.
 
     Attributes
@@ -31,7 +31,7 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True)
-class Pose:
+class ChromosomePose:
     """How a chromosome lies.
 
     Attributes
@@ -58,7 +58,7 @@ class Pose:
     bent_share: float = 1.0
 
 
-def warped(single: FreeSingle, pose: Pose) -> Patch | None:
+def warped(single: FreeSingle, pose: ChromosomePose) -> ChromosomePatch | None:
     """Lay a chromosome down in a pose; None where nothing is left of it.
 
     It is bent to an arc along the axis of its largest extent. Turning, scaling and bending are one resampling.
@@ -107,7 +107,7 @@ def _unbent(
     return along.astype(np.float32), across.astype(np.float32)
 
 
-def cut_to(level: NDArray[np.float32], mask: NDArray[np.bool_]) -> Patch | None:
+def cut_to(level: NDArray[np.float32], mask: NDArray[np.bool_]) -> ChromosomePatch | None:
     """Cut a body to its mask and halo; None where the mask is empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
@@ -115,7 +115,7 @@ def cut_to(level: NDArray[np.float32], mask: NDArray[np.bool_]) -> Patch | None:
     top, bottom = max(0, rows[0] - _MARGIN_PX), rows[-1] + 1 + _MARGIN_PX
     left, right = max(0, columns[0] - _MARGIN_PX), columns[-1] + 1 + _MARGIN_PX
     window = (slice(top, bottom), slice(left, right))
-    return Patch(np.ascontiguousarray(level[window]), np.ascontiguousarray(mask[window]))
+    return ChromosomePatch(np.ascontiguousarray(level[window]), np.ascontiguousarray(mask[window]))
 
 
 def _axis(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:

@@ -11,7 +11,7 @@ from analysis.training.synthesis.truth import (
     HELD_OUT_STAIN,
     STAINS,
     ComposedField,
-    TrueCell,
+    ComposedMetaphase,
 )
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "HELD_OUT_STAIN",
     "STAINS",
     "ComposedField",
-    "TrueCell",
+    "ComposedMetaphase",
     "compose_slides",
     "draw_field",
     "interactions_table",

@@ -13,7 +13,7 @@ from analysis.training.synthesis.cutout import CUTOUT_UM_PER_PX, Cutout
 
 
 @dataclass(frozen=True, slots=True)
-class Pose:
+class CutoutPose:
     """How a cut-out lies.
 
     Attributes
@@ -59,12 +59,12 @@ class Canvas:
         self.matter = np.zeros((height_px, width_px), np.float32)
         self.um_per_px = um_per_px
 
-    def lay(self, cutout: Cutout, pose: Pose, strength: float = 1.0) -> None:
+    def lay(self, cutout: Cutout, pose: CutoutPose, strength: float = 1.0) -> None:
         """Add a cut-out: densities add where bodies lie upon one another, and so does light."""
         stamp, corner = self.stamp(cutout, pose)
         self.add(stamp, corner, strength)
 
-    def stamp(self, cutout: Cutout, pose: Pose) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    def stamp(self, cutout: Cutout, pose: CutoutPose) -> tuple[NDArray[np.float32], tuple[int, int]]:
         """A cut-out as it lies on the field, and the column and row of its first pixel."""
         matrix = pose.matrix(cutout.x_px, cutout.y_px, self.um_per_px)
         height, width = cutout.matter.shape

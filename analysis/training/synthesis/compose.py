@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.errors import DatasetError
 from analysis.training.synthesis.camera import expose
-from analysis.training.synthesis.canvas import Canvas, Pose, moved
+from analysis.training.synthesis.canvas import Canvas, CutoutPose, moved
 from analysis.training.synthesis.conditions import FIELD_PX, SlideConditions, draw_conditions
 from analysis.training.synthesis.cutout import Cutout, circle_of
 from analysis.training.synthesis.glass import ground, lay_bubble, lay_coverslip_edge
@@ -37,7 +37,7 @@ from analysis.training.synthesis.truth import (
     SPLITS,
     STAINS,
     ComposedField,
-    TrueCell,
+    ComposedMetaphase,
 )
 
 WORK_DIR: Final = Path("training/finder")
@@ -118,14 +118,14 @@ def compose_slides(
     library = load_library(data_root, chosen, split, work_dir=work_dir, limit=limit)
     if quality is None:
         quality = {} if work_dir is None else read_quality(work_dir / QUALITY_FILE)
-    studio = Studio(library, quality, seed, fields_per_slide, size_px)
+    studio = FieldComposer(library, quality, seed, fields_per_slide, size_px)
     for slide in range(first_slide, first_slide + slides):
         for number in range(fields_per_slide):
             yield studio.field(slide, number)
 
 
 def interactions_table(path: Path) -> Mapping[str, int]:
-    """Edits that each cell needs at high magnification, by the name of its image (`TrueCell.source`).
+    """Edits that each cell needs at high magnification, by the name of its image (`ComposedMetaphase.source`).
 
     Raises
     ------
@@ -140,10 +140,10 @@ class _Placed:
     """A metaphase on the canvas."""
 
     specimen: Specimen
-    truth: TrueCell
+    truth: ComposedMetaphase
 
 
-class Studio:
+class FieldComposer:
     """Composes the fields of one library.
 
     Parameters
@@ -234,8 +234,8 @@ class Studio:
 
     def _lay_metaphases(
         self, canvas: Canvas, conditions: SlideConditions, rng: np.random.Generator
-    ) -> list[TrueCell]:
-        truth: list[TrueCell] = []
+    ) -> list[ComposedMetaphase]:
+        truth: list[ComposedMetaphase] = []
         for _ in range(int(rng.poisson(conditions.metaphases))):
             cell = self.library.cells[int(rng.integers(len(self.library.cells)))]
             kind = METAPHASE
@@ -247,15 +247,15 @@ class Studio:
             if place is None:
                 continue
             turn, flip = float(rng.uniform(0.0, 2.0 * np.pi)), bool(rng.random() < 0.5)
-            pose = Pose(*place, turn, flip, scale)
+            pose = CutoutPose(*place, turn, flip, scale)
             strength = conditions.stain * float(rng.uniform(0.85, 1.15))
             canvas.lay(specimen.cell.body, pose, strength)
             truth.append(self._true_cell(canvas, specimen, pose, strength, conditions))
         return truth
 
     def _true_cell(
-        self, canvas: Canvas, specimen: Specimen, pose: Pose, strength: float, conditions: SlideConditions
-    ) -> TrueCell:
+        self, canvas: Canvas, specimen: Specimen, pose: CutoutPose, strength: float, conditions: SlideConditions
+    ) -> ComposedMetaphase:
         cell, body = specimen.cell, specimen.cell.body
         matrix = pose.matrix(body.x_px, body.y_px, canvas.um_per_px)
         boxes = moved(cell.boxes_px, matrix)
@@ -269,7 +269,7 @@ class Studio:
         else:
             contrast = 1.0 - math.exp(-light)
         completeness = specimen.kept * float(shown.mean())
-        return TrueCell(
+        return ComposedMetaphase(
             x_px=pose.x_px,
             y_px=pose.y_px,
             radius_px=radius_px,
@@ -295,12 +295,12 @@ class Studio:
         self,
         canvas: Canvas,
         conditions: SlideConditions,
-        taken: list[TrueCell],
+        taken: list[ComposedMetaphase],
         rng: np.random.Generator,
         number: int,
-    ) -> list[TrueCell]:
+    ) -> list[ComposedMetaphase]:
         maker = Negatives(self.library, conditions.stain, conditions.nucleus_scale)
-        truth: list[TrueCell] = []
+        truth: list[ComposedMetaphase] = []
         dirt = 0.15 if self.domain == FLUORESCENCE else 1.0
         if rng.random() < 0.04:
             truth += lay_coverslip_edge(canvas, rng, dirt)
@@ -319,8 +319,8 @@ class Studio:
         return truth
 
     def _lay_clutter(
-        self, canvas: Canvas, conditions: SlideConditions, truth: list[TrueCell], rng: np.random.Generator
-    ) -> list[TrueCell]:
+        self, canvas: Canvas, conditions: SlideConditions, truth: list[ComposedMetaphase], rng: np.random.Generator
+    ) -> list[ComposedMetaphase]:
         """Single nuclei and grains; nuclei stay off metaphases except off those that they are to cover."""
         cells = list(truth)
         for _ in range(int(rng.poisson(conditions.nuclei_per_mm2 * conditions.field_mm2))):
@@ -335,7 +335,7 @@ class Studio:
         for _ in range(int(rng.poisson(conditions.debris_per_mm2 * conditions.field_mm2))):
             grain = grains[int(rng.integers(len(grains)))]
             x_px, y_px = rng.uniform((0.0, 0.0), canvas.matter.shape[::-1])
-            pose = Pose(
+            pose = CutoutPose(
                 float(x_px), float(y_px), float(rng.uniform(0.0, 6.28)), False, float(rng.uniform(0.4, 1.1))
             )
             canvas.lay(grain, pose, conditions.stain * float(rng.uniform(0.5, 1.2)))
@@ -343,10 +343,10 @@ class Studio:
 
     def _nucleus(
         self, canvas: Canvas, conditions: SlideConditions, rng: np.random.Generator
-    ) -> tuple[Cutout, Pose]:
+    ) -> tuple[Cutout, CutoutPose]:
         nucleus = self.library.nuclei[int(rng.integers(len(self.library.nuclei)))]
         rows, columns = canvas.matter.shape
-        pose = Pose(
+        pose = CutoutPose(
             float(rng.uniform(-20.0, columns + 20.0)),
             float(rng.uniform(-20.0, rows + 20.0)),
             float(rng.uniform(0.0, 2.0 * np.pi)),
@@ -356,7 +356,7 @@ class Studio:
         return nucleus, pose
 
     def _cover(
-        self, canvas: Canvas, conditions: SlideConditions, cell: TrueCell, rng: np.random.Generator
+        self, canvas: Canvas, conditions: SlideConditions, cell: ComposedMetaphase, rng: np.random.Generator
     ) -> None:
         for _ in range(1 + int(rng.random() < 0.4)):
             nucleus, pose = self._nucleus(canvas, conditions, rng)
@@ -369,7 +369,7 @@ class Studio:
 def _place(
     canvas: Canvas,
     radius_um: float,
-    taken: list[TrueCell],
+    taken: list[ComposedMetaphase],
     rng: np.random.Generator,
     *,
     at_edge: float,
@@ -398,7 +398,7 @@ def _place(
     return (x_px, y_px) if force else None
 
 
-def _on_metaphase(cells: list[TrueCell], pose: Pose, reach_px: float) -> bool:
+def _on_metaphase(cells: list[ComposedMetaphase], pose: CutoutPose, reach_px: float) -> bool:
     return any(
         cell.is_metaphase
         and math.hypot(cell.x_px - pose.x_px, cell.y_px - pose.y_px) < 0.85 * cell.radius_px + reach_px

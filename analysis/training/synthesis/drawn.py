@@ -8,7 +8,13 @@ import cv2
 import numpy as np
 
 from analysis.training.synthesis.cutout import CUTOUT_UM_PER_PX, Cutout
-from simulators.specimen.clutter import Patch, render_clump, render_nucleus, render_precipitate, render_speck
+from simulators.specimen.clutter import (
+    ClutterPatch,
+    render_clump,
+    render_nucleus,
+    render_precipitate,
+    render_speck,
+)
 
 NATURAL: Final = 2.303
 """Simulated bodies have decadic densities."""
@@ -36,7 +42,7 @@ def draw_clumps(rng: np.random.Generator, count: int) -> list[Cutout]:
     return [cutout_of(render_clump(rng, float(rng.uniform(3.0, 8.0))), NATURAL) for _ in range(count)]
 
 
-def cutout_of(patch: Patch, strength: float) -> Cutout:
+def cutout_of(patch: ClutterPatch, strength: float) -> Cutout:
     """A drawn body at the scale of cut-outs, about its patch's middle; densities times ``strength``."""
     share = patch.um_per_px / CUTOUT_UM_PER_PX
     height, width = patch.od.shape

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.training.synthesis.canvas import Canvas
 from analysis.training.synthesis.cutout import CUTOUT_UM_PER_PX
-from analysis.training.synthesis.truth import TrueCell
+from analysis.training.synthesis.truth import ComposedMetaphase
 from simulators.specimen.glass import Bubble, Coverslip
 
 BUBBLE = "bubble"
@@ -70,7 +70,7 @@ def ground(
     return np.ascontiguousarray(total[half : half + shape[0], half : half + shape[1]])
 
 
-def lay_coverslip_edge(canvas: Canvas, rng: np.random.Generator, strength: float) -> list[TrueCell]:
+def lay_coverslip_edge(canvas: Canvas, rng: np.random.Generator, strength: float) -> list[ComposedMetaphase]:
     """Lay the coverslip's edge across a field; places along it are its truth."""
     height, width = (side * canvas.um_per_px for side in canvas.matter.shape)
     angle = float(rng.uniform(-180.0, 180.0))
@@ -88,7 +88,7 @@ def lay_coverslip_edge(canvas: Canvas, rng: np.random.Generator, strength: float
     return _truth(canvas, COVERSLIP_EDGE, foot + reach[:, None] * along)
 
 
-def lay_bubble(canvas: Canvas, rng: np.random.Generator, strength: float) -> list[TrueCell]:
+def lay_bubble(canvas: Canvas, rng: np.random.Generator, strength: float) -> list[ComposedMetaphase]:
     """Lay an air bubble, now and then larger than the field; places along its rim are its truth."""
     height, width = (side * canvas.um_per_px for side in canvas.matter.shape)
     radius = float(np.exp(rng.uniform(math.log(18.0), math.log(400.0))))
@@ -119,13 +119,15 @@ def _lay(canvas: Canvas, feature: Coverslip | Bubble, strength: float) -> None:
 
 def _truth(
     canvas: Canvas, kind: str, places_um: NDArray[np.float64], radius_um: float = _SPACING_UM
-) -> list[TrueCell]:
+) -> list[ComposedMetaphase]:
     rows, columns = canvas.matter.shape
     found = []
     for x_um, y_um in places_um:
         x_px, y_px = float(x_um) / canvas.um_per_px, float(y_um) / canvas.um_per_px
         if 0.0 <= x_px < columns and 0.0 <= y_px < rows:
             found.append(
-                TrueCell(x_px, y_px, radius_um / canvas.um_per_px, is_metaphase=False, kind=kind, analysable=False)
+                ComposedMetaphase(
+                    x_px, y_px, radius_um / canvas.um_per_px, is_metaphase=False, kind=kind, analysable=False
+                )
             )
     return found

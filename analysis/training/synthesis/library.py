@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from analysis.parameters.weights import write_whole
 from analysis.training.synthesis.cutout import CellCutout, Cutout
 from analysis.training.synthesis.drawn import draw_clumps, draw_grains, draw_nuclei, draw_precipitates
-from analysis.training.synthesis.sources import Harvest, harvest, image_names
+from analysis.training.synthesis.sources import SourceCutouts, cut_sources, image_names
 from analysis.training.synthesis.truth import FLUORESCENCE, HELD_OUT_STAIN, STAINS
 
 _Arrays = Mapping[str, NDArray[Any]]
@@ -39,7 +39,7 @@ class Library:
     stain, split
         Of the images.
     cells, nuclei, debris, glass
-        See `Harvest`; where the images hold too few nuclei or grains, drawn ones are among them.
+        See `SourceCutouts`; where the images hold too few nuclei or grains, drawn ones are among them.
     precipitates, clumps
         Drawn.
     """
@@ -70,7 +70,7 @@ def load_library(
     data_root
         Folder of the data sets.
     stain, split
-        See `harvest`.
+        See `cut_sources`.
     work_dir
         Folder that cut-outs are kept in; None keeps nothing. A cache of other images is not read.
     limit
@@ -79,7 +79,7 @@ def load_library(
     Raises
     ------
     DatasetError
-        See `harvest`.
+        See `cut_sources`.
     """
     names = image_names(data_root, stain, split)
     text = "\n".join((str(_VERSION), stain, split, str(limit), *names))
@@ -88,7 +88,7 @@ def load_library(
     if path is not None and path.is_file():
         with np.load(path, allow_pickle=False) as arrays:
             return _unpacked(stain, split, arrays)
-    found = harvest(data_root, stain, split, limit)
+    found = cut_sources(data_root, stain, split, limit)
     packed = _packed(found, *_drawn(found, stain))
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def load_library(
     return _unpacked(stain, split, packed)
 
 
-def _drawn(found: Harvest, stain: str) -> tuple[list[Cutout], list[Cutout]]:
+def _drawn(found: SourceCutouts, stain: str) -> tuple[list[Cutout], list[Cutout]]:
     """Complete what was cut; always alike for the same images. Returns precipitates and clumps."""
     rng = np.random.default_rng([len(found.cells), len(found.debris), 41])
     # Dirt hardly glows.
@@ -112,7 +112,7 @@ def _drawn(found: Harvest, stain: str) -> tuple[list[Cutout], list[Cutout]]:
     return draw_precipitates(rng, _DRAWN, dirt), draw_clumps(rng, _DRAWN)
 
 
-def _packed(found: Harvest, precipitates: list[Cutout], clumps: list[Cutout]) -> dict[str, NDArray[Any]]:
+def _packed(found: SourceCutouts, precipitates: list[Cutout], clumps: list[Cutout]) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {"glass": np.array(found.glass, np.float16)}
     for name, bodies in (
         ("cell", [cell.body for cell in found.cells]), ("nucleus", found.nuclei), ("debris", found.debris),

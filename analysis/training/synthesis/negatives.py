@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.training.synthesis.canvas import Canvas, Pose
+from analysis.training.synthesis.canvas import Canvas, CutoutPose
 from analysis.training.synthesis.cutout import CUTOUT_UM_PER_PX, Cutout
 from analysis.training.synthesis.library import Library
 from analysis.training.synthesis.metaphases import rearranged, saturated
-from analysis.training.synthesis.truth import TrueCell
+from analysis.training.synthesis.truth import ComposedMetaphase
 
 KINDS: Final = (
     "nuclei_row", "nuclei_heap", "fragments", "debris_pile", "early_prophase", "clump", "precipitate", "ghost",
@@ -45,7 +45,7 @@ class Negatives:
 
     def lay(
         self, kind: str, canvas: Canvas, x_px: float, y_px: float, rng: np.random.Generator
-    ) -> TrueCell | None:
+    ) -> ComposedMetaphase | None:
         """Lay one of `KINDS` about a place; None where nothing of it came to lie on the field."""
         makers: dict[str, Callable[[Canvas, float, float, np.random.Generator], _Made]] = {
             "nuclei_row": self._row,
@@ -65,7 +65,7 @@ class Negatives:
         rows, columns = canvas.matter.shape
         if not (-radius_px < x_px < columns + radius_px and -radius_px < y_px < rows + radius_px):
             return None
-        return TrueCell(
+        return ComposedMetaphase(
             x_px, y_px, radius_px, is_metaphase=False, kind=kind, analysable=False, source=made.source,
             case=made.case,
         )  # fmt: skip
@@ -227,9 +227,9 @@ def _pick(bodies: tuple[Cutout, ...], rng: np.random.Generator) -> Cutout:
     return bodies[int(rng.integers(len(bodies)))]
 
 
-def _pose(x_px: float, y_px: float, rng: np.random.Generator, scale: tuple[float, float]) -> Pose:
+def _pose(x_px: float, y_px: float, rng: np.random.Generator, scale: tuple[float, float]) -> CutoutPose:
     turn, flip = float(rng.uniform(0.0, 2.0 * np.pi)), bool(rng.random() < 0.5)
-    return Pose(x_px, y_px, turn, flip, float(rng.uniform(*scale)))
+    return CutoutPose(x_px, y_px, turn, flip, float(rng.uniform(*scale)))
 
 
 def _in_disc(reach: float, rng: np.random.Generator) -> tuple[float, float]:

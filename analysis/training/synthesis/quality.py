@@ -20,7 +20,7 @@ from analysis.datasets.images import TsengImage, load_tseng
 from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, padded_boxes
 from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.evaluation.interactions import count_interactions
-from analysis.evaluation.tseng import KaryotyperLike, ProposedChromosome
+from analysis.evaluation.tseng import ProposedChromosome, ProposesKaryotypes
 from analysis.imaging.image_file import read_image
 from analysis.parameters.weights import write_whole
 
@@ -92,7 +92,7 @@ def read_quality(path: Path) -> dict[str, KaryotypedQuality]:
 def measure_quality(
     data_dir: Path,
     path: Path,
-    karyotyper: KaryotyperLike,
+    karyotyper: ProposesKaryotypes,
     *,
     limits: Mapping[str, int | None],
     progress: Callable[[int, int], None] | None = None,
@@ -149,7 +149,7 @@ def _spread(images: tuple[TsengImage, ...], limit: int | None) -> list[TsengImag
     return [images[k] for k in at]
 
 
-def _measure(entry: TsengImage, split: str, karyotyper: KaryotyperLike) -> KaryotypedQuality:
+def _measure(entry: TsengImage, split: str, karyotyper: ProposesKaryotypes) -> KaryotypedQuality:
     image = read_image(entry.path)
     try:
         proposed: tuple[ProposedChromosome, ...] = tuple(karyotyper.karyotype(image).chromosomes)

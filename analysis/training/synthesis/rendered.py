@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.training.synthesis.camera import expose
-from analysis.training.synthesis.canvas import Canvas, Pose
+from analysis.training.synthesis.canvas import Canvas, CutoutPose
 from analysis.training.synthesis.conditions import FIELD_PX, SlideConditions, draw_conditions
 from analysis.training.synthesis.cutout import CUTOUT_UM_PER_PX, Cutout, circle_of, describe
 from analysis.training.synthesis.drawn import NATURAL, cutout_of
 from analysis.training.synthesis.metaphases import METAPHASE
-from analysis.training.synthesis.truth import BRIGHTFIELD, FLUORESCENCE, ComposedField, TrueCell
+from analysis.training.synthesis.truth import BRIGHTFIELD, FLUORESCENCE, ComposedField, ComposedMetaphase
 from simulators.specimen.banding import Banding, Contrast
 from simulators.specimen.quality import CLINICAL, Quality
-from simulators.specimen.slide import Body, CellTruth, SlideSettings, SlideWorld
+from simulators.specimen.slide import CellTruth, SlideSettings, SlideWorld, SpecimenBody
 
 _CORNER_UM: Final = (20_000.0, 2_000.0)
 _LIGHT: Final = 2.5
@@ -124,7 +124,7 @@ class _Theatre:
         conditions: SlideConditions = self.conditions
         return conditions.width_px * conditions.um_per_px, conditions.height_px * conditions.um_per_px
 
-    def field(self, number: int) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], tuple[TrueCell, ...]]:
+    def field(self, number: int) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], tuple[ComposedMetaphase, ...]]:
         """Pixels and truth of a field."""
         conditions = self.conditions
         rng = np.random.default_rng([*self._seeds, 1, number])
@@ -132,14 +132,14 @@ class _Theatre:
         left = _CORNER_UM[0] + number % self._columns * width_um
         top = _CORNER_UM[1] + number // self._columns * height_um
         canvas = Canvas(conditions.height_px, conditions.width_px, conditions.um_per_px)
-        truth: list[TrueCell] = []
+        truth: list[ComposedMetaphase] = []
         for body in self._world.bodies_in((left, top, left + width_um, top + height_um)):
             cutout = self._cutout(body)
             x_px, y_px = self._place(body.x_um - left, body.y_um - top)
-            canvas.lay(cutout, Pose(x_px, y_px), conditions.stain)
+            canvas.lay(cutout, CutoutPose(x_px, y_px), conditions.stain)
             if body.patch_key[0] == "precipitate":
                 radius_px = max(0.6 * cutout.radius_um, 3.0) / conditions.um_per_px
-                truth.append(TrueCell(x_px, y_px, radius_px, False, "precipitate", analysable=False))
+                truth.append(ComposedMetaphase(x_px, y_px, radius_px, False, "precipitate", analysable=False))
         for cell in self._truth:
             found = self._true_cell(cell, left, top)
             if found is not None:
@@ -151,7 +151,7 @@ class _Theatre:
         # A pixel's middle lies half a pixel inside its corner.
         return x_um / self.conditions.um_per_px - 0.5, y_um / self.conditions.um_per_px - 0.5
 
-    def _cutout(self, body: Body) -> Cutout:
+    def _cutout(self, body: SpecimenBody) -> Cutout:
         if body.patch_key not in self._cutouts:
             strength = _LIGHT if self.domain == FLUORESCENCE else NATURAL
             self._cutouts[body.patch_key] = cutout_of(body.render(), strength)
@@ -159,7 +159,7 @@ class _Theatre:
                 self._cutouts.popitem(last=False)
         return self._cutouts[body.patch_key]
 
-    def _true_cell(self, cell: CellTruth, left: float, top: float) -> TrueCell | None:
+    def _true_cell(self, cell: CellTruth, left: float, top: float) -> ComposedMetaphase | None:
         um_per_px = self.conditions.um_per_px
         rows, columns = self.conditions.height_px, self.conditions.width_px
         boxes_um = np.array([body.box_um for body in cell.chromosomes], np.float32).reshape(-1, 4)
@@ -173,7 +173,9 @@ class _Theatre:
         quality = cell.quality or Quality.SPREAD
         kind = METAPHASE if quality is Quality.SPREAD else quality.value
         if not len(boxes_um):
-            return TrueCell(x_px, y_px, radius_px, cell.is_metaphase, kind, analysable=False, source=cell.uid)
+            return ComposedMetaphase(
+                x_px, y_px, radius_px, cell.is_metaphase, kind, analysable=False, source=cell.uid
+            )
         middles = (boxes_um[:, :2] + boxes_um[:, 2:]) / 2.0 - (left, top)
         shown = np.all((middles >= 0.0) & (middles < (columns * um_per_px, rows * um_per_px)), axis=1)
         there = len(boxes_um) / (len(boxes_um) + len(cell.lost))
@@ -182,7 +184,7 @@ class _Theatre:
         light *= self.conditions.stain
         glows = self.domain == FLUORESCENCE
         contrast = light / (light + self.conditions.background) if glows else 1.0 - math.exp(-light)
-        return TrueCell(
+        return ComposedMetaphase(
             x_px=x_px,
             y_px=y_px,
             radius_px=radius_px,

@@ -41,7 +41,7 @@ _MIN_BODIES: Final = 18
 
 
 @dataclass(slots=True)
-class Harvest:
+class SourceCutouts:
     """What was cut.
 
     Attributes
@@ -70,7 +70,7 @@ class _Source:
     chromosomes: int | None = None
 
 
-def harvest(data_root: Path, stain: str, split: str, limit: int | None = None) -> Harvest:
+def cut_sources(data_root: Path, stain: str, split: str, limit: int | None = None) -> SourceCutouts:
     """Cut all objects of a split's images.
 
     Parameters
@@ -92,7 +92,7 @@ def harvest(data_root: Path, stain: str, split: str, limit: int | None = None) -
     readers = {GBAND: _tseng_sources, DAPI: _mfish_sources, HELD_OUT_STAIN: _solid_sources}
     if stain not in readers:
         raise DatasetError(f"stain {stain!r} is none of {', '.join(readers)}")
-    found = Harvest()
+    found = SourceCutouts()
     for source in readers[stain](data_root, split, limit):
         _cut(source, found)
     if not found.cells:
@@ -101,7 +101,7 @@ def harvest(data_root: Path, stain: str, split: str, limit: int | None = None) -
 
 
 def image_names(data_root: Path, stain: str, split: str) -> tuple[str, ...]:
-    """Names of the images that `harvest` reads."""
+    """Names of the images that `cut_sources` reads."""
     if stain == GBAND:
         return tuple(entry.name for entry in load_tseng(data_root / "tseng", split))
     if stain == DAPI:
@@ -222,7 +222,7 @@ def _density(grey: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
     return np.asarray(np.log(ground / light), dtype=np.float32)
 
 
-def _cut(source: _Source, found: Harvest) -> None:
+def _cut(source: _Source, found: SourceCutouts) -> None:
     stained = source.matter > source.threshold
     thick = _thick(stained)
     groups = [source.boxes_px] if source.boxes_px is not None else _groups_of_thin_bodies(stained & ~thick)
@@ -321,7 +321,9 @@ def _is_heap(mask: NDArray[np.bool_], boxes: NDArray[np.float32]) -> bool:
     return bool(np.count_nonzero(mask & (cover > 0)) > 0.6 * np.count_nonzero(mask))
 
 
-def _cut_nuclei(source: _Source, thick: NDArray[np.bool_], claimed: NDArray[np.uint8], found: Harvest) -> None:
+def _cut_nuclei(
+    source: _Source, thick: NDArray[np.bool_], claimed: NDArray[np.uint8], found: SourceCutouts
+) -> None:
     for mask, area_um2, cut in _whole_nuclei(thick):
         within = float(np.mean(claimed[mask] > 0))
         if within > 0.03 or not _NUCLEUS_UM2[0] <= area_um2 <= _NUCLEUS_UM2[1] or not _is_smooth(mask):
@@ -369,7 +371,7 @@ def _completed(source: _Source, mask: NDArray[np.bool_]) -> Cutout | None:
     return _cut_object(mirrored, whole > 0, 0.4)
 
 
-def _cut_debris(source: _Source, loose: NDArray[np.bool_], found: Harvest) -> None:
+def _cut_debris(source: _Source, loose: NDArray[np.bool_], found: SourceCutouts) -> None:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(loose.astype(np.uint8))
     height, width = loose.shape
     largest = _DEBRIS_UM2[1] if source.boxes_px is not None else _UNLABELLED_DEBRIS_UM2
@@ -394,7 +396,7 @@ def _cut_object(source: _Source, mask: NDArray[np.bool_], margin_um: float) -> C
     )
 
 
-def _cut_glass(source: _Source, stained: NDArray[np.bool_], found: Harvest) -> None:
+def _cut_glass(source: _Source, stained: NDArray[np.bool_], found: SourceCutouts) -> None:
     busy = cv2.integral(_grown(stained, 0.8).astype(np.uint8))
     side = _GLASS_SIDE
     taken = 0

@@ -12,16 +12,16 @@ from scipy.ndimage import gaussian_filter
 from analysis.evaluation.structural import (
     MEGABASES,
     SIZES_MB,
-    Change,
     ChangedCell,
     ChangedPair,
+    StructuralChange,
     change_fits,
     changed_stretch,
 )
 from analysis.karyogram.ideogram import ideogram
 from analysis.straightening.crops import ObjectPixels, crops_of_cell
 from analysis.structures.classes import CLASS_NAMES
-from simulators.specimen.chromosome import Look, random_look, render_chromosome
+from simulators.specimen.chromosome import ChromosomeAppearance, random_look, render_chromosome
 from simulators.specimen.structure import Chromosome, Segment, centromere_of, end_of, normal
 
 UM_PER_PX: Final = 0.1024
@@ -35,7 +35,7 @@ def drawn_changed_cells(count: int, *, seed: int = 0) -> Iterator[ChangedCell]:
         rng = np.random.default_rng((seed, number))
         look = random_look(rng)
         objects = [_drawn(normal(name), look, rng) for name in names]
-        plans: list[tuple[int, Change, int, int, float, float]] = []
+        plans: list[tuple[int, StructuralChange, int, int, float, float]] = []
         event = 0
         for kind, sizes in SIZES_MB.items():
             for size_mb in sizes:
@@ -52,7 +52,7 @@ def drawn_changed_cells(count: int, *, seed: int = 0) -> Iterator[ChangedCell]:
 
 
 def _changed(
-    kind: Change, size_mb: int, names: tuple[str, ...], rng: np.random.Generator
+    kind: StructuralChange, size_mb: int, names: tuple[str, ...], rng: np.random.Generator
 ) -> list[tuple[int, float, float, Chromosome]]:
     """Rows, changed stretches (shares of the length) and what is drawn in place of them."""
     rows = [int(row) for row in rng.permutation(len(names)) if change_fits(kind, size_mb, names[row])]
@@ -60,7 +60,7 @@ def _changed(
         return []
     row = rows[0]
     name = names[row]
-    if kind is Change.TRANSLOCATION:
+    if kind is StructuralChange.TRANSLOCATION:
         other = next((each for each in rows if names[each] != name), None)
         if other is None:
             return []
@@ -77,10 +77,10 @@ def _changed(
     low, high, end = _coordinate(name, start), _coordinate(name, stop), end_of(name)
     before, inside, after = Segment(name, 0.0, low), Segment(name, low, high), Segment(name, high, end)
     orders = {
-        Change.NONE: (before, inside, after),
-        Change.TERMINAL: (before, after),
-        Change.INTERSTITIAL: (before, after),
-        Change.DUPLICATION: (before, inside, inside, after),
+        StructuralChange.NONE: (before, inside, after),
+        StructuralChange.TERMINAL: (before, after),
+        StructuralChange.INTERSTITIAL: (before, after),
+        StructuralChange.DUPLICATION: (before, inside, inside, after),
     }
     order = orders.get(kind, (before, Segment(name, high, low), after))
     kept = tuple(segment for segment in order if segment.start != segment.stop)
@@ -95,7 +95,7 @@ def _coordinate(name: str, share: float) -> float:
     return middle + (end - middle) * (share - centre) / (1.0 - centre)
 
 
-def _drawn(chromosome: Chromosome, look: Look, rng: np.random.Generator) -> ObjectPixels:
+def _drawn(chromosome: Chromosome, look: ChromosomeAppearance, rng: np.random.Generator) -> ObjectPixels:
     body = render_chromosome(
         chromosome,
         rng,

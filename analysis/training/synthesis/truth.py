@@ -23,7 +23,7 @@ SPLITS: Final = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)
-class TrueCell:
+class ComposedMetaphase:
     """A metaphase of a field, or an object that could be taken for one.
 
     Attributes
@@ -96,7 +96,7 @@ class ComposedField:
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
     um_per_px: float
-    truth: tuple[TrueCell, ...]
+    truth: tuple[ComposedMetaphase, ...]
     domain: str
     stain: str
     origin: str

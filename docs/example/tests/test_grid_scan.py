@@ -6,7 +6,7 @@ import grid_scan
 import pytest
 from grid_scan import Area, CameraError, StageError, Tango, scan
 
-from simulators.faults import Fault, FaultKind
+from simulators.faults import TwinFault, TwinFaultKind
 from simulators.serial.faults import SerialFault, SerialFaultKind
 
 # Four fields, over the part of the slide where cells are planted.
@@ -100,7 +100,7 @@ def test_no_picture_is_taken_where_the_stage_fell_short(stage, simulated_core, s
 
 @pytest.mark.karyoscan_slide(cells=0)
 def test_a_dead_lamp_is_noticed(stage, simulated_core, simulated_faults, simulated_twin):
-    simulated_faults.add(Fault(FaultKind.LAMP_DEAD, "Lamp", nth=3, times=None))
+    simulated_faults.add(TwinFault(TwinFaultKind.LAMP_DEAD, "Lamp", nth=3, times=None))
     with pytest.raises(CameraError, match="dark"):
         scan(stage, simulated_core, AREA, FOCUS_UM)
     assert simulated_twin.exposures == 3
