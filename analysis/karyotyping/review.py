@@ -309,8 +309,8 @@ def judge_edited_proposal(
 ) -> ReviewVerdict:
     """Judge a proposal anew that a person edited.
 
-    What the person named counts as sure. For the rest the rules are those of `judge_proposal`: where it is more than
-    a third of the cell, what can't be read stays withheld.
+    What the person named counts as sure. For the rest the rules are those of `judge_proposal`: where it is more
+    than a third of the cell, what can't be read stays withheld.
 
     Parameters
     ----------

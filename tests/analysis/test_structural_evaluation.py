@@ -24,7 +24,7 @@ from analysis.homologues.reference_statistics import CUT_QUALITY_FIGURES
 from analysis.karyogram.ideogram import ideogram
 from analysis.karyotyping.pipeline import load_karyotyper
 from analysis.structures.classes import CLASS_NAMES
-from analysis.training import drawn_changes
+from analysis.training.synthesis import structural_changes
 
 NAMES = (*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "X")
 SIZES = {
@@ -38,7 +38,7 @@ SIZES = {
 @pytest.fixture(autouse=True)
 def few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(structural, "SIZES_MB", SIZES)
-    monkeypatch.setattr(drawn_changes, "SIZES_MB", SIZES)
+    monkeypatch.setattr(structural_changes, "SIZES_MB", SIZES)
 
 
 def test_a_changed_chromosome_is_as_long_as_it_should_be() -> None:
@@ -78,7 +78,7 @@ def test_stretches_lie_where_their_kind_has_them() -> None:
 
 
 def test_drawn_cells_have_the_same_changes() -> None:
-    (cell,) = drawn_changes.drawn_changed_cells(1)
+    (cell,) = structural_changes.drawn_changed_cells(1)
     assert [change.kind for change in cell.changes] == [*list(SIZES), StructuralChange.TRANSLOCATION]
     assert len(cell.crops) == 46
 
