@@ -104,9 +104,9 @@ def inline_floats(tree: ast.Module) -> list[tuple[int, float]]:
         if isinstance(node, _FunctionNode):
             for statement in node.body:
                 for leaf in ast.walk(statement):
-                    if isinstance(leaf, ast.Constant) and isinstance(leaf.value, float):
-                        if leaf.value not in PLAIN_FLOATS:
-                            found.add((leaf.lineno, leaf.col_offset, leaf.value))
+                    is_number = isinstance(leaf, ast.Constant) and isinstance(leaf.value, float)
+                    if is_number and leaf.value not in PLAIN_FLOATS:
+                        found.add((leaf.lineno, leaf.col_offset, leaf.value))
     return [(line, value) for line, _, value in sorted(found)]
 
 
@@ -231,8 +231,8 @@ def measure(root: Path) -> Metrics:
         "public class names used more than once": len(twice),
         f"names with {MANY_TYPES} or more types": len(many),
         "most types of one name": max((len(kinds) for kinds in names.values()), default=0),
-        "functions of two or more parameters that tell them": f"{told} of {asked} ({100 * told / max(asked, 1):.1f} %)",
-        "functions of arrays that tell shapes": f"{shaped} of {arrays} ({100 * shaped / max(arrays, 1):.1f} %)",
+        "functions of two or more parameters that tell them": _fraction(told, asked),
+        "functions of arrays that tell shapes": _fraction(shaped, arrays),
         "median and 95th percentile of function length": [
             statistics.median(lengths),
             sorted(lengths)[int(0.95 * len(lengths))],
@@ -240,6 +240,10 @@ def measure(root: Path) -> Metrics:
         f"functions above {LONG_FUNCTION} lines": len(lists["long"]),
     }
     return Metrics(figures, dict(lists))
+
+
+def _fraction(part: int, whole: int) -> str:
+    return f"{part} of {whole} ({100 * part / max(whole, 1):.1f} %)"
 
 
 def main() -> None:
