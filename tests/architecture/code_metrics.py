@@ -1,6 +1,6 @@
 """Figures of the code's structure: ``python tests/architecture/code_metrics.py [ROOT] [--list KIND]``.
 
-One script measures every state of the project in the same way, so that a table of before and after means something.
+One script measures every state of the project alike, so that a table of before and after means something.
 It reads the sources as text and imports nothing of them.
 """
 
