@@ -27,7 +27,7 @@ from scanner.microscope import Microscope
 from scanner.rig import Rig, load_rig
 from simulators.devices import twin_of
 from simulators.twin import Twin
-from station.calibrate import described
+from station.instrument.calibrate import described
 
 RIG = Path(__file__).parents[1] / "hardware_configs" / "simulated"
 LIMIT_UM = 10.0

@@ -47,8 +47,8 @@ from simulators.specimen.quality import CLINICAL
 from simulators.specimen.slide import CellTruth
 from simulators.twin import Twin
 from station.compose import Instrument, open_instrument
-from station.scan import ScanRequest, scan_slide
-from station.scoring import ScoredTrueCell, match_cells
+from station.run.scan import ScanRequest, scan_slide
+from station.run.scoring import ScoredTrueCell, match_cells
 
 RIG = Path(__file__).parents[1] / "hardware_configs" / "simulated"
 LEFT_UM, TOP_UM, HEIGHT_UM = 20_000.0, 2_000.0, 22_000.0

@@ -23,20 +23,20 @@ from acquisition.records import RunStatus
 from acquisition.run.control import RunCommand, RunControl, send_run_command
 from acquisition.storage import write_json_atomic
 from acquisition.storage.run_folder import CONTROL_NAME
-from station.bands_cli import BAND_STUDIES, evaluate_bands_command, train_bands
-from station.cells_cli import CELL_STUDIES, evaluate_cells_command
-from station.cuts_cli import train_confidence, train_second_look
+from station.commands.evaluate.bands import BAND_STUDIES, evaluate_bands_command, train_bands
+from station.commands.evaluate.cells import CELL_STUDIES, evaluate_cells_command
+from station.commands.evaluate.segmentation import evaluate_segmentation, train_peer, train_stream
+from station.commands.find import find
+from station.commands.karyotype import classify, karyotype
+from station.commands.protocol import protocol_app, schema
+from station.commands.review import review
+from station.commands.train.finder import train_finder
+from station.commands.train.fits import train_confidence, train_second_look
+from station.commands.train.selection import train_selection
 from station.errors import EXPECTED_ERRORS, UsageError
-from station.find_cli import find
-from station.finder_training_cli import train_finder
-from station.karyotype_cli import classify, karyotype
-from station.protocol_cli import protocol_app, schema
-from station.review_cli import review
-from station.segmentation_cli import evaluate_segmentation, train_peer, train_stream
-from station.selection_cli import train_selection
 
 if TYPE_CHECKING:
-    from station.scan import ScanResult
+    from station.run.scan import ScanResult
 
 _log = logging.getLogger(__name__)
 
@@ -130,8 +130,8 @@ def scan(
     ] = "",
 ) -> None:
     """Scan one slide: find metaphases, photograph them and propose karyograms."""
-    from station.progress import RichListener
-    from station.scan import ScanRequest, run_scan
+    from station.run.progress import RichListener
+    from station.run.scan import ScanRequest, run_scan
 
     console = Console()
     control = RunControl()
@@ -153,8 +153,8 @@ def resume(
     seed: Annotated[int | None, typer.Option(help="simulated rigs: another slide lies on the stage now")] = None,
 ) -> None:
     """Go on with a run at its first unfinished field, once its slide is recognised."""
-    from station.progress import RichListener
-    from station.resume import run_resume
+    from station.run.progress import RichListener
+    from station.run.resume import run_resume
 
     console = Console()
     control = RunControl()
@@ -189,9 +189,9 @@ def batch(
     ] = "",
 ) -> None:
     """Scan a tray of slides against a worklist; what can't be identified is parked, never guessed."""
-    from station.batch import BatchRequest, run_batch
-    from station.progress import RichListener
     from station.report.batch_page import BATCH_PAGE_NAME
+    from station.run.batch import BatchRequest, run_batch
+    from station.run.progress import RichListener
 
     console = Console()
     control = RunControl()
@@ -298,13 +298,13 @@ def evaluate(
         evaluate_bands_command(console, dataset.value, data_root(data), split, limit=limit, json_file=json_file)
         return
     if dataset is EvaluationSet.FINDER:
-        from station.finder_cli import evaluate_finder_command
+        from station.commands.evaluate.finder import evaluate_finder_command
 
         evaluate_finder_command(
             console, data_root(data), split, finder=finder, limit=limit, json_file=json_file, report=report
         )
         return
-    from station.evaluation import evaluate as evaluate_set
+    from station.evaluation.datasets import evaluate as evaluate_set
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(dataset.value)
@@ -341,7 +341,7 @@ def train_classifier(
     seed: Annotated[int, typer.Option(help="seed of everything random")] = 20,
 ) -> None:
     """Train the chromosome classifier; resumable."""
-    from station.training import train_classifier as train
+    from station.training.nets import train_classifier as train
 
     train(data_root(data), out, minutes=minutes, resume=resume, seed=seed, tell=typer.echo)
 
@@ -361,7 +361,7 @@ def train_detector(
     seed: Annotated[int, typer.Option(help="seed of everything random")] = 20,
 ) -> None:
     """Train the chromosome detector; resumable. Without --decay-steps the rate stays constant."""
-    from station.training import train_detector as train
+    from station.training.nets import train_detector as train
 
     train(
         data_root(data),
@@ -380,7 +380,7 @@ def doctor(
     rigs: Annotated[Path, typer.Option(help="folder of rigs")] = Path("hardware_configs"),
 ) -> None:
     """Say what is installed, which rigs load, which weights are intact, and what the machine offers."""
-    from station.doctor import examine
+    from station.installation.doctor import examine
 
     console = Console()
     table = Table("what", "state", "detail", title="karyoscan doctor")
@@ -417,7 +417,7 @@ def rig_check(
     home: Annotated[bool, typer.Option("--home", help="drive the stage to its end switches first")] = False,
 ) -> None:
     """Load an instrument, move everything a little, take a picture, and say what is in order."""
-    from station.rig_check import RigCheckState, check_rig
+    from station.instrument.rig_check import RigCheckState, check_rig
 
     colours = {RigCheckState.OK: "green", RigCheckState.FAULT: "red", RigCheckState.NOT_JUDGED: "yellow"}
     steps = check_rig(rig, home=home)
@@ -470,7 +470,7 @@ def rig_calibrate(
     """Let an instrument measure itself on a slide, and write what was found into its rig file."""
     from scanner.calibration.session import procedures_of
     from scanner.coordinates import SlidePoint
-    from station.calibrate import CalibrationRequest, described, run_calibration
+    from station.instrument.calibrate import CalibrationRequest, described, run_calibration
 
     if (slide_x_um is None) != (slide_y_um is None):
         raise UsageError("--slide-x-um and --slide-y-um belong together")

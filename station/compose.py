@@ -23,7 +23,7 @@ from scanner.rig import Rig, load_rig
 from simulators.devices import twin_of
 from simulators.twin import Twin
 from station.errors import UsageError
-from station.scoring import ScoredTrueCell, TrueChromosome
+from station.run.scoring import ScoredTrueCell, TrueChromosome
 
 RENDERED = "rendered"
 SEARCH_WORKERS = max(1, min(2, (os.cpu_count() or 2) - 1))

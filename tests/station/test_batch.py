@@ -13,10 +13,10 @@ from acquisition.batch.report import BatchReport, SlideReport, SlideStatus, writ
 from acquisition.errors import DiskFullError, StorageError
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
-from station.batch import BatchRequest, run_batch
 from station.cli import app
 from station.errors import UsageError
 from station.report.batch_page import build_batch_page
+from station.run.batch import BatchRequest, run_batch
 
 RIG = Path(__file__).parents[2] / "hardware_configs" / "simulated-feeder"
 PROTOCOL = """\

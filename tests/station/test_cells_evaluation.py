@@ -9,10 +9,10 @@ from rich.console import Console
 from analysis.evaluation.cells import CellRecord, Named
 from analysis.evaluation.interactions import Interactions
 from analysis.structures.classes import CLASS_NAMES
-from station import cells_evaluation
-from station.cells_cli import evaluate_cells_command
-from station.cells_evaluation import evaluate_cells, write_cells_report
+from station.commands.evaluate.cells import evaluate_cells_command
 from station.errors import UsageError
+from station.evaluation import cells as cells_evaluation
+from station.evaluation.cells import evaluate_cells, write_cells_report
 
 NORMAL = (*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "X")
 

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from station import finder_evaluation
 from station.cli import main
 from station.errors import UsageError
-from station.finder_evaluation import PLANS, FinderJob, Population, evaluate_finder, jobs_for
-from station.finder_report import write_finder_report
+from station.evaluation import finder as finder_evaluation
+from station.evaluation.finder import PLANS, FinderJob, Population, evaluate_finder, jobs_for
+from station.evaluation.finder_report import write_finder_report
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from analysis.training.finder.table import FinderCropTable, Shard, blank_table, 
 from analysis.training.finder.trainer import FinderTrainSettings, stored
 from station.cli import app
 from station.errors import UsageError
-from station.finder_training import FinderTraining, train_finder
+from station.training.finder import FinderTraining, train_finder
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 PARTS = (CropSource("train", "gband", 1), CropSource("val", "gband", 1))

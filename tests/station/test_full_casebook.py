@@ -14,8 +14,8 @@ from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
 from simulators.storage_faults import faulty_disk, parse_storage_faults
 from station.compose import open_instrument
-from station.resume import resume_slide
-from station.scan import ScanRequest, lying_slide, scan_slide
+from station.run.resume import resume_slide
+from station.run.scan import ScanRequest, lying_slide, scan_slide
 
 RIG = Path(__file__).parents[2] / "hardware_configs" / "simulated"
 PROTOCOL = """\

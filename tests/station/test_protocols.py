@@ -10,10 +10,10 @@ import yaml
 
 from acquisition.protocol import DetectedArea, Protocol, load_protocol
 from station.cli import main
+from station.commands.protocol import clock, size
 from station.compose import open_instrument
-from station.protocol_cli import clock, size
-from station.protocols import SchemaOf, schema_of, schema_text, shipped_protocols
-from station.scan import ScanRequest, lying_slide
+from station.protocol.protocols import SchemaOf, schema_of, schema_text, shipped_protocols
+from station.run.scan import ScanRequest, lying_slide
 
 ROOT = Path(__file__).parents[2]
 RIG = ROOT / "hardware_configs" / "simulated"

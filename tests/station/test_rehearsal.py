@@ -11,7 +11,7 @@ from simulators.faults import TwinFaultKind
 from station.cli import main
 from station.compose import open_instrument
 from station.errors import UsageError
-from station.rehearsal import read_scenario, rehearsed
+from station.run.rehearsal import read_scenario, rehearsed
 
 ROOT = Path(__file__).parents[2]
 SIMULATED = ROOT / "hardware_configs" / "simulated"

@@ -14,8 +14,8 @@ from simulators.peripherals import feeder_of
 from simulators.specimen.slide import SlideSettings
 from simulators.tray import Tray, TraySlide
 from station.compose import Instrument, open_instrument
-from station.resume import resume_slide
-from station.scan import ScanRequest, ScanResult, scan_slide
+from station.run.resume import resume_slide
+from station.run.scan import ScanRequest, ScanResult, scan_slide
 
 RIG = Path(__file__).parents[2] / "hardware_configs" / "simulated-feeder"
 PROTOCOL = """\

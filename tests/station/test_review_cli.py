@@ -14,11 +14,11 @@ from acquisition.records import CandidateRecord, CandidateStatus, FieldRecord, F
 from analysis.errors import AnalysisError, WeightsError
 from analysis.finder import Candidate, CellQuality, RuleFinder
 from analysis.finder.drift import ReferenceStatistics
-from station import finders
-from station.candidate_table import COLUMNS, CandidateTable, read_candidates, write_candidates
 from station.cli import main
-from station.find_cli import row
-from station.finders import choose_finder
+from station.commands.find import row
+from station.report.candidate_table import COLUMNS, CandidateTable, read_candidates, write_candidates
+from station.run import finders
+from station.run.finders import choose_finder
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 

@@ -9,9 +9,9 @@ from scanner.calibration.session import Procedure
 from scanner.coordinates import SlidePoint
 from scanner.errors import ScannerError
 from scanner.rig import load_rig
-from station.calibrate import CalibrationRequest, described, run_calibration
 from station.cli import main
-from station.rig_check import RigCheckState, RigCheckStep, check_rig
+from station.instrument.calibrate import CalibrationRequest, described, run_calibration
+from station.instrument.rig_check import RigCheckState, RigCheckStep, check_rig
 
 SIMULATED_RIG = Path(__file__).parents[2] / "hardware_configs" / "simulated"
 

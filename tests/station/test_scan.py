@@ -16,7 +16,7 @@ from acquisition.records import KaryotypeStatus, RunStatus
 from acquisition.storage import read_capture
 from station.cli import main
 from station.compose import open_instrument
-from station.scan import ScanRequest, lying_slide
+from station.run.scan import ScanRequest, lying_slide
 
 ROOT = Path(__file__).parents[2]
 RIG = ROOT / "hardware_configs" / "simulated"

@@ -4,7 +4,7 @@ from pathlib import Path
 from acquisition.records import CandidateRecord, CandidateStatus, CaptureRecord
 from scanner.coordinates import SlidePoint
 from scanner.rig import load_rig
-from station.scoring import ScoredTrueCell, TrueChromosome, match_cells, score_run
+from station.run.scoring import ScoredTrueCell, TrueChromosome, match_cells, score_run
 
 RIG, _ = load_rig(Path(__file__).parents[2] / "hardware_configs" / "simulated")
 

@@ -19,8 +19,8 @@ from acquisition.errors import CasebookError
 from acquisition.records import RunStatus, RunSummary
 from acquisition.storage import write_json_atomic
 from acquisition.storage.run_folder import CASEBOOK_NAME
-from station.candidate_table import CandidateTable, read_candidates, word, write_candidates
 from station.errors import UsageError
+from station.report.candidate_table import CandidateTable, read_candidates, word, write_candidates
 
 
 def review(

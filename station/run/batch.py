@@ -22,12 +22,12 @@ from acquisition.storage.run_folder import CASEBOOK_NAME, JOURNAL_NAME, REPORT_N
 from scanner.errors import ScannerError
 from station.compose import Instrument, open_instrument
 from station.errors import UsageError
-from station.rehearsal import read_scenario, rehearsed
 from station.report import build_report
 from station.report.batch_page import build_batch_page
-from station.resume import resume_slide
-from station.scan import ScanRequest, ScanResult, lying_slide, scan_slide
-from station.simulated_tray import fill_feeder
+from station.run.rehearsal import read_scenario, rehearsed
+from station.run.resume import resume_slide
+from station.run.scan import ScanRequest, ScanResult, lying_slide, scan_slide
+from station.run.simulated_tray import fill_feeder
 
 _log = logging.getLogger(__name__)
 

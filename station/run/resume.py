@@ -22,7 +22,7 @@ from acquisition.storage.run_folder import REQUEST_NAME
 from scanner.coordinates import SlideFrame
 from scanner.rig import RIG_FILE
 from station.compose import Instrument, make_handoff, open_instrument
-from station.scan import LOG_NAME, RunSession, ScanRequest, ScanResult, log_to, lying_slide
+from station.run.scan import LOG_NAME, RunSession, ScanRequest, ScanResult, log_to, lying_slide
 
 
 def run_resume(folder: Path, control: RunControl, listener: RunListener, *, seed: int | None = None) -> ScanResult:
@@ -63,7 +63,7 @@ def resume_slide(
     Parameters
     ----------
     instrument, control, listener, frame
-        As for `station.scan.scan_slide`.
+        As for `station.run.scan.scan_slide`.
     folder
         Folder of the run.
 

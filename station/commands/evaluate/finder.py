@@ -25,8 +25,8 @@ def evaluate_finder_command(
     report: Path | None,
 ) -> None:
     """Measure the finder, print its figures and write them down."""
-    from station.finder_evaluation import evaluate_finder
-    from station.finder_report import write_finder_report
+    from station.evaluation.finder import evaluate_finder
+    from station.evaluation.finder_report import write_finder_report
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("finder")

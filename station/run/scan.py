@@ -29,7 +29,6 @@ from analysis.datasets.labelled_boxes import TSENG_PADDING_PX
 from analysis.finder import find_metaphases
 from scanner.coordinates import SlideFrame
 from scanner.rig import RIG_FILE
-from station.candidate_table import read_candidates, write_candidates
 from station.compose import (
     RENDERED,
     SEARCH_WORKERS,
@@ -39,10 +38,11 @@ from station.compose import (
     make_searchers,
     open_instrument,
 )
-from station.finders import ChosenFinder, choose_finder
-from station.rehearsal import read_scenario, rehearsed
 from station.report import build_report
-from station.scoring import Score, ScoredTrueCell, score_run
+from station.report.candidate_table import read_candidates, write_candidates
+from station.run.finders import ChosenFinder, choose_finder
+from station.run.rehearsal import read_scenario, rehearsed
+from station.run.scoring import Score, ScoredTrueCell, score_run
 
 TRUTH_NAME = "truth.json"
 LOG_NAME = "run.log"

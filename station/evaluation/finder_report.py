@@ -15,7 +15,7 @@ from analysis.evaluation.drawing import Rgb
 from analysis.evaluation.finder_exhibits import Exhibit, Mistake, exhibit_sheet
 from analysis.evaluation.finder_picture import finder_picture
 from analysis.evaluation.finder_scores import pooled, scores_by_slide
-from station.finder_evaluation import RANKED_NUMBER, FinderEvaluation, Population
+from station.evaluation.finder import RANKED_NUMBER, FinderEvaluation, Population
 
 PAGE_NAME: Final = "index.html"
 MOST_EXHIBITS: Final = 48
@@ -134,7 +134,7 @@ def _page(evaluation: FinderEvaluation, sheets: Sequence[_Sheet]) -> str:
             _Column(f"{_TITLES[Population(name)]}, by rules", own) for name, own in figures["rules"].items()
         ]
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "report" / "templates"),
+        loader=FileSystemLoader(Path(__file__).parents[1] / "report" / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -22,7 +22,7 @@ from scanner.rig import Rig, load_rig
 from scanner.strict_yaml import KeyPath, key_lines, line_of
 from station.errors import UsageError
 
-SHIPPED = Path(__file__).parent.parent / "protocols"
+SHIPPED = Path(__file__).parents[2] / "protocols"
 """Protocols to start from; they lie beside the packages, in a checkout and in an installation."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")

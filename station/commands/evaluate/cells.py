@@ -12,7 +12,7 @@ from rich.table import Table
 from acquisition.storage import write_json_atomic
 
 if TYPE_CHECKING:
-    from station.cells_evaluation import CellsEvaluation
+    from station.evaluation.cells import CellsEvaluation
 
 _SHOWN: Final[dict[str, tuple[str, ...]]] = {
     "cells": ("summary", "interactions", "aneuploidy", "risk"),
@@ -40,7 +40,7 @@ def evaluate_cells_command(
     what
         ``"cells"`` for everything, ``"aneuploidy"`` or ``"risk"`` for that alone.
     """
-    from station.cells_evaluation import evaluate_cells, write_cells_report
+    from station.evaluation.cells import evaluate_cells, write_cells_report
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what)

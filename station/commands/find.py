@@ -27,7 +27,7 @@ def find(
 ) -> None:
     """List the metaphase candidates of a field, best first, as a run would find them."""
     from analysis.imaging.image_file import read_image
-    from station.finders import choose_finder
+    from station.run.finders import choose_finder
 
     chosen = choose_finder(model)
     candidates = chosen.finder(read_image(image).pixels, um_per_px, min_score=min_score)

@@ -14,7 +14,7 @@ from acquisition.storage import write_json_atomic
 
 if TYPE_CHECKING:
     from acquisition.plan.density import Forecast
-    from station.protocols import Explanation
+    from station.protocol.protocols import Explanation
 
 protocol_app = typer.Typer(help="Check, explain and begin scan protocols.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def check(
 ) -> None:
     """Say whether protocols can be read, and whether a rig can carry them out."""
     from scanner.rig import load_rig
-    from station.protocols import check_protocol
+    from station.protocol.protocols import check_protocol
 
     instrument = load_rig(rig)[0] if rig is not None else None
     refused = False
@@ -64,7 +64,7 @@ def explain(
     ] = None,
 ) -> None:
     """Dry run: what a run would take, and what would be refused, before anything moves."""
-    from station.protocols import explain_protocol
+    from station.protocol.protocols import explain_protocol
 
     explanation = explain_protocol(protocol, rig, measured=measured, cells=cells, out=out)
     _show(explanation, Console(), at_most=cells is None)
@@ -81,7 +81,7 @@ def new(
     folder: Annotated[Path, typer.Option(help="where to write it")] = Path(),
 ) -> None:
     """Begin a protocol from a shipped one, comments included."""
-    from station.protocols import new_protocol
+    from station.protocol.protocols import new_protocol
 
     typer.echo(f"Written: {new_protocol(name, like, folder)}")
 
@@ -91,7 +91,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of a file, for editors and other programs."""
     from station.errors import UsageError
-    from station.protocols import SchemaOf, schema_text
+    from station.protocol.protocols import SchemaOf, schema_text
 
     try:
         wanted = SchemaOf(what)

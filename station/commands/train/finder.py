@@ -24,8 +24,8 @@ def train_finder(
     prepare_only: Annotated[bool, typer.Option(help="compose fields and cut crops, train nothing")] = False,
 ) -> None:
     """Train the metaphase finder's net; resumable."""
-    from station.finder_training import FinderTraining
-    from station.finder_training import train_finder as train
+    from station.training.finder import FinderTraining
+    from station.training.finder import train_finder as train
 
     asked = FinderTraining(
         data,

@@ -1,0 +1,1 @@
+"""The commands of ``karyoscan``, one module a group."""

@@ -1,0 +1,1 @@
+"""Protocols before a run: checked, explained, and begun from a packaged one."""

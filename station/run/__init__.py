@@ -1,0 +1,1 @@
+"""Orchestration of scans, resumed runs and batches."""

@@ -1,0 +1,1 @@
+"""Trainers as the command line calls them."""
