@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
+from scanner.yaml_core import KeyPath, YamlLimits, YamlTextError, parse_yaml
+
 Model = TypeVar("Model", bound=BaseModel)
-KeyPath = tuple[str | int, ...]
 Fault = Callable[[str, Path, int | None], Exception]
 
 CROSS_CHECK = "cross_check"
@@ -43,29 +44,17 @@ def load_strict(model: type[Model], path: Path, fault: Fault, *, text: str | Non
         Whatever `fault` makes: file missing, not YAML, duplicate key, unknown key or bad value.
     """
     if text is None:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            raise fault("no such file", path, None) from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise fault(f"can't be read: {error}", path, None) from error
+        text = _read_text(path, fault)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: dict[KeyPath, int] = {}
-        if node is not None:
-            _index(node, (), lines, lambda message, line: fault(message, path, line))
-        data = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise fault(
-            f"not YAML: {error.problem or error.context}", path, mark.line + 1 if mark else None
-        ) from error
-    except yaml.YAMLError as error:
-        raise fault(f"not YAML: {error}", path, None) from error
+        document = parse_yaml(text)
+    except YamlTextError as error:
+        raise fault(error.message, path, error.line) from error
+    data, lines = document.data, document.lines
     if not isinstance(data, dict):
         raise fault(f"expected a mapping of keys, found {type(data).__name__}", path, 1)
     try:
-        return model.model_validate(data)
+        # As JSON, strictly: a list fills a tuple and a word an enumeration, but no boolean and no text a number.
+        return model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         location = (*first["loc"], *first.get("ctx", {}).get("at", ()))
@@ -75,29 +64,34 @@ def load_strict(model: type[Model], path: Path, fault: Fault, *, text: str | Non
         raise fault(message, path, line_of(location, lines)) from error
 
 
+def _read_text(path: Path, fault: Fault) -> str:
+    """Read a regular file of sensible size; a byte-order mark is no part of it."""
+    limit = YamlLimits().bytes_
+    try:
+        if path.exists() and not path.is_file():
+            raise fault("not a regular file", path, None)
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise fault(f"more than {limit:,} bytes, which no file of this kind has", path, None)
+        return content.decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise fault("no such file", path, None) from error
+    except UnicodeDecodeError as error:
+        raise fault(f"not UTF-8 text (byte {error.start + 1}); save it as UTF-8", path, None) from error
+    except OSError as error:
+        raise fault(f"can't be read: {error.strerror or error}", path, None) from error
+
+
 def key_lines(text: str) -> dict[KeyPath, int]:
-    """Line of every key of a YAML text, counted from 1; the text has been read without a fault before."""
-    lines: dict[KeyPath, int] = {}
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    if node is not None:
-        _index(node, (), lines, lambda message, line: ValueError(f"line {line}: {message}"))
-    return lines
+    """Line of every key of a YAML text, counted from 1.
 
-
-def _index(
-    node: yaml.Node, key_path: KeyPath, lines: dict[KeyPath, int], fault: Callable[[str, int], Exception]
-) -> None:
-    lines.setdefault(key_path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key_node, value_node in node.value:
-            child = (*key_path, str(key_node.value))
-            if child in lines:
-                raise fault(f"{_dotted(child)}: key given twice", key_node.start_mark.line + 1)
-            lines[child] = key_node.start_mark.line + 1
-            _index(value_node, child, lines, fault)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value_node in enumerate(node.value):
-            _index(value_node, (*key_path, index), lines, fault)
+    Raises
+    ------
+    YamlTextError
+        The text isn't acceptable YAML.
+    """
+    return parse_yaml(text).lines
 
 
 def line_of(location: KeyPath, lines: dict[KeyPath, int]) -> int | None:

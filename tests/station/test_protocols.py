@@ -85,7 +85,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path, call):
     path.write_bytes(b"name: \xff\xfe")
     code, out, _ = call("protocol", "check", path)
     assert code == 1
-    assert out.startswith(f"refused  {path}: can't be read")
+    assert out.startswith(f"refused  {path}: not UTF-8 text")
 
 
 def test_a_file_that_cannot_be_read_does_not_hide_the_others(tmp_path, call):
