@@ -72,7 +72,7 @@ def karyotype_capture(task: KaryotypeTask) -> KaryotypeRecord:
         ``REFUSED`` with the reason where the picture shows no usable metaphase, ``FAILED`` where the analysis
         broke.
     """
-    from analysis.karyotyping.pipeline import write_karyotype
+    from analysis.karyogram.karyotype_picture import write_karyotype
 
     start_s = time.perf_counter()
     run_dir = Path(task.run_dir)

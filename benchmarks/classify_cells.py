@@ -23,7 +23,8 @@ import torch
 from analysis.assignment.joint_assignment import assign
 from analysis.classification.classifier import Classifier
 from analysis.evaluation.crops import gband612_cells
-from analysis.straightening.crops import ObjectPixels, crops_of_cell, object_from_picture
+from analysis.straightening.crops import crops_of_cell, object_from_picture
+from analysis.structures.crop import ObjectPixels
 
 PAPER_S = 14.4
 Cell = tuple[ObjectPixels, ...]

@@ -28,8 +28,10 @@ import torch
 import analysis.karyotyping.pipeline as karyotyping
 from analysis.datasets.images import load_tseng
 from analysis.errors import NoMetaphaseError
-from analysis.imaging.image_file import GreyImage, read_image
+from analysis.imaging.image_file import read_image
+from analysis.karyogram.karyotype_picture import draw_karyotype
 from analysis.karyotyping.pipeline import Karyotyper, load_karyotyper
+from analysis.structures.grey_image import GreyImage
 
 PAPER_S = {"segment": 0.916, "classify": 0.144}
 LIMIT_S = 1.0
@@ -96,7 +98,7 @@ def measure(karyotyper: Karyotyper, image: GreyImage, clock: Callable[[], float]
         except NoMetaphaseError:
             return None
         with watch.running("draw"):
-            proposal.draw()
+            draw_karyotype(proposal)
         total = clock() - started
     stages = watch.spent_s
     return {**stages, "other": total - sum(stages.values()), "total": total}

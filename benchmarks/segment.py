@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 from analysis.datasets.images import load_tseng
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.segmentation_methods import SegmentationMethods
-from analysis.imaging.image_file import GreyImage, read_image
+from analysis.imaging.image_file import read_image
 from analysis.segmentation.contours.segmenter import Segmenter
+from analysis.structures.grey_image import GreyImage
 
 LIMIT_S = 0.5
 LIMIT_MIB = 1.5e9 / 2**20

@@ -8,9 +8,10 @@ import cv2
 
 from acquisition.storage.atomic import write_bytes_atomic
 from analysis.errors import AnalysisError
+from analysis.karyogram.karyotype_picture import write_karyotype
 from analysis.karyogram.metaphase_overlay import draw_metaphase
 from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
-from analysis.karyotyping.pipeline import Karyotype, write_karyotype
+from analysis.structures.karyotype import Karyotype
 from station.karyotype_report import karyotype_pdf
 
 ENDINGS = ("json", "karyogram.png", "metaphase.png", "pdf")

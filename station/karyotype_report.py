@@ -38,8 +38,8 @@ from analysis.karyogram.layout import (
 from analysis.karyogram.metaphase_overlay import class_colours, label_places, outlines
 from analysis.karyogram.paint import INKS, band_grey
 from analysis.karyogram.sheet import SheetOptions, footer_of, karyogram_sheet, mark_of
-from analysis.karyotyping.pipeline import Karyotype, KaryotypedChromosome
 from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
+from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 
 _MARGIN_MM: Final = 12
 _FONT: Final = "Helvetica"

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from analysis.structures.assignment import Assignment
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 
 X_INDEX, Y_INDEX = CLASS_NAMES.index("X"), CLASS_NAMES.index("Y")
@@ -58,6 +60,9 @@ class AssignmentCosts:
         return cls(**{name: value for name, value in calibration.items() if name in names})
 
 
+FUSED_COSTS: Final = AssignmentCosts()
+"""Of fused evidence, chosen on the val split with real and composed aneuploid cells."""
+
 SEX_COMPLEMENTS: tuple[tuple[str, int, int], ...] = (
     ("XX", 2, 0),
     ("XY", 1, 1),
@@ -67,37 +72,6 @@ SEX_COMPLEMENTS: tuple[tuple[str, int, int], ...] = (
     ("XYY", 1, 2),
 )
 """Name, copies of X, copies of Y."""
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """Classes of one cell.
-
-    Attributes
-    ----------
-    classes
-        A class name for every object, "?" where none is claimed.
-    probability
-        float32, shape (n,): calibrated probability that the object is of its class, given its cell; for "?" that
-        it is rightly left out.
-    hypothesis
-        Sex complement that won: "XX", "XY", "X" ...
-    margin
-        Nats by which the best assignment beats the best one that differs in any class; 0 for an empty cell.
-    extra, missing
-        Class names beyond, and short of, two autosomes each and the winning sex complement, with repetition.
-    unlike_any
-        Rows left without a class not because they seemed to be no chromosome, but because no class and no place in
-        the cell suits them: a marker chromosome has its place here.
-    """
-
-    classes: tuple[str, ...]
-    probability: NDArray[np.float32]
-    hypothesis: str
-    margin: float
-    extra: tuple[str, ...]
-    missing: tuple[str, ...]
-    unlike_any: tuple[int, ...] = ()
 
 
 def assign(

@@ -9,21 +9,20 @@ leads from the count to the level.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-from analysis.karyogram.ideogram import ideogram
+from analysis.banding.ideogram import ideogram
 from analysis.straightening.band_profile import profiles
-from analysis.straightening.crops import ChromosomeCrop
+from analysis.structures.banding import BandLevel
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.crop import ChromosomeCrop
 
-LEVELS: Final = (400, 550, 850)
 BINS: Final = 96
 TIPS: Final = 2
 SMOOTH_BINS: Final = 0.7
@@ -39,36 +38,6 @@ SPREAD: Final = 0.06
 """Standard deviation of the logarithm of the count between drawn cells of one table."""
 QUANTILE: Final = 1.28
 """Half width of an interval that holds four in five, in standard deviations."""
-
-
-@dataclass(frozen=True, slots=True)
-class BandLevel:
-    """How finely a cell is banded.
-
-    Attributes
-    ----------
-    bands
-        Bands a haploid set.
-    low, high
-        Four in five of the drawn cells lie within.
-    counted
-        Extremes that were counted, for a haploid set.
-    """
-
-    bands: int
-    low: int
-    high: int
-    counted: float
-
-    @property
-    def level(self) -> str:
-        """The table whose bands are to be seen: "below 400", "400", "550" or "850"."""
-        reached = [level for level in LEVELS if self.bands >= 0.93 * level]
-        return str(reached[-1]) if reached else "below 400"
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"bands": self.bands, "low": self.low, "high": self.high, "level": self.level}
 
 
 def estimate_level(crops: Sequence[ChromosomeCrop], classes: Sequence[str]) -> BandLevel | None:

@@ -11,19 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import softmax
 
-from analysis.karyotyping.review import NO_BANDS_BELOW, NO_BANDS_BELOW_FLUORESCENT, band_contrast
+from analysis.banding.band_contrast import NO_BANDS_BELOW, NO_BANDS_BELOW_FLUORESCENT, band_contrast
 from analysis.straightening.band_profile import profiles
-from analysis.straightening.crops import ChromosomeCrop
+from analysis.structures.banding import BandingEstimate, BandingKind
+from analysis.structures.crop import ChromosomeCrop
 
 BINS: Final = 48
 TIPS: Final = 3
@@ -43,64 +43,10 @@ LIKE_FROM: Final = 0.53
 """Likeness below which nothing is told: well cut cells of every technique have .55 and more to their own; torn
 ones suit none, and the worst known template best."""
 TOLD_FROM: Final = 0.6
-SURE_FROM: Final = 0.9
-"""Certainty from which on a mismatch is warned of."""
-
-
-class BandingKind(StrEnum):
-    """Techniques, by the names that protocols use; ``NONE``: solid stain."""
-
-    G = "G"
-    Q = "Q"
-    R = "R"
-    DAPI = "DAPI"
-    NONE = "none"
 
 
 TECHNIQUES: Final = (BandingKind.G, BandingKind.Q, BandingKind.R, BandingKind.DAPI)
 EMITTING: Final = frozenset({BandingKind.Q, BandingKind.DAPI})
-
-
-@dataclass(frozen=True, slots=True)
-class BandingEstimate:
-    """What banding a cell shows.
-
-    Attributes
-    ----------
-    kind
-        The likeliest one; None where there are too few chromosomes to say, or none is clearly the likeliest.
-    confidence
-        In [0, 1].
-    words
-        Why, in one sentence.
-    likeness
-        Mean correlation of the chromosomes with each technique's bands, by name; empty where none was looked at.
-    """
-
-    kind: BandingKind | None
-    confidence: float
-    words: str
-    likeness: dict[str, float]
-
-    def against(self, protocol: str) -> str | None:
-        """What to warn of where a protocol says another banding; None where there is nothing to say.
-
-        The protocol's banding is the one that counts: this never changes it.
-        """
-        if self.kind is None or self.kind.value == protocol or self.confidence < SURE_FROM:
-            return None
-        if self.kind is BandingKind.NONE:
-            return f"the protocol says {protocol} bands, but {self.words}"
-        return f"the protocol says {protocol} bands, but these look like {self.kind.value} bands"
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data: kind (None where not known), confidence, words, likeness by technique."""
-        return {
-            "kind": None if self.kind is None else self.kind.value,
-            "confidence": round(self.confidence, 3),
-            "words": self.words,
-            "likeness": {name: round(value, 3) for name, value in self.likeness.items()},
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from typing import Any, Final
 import numpy as np
 
 from analysis.case.clones import CaseClones, CellKaryotype, Nature, find_clones
-from analysis.homologues.comparison import HomologueDifference
 from analysis.homologues.recurrence import CandidateClone, candidate_clones
 from analysis.karyotyping.iscn import INCOMPLETE
-from analysis.karyotyping.pipeline import Karyotype
-from analysis.karyotyping.review import ReviewFinding
+from analysis.structures.band_reading import HomologueDifference
 from analysis.structures.classes import UNCLASSIFIED
+from analysis.structures.karyotype import Karyotype
+from analysis.structures.review import ReviewFinding
 
 NOT_USABLE: Final = frozenset({ReviewFinding.TOO_FEW, ReviewFinding.TOO_MANY, ReviewFinding.UNCLEAR_BANDS})
 _WELL_BANDED: Final = 550.0

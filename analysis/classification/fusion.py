@@ -15,13 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
-from analysis.assignment.joint_assignment import AssignmentCosts
-from analysis.classification.classifier import ClassScores
+from analysis.structures.class_evidence import ClassEvidence, ClassScores
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.instance import Instance
 
-FUSED_COSTS: Final = AssignmentCosts()
-"""Of fused evidence, chosen on the val split with real and composed aneuploid cells."""
 _LEAST_SCORE: Final = 1e-3
 _LEAST_LOG_NONE: Final = -20.0
 
@@ -49,25 +46,6 @@ class FusionWeights:
     bias: float = 0.42
     sharpness: float = 0.80
     sharpness_found: float = 0.61
-
-
-@dataclass(frozen=True, slots=True)
-class ClassEvidence:
-    """What is known of the objects of a cell, one by one.
-
-    Attributes
-    ----------
-    log_prob
-        float64, shape (n, 24): log probability of the classes, given that it is one chromosome.
-    log_none
-        float64, shape (n,): log probability that it is no single chromosome; None where that isn't known.
-    fused
-        Whether more than the classifier has a say.
-    """
-
-    log_prob: NDArray[np.float64]
-    log_none: NDArray[np.float64] | None
-    fused: bool
 
 
 def detected_classes(instances: Sequence[Instance]) -> NDArray[np.float64]:

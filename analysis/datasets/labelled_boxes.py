@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.datasets.box_matching import box_iou, match
-from analysis.evaluation.coco import CocoObject
-from analysis.imaging.image_file import GreyImage
-from analysis.structures.instance import Instance, UnselectedProposal
+from analysis.datasets.coco import CocoObject
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
+from analysis.structures.segmentation import UnselectedProposal
 
 TSENG_PADDING_PX: Final = (7.0, 8.0, 5.0, 4.0)
 """Slide between a mask and the published box of the Tseng set: left, top, right, bottom.

@@ -13,24 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from analysis.banding.band_level import LEVELS, estimate_level
-from analysis.banding.technique import BandingKind, BandingTemplates, banding_templates, estimate_banding
+from analysis.banding.band_level import estimate_level
+from analysis.banding.ideogram import ideogram
+from analysis.banding.technique import BandingTemplates, banding_templates, estimate_banding
 from analysis.datasets.images import load_mfish
 from analysis.errors import DatasetError
 from analysis.evaluation.crops import bioimlab_cells, gband612_cells
 from analysis.evaluation.mfish import labelled_instances
 from analysis.imaging.background import estimate_background
 from analysis.imaging.image_file import read_image
-from analysis.karyogram.ideogram import ideogram
-from analysis.straightening.crops import (
-    ChromosomeCrop,
-    ObjectPixels,
-    crops_of_cell,
-    cut_instances,
-    object_from_picture,
-)
+from analysis.straightening.crops import crops_of_cell, cut_instances, object_from_picture
 from analysis.straightening.external_crops import emits_light, objects_of, read_external_crop
+from analysis.structures.banding import LEVELS, BandingKind
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.crop import ChromosomeCrop, ObjectPixels
 
 BIOIMLAB_LEARNT: Final = 80
 MFISH_LEARNT: Final = 18

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.foreground import otsu
-from analysis.imaging.image_file import GreyImage
 from analysis.segmentation.contours.segmenter import (
     Segmenter,
     WorkingImage,
@@ -25,8 +24,10 @@ from analysis.segmentation.contours.segmenter import (
     place_region,
     touching_instances,
 )
-from analysis.structures.instance import Instance, Segmentation
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
 from analysis.structures.region import Region, connected_regions
+from analysis.structures.segmentation import Segmentation
 
 _LEAST_AREA: Final = 0.8
 """Smaller pieces, in squared widths, are dirt."""

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.assignment.joint_assignment import AssignmentCosts, assign
-from analysis.classification.classifier import Classifier, ClassScores
+from analysis.classification.classifier import Classifier
 from analysis.errors import DatasetError
-from analysis.straightening.crops import ObjectPixels, crops_of_cell, object_from_picture
+from analysis.straightening.crops import crops_of_cell, object_from_picture
 from analysis.straightening.medial_axis import medial_axis
+from analysis.structures.class_evidence import ClassScores
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.crop import ObjectPixels
 
 Progress = Callable[[int, int], None]
 

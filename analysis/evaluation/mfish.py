@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.datasets.coco import CocoImage, CocoObject, coco_figures
 from analysis.datasets.images import OVERLAP_LABEL, MfishCell, load_mfish
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
 from analysis.imaging.image_file import read_image
 from analysis.segmentation.contours.segmenter import Segmenter, segment_by_contours
 from analysis.structures.instance import Instance

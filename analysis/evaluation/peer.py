@@ -23,9 +23,10 @@ from torch.nn import functional
 
 from analysis.detection.preprocessing import SCALE, density_of, filled_up, relative_density, resized
 from analysis.errors import NoMetaphaseError, WeightsError
-from analysis.imaging.image_file import GreyImage
 from analysis.parameters.weights import fill_net, load_weights, read_manifest
-from analysis.structures.instance import Instance, Segmentation, UnselectedProposal
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
+from analysis.structures.segmentation import Segmentation, UnselectedProposal
 
 PEER_WEIGHTS: Final = "peer-faster-rcnn"
 PADDING_PX: Final = 6.0

@@ -15,8 +15,8 @@ import numpy as np
 from analysis.evaluation.cells import CellRecord, Named
 from analysis.evaluation.drawing import COLOURS, INK, Axes, Rgb, blank, put_text
 from analysis.evaluation.statistics import Bools, Floats, calibration
-from analysis.karyotyping.review import ReviewLevel, chromosome_level
 from analysis.structures.classes import UNCLASSIFIED
+from analysis.structures.review import ReviewLevel, chromosome_level
 
 RISKS: Final = (0.001, 0.005, 0.01)
 _HEIGHT_PX, _WIDTH_PX = 560, 1680

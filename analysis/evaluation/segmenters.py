@@ -16,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.datasets.box_matching import box_iou, match
+from analysis.datasets.coco import CocoImage, CocoObject, coco_figures
 from analysis.datasets.images import TsengImage, load_tseng
 from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, padded_boxes, ranked_boxes
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
 from analysis.evaluation.enumeration import Count, enumeration_figures, enumeration_intervals
 from analysis.imaging.image_file import read_image
 from analysis.parameters.weights import write_whole
 from analysis.segmentation.contours.segmenter import Segmenter
-from analysis.structures.instance import Instance, UnselectedProposal
+from analysis.structures.instance import Instance
+from analysis.structures.segmentation import UnselectedProposal
 
 _AP_DRAWS: Final = 60
 _SEED: Final = 11

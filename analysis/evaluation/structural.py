@@ -17,26 +17,25 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.banding.ideogram import ideogram
 from analysis.datasets.images import load_tseng
 from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.evaluation.crops import gband612_cells
 from analysis.evaluation.statistics import auc, bootstrap
-from analysis.homologues.comparison import HomologueDifference, compare_traces
+from analysis.homologues.comparison import compare_traces
 from analysis.homologues.cut_quality import cut_defects, measure_cut_quality
 from analysis.homologues.features import Traces, traces_of
 from analysis.homologues.reference_statistics import HomologueStatistics, load_homologue_statistics
-from analysis.imaging.image_file import GreyImage, read_image
-from analysis.karyogram.ideogram import ideogram
-from analysis.karyotyping.pipeline import Karyotype, Karyotyper
-from analysis.straightening.crops import (
-    ChromosomeCrop,
-    ObjectPixels,
-    crops_of_cell,
-    cut_instances,
-    object_from_picture,
-)
-from analysis.straightening.medial_axis import MedialAxis, medial_axis, sample_straight
+from analysis.imaging.image_file import read_image
+from analysis.karyotyping.pipeline import Karyotyper
+from analysis.straightening.crops import crops_of_cell, cut_instances, object_from_picture
+from analysis.straightening.medial_axis import medial_axis, sample_straight
+from analysis.structures.band_reading import HomologueDifference
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.structures.crop import ChromosomeCrop, ObjectPixels
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.karyotype import Karyotype
+from analysis.structures.medial_axis import MedialAxis
 
 NORMAL_COUNT: Final = 46
 _SIZES_MB: Final = (

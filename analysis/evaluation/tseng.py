@@ -11,10 +11,10 @@ from typing import Protocol
 import numpy as np
 
 from analysis.datasets.box_matching import box_areas, box_intersections, box_iou, match
+from analysis.datasets.coco import CocoImage, CocoObject, coco_figures
 from analysis.datasets.images import TsengImage, load_tseng
 from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, instances_from_boxes, padded_boxes, ranked_boxes
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
 from analysis.evaluation.enumeration import (
     Count,
     bootstrap_interval,
@@ -22,9 +22,11 @@ from analysis.evaluation.enumeration import (
     enumeration_intervals,
 )
 from analysis.evaluation.interactions import FEW_INTERACTIONS, Interactions, count_interactions
-from analysis.imaging.image_file import GreyImage, read_image
+from analysis.imaging.image_file import read_image
 from analysis.segmentation.contours.segmenter import find_stained
-from analysis.structures.instance import Instance, UnselectedProposal
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
+from analysis.structures.segmentation import UnselectedProposal
 
 
 class ProposedChromosome(Protocol):

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from analysis.banding.ideogram import ideogram
 from analysis.homologues.features import NAMED, Traces, against_cell, pair_evidence, traces_of
-from analysis.homologues.rearrangements import BINS, Rearrangement, trials
+from analysis.homologues.rearrangements import BINS, trials
 from analysis.homologues.reference_statistics import INNER, HomologueStatistics, load_homologue_statistics
-from analysis.karyogram.ideogram import ideogram
-from analysis.straightening.crops import ChromosomeCrop
+from analysis.structures.band_reading import HomologueDifference, Rearrangement
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.crop import ChromosomeCrop
 
 EXPLAINED_FROM: Final = 3.0
 """Nats from which on a rearrangement is said to explain a difference."""
@@ -26,70 +26,6 @@ BENEFIT_OF_DOUBT: Final = 2.0
 WINDOW_BINS: Final = 10
 TABLE: Final = 550
 """Bands of the table that places are named by."""
-
-
-@dataclass(frozen=True, slots=True)
-class HomologueDifference:
-    """How two homologues of one cell differ.
-
-    Attributes
-    ----------
-    class_name
-        "1".."22", "X" or "Y".
-    rows
-        Both chromosomes; of a class with more, the two that differ most.
-    changed
-        That of both which is the less like its class.
-    score
-        Weighed sum of the evidence, over what is usual of pairs cut so well or badly.
-    rarity
-        Share of normal pairs that differ as much.
-    flagged
-        Whether it is a candidate for a structural change.
-    kind
-        What would explain it best.
-    start, stop
-        Where, as shares of a normal chromosome's length from the tip of the short arm.
-    where
-        The same as bands, such as "5q13-q22".
-    """
-
-    class_name: str
-    rows: tuple[int, int]
-    changed: int
-    score: float
-    rarity: float
-    flagged: bool
-    kind: Rearrangement
-    start: float
-    stop: float
-    where: str
-
-    @property
-    def words(self) -> str:
-        """One line for people; empty where nothing is to be said. It never is a karyotype."""
-        if self.kind is Rearrangement.TURNED and self.flagged:
-            return f"check {self.class_name}: one may be upside down"
-        return f"check {self.where}" if self.flagged else ""
-
-    @property
-    def structural(self) -> bool:
-        """Flagged, and not for standing upside down."""
-        return self.flagged and self.kind is not Rearrangement.TURNED
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data; ``difference`` is the share of normal pairs that differ less."""
-        return {
-            "class": self.class_name,
-            "chromosomes": list(self.rows),
-            "compared": True,
-            "changed": self.changed,
-            "difference": round(1.0 - self.rarity, 4),
-            "flagged": self.flagged,
-            "kind": self.kind.value if self.flagged else None,
-            "where": self.where if self.flagged else None,
-            "words": self.words,
-        }
 
 
 def compare_homologues(

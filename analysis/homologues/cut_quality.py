@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.classification.classifier import ClassScores
 from analysis.homologues.reference_statistics import WELL_CUT
 from analysis.straightening.band_profile import profiles
-from analysis.straightening.crops import ChromosomeCrop
+from analysis.structures.band_reading import CutDefect
+from analysis.structures.class_evidence import ClassScores
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.crop import ChromosomeCrop
 from analysis.structures.instance import Instance
 
 GUESSED_ROUTES: Final = frozenset({"detector, box", "detector, pale"})
@@ -39,17 +39,6 @@ STREAKED_FROM: Final = 0.5
 """Spread of the banding profile over its mean: no band is that dark, a gap or a piece of dirt is."""
 _TIP_BINS: Final = 3
 _BINS: Final = 64
-
-
-class CutDefect(StrEnum):
-    """Why a chromosome isn't compared, in words for people."""
-
-    GUESSED = "outline is a guess"
-    HIDDEN = "part of it is hidden or cut off"
-    UNEVEN = "outline is uneven"
-    THICK = "too thick, folded or with a piece of another"
-    STREAKED = "a gap or something dark in it"
-    TURNED = "which end is up is in doubt"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.homologues.alignment import align
-from analysis.homologues.rearrangements import BINS, Rearrangement, Trials, trials
+from analysis.homologues.rearrangements import BINS, Trials, trials
 from analysis.homologues.reference_statistics import (
     INNER,
     HomologueStatistics,
@@ -19,7 +19,8 @@ from analysis.homologues.reference_statistics import (
     standardised,
 )
 from analysis.straightening.band_profile import profiles
-from analysis.straightening.crops import ChromosomeCrop
+from analysis.structures.band_reading import Rearrangement
+from analysis.structures.crop import ChromosomeCrop
 
 NAMED: Final = (
     Rearrangement.DELETION,

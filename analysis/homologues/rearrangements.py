@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from analysis.structures.band_reading import Rearrangement
 
 BINS: Final = 64
 SEGMENT: Final = 4
@@ -18,18 +19,6 @@ LONGEST_GAIN: Final = 24
 SHORTEST_TURN: Final = 8
 TAIL_STRETCH: Final = (0.75, 0.87, 1.0, 1.15, 1.33)
 """What is left of a chromosome, over its share before, where another one's end took the place of its own."""
-
-
-class Rearrangement(StrEnum):
-    """Kinds of structural change that are tried."""
-
-    DELETION = "deletion"
-    DUPLICATION = "duplication"
-    INVERSION = "inversion"
-    FOREIGN = "foreign end"
-    TURNED = "upside down"
-    POLYMORPHISM = "polymorphism"
-    UNNAMED = "difference"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from math import comb
 from typing import Any, Final
 
-from analysis.homologues.comparison import HomologueDifference, region
+from analysis.homologues.comparison import region
+from analysis.structures.band_reading import HomologueDifference
 
 CELLS_OF_A_CLONE: Final = 2
 TOLERANCE: Final = 0.08

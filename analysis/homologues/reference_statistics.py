@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from analysis.homologues.rearrangements import BINS, Rearrangement, trials
-from analysis.karyogram.ideogram import SHORT_ARM_SHARE, ideogram
+from analysis.banding.ideogram import SHORT_ARM_SHARE, ideogram
+from analysis.homologues.rearrangements import BINS, trials
+from analysis.structures.band_reading import Rearrangement
 from analysis.structures.classes import CLASS_NAMES
 
 TIPS: Final = 2

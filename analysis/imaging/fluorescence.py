@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.imaging.image_file import GreyImage
+from analysis.structures.grey_image import GreyImage
 
 _STRENGTH: Final = 0.7
 """Density of the brightest pixel: about that of dark bands in Giemsa."""

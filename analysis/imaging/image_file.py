@@ -7,7 +7,6 @@ chromosomes on a bright background.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from analysis.errors import ImageError
+from analysis.structures.grey_image import GreyImage
 
 MIN_SIDE_PX: Final = 64
 """Below this not even one chromosome of a metaphase can be told."""
@@ -31,41 +31,6 @@ _JPEG_MAGIC: Final = b"\xff\xd8\xff"
 # The weights of blue, green, red. Giemsa (azure B and eosin) absorbs most near 550-650 nm: green carries the
 # bands, red some of them, blue hardly any and most of the noise.
 _STAIN_WEIGHTS_BGR: Final = (0.05, 0.75, 0.20)
-
-
-@dataclass(frozen=True, slots=True)
-class GreyImage:
-    """A metaphase picture in canonical form: dark chromosomes on a bright background.
-
-    Attributes
-    ----------
-    pixels
-        uint8, shape (height_px, width_px), C-contiguous.
-    source
-        Path or name for messages.
-    inverted
-        True where the file showed bright chromosomes on dark (fluorescence) and was inverted.
-    bit_depth
-        Bits a sample of the file (8 or 16).
-    colour
-        True where the file had colour channels.
-    """
-
-    pixels: NDArray[np.uint8]
-    source: str
-    inverted: bool = False
-    bit_depth: int = 8
-    colour: bool = False
-
-    @property
-    def height_px(self) -> int:
-        """Rows of the image."""
-        return int(self.pixels.shape[0])
-
-    @property
-    def width_px(self) -> int:
-        """Columns of the image."""
-        return int(self.pixels.shape[1])
 
 
 def read_image(path: Path) -> GreyImage:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from analysis.karyogram.ideogram import SHORT_ARM_SHARE, ideogram
+from analysis.banding.ideogram import SHORT_ARM_SHARE, ideogram
 from analysis.straightening.band_profile import profiles
 from analysis.structures.classes import CLASS_NAMES
 

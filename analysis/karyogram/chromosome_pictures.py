@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.straightening.crops import ObjectPixels
-from analysis.straightening.medial_axis import MedialAxis, medial_axis
+from analysis.straightening.medial_axis import medial_axis
+from analysis.structures.crop import ObjectPixels
 from analysis.structures.instance import Instance
+from analysis.structures.medial_axis import MedialAxis
 
 DARKEST: Final = 25.0
 """Grey level of a dark band."""

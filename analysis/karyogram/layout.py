@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.karyogram.ideogram import Ideogram, ideogram
+from analysis.banding.ideogram import Ideogram, ideogram
 from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 
 ROWS: Final[tuple[tuple[tuple[str, ...], ...], ...]] = (

@@ -14,9 +14,9 @@ from analysis.karyogram.text import Bgr, draw_text_on_picture, text_size
 from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 
 if TYPE_CHECKING:
-    from analysis.imaging.image_file import GreyImage
-    from analysis.karyotyping.pipeline import KaryotypedChromosome
+    from analysis.structures.grey_image import GreyImage
     from analysis.structures.instance import Instance
+    from analysis.structures.karyotype import KaryotypedChromosome
 
 LONG_SIDE_PX: Final = 1600
 """Smaller pictures are enlarged (three times at most), larger ones reduced."""

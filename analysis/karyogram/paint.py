@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.karyogram.ideogram import IdeogramBand
+from analysis.banding.ideogram import IdeogramBand
 from analysis.karyogram.layout import (
     ChromosomeTile,
     DrawnIdeogram,

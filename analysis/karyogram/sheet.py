@@ -20,14 +20,16 @@ from analysis.karyogram.layout import (
     ReviewMark,
     lay_out,
 )
-from analysis.karyotyping.review import DOUBTFUL_BELOW
-from analysis.straightening.crops import ChromosomeCrop, crops_of_cell, cut_instances
-from analysis.straightening.medial_axis import MedialAxis, medial_axes
+from analysis.straightening.crops import crops_of_cell, cut_instances
+from analysis.straightening.medial_axis import medial_axes
 from analysis.structures.classes import UNCLASSIFIED
+from analysis.structures.crop import ChromosomeCrop
+from analysis.structures.medial_axis import MedialAxis
+from analysis.structures.review import DOUBTFUL_BELOW
 
 if TYPE_CHECKING:
-    from analysis.karyotyping.pipeline import Karyotype, KaryotypedChromosome
     from analysis.structures.instance import Instance
+    from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 
 FOOTER: Final = "Research use only - proposal by software, not reviewed"
 FOOTER_EDITED: Final = "Research use only - proposal by software, edited by a person"

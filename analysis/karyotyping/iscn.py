@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
+from analysis.structures.iscn import IscnResult
 
 MIN_COUNT = 35
 MAX_COUNT = 103
@@ -27,22 +27,6 @@ INCOMPLETE = ",inc"
 _FORM = re.compile(
     r"(?P<count>\d+)(?:<(?P<ploidy>[234])n>)?,(?P<sex>X+Y*)(?P<changes>(?:,[+-]\d+)*)(?:,\+(?P<markers>[2-9]|[1-9]\d+)?(?P<mar>mar))?(?P<inc>,inc)?"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class IscnResult:
-    """An ISCN string, or why there is none.
-
-    Attributes
-    ----------
-    text
-        Such as ``47,XY,+21``; None where nothing can be said.
-    reason
-        One line where ``text`` is None, otherwise empty.
-    """
-
-    text: str | None
-    reason: str = ""
 
 
 def compose_iscn(classes: Iterable[str], *, losses_believed: int | None = None) -> IscnResult:

@@ -2,202 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
-import cv2
 import numpy as np
-from faster_coco_eval import mask as coco_mask
 from numpy.typing import NDArray
 
-from analysis.assignment.joint_assignment import Assignment, AssignmentCosts, assign
-from analysis.assignment.relative_length import OVERSIZE, oversize_ratio
-from analysis.banding.technique import BandingEstimate, estimate_banding
-from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier, ClassScores
-from analysis.classification.fusion import (
-    FUSED_COSTS,
-    ClassEvidence,
-    FusionWeights,
-    detected_classes,
-    fuse_class_evidence,
-)
-from analysis.errors import AnalysisError, NoMetaphaseError
-from analysis.homologues.band_reading import BandReading, read_bands
-from analysis.homologues.cut_quality import CutDefect, measure_cut_quality
+from analysis.assignment.joint_assignment import FUSED_COSTS, AssignmentCosts, assign
+from analysis.assignment.oversize import OVERSIZE, oversize_ratio
+from analysis.banding.technique import estimate_banding
+from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier
+from analysis.classification.fusion import FusionWeights, detected_classes, fuse_class_evidence
+from analysis.errors import NoMetaphaseError
+from analysis.homologues.band_reading import read_bands
+from analysis.homologues.cut_quality import measure_cut_quality
 from analysis.imaging.background import estimate_background
-from analysis.imaging.image_file import GreyImage
-from analysis.karyogram.layout import KaryogramSheet
-from analysis.karyogram.paint import paint
-from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
 from analysis.karyotyping.cell_confidence import cell_signs, load_confidence
-from analysis.karyotyping.iscn import LOSSES_BELIEVED, IscnResult, compose_iscn
+from analysis.karyotyping.iscn import LOSSES_BELIEVED, compose_iscn
 from analysis.karyotyping.rescoring_pass import ScoredMetaphase, rescore_metaphase
 from analysis.karyotyping.review import (
     SURE_BANDING_FROM,
     UNREADABLE_BELOW,
     CellQualityMeasures,
-    ReviewVerdict,
     judge_proposal,
     losses_told,
     measure_cell_quality,
 )
 from analysis.nets.embedding import DOMAINS
-from analysis.parameters.weights import read_manifest, write_whole
+from analysis.parameters.weights import read_manifest
 from analysis.segmentation.contours.segmenter import segment_by_contours
+from analysis.segmentation.hypotheses import RevisableSegmentation
 from analysis.segmentation.segmenter import load_detector_segmenter
 from analysis.selection.features import ProposalFeatures
 from analysis.selection.rescoring import RescoringModel, load_rescoring_model
-from analysis.straightening.crops import ChromosomeCrop, crops_of_cell, cut_instances
-from analysis.straightening.medial_axis import MedialAxis, medial_axes
+from analysis.straightening.crops import crops_of_cell, cut_instances
+from analysis.straightening.medial_axis import medial_axes
+from analysis.structures.assignment import Assignment
+from analysis.structures.banding import BandingEstimate
+from analysis.structures.class_evidence import ClassEvidence, ClassScores
 from analysis.structures.classes import UNCLASSIFIED
-from analysis.structures.instance import Instance, Segmentation, UnselectedProposal
-
-
-@dataclass(frozen=True, slots=True)
-class KaryotypedChromosome:
-    """One chromosome with its class.
-
-    Attributes
-    ----------
-    id
-        Index in the segmentation's list, which ``instance.overlaps`` refers to.
-    class_name
-        "1".."22", "X", "Y" or "?"; by a person's word also "mar".
-    probability
-        In [0, 1]: that the class is right, given the whole cell.
-    instance
-        Box and mask.
-    flipped
-        True where the short arm is at the lower end of the chromosome as it lies in the image.
-    proposed
-        Class and ``flipped`` that the software proposed; None where they are these.
-    confirmed
-        Whether a person said that the class is right.
-    axis, crop
-        The chromosome straightened; None where that is still to be done, for drawing too.
-    """
-
-    id: int
-    class_name: str
-    probability: float
-    instance: Instance
-    flipped: bool
-    proposed: tuple[str, bool] | None = None
-    confirmed: bool = False
-    axis: MedialAxis | None = field(default=None, repr=False, compare=False)
-    crop: ChromosomeCrop | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def touched(self) -> bool:
-        """Whether the class is a person's word."""
-        return self.confirmed or (self.proposed is not None and self.proposed[0] != self.class_name)
-
-
-@dataclass(frozen=True, slots=True)
-class Karyotype:
-    """A cell's karyotype proposal.
-
-    Attributes
-    ----------
-    image
-        The picture it is of.
-    background
-        float32, shape (height_px, width_px), see `Segmentation`.
-    chromosomes
-        In the order of the segmentation.
-    iscn
-        ISCN string, or why there is none.
-    hypothesis
-        Sex complement that fits best.
-    margin
-        Nats between the best and the second-best assignment of the cell.
-    seconds
-        Time it took.
-    verdict
-        What it asks of a person. Where it isn't readable, no chromosome has a class and there is no ISCN string.
-    left_out
-        What the segmentation proposed besides, see `Segmentation`.
-    banding
-        What banding the cell shows by itself; None where nobody looked.
-    bands
-        Band level, and homologues that differ.
-    proposed_objects
-        How many objects the software proposed, of which a person may have deleted some; None where they are these.
-    complete
-        Whether a person said that no chromosome was missed.
-    """
-
-    image: GreyImage
-    background: NDArray[np.float32]
-    chromosomes: tuple[KaryotypedChromosome, ...]
-    iscn: IscnResult
-    hypothesis: str
-    margin: float
-    seconds: float
-    verdict: ReviewVerdict
-    left_out: tuple[UnselectedProposal, ...] = ()
-    banding: BandingEstimate | None = None
-    bands: BandReading = field(default_factory=BandReading)
-    proposed_objects: int | None = None
-    complete: bool = False
-
-    @property
-    def edited(self) -> bool:
-        """Whether a person changed or confirmed anything of it."""
-        deleted = self.proposed_objects is not None and self.proposed_objects != len(self.chromosomes)
-        return (
-            deleted
-            or self.complete
-            or any(entry.confirmed or entry.proposed is not None for entry in self.chromosomes)
-        )
-
-    @property
-    def remark(self) -> str:
-        """Reasons of the verdict, and how many pairs are to be compared, in one line."""
-        return "; ".join(part for part in (self.verdict.words, self.bands.words) if part)
-
-    def to_json(self) -> dict[str, Any]:
-        """Karyotype as plain data, masks as COCO run lengths of the full image; ``iscn`` may be None."""
-        doubts = self.bands.doubts or (None,) * len(self.chromosomes)
-        return {
-            "image": self.image.source,
-            "width_px": self.image.width_px,
-            "height_px": self.image.height_px,
-            "iscn": self.iscn.text,
-            "seconds": round(self.seconds, 3),
-            "edited": self.edited,
-            "complete": self.complete,
-            "proposed_objects": len(self.chromosomes) if self.proposed_objects is None else self.proposed_objects,
-            "chromosomes": [
-                self._chromosome_json(entry, doubt) for entry, doubt in zip(self.chromosomes, doubts, strict=True)
-            ],
-            "verdict": self.verdict.to_json(),
-            "banding": None if self.banding is None else self.banding.to_json(),
-            **self.bands.to_json(),
-        }
-
-    def _chromosome_json(self, entry: KaryotypedChromosome, doubt: CutDefect | None) -> dict[str, Any]:
-        proposed = entry.proposed or (entry.class_name, entry.flipped)
-        return {
-            "id": entry.id,
-            "class": entry.class_name,
-            "probability": round(entry.probability, 4),
-            "box_px": [int(value) for value in entry.instance.box_px],
-            "mask": encode_mask(entry.instance, self.image.height_px, self.image.width_px),
-            "flipped": entry.flipped,
-            "proposed": {"class": proposed[0], "flipped": proposed[1]},
-            "confirmed": entry.confirmed,
-            "overlaps": [int(other) for other in entry.instance.overlaps],
-            "not_compared": None if doubt is None else doubt.value,
-        }
-
-    def draw(self, options: SheetOptions | None = None, sheet: KaryogramSheet | None = None) -> NDArray[np.uint8]:
-        """Karyogram picture: uint8, shape (height, width, 3), BGR; of ``sheet`` where it is laid out already."""
-        return paint(sheet or karyogram_sheet(self, options))
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
+from analysis.structures.iscn import IscnResult
+from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
+from analysis.structures.segmentation import Segmentation
 
 
 @runtime_checkable
@@ -364,17 +214,14 @@ class Karyotyper:
             Where the segmentation finds no metaphase, or leaves no choice.
         """
         segmentation = self._segmenter(image)
-        choices = segmentation.choices
-        if choices is None:
+        if not isinstance(segmentation, RevisableSegmentation):
             raise NoMetaphaseError(f"{image.source}: the segmentation leaves no choice")
         cell, shown = self._seen(image, segmentation, self._banding)
-        found = choices.cell.found
-        chosen = np.zeros(len(found), np.bool_)
-        chosen[list(choices.rows)] = True
+        found, chosen = segmentation.hypotheses.found, segmentation.selected
         others = np.flatnonzero(~chosen & (found.score >= least_score))
         classes = cell.classes(others, self._classifier, self._fusion, _domain(shown, self._banding))
-        boxes = found.boxes_px.astype(np.float64) / choices.cell.working.factor
-        return choices.cell.traits, chosen, classes, boxes
+        boxes = found.boxes_px.astype(np.float64) / segmentation.hypotheses.working.factor
+        return segmentation.hypotheses.traits, chosen, classes, boxes
 
     def _cut_again(self, scored: _ScoredCell, banding: str | None) -> _ScoredCell:
         """Choose the chromosomes again where classes can be read."""
@@ -513,42 +360,3 @@ def load_karyotyper(
     chosen = segmenter or load_detector_segmenter()
     weights = load_rescoring_model() if second_look else None
     return Karyotyper(Classifier.load(), chosen, prices, banding=banding, second_look=weights)
-
-
-def write_karyotype(
-    karyotype: Karyotype,
-    json_path: Path,
-    png_path: Path,
-    options: SheetOptions | None = None,
-    sheet: KaryogramSheet | None = None,
-) -> None:
-    """Write the karyotype's data and picture (of ``sheet``, see `Karyotype.draw`), each whole or not at all.
-
-    Raises
-    ------
-    AnalysisError
-        Where a file can't be written.
-    """
-    done, picture = cv2.imencode(".png", karyotype.draw(options, sheet))
-    if not done:
-        raise AnalysisError("the karyogram can't be encoded", path=png_path)
-    text = json.dumps(karyotype.to_json(), indent=1) + "\n"
-    for path, content in ((png_path, picture.tobytes()), (json_path, text.encode())):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, content)
-        except OSError as error:
-            raise AnalysisError(f"can't be written ({error.strerror})", path=path) from error
-
-
-def encode_mask(instance: Instance, height_px: int, width_px: int) -> dict[str, Any]:
-    """COCO run lengths of an instance in the full image: ``{"size": [height, width], "counts": str}``."""
-    full = np.zeros((height_px, width_px), dtype=np.uint8, order="F")
-    xmin, ymin, xmax, ymax = instance.box_px
-    full[ymin:ymax, xmin:xmax] = instance.mask
-    encoded = coco_mask.encode(full)
-    counts = encoded["counts"]
-    return {
-        "size": [int(height_px), int(width_px)],
-        "counts": counts.decode("ascii") if isinstance(counts, bytes) else str(counts),
-    }

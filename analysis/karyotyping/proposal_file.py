@@ -20,22 +20,20 @@ from faster_coco_eval import mask as coco_mask
 from analysis.banding.technique import estimate_banding
 from analysis.errors import DatasetError
 from analysis.homologues.band_reading import read_bands
-from analysis.homologues.cut_quality import CutDefect, measure_cut_quality
+from analysis.homologues.cut_quality import measure_cut_quality
 from analysis.imaging.background import estimate_background
-from analysis.imaging.image_file import GreyImage, read_image
-from analysis.karyotyping.iscn import IscnResult, compose_iscn
-from analysis.karyotyping.pipeline import Karyotype, KaryotypedChromosome
-from analysis.karyotyping.review import (
-    ReviewFinding,
-    ReviewLevel,
-    ReviewReason,
-    ReviewVerdict,
-    judge_edited_proposal,
-)
+from analysis.imaging.image_file import read_image
+from analysis.karyotyping.iscn import compose_iscn
+from analysis.karyotyping.review import judge_edited_proposal
 from analysis.straightening.crops import crops_of_cell, cut_instances
 from analysis.straightening.medial_axis import medial_axes
+from analysis.structures.band_reading import CutDefect
 from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
+from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
+from analysis.structures.iscn import IscnResult
+from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
+from analysis.structures.review import ReviewFinding, ReviewLevel, ReviewReason, ReviewVerdict
 
 
 def read_proposal(path: Path, image: GreyImage | None = None) -> Karyotype:
@@ -179,3 +177,56 @@ def _verdict(content: dict[str, Any]) -> ReviewVerdict:
             for entry in content.get("reasons", ())
         )
     )
+
+
+def proposal_json(karyotype: Karyotype) -> dict[str, Any]:
+    """Karyotype as plain data, masks as COCO run lengths of the full image; ``iscn`` may be None."""
+    doubts = karyotype.bands.doubts or (None,) * len(karyotype.chromosomes)
+    return {
+        "image": karyotype.image.source,
+        "width_px": karyotype.image.width_px,
+        "height_px": karyotype.image.height_px,
+        "iscn": karyotype.iscn.text,
+        "seconds": round(karyotype.seconds, 3),
+        "edited": karyotype.edited,
+        "complete": karyotype.complete,
+        "proposed_objects": len(karyotype.chromosomes)
+        if karyotype.proposed_objects is None
+        else karyotype.proposed_objects,
+        "chromosomes": [
+            _chromosome_json(karyotype, entry, doubt)
+            for entry, doubt in zip(karyotype.chromosomes, doubts, strict=True)
+        ],
+        "verdict": karyotype.verdict.to_json(),
+        "banding": None if karyotype.banding is None else karyotype.banding.to_json(),
+        **karyotype.bands.to_json(),
+    }
+
+
+def _chromosome_json(karyotype: Karyotype, entry: KaryotypedChromosome, doubt: CutDefect | None) -> dict[str, Any]:
+    proposed = entry.proposed or (entry.class_name, entry.flipped)
+    return {
+        "id": entry.id,
+        "class": entry.class_name,
+        "probability": round(entry.probability, 4),
+        "box_px": [int(value) for value in entry.instance.box_px],
+        "mask": encode_mask(entry.instance, karyotype.image.height_px, karyotype.image.width_px),
+        "flipped": entry.flipped,
+        "proposed": {"class": proposed[0], "flipped": proposed[1]},
+        "confirmed": entry.confirmed,
+        "overlaps": [int(other) for other in entry.instance.overlaps],
+        "not_compared": None if doubt is None else doubt.value,
+    }
+
+
+def encode_mask(instance: Instance, height_px: int, width_px: int) -> dict[str, Any]:
+    """COCO run lengths of an instance in the full image: ``{"size": [height, width], "counts": str}``."""
+    full = np.zeros((height_px, width_px), dtype=np.uint8, order="F")
+    xmin, ymin, xmax, ymax = instance.box_px
+    full[ymin:ymax, xmin:xmax] = instance.mask
+    encoded = coco_mask.encode(full)
+    counts = encoded["counts"]
+    return {
+        "size": [int(height_px), int(width_px)],
+        "counts": counts.decode("ascii") if isinstance(counts, bytes) else str(counts),
+    }

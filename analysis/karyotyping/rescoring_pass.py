@@ -9,18 +9,16 @@ from numpy.typing import NDArray
 
 from analysis.classification.classifier import Classifier, CropEmbeddings
 from analysis.classification.fusion import FusionWeights, detected_classes, fuse_class_evidence
-from analysis.imaging.image_file import GreyImage
+from analysis.segmentation.hypotheses import RevisableSegmentation
 from analysis.selection.rescoring import RescoringModel
-from analysis.straightening.crops import (
-    ChromosomeCrop,
-    ObjectPixels,
-    crops_of_cell,
-    cut_instances,
-    scale_of_cell,
-)
-from analysis.straightening.medial_axis import MedialAxis, medial_axes
+from analysis.straightening.crops import crops_of_cell, cut_instances, scale_of_cell
+from analysis.straightening.medial_axis import medial_axes
 from analysis.structures.classes import CLASS_NAMES
-from analysis.structures.instance import Instance, Segmentation
+from analysis.structures.crop import ChromosomeCrop, ObjectPixels
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
+from analysis.structures.medial_axis import MedialAxis
+from analysis.structures.segmentation import Segmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +84,16 @@ class ScoredMetaphase:
         ValueError
             Where the segmentation leaves no choice.
         """
-        choices = self.segmentation.choices
-        if choices is None:
+        choices = self.segmentation
+        if not isinstance(choices, RevisableSegmentation):
             raise ValueError("this segmentation leaves no choice")
-        made = choices.cell.alternatives(others, np.asarray(choices.rows, np.intp))
+        made = choices.hypotheses.alternatives(others, np.asarray(choices.rows, np.intp))
         rows = [int(row) for row, entry in zip(others, made, strict=True) if entry is not None]
         instances = [entry for entry in made if entry is not None]
         *_, seen = self._look_at(instances, classifier, banding)
         scores = classifier.scores_of(self.seen.joined(seen))
         detected = detected_classes([*self.segmentation.instances, *instances])
-        told = np.full((len(choices.cell.found), len(CLASS_NAMES)), np.nan)
+        told = np.full((len(choices.hypotheses.found), len(CLASS_NAMES)), np.nan)
         told[[*choices.rows, *rows]] = np.exp(fuse_class_evidence(scores, detected, None, fusion).log_prob)
         return told
 
@@ -127,19 +125,17 @@ def rescore_metaphase(
     classifier, fusion, banding
         See `Karyotyper`.
     """
-    choices = cell.segmentation.choices
-    if choices is None or not choices.rows:
+    choices = cell.segmentation
+    if not isinstance(choices, RevisableSegmentation) or not choices.rows:
         return cell
-    traits = choices.cell.traits
-    chosen = np.zeros(len(traits), np.bool_)
-    chosen[list(choices.rows)] = True
+    traits, chosen = choices.hypotheses.traits, choices.selected
     others = weights.candidates(traits, chosen)
     if not others.size:
         return cell
     now = weights.choose(traits, chosen, cell.classes(others, classifier, fusion, banding))
     if np.array_equal(now, chosen):
         return cell
-    again = choices.recut(cell.segmentation, [int(row) for row in np.flatnonzero(now)])
+    again = choices.reselect([int(row) for row in np.flatnonzero(now)])
     return cell.recut(again, classifier, banding) if again.instances else cell
 
 

@@ -9,30 +9,33 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
-from analysis.classification.classifier import ClassScores
+from analysis.banding.band_contrast import NO_BANDS_BELOW, NO_BANDS_BELOW_FLUORESCENT, band_contrast
 from analysis.karyotyping.iscn import MAX_COUNT, MIN_COUNT
-from analysis.straightening.band_profile import profiles
-from analysis.straightening.crops import ChromosomeCrop
+from analysis.structures.class_evidence import ClassScores
 from analysis.structures.classes import MARKER, UNCLASSIFIED
+from analysis.structures.crop import ChromosomeCrop
+from analysis.structures.review import (
+    DOUBTFUL_BELOW,
+    UNREADABLE,
+    ReviewFinding,
+    ReviewLevel,
+    ReviewReason,
+    ReviewVerdict,
+    chromosome_level,
+)
 
 if TYPE_CHECKING:
-    from analysis.banding.technique import BandingEstimate
+    from analysis.structures.banding import BandingEstimate
 
 READ_BANDINGS: Final = frozenset({"G", "Q", "DAPI"})
 """What is read at all: G-bands, which the classifier learned, and their near negatives under emitted light."""
 _UNREAD: Final = "can't be read yet, so that no chromosome is named"
 SURE_BANDING_FROM: Final = 0.9
-AUTO_FROM: Final = 0.99
-"""Probability from which on a chromosome needs no look of its own."""
-DOUBTFUL_BELOW: Final = 0.9
-"""Chromosomes whose probability is lower are marked in the karyogram and must be reviewed."""
 AUTO_CELL_FROM: Final = 0.9
 """Probability that all of a cell is right from which on the cell needs no look."""
 MORE_LIKELY_WRONG: Final = 0.5
@@ -47,10 +50,6 @@ FEW_UNCLASSIFIED: Final = 2
 MIN_OBJECTS: Final = 8
 """Of fewer chromosomes nothing is said about the bands and sizes of a cell."""
 
-# G-bands of gband612 (val) 0.26 .. 0.38, of drawn cells 0.12 .. 0.17, drawn without bands 0.02 .. 0.03;
-# DAPI 0.04 .. 0.06.
-NO_BANDS_BELOW: Final = 0.06
-NO_BANDS_BELOW_FLUORESCENT: Final = 0.03
 # Mean certainty of cells of gband612 (val) 0.95 .. 0.99, badly cut ones of tseng from 0.71, Q-bands 0.61 .. 0.85;
 # drawn R-bands 0.47 .. 0.57 (a real R cell 0.44), drawn mouse cells 0.41 .. 0.48.
 UNREADABLE_BELOW: Final = 0.58
@@ -62,41 +61,6 @@ number it takes hardly readable bands besides; below the second, sizes alone spe
 NO_CHROMOSOME_FROM: Final = 0.5
 
 
-class ReviewLevel(StrEnum):
-    """What a proposal asks of a person."""
-
-    AUTO = "auto"
-    CHECK = "check"
-    MUST_REVIEW = "must review"
-
-
-class ReviewFinding(StrEnum):
-    """Why."""
-
-    NO_CHROMOSOMES = "no_chromosomes"
-    TOO_FEW = "too_few_chromosomes"
-    TOO_MANY = "more_than_one_cell"
-    POLYPLOID = "polyploid_or_two_cells"
-    NO_BANDS = "no_bands"
-    WRONG_BANDING = "wrong_banding"
-    BANDING_MISMATCH = "banding_mismatch"
-    NOT_HUMAN = "not_human"
-    UNCLEAR_BANDS = "unclear_bands"
-    ABNORMAL = "abnormal"
-    MARKER = "possible_marker"
-    UNCLASSIFIED = "unclassified"
-    UNSURE = "mostly_doubtful"
-    DOUBTFUL = "doubtful_classes"
-    CELL_IN_DOUBT = "cell_in_doubt"
-    NOT_FOUND = "not_found"
-    CUTS_UNMEASURED = "cuts_unmeasured"
-    EDITED = "edited_by_a_person"
-
-
-UNREADABLE: Final = frozenset(
-    {ReviewFinding.NO_CHROMOSOMES, ReviewFinding.NO_BANDS, ReviewFinding.WRONG_BANDING, ReviewFinding.NOT_HUMAN}
-)
-"""Classes of such a cell mean nothing and aren't told."""
 _SEEN_IN_THE_PICTURE: Final = frozenset(
     {
         ReviewFinding.NO_BANDS,
@@ -120,78 +84,6 @@ _MUST: Final = UNREADABLE | {
     ReviewFinding.NOT_FOUND,
     ReviewFinding.MARKER,
 }
-
-
-def chromosome_level(probability: float) -> ReviewLevel:
-    """What a chromosome's class asks of a person, by the probability that it is right."""
-    if probability >= AUTO_FROM:
-        return ReviewLevel.AUTO
-    return ReviewLevel.CHECK if probability >= DOUBTFUL_BELOW else ReviewLevel.MUST_REVIEW
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewReason:
-    """One reason: its kind, whether it takes a review, and a sentence for people."""
-
-    finding: ReviewFinding
-    text: str
-    review: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewVerdict:
-    """What a proposal asks of a person. Reasons that take a review stand first; ``auto`` has none.
-
-    Attributes
-    ----------
-    reasons
-        Why.
-    named
-        Whether a person named most chromosomes: classes then mean something even where software can't read them.
-    """
-
-    reasons: tuple[ReviewReason, ...] = ()
-    named: bool = False
-
-    @property
-    def level(self) -> ReviewLevel:
-        """Auto, check or must review."""
-        if any(reason.review for reason in self.reasons):
-            return ReviewLevel.MUST_REVIEW
-        return ReviewLevel.CHECK if self.reasons else ReviewLevel.AUTO
-
-    @property
-    def readable(self) -> bool:
-        """False where classes can't be told from this picture at all."""
-        return self.named or not any(reason.finding in UNREADABLE for reason in self.reasons)
-
-    @property
-    def losses_doubted(self) -> bool:
-        """Whether what isn't there may have been missed."""
-        return any(reason.finding is ReviewFinding.NOT_FOUND for reason in self.reasons)
-
-    @property
-    def withheld(self) -> str:
-        """Why no karyotype is told, although the classes may be shown; empty where it is told."""
-        kept = {ReviewFinding.UNSURE} if self.named else UNREADABLE | {ReviewFinding.UNSURE}
-        return "; ".join(reason.text for reason in self.reasons if reason.finding in kept)
-
-    @property
-    def text(self) -> str:
-        """Level and reasons in one line."""
-        return ": ".join([self.level.value, *([self.words] if self.reasons else [])])
-
-    @property
-    def words(self) -> str:
-        """The reasons in one line."""
-        return "; ".join(reason.text for reason in self.reasons)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data: level, and the findings with their words."""
-        return {
-            "level": self.level.value,
-            "reasons": [{"finding": reason.finding.value, "text": reason.text} for reason in self.reasons],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,19 +138,6 @@ def measure_cell_quality(
     return CellQualityMeasures(
         len(crops), contrast, float(sure[sound].mean()), float(high / max(low, 1e-3)), fluorescent
     )
-
-
-def band_contrast(images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Spread of each banding profile about its own trend, over its mean; tips are left out.
-
-    Parameters
-    ----------
-    images
-        float32, shape (n, rows, columns): straightened relative densities.
-    """
-    profile = profiles(images, 64)[:, 0, 5:-5].astype(np.float64)
-    trend = gaussian_filter1d(profile, 12, axis=1, mode="nearest")
-    return np.asarray((profile - trend).std(axis=1) / np.maximum(profile.mean(axis=1), 1e-6))
 
 
 def judge_proposal(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -25,8 +25,9 @@ from analysis.segmentation.pixel_assignment import (
 from analysis.selection.features import ProposalFeatures, compute_proposal_features
 from analysis.selection.initial_selection import ProposalMeasurements
 from analysis.structures.box_proposals import BoxProposals
-from analysis.structures.instance import Instance, Segmentation, UnselectedProposal
+from analysis.structures.instance import Instance
 from analysis.structures.region import Region, cropped
+from analysis.structures.segmentation import Segmentation, UnselectedProposal
 
 _INSTEAD_IOU: Final = 0.45
 """Chosen boxes that overlap more with another proposal stand for the same stain: it would replace them."""
@@ -166,39 +167,39 @@ class SegmentationHypotheses:
 
 
 @dataclass(frozen=True, slots=True)
-class SelectedHypotheses:
-    """A cell that was cut by one choice, and can be cut by others.
+class RevisableSegmentation(Segmentation):
+    """A segmentation by one selection among a metaphase's proposals, which can be replaced by another selection.
 
     Attributes
     ----------
-    cell
-        Its proposals.
+    hypotheses
+        The proposals.
     rows
-        The proposal behind each instance of the segmentation.
+        The proposal behind each instance.
     """
 
-    cell: SegmentationHypotheses
-    rows: tuple[int, ...]
+    hypotheses: SegmentationHypotheses = field(kw_only=True, compare=False, repr=False)
+    rows: tuple[int, ...] = field(kw_only=True, compare=False)
 
-    def recut(self, segmentation: Segmentation, rows: Sequence[int]) -> Segmentation:
-        """Cut the cell by another choice.
+    @property
+    def selected(self) -> NDArray[np.bool_]:
+        """The selection: bool, shape (proposals,)."""
+        selected = np.zeros(len(self.hypotheses.found), np.bool_)
+        selected[list(self.rows)] = True
+        return selected
 
-        Parameters
-        ----------
-        segmentation
-            That of the first choice.
-        rows
-            The proposals to take instead.
-        """
-        scores = self.cell.found.score
+    def reselect(self, rows: Sequence[int]) -> RevisableSegmentation:
+        """Segment the metaphase by another selection: ``rows`` of its proposals."""
+        scores = self.hypotheses.found.score
         chosen = np.asarray(sorted(rows, key=lambda row: -scores[row]), np.intp)
-        cut = self.cell.cut(chosen)
-        return Segmentation(
+        cut = self.hypotheses.cut(chosen)
+        return RevisableSegmentation(
             cut.instances,
-            segmentation.background,
-            segmentation.nuclei,
-            self.cell.left_out(chosen),
-            SelectedHypotheses(self.cell, cut.rows),
+            self.background,
+            self.nuclei,
+            self.hypotheses.left_out(chosen),
+            hypotheses=self.hypotheses,
+            rows=cut.rows,
         )
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.detection.detector import Detector
+from analysis.detection.non_maximum_suppression import suppress_overlapping
 from analysis.detection.preprocessing import SCALE, relative_density
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.fluorescence import as_absorbing, fluorescence_levels
 from analysis.imaging.foreground import find_foreground
-from analysis.imaging.image_file import GreyImage
 from analysis.segmentation.contours.segmenter import (
     SegmentationSettings,
     WorkingImage,
@@ -24,7 +24,7 @@ from analysis.segmentation.contours.segmenter import (
     segment_by_contours,
     touching_instances,
 )
-from analysis.segmentation.hypotheses import SegmentationHypotheses, SelectedHypotheses
+from analysis.segmentation.hypotheses import RevisableSegmentation, SegmentationHypotheses
 from analysis.segmentation.mask_net.box_prompts import BoxPromptedMasks
 from analysis.segmentation.mask_net.input import stream_picture
 from analysis.segmentation.mask_net.predictor import MaskPredictor
@@ -36,9 +36,11 @@ from analysis.selection.initial_selection import (
     measure_proposals,
     select_measured,
 )
-from analysis.structures.box_proposals import BoxProposals, suppress
-from analysis.structures.instance import Instance, Segmentation
+from analysis.structures.box_proposals import BoxProposals
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
 from analysis.structures.region import Region
+from analysis.structures.segmentation import Segmentation
 
 _KNOWN_WIDTH_PX: Final = (10.0, 27.0)
 """Widths of chromosomes in the pictures the detector learned from; others are brought to the middle one."""
@@ -138,14 +140,14 @@ class DetectorSegmenter:
         cut = cell.cut(chosen)
         self._ask_for_enough(len(cut.instances), image)
         made = cut.instances
-        choices: SelectedHypotheses | None = SelectedHypotheses(cell, cut.rows)
+        background, nuclei = full_size(working, image.pixels.shape)
+        levels = fluorescence_levels(background) if given.inverted else background
+        left_out = cell.left_out(chosen)
         unsure = certainty(known, self.selection) < self.selection.sure_at
         if unsure and len(made) < _FEW and _leaves_many(cut.regions, mask):
             made = self._with_contours(made, image, _NEAR * working.width_px / working.factor)
-            choices = None
-        background, nuclei = full_size(working, image.pixels.shape)
-        levels = fluorescence_levels(background) if given.inverted else background
-        return Segmentation(made, levels, nuclei, cell.left_out(chosen), choices)
+            return Segmentation(made, levels, nuclei, left_out)
+        return RevisableSegmentation(made, levels, nuclei, left_out, hypotheses=cell, rows=cut.rows)
 
     def classes_at(
         self, image: GreyImage, boxes_px: NDArray[np.float64], *, padded: bool = True
@@ -195,7 +197,7 @@ class DetectorSegmenter:
         self, working: WorkingImage, mask: NDArray[np.bool_]
     ) -> tuple[BoxProposals, NDArray[np.float32], ProposalMeasurements]:
         """Proposals, their close-fitting boxes, and what is known of them."""
-        found = suppress(self._proposals(working), iou=self.selection.nms_iou)
+        found = suppress_overlapping(self._proposals(working), iou=self.selection.nms_iou)
         tight = tight_boxes(found.boxes_px, _PADDING_PX * SCALE / detector_scale(working))
         return found, tight, measure_proposals(found, tight, mask)
 

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.assignment.relative_length import RELATIVE_LENGTH
 from analysis.selection.initial_selection import ProposalMeasurements, SelectionSettings, expected_areas
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.relative_length import RELATIVE_LENGTH
 
 TRAITS: Final = (
     "constant",

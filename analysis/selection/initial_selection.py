@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.assignment.relative_length import RELATIVE_LENGTH
 from analysis.structures.box_proposals import BoxProposals, box_overlaps
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.relative_length import RELATIVE_LENGTH
 
 _ROUNDS: Final = 400
 _LENGTHS: Final = np.asarray([RELATIVE_LENGTH[name] for name in CLASS_NAMES], np.float64)

@@ -9,62 +9,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.imaging.image_file import GreyImage
-from analysis.straightening.medial_axis import MedialAxis, medial_axes, sample_straight
+from analysis.straightening.medial_axis import medial_axes, sample_straight
+from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop, ObjectPixels
+from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
+from analysis.structures.medial_axis import MedialAxis
 
-CROP_ROWS = 96
-CROP_COLUMNS = 24
 CROP_WIDTHS = 2.0
 """Width of a crop in median chromosome widths of the cell."""
 WHITE_LEVEL = 250
 """Grey level from which on a ready-cut picture is background."""
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectPixels:
-    """One object cut out of its image.
-
-    Attributes
-    ----------
-    density
-        float32, shape (h, w): optical density (log10 of background over grey), not below 0.
-    mask
-        bool, shape (h, w).
-    """
-
-    density: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class ChromosomeCrop:
-    """One chromosome, straight, ready for the classifier.
-
-    Attributes
-    ----------
-    image
-        float32, shape (CROP_ROWS, CROP_COLUMNS): optical density over the cell's median; one arm up, nobody knows
-        which; the length always fills all rows, the width is to the cell's scale.
-    relative_length, relative_area, relative_density
-        Arc length, mask area and mean optical density over the median of the cell's objects: the only sizes there
-        are, because the scale of a picture isn't known and condensation differs from cell to cell.
-    """
-
-    image: NDArray[np.float32]
-    relative_length: float
-    relative_area: float
-    relative_density: float
-    around: NDArray[np.float32] | None = None
-
-    def views(self) -> NDArray[np.float32]:
-        """float32, shape (2, CROP_ROWS, CROP_COLUMNS): the chromosome alone, and with what lies around it."""
-        return np.stack([self.image, self.image if self.around is None else self.around])
-
-    def features(self) -> NDArray[np.float32]:
-        """float32, shape (3,): natural logarithms of the relative length, area and density."""
-        values = (self.relative_length, self.relative_area, self.relative_density)
-        return np.log(np.maximum(values, 1e-3)).astype(np.float32)
 
 
 def optical_density(grey: NDArray[np.uint8], background: NDArray[np.floating] | float) -> NDArray[np.float32]:

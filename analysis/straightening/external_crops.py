@@ -19,7 +19,8 @@ from scipy.ndimage import binary_fill_holes
 
 from analysis.errors import ImageError
 from analysis.imaging.image_file import grey_levels, read_samples
-from analysis.straightening.crops import ObjectPixels, object_from_picture
+from analysis.straightening.crops import object_from_picture
+from analysis.structures.crop import ObjectPixels
 
 MIN_SIDE_PX: Final = 8
 MIN_CONTRAST: Final = 12

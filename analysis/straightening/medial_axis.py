@@ -9,7 +9,6 @@ can't tilt.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,6 +16,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, dijkstra
+
+from analysis.structures.medial_axis import MedialAxis
 
 WORK_AREA_PX = 900.0
 """Masks are reduced to about this area before the axis is searched: the magnification then costs no time."""
@@ -29,26 +30,6 @@ AT_ONCE = 64
 """Chromosomes whose axes are found together."""
 _STEP = np.hypot([1, 1, 1, 0, 0, 1, 1, 1], [1, 0, 1, 1, 1, 1, 0, 1])
 """Lengths of the steps to the eight neighbours of a pixel, row by row."""
-
-
-@dataclass(frozen=True, slots=True)
-class MedialAxis:
-    """The line a chromosome is straightened along.
-
-    Attributes
-    ----------
-    points_px
-        float32, shape (n, 2): x, y at equal arc distances from one end of the mask to the other. The first is the
-        upper end in the image (the left one of two at the same height).
-    length_px
-        Arc length.
-    width_px
-        Mean width: mask area over length.
-    """
-
-    points_px: NDArray[np.float32]
-    length_px: float
-    width_px: float
 
 
 def medial_axis(mask: NDArray[np.bool_]) -> MedialAxis:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.nets.detector_net import CLASS_COUNT
+from analysis.structures.classes import CLASS_NAMES
 
 _LEAST_PROBABILITY: Final = 1e-6
 _SAME_IOU: Final = 0.5
@@ -58,7 +58,7 @@ class BoxProposals:
         iou = box_overlaps(boxes_px, self.boxes_px)
         say = np.where(iou >= _SAME_IOU, iou, 0.0) ** _FIT_POWER * self.score
         total = say.sum(axis=1, keepdims=True)
-        even = np.full(self.class_probability.shape[1:], 1.0 / CLASS_COUNT)
+        even = np.full(self.class_probability.shape[1:], 1.0 / len(CLASS_NAMES))
         mean = np.where(total > 0.0, say @ self.class_probability / np.maximum(total, 1e-12), even)
         return log_probability(mean)
 
@@ -81,20 +81,3 @@ def box_overlaps(
 def log_probability(probability: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float32]:
     """Natural logarithm of probabilities, none below 1e-6: float32, same shape."""
     return np.log(np.maximum(probability, _LEAST_PROBABILITY)).astype(np.float32)
-
-
-def suppress(found: BoxProposals, *, iou: float) -> BoxProposals:
-    """Keep the best of those that overlap by more than this (greedy non-maximum suppression)."""
-    low = found.boxes_px[:, :2]
-    high = found.boxes_px[:, 2:]
-    areas = (high - low).prod(axis=1)
-    alive = np.ones(len(found), np.bool_)
-    kept = []
-    for row in range(len(found)):
-        if not alive[row]:
-            continue
-        kept.append(row)
-        size = np.clip(np.minimum(high, high[row]) - np.maximum(low, low[row]), 0.0, None)
-        shared = size.prod(axis=1)
-        alive &= shared <= iou * (areas + areas[row] - shared)
-    return found.take(np.asarray(kept, np.intp))

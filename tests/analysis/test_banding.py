@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from analysis.banding.band_level import count_bands, estimate_level, level_of
-from analysis.banding.technique import BandingEstimate, BandingKind, estimate_banding
+from analysis.banding.technique import estimate_banding
 from analysis.evaluation.banding import drawn_from_table, evaluate_banding
 from analysis.straightening.crops import crops_of_cell
+from analysis.structures.banding import BandingEstimate, BandingKind
 from analysis.training.fits.banding_templates import drawn_cells, unbanded
 
 SOME = ("1", "2", "3", "4", "6", "8", "9", "11", "12", "16", "17", "X") * 2

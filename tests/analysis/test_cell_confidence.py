@@ -21,13 +21,12 @@ from analysis.karyotyping.iscn import LOSSES_BELIEVED, compose_iscn
 from analysis.karyotyping.review import (
     AUTO_CELL_FROM,
     CellQualityMeasures,
-    ReviewFinding,
-    ReviewLevel,
     judge_edited_proposal,
     judge_proposal,
     losses_told,
 )
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.review import ReviewFinding, ReviewLevel
 from analysis.training.fits.cell_confidence import (
     JudgedCell,
     cross_validated_confidence,

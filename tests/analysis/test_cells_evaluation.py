@@ -9,8 +9,8 @@ from analysis.evaluation.aneuploidy import aneuploidy_figures, deviations
 from analysis.evaluation.cells import CellRecord, Named
 from analysis.evaluation.interactions import Interactions
 from analysis.evaluation.risk import risk_curve, risk_picture, study
-from analysis.karyotyping.review import ReviewLevel
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.review import ReviewLevel
 
 PAIRS = [name for name in CLASS_NAMES[:22] for _ in range(2)]
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from analysis.banding.ideogram import RESOLUTIONS, ideogram
 from analysis.karyogram.centromere import centromere_shares, waist
 from analysis.karyogram.chromosome_pictures import upright_pictures
-from analysis.karyogram.ideogram import RESOLUTIONS, ideogram
-from analysis.straightening.crops import ObjectPixels, crops_of_cell
+from analysis.straightening.crops import crops_of_cell
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.crop import ObjectPixels
 from simulators.specimen.chromosome import ChromosomeAppearance, RenderedChromosome, render_chromosome
 
 NAMES = ("1", "2", "6", "9", "11", "14", "18", "X")

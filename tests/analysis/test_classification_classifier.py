@@ -6,8 +6,8 @@ import torch
 
 from analysis.classification.classifier import Classifier
 from analysis.nets.embedding import EmbeddingNet
-from analysis.straightening.crops import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
 
 
 @pytest.fixture

@@ -4,18 +4,16 @@ import cv2
 import numpy as np
 import pytest
 
-from analysis.imaging.image_file import GreyImage
 from analysis.straightening.band_profile import profiles
 from analysis.straightening.crops import (
-    CROP_COLUMNS,
-    CROP_ROWS,
-    ObjectPixels,
     crops_of_cell,
     cut_instances,
     fluorescence_density,
     object_from_picture,
     optical_density,
 )
+from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ObjectPixels
+from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
 
 

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from analysis.banding.technique import BandingEstimate, BandingKind, banding_templates
-from analysis.classification.classifier import ClassScores
-from analysis.homologues.band_reading import NotCompared, read_bands
+from analysis.banding.technique import banding_templates
+from analysis.homologues.band_reading import read_bands
 from analysis.homologues.comparison import compare_homologues
-from analysis.homologues.cut_quality import CutDefect, CutQuality, cut_defects, measure_cut_quality
+from analysis.homologues.cut_quality import CutQuality, cut_defects, measure_cut_quality
 from analysis.homologues.features import Traces
 from analysis.homologues.rearrangements import BINS
 from analysis.homologues.reference_statistics import CUT_QUALITY_FIGURES, load_homologue_statistics
-from analysis.straightening.crops import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
+from analysis.structures.band_reading import CutDefect, NotCompared
+from analysis.structures.banding import BandingEstimate, BandingKind
+from analysis.structures.class_evidence import ClassScores
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
 from analysis.structures.instance import Instance
 from analysis.training.fits.reference_statistics import NormalCell, norms_by_cuts
 

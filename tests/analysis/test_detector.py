@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from analysis.detection.detector import Detector
+from analysis.detection.non_maximum_suppression import suppress_overlapping
 from analysis.detection.preprocessing import TOP, filled_up, relative_density, resized
 from analysis.errors import WeightsError
 from analysis.nets.detector_net import DISTANCES_PX, DetectorNet, boxes_at, points
 from analysis.parameters.weights import Manifest, write_weights
-from analysis.structures.box_proposals import BoxProposals, suppress
+from analysis.structures.box_proposals import BoxProposals
 
 
 def tiny_net() -> DetectorNet:
@@ -117,9 +118,9 @@ def test_density_is_relative_to_the_dark_bands() -> None:
 def test_suppression_keeps_the_best_of_a_pile() -> None:
     boxes = np.array([[0, 0, 10, 20], [1, 0, 11, 20], [40, 0, 50, 20], [0, 0, 10, 38]], np.float32)
     found = BoxProposals(boxes, np.array([0.9, 0.8, 0.7, 0.6], np.float32), np.full((4, 24), 1 / 24, np.float32))
-    kept = suppress(found, iou=0.6)
+    kept = suppress_overlapping(found, iou=0.6)
     assert kept.score.tolist() == pytest.approx([0.9, 0.7, 0.6])
-    assert len(suppress(found.take(np.zeros(0, np.intp)), iou=0.6)) == 0
+    assert len(suppress_overlapping(found.take(np.zeros(0, np.intp)), iou=0.6)) == 0
 
 
 def test_every_proposal_that_fits_has_a_say_about_the_class() -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.detection.preprocessing import SCALE
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.fluorescence import as_absorbing, fluorescence_levels
-from analysis.imaging.image_file import GreyImage, to_grey
+from analysis.imaging.image_file import to_grey
 from analysis.segmentation.contours.segmenter import WorkingImage
 from analysis.segmentation.segmenter import (
     DetectorSegmenter,
@@ -27,7 +27,8 @@ from analysis.selection.initial_selection import (
     select_measured,
 )
 from analysis.structures.box_proposals import BoxProposals
-from analysis.structures.instance import Segmentation
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.segmentation import Segmentation
 from simulators.specimen.cell import render_cell
 
 WIDTH_PX = 16

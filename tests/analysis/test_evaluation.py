@@ -14,17 +14,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from analysis.datasets.box_matching import box_areas, box_intersections, box_iou, match
+from analysis.datasets.coco import CocoImage, CocoObject, coco_figures
 from analysis.datasets.images import load_clusters, load_mfish, load_tseng
 from analysis.datasets.labelled_boxes import instances_from_boxes, padded_boxes, ranked_boxes
 from analysis.errors import DatasetError
 from analysis.evaluation.clusters import evaluate_clusters, lay_out
-from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
 from analysis.evaluation.enumeration import Count, enumeration_figures, enumeration_intervals
 from analysis.evaluation.interactions import Interactions, count_interactions, interaction_figures
 from analysis.evaluation.mfish import evaluate_mfish, mfish_instances
 from analysis.evaluation.tseng import evaluate_tseng
-from analysis.imaging.image_file import GreyImage
-from analysis.structures.instance import Instance, Segmentation, UnselectedProposal
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
+from analysis.structures.segmentation import Segmentation, UnselectedProposal
 
 DATA = Path(os.environ.get("KARYOSCAN_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.classification.classifier import ClassScores
 from analysis.classification.fusion import FusionWeights, detected_classes, fuse_class_evidence
+from analysis.structures.class_evidence import ClassScores
 from analysis.structures.instance import Instance
 
 

@@ -11,14 +11,9 @@ from numpy.typing import NDArray
 
 from analysis.banding.technique import banding_templates
 from analysis.homologues.alignment import align
-from analysis.homologues.comparison import (
-    HomologueDifference,
-    compare_homologues,
-    compare_traces,
-    region,
-)
+from analysis.homologues.comparison import compare_homologues, compare_traces, region
 from analysis.homologues.features import Traces
-from analysis.homologues.rearrangements import BINS, Rearrangement, trials
+from analysis.homologues.rearrangements import BINS, trials
 from analysis.homologues.recurrence import candidate_clones
 from analysis.homologues.reference_statistics import (
     HomologueStatistics,
@@ -26,8 +21,9 @@ from analysis.homologues.reference_statistics import (
     polymorphic,
     standardised,
 )
-from analysis.straightening.crops import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
+from analysis.structures.band_reading import HomologueDifference, Rearrangement
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
 from analysis.training.fits.reference_statistics import NormalCell, learn_norms, norms_by_cuts, write_norms
 
 AUTOSOMES = CLASS_NAMES[:22]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from analysis.errors import ImageError
-from analysis.imaging.image_file import GreyImage, read_image, to_grey
+from analysis.imaging.image_file import read_image, to_grey
+from analysis.structures.grey_image import GreyImage
 
 
 def picture(height: int = 200, width: int = 240) -> np.ndarray:

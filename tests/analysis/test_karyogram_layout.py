@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.karyogram.ideogram import RESOLUTIONS
+from analysis.banding.ideogram import RESOLUTIONS
 from analysis.karyogram.layout import (
     LONGEST_PX,
     MARKER,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from analysis.karyogram.chromosome_pictures import Tone, grown_for_display, tone_of, upright_pictures
-from analysis.straightening.crops import ObjectPixels
-from analysis.straightening.medial_axis import MedialAxis
+from analysis.structures.crop import ObjectPixels
 from analysis.structures.instance import Instance
+from analysis.structures.medial_axis import MedialAxis
 
 
 def instance(mask: np.ndarray) -> Instance:

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.assignment.relative_length import OVERSIZE, RELATIVE_LENGTH, oversize_ratio
+from analysis.assignment.oversize import OVERSIZE, oversize_ratio
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.relative_length import RELATIVE_LENGTH
 
 CELL = [name for name in CLASS_NAMES if name != "Y"] * 2
 

@@ -10,18 +10,19 @@ import pytest
 
 from analysis.errors import DatasetError
 from analysis.evaluation.interactions import count_interactions
-from analysis.homologues.band_reading import BandReading
-from analysis.homologues.cut_quality import CutDefect
 from analysis.imaging.background import estimate_background
-from analysis.imaging.image_file import GreyImage
+from analysis.karyogram.karyotype_picture import write_karyotype
 from analysis.karyogram.layout import ReviewMark
 from analysis.karyogram.sheet import FOOTER_EDITED, karyogram_sheet, mark_of
-from analysis.karyotyping.iscn import IscnResult, compose_iscn
-from analysis.karyotyping.pipeline import Karyotype, KaryotypedChromosome, write_karyotype
-from analysis.karyotyping.proposal_file import read_proposal
-from analysis.karyotyping.review import ReviewFinding, ReviewLevel, ReviewReason, ReviewVerdict
+from analysis.karyotyping.iscn import compose_iscn
+from analysis.karyotyping.proposal_file import proposal_json, read_proposal
+from analysis.structures.band_reading import BandReading, CutDefect
 from analysis.structures.classes import MARKER
+from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
+from analysis.structures.iscn import IscnResult
+from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
+from analysis.structures.review import ReviewFinding, ReviewLevel, ReviewReason, ReviewVerdict
 
 
 @pytest.fixture
@@ -48,11 +49,11 @@ def test_an_unedited_proposal_comes_back_as_it_was(proposal: Karyotype, tmp_path
     write_karyotype(proposal, tmp_path / "cell.json", tmp_path / "cell.karyogram.png")
     again = read_proposal(tmp_path / "cell.json")
     # What banding it is was looked at anew.
-    assert again.to_json() | {"banding": None} == proposal.to_json()
+    assert proposal_json(again) | {"banding": None} == proposal_json(proposal)
     assert again.banding is not None
     assert again.verdict == proposal.verdict
     write_karyotype(again, tmp_path / "b.json", tmp_path / "b.karyogram.png")
-    assert read_proposal(tmp_path / "b.json").to_json() == again.to_json()
+    assert proposal_json(read_proposal(tmp_path / "b.json")) == proposal_json(again)
     assert (tmp_path / "b.karyogram.png").read_bytes() == (tmp_path / "cell.karyogram.png").read_bytes()
 
 
@@ -90,7 +91,7 @@ def test_what_is_like_no_class_can_be_moved_to_the_place_of_markers(unreadable: 
     assert sheet.words[-1].text == FOOTER_EDITED
     write_karyotype(edited, tmp_path / "b.json", tmp_path / "b.karyogram.png")
     again = read_proposal(tmp_path / "b.json")
-    assert again.to_json() == edited.to_json()
+    assert proposal_json(again) == proposal_json(edited)
     assert again.chromosomes[-1].proposed == ("?", False)
     for wrong in ("marker", "23", "", None):
         content["chromosomes"][0]["class"] = wrong
@@ -157,7 +158,7 @@ def test_what_a_person_named_is_told_and_the_record_says_so(unreadable: Path, tm
     content = json.loads((tmp_path / "b.json").read_text())
     assert content["edited"] is True
     assert content["chromosomes"][0]["proposed"]["class"] == "?"
-    assert read_proposal(tmp_path / "b.json").to_json() == edited.to_json()
+    assert proposal_json(read_proposal(tmp_path / "b.json")) == proposal_json(edited)
 
 
 def test_a_deleted_or_turned_chromosome_is_an_edit_and_a_confirmed_one_is_sure(
@@ -227,7 +228,7 @@ def test_why_a_chromosome_is_not_compared_is_kept(proposal: Karyotype, tmp_path:
         again = read_proposal(path)
     # Which way up it stands is no doubt any more where a person looked.
     assert given == [CutDefect.HIDDEN, CutDefect.TURNED, None]
-    assert again.to_json()["chromosomes"][0]["not_compared"] == CutDefect.HIDDEN.value
+    assert proposal_json(again)["chromosomes"][0]["not_compared"] == CutDefect.HIDDEN.value
     content["chromosomes"][0]["not_compared"] = "whim"
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match="whim"):
@@ -257,7 +258,7 @@ def test_what_was_not_found_is_lost_once_a_person_says_that_none_was_missed(
     told = read_proposal(path)
     assert told.iscn.text == "45,XX,-22"
     assert told.edited
-    assert told.to_json()["complete"] is True
+    assert proposal_json(told)["complete"] is True
     path.write_text(json.dumps({**content, "complete": "yes"}))
     with pytest.raises(DatasetError, match="complete is neither true nor false"):
         read_proposal(path)

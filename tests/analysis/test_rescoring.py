@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from analysis.errors import NoMetaphaseError, WeightsError
-from analysis.imaging.image_file import GreyImage
 from analysis.karyotyping.pipeline import load_karyotyper
 from analysis.segmentation.contours.segmenter import segment_by_contours
+from analysis.segmentation.hypotheses import RevisableSegmentation
 from analysis.segmentation.segmenter import DetectorSegmenter
 from analysis.selection.features import TRAITS, ProposalFeatures, compute_proposal_features
 from analysis.selection.initial_selection import ProposalMeasurements, measure_proposals
 from analysis.selection.rescoring import RescoringModel, load_rescoring_model, parse_rescoring_model
 from analysis.structures.box_proposals import BoxProposals, box_overlaps
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.grey_image import GreyImage
 from analysis.training.fits.cell_confidence import judged_cells
 from analysis.training.fits.rescoring import (
     ScoredProposals,
@@ -285,8 +286,8 @@ def test_halves_are_put_together_once_the_classifier_has_seen_them(scene: Scene)
 
 def test_the_same_choice_cuts_the_same_cell(scene: Scene) -> None:
     found = DetectorSegmenter(scene)(scene.image)
-    assert found.choices is not None
-    again = found.choices.recut(found, found.choices.rows)
+    assert isinstance(found, RevisableSegmentation)
+    again = found.reselect(found.rows)
     assert len(again.instances) == len(found.instances)
     for first, second in zip(found.instances, again.instances, strict=True):
         assert first.box_px == second.box_px
@@ -296,17 +297,16 @@ def test_the_same_choice_cuts_the_same_cell(scene: Scene) -> None:
 
 def test_an_alternative_is_cut_as_if_it_had_been_chosen(scene: Scene) -> None:
     found = DetectorSegmenter(scene)(scene.image)
-    choices = found.choices
-    assert choices is not None
-    cell = choices.cell
+    assert isinstance(found, RevisableSegmentation)
+    cell = found.hypotheses
     missed = np.flatnonzero(np.isclose(cell.found.score, 0.25))
-    made = cell.alternatives(missed, np.asarray(choices.rows))
+    made = cell.alternatives(missed, np.asarray(found.rows))
     assert len(made) == 2
     for row, entry in zip(missed, made, strict=True):
         assert entry is not None
         halves = [
             piece
-            for piece, own in zip(found.instances, choices.rows, strict=True)
+            for piece, own in zip(found.instances, found.rows, strict=True)
             if cell.traits.inside[own, row] > 0.9
         ]
         assert len(halves) == 2
@@ -315,7 +315,7 @@ def test_an_alternative_is_cut_as_if_it_had_been_chosen(scene: Scene) -> None:
 
 def test_where_contours_cut_there_is_nothing_to_choose(scene: Scene) -> None:
     karyotyper = load_karyotyper(segment_by_contours)
-    assert segment_by_contours(scene.image).choices is None
+    assert not isinstance(segment_by_contours(scene.image), RevisableSegmentation)
     with pytest.raises(NoMetaphaseError, match="no choice"):
         karyotyper.look_at_all(scene.image, least_score=0.1)
     assert karyotyper.karyotype(scene.image).chromosomes

@@ -7,21 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.banding.technique import BandingEstimate, BandingKind
 from analysis.classification.classifier import Classifier
-from analysis.imaging.image_file import GreyImage
-from analysis.karyotyping.pipeline import Karyotype, Karyotyper
-from analysis.karyotyping.review import (
-    AUTO_FROM,
-    DOUBTFUL_BELOW,
-    CellQualityMeasures,
-    ReviewFinding,
-    ReviewLevel,
-    chromosome_level,
-    judge_proposal,
-)
+from analysis.karyotyping.pipeline import Karyotyper
+from analysis.karyotyping.review import CellQualityMeasures, judge_proposal
+from analysis.structures.banding import BandingEstimate, BandingKind
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
-from analysis.structures.instance import Instance, Segmentation
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
+from analysis.structures.karyotype import Karyotype
+from analysis.structures.review import AUTO_FROM, DOUBTFUL_BELOW, ReviewFinding, ReviewLevel, chromosome_level
+from analysis.structures.segmentation import Segmentation
 from simulators.specimen.banding import Banding
 from simulators.specimen.chromosome import ChromosomeAppearance, banded, render_chromosome
 from simulators.specimen.structure import Chromosome, Segment, centromere_of, end_of

@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.background import estimate_background, optical_density
-from analysis.imaging.image_file import GreyImage, to_grey
+from analysis.imaging.image_file import to_grey
 from analysis.segmentation.contours.plausibility import load_plausibility
 from analysis.segmentation.contours.segmenter import SegmentationSettings, find_stained, segment_by_contours
 from analysis.segmentation.contours.shape import measure
 from analysis.segmentation.contours.split import split_along
 from analysis.segmentation.contours.split_tree import ContourContext, describe, proposals, resolve
 from analysis.segmentation.segmenter import DetectorSegmenter, load_detector_segmenter
-from analysis.structures.instance import Segmentation
+from analysis.structures.grey_image import GreyImage
 from analysis.structures.region import cropped
+from analysis.structures.segmentation import Segmentation
 
 WIDTH_PX = 16
 

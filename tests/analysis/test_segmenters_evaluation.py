@@ -17,9 +17,11 @@ from analysis.evaluation.box_free.blob_classifier import BlobAnswer
 from analysis.evaluation.box_free.external_blobs import judge_cut_blobs, outline_of
 from analysis.evaluation.clusters import evaluate_cut_blobs
 from analysis.evaluation.segmenters import routes, run_segmenters, segmenter_figures, write_report
-from analysis.imaging.image_file import GreyImage, to_grey
-from analysis.structures.instance import Instance, Segmentation
+from analysis.imaging.image_file import to_grey
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
 from analysis.structures.region import Region
+from analysis.structures.segmentation import Segmentation
 
 
 def drawn(*, touching: bool) -> GreyImage:

@@ -19,7 +19,7 @@ from analysis.errors import DatasetError, ImageError, NoMetaphaseError
 from analysis.evaluation.box_free.blob_classifier import BlobAnswer, BlobClassifier, BlobKind
 from analysis.evaluation.box_free.mask_cover import CoverSettings, cover, ridge_points
 from analysis.evaluation.box_free.segmenter import StreamSegmenter
-from analysis.imaging.image_file import GreyImage, to_grey
+from analysis.imaging.image_file import to_grey
 from analysis.nets.mask_net import BlobNet, MaskNet, folded
 from analysis.parameters.weights import load_weights, read_manifest
 from analysis.segmentation.cluster_splitting import split_cluster
@@ -38,6 +38,7 @@ from analysis.segmentation.mask_net.input import (
 )
 from analysis.segmentation.mask_net.placement import chance_in, reduced, shared_out
 from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
+from analysis.structures.grey_image import GreyImage
 from analysis.structures.region import Region, cropped
 from analysis.training.masks.batches import Batches, draw_batch, drawing
 from analysis.training.masks.examples import UNKNOWN, blob_examples, mask_examples

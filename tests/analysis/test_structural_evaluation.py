@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.banding.ideogram import ideogram
 from analysis.errors import DatasetError
 from analysis.evaluation import structural
 from analysis.evaluation.banding import drawn_from_table
@@ -21,7 +22,6 @@ from analysis.evaluation.structural import (
     own_changed_cells,
 )
 from analysis.homologues.reference_statistics import CUT_QUALITY_FIGURES
-from analysis.karyogram.ideogram import ideogram
 from analysis.karyotyping.pipeline import load_karyotyper
 from analysis.structures.classes import CLASS_NAMES
 from analysis.training.synthesis import structural_changes

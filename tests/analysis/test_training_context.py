@@ -11,7 +11,7 @@ from analysis.classification.classifier import Classifier
 from analysis.errors import WeightsError
 from analysis.nets.embedding import ContextNet, EmbeddingNet
 from analysis.parameters.weights import Manifest, read_manifest, write_weights
-from analysis.straightening.crops import ChromosomeCrop
+from analysis.structures.crop import ChromosomeCrop
 from analysis.training.classifier.context import (
     ContextSettings,
     EmbeddedCells,

@@ -8,8 +8,10 @@ import numpy as np
 
 from analysis.datasets.images import TsengImage
 from analysis.errors import NoMetaphaseError
-from analysis.imaging.image_file import GreyImage, read_image
-from analysis.structures.instance import Instance, Segmentation
+from analysis.imaging.image_file import read_image
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
+from analysis.structures.segmentation import Segmentation
 from analysis.training.classifier.labelled_cells import bioimlab_cells, mfish_cells, tseng_views
 
 

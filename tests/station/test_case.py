@@ -12,7 +12,8 @@ from analysis.case.summary import CaseCell, CasePolicy, Role, summarise
 from analysis.classification.classifier import Classifier
 from analysis.karyotyping.pipeline import Karyotyper
 from analysis.nets.embedding import EmbeddingNet
-from analysis.structures.instance import Instance, Segmentation
+from analysis.structures.instance import Instance
+from analysis.structures.segmentation import Segmentation
 from station.case import run_case
 from station.case_report import case_page, case_pdf
 from station.cli import main

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from analysis.karyotyping.pipeline import encode_mask
+from analysis.karyotyping.proposal_file import encode_mask
 from analysis.structures.instance import Instance
 from simulators.specimen.chromosome import upright_crop
 from station.cli import main

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from reportlab import rl_config
 
-from analysis.imaging.image_file import GreyImage
 from analysis.karyogram.sheet import FOOTER, REVIEW_BELOW, SheetOptions
-from analysis.karyotyping.iscn import IscnResult
-from analysis.karyotyping.pipeline import Karyotype, KaryotypedChromosome
 from analysis.karyotyping.proposal_file import read_proposal
-from analysis.karyotyping.review import ReviewFinding, ReviewReason, ReviewVerdict
+from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
+from analysis.structures.iscn import IscnResult
+from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
+from analysis.structures.review import ReviewFinding, ReviewReason, ReviewVerdict
 from station.cell_files import ENDINGS, write_cell
 from station.karyotype_report import karyotype_pdf
 

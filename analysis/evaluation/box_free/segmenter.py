@@ -14,7 +14,6 @@ from analysis.errors import NoMetaphaseError
 from analysis.evaluation.box_free.blob_classifier import BlobAnswer, BlobClassifier, BlobKind
 from analysis.evaluation.box_free.mask_cover import CoverSettings, cover, is_chromosome_after_all
 from analysis.imaging.foreground import find_foreground
-from analysis.imaging.image_file import GreyImage
 from analysis.parameters.weights import WEIGHTS_DIR
 from analysis.segmentation.contours.segmenter import (
     MIN_PIECE,
@@ -28,8 +27,10 @@ from analysis.segmentation.contours.segmenter import (
 from analysis.segmentation.mask_net.input import STREAM_WIDTH_PX, StreamPicture, stream_picture
 from analysis.segmentation.mask_net.placement import chance_in, reduced, shared_out
 from analysis.segmentation.mask_net.predictor import MaskPredictor
-from analysis.structures.instance import Instance, Segmentation, UnselectedProposal
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
 from analysis.structures.region import Region, connected_regions
+from analysis.structures.segmentation import Segmentation, UnselectedProposal
 
 _MAX_PIECE: Final = 60.0
 """A piece of more typical chromosomes than this is no pile of one cell."""

@@ -14,15 +14,16 @@ from analysis.imaging.annotations import without_annotations
 from analysis.imaging.background import estimate_background, optical_density
 from analysis.imaging.chromosome_width import estimate_width
 from analysis.imaging.foreground import find_foreground, otsu
-from analysis.imaging.image_file import GreyImage
 from analysis.imaging.nuclei import find_nuclei
 from analysis.segmentation.contours.features import piece_features, single_features
 from analysis.segmentation.contours.plausibility import Plausibility, load_plausibility
 from analysis.segmentation.contours.shape import measure
 from analysis.segmentation.contours.split_tree import ContourContext, Piece, resolve
 from analysis.segmentation.nucleus_fragments import find_nucleus_fragments
-from analysis.structures.instance import Instance, Segmentation
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
 from analysis.structures.region import Region, connected_regions
+from analysis.structures.segmentation import Segmentation
 
 _ESTIMATE_SIDE_PX: Final = 1400
 """Long side of the image the chromosome width is first estimated on."""

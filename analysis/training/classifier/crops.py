@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.datasets.images import load_tseng
-from analysis.imaging.image_file import GreyImage
-from analysis.straightening.crops import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop, ObjectPixels, crops_of_cell
-from analysis.straightening.medial_axis import MedialAxis, medial_axes
-from analysis.structures.instance import Segmentation
+from analysis.straightening.crops import crops_of_cell
+from analysis.straightening.medial_axis import medial_axes
+from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop, ObjectPixels
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.medial_axis import MedialAxis
+from analysis.structures.segmentation import Segmentation
 from analysis.training.classifier.labelled_cells import (
     LabelledCell,
     bioimlab_cells,

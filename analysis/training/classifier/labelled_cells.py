@@ -18,17 +18,13 @@ from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.evaluation import crops
 from analysis.evaluation.mfish import mfish_instances
 from analysis.imaging.background import estimate_background
-from analysis.imaging.image_file import GreyImage
 from analysis.segmentation.contours.segmenter import find_stained
-from analysis.straightening.crops import (
-    ObjectPixels,
-    cut_instances,
-    object_from_picture,
-    optical_density,
-)
+from analysis.straightening.crops import cut_instances, object_from_picture, optical_density
 from analysis.straightening.medial_axis import medial_axis
 from analysis.structures.classes import CLASS_NAMES
-from analysis.structures.instance import Segmentation
+from analysis.structures.crop import ObjectPixels
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.segmentation import Segmentation
 from simulators.specimen.banding import Banding
 from simulators.specimen.chromosome import ChromosomeAppearance, banded, random_look, render_chromosome
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.nets.embedding import CLASS_COUNT, DOMAINS, FEATURE_COUNT, PROFILE_BINS, VIEW_COUNT
-from analysis.straightening.crops import CROP_COLUMNS, CROP_ROWS
+from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS
 
 
 class PeerNet(nn.Module):

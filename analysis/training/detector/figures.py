@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.datasets.box_matching import box_iou, match
+from analysis.datasets.coco import CocoImage, CocoObject, coco_figures
 from analysis.detection.detector import Detector
+from analysis.detection.non_maximum_suppression import suppress_overlapping
 from analysis.detection.preprocessing import TOP
-from analysis.evaluation.coco import CocoImage, CocoObject, coco_figures
 from analysis.evaluation.enumeration import Count, enumeration_figures
-from analysis.structures.box_proposals import BoxProposals, suppress
+from analysis.structures.box_proposals import BoxProposals
 from analysis.training.detector.data import DENSITY_STEPS, DetectorCell
 
 NMS_IOU: Final = 0.6
@@ -34,7 +35,7 @@ def detector_figures(detector: Detector, cells: Sequence[DetectorCell]) -> dict[
     lie centred on their chromosomes. The threshold is the one with the highest Acc; both are choices on these
     cells.
     """
-    found = [suppress(detector.candidates(relative_of(cell)), iou=NMS_IOU) for cell in cells]
+    found = [suppress_overlapping(detector.candidates(relative_of(cell)), iou=NMS_IOU) for cell in cells]
     shift = usual_shift(found, cells)
     boxes = [each.boxes_px.astype(np.float64) + np.asarray([*shift, *shift]) for each in found]
     figures = coco_figures(

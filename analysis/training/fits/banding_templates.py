@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.banding.technique import BINS, TECHNIQUES, TIPS, BandingKind, BandingTemplates, standardised
+from analysis.banding.technique import BINS, TECHNIQUES, TIPS, BandingTemplates, standardised
 from analysis.evaluation.banding import (
     BandedCell,
     bioimlab_banded,
@@ -19,8 +19,10 @@ from analysis.evaluation.banding import (
     rband_banded,
 )
 from analysis.straightening.band_profile import profiles
-from analysis.straightening.crops import ObjectPixels, crops_of_cell
+from analysis.straightening.crops import crops_of_cell
+from analysis.structures.banding import BandingKind
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.crop import ObjectPixels
 from simulators.specimen.banding import Banding, Contrast
 from simulators.specimen.chromosome import banded, random_look, upright_crop
 

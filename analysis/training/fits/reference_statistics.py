@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from analysis.banding.technique import BandingKind
 from analysis.datasets.images import load_tseng
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.crops import gband612_cells
@@ -38,6 +37,7 @@ from analysis.homologues.reference_statistics import (
 from analysis.imaging.image_file import read_image
 from analysis.karyotyping.pipeline import Karyotyper
 from analysis.straightening.crops import crops_of_cell, cut_instances, object_from_picture
+from analysis.structures.banding import BandingKind
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 
 NORMAL_COUNT: Final = 46

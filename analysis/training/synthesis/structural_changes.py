@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from analysis.banding.ideogram import ideogram
 from analysis.evaluation.structural import (
     MEGABASES,
     SIZES_MB,
@@ -18,9 +19,9 @@ from analysis.evaluation.structural import (
     change_fits,
     changed_stretch,
 )
-from analysis.karyogram.ideogram import ideogram
-from analysis.straightening.crops import ObjectPixels, crops_of_cell
+from analysis.straightening.crops import crops_of_cell
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.crop import ObjectPixels
 from simulators.specimen.chromosome import ChromosomeAppearance, random_look, render_chromosome
 from simulators.specimen.structure import Chromosome, Segment, centromere_of, end_of, normal
 

@@ -80,7 +80,7 @@ def ideogram(class_name: str, resolution: int = 550) -> Ideogram:
 
 @cache
 def _tables(resolution: int) -> dict[str, Ideogram]:
-    table = resources.files("analysis.karyogram").joinpath("bands", f"bands_{resolution}.tsv")
+    table = resources.files("analysis.banding").joinpath("bands", f"bands_{resolution}.tsv")
     rows: dict[str, list[dict[str, str]]] = {}
     for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines(), delimiter="\t"):
         rows.setdefault(row["chromosome"], []).append(row)

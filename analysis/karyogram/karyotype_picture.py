@@ -1,0 +1,66 @@
+"""The files of a karyotype: its data, and its karyogram as a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.errors import AnalysisError
+from analysis.karyogram.layout import KaryogramSheet
+from analysis.karyogram.paint import paint
+from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
+from analysis.karyotyping.proposal_file import proposal_json
+from analysis.parameters.weights import write_whole
+from analysis.structures.karyotype import Karyotype
+
+
+def draw_karyotype(
+    karyotype: Karyotype, options: SheetOptions | None = None, sheet: KaryogramSheet | None = None
+) -> NDArray[np.uint8]:
+    """Draw the karyogram.
+
+    Parameters
+    ----------
+    karyotype
+        The proposal, fresh or edited.
+    options
+        Ideograms and notes.
+    sheet
+        The sheet, where it is laid out already; ``options`` are not looked at then.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        uint8, shape (height, width, 3), BGR.
+    """
+    return paint(sheet or karyogram_sheet(karyotype, options))
+
+
+def write_karyotype(
+    karyotype: Karyotype,
+    json_path: Path,
+    png_path: Path,
+    options: SheetOptions | None = None,
+    sheet: KaryogramSheet | None = None,
+) -> None:
+    """Write the karyotype's data and picture (of ``sheet``, see `draw_karyotype`), each whole or not at all.
+
+    Raises
+    ------
+    AnalysisError
+        Where a file can't be written.
+    """
+    done, picture = cv2.imencode(".png", draw_karyotype(karyotype, options, sheet))
+    if not done:
+        raise AnalysisError("the karyogram can't be encoded", path=png_path)
+    text = json.dumps(proposal_json(karyotype), indent=1) + "\n"
+    for path, content in ((png_path, picture.tobytes()), (json_path, text.encode())):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, content)
+        except OSError as error:
+            raise AnalysisError(f"can't be written ({error.strerror})", path=path) from error

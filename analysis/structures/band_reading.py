@@ -1,0 +1,191 @@
+"""What the bands of one metaphase say beyond its classes: their level, and homologues that differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from analysis.structures.banding import BandLevel
+from analysis.structures.classes import CLASS_NAMES
+
+
+class CutDefect(StrEnum):
+    """Why a chromosome isn't compared, in words for people."""
+
+    GUESSED = "outline is a guess"
+    HIDDEN = "part of it is hidden or cut off"
+    UNEVEN = "outline is uneven"
+    THICK = "too thick, folded or with a piece of another"
+    STREAKED = "a gap or something dark in it"
+    TURNED = "which end is up is in doubt"
+
+
+class Rearrangement(StrEnum):
+    """Kinds of structural change that are tried."""
+
+    DELETION = "deletion"
+    DUPLICATION = "duplication"
+    INVERSION = "inversion"
+    FOREIGN = "foreign end"
+    TURNED = "upside down"
+    POLYMORPHISM = "polymorphism"
+    UNNAMED = "difference"
+
+
+@dataclass(frozen=True, slots=True)
+class HomologueDifference:
+    """How two homologues of one cell differ.
+
+    Attributes
+    ----------
+    class_name
+        "1".."22", "X" or "Y".
+    rows
+        Both chromosomes; of a class with more, the two that differ most.
+    changed
+        That of both which is the less like its class.
+    score
+        Weighed sum of the evidence, over what is usual of pairs cut so well or badly.
+    rarity
+        Share of normal pairs that differ as much.
+    flagged
+        Whether it is a candidate for a structural change.
+    kind
+        What would explain it best.
+    start, stop
+        Where, as shares of a normal chromosome's length from the tip of the short arm.
+    where
+        The same as bands, such as "5q13-q22".
+    """
+
+    class_name: str
+    rows: tuple[int, int]
+    changed: int
+    score: float
+    rarity: float
+    flagged: bool
+    kind: Rearrangement
+    start: float
+    stop: float
+    where: str
+
+    @property
+    def words(self) -> str:
+        """One line for people; empty where nothing is to be said. It never is a karyotype."""
+        if self.kind is Rearrangement.TURNED and self.flagged:
+            return f"check {self.class_name}: one may be upside down"
+        return f"check {self.where}" if self.flagged else ""
+
+    @property
+    def structural(self) -> bool:
+        """Flagged, and not for standing upside down."""
+        return self.flagged and self.kind is not Rearrangement.TURNED
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; ``difference`` is the share of normal pairs that differ less."""
+        return {
+            "class": self.class_name,
+            "chromosomes": list(self.rows),
+            "compared": True,
+            "changed": self.changed,
+            "difference": round(1.0 - self.rarity, 4),
+            "flagged": self.flagged,
+            "kind": self.kind.value if self.flagged else None,
+            "where": self.where if self.flagged else None,
+            "words": self.words,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class NotCompared:
+    """Homologues that weren't held against each other.
+
+    Attributes
+    ----------
+    class_name
+        "1".."22", "X" or "Y".
+    rows
+        All chromosomes of that class.
+    doubts
+        Why, of each that couldn't be compared.
+    """
+
+    class_name: str
+    rows: tuple[int, ...]
+    doubts: tuple[tuple[int, CutDefect], ...]
+
+    @property
+    def why(self) -> str:
+        """The reasons, each once."""
+        return "; ".join(dict.fromkeys(doubt.value for _, doubt in self.doubts))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "class": self.class_name,
+            "chromosomes": list(self.rows),
+            "compared": False,
+            "flagged": False,
+            "doubts": [{"chromosome": row, "why": doubt.value} for row, doubt in self.doubts],
+            "words": f"not compared: {self.why}",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BandReading:
+    """What the bands of a cell say.
+
+    Attributes
+    ----------
+    level
+        Bands a haploid set; None where it can't be told.
+    homologues
+        One entry a class with two chromosomes or more that can be compared; empty where bands aren't those the
+        norms were learnt from.
+    not_compared
+        One entry a class whose chromosomes can't.
+    doubts
+        Why each chromosome can't be compared, None where it can; empty where nothing was looked at.
+    """
+
+    level: BandLevel | None = None
+    homologues: tuple[HomologueDifference, ...] = field(default=())
+    not_compared: tuple[NotCompared, ...] = field(default=())
+    doubts: tuple[CutDefect | None, ...] = field(default=())
+
+    @property
+    def flagged(self) -> tuple[HomologueDifference, ...]:
+        """Pairs to check, those that differ most first."""
+        return tuple(sorted((each for each in self.homologues if each.flagged), key=lambda each: -each.score))
+
+    def notes(self) -> Mapping[str, str]:
+        """Class to a short note for the karyogram."""
+        return {each.class_name: each.words for each in self.flagged}
+
+    @property
+    def words(self) -> str:
+        """How many pairs to compare, for people; empty where there is none."""
+        count = len(self.flagged)
+        return f"{count} pair{'s' * (count > 1)} to compare" if count else ""
+
+    @property
+    def compared_words(self) -> str:
+        """How many pairs were held against each other and why others weren't; empty where none could be."""
+        count = len(self.homologues) + len(self.not_compared)
+        if not count:
+            return ""
+        why = Counter(doubt.value for entry in self.not_compared for doubt in {each for _, each in entry.doubts})
+        reasons = ", ".join(f"{words} {number}" for words, number in why.most_common())
+        return f"{len(self.homologues)} of {count} pairs compared" + (f" ({reasons})" if reasons else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: ``band_level`` (may be None), ``homologues``, those that weren't compared among them."""
+        every: list[HomologueDifference | NotCompared] = [*self.homologues, *self.not_compared]
+        every.sort(key=lambda each: CLASS_NAMES.index(each.class_name))
+        return {
+            "band_level": None if self.level is None else self.level.to_json(),
+            "homologues": [each.to_json() for each in every],
+        }

@@ -1,0 +1,94 @@
+"""The banding that a metaphase shows, and how fine it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+SURE_FROM: Final = 0.9
+"""Certainty from which on a mismatch is warned of."""
+
+LEVELS: Final = (400, 550, 850)
+
+
+class BandingKind(StrEnum):
+    """Techniques, by the names that protocols use; ``NONE``: solid stain."""
+
+    G = "G"
+    Q = "Q"
+    R = "R"
+    DAPI = "DAPI"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class BandingEstimate:
+    """What banding a cell shows.
+
+    Attributes
+    ----------
+    kind
+        The likeliest one; None where there are too few chromosomes to say, or none is clearly the likeliest.
+    confidence
+        In [0, 1].
+    words
+        Why, in one sentence.
+    likeness
+        Mean correlation of the chromosomes with each technique's bands, by name; empty where none was looked at.
+    """
+
+    kind: BandingKind | None
+    confidence: float
+    words: str
+    likeness: dict[str, float]
+
+    def against(self, protocol: str) -> str | None:
+        """What to warn of where a protocol says another banding; None where there is nothing to say.
+
+        The protocol's banding is the one that counts: this never changes it.
+        """
+        if self.kind is None or self.kind.value == protocol or self.confidence < SURE_FROM:
+            return None
+        if self.kind is BandingKind.NONE:
+            return f"the protocol says {protocol} bands, but {self.words}"
+        return f"the protocol says {protocol} bands, but these look like {self.kind.value} bands"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: kind (None where not known), confidence, words, likeness by technique."""
+        return {
+            "kind": None if self.kind is None else self.kind.value,
+            "confidence": round(self.confidence, 3),
+            "words": self.words,
+            "likeness": {name: round(value, 3) for name, value in self.likeness.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BandLevel:
+    """How finely a cell is banded.
+
+    Attributes
+    ----------
+    bands
+        Bands a haploid set.
+    low, high
+        Four in five of the drawn cells lie within.
+    counted
+        Extremes that were counted, for a haploid set.
+    """
+
+    bands: int
+    low: int
+    high: int
+    counted: float
+
+    @property
+    def level(self) -> str:
+        """The table whose bands are to be seen: "below 400", "400", "550" or "850"."""
+        reached = [level for level in LEVELS if self.bands >= 0.93 * level]
+        return str(reached[-1]) if reached else "below 400"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"bands": self.bands, "low": self.low, "high": self.high, "level": self.level}

@@ -1,0 +1,43 @@
+"""One metaphase picture in canonical form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class GreyImage:
+    """A metaphase picture in canonical form: dark chromosomes on a bright background.
+
+    Attributes
+    ----------
+    pixels
+        uint8, shape (height_px, width_px), C-contiguous.
+    source
+        Path or name for messages.
+    inverted
+        True where the file showed bright chromosomes on dark (fluorescence) and was inverted.
+    bit_depth
+        Bits a sample of the file (8 or 16).
+    colour
+        True where the file had colour channels.
+    """
+
+    pixels: NDArray[np.uint8]
+    source: str
+    inverted: bool = False
+    bit_depth: int = 8
+    colour: bool = False
+
+    @property
+    def height_px(self) -> int:
+        """Rows of the image."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width_px(self) -> int:
+        """Columns of the image."""
+        return int(self.pixels.shape[1])

@@ -1,0 +1,122 @@
+"""A karyotype proposal: pure data, no drawing, no file, no pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.structures.band_reading import BandReading
+from analysis.structures.banding import BandingEstimate
+from analysis.structures.crop import ChromosomeCrop
+from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import Instance
+from analysis.structures.iscn import IscnResult
+from analysis.structures.medial_axis import MedialAxis
+from analysis.structures.review import ReviewVerdict
+from analysis.structures.segmentation import UnselectedProposal
+
+
+@dataclass(frozen=True, slots=True)
+class KaryotypedChromosome:
+    """One chromosome with its class.
+
+    Attributes
+    ----------
+    id
+        Index in the segmentation's list, which ``instance.overlaps`` refers to.
+    class_name
+        "1".."22", "X", "Y" or "?"; by a person's word also "mar".
+    probability
+        In [0, 1]: that the class is right, given the whole cell.
+    instance
+        Box and mask.
+    flipped
+        True where the short arm is at the lower end of the chromosome as it lies in the image.
+    proposed
+        Class and ``flipped`` that the software proposed; None where they are these.
+    confirmed
+        Whether a person said that the class is right.
+    axis, crop
+        The chromosome straightened; None where that is still to be done, for drawing too.
+    """
+
+    id: int
+    class_name: str
+    probability: float
+    instance: Instance
+    flipped: bool
+    proposed: tuple[str, bool] | None = None
+    confirmed: bool = False
+    axis: MedialAxis | None = field(default=None, repr=False, compare=False)
+    crop: ChromosomeCrop | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def touched(self) -> bool:
+        """Whether the class is a person's word."""
+        return self.confirmed or (self.proposed is not None and self.proposed[0] != self.class_name)
+
+
+@dataclass(frozen=True, slots=True)
+class Karyotype:
+    """A cell's karyotype proposal.
+
+    Attributes
+    ----------
+    image
+        The picture it is of.
+    background
+        float32, shape (height_px, width_px), see `Segmentation`.
+    chromosomes
+        In the order of the segmentation.
+    iscn
+        ISCN string, or why there is none.
+    hypothesis
+        Sex complement that fits best.
+    margin
+        Nats between the best and the second-best assignment of the cell.
+    seconds
+        Time it took.
+    verdict
+        What it asks of a person. Where it isn't readable, no chromosome has a class and there is no ISCN string.
+    left_out
+        What the segmentation proposed besides, see `Segmentation`.
+    banding
+        What banding the cell shows by itself; None where nobody looked.
+    bands
+        Band level, and homologues that differ.
+    proposed_objects
+        How many objects the software proposed, of which a person may have deleted some; None where they are these.
+    complete
+        Whether a person said that no chromosome was missed.
+    """
+
+    image: GreyImage
+    background: NDArray[np.float32]
+    chromosomes: tuple[KaryotypedChromosome, ...]
+    iscn: IscnResult
+    hypothesis: str
+    margin: float
+    seconds: float
+    verdict: ReviewVerdict
+    left_out: tuple[UnselectedProposal, ...] = ()
+    banding: BandingEstimate | None = None
+    bands: BandReading = field(default_factory=BandReading)
+    proposed_objects: int | None = None
+    complete: bool = False
+
+    @property
+    def edited(self) -> bool:
+        """Whether a person changed or confirmed anything of it."""
+        deleted = self.proposed_objects is not None and self.proposed_objects != len(self.chromosomes)
+        return (
+            deleted
+            or self.complete
+            or any(entry.confirmed or entry.proposed is not None for entry in self.chromosomes)
+        )
+
+    @property
+    def remark(self) -> str:
+        """Reasons of the verdict, and how many pairs are to be compared, in one line."""
+        return "; ".join(part for part in (self.verdict.words, self.bands.words) if part)
