@@ -179,7 +179,9 @@ class SlideBatch:
                 twins = ", ".join(other for other, its in labels.items() if its == label and other != slot)
                 self._park(slot, label, f"barcode {label} is there twice: slot {twins} too", entry)
             elif entry is None:
-                self._park(slot, label, f"barcode {label} is not on the worklist {self._worklist.path.name}")
+                hint = self._worklist.hint(label)
+                reason = f"barcode {label} is not on the worklist {self._worklist.path.name}"
+                self._park(slot, label, f"{reason}; {hint}" if hint else reason)
             else:
                 known.append(RecordedSlides(slot, entry))
         self._write()

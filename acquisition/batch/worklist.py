@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from acquisition.batch.barcodes import is_rounded, near_misses, shortened
+from acquisition.batch.spreadsheet import TableRow, read_table
 from acquisition.errors import WorklistError
 
 COLUMNS = ("barcode", "accession", "protocol", "priority")
@@ -50,14 +50,23 @@ class Worklist:
         The file.
     entries
         No barcode twice.
+    warnings
+        What is allowed and yet hardly meant, with its line.
     """
 
     path: Path
     entries: tuple[WorklistEntry, ...]
+    warnings: tuple[str, ...] = ()
 
     def find(self, barcode: str) -> WorklistEntry | None:
         """The entry of a barcode; None where the slide is not wanted."""
         return next((entry for entry in self.entries if entry.barcode == barcode), None)
+
+    def hint(self, label: str) -> str:
+        """Name what stands on the worklist and resembles a label that doesn't; empty where nothing does."""
+        near = near_misses(label, [entry.barcode for entry in self.entries])
+        lines = {entry.barcode: entry.line for entry in self.entries}
+        return "; ".join(f"{barcode} in line {lines[barcode]} is nearly the same" for barcode in near)
 
 
 def load_worklist(path: Path) -> Worklist:
@@ -69,57 +78,83 @@ def load_worklist(path: Path) -> Worklist:
     Parameters
     ----------
     path
-        UTF-8 CSV, comma or semicolon.
+        CSV, see `read_table` for what spreadsheets may have made of it.
 
     Raises
     ------
     WorklistError
-        Unreadable, a column missing or unknown, an empty cell, a barcode twice, no such protocol, or a priority
-        that is none; with file and line, what was found and what is allowed.
+        Unreadable, a column missing or unknown, an empty cell, a barcode twice or rounded to a number, no such
+        protocol, or a priority that is none; with file and line, what was found and what is allowed.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorklistError(f"can't be read: {error}", path=path) from error
-    heading = text.split("\n", 1)[0]
-    separator = ";" if heading.count(";") > heading.count(",") else ","
-    rows = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
-    try:
-        table = [(rows.line_num, [cell.strip() for cell in row]) for row in rows]
-    except csv.Error as error:
-        raise WorklistError(f"no CSV: {error}", path=path, line=rows.line_num) from error
-    table = [(line, row) for line, row in table if any(row)]
-    if not table:
+    rows = read_table(path)
+    if not rows:
         raise WorklistError(f"empty; wanted a line with {', '.join(COLUMNS)} and one a slide", path=path, line=1)
-    columns = _read_heading(path, *table[0])
-    entries = [_read_row(path, line, row, columns) for line, row in table[1:]]
+    columns = _read_heading(path, rows[0])
+    protocols = _Protocols(path)
+    entries = [_read_row(path, row, columns, protocols) for row in rows[1:]]
     _refuse_twins(path, entries)
-    return Worklist(path, tuple(sorted(entries, key=lambda entry: (entry.priority, entry.line))))
+    return Worklist(
+        path, tuple(sorted(entries, key=lambda entry: (entry.priority, entry.line))), _warnings(entries)
+    )
 
 
-def _read_heading(path: Path, line: int, row: list[str]) -> tuple[str, ...]:
-    columns = tuple(cell.lower() for cell in row)
+def _read_heading(path: Path, row: TableRow) -> tuple[str, ...]:
+    columns = tuple(cell.lower() for cell in row.cells)
     unknown = [name for name in columns if name not in COLUMNS]
     missing = [name for name in COLUMNS if name not in columns and name != "priority"]
     if unknown or missing or len(set(columns)) != len(columns):
         raise WorklistError(
-            f"heading: found {', '.join(row)}; wanted {', '.join(COLUMNS)}, each once", path=path, line=line
+            f"heading: found {', '.join(row.cells)}; wanted {', '.join(COLUMNS)}, each once",
+            path=path,
+            line=row.line,
         )
     return columns
 
 
-def _read_row(path: Path, line: int, row: list[str], columns: tuple[str, ...]) -> WorklistEntry:
-    if len(row) != len(columns):
-        raise WorklistError(f"found {len(row)} cells, the heading has {len(columns)}", path=path, line=line)
-    cells = dict(zip(columns, row, strict=True))
+class _Protocols:
+    """Protocol files of a worklist, each looked for once."""
+
+    def __init__(self, worklist: Path) -> None:
+        self._worklist = worklist
+        self._files: dict[str, Path] = {}
+
+    def find(self, name: str, line: int) -> Path:
+        """Path of a protocol; `WorklistError` where there is none."""
+        if name not in self._files:
+            file = self._worklist.parent / name
+            if not file.is_file():
+                reason = f"protocol: no such file {name} (relative to the worklist's folder)"
+                raise WorklistError(reason, path=self._worklist, line=line)
+            self._files[name] = file
+        return self._files[name]
+
+
+def _read_row(path: Path, row: TableRow, columns: tuple[str, ...], protocols: _Protocols) -> WorklistEntry:
+    line = row.line
+    if len(row.cells) != len(columns):
+        raise WorklistError(f"found {len(row.cells)} cells, the heading has {len(columns)}", path=path, line=line)
+    cells = dict(zip(columns, row.cells, strict=True))
     for name in ("barcode", "accession", "protocol"):
         if not cells[name]:
             raise WorklistError(f"{name}: empty", path=path, line=line)
-    protocol = path.parent / cells["protocol"]
-    if not protocol.is_file():
-        raise WorklistError(f"protocol: no such file {cells['protocol']}", path=path, line=line)
-    return WorklistEntry(
-        line, cells["barcode"], cells["accession"], protocol, _read_priority(path, line, cells.get("priority", ""))
+    if is_rounded(cells["barcode"]):
+        raise WorklistError(
+            f"barcode: found {cells['barcode']}, a rounded number; format the spreadsheet's column as text, "
+            "then enter the barcode anew",
+            path=path,
+            line=line,
+        )
+    priority = _read_priority(path, line, cells.get("priority", ""))
+    protocol = protocols.find(cells["protocol"], line)
+    return WorklistEntry(line, cells["barcode"], cells["accession"], protocol, priority)
+
+
+def _warnings(entries: Iterable[WorklistEntry]) -> tuple[str, ...]:
+    """What is allowed and yet hardly meant."""
+    lines = {entry.barcode: entry.line for entry in entries}
+    return tuple(
+        f"line {lines[barcode]}: barcode {barcode} is shorter than the others: were leading zeros lost?"
+        for barcode in shortened(lines)
     )
 
 

@@ -64,6 +64,8 @@ def run_batch(request: BatchRequest, control: RunControl, listener: RunListener)
         The batch could not begin, or its record can't be written.
     """
     worklist = load_worklist(request.worklist)
+    for warning in worklist.warnings:
+        listener.message(f"{request.worklist.name}: {warning}")
     protocols = {path: load_protocol(path) for path in {entry.protocol for entry in worklist.entries}}
     scenario = read_scenario(request.faults, request.rig)
     done = _read_done(request.out)

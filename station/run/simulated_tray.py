@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import replace
 from pathlib import Path
 
+from acquisition.batch.spreadsheet import read_table
+from acquisition.errors import WorklistError
 from scanner.core import ScanCore
 from scanner.errors import DeviceNotReadyError
 from simulators.peripherals import feeder_of
@@ -54,17 +54,16 @@ def read_tray(path: Path, like: SlideSettings) -> dict[int, TraySlide]:
         Unreadable or wrong, with file and line.
     """
     try:
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: can't be read: {error}") from error
-    if not rows or tuple(cell.strip() for cell in rows[0]) != COLUMNS:
+        rows = read_table(path)
+    except WorklistError as error:
+        raise UsageError(str(error)) from error
+    if not rows or rows[0].cells != COLUMNS:
         raise UsageError(f"{path}:1: wanted the heading {','.join(COLUMNS)}")
     slides: dict[int, TraySlide] = {}
-    for line, row in enumerate(rows[1:], start=2):
-        if not any(cell.strip() for cell in row):
-            continue
+    for row in rows[1:]:
+        line = row.line
         try:
-            slot, barcode, cells, seed = (cell.strip() for cell in row)
+            slot, barcode, cells, seed = row.cells
             settings = replace(like, cells=int(cells), seed=int(seed))
             number = int(slot)
         except ValueError as error:

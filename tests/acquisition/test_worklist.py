@@ -1,9 +1,14 @@
 """A worklist is read strictly: file, line, what was found and what is allowed."""
 
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from acquisition.batch.barcodes import near_misses
 from acquisition.batch.worklist import load_worklist
 from acquisition.errors import WorklistError
 
@@ -63,3 +68,90 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, line, words):
 def test_a_worklist_that_is_not_there(tmp_path):
     with pytest.raises(WorklistError, match="can't be read"):
         load_worklist(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "barcode"),
+    [
+        (b"sep=;\r\nbarcode;accession;protocol\r\n007;1;blood.yaml\r\n", "007"),
+        ("barcode\taccession\tprotocol\n007\t1\tblood.yaml\n".encode("utf-16"), "007"),
+        ("barcode,accession,protocol,,\n007,Müx,blood.yaml,,\n,,,,\n".encode("utf-8-sig"), "007"),
+        (b"barcode;accession;protocol;priority\n007;1;blood.yaml;;\n", "007"),
+    ],
+)
+def test_tables_are_read_as_spreadsheets_leave_them(tmp_path, content, barcode):
+    path = write(tmp_path, "")
+    path.write_bytes(content)
+    (entry,) = load_worklist(path).entries
+    assert (entry.barcode, entry.priority) == (barcode, 5)
+
+
+def test_the_line_is_that_of_the_file_also_below_a_separator_line(tmp_path):
+    path = write(tmp_path, "sep=;\nbarcode;accession;protocol\nA;1;marrow.yaml\n")
+    with pytest.raises(WorklistError, match=r"no such file marrow\.yaml") as caught:
+        load_worklist(path)
+    assert caught.value.line == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "words"),
+    [
+        ("barcode,accession,protocol\n7,Mü,blood.yaml\n".encode("cp1252"), 2, "save the table as 'CSV UTF-8'"),
+        (b"barcode,accession,protocol\n7,\x1b[31m,blood.yaml\n", 2, "control character"),
+        (b"barcode,accession,protocol\n7,\x00,blood.yaml\n", 2, "control character"),
+        (b"barcode,accession,protocol\n1.23457E+11,1,blood.yaml\n", 2, "rounded"),
+        (b"barcode;accession;protocol\n1,23457E+11;1;blood.yaml\n", 2, "column as text"),
+        (b"barcode,accession,protocol\n7," + b"x" * 2000 + b",blood.yaml\n", 2, "a cell of more than"),
+        (
+            b"barcode,accession,protocol\n" + b"".join(b"%d,1,blood.yaml\n" % k for k in range(20_001)),
+            20_001,
+            "rows",
+        ),
+        (b"x" * 9_000_000, None, "bytes"),
+    ],
+)
+def test_what_would_spoil_the_record_is_refused(tmp_path, content, line, words):
+    path = write(tmp_path, "")
+    path.write_bytes(content)
+    with pytest.raises(WorklistError, match=words) as caught:
+        load_worklist(path)
+    assert caught.value.line == line
+
+
+def test_a_folder_is_no_worklist(tmp_path):
+    with pytest.raises(WorklistError, match="not a regular file"):
+        load_worklist(tmp_path)
+
+
+def test_barcodes_that_lost_their_zeros_are_named(tmp_path):
+    path = write(
+        tmp_path, "barcode,accession,protocol\n0012345,1,blood.yaml\n0012346,1,blood.yaml\n12347,2,blood.yaml\n"
+    )
+    (warning,) = load_worklist(path).warnings
+    assert warning.startswith("line 4: barcode 12347 is shorter")
+
+
+@pytest.mark.parametrize(
+    ("label", "near"),
+    [
+        ("0012345", ("12345",)),
+        ("ks-17", ("KS-17",)),
+        ("KS-170042", ("KS-17O042",)),
+        ("something else", ()),
+    ],
+)
+def test_a_label_that_is_nearly_on_the_worklist_is_told(label, near):
+    assert near_misses(label, ["12345", "KS-17", "KS-17O042", "99"]) == near
+
+
+def test_a_rounded_number_is_near_to_what_it_was():
+    assert near_misses("123457000123", ["1,23457E+11", "5"]) == ("1,23457E+11",)
+    assert near_misses("123467000123", ["1,23457E+11", "5"]) == ()
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=40))
+def test_any_text_is_a_worklist_or_refused(text):
+    with TemporaryDirectory() as folder:
+        path = write(Path(folder), text)
+        with suppress(WorklistError):
+            assert all(entry.barcode and entry.accession for entry in load_worklist(path).entries)
