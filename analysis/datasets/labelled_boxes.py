@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.datasets.box_matching import box_iou, match
 from analysis.datasets.coco import CocoObject
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.segmentation import UnselectedProposal
 
 TSENG_PADDING_PX: Final = (7.0, 8.0, 5.0, 4.0)
@@ -135,9 +135,9 @@ def _from_pixels(
     free = inside & ~_view(taken, box)
     options = [option for option in (_main_pieces(free), _main_pieces(inside)) if option.any()]
     if not options:
-        return Instance(box, np.ones((y1 - y0, x1 - x0), np.bool_), 0.0, "box")
+        return Instance(box, np.ones((y1 - y0, x1 - x0), np.bool_), 0.0, SegmentationRoute.LABEL)
     best = max(options, key=_span)
-    return Instance(box, best, 1.0, "box")
+    return Instance(box, best, 1.0, SegmentationRoute.LABEL)
 
 
 def _main_pieces(stained: NDArray[np.bool_]) -> NDArray[np.bool_]:

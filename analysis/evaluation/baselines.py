@@ -25,7 +25,7 @@ from analysis.segmentation.contours.segmenter import (
     touching_instances,
 )
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.region import Region, connected_regions
 from analysis.structures.segmentation import Segmentation
 
@@ -57,7 +57,7 @@ def threshold_watershed(image: GreyImage) -> Segmentation:
     """
     working, pieces = _thresholded(image)
     parts = [part for piece in pieces for part in _flooded(piece)]
-    return _segmentation(image, working, parts, "threshold, watershed")
+    return _segmentation(image, working, parts, SegmentationRoute.THRESHOLD_WATERSHED)
 
 
 def convex_hull_splitting(image: GreyImage) -> Segmentation:
@@ -73,7 +73,7 @@ def convex_hull_splitting(image: GreyImage) -> Segmentation:
     """
     working, pieces = _thresholded(image)
     parts = [part for piece in pieces for part in _hull_parts(piece, working.width_px)]
-    return _segmentation(image, working, parts, "threshold, convex hull")
+    return _segmentation(image, working, parts, SegmentationRoute.THRESHOLD_CONVEX_HULL)
 
 
 def threshold_alone(image: GreyImage) -> Segmentation:
@@ -85,7 +85,7 @@ def threshold_alone(image: GreyImage) -> Segmentation:
         If nothing like a metaphase is there.
     """
     working, pieces = _thresholded(image)
-    return _segmentation(image, working, pieces, "threshold")
+    return _segmentation(image, working, pieces, SegmentationRoute.THRESHOLD)
 
 
 BASELINES: Final[dict[str, Segmenter]] = {
@@ -160,7 +160,9 @@ def _pixel(point: NDArray[np.float32]) -> tuple[int, int]:
     return int(point[0]), int(point[1])
 
 
-def _segmentation(image: GreyImage, working: WorkingImage, parts: list[Region], route: str) -> Segmentation:
+def _segmentation(
+    image: GreyImage, working: WorkingImage, parts: list[Region], route: SegmentationRoute
+) -> Segmentation:
     placed = [
         place
         for part in parts

@@ -16,7 +16,7 @@ from analysis.datasets.images import OVERLAP_LABEL, MfishCell, load_mfish
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.segmentation.contours.segmenter import Segmenter, segment_by_contours
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 
 _CLASSES: Final = range(1, 25)
 _CRUMB_SHARE: Final = 0.15
@@ -149,4 +149,4 @@ def _chromosomes_of_class(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
 def _instance(mask: NDArray[np.bool_]) -> Instance:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     x0, y0, x1, y1 = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-    return Instance((x0, y0, x1, y1), mask[y0:y1, x0:x1], 1.0, "truth")
+    return Instance((x0, y0, x1, y1), mask[y0:y1, x0:x1], 1.0, SegmentationRoute.LABEL)

@@ -25,7 +25,7 @@ from analysis.detection.preprocessing import SCALE, density_of, filled_up, relat
 from analysis.errors import NoMetaphaseError, WeightsError
 from analysis.parameters.weights import fill_net, load_weights, read_manifest
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.segmentation import Segmentation, UnselectedProposal
 
 PEER_WEIGHTS: Final = "peer-faster-rcnn"
@@ -139,7 +139,9 @@ def _instances(
         if x1 - x0 > 1 and y1 - y0 > 1:
             window = relative[y0:y1, x0:x1]
             mask = window > 0.5 * window.max()
-            made.append(Instance((x0, y0, x1, y1), mask, float(score), "peer", extent_px=extent))
+            made.append(
+                Instance((x0, y0, x1, y1), mask, float(score), SegmentationRoute.TWO_STAGE_PEER, extent_px=extent)
+            )
     return tuple(made)
 
 

@@ -23,9 +23,9 @@ from analysis.structures.band_reading import CutDefect
 from analysis.structures.class_evidence import ClassScores
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.crop import ChromosomeCrop
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 
-GUESSED_ROUTES: Final = frozenset({"detector, box", "detector, pale"})
+GUESSED_ROUTES: Final = frozenset({SegmentationRoute.DETECTOR_BOX, SegmentationRoute.DETECTOR_PALE})
 """Routes whose outline isn't that of stain: the box itself, or whatever is darker than the slide within it."""
 HIDDEN_FROM: Final = 0.28
 """Part of the chromosome beyond its mask, over the root of the median area of the cell."""

@@ -30,7 +30,7 @@ from analysis.straightening.medial_axis import medial_axes
 from analysis.structures.band_reading import CutDefect
 from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.iscn import IscnResult
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 from analysis.structures.review import ReviewFinding, ReviewLevel, ReviewReason, ReviewVerdict
@@ -152,7 +152,7 @@ def _chromosome(entry: dict[str, Any], size: tuple[int, int], path: Path) -> Kar
     if not mask.any():
         raise DatasetError(f"chromosome {entry['id']}: its mask is empty", path=path)
     overlaps = tuple(int(other) for other in entry["overlaps"])
-    instance = Instance((xmin, ymin, xmax, ymax), mask, 1.0, "proposal", overlaps)
+    instance = Instance((xmin, ymin, xmax, ymax), mask, 1.0, SegmentationRoute.PROPOSAL_FILE, overlaps)
     flipped, confirmed = entry["flipped"], entry.get("confirmed", False)
     if not isinstance(confirmed, bool):
         raise DatasetError(f"chromosome {entry['id']}: confirmed is neither true nor false", path=path)

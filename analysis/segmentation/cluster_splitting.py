@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.segmentation.contours.split import Split
 from analysis.segmentation.contours.split_tree import ContourContext, Piece, describe, proposals
+from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import Region
 
 _SLACK_WIDTHS: Final = 0.25
@@ -38,6 +39,13 @@ _BRIDGE: Final = 0.9
 _CORE: Final = 0.6
 _FOREIGN: Final = 0.25
 
+_SPLIT_ROUTES: Final = {
+    SegmentationRoute.WATERSHED: SegmentationRoute.DETECTOR_WATERSHED,
+    SegmentationRoute.CUT: SegmentationRoute.DETECTOR_CUT,
+    SegmentationRoute.CROSSING: SegmentationRoute.DETECTOR_CROSSING,
+}
+"""Route of a part, by how contours split the piece between its boxes."""
+
 Boxes = NDArray[np.float32]
 
 BoxMaskPredictor = Callable[[Region, Boxes], list[NDArray[np.bool_]]]
@@ -55,13 +63,12 @@ class PixelAssignment:
     region
         Its pixels.
     route
-        ``"contour"``: the piece itself; ``"watershed"``, ``"cut"``, ``"crossing"``: parted so; ``"net"``: told by
-        the mask net; ``"box"``: clipped to its box, or grown from what lies in no other.
+        How they were told from those of the other boxes.
     """
 
     box: int
     region: Region
-    route: str
+    route: SegmentationRoute
 
 
 def split_cluster(
@@ -83,13 +90,19 @@ def split_cluster(
         Whether cuts are tried first.
     """
     shares: list[PixelAssignment] = []
-    waiting: list[tuple[Region, str, list[int]]] = [(piece, "contour", list(range(len(boxes))))]
+    waiting: list[tuple[Region, SegmentationRoute, list[int]]] = [
+        (piece, SegmentationRoute.DETECTOR_CONTOUR, list(range(len(boxes))))
+    ]
     while waiting:
         region, route, held = waiting.pop()
         if len(held) == 1:
             shares.append(_clipped(PixelAssignment(held[0], region, route), boxes[held[0]], cell.width_px))
             continue
-        parted = _best_cut(describe(region, "single", cell), boxes, held, cell) if cuts or net is None else None
+        parted = (
+            _best_cut(describe(region, SegmentationRoute.SINGLE, cell), boxes, held, cell)
+            if cuts or net is None
+            else None
+        )
         if parted is not None:
             waiting.extend(parted)
         elif net is not None:
@@ -106,7 +119,9 @@ def _told(region: Region, boxes: Boxes, held: list[int], net: BoxMaskPredictor) 
     for box, own in zip(held, masks, strict=True):
         # The selection is sure of it, whether the net sees pixels of its own or not.
         route, part = (
-            ("net", own) if own.any() else ("box", _filled(boxes[box] - _corner(region), region.mask, 0.0))
+            (SegmentationRoute.DETECTOR_MASK_NET, own)
+            if own.any()
+            else (SegmentationRoute.DETECTOR_BOX, _filled(boxes[box] - _corner(region), region.mask, 0.0))
         )
         if part.any():
             shares.append(PixelAssignment(box, region.part(part), route))
@@ -115,7 +130,7 @@ def _told(region: Region, boxes: Boxes, held: list[int], net: BoxMaskPredictor) 
 
 def _best_cut(
     part: Piece, boxes: Boxes, held: list[int], cell: ContourContext
-) -> list[tuple[Region, str, list[int]]] | None:
+) -> list[tuple[Region, SegmentationRoute, list[int]]] | None:
     """Find the cut whose parts reach as far as the boxes they hold."""
     local = boxes[held] - _corner(part.region)
     best, best_fit = None, _AGREES
@@ -136,14 +151,14 @@ def _best_cut(
     split, sides = best
     numbers = np.asarray(held)
     return [
-        (part.region.part(mask), split.route, [int(number) for number in numbers[own]])
+        (part.region.part(mask), _SPLIT_ROUTES[split.route], [int(number) for number in numbers[own]])
         for mask, own in ((split.first, ~sides), (split.second, sides))
     ]
 
 
 def _sides(split: Split, local: Boxes) -> NDArray[np.bool_]:
     """Tell for each box whether the second part fills it better than the first."""
-    if split.route == "crossing":
+    if split.route is SegmentationRoute.CROSSING:
         # Both own the shared area: the part whose extent is the box's.
         return np.asarray(
             [_extent_fit(split.second, box) > _extent_fit(split.first, box) for box in local], np.bool_
@@ -166,7 +181,7 @@ def _clipped(share: PixelAssignment, box: Boxes, width_px: float) -> PixelAssign
     inside[window] = mask[window]
     if not inside.any() or np.count_nonzero(mask & ~inside) < _STICKS_OUT * np.count_nonzero(mask):
         return share
-    return PixelAssignment(share.box, share.region.part(_largest(inside)), "box")
+    return PixelAssignment(share.box, share.region.part(_largest(inside)), SegmentationRoute.DETECTOR_BOX)
 
 
 def _grown(region: Region, boxes: Boxes, held: list[int], cell: ContourContext) -> list[PixelAssignment]:
@@ -191,7 +206,11 @@ def _grown(region: Region, boxes: Boxes, held: list[int], cell: ContourContext) 
         wide = cv2.dilate(basin.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         own = (basin | (wide & (markers < 2))) & inside[number]
         if own.any():
-            shares.append(PixelAssignment(box, region.part(_bridged(own, mask, cell.width_px)), "box"))
+            shares.append(
+                PixelAssignment(
+                    box, region.part(_bridged(own, mask, cell.width_px)), SegmentationRoute.DETECTOR_BOX
+                )
+            )
     return shares
 
 

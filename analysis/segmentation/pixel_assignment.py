@@ -19,7 +19,7 @@ from analysis.segmentation.contours.segmenter import (
 )
 from analysis.segmentation.contours.split_tree import ContourContext
 from analysis.structures.box_proposals import BoxProposals
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.region import Region, cropped
 
 _PART_OF: Final = 0.8
@@ -76,7 +76,7 @@ def instances_of(
             box,
             own,
             float(chosen.score[share.box]),
-            f"detector, {share.route}",
+            share.route,
             beside[k],
             chosen.class_log_prob[share.box],
             sides_of(extents_px[share.box]),
@@ -218,7 +218,9 @@ def _pale(number: int, box: NDArray[np.float32], working: WorkingImage) -> Pixel
     if count < 2:
         return None
     largest = labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    return PixelAssignment(number, cropped(largest, window[1].start, window[0].start), "pale")
+    return PixelAssignment(
+        number, cropped(largest, window[1].start, window[0].start), SegmentationRoute.DETECTOR_PALE
+    )
 
 
 def sides_of(row: NDArray[np.float32]) -> tuple[float, float, float, float]:

@@ -14,7 +14,7 @@ from analysis.straightening.crops import (
 )
 from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ObjectPixels
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 
 
 def bar(length_px: int, width_px: int = 12, density: float = 0.4) -> ObjectPixels:
@@ -64,7 +64,9 @@ def test_instances_are_cut_with_their_own_masks() -> None:
     mask = np.ones((20, 6), np.bool_)
     mask[:, 0] = False
     (piece,) = cut_instances(
-        image, np.full((40, 30), 200.0, np.float32), [Instance((8, 5, 14, 25), mask, 1.0, "single")]
+        image,
+        np.full((40, 30), 200.0, np.float32),
+        [Instance((8, 5, 14, 25), mask, 1.0, SegmentationRoute.SINGLE)],
     )
     assert piece.mask.sum() == 100
     assert piece.density == pytest.approx(np.log10(201 / 51))
@@ -73,7 +75,7 @@ def test_instances_are_cut_with_their_own_masks() -> None:
 def test_fluorescence_is_linear_in_the_light() -> None:
     grey = np.array([[255, 155, 55]], np.uint8)
     assert fluorescence_density(grey, 255.0) == pytest.approx(np.array([[0.0, 100 / 255, 200 / 255]]))
-    full = Instance((0, 0, 3, 1), np.ones((1, 3), np.bool_), 1.0, "single")
+    full = Instance((0, 0, 3, 1), np.ones((1, 3), np.bool_), 1.0, SegmentationRoute.SINGLE)
     (piece,) = cut_instances(GreyImage(grey, "dapi", inverted=True), np.full((1, 3), 255.0, np.float32), [full])
     assert piece.density[0, 2] == pytest.approx(200 / 255)
 

@@ -20,7 +20,7 @@ from analysis.structures.banding import BandingEstimate, BandingKind
 from analysis.structures.class_evidence import ClassScores
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.training.fits.reference_statistics import NormalCell, norms_by_cuts
 
 NAMES = tuple(name for name in CLASS_NAMES[:22] for _ in range(2))
@@ -48,7 +48,7 @@ def crops(seed: int = 0) -> list[ChromosomeCrop]:
 def instances() -> list[Instance]:
     box = (10, 10, 20, 60)
     extent = (9.0, 9.0, 21.0, 61.0)
-    one = Instance(box, np.ones((50, 10), np.bool_), 0.93, "detector, contour", extent_px=extent)
+    one = Instance(box, np.ones((50, 10), np.bool_), 0.93, SegmentationRoute.DETECTOR_CONTOUR, extent_px=extent)
     return [one] * len(NAMES)
 
 
@@ -77,7 +77,7 @@ def test_well_cut_chromosomes_are_all_fit() -> None:
     assert doubt_of_first() is None
 
 
-@pytest.mark.parametrize("route", ["detector, box", "detector, pale"])
+@pytest.mark.parametrize("route", [SegmentationRoute.DETECTOR_BOX, SegmentationRoute.DETECTOR_PALE])
 def test_a_guessed_outline_is_not_compared(route: str) -> None:
     assert doubt_of_first(instance=replace(instances()[0], route=route)) is CutDefect.GUESSED
 
@@ -86,7 +86,12 @@ def test_a_hidden_end_is_not_compared_and_a_beside_lying_one_is() -> None:
     hidden = replace(instances()[0], extent_px=(9.0, 9.0, 21.0, 75.0))
     assert doubt_of_first(instance=hidden) is CutDefect.HIDDEN
     assert doubt_of_first(instance=replace(instances()[0], extent_px=None)) is None
-    assert doubt_of_first(instance=replace(instances()[0], route="detector, net", overlaps=(1, 2))) is None
+    assert (
+        doubt_of_first(
+            instance=replace(instances()[0], route=SegmentationRoute.DETECTOR_MASK_NET, overlaps=(1, 2))
+        )
+        is None
+    )
 
 
 def test_a_folded_chromosome_is_not_compared() -> None:
@@ -120,7 +125,7 @@ def test_objects_without_a_class_and_empty_cells_are_nothing_to_measure() -> Non
 
 def test_pairs_in_doubt_are_told_apart_from_those_compared() -> None:
     cell, cut = crops(), instances()
-    cut[2] = replace(cut[2], route="detector, box")
+    cut[2] = replace(cut[2], route=SegmentationRoute.DETECTOR_BOX)
     cell[5] = replace(cell[5], relative_area=1.4 * cell[5].relative_area)
     reading = read_bands(
         cell, [False] * len(cell), NAMES, G_BANDS, None, measure_cut_quality(cell, NAMES, cut, scores())
@@ -141,7 +146,10 @@ def test_pairs_in_doubt_are_told_apart_from_those_compared() -> None:
 
 
 def test_of_three_chromosomes_two_fit_ones_are_compared() -> None:
-    cell, cut = [*crops(), crops(1)[14]], [*instances(), replace(instances()[0], route="detector, box")]
+    cell, cut = (
+        [*crops(), crops(1)[14]],
+        [*instances(), replace(instances()[0], route=SegmentationRoute.DETECTOR_BOX)],
+    )
     names = (*NAMES, "8")
     reading = read_bands(cell, [False] * len(cell), names, G_BANDS, None, measure_cut_quality(cell, names, cut))
     assert reading.not_compared == ()

@@ -28,6 +28,7 @@ from analysis.selection.initial_selection import (
 )
 from analysis.structures.box_proposals import BoxProposals
 from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import SegmentationRoute
 from analysis.structures.segmentation import Segmentation
 from simulators.specimen.cell import render_cell
 
@@ -179,7 +180,7 @@ def test_a_piece_with_one_box_is_the_mask() -> None:
     drawn.disc(640, 540, 62)
     found = drawn.segment()
     assert len(found.instances) == planted
-    assert {entry.route for entry in found.instances} == {"detector, contour"}
+    assert {entry.route for entry in found.instances} == {SegmentationRoute.DETECTOR_CONTOUR}
     assert found.nuclei[540, 640]
     for entry, box in zip(found.instances, drawn.boxes, strict=True):
         tight = np.asarray(box) + np.asarray([1, 1, -1, -1]) * PADDING_PX
@@ -196,7 +197,7 @@ def test_touching_chromosomes_are_cut_where_their_boxes_part() -> None:
     (first,), (second,) = at(found, 230, 540), at(found, 200, 585)
     assert first != second
     assert second in found.instances[first].overlaps
-    assert found.instances[first].route in {"detector, cut", "detector, watershed"}
+    assert found.instances[first].route in {SegmentationRoute.DETECTOR_CUT, SegmentationRoute.DETECTOR_WATERSHED}
 
 
 def test_crossing_chromosomes_both_own_the_shared_area() -> None:
@@ -207,7 +208,7 @@ def test_crossing_chromosomes_both_own_the_shared_area() -> None:
     found = drawn.segment()
     owners = at(found, 360, 540)
     assert len(owners) == 2
-    assert all(found.instances[k].route == "detector, crossing" for k in owners)
+    assert all(found.instances[k].route == SegmentationRoute.DETECTOR_CROSSING for k in owners)
 
 
 def test_what_hangs_on_a_chromosome_is_clipped() -> None:
@@ -221,7 +222,7 @@ def test_what_hangs_on_a_chromosome_is_clipped() -> None:
     assert len(found.instances) == planted + 1
     (owner,) = at(found, 190, 540)
     assert found.instances[owner].box_px[2] < box[2] + 2
-    assert found.instances[owner].route == "detector, box"
+    assert found.instances[owner].route == SegmentationRoute.DETECTOR_BOX
 
 
 def test_a_chromosome_that_fell_apart_is_one() -> None:
@@ -265,7 +266,7 @@ def test_fluorescence_is_left_to_the_contours() -> None:
     drawn.boxes.clear()
     found = DetectorSegmenter(drawn)(inverted)
     assert len(found.instances) == planted
-    assert all(not entry.route.startswith("detector") for entry in found.instances)
+    assert all(not entry.route.by_detector for entry in found.instances)
 
 
 def test_fluorescence_becomes_density_in_proportion_to_the_dye() -> None:
@@ -288,7 +289,7 @@ def test_fluorescence_can_be_shown_to_the_detector() -> None:
     dark = GreyImage(grey.pixels, "scene", inverted=True)
     found = DetectorSegmenter(drawn, fluorescence=True)(dark)
     assert len(found.instances) == planted
-    assert {entry.route for entry in found.instances} == {"detector, contour"}
+    assert {entry.route for entry in found.instances} == {SegmentationRoute.DETECTOR_CONTOUR}
     assert np.median(found.background) == pytest.approx(np.median(grey.pixels), abs=4.0)
 
 
@@ -380,4 +381,4 @@ def test_the_product_finds_the_chromosomes_of_a_drawn_cell(kind: str) -> None:
     found = load_detector_segmenter()(to_grey(given, "drawn"))
     assert len(found.instances) == pytest.approx(46, abs=4)
     # Bright on dark is taken for fluorescence, in which the detector sees chromosomes too.
-    assert all(entry.route.startswith("detector") for entry in found.instances)
+    assert all(entry.route.by_detector for entry in found.instances)

@@ -24,7 +24,7 @@ from analysis.evaluation.interactions import Interactions, count_interactions, i
 from analysis.evaluation.mfish import evaluate_mfish, mfish_instances
 from analysis.evaluation.tseng import evaluate_tseng
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.segmentation import Segmentation, UnselectedProposal
 
 DATA = Path(os.environ.get("KARYOSCAN_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
@@ -189,7 +189,7 @@ def test_coco_figures_of_perfect_and_of_nothing() -> None:
 
 
 def rod_instance(x0: int, y0: int, x1: int, y1: int, score: float = 1.0) -> Instance:
-    return Instance((x0, y0, x1, y1), np.ones((y1 - y0, x1 - x0), np.bool_), score, "single")
+    return Instance((x0, y0, x1, y1), np.ones((y1 - y0, x1 - x0), np.bool_), score, SegmentationRoute.SINGLE)
 
 
 def test_masks_from_boxes_leave_the_neighbour_out() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from analysis.classification.fusion import FusionWeights, detected_classes, fuse_class_evidence
 from analysis.structures.class_evidence import ClassScores
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 
 
 def scores_of(prob: np.ndarray, none: np.ndarray | None = None) -> ClassScores:
@@ -41,8 +41,15 @@ def test_what_the_detector_did_not_see_keeps_the_classifiers_word() -> None:
     scores = scores_of(sure_of(3, 4))
     mask = np.ones((4, 4), np.bool_)
     instances = [
-        Instance((0, 0, 4, 4), mask, 0.9, "detector", (), np.log(sure_of(8, sure=0.99))[0].astype(np.float32)),
-        Instance((4, 0, 8, 4), mask, 0.9, "cut"),
+        Instance(
+            (0, 0, 4, 4),
+            mask,
+            0.9,
+            SegmentationRoute.DETECTOR_CONTOUR,
+            (),
+            np.log(sure_of(8, sure=0.99))[0].astype(np.float32),
+        ),
+        Instance((4, 0, 8, 4), mask, 0.9, SegmentationRoute.CUT),
     ]
     detected = detected_classes(instances)
     assert np.isnan(detected[1]).all()

@@ -5,14 +5,14 @@ import pytest
 
 from analysis.karyogram.chromosome_pictures import Tone, grown_for_display, tone_of, upright_pictures
 from analysis.structures.crop import ObjectPixels
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.medial_axis import MedialAxis
 
 
 def instance(mask: np.ndarray) -> Instance:
     rows, columns = np.nonzero(mask)
     box = int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
-    return Instance(box, mask[box[1] : box[3], box[0] : box[2]], 1.0, "single")
+    return Instance(box, mask[box[1] : box[3], box[0] : box[2]], 1.0, SegmentationRoute.SINGLE)
 
 
 def full(entry: Instance, size: tuple[int, int]) -> np.ndarray:

@@ -21,7 +21,7 @@ from analysis.karyotyping.proposal_file import encode_mask, proposal_json
 from analysis.nets.embedding import EmbeddingNet
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.karyotype import Karyotype
 from analysis.structures.segmentation import Segmentation
 from simulators.specimen.chromosome import ChromosomeAppearance, render_chromosome
@@ -49,7 +49,12 @@ def drawn_cell(names: list[str], seed: int = 4) -> tuple[GreyImage, Segmentation
         od[y : y + height, x : x + width] += body.od
         xmin, ymin, xmax, ymax = body.box_px
         instances.append(
-            Instance((x + xmin, y + ymin, x + xmax, y + ymax), body.mask[ymin:ymax, xmin:xmax], 1.0, "single")
+            Instance(
+                (x + xmin, y + ymin, x + xmax, y + ymax),
+                body.mask[ymin:ymax, xmin:xmax],
+                1.0,
+                SegmentationRoute.SINGLE,
+            )
         )
         flipped.append(body.flipped)
     light = 210.0 * 10.0 ** -cv2.GaussianBlur(od, (0, 0), 0.9) + rng.normal(0, 1.5, od.shape)
@@ -121,7 +126,7 @@ def test_the_karyogram_is_the_same_where_chromosomes_are_straightened_for_it(kar
 
 
 def test_mask_at_the_border_of_the_image() -> None:
-    instance = Instance((7, 0, 10, 2), np.ones((2, 3), np.bool_), 1.0, "single")
+    instance = Instance((7, 0, 10, 2), np.ones((2, 3), np.bool_), 1.0, SegmentationRoute.SINGLE)
     encoded = encode_mask(instance, 4, 10)
     assert encoded["size"] == [4, 10]
     assert coco_mask.decode({**encoded, "counts": encoded["counts"].encode()}).sum() == 6

@@ -19,7 +19,7 @@ from analysis.karyotyping.proposal_file import proposal_json, read_proposal
 from analysis.structures.band_reading import BandReading, CutDefect
 from analysis.structures.classes import MARKER
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.iscn import IscnResult
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 from analysis.structures.review import ReviewFinding, ReviewLevel, ReviewReason, ReviewVerdict
@@ -35,7 +35,7 @@ def proposal(tmp_path: Path) -> Karyotype:
         mask = np.ones((height, width), np.bool_)
         mask[:3, :4] = False
         pixels[y : y + height, x : x + width] = np.where(mask, rng.integers(60, 150, (height, 1)), 225)
-        instance = Instance((x, y, x + width, y + height), mask, 1.0, "single")
+        instance = Instance((x, y, x + width, y + height), mask, 1.0, SegmentationRoute.SINGLE)
         chromosomes.append(KaryotypedChromosome(k, name, 0.75 + 0.1 * k, instance, k == 1))
     path = tmp_path / "cell.png"
     cv2.imwrite(str(path), pixels)
@@ -120,7 +120,7 @@ def unreadable(tmp_path: Path) -> Path:
     for k in range(46):
         y, x = 10 + 76 * (k // 23), 8 + 20 * (k % 23)
         pixels[y : y + 60, x : x + 9] = 90
-        instance = Instance((x, y, x + 9, y + 60), np.ones((60, 9), np.bool_), 1.0, "single")
+        instance = Instance((x, y, x + 9, y + 60), np.ones((60, 9), np.bool_), 1.0, SegmentationRoute.SINGLE)
         chromosomes.append(KaryotypedChromosome(k, "?", 0.3, instance, False))
     cv2.imwrite(str(tmp_path / "cell.png"), pixels)
     image = GreyImage(pixels, str(tmp_path / "cell.png"))

@@ -13,7 +13,7 @@ from analysis.karyotyping.review import CellQualityMeasures, judge_proposal
 from analysis.structures.banding import BandingEstimate, BandingKind
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.karyotype import Karyotype
 from analysis.structures.review import AUTO_FROM, DOUBTFUL_BELOW, ReviewFinding, ReviewLevel, chromosome_level
 from analysis.structures.segmentation import Segmentation
@@ -57,7 +57,9 @@ def drawn(
         y, x = (k // columns) * cell + 5, (k % columns) * cell + 60
         height, width = ymax - ymin, xmax - xmin
         od[y : y + height, x : x + width] += body.od[ymin:ymax, xmin:xmax]
-        instances.append(Instance((x, y, x + width, y + height), body.mask[ymin:ymax, xmin:xmax], 1.0, "single"))
+        instances.append(
+            Instance((x, y, x + width, y + height), body.mask[ymin:ymax, xmin:xmax], 1.0, SegmentationRoute.SINGLE)
+        )
     light = 210.0 * 10.0 ** -cv2.GaussianBlur(od, (0, 0), 0.9) + rng.normal(0, 1.5, od.shape)
     image = GreyImage(np.clip(np.rint(light), 0, 255).astype(np.uint8), "drawn")
     background = np.full(od.shape, 210.0, np.float32)

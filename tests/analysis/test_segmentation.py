@@ -21,6 +21,7 @@ from analysis.segmentation.contours.split import split_along
 from analysis.segmentation.contours.split_tree import ContourContext, describe, proposals, resolve
 from analysis.segmentation.segmenter import DetectorSegmenter, load_detector_segmenter
 from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import cropped
 from analysis.structures.segmentation import Segmentation
 
@@ -189,7 +190,7 @@ def test_crossing_chromosomes_both_own_the_shared_area() -> None:
     assert len(found.instances) == planted + 2
     owners = at(found, 360, 540)
     assert len(owners) == 2
-    assert all(found.instances[k].route == "crossing" for k in owners)
+    assert all(found.instances[k].route == SegmentationRoute.CROSSING for k in owners)
 
 
 def blank() -> np.ndarray:
@@ -313,12 +314,12 @@ def test_no_split_loses_or_makes_foreground(drawn: tuple[np.ndarray, np.ndarray]
     mask, density = drawn
     region = cropped(mask)
     cell = ContourContext(float(WIDTH_PX), 3.5, 0.8, density, load_plausibility())
-    part = describe(region, "single", cell)
+    part = describe(region, SegmentationRoute.SINGLE, cell)
     for split in proposals(part, cell):
         np.testing.assert_array_equal(split.first | split.second, region.mask)
         assert split.first.any()
         assert split.second.any()
-        if split.route != "crossing":
+        if split.route != SegmentationRoute.CROSSING:
             assert not (split.first & split.second).any()
     whole = np.zeros(mask.shape, np.bool_)
     for piece in resolve(region, cell, accept=0.2):

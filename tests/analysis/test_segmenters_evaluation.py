@@ -19,7 +19,7 @@ from analysis.evaluation.clusters import evaluate_cut_blobs
 from analysis.evaluation.segmenters import routes, run_segmenters, segmenter_figures, write_report
 from analysis.imaging.image_file import to_grey
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.region import Region
 from analysis.structures.segmentation import Segmentation
 
@@ -91,7 +91,8 @@ def found_at(*boxes: tuple[int, int, int, int]) -> Segmentation:
     """Instances whose padded boxes are these."""
     inner = [(x0 + 7, y0 + 8, x1 - 5, y1 - 4) for x0, y0, x1, y1 in boxes]
     instances = tuple(
-        Instance(box, np.ones((box[3] - box[1], box[2] - box[0]), np.bool_), 0.9, "drawn") for box in inner
+        Instance(box, np.ones((box[3] - box[1], box[2] - box[0]), np.bool_), 0.9, SegmentationRoute.LABEL)
+        for box in inner
     )
     return Segmentation(instances, np.zeros((200, 200), np.float32), np.zeros((200, 200), np.bool_))
 
@@ -120,7 +121,7 @@ def test_figures_of_each_way(small_set: Path) -> None:
     assert some["aer_ci95_low"] <= some["aer"] <= some["aer_ci95_high"]
     assert some["box_ap50_ci95_low"] <= some["box_ap50"] + 1e-9
     assert (none["aer"], none["box_ap50"]) == (1.0, 0.0)
-    assert routes(outcomes["some"]) == {"drawn": (12, 8)}
+    assert routes(outcomes["some"]) == {"label": (12, 8)}
 
 
 def test_the_report_shows_the_worst_first(small_set: Path, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from analysis.segmentation.mask_net.input import (
 from analysis.segmentation.mask_net.placement import chance_in, reduced, shared_out
 from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.grey_image import GreyImage
+from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import Region, cropped
 from analysis.training.masks.batches import Batches, draw_batch, drawing
 from analysis.training.masks.examples import UNKNOWN, blob_examples, mask_examples
@@ -268,7 +269,7 @@ def test_the_net_parts_what_no_cut_fits() -> None:
     cell = ContourContext(9.0, 5.0, 0.3, level, load_plausibility())
     net = BoxPromptedMasks(Knowing(masks), StreamPicture(level, 1.0))
     shares = split_cluster(cropped(level > 0.0), boxes, cell, net=net, cuts=False)
-    assert [share.route for share in shares] == ["net", "net"]
+    assert [share.route for share in shares] == [SegmentationRoute.DETECTOR_MASK_NET] * 2
     assert [share.region.area_px for share in shares] == [630, 720]
 
 
@@ -337,10 +338,10 @@ class Upright(Knowing):
 def test_the_stream_sends_each_piece_its_way() -> None:
     found = StreamSegmenter(Judge(), Upright())(metaphase())
     kinds = [entry.route for entry in found.instances]
-    assert kinds.count("stream, single") == 10
-    assert kinds.count("stream, connected") == 2
+    assert kinds.count(SegmentationRoute.BOX_FREE_SINGLE) == 10
+    assert kinds.count(SegmentationRoute.BOX_FREE_CONNECTED) == 2
     assert len(kinds) == 12
-    crossed = [entry for entry in found.instances if entry.route == "stream, connected"]
+    crossed = [entry for entry in found.instances if entry.route == SegmentationRoute.BOX_FREE_CONNECTED]
     areas = sorted(np.count_nonzero(entry.mask) for entry in crossed)
     assert areas == pytest.approx([80 * 16, 100 * 16], rel=0.15)
     assert crossed[0].overlaps

@@ -10,7 +10,7 @@ from analysis.datasets.images import TsengImage
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.segmentation import Segmentation
 from analysis.training.classifier.labelled_cells import bioimlab_cells, mfish_cells, tseng_views
 
@@ -73,10 +73,10 @@ def test_a_metaphase_is_cut_by_the_segmentation_and_by_its_boxes(tmp_path: Path)
     cv2.imwrite(str(path), grey)
     boxes = np.array([[23, 22, 47, 94], [83, 22, 107, 84]], np.int32)
     entry = TsengImage("m", "p", path, boxes, ("4", "X"))
-    debris = Instance((130, 130, 140, 140), np.ones((10, 10), np.bool_), 1.0, "contour")
+    debris = Instance((130, 130, 140, 140), np.ones((10, 10), np.bool_), 1.0, SegmentationRoute.SINGLE)
 
     def segment(image: GreyImage) -> Segmentation:
-        first = Instance((30, 30, 42, 90), np.ones((60, 12), np.bool_), 1.0, "contour")
+        first = Instance((30, 30, 42, 90), np.ones((60, 12), np.bool_), 1.0, SegmentationRoute.SINGLE)
         shape = image.pixels.shape
         return Segmentation((first, debris), np.full(shape, 230.0, np.float32), np.zeros(shape, np.bool_))
 

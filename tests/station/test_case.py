@@ -12,7 +12,7 @@ from analysis.case.summary import CaseCell, CasePolicy, Role, summarise
 from analysis.classification.classifier import Classifier
 from analysis.karyotyping.pipeline import Karyotyper
 from analysis.nets.embedding import EmbeddingNet
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.segmentation import Segmentation
 from station.case import run_case
 from station.case_report import case_page, case_pdf
@@ -54,7 +54,7 @@ def test_every_picture_is_a_cell_with_a_role_and_a_reason(tmp_path):
     def cut(image):
         mask = np.ones((30, 9), np.bool_)
         return Segmentation(
-            (Instance((5, 5, 14, 35), mask, 1.0, "single"),),
+            (Instance((5, 5, 14, 35), mask, 1.0, SegmentationRoute.SINGLE),),
             np.full(image.pixels.shape, 230, np.float32),
             np.zeros(image.pixels.shape, np.bool_),
         )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from analysis.karyotyping.proposal_file import encode_mask
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from simulators.specimen.chromosome import upright_crop
 from station.cli import main
 
@@ -60,7 +60,7 @@ def test_an_edited_proposal_is_drawn_and_counted_anew(tmp_path, call):
     pixels = np.full((120, 120), 220, np.uint8)
     pixels[20:80, 30:44] = rng.integers(60, 140, (60, 1))
     cv2.imwrite(str(tmp_path / "cell.png"), pixels)
-    instance = Instance((30, 20, 44, 80), np.ones((60, 14), np.bool_), 1.0, "single")
+    instance = Instance((30, 20, 44, 80), np.ones((60, 14), np.bool_), 1.0, SegmentationRoute.SINGLE)
     proposal = {
         "image": str(tmp_path / "cell.png"),
         "width_px": 120,

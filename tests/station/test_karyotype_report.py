@@ -14,7 +14,7 @@ from reportlab import rl_config
 from analysis.karyogram.sheet import FOOTER, REVIEW_BELOW, SheetOptions
 from analysis.karyotyping.proposal_file import read_proposal
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.iscn import IscnResult
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 from analysis.structures.review import ReviewFinding, ReviewReason, ReviewVerdict
@@ -31,7 +31,9 @@ def cell(tmp_path_factory) -> Karyotype:
     for k, (name, sure) in enumerate((("1", 0.99), ("1", 0.7), ("X", 0.3), ("?", 0.1))):
         x, y, height = 15 + 55 * k, 20, 100 - 15 * k
         pixels[y : y + height, x : x + 14] = rng.integers(60, 160, (height, 1))
-        instance = Instance((x, y, x + 14, y + height), np.ones((height, 14), np.bool_), 1.0, "single")
+        instance = Instance(
+            (x, y, x + 14, y + height), np.ones((height, 14), np.bool_), 1.0, SegmentationRoute.SINGLE
+        )
         entries.append(KaryotypedChromosome(k, name, sure, instance, flipped=k == 1))
     path = tmp_path_factory.mktemp("cell") / "Zelle 7.png"
     cv2.imwrite(str(path), pixels)

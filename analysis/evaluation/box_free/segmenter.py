@@ -28,7 +28,7 @@ from analysis.segmentation.mask_net.input import STREAM_WIDTH_PX, StreamPicture,
 from analysis.segmentation.mask_net.placement import chance_in, reduced, shared_out
 from analysis.segmentation.mask_net.predictor import MaskPredictor
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.region import Region, connected_regions
 from analysis.structures.segmentation import Segmentation, UnselectedProposal
 
@@ -52,8 +52,13 @@ class PieceJudge(Protocol):
 class _Part:
     region: Region
     score: float
-    route: str
+    route: SegmentationRoute
 
+
+_ROUTES: Final = {
+    BlobKind.CONNECTED: SegmentationRoute.BOX_FREE_CONNECTED,
+    BlobKind.ATTACHED: SegmentationRoute.BOX_FREE_ATTACHED_NOISE,
+}
 
 _Found = tuple[list[_Part], list[UnselectedProposal]]
 """Of a piece; what was left out in working px."""
@@ -64,8 +69,7 @@ class StreamSegmenter:
     """Finds the chromosomes of a metaphase by the five-way stream (KaryoXpert, Chen et al., section 3.3).
 
     Contours are told apart by three questions; piles, and chromosomes with noise at them, are taken apart by a net
-    that gives one chromosome's mask. ``Instance.route`` is ``"stream, single"``, ``"stream, connected"`` or
-    ``"stream, attached noise"``.
+    that gives one chromosome's mask. ``Instance.route`` is one of the ``BOX_FREE_`` routes.
 
     Attributes
     ----------
@@ -134,19 +138,21 @@ class StreamSegmenter:
             return [], [UnselectedProposal(_box_of(piece), _DOUBT * max(answer.pure, answer.attached))]
         if kind is BlobKind.SINGLE:
             score = max(answer.pure, 0.5) * (1.0 - answer.connected)
-            return [_Part(piece, score, "stream, single")], []
+            return [_Part(piece, score, SegmentationRoute.BOX_FREE_SINGLE)], []
         covering = cover(picture.level, small, self.proposer, self.cover, typical_area=typical)
         others = [
             UnselectedProposal(_divided(box, picture.scale), _DOUBT * chance) for box, chance in covering.left_out
         ]
         masks = covering.masks
         if not masks:
-            return ([] if kind is BlobKind.ATTACHED else [_Part(piece, 0.1, "stream, connected")]), others
+            return (
+                [] if kind is BlobKind.ATTACHED else [_Part(piece, 0.1, SegmentationRoute.BOX_FREE_CONNECTED)]
+            ), others
         # Of a pile everything belongs to somebody; of noise only what was found.
         reach = _REACH_WIDTHS * STREAM_WIDTH_PX / picture.scale if kind is BlobKind.CONNECTED else 0.0
         shares = shared_out(piece.mask, [chance_in(piece, mask, picture.scale) for mask in masks], reach_px=reach)
         parts = [
-            _Part(piece.part(own), mask.quality, f"stream, {kind.value}")
+            _Part(piece.part(own), mask.quality, _ROUTES[kind])
             for own, mask in zip(shares, masks, strict=True)
             if own.any()
         ]

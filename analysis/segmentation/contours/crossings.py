@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from analysis.segmentation.contours.shape import Shape
 from analysis.segmentation.contours.split import Split
+from analysis.structures.instance import SegmentationRoute
 
 _SIDE_WIDTHS: Final = (0.35, 2.1)
 _MAX_NOTCHES: Final = 10
@@ -94,7 +95,7 @@ def _cross(mask: NDArray[np.bool_], corners: NDArray[np.float32], min_area_px: f
         second |= left & (to_first > to_second)
     if min(np.count_nonzero(first), np.count_nonzero(second)) < min_area_px:
         return None
-    return Split(first, second, "crossing", inside)
+    return Split(first, second, SegmentationRoute.CROSSING, inside)
 
 
 def _label_towards(labels: NDArray[np.int32], start: NDArray[np.float32], out: NDArray[np.float32]) -> int:

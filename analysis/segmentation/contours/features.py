@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from analysis.segmentation.contours.shape import Shape
 from analysis.segmentation.contours.split import Split
+from analysis.structures.instance import SegmentationRoute
 
 PIECE_FEATURES = (
     "area",
@@ -122,6 +123,9 @@ def split_features(
                 density[masks[order[0]]].mean() / inside,
                 density[masks[order[1]]].mean() / inside,
             ],
-            [split.route == route for route in ("watershed", "cut", "crossing")],
+            [
+                split.route == route
+                for route in (SegmentationRoute.WATERSHED, SegmentationRoute.CUT, SegmentationRoute.CROSSING)
+            ],
         ]
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Route = Literal["single", "watershed", "cut", "crossing"]
+from analysis.structures.instance import SegmentationRoute
 
 _NEAR_PX = 6
 """What a line leaves undecided is never farther than this from the part it belongs to."""
@@ -24,7 +23,7 @@ class Split:
     Attributes
     ----------
     first, second
-        bool masks; together the whole piece; disjoint unless the route is ``"crossing"``.
+        bool masks; together the whole piece; disjoint unless the route is a crossing.
     route
         How it was found.
     seam
@@ -33,7 +32,7 @@ class Split:
 
     first: NDArray[np.bool_]
     second: NDArray[np.bool_]
-    route: Route
+    route: SegmentationRoute
     seam: NDArray[np.bool_]
 
 
@@ -53,7 +52,7 @@ def split_along(mask: NDArray[np.bool_], line: NDArray[np.bool_], min_area_px: f
     return _grown(mask, labels == order[0] + 1, labels == order[1] + 1)
 
 
-def split_between(mask: NDArray[np.bool_], first: NDArray[np.bool_], route: Route) -> Split:
+def split_between(mask: NDArray[np.bool_], first: NDArray[np.bool_], route: SegmentationRoute) -> Split:
     """Make the split of a mask into a part and what is left of it."""
     second = mask & ~first
     return Split(first, second, route, _seam(first, second))
@@ -73,7 +72,7 @@ def _grown(mask: NDArray[np.bool_], first: NDArray[np.bool_], second: NDArray[np
     other = mask & ~whole
     seam = np.zeros_like(mask)
     seam[window] = _seam(whole[window], other[window])
-    return Split(whole, other, "cut", seam)
+    return Split(whole, other, SegmentationRoute.CUT, seam)
 
 
 def _about(mask: NDArray[np.bool_], margin_px: int) -> tuple[slice, slice]:

@@ -14,8 +14,9 @@ from analysis.segmentation.contours.cuts import propose_cuts, propose_ring_cuts
 from analysis.segmentation.contours.features import piece_features, single_features, split_features
 from analysis.segmentation.contours.plausibility import Plausibility
 from analysis.segmentation.contours.shape import Shape, measure
-from analysis.segmentation.contours.split import Route, Split
+from analysis.segmentation.contours.split import Split
 from analysis.segmentation.contours.watershed import propose_valleys
+from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import Region
 
 _MAX_DEPTH: Final = 40
@@ -73,10 +74,10 @@ class Piece:
     shape: Shape
     features: NDArray[np.float64]
     likeness: float
-    route: Route
+    route: SegmentationRoute
 
 
-def describe(region: Region, route: Route, cell: ContourContext) -> Piece:
+def describe(region: Region, route: SegmentationRoute, cell: ContourContext) -> Piece:
     """Measure a piece."""
     shape = measure(region.mask, cell.width_px)
     features = piece_features(shape, region.crop_of(cell.density), region.mask)
@@ -100,7 +101,7 @@ def resolve(region: Region, cell: ContourContext, *, accept: float) -> list[Piec
         Score above which a split is taken; higher leaves more clusters whole.
     """
     done: list[Piece] = []
-    waiting = [(describe(region, "single", cell), 0)]
+    waiting = [(describe(region, SegmentationRoute.SINGLE, cell), 0)]
     while waiting:
         part, depth = waiting.pop()
         best = _best_split(part, cell, accept) if depth < _MAX_DEPTH else None

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.segmentation.contours.split import Split, split_between
+from analysis.structures.instance import SegmentationRoute
 
 _LEVELS: Final = (0.42, 0.5, 0.58, 0.66, 0.75)
 """Thresholds tried, as quantile-like places between the piece's pale and dark density."""
@@ -54,7 +55,7 @@ def propose_valleys(mask: NDArray[np.bool_], density: NDArray[np.float32], min_a
                 continue
             if apart.leaves_two_pieces(number):
                 seen.update((area, whole - area))
-                yield split_between(mask, basins == number, "watershed")
+                yield split_between(mask, basins == number, SegmentationRoute.WATERSHED)
 
 
 class _Apart:

@@ -47,6 +47,7 @@ from analysis.segmentation.contours.split_tree import (
     features_of,
     proposals,
 )
+from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import Region, connected_regions
 
 _SPAN_SHARE: Final = 0.13
@@ -191,7 +192,7 @@ def collect(entry: TsengImage, known: Plausibility, seed: int) -> Samples:
 def _take_apart(
     piece: Region, cell: ContourContext, boxes: NDArray[np.float64], samples: Samples, rng: np.random.Generator
 ) -> None:
-    waiting = [(describe(piece, "single", cell), 0)]
+    waiting = [(describe(piece, SegmentationRoute.SINGLE, cell), 0)]
     while waiting:
         part, depth = waiting.pop()
         fit = _fit_to_boxes(part.region, boxes)
