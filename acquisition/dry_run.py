@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from acquisition.plan.check import ProtocolFinding, Severity, check
+from acquisition.plan.cost_model import RunCostModel
 from acquisition.plan.density import CellDensity, density_of, forecast
 from acquisition.plan.estimate import DiskPart, Estimate, Phase, Reach
 from acquisition.plan.experience import Experience, RunFigures, disk_figures, read_run
 from acquisition.plan.order import sample
-from acquisition.plan.reckoning import RunCostModel
 from acquisition.protocol import FieldOrder, Protocol, load_protocol
 from scanner.errors import RigError
 from scanner.rig import Rig
@@ -55,21 +55,21 @@ def estimate(
     names = {objective.name for objective in rig.objectives}
     if not {protocol.scan.objective, protocol.capture.objective} <= names:
         return Estimate(protocol.name, rig.name, experience.source, 0, 0, (), (), (), 0, findings)
-    reckoning = RunCostModel(protocol, rig, experience, expected_cells)
+    costs = RunCostModel(protocol, rig, experience, expected_cells)
     return Estimate(
         protocol=protocol.name,
         rig=rig.name,
         source=experience.source,
-        fields=len(reckoning.fields),
-        cells=len(reckoning.cells),
-        phases=reckoning.phases(),
-        disk=reckoning.disk(),
-        reach=reckoning.reach(),
-        oil_drops=reckoning.oil_drops(),
+        fields=len(costs.fields),
+        cells=len(costs.cells),
+        phases=costs.phases(),
+        disk=costs.disk(),
+        reach=costs.reach(),
+        oil_drops=costs.oil_drops(),
         findings=findings,
         forecast=None
         if experience.density is None
-        else forecast(experience.density, reckoning.area_mm2, protocol.stop),
+        else forecast(experience.density, costs.area_mm2, protocol.stop),
     )
 
 
@@ -95,33 +95,33 @@ def experience_of(folder: Path) -> Experience:
     bare = replace(
         Experience(source=f"run {folder.name}"), field_s=0.0, focus_point_s=0.0, capture_s=0.0, find_s=0.0
     )
-    reckoning = RunCostModel(protocol, rig, bare, max(figures.cells, 1))
+    costs = RunCostModel(protocol, rig, bare, max(figures.cells, 1))
     phases = figures.phases_s
-    learnt = disk_figures(bare, figures, reckoning.picture_bytes)
-    field_s = reckoning.scan_s() / max(len(reckoning.fields), 1)
+    learnt = disk_figures(bare, figures, costs.picture_bytes)
+    field_s = costs.scan_s() / max(len(costs.fields), 1)
     points = max(1, protocol.scan.focus.points)
     cells = max(figures.cells, 1)
     known = Experience()
     return replace(
         learnt,
         field_s=_over(figures.field_period_s, field_s, known.field_s),
-        focus_point_s=_over(_per(phases.get("focus"), points), reckoning.focus_s() / points, known.focus_point_s),
-        capture_s=_over(figures.capture_period_s, reckoning.captures_s() / cells, known.capture_s),
+        focus_point_s=_over(_per(phases.get("focus"), points), costs.focus_s() / points, known.focus_point_s),
+        capture_s=_over(figures.capture_period_s, costs.captures_s() / cells, known.capture_s),
         find_s=known.find_s if figures.find_s is None else _find_s(figures),
         karyotype_s=figures.karyotype_s or known.karyotype_s,
         worker_start_s=_worker_start_s(figures, protocol.karyotype.workers, known.worker_start_s),
-        overhead_s=_overhead_s(phases, reckoning.coarse_s(), known.overhead_s),
-        density=_density(figures, protocol, reckoning),
+        overhead_s=_overhead_s(phases, costs.coarse_s(), known.overhead_s),
+        density=_density(figures, protocol, costs),
     )
 
 
-def _density(figures: RunFigures, protocol: Protocol, reckoning: RunCostModel) -> CellDensity | None:
+def _density(figures: RunFigures, protocol: Protocol, costs: RunCostModel) -> CellDensity | None:
     if figures.field_mm2 is None:
         return None
     yields = figures.yields
     if protocol.scan.order is FieldOrder.DENSEST_FIRST:
         # What followed the thin sample was chosen for its cells, and says nothing of the slide as a whole.
-        thin = {field.index for field in sample(reckoning.fields)}
+        thin = {field.index for field in sample(costs.fields)}
         yields = {index: one for index, one in yields.items() if index in thin}
     return density_of(yields, figures.field_mm2)
 

@@ -57,7 +57,7 @@ def same_place(first: DecisionRecord, second: DecisionRecord | CandidateRecord) 
     return here.distance_um(there) < reach_um
 
 
-def last_words(decisions: Iterable[DecisionRecord]) -> tuple[DecisionRecord, ...]:
+def latest_decisions(decisions: Iterable[DecisionRecord]) -> tuple[DecisionRecord, ...]:
     """The decision that counts for each cell, in the order in which they were made.
 
     Parameters
@@ -76,7 +76,7 @@ def decided(
     candidates: Sequence[CandidateRecord], decisions: Iterable[DecisionRecord]
 ) -> dict[str, DecisionRecord]:
     """The decision that counts, by uid of the candidate it belongs to now; candidates without one are left out."""
-    standing = last_words(decisions)
+    standing = latest_decisions(decisions)
     found = {}
     for candidate in candidates:
         near = [decision for decision in standing if same_place(decision, candidate)]
@@ -145,7 +145,7 @@ def reviewed_finds(run_dir: Path) -> tuple[ReviewedFind, ...]:
                     noise_od=decision.noise_od or 0.0,
                     reviewer=decision.reviewer,
                 )
-                for decision in last_words(casebook.decisions(uid))
+                for decision in latest_decisions(casebook.decisions(uid))
                 if decision.crop is not None
             ]
     return tuple(finds)

@@ -35,7 +35,7 @@ from acquisition.casebook import Casebook, open_casebook
 from acquisition.errors import StorageError
 from acquisition.protocol import Protocol
 from acquisition.records import CandidateStatus, FieldStatus, RunRecord, RunStatus
-from acquisition.run.context import RunContext
+from acquisition.run.context import RunContext, RunFinders, RunInstrument, RunStorage
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
 from acquisition.run.slide_run import RunOutcome, SlideRun
@@ -180,7 +180,14 @@ def sit(rig: Rig, core: ScanCore, out: Path, scenario: FaultScenario) -> RunOutc
         faulty_disk(out, scenario.storage),
     ):
         casebook.begin_run(RunRecord("r", "s", rig.name, "", protocol.name, "", "0", datetime.now(UTC)))
-        context = RunContext("r", "s", microscope, protocol, folder, casebook, find_metaphases)
+        context = RunContext(
+            "r",
+            "s",
+            RunInstrument(microscope),
+            protocol,
+            RunStorage(folder, casebook),
+            RunFinders(find_metaphases),
+        )
         return SlideRun(context, None).run()
 
 

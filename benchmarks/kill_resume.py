@@ -26,7 +26,7 @@ import cv2
 from acquisition.casebook import open_casebook
 from acquisition.protocol import Protocol
 from acquisition.records import CandidateStatus, FieldStatus, RunRecord, RunStatus
-from acquisition.run.context import RunContext
+from acquisition.run.context import RunContext, RunFinders, RunInstrument, RunStorage
 from acquisition.run.slide_run import SlideRun
 from acquisition.storage import RunFolder, read_capture
 from analysis.finder import find_metaphases
@@ -96,7 +96,14 @@ def sit(out: Path, seed: int, *, is_resumed: bool) -> RunStatus:
         if not casebook.runs():
             record = RunRecord(RUN_UID, "slide", rig.name, "", protocol.name, "", "0", datetime.now(UTC))
             casebook.begin_run(record)
-        context = RunContext(RUN_UID, "slide", microscope, protocol, folder, casebook, find_metaphases)
+        context = RunContext(
+            RUN_UID,
+            "slide",
+            RunInstrument(microscope),
+            protocol,
+            RunStorage(folder, casebook),
+            RunFinders(find_metaphases),
+        )
         run = SlideRun(context, None)
         outcome = run.resume() if is_resumed else run.run()
     if outcome.error:

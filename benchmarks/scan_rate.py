@@ -40,7 +40,7 @@ from acquisition.plan.tiling import PlannedField, serpentine
 from acquisition.protocol import Area, Protocol
 from acquisition.records import RunRecord
 from acquisition.run.boundary import Boundary
-from acquisition.run.context import RunContext
+from acquisition.run.context import RunContext, RunFinders, RunInstrument, RunStorage, SearchResources
 from acquisition.run.listener import SilentListener
 from acquisition.run.run_log import Progress, RunLog
 from acquisition.run.scan_pass import ScanPass
@@ -194,14 +194,12 @@ def scan_ours(bench: Bench, root: Path, name: str, listener: MemoryListener | No
         context = RunContext(
             "r",
             "s",
-            bench.microscope,
+            RunInstrument(bench.microscope),
             bench.protocol,
-            folder,
-            casebook,
-            bench.finder,
+            RunStorage(folder, casebook),
+            RunFinders(bench.finder),
             listener=listener or SilentListener(),
-            searchers=make_searchers,
-            searches_at_a_time=SEARCH_WORKERS + 1,
+            search=SearchResources(make_searchers, SEARCH_WORKERS + 1),
         )
         log = RunLog(journal)
         scan = ScanPass(context, log, bench.fields, Progress(), Boundary(context, RunMachine()))

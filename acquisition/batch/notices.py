@@ -44,7 +44,7 @@ class BatchNotices:
         self._faults: list[str] = []
 
     @property
-    def not_told(self) -> tuple[str, ...]:
+    def failed_notices(self) -> tuple[str, ...]:
         """What could not be told, one line a target and notice."""
         return tuple(self._faults)
 

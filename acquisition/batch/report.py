@@ -81,7 +81,7 @@ class BatchReport:
         Name of the worklist's file.
     started_at, finished_at
         Of this sitting, ISO 8601; the second is None while it goes on.
-    not_told
+    failed_notices
         Notices that could not be given.
     """
 
@@ -90,7 +90,7 @@ class BatchReport:
     worklist: str = ""
     started_at: str | None = None
     finished_at: str | None = None
-    not_told: tuple[str, ...] = ()
+    failed_notices: tuple[str, ...] = ()
 
     def count(self, status: SlideStatus) -> int:
         """Slides of a status."""
@@ -104,7 +104,7 @@ class BatchReport:
             "worklist": self.worklist,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
-            "not_told": list(self.not_told),
+            "failed_notices": list(self.failed_notices),
             "slides": [asdict(slide) | {"status": slide.status.value} for slide in self.slides],
         }
 
@@ -145,7 +145,7 @@ def read_report(folder: Path) -> BatchReport | None:
             record.get("worklist", ""),
             record.get("started_at"),
             record.get("finished_at"),
-            tuple(record.get("not_told", ())),
+            tuple(record.get("failed_notices", record.get("not_told", ()))),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError("the record of the batch can't be read", path=path) from error

@@ -53,7 +53,7 @@ class Sighting:
         In [0, 1].
     edge_um
         Distance from the centre to the nearest edge of the field: a cell cut by the edge has less than its radius.
-    judgement
+    assessment
         What else the finder thinks of it; None where it only scores.
     """
 
@@ -62,17 +62,17 @@ class Sighting:
     radius_um: float
     score: float
     edge_um: float
-    judgement: CandidateScore | None = None
+    assessment: CandidateScore | None = None
 
     @property
     def chance(self) -> float:
         """Probability that it is a metaphase that can be karyotyped; of a finder that only scores, the score."""
-        return self.score if self.judgement is None else self.score * self.judgement.analysable
+        return self.score if self.assessment is None else self.score * self.assessment.analysable
 
     @property
     def rank(self) -> float:
         """By what cells are ordered; of a finder that only scores, the score."""
-        return self.score if self.judgement is None else self.judgement.rank
+        return self.score if self.assessment is None else self.assessment.rank
 
     @property
     def is_cut(self) -> bool:
@@ -94,7 +94,7 @@ def merge(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
     """One sighting a cell, best score first.
 
     Of several sightings of a cell the one furthest from its field's edge is kept, since a cut cell has a wrong
-    centre, and what is missing of it spoils the judgement; the cell takes the best score among them.
+    centre, and what is missing of it spoils the assessment; the cell takes the best score among them.
     """
     whole_first = sorted(sightings, key=lambda s: (s.is_cut, -s.score, s.field_index))
     kept: list[Sighting] = []

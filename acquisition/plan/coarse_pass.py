@@ -17,7 +17,7 @@ from scanner.microscope import Microscope
 _MAX_LOST = 0.3
 
 
-def look_for_coverslip(
+def detect_coverslip(
     microscope: Microscope,
     area: DetectedArea,
     exposure_ms: float,

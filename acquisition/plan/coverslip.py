@@ -240,7 +240,7 @@ class _Search:
         """Share of the strips through the least seen edge that show it; 0 where too few run through it."""
         left, right, top, bottom = edges
         shares = [
-            self._seen(direction, offset, between, turn)
+            self._edge_evidence(direction, offset, between, turn)
             for direction, offset, between in (
                 (Direction.ACROSS, left, (top, bottom)),
                 (Direction.ACROSS, right, (top, bottom)),
@@ -250,7 +250,7 @@ class _Search:
         ]
         return min(shares)
 
-    def _seen(self, direction: Direction, offset: float, between: tuple[float, float], turn: float) -> float:
+    def _edge_evidence(self, direction: Direction, offset: float, between: tuple[float, float], turn: float) -> float:
         strips = self._strips[direction]
         start, end = _offset(strips[:, :2], direction, turn), _offset(strips[:, 2:4], direction, turn)
         other = Direction.ALONG if direction is Direction.ACROSS else Direction.ACROSS

@@ -225,18 +225,18 @@ class Forecast:
         On the whole area.
     per_mm2
         On such slides.
-    enough_share
+    enough_fraction
         Share of the area on which the stop rule is likely to find what it wants; None where there is no such rule,
         or the whole area is too small.
     """
 
     expected: Expected
     per_mm2: Expected
-    enough_share: float | None = None
+    enough_fraction: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        share = None if self.enough_share is None else round(self.enough_share, 3)
+        share = None if self.enough_fraction is None else round(self.enough_fraction, 3)
         return {
             "expected": self.expected.to_json(), "per_mm2": self.per_mm2.to_json(), "enough_share_of_area": share,
         }  # fmt: skip

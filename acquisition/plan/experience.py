@@ -44,9 +44,9 @@ class Experience:
         Start and end of a run.
     focus_planes, capture_planes
         Exposures of a focus search, at a focus point of the scan and on a cell.
-    capture_share, field_share
+    capture_fraction, field_fraction
         Bytes of a stored picture as a share of its pixels' bytes: at high magnification, and of a kept field.
-    overview_share
+    overview_fraction
         Bytes of the overview as a share of its pixels'.
     cell_bytes
         Beside the picture, per cell: thumbnails, karyogram, its part of the report.
@@ -69,9 +69,9 @@ class Experience:
     overhead_s: float = 4.0
     focus_planes: int = 8
     capture_planes: int = 8
-    capture_share: float = 1.0
-    field_share: float = 1.0
-    overview_share: float = 0.35
+    capture_fraction: float = 1.0
+    field_fraction: float = 1.0
+    overview_fraction: float = 0.35
     cell_bytes: int = 1_030_000
     field_bytes: int = 1_200
     run_bytes: int = 3_000_000
@@ -172,10 +172,10 @@ def read_run(folder: Path) -> RunFigures:
 
 def disk_figures(experience: Experience, figures: RunFigures, picture_bytes: int) -> Experience:
     """The experience with an earlier run's bytes."""
-    share = experience.capture_share if figures.capture_bytes is None else figures.capture_bytes / picture_bytes
+    share = experience.capture_fraction if figures.capture_bytes is None else figures.capture_bytes / picture_bytes
     return replace(
         experience,
-        capture_share=share,
+        capture_fraction=share,
         cell_bytes=figures.cell_bytes if figures.cells else experience.cell_bytes,
         field_bytes=figures.field_bytes,
         run_bytes=figures.run_bytes,

@@ -61,7 +61,7 @@ class Boundary:
             The instrument could not be put to rest, or woken again.
         """
         control = self._context.control
-        control.look()
+        control.poll()
         if control.pause_requested:
             self._rest(idle)
         if control.abort_requested:
@@ -81,7 +81,7 @@ class Boundary:
         while control.pause_requested:
             idle()
             self._pause(LISTEN_S)
-            control.look()
+            control.poll()
         if control.stop_requested:
             return
         microscope.light(on=True)

@@ -33,7 +33,7 @@ CENTRING_TRIES = 3
 # A cell seen at 63x further from the relocated place than this is another cell.
 SAME_CELL_UM = 45.0
 # Focus is measured in the middle of the picture, where the cell has been brought to.
-FOCUS_SHARE = 0.7
+FOCUS_FRACTION = 0.7
 # A search that is repeated after a fault reaches further, since the expectation has proven wrong.
 REFOCUS_FACTOR = 2.0
 
@@ -191,7 +191,7 @@ class CaptureLoop:
         for tries in range(1, CENTRING_TRIES + 1):
             microscope.move_to(stage_to_centre(where, objective.parcentric), one_sided=True)
             exposure_ms = self._exposure_ms or capture.exposure_ms
-            sweep = sweep_for(objective.depth_of_field_um, range_um, exposure_ms, share=FOCUS_SHARE)
+            sweep = sweep_for(objective.depth_of_field_um, range_um, exposure_ms, share=FOCUS_FRACTION)
             focus = search_focus(microscope, expected_um, sweep)
             expected_um = focus.z_um
             frame = self._picture(candidate)
@@ -265,7 +265,7 @@ class CaptureLoop:
         def distance_um(candidate: Candidate) -> float:
             return float(np.hypot(candidate.x_px - centre.x_px, candidate.y_px - centre.y_px)) * um_per_px
 
-        locator = self._context.locator or self._context.finder
+        locator = self._context.finders.locator or self._context.finders.scan
         near = [c for c in locator(frame.pixels, um_per_px) if distance_um(c) <= SAME_CELL_UM]
         return min(near, key=distance_um, default=None)
 
@@ -290,7 +290,7 @@ class CaptureLoop:
 def _sharpness(frame: Frame) -> float:
     """Brenner measure of the middle of a picture, where the cell is."""
     height, width = frame.pixels.shape
-    rows, columns = (round(side * (1 - FOCUS_SHARE) / 2) for side in (height, width))
+    rows, columns = (round(side * (1 - FOCUS_FRACTION) / 2) for side in (height, width))
     transmission = relative_transmission(frame.pixels[rows : height - rows, columns : width - columns])
     return brenner(transmission, object_mask(transmission))
 
@@ -298,6 +298,6 @@ def _sharpness(frame: Frame) -> float:
 def _flat_field(context: RunContext) -> FlatField | None:
     if context.protocol.capture.background is Background.NONE:
         return None
-    if context.rig_folder is None:
+    if context.instrument.rig_folder is None:
         raise RigError("capture.background: nobody said where the rig's flat-field pictures are")
-    return FlatField.of_rig(context.microscope.rig, context.rig_folder)
+    return FlatField.of_rig(context.microscope.rig, context.instrument.rig_folder)

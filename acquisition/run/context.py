@@ -12,7 +12,7 @@ from acquisition.casebook import Casebook
 from acquisition.protocol import Protocol
 from acquisition.records import EventLevel, RunEvent
 from acquisition.run.control import RunControl
-from acquisition.run.judging import Finder
+from acquisition.run.field_scores import Finder
 from acquisition.run.listener import RunListener, SilentListener
 from acquisition.storage import RunFolder
 from analysis.finder.drift import ReferenceStatistics
@@ -29,6 +29,74 @@ def one_thread() -> Executor:
 
 
 @dataclass(frozen=True, slots=True)
+class RunInstrument:
+    """The instrument of a run and how the slide lies on it.
+
+    Attributes
+    ----------
+    microscope
+        The instrument.
+    rig_folder
+        Where the rig's reference pictures are; needed where the protocol divides the flat field out.
+    slide_frame
+        How this slide lies on the stage, where that was measured or the rig has several places; default: as the
+        rig says.
+    """
+
+    microscope: Microscope
+    rig_folder: Path | None = None
+    slide_frame: SlideFrame | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStorage:
+    """Where the pictures and records of a run go."""
+
+    folder: RunFolder
+    casebook: Casebook
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinders:
+    """Who finds metaphases.
+
+    Attributes
+    ----------
+    scan
+        Finder of the scan: pixels and um/px in, candidates out.
+    locator
+        Finds the cell again at high magnification; default: `scan`.
+    reference
+        Statistics of the slides that the finder learnt from, see `analysis.finder.drift`; without, no slide is
+        reported to differ from them.
+    """
+
+    scan: Finder
+    locator: Finder | None = None
+    reference: Mapping[str, ReferenceStatistics] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResources:
+    """What the search of the fields may use.
+
+    Attributes
+    ----------
+    make_executor
+        Makes the workers that search the fields. Where they are processes, the finder has to be importable by
+        name.
+    at_a_time
+        How many fields they are given at a time.
+    spool_bytes
+        How far the finder may fall behind.
+    """
+
+    make_executor: Callable[[], Executor] = one_thread
+    at_a_time: int = 1
+    spool_bytes: int = SPOOL_BYTES
+
+
+@dataclass(frozen=True, slots=True)
 class RunContext:
     """What every part of a run works with.
 
@@ -36,59 +104,69 @@ class RunContext:
     ----------
     run_uid, slide
         Identity of the run and name of the slide.
-    microscope
-        The instrument.
+    instrument
+        The microscope, and how the slide lies on it.
     protocol
         What was asked for.
-    folder, casebook
-        Where pictures and records go.
-    finder
-        Pixels and um/px in, candidates out.
+    storage
+        Folder and casebook.
+    finders
+        Who finds metaphases.
     control
-        The wish to stop.
+        Requests to pause, stop or abort.
     listener
         Hears of progress.
-    searchers, searches_at_a_time
-        Makes the workers that search the fields of the scan, and how many fields they are given at a time. Where
-        they are processes, `finder` has to be importable by name.
-    spool_bytes
-        How far the finder may fall behind.
-    rig_folder
-        Where the rig's reference pictures are; needed where the protocol divides the flat field out.
-    slide_frame
-        How this slide lies on the stage, where that was measured or the rig has several places; default: as the
-        rig says.
-    usual
-        What the slides are like that the finder learnt from, see `analysis.finder.drift`; without, no slide is
-        told to be unlike them.
-    locator
-        Finds the cell again at high magnification; default: `finder`.
+    search
+        Workers and room for the search of the fields.
     """
 
     run_uid: str
     slide: str
-    microscope: Microscope
+    instrument: RunInstrument
     protocol: Protocol
-    folder: RunFolder
-    casebook: Casebook
-    finder: Finder
+    storage: RunStorage
+    finders: RunFinders
     control: RunControl = field(default_factory=RunControl)
     listener: RunListener = field(default_factory=SilentListener)
-    searchers: Callable[[], Executor] = one_thread
-    searches_at_a_time: int = 1
-    spool_bytes: int = SPOOL_BYTES
-    rig_folder: Path | None = None
-    slide_frame: SlideFrame | None = None
-    usual: Mapping[str, ReferenceStatistics] = field(default_factory=dict)
-    locator: Finder | None = None
+    search: SearchResources = field(default_factory=SearchResources)
+
+    @property
+    def microscope(self) -> Microscope:
+        """The instrument."""
+        return self.instrument.microscope
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where pictures go."""
+        return self.storage.folder
+
+    @property
+    def casebook(self) -> Casebook:
+        """Where records go."""
+        return self.storage.casebook
 
     @property
     def frame(self) -> SlideFrame:
         """How the slide lies on the stage."""
-        return self.slide_frame or self.microscope.rig.slide.frame
+        return self.instrument.slide_frame or self.microscope.rig.slide.frame
 
     def note(self, level: EventLevel, kind: str, message: str, **context: float | str | None) -> None:
-        """Record an event, and tell the listener where it is more than information."""
+        """Record an event; the listener gets its message where it is more than information.
+
+        Parameters
+        ----------
+        level, kind
+            How severe it is, and its machine-readable name.
+        message
+            One line for people.
+        **context
+            Further values that JSON can hold.
+
+        Raises
+        ------
+        CasebookError
+            It can't be recorded.
+        """
         self.casebook.record_event(self.run_uid, RunEvent(datetime.now(UTC), level, kind, message, dict(context)))
         if level is not EventLevel.INFO:
             self.listener.message(message)

@@ -34,7 +34,7 @@ class RunControl:
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._seen: tuple[int, int] | None = None
+        self._last_mark: tuple[int, int] | None = None
         self._stop = threading.Event()
         self._abort = threading.Event()
         self._pause = threading.Event()
@@ -43,7 +43,7 @@ class RunControl:
     def begin(self, file: Path) -> None:
         """A run begins; it hears wishes that other processes write into this file."""
         self._file = file
-        self._seen = None
+        self._last_mark = None
         self._ending.clear()
 
     def request_stop(self) -> None:
@@ -78,16 +78,16 @@ class RunControl:
         """Whether the run should wait; a stop ends the waiting."""
         return self._pause.is_set() and not self._stop.is_set()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Take in what another process wrote since the last look; what is no wish is ignored."""
         if self._file is None:
             return
         try:
             status = self._file.stat()
             mark = (status.st_mtime_ns, status.st_ino)
-            if mark == self._seen:
+            if mark == self._last_mark:
                 return
-            self._seen = mark
+            self._last_mark = mark
             word = self._file.read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             return

@@ -1,4 +1,4 @@
-"""Tells when a slide is unlike those the finder learnt from; never stops anything."""
+"""Warns when a slide differs from those that the finder learnt from; never stops anything."""
 
 from __future__ import annotations
 
@@ -17,55 +17,63 @@ EVERY_FIELDS = 50
 class DriftAlarm:
     """Watches what the fields of a scan say about their slide.
 
-    Each number that drifts is told once a run, in whatever sitting.
+    Each statistic that drifts is reported once a run, in whatever session.
 
     Parameters
     ----------
     context
-        The run, with what is usual.
+        The run, with the reference statistics.
     readings
-        Of fields that earlier sittings searched, by index.
+        Of fields that earlier sessions searched, by index.
     """
 
     def __init__(self, context: RunContext, readings: Mapping[int, FieldReading]) -> None:
         self._context = context
         self._readings = SlideReadings(dict(readings))
         self._next = max(LEAST_FIELDS, len(readings))
-        self._told: set[str] | None = None
+        self._reported: set[str] | None = None
 
     def take(self, index: int, reading: FieldReading | None) -> None:
-        """Take in a field; every `EVERY_FIELDS` the slide is judged anew."""
+        """Take in a field; every `EVERY_FIELDS` the slide is checked anew.
+
+        Parameters
+        ----------
+        index
+            Index of the field.
+        reading
+            What it says about the slide; None is passed over.
+        """
         if reading is None:
             return
         self._readings.add(index, reading)
         if len(self._readings.fields) >= self._next:
             self._next += EVERY_FIELDS
-            self.judge()
+            self.check()
 
-    def judge(self) -> None:
-        """Tell what is unusual about the slide by now."""
-        if not self._context.usual:
+    def check(self) -> None:
+        """Report in what the slide differs from the reference by now."""
+        if not self._context.finders.reference:
             return
-        for drift in self._readings.drifts(self._context.usual):
-            if drift.statistic not in self._known():
-                self._known().add(drift.statistic)
-                self._tell(drift)
+        for drift in self._readings.drifts(self._context.finders.reference):
+            if drift.statistic not in self._reported_statistics():
+                self._reported_statistics().add(drift.statistic)
+                self._report(drift)
 
-    def _known(self) -> set[str]:
-        if self._told is None:
+    def _reported_statistics(self) -> set[str]:
+        if self._reported is None:
             events = self._context.casebook.events(self._context.run_uid)
-            self._told = {str(event.context.get("statistic")) for event in events if event.kind == KIND}
-        return self._told
+            self._reported = {str(event.context.get("statistic")) for event in events if event.kind == KIND}
+        return self._reported
 
-    def _tell(self, drift: Drift) -> None:
+    def _report(self, drift: Drift) -> None:
         self._context.note(
             EventLevel.WARNING,
             KIND,
             f"the slide is unlike those the finder learnt from: {drift}; its scores may be off",
             statistic=drift.statistic,
-            found=drift.found,
-            usual_low=drift.low,
-            usual_high=drift.high,
+            value=drift.found,
+            reference_low=drift.low,
+            reference_high=drift.high,
             z=drift.z,
             fields=len(self._readings.fields),
         )

@@ -8,7 +8,7 @@ from scanner.errors import FrameError
 from scanner.microscope import Microscope
 
 # Share of full scale that the empty slide should reach: room for brighter places and for the lamp's drift.
-WANTED_SHARE = 0.75
+TARGET_FRACTION = 0.75
 CLOSE_ENOUGH = 0.05
 TRIES = 8
 # Where a frame is black or clipped its level says nothing: this much more or less light is tried.
@@ -19,7 +19,7 @@ PERCENTILE = 99.0
 
 
 def measure_exposure(microscope: Microscope, start_ms: float) -> float:
-    """Find the exposure at which the brightest part of the field reaches `WANTED_SHARE` of full scale.
+    """Find the exposure at which the brightest part of the field reaches `TARGET_FRACTION` of full scale.
 
     Parameters
     ----------
@@ -50,10 +50,10 @@ def measure_exposure(microscope: Microscope, start_ms: float) -> float:
             factor = STRIDE if "black" in error.message else 1.0 / STRIDE
         else:
             last = None
-            if abs(share - WANTED_SHARE) <= CLOSE_ENOUGH:
+            if abs(share - TARGET_FRACTION) <= CLOSE_ENOUGH:
                 return exposure_ms
             # Near full scale the level is clipped and says only "less".
-            factor = WANTED_SHARE / share if share < 0.98 else 1.0 / 2.0
+            factor = TARGET_FRACTION / share if share < 0.98 else 1.0 / 2.0
         following_ms = float(np.clip(exposure_ms * factor, SHORTEST_MS, LONGEST_MS))
         if following_ms == exposure_ms:
             break

@@ -11,12 +11,12 @@ from acquisition.errors import StorageError
 from acquisition.plan.tiling import PlannedField
 from acquisition.protocol import FocusStrategy
 from acquisition.records import EventLevel, FieldRecord, FieldStatus
+from acquisition.run.background_sync import BackgroundSync
 from acquisition.run.boundary import Boundary
 from acquisition.run.context import RunContext
 from acquisition.run.faults import FaultCounter
 from acquisition.run.field_search import FieldSearch
 from acquisition.run.focus_map import COARSE_DEPTHS, sweep_for
-from acquisition.run.securing import BackgroundSync
 from scanner.coordinates import StagePoint
 from scanner.errors import DeviceError, FocusError, MoveStoppedError
 from scanner.focus.search import search_focus
@@ -62,7 +62,7 @@ class FieldLoop:
         Focus of the scan objective over the slide.
     search
         Takes the frames.
-    securing
+    background_sync
         Brings them to the disk.
     boundary
         Grants pause and stop.
@@ -77,7 +77,7 @@ class FieldLoop:
         context: RunContext,
         surface: FocusSurface,
         search: FieldSearch,
-        securing: BackgroundSync,
+        background_sync: BackgroundSync,
         boundary: Boundary,
         exposure_ms: float,
         *,
@@ -86,7 +86,7 @@ class FieldLoop:
         self._context = context
         self._surface = surface
         self._search = search
-        self._securing = securing
+        self._background_sync = background_sync
         self._boundary = boundary
         self._exposure_ms = exposure_ms
         self._now_s = now_s
@@ -148,7 +148,7 @@ class FieldLoop:
                 if rule is None:
                     self._give_up(planned, error, timing, counter.attempt - 1)
                     return
-                self._told_retry(planned, error)
+                self._note_retry(planned, error)
                 self._ahead = None
                 if rule.refocus:
                     self._refocus(planned)
@@ -163,7 +163,7 @@ class FieldLoop:
             self._context.folder.require_free(RESERVE_BYTES)
         self._arrive(planned, timing)
         # No more than the field under way and the one before it may be lost to a power cut.
-        self._securing.wait()
+        self._background_sync.wait()
         start_s = self._now_s()
         exposure = microscope.expose(self._exposure_ms)
         timing.expose_ms = self._ms_since(start_s)
@@ -296,7 +296,7 @@ class FieldLoop:
         if self._failed_in_a_row > self._context.protocol.errors.max_failed_fields:
             raise error
 
-    def _told_retry(self, planned: PlannedField, error: DeviceError) -> None:
+    def _note_retry(self, planned: PlannedField, error: DeviceError) -> None:
         self._context.note(
             EventLevel.WARNING,
             "field_retried",

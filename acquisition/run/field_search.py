@@ -13,15 +13,15 @@ from acquisition.plan.candidates import Sighting
 from acquisition.plan.tiling import PlannedField
 from acquisition.protocol import Background, KeepFields
 from acquisition.records import EventLevel, FieldRecord, FieldStatus
+from acquisition.run.background_sync import BackgroundSync
 from acquisition.run.context import RunContext
 from acquisition.run.drift_alarm import DriftAlarm
 from acquisition.run.faults import FaultCounter
-from acquisition.run.judging import judgement_of
+from acquisition.run.field_scores import candidate_score_of
 from acquisition.run.landmarks import LandmarkKeeper
 from acquisition.run.picture_metadata import picture_metadata
 from acquisition.run.run_log import Progress, RecordedFind, RunLog, WaitingField
 from acquisition.run.search_task import SearchAnswer, SearchTask, be_ready, search_field
-from acquisition.run.securing import BackgroundSync
 from acquisition.storage import CaptureMetadata, FrameSpool
 from acquisition.storage.overview import Overview, OverviewWrite
 from acquisition.workers import Workers
@@ -44,7 +44,7 @@ class FieldSearch:
         Its journal.
     spool
         Where frames wait.
-    securing
+    background_sync
         Brings them to the disk.
     fields
         The plan.
@@ -61,7 +61,7 @@ class FieldSearch:
         context: RunContext,
         log: RunLog,
         spool: FrameSpool,
-        securing: BackgroundSync,
+        background_sync: BackgroundSync,
         fields: Sequence[PlannedField],
         progress: Progress,
         *,
@@ -71,13 +71,13 @@ class FieldSearch:
         self._context = context
         self._log = log
         self._spool = spool
-        self._securing = securing
+        self._background_sync = background_sync
         self._now_s = now_s
         self._keeper = LandmarkKeeper(fields, sorted(progress.landmarks))
         self._workers: Workers[SearchTask, SearchAnswer] = Workers(
-            context.searchers, search_field, at_a_time=context.searches_at_a_time, lost=_lost
+            context.search.make_executor, search_field, at_a_time=context.search.at_a_time, lost=_lost
         )
-        self._workers.warm_up(partial(be_ready, context.finder))
+        self._workers.warm_up(partial(be_ready, context.finders.scan))
         self._overview = overview
         self._writing: deque[tuple[OverviewWrite, Callable[[], None]]] = deque()
         self._under: dict[int, WaitingField] = {}
@@ -86,7 +86,7 @@ class FieldSearch:
         self._unsearched_in_a_row = 0
         self.landmarks: dict[int, str] = dict(progress.landmarks)
         self.finds: list[RecordedFind] = list(progress.finds)
-        self.cells_seen: Counter[int] = Counter(find.sighting.field_index for find in progress.finds)
+        self.cells_by_field: Counter[int] = Counter(find.sighting.field_index for find in progress.finds)
         self.alarm = DriftAlarm(context, progress.readings)
         self.waited_ms = 0.0
         for waiting in progress.waiting.values():
@@ -100,12 +100,12 @@ class FieldSearch:
     @property
     def taken(self) -> set[int]:
         """Fields that were handed over, searched or not."""
-        return self.cells_seen.keys() | self._under.keys()
+        return self.cells_by_field.keys() | self._under.keys()
 
     def hand_over(self, record: FieldRecord, frame: Frame) -> None:
         """Keep a frame, record its field and let it be searched.
 
-        A killed process loses nothing of it once this returns, and a power cut nothing once it is secured.
+        A killed process loses nothing of it once this returns, and a power cut nothing once it is flushed.
 
         Parameters
         ----------
@@ -129,7 +129,7 @@ class FieldSearch:
         record = replace(record, write_ms=1000.0 * (self._now_s() - start_s))
         waiting = WaitingField(record, frame.objective, frame.exposure_ms, slot)
         self._log.field(waiting)
-        self._securing.add(record.index)
+        self._background_sync.add(record.index)
         self._under[record.index] = waiting
         # The instrument waits for this method, and for `take_in` only when it has nothing to do.
         self._unsubmitted.append(waiting)
@@ -193,10 +193,12 @@ class FieldSearch:
                 self._spool.shape,
                 exposure,
                 context.protocol.find.min_score,
-                context.finder,
+                context.finders.scan,
                 context.folder.path,
                 self._keeper.wants(index),
-                context.rig_folder if context.protocol.scan.background is Background.FLAT_FIELD else None,
+                context.instrument.rig_folder
+                if context.protocol.scan.background is Background.FLAT_FIELD
+                else None,
                 None if self._overview is None else self._overview.grid,
                 self._metadata(under, exposure) if context.protocol.scan.keep_fields is KeepFields.ALL else None,
                 full_scale=context.microscope.rig.camera.full_scale,
@@ -233,10 +235,10 @@ class FieldSearch:
         landmark: str | None,
         reading: FieldReading | None = None,
     ) -> None:
-        self._log.found(record, finds, landmark, reading)
+        self._log.searched(record, finds, landmark, reading)
         self._context.casebook.record_field(self._context.run_uid, record)
         self.finds.extend(finds)
-        self.cells_seen[record.index] = len(finds)
+        self.cells_by_field[record.index] = len(finds)
         # Only now: until the answer is in the journal, the frame may be needed again.
         del self._under[record.index]
         self._spool.release(under.slot)
@@ -275,7 +277,7 @@ class FieldSearch:
             candidate.radius_px * camera.um_per_px,
             candidate.score,
             max(0.0, edge_px) * camera.um_per_px,
-            judgement_of(candidate),
+            candidate_score_of(candidate),
         )
 
     def _exposure(self, under: WaitingField) -> Exposure:

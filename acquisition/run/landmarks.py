@@ -18,7 +18,7 @@ from acquisition.plan.tiling import PlannedField
 from acquisition.records import CaptureRecord, EventLevel
 from acquisition.run.context import RunContext
 from acquisition.run.focus_map import sweep_for
-from acquisition.run.retrying import retry_step
+from acquisition.run.retry import retry_step
 from acquisition.run.search_task import LANDMARK_FOLD, reduced
 from acquisition.storage import read_capture
 from scanner.calibration.errors import CalibrationError
@@ -168,10 +168,10 @@ class _Place:
 
 
 def _shift_um(context: RunContext, place: _Place, stored: NDArray[np.uint16]) -> tuple[float, float]:
-    return retry_step(context, place.name, lambda: _seen_shift_um(context, place, stored))
+    return retry_step(context, place.name, lambda: _measured_shift_um(context, place, stored))
 
 
-def _seen_shift_um(context: RunContext, place: _Place, stored: NDArray[np.uint16]) -> tuple[float, float]:
+def _measured_shift_um(context: RunContext, place: _Place, stored: NDArray[np.uint16]) -> tuple[float, float]:
     microscope = context.microscope
     microscope.move_to(place.stage)
     sweep = sweep_for(microscope.objective.depth_of_field_um, place.range_um, place.exposure_ms)

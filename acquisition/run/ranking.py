@@ -69,7 +69,7 @@ def _record(candidate: RankedCandidate, find: RecordedFind, wanted: int) -> Cand
         crop=find.crop,
         noise_od=find.noise_od,
     )
-    if sighting.judgement is None:
+    if sighting.assessment is None:
         return record
-    judgement = asdict(sighting.judgement)
-    return replace(record, rank_score=judgement.pop("rank"), **judgement)
+    assessment = asdict(sighting.assessment)
+    return replace(record, rank_score=assessment.pop("rank"), **assessment)

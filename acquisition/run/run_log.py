@@ -25,16 +25,16 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class LogKind(StrEnum):
-    """Kinds of journal records."""
+    """Kinds of journal records; the values are part of the file format and don't change."""
 
-    BEGUN = "begun"
+    STARTED = "begun"
     RESUMED = "resumed"
     STATE = "state"
     FIELD = "field"
     FIELD_FAILED = "field_failed"
-    SECURED = "secured"
+    SYNCED = "secured"
     SURFACE = "surface"
-    FOUND = "found"
+    SEARCHED = "found"
     SCANNED = "scanned"
     RANKED = "ranked"
     CAPTURED = "captured"
@@ -105,7 +105,7 @@ class Progress:
 
     Attributes
     ----------
-    beginning
+    start
         With what it began; None where it was cut off before.
     searched
         Fields that are through, by index, failed ones too.
@@ -131,7 +131,7 @@ class Progress:
         Reason by candidate uid.
     """
 
-    beginning: RunStart | None = None
+    start: RunStart | None = None
     searched: dict[int, FieldRecord] = field(default_factory=dict)
     waiting: dict[int, WaitingField] = field(default_factory=dict)
     lost: set[int] = field(default_factory=set)
@@ -163,9 +163,9 @@ class RunLog:
         self._journal = journal
         self._boot = boot_id()
 
-    def begun(self, beginning: RunStart) -> None:
+    def started(self, start: RunStart) -> None:
         """The plan is made, and nothing has moved."""
-        self._append(LogKind.BEGUN, format=FORMAT, boot=self._boot, **asdict(beginning))
+        self._append(LogKind.STARTED, format=FORMAT, boot=self._boot, **asdict(start))
 
     def resumed(self, shifts_um: Mapping[int, tuple[float, float]]) -> None:
         """The slide was recognised; `shifts_um` is how far each landmark lay off."""
@@ -177,7 +177,7 @@ class RunLog:
         self._append(LogKind.STATE, before=before, step=step, after=after)
 
     def field(self, field: WaitingField) -> None:
-        """A field was photographed; on the disk with the next `secured`."""
+        """A field was photographed; on the disk with the next `synced`."""
         self._append(
             LogKind.FIELD,
             sync=False,
@@ -192,11 +192,11 @@ class RunLog:
         """A field could not be photographed and is left out."""
         self._append(LogKind.FIELD_FAILED, record=_field_json(record))
 
-    def secured(self, fields: Sequence[int]) -> None:
+    def synced(self, fields: Sequence[int]) -> None:
         """The frames of these fields outlive a power cut."""
-        self._append(LogKind.SECURED, fields=list(fields))
+        self._append(LogKind.SYNCED, fields=list(fields))
 
-    def found(
+    def searched(
         self,
         record: FieldRecord,
         finds: Sequence[RecordedFind],
@@ -205,7 +205,7 @@ class RunLog:
     ) -> None:
         """A field was searched, or given up; `record` is final."""
         self._append(
-            LogKind.FOUND,
+            LogKind.SEARCHED,
             record=_field_json(record),
             finds=[
                 {
@@ -271,49 +271,49 @@ def read_progress(records: Sequence[JournalRecord], path: Path) -> Progress:
     """How far the run of a journal came.
 
     A photographed field counts if its frame is sure to be in the spool: recorded since the machine was started, or
-    secured before.
+    synced before.
 
     Raises
     ------
     JournalError
         A record is not of the expected form, or of a newer version.
     """
-    progress, secured, boots = Progress(), set[int](), dict[int, str]()
+    progress, synced, boots = Progress(), set[int](), dict[int, str]()
     for record in records:
         try:
-            _take(record, progress, secured, boots)
+            _take(record, progress, synced, boots)
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(
                 f"record {record.number} ({record.kind}) is not of the expected form: {error!r}", path=path
             ) from error
     here = boot_id()
-    for index in [i for i in progress.waiting if i not in secured and not (here and boots[i] == here)]:
+    for index in [i for i in progress.waiting if i not in synced and not (here and boots[i] == here)]:
         del progress.waiting[index]
         progress.lost.add(index)
     return progress
 
 
-def _take(record: JournalRecord, progress: Progress, secured: set[int], boots: dict[int, str]) -> None:
+def _take(record: JournalRecord, progress: Progress, synced: set[int], boots: dict[int, str]) -> None:
     values = record.values
     match LogKind(record.kind):
-        case LogKind.BEGUN:
+        case LogKind.STARTED:
             if values["format"] != FORMAT:
                 raise ValueError(f"format {values['format']}, this software reads {FORMAT}")
-            progress.beginning = RunStart(values["plan"], values["barcode"])
+            progress.start = RunStart(values["plan"], values["barcode"])
         case LogKind.FIELD:
             waiting = WaitingField(
                 _field(values["record"]), values["objective"], values["exposure_ms"], int(values["slot"])
             )
             progress.waiting[waiting.record.index] = waiting
             boots[waiting.record.index] = values["boot"]
-            secured.discard(waiting.record.index)
-        case LogKind.SECURED:
-            secured.update(values["fields"])
+            synced.discard(waiting.record.index)
+        case LogKind.SYNCED:
+            synced.update(values["fields"])
         case LogKind.FIELD_FAILED:
             failed = _field(values["record"])
             progress.searched[failed.index] = failed
-        case LogKind.FOUND:
-            _take_found(values, progress)
+        case LogKind.SEARCHED:
+            _take_searched(values, progress)
         case LogKind.SURFACE:
             progress.surface = tuple(FocusPoint(SlidePoint(x, y), z) for x, y, z in values["points"])
         case LogKind.SCANNED:
@@ -332,7 +332,7 @@ def _take(record: JournalRecord, progress: Progress, secured: set[int], boots: d
             pass
 
 
-def _take_found(values: Mapping[str, Any], progress: Progress) -> None:
+def _take_searched(values: Mapping[str, Any], progress: Progress) -> None:
     searched = _field(values["record"])
     progress.waiting.pop(searched.index, None)
     progress.searched[searched.index] = searched
@@ -377,11 +377,13 @@ def _sighting_json(sighting: Sighting) -> dict[str, object]:
 
 
 def _sighting(values: Mapping[str, Any]) -> Sighting:
-    where, judgement = values["where"], values.get("judgement")
+    # Journals of version 0.1 name the assessment "judgement".
+    values = dict(values)
+    where, assessment = values["where"], values.get("assessment", values.pop("judgement", None))
     return Sighting(
         **{
             **values,
             "where": SlidePoint(where["x_um"], where["y_um"]),
-            "judgement": None if judgement is None else CandidateScore(**judgement),
+            "assessment": None if assessment is None else CandidateScore(**assessment),
         }
     )

@@ -15,13 +15,13 @@ from acquisition.plan.stopping import StopReason, stop_reason
 from acquisition.plan.tiling import PlannedField
 from acquisition.protocol import FieldOrder, KeepFields
 from acquisition.records import EventLevel
+from acquisition.run.background_sync import BackgroundSync
 from acquisition.run.boundary import Boundary
-from acquisition.run.collector import frozen_garbage_collector
 from acquisition.run.context import RunContext
 from acquisition.run.field_loop import FieldLoop
 from acquisition.run.field_search import FieldSearch
+from acquisition.run.garbage_collection import frozen_garbage_collector
 from acquisition.run.run_log import Progress, RecordedFind, RunLog
-from acquisition.run.securing import BackgroundSync
 from acquisition.storage import FrameSpool
 from acquisition.storage.overview import Overview, OverviewGrid
 from acquisition.storage.spool import frame_bytes
@@ -38,7 +38,7 @@ OVERVIEW_UM_PER_PX = 4.0
 def slots_for(context: RunContext, fields: int) -> int:
     """Frames the spool has to hold: what the context allows, and never more than there are fields."""
     camera = context.microscope.rig.camera
-    affordable = context.spool_bytes // frame_bytes((camera.height_px, camera.width_px))
+    affordable = context.search.spool_bytes // frame_bytes((camera.height_px, camera.width_px))
     return max(1, min(fields, max(LEAST_SLOTS, affordable)))
 
 
@@ -77,20 +77,20 @@ class ScanPass:
         self._boundary = boundary
         self._now_s = now_s
         self._done = set(progress.photographed)
-        self._through = self._told_through = progress.scan_is_through
-        self._judged: tuple[int, StopReason | None] = (-1, None)
+        self._through = self._recorded_through = progress.scan_is_through
+        self._last_stop: tuple[int, StopReason | None] = (-1, None)
         with ExitStack() as stack:
             self._spool = stack.enter_context(self._open_spool(progress))
-            self._securing = stack.enter_context(BackgroundSync(self._spool, log))
+            self._background_sync = stack.enter_context(BackgroundSync(self._spool, log))
             for index in progress.waiting:
                 # What a killed process had put there may not have reached the disk yet.
-                self._securing.add(index)
+                self._background_sync.add(index)
             self._overview = _open_overview(context, fields)
             self.search = FieldSearch(
                 context,
                 log,
                 self._spool,
-                self._securing,
+                self._background_sync,
                 fields,
                 progress,
                 overview=self._overview,
@@ -119,7 +119,7 @@ class ScanPass:
         """
         context = self._context
         loop = FieldLoop(
-            context, surface, self.search, self._securing, self._boundary, exposure_ms, now_s=self._now_s
+            context, surface, self.search, self._background_sync, self._boundary, exposure_ms, now_s=self._now_s
         )
         start_s = self._now_s()
         context.listener.phase("scan", self.fields_left)
@@ -127,7 +127,7 @@ class ScanPass:
             return
         with frozen_garbage_collector():
             for fields in self._route():
-                if not loop.run(fields, enough=lambda: self._has_seen_enough(start_s)):
+                if not loop.run(fields, enough=lambda: self._is_enough(start_s)):
                     break
                 self._done.update(field.index for field in fields)
         if not context.control.stop_requested:
@@ -142,13 +142,13 @@ class ScanPass:
             A field could not be searched or recorded.
         """
         self.search.finish(stop=lambda: self._context.control.abort_requested)
-        if self.search.waiting or self._told_through:
+        if self.search.waiting or self._recorded_through:
             return
-        self.search.alarm.judge()
+        self.search.alarm.check()
         if self._overview is not None:
             self._overview.build_pyramid()
         if self._through:
-            self._told_through = True
+            self._recorded_through = True
             self._log.scanned()
 
     def close(self) -> None:
@@ -165,27 +165,27 @@ class ScanPass:
         thin = [field for field in sample(self._fields) if field.index not in self._done]
         yield thin
         while True:
-            seen = {index: float(self.search.cells_seen[index]) for index in self._done}
+            seen = {index: float(self.search.cells_by_field[index]) for index in self._done}
             left = densest_first(self._fields, seen)
             if not left:
                 return
             yield list(left[:REORDER_AFTER])
 
-    def _has_seen_enough(self, start_s: float) -> bool:
+    def _is_enough(self, start_s: float) -> bool:
         rule = self._context.protocol.stop
         if rule.cells is None and rule.max_minutes is None:
             return False
         finds = self.search.finds
         chances: list[float] = []
-        if rule.cells is not None and len(finds) != self._judged[0]:
+        if rule.cells is not None and len(finds) != self._last_stop[0]:
             chances = [sighting.chance for sighting in merge(find.sighting for find in finds)]
         reason = stop_reason(rule, chances, self._now_s() - start_s)
-        self._judged = (len(finds), reason)
+        self._last_stop = (len(finds), reason)
         if reason is not None:
-            self._told_enough(reason)
+            self._note_stop(reason)
         return reason is not None
 
-    def _told_enough(self, reason: StopReason) -> None:
+    def _note_stop(self, reason: StopReason) -> None:
         taken = self._done | self.search.taken
         left = sum(field.index not in taken for field in self._fields)
         self._context.note(

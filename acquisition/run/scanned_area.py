@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acquisition.plan.coarse_pass import look_for_coverslip
+from acquisition.plan.coarse_pass import detect_coverslip
 from acquisition.plan.scan_plan import require_possible
 from acquisition.protocol import AnyArea, DetectedArea, PolygonArea
 from acquisition.records import EventLevel
@@ -32,7 +32,7 @@ def scanned_area(context: RunContext) -> AnyArea:
     path = context.folder.path / COVERSLIP_NAME
     if path.is_file():
         return PolygonArea.model_validate_json(path.read_text(encoding="utf-8"))
-    require_possible(context.protocol, microscope.rig, frame=context.slide_frame)
+    require_possible(context.protocol, microscope.rig, frame=context.instrument.slide_frame)
 
     def step() -> bool:
         if context.control.stop_requested:
@@ -43,7 +43,7 @@ def scanned_area(context: RunContext) -> AnyArea:
 
     microscope.select_objective(scan.objective)
     with microscope.lit():
-        found = look_for_coverslip(microscope, scan.area, scan.exposure_ms, context.frame, step=step)
+        found = detect_coverslip(microscope, scan.area, scan.exposure_ms, context.frame, step=step)
     area = found.area(scan.area.margin_um)
     write_json_atomic(path, area.model_dump(mode="json"))
     context.note(

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.run.judging import Crops, Finder, look, write_crops
+from acquisition.run.field_scores import Crops, Finder, search_image, write_crops
 from acquisition.storage.atomic import write_png_atomic
 from acquisition.storage.capture_file import write_capture
 from acquisition.storage.capture_metadata import CaptureMetadata
@@ -129,12 +129,12 @@ def search_field(task: SearchTask) -> SearchAnswer:
     um_per_px = task.exposure.view.camera.um_per_px
     try:
         pixels = _corrected(raw, task)
-        seen = look(task.finder, pixels, um_per_px, min_score=task.min_score, full_scale=task.full_scale)
+        result = search_image(task.finder, pixels, um_per_px, min_score=task.min_score, full_scale=task.full_scale)
     except Exception as error:  # noqa: BLE001 - one field's failure is an answer; the protocol decides what follows
         reason = f"{type(error).__name__}: {error}"
         return SearchAnswer(task.field_index, task.slot, find_ms=_ms_since(start_s), error=reason)
     find_ms = _ms_since(start_s)
-    candidates = seen.candidates
+    candidates = result.candidates
     thumbnails = []
     for number, candidate in enumerate(candidates):
         path = task.run_dir / "finds" / f"f{task.field_index:05d}-{number:02d}.png"
@@ -150,7 +150,7 @@ def search_field(task: SearchTask) -> SearchAnswer:
         None if task.overview is None else overview_tile(task.overview, pixels, task.exposure.view),
         _kept(task, pixels),
         crops=write_crops(task.run_dir, task.field_index, pixels, um_per_px, candidates),
-        reading=seen.reading,
+        reading=result.reading,
     )
 
 

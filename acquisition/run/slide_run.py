@@ -1,4 +1,4 @@
-"""One slide from the first focus to the last karyotype, once or in several sittings."""
+"""One slide from the first focus to the last karyotype, in one session or several."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from acquisition.run.identity import read_barcode, require_barcode
 from acquisition.run.landmarks import recognise, recognise_in_oil
 from acquisition.run.ranking import candidate_records, rank
 from acquisition.run.reconcile import reconcile
-from acquisition.run.retrying import retry_step
+from acquisition.run.retry import retry_step
 from acquisition.run.run_log import (
     Progress,
     RankedCandidate,
@@ -73,14 +73,14 @@ class RunOutcome:
         As recorded in the casebook.
     fields
         Fields planned.
-    found
-        Candidates after merging.
+    candidates
+        Number of candidates after merging.
     captures
-        Pictures stored, those of earlier sittings too.
+        Pictures stored, those of earlier sessions too.
     karyotypes
-        Answers of the analysis in this sitting.
+        Answers of the analysis in this session.
     seconds
-        Duration of each phase of this sitting.
+        Duration of each phase of this session.
     safe_state_faults
         What could not be brought into the safe state at the end; empty on a sound instrument.
     """
@@ -88,7 +88,7 @@ class RunOutcome:
     status: RunStatus = RunStatus.RUNNING
     error: str | None = None
     fields: int = 0
-    found: int = 0
+    candidates: int = 0
     captures: list[CaptureRecord] = field(default_factory=list)
     karyotypes: list[KaryotypeRecord] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class SlideRun:
             The record itself can't be written; the instrument has been made safe.
         """
         with Journal.create(self._context.folder.journal) as journal:
-            return self._sitting(journal)
+            return self._session(journal)
 
     def resume(self) -> RunOutcome:
         """Go on with a run that was cut off or ended early: at its first unfinished field or cell.
@@ -168,9 +168,9 @@ class SlideRun:
             self._progress = read_progress(records, journal.path)
             self._is_resumed = True
             self._reopen(records)
-            return self._sitting(journal)
+            return self._session(journal)
 
-    def _sitting(self, journal: Journal) -> RunOutcome:
+    def _session(self, journal: Journal) -> RunOutcome:
         outcome, control = self._outcome, self._context.control
         self._run_log = RunLog(journal)
         control.begin(self._context.folder.control)
@@ -205,7 +205,7 @@ class SlideRun:
         context, progress = self._context, self._progress
         with self._timed("prepare"):
             area = scanned_area(context)
-            fields = plan_fields(context.protocol, context.microscope.rig, area, context.slide_frame)
+            fields = plan_fields(context.protocol, context.microscope.rig, area, context.instrument.slide_frame)
             self._outcome.fields = len(fields)
             self._begin(fields)
             self._require_room(fields)
@@ -249,7 +249,7 @@ class SlideRun:
             self._machine.take(RunStep.SCANNED)
         if progress.ranked is None:
             candidates = self._rank()
-        self._outcome.found = len(candidates)
+        self._outcome.candidates = len(candidates)
         if context.control.stop_requested:
             return candidates
         self._machine.take(RunStep.RANKED)
@@ -298,9 +298,9 @@ class SlideRun:
     def _begin(self, fields: Sequence[PlannedField]) -> None:
         """Write down with what the run begins; or, going on, hold it against what it began with."""
         digest, barcode = plan_digest(fields), read_barcode(self._context)
-        began = self._progress.beginning
+        began = self._progress.start
         if began is None:
-            self._journal.begun(RunStart(digest, barcode))
+            self._journal.started(RunStart(digest, barcode))
             return
         if began.plan != digest:
             raise ResumeError("the plan is another one: protocol, rig or software changed since the run began")
@@ -414,7 +414,7 @@ class SlideRun:
             )
 
     def _stop_heard(self) -> bool:
-        self._context.control.look()
+        self._context.control.poll()
         return self._context.control.stop_requested
 
     def _take_in(self, records: Sequence[KaryotypeRecord], *, tell: bool = False) -> None:
@@ -451,7 +451,7 @@ class SlideRun:
         )
         reconcile(context, self._progress)
         leave_out_rejected(context.casebook, context.run_uid)
-        self._outcome.found = len(self._progress.ranked or ())
+        self._outcome.candidates = len(self._progress.ranked or ())
         self._outcome.captures.extend(self._progress.captures.values())
         if self._handoff is None:
             return

@@ -92,14 +92,14 @@ class RunMachine:
 
     Parameters
     ----------
-    told
+    on_change
         Called with the former state, the step and the new state after each change.
     """
 
-    def __init__(self, told: Callable[[RunState, RunStep, RunState], None] = lambda *_: None) -> None:
+    def __init__(self, on_change: Callable[[RunState, RunStep, RunState], None] = lambda *_: None) -> None:
         self._state = RunState.PLANNING
         self._story: list[str] = [self._state.value]
-        self._told = told
+        self._on_change = on_change
 
     @property
     def state(self) -> RunState:
@@ -120,5 +120,5 @@ class RunMachine:
         before, self._state = self._state, following
         self._story.append(f"({step}) {following}")
         _log.info("run %s: %s -> %s", step, before, following)
-        self._told(before, step, following)
+        self._on_change(before, step, following)
         return following

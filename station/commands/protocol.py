@@ -137,8 +137,8 @@ def _cells(forecast: Forecast) -> str:
         f"({expected.low:.0f} to {expected.high:.0f}), {per_mm2.mean:.2f} per mm2 "
         f"({per_mm2.low:.2f} to {per_mm2.high:.2f})."
     )
-    if forecast.enough_share is not None:
-        told += f" The stop rule is likely to end the scan after {forecast.enough_share:.0%} of the area."
+    if forecast.enough_fraction is not None:
+        told += f" The stop rule is likely to end the scan after {forecast.enough_fraction:.0%} of the area."
     return told
 
 

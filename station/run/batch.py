@@ -105,9 +105,9 @@ def _finish(
     """Write the page and tell of the end; what could not be told is written down."""
     page = _write_page(folder, listener)
     notices.ended(report, page, by_a_person=bool(report.ended) and control.stop_requested)
-    if not notices.not_told:
+    if not notices.failed_notices:
         return report
-    report = replace(report, not_told=notices.not_told)
+    report = replace(report, failed_notices=notices.failed_notices)
     write_report(folder, report)
     _write_page(folder, listener)
     return report

@@ -20,7 +20,7 @@ from acquisition.plan.density import cell_figures
 from acquisition.protocol import DetectedArea, Protocol, load_protocol
 from acquisition.records import EventLevel, KaryotypeStatus, RunEvent, RunRecord
 from acquisition.review import rejected_cells
-from acquisition.run.context import RunContext
+from acquisition.run.context import RunContext, RunFinders, RunInstrument, RunStorage, SearchResources
 from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
 from acquisition.run.slide_run import RunOutcome, SlideRun
@@ -177,21 +177,19 @@ class RunSession:
         return RunContext(
             run_uid=self.run_uid,
             slide=self.request.slide,
-            microscope=self.instrument.microscope,
+            instrument=RunInstrument(
+                self.instrument.microscope,
+                self.request.rig if self.request.rig.is_dir() else self.request.rig.parent,
+                self.frame,
+            ),
             protocol=self.protocol,
-            folder=self.folder,
-            casebook=self.casebook,
-            finder=chosen.finder,
+            storage=RunStorage(self.folder, self.casebook),
+            # The net knows cells as the scan sees them; where one lies at high magnification, the rules tell.
+            finders=RunFinders(chosen.finder, find_metaphases, chosen.usual),
             control=control,
             listener=GuardedListener(listener),
-            searchers=make_searchers,
             # One more than are worked on: a worker that is done finds its next field waiting.
-            searches_at_a_time=SEARCH_WORKERS + 1,
-            rig_folder=self.request.rig if self.request.rig.is_dir() else self.request.rig.parent,
-            slide_frame=self.frame,
-            usual=chosen.usual,
-            # The net knows cells as the scan sees them; where one lies at high magnification, the rules tell.
-            locator=find_metaphases,
+            search=SearchResources(make_searchers, SEARCH_WORKERS + 1),
         )
 
     def _choose_finder(self) -> ChosenFinder:
@@ -301,8 +299,8 @@ def _summary(
         "field_um": [frame.width_um, frame.height_um],
         "fields": outcome.fields,
         "planted": score.planted if score else None,
-        "found": score.found if score else outcome.found,
-        "candidates": outcome.found,
+        "found": score.found if score else outcome.candidates,
+        "candidates": outcome.candidates,
         "captured": len(outcome.captures),
         "karyotyped": sum(record.status is KaryotypeStatus.PROPOSED for record in outcome.karyotypes),
         "false_finds": score.false_finds if score else None,

@@ -83,6 +83,6 @@ def test_whoever_ended_the_night_is_not_told_of_it(tmp_path, notices):
 def test_what_could_not_be_told_is_kept(tmp_path, notices):
     (tmp_path / "night" / "all.jsonl").mkdir()
     notices.failed(LoaderError("jammed", device="Loader"))
-    (fault,) = notices.not_told
+    (fault,) = notices.failed_notices
     assert "all.jsonl could not be told" in fault
     assert "jammed" in heard(tmp_path, "blood")[0]["error"]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from acquisition.casebook import open_casebook
-from acquisition.dry_run import Experience, Level, estimate, experience_of, with_free_room
+from acquisition.dry_run import Experience, Severity, estimate, experience_of, with_free_room
 from acquisition.errors import PlanError
 from acquisition.plan.check import check
 from acquisition.plan.density import CellDensity
@@ -232,16 +232,16 @@ def test_nothing_is_found_in_the_demo_and_refusals_stand_first(rig):
     assert check(demo(), rig) == ()
     both = check(demo(lambda d: (d["capture"].update(number=5), d["scan"].update(objective="63x"))), rig)
     levels = [finding.level for finding in both]
-    assert levels[0] is Level.REFUSED
+    assert levels[0] is Severity.REFUSED
     assert levels == sorted(levels)
-    assert Level.WARNING in levels
+    assert Severity.WARNING in levels
 
 
 def test_every_slot_of_a_rig_is_held_against_its_limits(rig):
     near = SlideFrame(StagePoint(0, 0))
     far = SlideFrame(StagePoint(60_000, 0))
     assert check(demo(), rig, frame=near) == ()
-    assert check(demo(), rig, frame=far)[0].level is Level.REFUSED
+    assert check(demo(), rig, frame=far)[0].level is Severity.REFUSED
 
 
 def test_a_turned_camera_takes_fields_as_they_lie_on_the_slide(rig):
@@ -347,10 +347,10 @@ def test_a_slide_with_known_cells_tells_what_to_expect_of_one_like_it(tmp_path, 
     assert result.forecast.expected.mean == pytest.approx(4.0 * area_mm2, rel=0.01)
     assert result.forecast.per_mm2.low < 4.0 < result.forecast.per_mm2.high
     # Ten with 95 %: the area on which about sixteen are expected.
-    assert result.forecast.enough_share == pytest.approx(16 / (4.0 * area_mm2), rel=0.1)
+    assert result.forecast.enough_fraction == pytest.approx(16 / (4.0 * area_mm2), rel=0.1)
     assert result.to_json()["analysable_cells"]["expected"]["mean"] == pytest.approx(4.0 * area_mm2, rel=0.01)
     sparse = replace(known, density=CellDensity(1.0, 720, 0.5))
-    assert estimate(protocol, rig, sparse).forecast.enough_share is None
+    assert estimate(protocol, rig, sparse).forecast.enough_fraction is None
 
 
 def test_the_density_is_learnt_from_the_record_and_not_from_fields_chosen_for_their_cells(tmp_path):

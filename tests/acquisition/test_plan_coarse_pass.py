@@ -10,12 +10,12 @@ import yaml
 
 from acquisition.casebook import open_casebook
 from acquisition.errors import CoverslipError, PlanError
-from acquisition.plan.coarse_pass import look_for_coverslip
+from acquisition.plan.coarse_pass import detect_coverslip
 from acquisition.plan.coverslip import LocatedCoverslip, coarse_fields
 from acquisition.plan.scan_plan import plan_fields
 from acquisition.protocol import Area, DetectedArea, Protocol
 from acquisition.records import RunRecord
-from acquisition.run.context import RunContext
+from acquisition.run.context import RunContext, RunFinders, RunInstrument, RunStorage
 from acquisition.run.scanned_area import COVERSLIP_NAME, scanned_area
 from acquisition.storage import RunFolder
 from scanner.coordinates import SlidePoint
@@ -36,7 +36,7 @@ def look(bench, area, **more):
     microscope = bench.microscope
     microscope.select_objective("10x")
     with microscope.lit():
-        return look_for_coverslip(microscope, area, 5.0, bench.rig.slide.frame, **more)
+        return detect_coverslip(microscope, area, 5.0, bench.rig.slide.frame, **more)
 
 
 def two_lines(bench, **changes):
@@ -103,24 +103,23 @@ def context(bench, tmp_path):
         yield RunContext(
             run_uid="r",
             slide="s",
-            microscope=bench.microscope,
+            instrument=RunInstrument(bench.microscope),
             protocol=Protocol.model_validate(demo),
-            folder=folder,
-            casebook=casebook,
-            finder=lambda pixels, um_per_px: [],
+            storage=RunStorage(folder, casebook),
+            finders=RunFinders(lambda pixels, um_per_px: []),
         )
 
 
 def test_a_run_looks_once_and_goes_on_with_what_it_found(context, monkeypatch):
     found = LocatedCoverslip(47_500.0, 13_000.0, 50_000.0, 22_000.0, 0.7, 0.98, 4.0)
-    monkeypatch.setattr("acquisition.run.scanned_area.look_for_coverslip", lambda *_, **__: found)
+    monkeypatch.setattr("acquisition.run.scanned_area.detect_coverslip", lambda *_, **__: found)
     area = scanned_area(context)
     assert area == found.area(1500.0)
-    fields = plan_fields(context.protocol, context.microscope.rig, area, context.slide_frame)
+    fields = plan_fields(context.protocol, context.microscope.rig, area, context.instrument.slide_frame)
     assert 1500 < len(fields) < 2400
     (event,) = context.casebook.events("r")
     assert (event.kind, event.context["angle_deg"]) == ("coverslip", 0.7)
-    monkeypatch.setattr("acquisition.run.scanned_area.look_for_coverslip", None)
+    monkeypatch.setattr("acquisition.run.scanned_area.detect_coverslip", None)
     assert scanned_area(context) == area
 
 

@@ -14,7 +14,7 @@ from acquisition.casebook.engine import sqlite_engine, writer
 from acquisition.casebook.schema import migration_config
 from acquisition.errors import CasebookError, StorageError
 from acquisition.records import CandidateRecord, CandidateStatus, FieldRecord, FieldStatus, RunRecord
-from acquisition.review import decided, last_words, leave_out_rejected, rejected_cells, reviewed_finds
+from acquisition.review import decided, latest_decisions, leave_out_rejected, rejected_cells, reviewed_finds
 from acquisition.storage import write_png_atomic
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -107,7 +107,7 @@ def test_neighbouring_cells_keep_their_own_decisions(casebook):
     decide(casebook, "cell-0003", True)
     words = {uid: d.accepted for uid, d in decided(casebook.candidates("r"), casebook.decisions("r")).items()}
     assert words == {"cell-0001": False, "cell-0003": True}
-    assert len(last_words(casebook.decisions("r"))) == 2
+    assert len(latest_decisions(casebook.decisions("r"))) == 2
 
 
 def test_a_finder_learns_from_the_last_word_and_the_crop(casebook, tmp_path):

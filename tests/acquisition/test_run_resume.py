@@ -17,7 +17,7 @@ from acquisition.journal import read_journal
 from acquisition.protocol import Protocol
 from acquisition.records import CandidateStatus, FieldStatus, RunRecord, RunStatus
 from acquisition.run import run_log
-from acquisition.run.context import RunContext
+from acquisition.run.context import RunContext, RunFinders, RunInstrument, RunStorage
 from acquisition.run.control import RunControl
 from acquisition.run.run_log import read_progress
 from acquisition.run.slide_run import SlideRun
@@ -87,11 +87,10 @@ def sit(bench, tmp_path):
             context = RunContext(
                 "r",
                 "s",
-                bench.microscope,
+                RunInstrument(bench.microscope),
                 protocol or make_protocol(),
-                folder,
-                casebook,
-                finder,
+                RunStorage(folder, casebook),
+                RunFinders(finder),
                 control,
                 listener,
             )

@@ -130,16 +130,16 @@ def test_a_paused_run_can_be_ended_from_another_process(tmp_path, wish):
 def test_a_wish_is_heard_once_and_nonsense_is_not(tmp_path):
     control = RunControl()
     control.begin(tmp_path / "control")
-    control.look()
+    control.poll()
     (tmp_path / "control").write_text("explode\n")
-    control.look()
+    control.poll()
     assert not (control.pause_requested)
     assert not (control.stop_requested)
     send_run_command(tmp_path / "control", RunCommand.PAUSE)
-    control.look()
+    control.poll()
     assert control.pause_requested
     control.request_resume()
-    control.look()
+    control.poll()
     assert not control.pause_requested
 
 

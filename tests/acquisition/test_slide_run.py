@@ -21,7 +21,7 @@ from acquisition.records import (
     RunStatus,
 )
 from acquisition.run import capture_loop
-from acquisition.run.context import RunContext
+from acquisition.run.context import RunContext, RunFinders, RunInstrument, RunStorage
 from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener
 from acquisition.run.slide_run import SlideRun
@@ -83,11 +83,10 @@ def run_on(bench, tmp_path):
         context = RunContext(
             "r",
             "s",
-            bench.microscope,
+            RunInstrument(bench.microscope),
             protocol or make_protocol(),
-            folder,
-            casebook,
-            finder,
+            RunStorage(folder, casebook),
+            RunFinders(finder),
             control or RunControl(),
             listener or Listener(),
         )
@@ -176,7 +175,7 @@ def test_a_stage_that_never_stands_still_gives_no_picture(bench, run_on, monkeyp
 def test_a_slide_without_cells_is_a_completed_run_without_captures(bench, run_on):
     bench.twin.settings = replace(bench.twin.settings, cells=0)
     outcome, casebook, _ = run_on()
-    assert (outcome.status, outcome.found, outcome.captures) == (RunStatus.COMPLETED, 0, [])
+    assert (outcome.status, outcome.candidates, outcome.captures) == (RunStatus.COMPLETED, 0, [])
     assert casebook.candidates("r") == ()
     assert_safe(bench)
 
@@ -240,7 +239,7 @@ def test_steps_lost_during_the_scan_show_before_any_oil_comes_near_the_slide(ben
     outcome, casebook, _ = run_on()
     assert outcome.status is RunStatus.FAILED
     assert "places of the scan can't be trusted" in outcome.error
-    assert outcome.found > 0
+    assert outcome.candidates > 0
     assert casebook.captures("r") == ()
     assert not bench.microscope.slides.is_oiled()
     assert_safe(bench)

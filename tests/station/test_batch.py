@@ -130,7 +130,7 @@ def test_the_page_escapes_what_labels_say_and_links_only_into_its_own_folder(tmp
         SlideReport("1", "<script>", "a&b", SlideStatus.FINISHED, "20 metaphases", "slot-1", 20, at="yesterday"),
         SlideReport("2", "KS-2", None, SlideStatus.PARKED, "the label reads <b>", "../slot-1", seconds=75.0),
     )
-    write_report(tmp_path, BatchReport(slides, "slot 3: jam", not_told=("ward: no such program",)))
+    write_report(tmp_path, BatchReport(slides, "slot 3: jam", failed_notices=("ward: no such program",)))
     page = build_batch_page(tmp_path).read_text()
     assert "&lt;script&gt;" in page
     assert "<b>" not in page

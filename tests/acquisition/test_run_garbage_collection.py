@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from acquisition.run.collector import frozen_garbage_collector
+from acquisition.run.garbage_collection import frozen_garbage_collector
 
 
 class Ring:

@@ -33,10 +33,10 @@ class BackgroundSync:
         self._log = log
         self._changed = threading.Condition()
         self._waiting: deque[int] = deque()
-        self._unsecured = 0
+        self._unsynced = 0
         self._error: StorageError | None = None
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="securing", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="background-sync", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -51,14 +51,14 @@ class BackgroundSync:
         self._thread.join()
 
     def add(self, field_index: int) -> None:
-        """Secure this field, whose frame is in the spool; returns at once."""
+        """Flush this field, whose frame is in the spool; returns at once."""
         with self._changed:
             self._waiting.append(field_index)
-            self._unsecured += 1
+            self._unsynced += 1
             self._changed.notify_all()
 
     def wait(self, most: int = MAX_UNSYNCED) -> None:
-        """Return when no more than so many fields are unsecured.
+        """Return when no more than so many fields are not on the disk.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class BackgroundSync:
             The disk refused.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._unsecured <= most or self._error is not None)
+            self._changed.wait_for(lambda: self._unsynced <= most or self._error is not None)
             if self._error is not None:
                 raise self._error
 
@@ -80,12 +80,12 @@ class BackgroundSync:
                 self._waiting.clear()
             try:
                 self._spool.sync()
-                self._log.secured(fields)
+                self._log.synced(fields)
             except StorageError as error:
                 with self._changed:
                     self._error = error
                     self._changed.notify_all()
                 return
             with self._changed:
-                self._unsecured -= len(fields)
+                self._unsynced -= len(fields)
                 self._changed.notify_all()

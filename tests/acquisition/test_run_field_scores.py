@@ -13,8 +13,9 @@ from acquisition.journal import Journal, read_journal
 from acquisition.plan.candidates import CandidateScore, Sighting, merge
 from acquisition.protocol import Ranking
 from acquisition.records import EventLevel, FieldRecord, FieldStatus
+from acquisition.run.context import RunFinders
 from acquisition.run.drift_alarm import DriftAlarm
-from acquisition.run.judging import judgement_of, look, write_crops
+from acquisition.run.field_scores import candidate_score_of, search_image, write_crops
 from acquisition.run.ranking import candidate_records, rank
 from acquisition.run.run_log import RankedCandidate, RecordedFind, RunLog, read_progress
 from acquisition.run.search_task import SearchTask, search_field
@@ -45,29 +46,29 @@ def finder(pixels, um_per_px):
     return [JUDGED]
 
 
-def sighting(x_um, score, judgement=None, *, edge_um=300.0, index=0):
-    return Sighting(index, SlidePoint(x_um, 0.0), 20.0, score, edge_um, judgement)
+def sighting(x_um, score, assessment=None, *, edge_um=300.0, index=0):
+    return Sighting(index, SlidePoint(x_um, 0.0), 20.0, score, edge_um, assessment)
 
 
 def test_a_finder_that_only_scores_gives_no_judgement():
-    assert judgement_of(Candidate(1.0, 2.0, 3.0, 0.9)) is None
+    assert candidate_score_of(Candidate(1.0, 2.0, 3.0, 0.9)) is None
     plain = sighting(0.0, 0.9)
     assert (plain.chance, plain.rank) == (0.9, 0.9)
 
 
 def test_a_judgement_keeps_everything_the_finder_says():
-    judgement = CandidateScore(0.81, 0.77, 0.9, 0.1, 1.0, 0.6, 45.5)
-    assert judgement_of(JUDGED) == judgement
-    judged = sighting(0.0, 0.97, judgement)
+    assessment = CandidateScore(0.81, 0.77, 0.9, 0.1, 1.0, 0.6, 45.5)
+    assert candidate_score_of(JUDGED) == assessment
+    judged = sighting(0.0, 0.97, assessment)
     assert (judged.chance, judged.rank) == (pytest.approx(0.97 * 0.81), 0.77)
     without = Candidate(1.0, 1.0, 9.0, 0.97, 0.81, None, 0.77)
-    assert judgement_of(without) == CandidateScore(0.81, 0.77)
+    assert candidate_score_of(without) == CandidateScore(0.81, 0.77)
 
 
 def test_a_cell_seen_cut_and_whole_is_judged_by_the_view_that_shows_it_whole():
     whole, cut = CandidateScore(0.9, 0.9), CandidateScore(0.2, 0.2)
     (cell,) = merge([sighting(5.0, 0.99, cut, edge_um=6.0, index=1), sighting(0.0, 0.95, whole)])
-    assert (cell.field_index, cell.score, cell.judgement) == (0, 0.99, whole)
+    assert (cell.field_index, cell.score, cell.assessment) == (0, 0.99, whole)
 
 
 def test_the_best_to_karyotype_come_first_unless_the_score_is_asked_for():
@@ -97,18 +98,20 @@ def test_candidates_of_a_finder_that_only_scores_are_ranked_by_score_and_recorde
 def test_the_journal_gives_back_what_a_field_says_about_its_slide(tmp_path):
     reading = FieldReading({"noise_od": 0.0125, "focus": 0.4}, (0.02, 0.97))
     with Journal.create(tmp_path / "journal.log") as journal:
-        RunLog(journal).found(FIELD, [], None, reading)
+        RunLog(journal).searched(FIELD, [], None, reading)
     progress = read_progress(read_journal(tmp_path / "journal.log"), tmp_path)
     assert progress.readings == {FIELD.index: reading}
 
 
 def test_the_journal_gives_back_what_was_judged(tmp_path):
-    judged = RecordedFind(sighting(0.0, 0.97, judgement_of(JUDGED)), "finds/a.png", "finds/a.crop.png", 0.012)
+    judged = RecordedFind(
+        sighting(0.0, 0.97, candidate_score_of(JUDGED)), "finds/a.png", "finds/a.crop.png", 0.012
+    )
     plain = RecordedFind(sighting(300.0, 0.6), "finds/b.png")
     candidates = tuple(rank([judged, plain]))
     with Journal.create(tmp_path / "journal.log") as journal:
         log = RunLog(journal)
-        log.found(FIELD, [judged, plain], None)
+        log.searched(FIELD, [judged, plain], None)
         log.ranked(candidates)
     progress = read_progress(read_journal(tmp_path / "journal.log"), tmp_path)
     assert progress.finds == [judged, plain]
@@ -192,10 +195,10 @@ class Searcher:
 
 
 def test_a_finder_that_sums_fields_up_is_asked_for_it():
-    seen = look(Searcher(JUDGED), np.zeros((4, 4), np.uint16), UM_PER_PX, min_score=0.5, full_scale=4000)
+    seen = search_image(Searcher(JUDGED), np.zeros((4, 4), np.uint16), UM_PER_PX, min_score=0.5, full_scale=4000)
     assert seen.candidates == (JUDGED,)
     assert seen.reading == FieldReading({"background": 0.75, "focus": 0.4}, (0.97, 0.25))
-    plain = look(finder, np.zeros((4, 4), np.uint16), UM_PER_PX, min_score=0.98, full_scale=4000)
+    plain = search_image(finder, np.zeros((4, 4), np.uint16), UM_PER_PX, min_score=0.98, full_scale=4000)
     assert (plain.candidates, plain.reading) == ((), None)
 
 
@@ -207,14 +210,17 @@ def test_the_focus_of_a_field_with_nothing_but_specks_says_nothing():
 @pytest.mark.parametrize("wrong", [{"score": float("nan")}, {"analysable": float("inf")}, {"x_px": float("nan")}])
 def test_a_candidate_that_can_neither_be_ranked_nor_recorded_is_a_failure_of_the_search(wrong):
     with pytest.raises(ValueError, match="number that is none"):
-        look(Searcher(replace(JUDGED, **wrong)), np.zeros((4, 4), np.uint16), 1.0, min_score=0.5, full_scale=1)
+        search_image(
+            Searcher(replace(JUDGED, **wrong)), np.zeros((4, 4), np.uint16), 1.0, min_score=0.5, full_scale=1
+        )
 
 
 class Context:
     """What the drift alarm needs of a run."""
 
-    def __init__(self, usual):
-        self.usual, self.run_uid, self.casebook, self.noted = usual, "r", self, []
+    def __init__(self, reference):
+        self.run_uid, self.casebook, self.noted = "r", self, []
+        self.finders = RunFinders(lambda pixels, um_per_px: [], reference=reference)
 
     def events(self, run_uid):
         return [SimpleNamespace(kind=kind, context=context) for _, kind, _, context in self.noted]
@@ -227,7 +233,7 @@ def readings(number, noise_od):
     return {index: FieldReading({"noise_od": noise_od, "focus": 0.5}) for index in range(number)}
 
 
-def test_a_slide_unlike_the_usual_ones_is_told_once_in_whatever_sitting():
+def test_a_slide_that_differs_from_the_reference_is_reported_once_in_whatever_session():
     context = Context({"noise_od": ReferenceStatistics(0.01, 0.001), "focus": ReferenceStatistics(0.5, 0.1)})
     alarm = DriftAlarm(context, {})
     for index, reading in readings(49, 0.02).items():
@@ -237,20 +243,20 @@ def test_a_slide_unlike_the_usual_ones_is_told_once_in_whatever_sitting():
     alarm.take(49, readings(50, 0.02)[49])
     ((level, kind, message, values),) = context.noted
     assert (level, kind, values["statistic"], values["fields"]) == (EventLevel.WARNING, "drift", "noise_od", 50)
-    assert values["usual_low"] == pytest.approx(0.006, abs=1e-4)
+    assert values["reference_low"] == pytest.approx(0.006, abs=1e-4)
     assert "noise od is 0.02, usual are 0.006 to 0.014" in message
     for index in range(200, 300):
         alarm.take(index, readings(1, 0.02)[0])
     later = DriftAlarm(context, readings(300, 0.02))
-    later.judge()
+    later.check()
     assert len(context.noted) == 1
 
 
-def test_a_usual_slide_is_not_told_and_without_a_population_nothing_is():
-    for usual in ({"noise_od": ReferenceStatistics(0.02, 0.001)}, {}):
-        context = Context(usual)
+def test_a_slide_like_the_reference_is_not_reported_and_without_a_reference_nothing_is():
+    for reference in ({"noise_od": ReferenceStatistics(0.02, 0.001)}, {}):
+        context = Context(reference)
         alarm = DriftAlarm(context, readings(80, 0.02))
-        alarm.judge()
+        alarm.check()
         alarm.take(81, readings(1, 0.02)[0])
         assert context.noted == []
 

@@ -1,4 +1,4 @@
-"""The arithmetic of a dry run."""
+"""What a run costs in time, room, oil and travel: the arithmetic of a dry run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _AUTO_EXPOSURES = 4
 
 
 class RunCostModel:
-    """Time, room, oil and ways of one protocol on one rig.
+    """Time, room, oil and travel of one protocol on one rig.
 
     Parameters
     ----------
@@ -127,10 +127,10 @@ class RunCostModel:
         scan = self._protocol.scan
         points = scan.focus.points
         corners = [SlidePoint(x, y) for x, y in self._area.outline_um]
-        way_s = sum(self._timing.stage_s(a, b, self._scan) for a, b in pairwise(corners)) / (len(corners) - 1)
+        travel_s = sum(self._timing.stage_s(a, b, self._scan) for a, b in pairwise(corners)) / (len(corners) - 1)
         search_s = self._search_s(self._scan, scan.exposure_ms, self._experience.focus_planes)
         auto_s = _AUTO_EXPOSURES * self._timing.picture_s(scan.exposure_ms)
-        return points * (way_s + search_s + self._experience.focus_point_s) + (
+        return points * (travel_s + search_s + self._experience.focus_point_s) + (
             auto_s if scan.exposure is ExposureMode.AUTO else 0.0
         )
 
@@ -139,8 +139,8 @@ class RunCostModel:
         capture = self._protocol.capture
         if not self.cells:
             return 0.0
-        way = [self.cells[index] for index in self._order]
-        seconds = sum(self._timing.stage_s(a, b, self._high) for a, b in pairwise(way))
+        route = [self.cells[index] for index in self._order]
+        seconds = sum(self._timing.stage_s(a, b, self._high) for a, b in pairwise(route))
         pictures = 1 + (2 if capture.check_still else 0)
         each_s = self._search_s(self._high, capture.exposure_ms, self._experience.capture_planes)
         each_s += pictures * self._timing.picture_s(capture.exposure_ms)
@@ -148,7 +148,7 @@ class RunCostModel:
             capture.exposure_ms, capture.z_stack.step_um
         )
         drop_s = self._rig.oiler.drop_s if self._rig.oiler is not None else 0.0
-        return seconds + len(way) * (each_s + self._experience.capture_s) + self.oil_drops() * drop_s
+        return seconds + len(route) * (each_s + self._experience.capture_s) + self.oil_drops() * drop_s
 
     def _search_s(self, objective: Objective, exposure_ms: float, planes: int) -> float:
         return planes * self._timing.plane_s(exposure_ms, 2 * objective.depth_of_field_um)
@@ -185,21 +185,23 @@ class RunCostModel:
         # The sharpest plane of a stack is stored as the capture, beside the planes.
         pictures = cells * (planes + 1 if planes > 1 else 1)
         parts = [
-            DiskPart("captures", pictures, round(pictures * self.picture_bytes * experience.capture_share)),
+            DiskPart("captures", pictures, round(pictures * self.picture_bytes * experience.capture_fraction)),
             DiskPart("karyograms, thumbnails, report", cells, cells * experience.cell_bytes),
             DiskPart("record", 1, experience.run_bytes + scanned * experience.field_bytes),
         ]
         if protocol.scan.keep_fields is not KeepFields.NONE:
             bounds = self._area.bounds
             pixels = bounds.width_um * bounds.height_um / OVERVIEW_UM_PER_PX**2
-            parts.append(DiskPart("overview", 1, round(pixels * _PYRAMID * experience.overview_share)))
+            parts.append(DiskPart("overview", 1, round(pixels * _PYRAMID * experience.overview_fraction)))
         if protocol.scan.keep_fields is KeepFields.ALL:
-            parts.append(DiskPart("fields", scanned, round(scanned * self.picture_bytes * experience.field_share)))
+            parts.append(
+                DiskPart("fields", scanned, round(scanned * self.picture_bytes * experience.field_fraction))
+            )
         slots = min(scanned, SPOOL_BYTES // self.picture_bytes)
         parts.append(DiskPart("spool", slots, slots * self.picture_bytes, stays=False))
         return tuple(part for part in parts if part.count)
 
-    # -- ways and oil --------------------------------------------------------------------------------------
+    # -- travel and oil ------------------------------------------------------------------------------------
 
     def oil_drops(self) -> int:
         """Drops for the captures: each serves what lies within the oiler's reach, one all where a person oils."""

@@ -1,4 +1,4 @@
-"""What the finder made of a field, in the words of the run: judgements, and the crops that were judged."""
+"""What the finder made of a field: candidates with their scores, and the crops that were scored."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Crops:
 
 @dataclass(frozen=True, slots=True)
 class FieldSearchResult:
-    """What a finder saw in a field.
+    """What a finder reported of a field.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class FieldSearchResult:
     reading: FieldReading | None = None
 
 
-def look(
+def search_image(
     finder: Finder, pixels: NDArray[np.uint16], um_per_px: float, *, min_score: float, full_scale: float
 ) -> FieldSearchResult:
     """Search a field.
@@ -79,22 +79,22 @@ def look(
     """
     search = getattr(finder, "search", None)
     if search is None:
-        seen = FieldSearchResult(tuple(finder(pixels, um_per_px)))
+        result = FieldSearchResult(tuple(finder(pixels, um_per_px)))
     else:
         finds = search(pixels, um_per_px, min_score=min_score)
-        seen = FieldSearchResult(tuple(finds.candidates), reading_of(finds, full_scale))
-    for candidate in seen.candidates:
+        result = FieldSearchResult(tuple(finds.candidates), reading_of(finds, full_scale))
+    for candidate in result.candidates:
         numbers = [candidate.x_px, candidate.y_px, candidate.radius_px, candidate.score, candidate.rank]
-        judgement = judgement_of(candidate)
-        if judgement is not None:
-            numbers += [value for value in astuple(judgement) if value is not None]
+        assessment = candidate_score_of(candidate)
+        if assessment is not None:
+            numbers += [value for value in astuple(assessment) if value is not None]
         if not all(map(math.isfinite, numbers)):
             raise ValueError(f"the finder gave a candidate with a number that is none: {candidate}")
-    return FieldSearchResult(tuple(c for c in seen.candidates if c.score >= min_score), seen.reading)
+    return FieldSearchResult(tuple(c for c in result.candidates if c.score >= min_score), result.reading)
 
 
-def judgement_of(candidate: Candidate) -> CandidateScore | None:
-    """What a finder thinks of a candidate; None where it only scores."""
+def candidate_score_of(candidate: Candidate) -> CandidateScore | None:
+    """A finder's assessment of a candidate; None where it only scores."""
     if candidate.analysable is None:
         return None
     quality = candidate.quality
@@ -114,7 +114,7 @@ def judgement_of(candidate: Candidate) -> CandidateScore | None:
 def write_crops(
     run_dir: Path, field_index: int, pixels: NDArray[np.uint16], um_per_px: float, candidates: Sequence[Candidate]
 ) -> Crops:
-    """Keep what the finder had of each candidate: a reviewer's word on it is what a finder learns from.
+    """Keep what the finder had of each candidate: with a reviewer's decision a finder learns from it.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ import pytest
 
 from acquisition.errors import SlideParkedError
 from acquisition.protocol import ErrorPolicy
-from acquisition.run.retrying import retry_step
+from acquisition.run.retry import retry_step
 from scanner.errors import FrameError, InterlockError
 
 
