@@ -250,7 +250,9 @@ class _Search:
         ]
         return min(shares)
 
-    def _edge_evidence(self, direction: Direction, offset: float, between: tuple[float, float], turn: float) -> float:
+    def _edge_evidence(
+        self, direction: Direction, offset: float, between: tuple[float, float], turn: float
+    ) -> float:
         strips = self._strips[direction]
         start, end = _offset(strips[:, :2], direction, turn), _offset(strips[:, 2:4], direction, turn)
         other = Direction.ALONG if direction is Direction.ACROSS else Direction.ACROSS
