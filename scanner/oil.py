@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scanner.coordinates import SlidePoint
-from scanner.durable import write_durable
 from scanner.errors import OilRecordError
+from scanner.portable.atomic_files import write_atomic
 
 _log = logging.getLogger(__name__)
 
@@ -132,6 +132,6 @@ def _write(path: Path, slides: dict[str, OiledSlide]) -> None:
     text = json.dumps(data.model_dump(mode="json"), indent=1)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_durable(path, text.encode())
+        write_atomic(path, text.encode())
     except OSError as error:
         raise OilRecordError("the record of oiled slides can't be written", path=path) from error

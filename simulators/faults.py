@@ -101,3 +101,9 @@ def parse_faults(text: str) -> tuple[TwinFault, ...]:
         With the part that can't be read.
     """
     return parse_plan(text, TwinFaultKind, TwinFault)
+
+
+# Names under which other people's tests import these.
+Fault = TwinFault
+FaultKind = TwinFaultKind
+FaultPlan = TwinFaultPlan

@@ -24,8 +24,8 @@ from scanner.calibration.results import (
     StageMotion,
 )
 from scanner.calibration.yaml_edit import KeyPath, YamlEditError, set_value
-from scanner.durable import write_durable
 from scanner.errors import RigError
+from scanner.portable.atomic_files import write_atomic
 from scanner.rig import RIG_FILE, CalibrationEntry, ReferenceImage, Rig, load_rig
 
 _Edits = list[tuple[KeyPath, str]]
@@ -79,7 +79,7 @@ def write_calibration(rig_folder: Path, results: Sequence[Result]) -> Rig:
         written, _ = load_rig(draft)
     finally:
         draft.unlink(missing_ok=True)
-    write_durable(path, text.encode())
+    write_atomic(path, text.encode())
     return written
 
 
@@ -189,7 +189,7 @@ def _write_image(folder: Path, name: str, pixels: NDArray[np.float32]) -> str:
     # The digest in the name keeps the picture that the old rig names until the new rig stands.
     stem, _, ending = name.rpartition(".")
     file = f"{stem}-{digest[:8]}.{ending}"
-    write_durable(folder / file, buffer.getvalue())
+    write_atomic(folder / file, buffer.getvalue())
     return f"{{file: {file}, sha256: {json.dumps(digest)}}}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 import serial
 
 from scanner.errors import DeviceError, DeviceNotReadyError
+from scanner.portable.serial_port import PORT_ERRORS, open_serial_port
 
 _log = logging.getLogger(__name__)
 
@@ -237,16 +237,16 @@ class SerialConnection:
         if not settings.address:
             raise DeviceNotReadyError("no port was given", device=self.device, wanted="property Port")
         try:
-            self._port = serial.serial_for_url(
+            self._port = open_serial_port(
                 settings.address,
-                baudrate=settings.baud_rate,
-                stopbits=settings.stop_bits,
-                timeout=settings.answer_timeout_s,
-                write_timeout=settings.answer_timeout_s,
+                baud_rate=settings.baud_rate,
+                stop_bits=settings.stop_bits,
+                timeout_s=settings.answer_timeout_s,
             )
         except (serial.SerialException, OSError, ValueError) as error:
             raise DeviceNotReadyError(
-                f"port {settings.address} can't be opened: {error}", device=self.device
+                f"port {settings.address} can't be opened, or another program has it open: {error}",
+                device=self.device,
             ) from error
         _log.info("%s: %s opened", self.device, settings.address)
 
@@ -276,8 +276,7 @@ class SerialConnection:
             yield self._port
         except serial.SerialTimeoutException as error:
             raise self._silence(doing) from error
-        # termios.error, which a pulled-out adapter raises on a flush, is no OSError.
-        except (serial.SerialException, OSError, termios.error) as error:
+        except PORT_ERRORS as error:
             self.close()
             raise DeviceNotReadyError(f"connection lost at {doing!r}: {error}", device=self.device) from error
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-import pty
 import socket
-import tty
+import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 CHUNK = 4096
+
+
+HAS_PTY: Final = sys.platform != "win32"
+"""Whether the system has pseudo-terminals; where it has none, simulators listen on TCP."""
 
 
 class SerialLine(Protocol):
@@ -57,7 +60,18 @@ class PtyLine:
         return self._name if self._link is None else str(self._link)
 
     def open(self) -> None:
-        """Make the pair."""
+        """Make the pair.
+
+        Raises
+        ------
+        OSError
+            The system has no pseudo-terminals.
+        """
+        if sys.platform == "win32":
+            raise OSError("Windows has no pseudo-terminals; use a TcpLine")
+        import pty
+        import tty
+
         master, slave = pty.openpty()
         # Raw on both ends: nothing is echoed, edited or translated.
         tty.setraw(master)
@@ -143,3 +157,8 @@ class TcpLine:
         if self._client is not None:
             with suppress(ConnectionError):
                 self._client.sendall(data)
+
+
+def default_line() -> SerialLine:
+    """Make a pseudo-terminal, or a TCP socket where the system has none."""
+    return PtyLine() if HAS_PTY else TcpLine()

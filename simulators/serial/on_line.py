@@ -9,7 +9,7 @@ from pymmcore_plus.experimental.unicore.devices._device_base import Device
 from scanner.errors import DeviceNotReadyError
 from simulators.serial.controller import SimulatedController
 from simulators.serial.faults import SerialFaultPlan, parse_serial_faults
-from simulators.serial.line import PtyLine, TcpLine
+from simulators.serial.line import HAS_PTY, PtyLine, TcpLine
 from simulators.serial.simulator import SerialSimulator
 
 
@@ -26,7 +26,8 @@ class OnALine(Device):
         self._simulator: SerialSimulator | None = None
         self._faults = SerialFaultPlan()
         self._faults_text = ""
-        self.register_property("Line", default_value="pty", allowed_values=("pty", "tcp"), is_pre_init=True)
+        kinds = ("pty", "tcp") if HAS_PTY else ("tcp",)
+        self.register_property("Line", default_value=kinds[0], allowed_values=kinds, is_pre_init=True)
         self.register_property("EmulatedBaudRate", default_value=0, is_pre_init=True)
         self.register_property(
             "SerialFaults",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import select
+import socket
 import threading
 from types import TracebackType
 from typing import Self
 
 from simulators.serial.controller import SimulatedController
 from simulators.serial.faults import SerialFaultKind
-from simulators.serial.line import CHUNK, PtyLine, SerialLine
+from simulators.serial.line import CHUNK, SerialLine, default_line
 
 TERMINATOR = b"\r"
 ABORT = 0x03
@@ -30,7 +30,7 @@ class SerialSimulator:
     controller
         Who answers.
     line
-        The cable; a pty where none is given.
+        The cable; a pty where none is given and the system has them, else TCP.
     baud_rate
         Bits a second to emulate, on the controller's clock; None for no delay.
     """
@@ -39,12 +39,12 @@ class SerialSimulator:
         self, controller: SimulatedController, line: SerialLine | None = None, *, baud_rate: int | None = None
     ) -> None:
         self.controller = controller
-        self._line = line or PtyLine()
+        self._line = line or default_line()
         self._baud_rate = baud_rate
         self._held_back: list[bytes] = []
         self._buffer = bytearray()
         self._thread: threading.Thread | None = None
-        self._wake: tuple[int, int] | None = None
+        self._wake: tuple[socket.socket, socket.socket] | None = None
         self._orders: list[tuple[str, threading.Event]] = []
         self._orders_lock = threading.Lock()
 
@@ -56,7 +56,8 @@ class SerialSimulator:
     def start(self) -> None:
         """Plug in and listen."""
         self._line.open()
-        self._wake = os.pipe()
+        # A pair of sockets and no pipe: Windows can wait for sockets only.
+        self._wake = socket.socketpair()
         self._thread = threading.Thread(
             target=self._run, args=(self._wake[0],), name=f"serial {self._line.address}", daemon=True
         )
@@ -69,7 +70,7 @@ class SerialSimulator:
         self._order("close")
         self._thread.join()
         for end in self._wake:
-            os.close(end)
+            end.close()
         self._thread = self._wake = None
 
     def __enter__(self) -> Self:
@@ -98,17 +99,17 @@ class SerialSimulator:
         done = threading.Event()
         with self._orders_lock:
             self._orders.append((what, done))
-        os.write(self._wake[1], b"!")
+        self._wake[1].send(b"!")
         while not done.wait(LIFE_CHECK_S):
             if self._thread is None or not self._thread.is_alive():
                 raise RuntimeError("the simulator has died")
 
-    def _run(self, wake: int) -> None:
+    def _run(self, wake: socket.socket) -> None:
         while True:
             timeout_s = POLL_S if self.controller.owes else None
-            ready, _, _ = select.select([wake, *self._line.readable()], [], [], timeout_s)
-            if wake in ready:
-                os.read(wake, CHUNK)
+            ready, _, _ = select.select([wake.fileno(), *self._line.readable()], [], [], timeout_s)
+            if wake.fileno() in ready:
+                wake.recv(CHUNK)
                 if self._obey_orders():
                     return
                 continue

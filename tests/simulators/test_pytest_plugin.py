@@ -24,7 +24,7 @@ EXAMPLE = ROOT / "docs" / "example"
 LABORATORY = """
 import pytest
 from simulators.clock import InstantClock, ScaledClock
-from simulators.faults import Fault, TwinFaultKind
+from simulators.faults import Fault, FaultKind
 
 def test_settings_of_the_run(simulated_twin):
     assert simulated_twin.settings.seed == 99
@@ -55,7 +55,7 @@ def test_faults(simulated_microscope, simulated_core, simulated_faults, simulate
     with pytest.raises(DeviceError, match="move not executed"):
         simulated_microscope.move_to(StagePoint(300.0, 200.0))
     assert simulated_core.getXYPosition() == pytest.approx((100.0, 200.0))
-    simulated_faults.add(Fault(TwinFaultKind.BLACK_FRAME, "Camera"))
+    simulated_faults.add(Fault(FaultKind.BLACK_FRAME, "Camera"))
     simulated_microscope.move_to(StagePoint(300.0, 200.0))
     with simulated_microscope.lit(), pytest.raises(FrameError, match="black"):
         simulated_microscope.snap(8.0)
