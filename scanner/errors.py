@@ -23,6 +23,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 
@@ -140,8 +141,52 @@ class MoveStoppedError(DeviceError):
     """`stop` was called while the move was under way."""
 
 
+class FrameDefect(StrEnum):
+    """What is wrong with a frame, for whoever decides what to do about it."""
+
+    MISSING = "missing"
+    """None came, or another exposure's."""
+    WRONG_KIND = "wrong kind"
+    """Of another size or sample type than the rig's camera makes."""
+    BLACK = "black"
+    SATURATED = "saturated"
+    REPEATED = "repeated"
+    """The camera handed it over before."""
+    TORN = "torn"
+    """A part of it was handed over before."""
+    EMPTY_ROWS = "empty rows"
+    NOISE = "noise"
+    """Noise and no picture."""
+
+
 class FrameError(DeviceError):
-    """No frame came, or one that can't be a picture."""
+    """No frame came, or one that can't be a picture.
+
+    Parameters
+    ----------
+    message
+        One line for the user, without the context below.
+    device
+        Label of the camera.
+    defect
+        What is wrong with the frame; None where it isn't the frame that is wrong.
+    wanted, actual, allowed, unit
+        As in `DeviceError`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        device: str,
+        defect: FrameDefect | None = None,
+        wanted: float | str | None = None,
+        actual: float | str | None = None,
+        allowed: str | None = None,
+        unit: str = "",
+    ) -> None:
+        self.defect = defect
+        super().__init__(message, device=device, wanted=wanted, actual=actual, allowed=allowed, unit=unit)
 
 
 class LoaderError(DeviceError):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.calibration.record import load_reference_image
-from scanner.errors import FrameError, RigError
+from scanner.errors import FrameDefect, FrameError, RigError
 from scanner.frame import Frame
 from scanner.rig import Rig
 
@@ -96,6 +96,7 @@ class FlatField:
             raise FrameError(
                 "flat field of another size",
                 device=self.camera,
+                defect=FrameDefect.WRONG_KIND,
                 wanted=str(flat.shape),
                 actual=str(frame.pixels.shape),
             )

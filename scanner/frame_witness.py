@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.errors import FrameError
+from scanner.errors import FrameDefect, FrameError
 
 # A ring buffer hands out one of its last frames again; none of ours is longer.
 REMEMBERED_FRAMES = 4
@@ -68,11 +68,15 @@ class RepeatedFrameDetector:
         # Remembered also where it is refused: what was handed over once can be handed over again.
         self._seen.append(digests)
         if seen_before and seen_before == len(digests):
-            raise self._fault("a frame that was handed over before")
+            raise self._fault(FrameDefect.REPEATED, "a frame that was handed over before")
         if seen_before:
-            raise self._fault("torn frame: a part of it was handed over before", seen_before, len(rows))
+            raise self._fault(
+                FrameDefect.TORN, "torn frame: a part of it was handed over before", seen_before, len(rows)
+            )
         if is_empty.any():
-            raise self._fault("broken frame: rows without a picture", int(is_empty.sum()), len(rows))
+            raise self._fault(
+                FrameDefect.EMPTY_ROWS, "broken frame: rows without a picture", int(is_empty.sum()), len(rows)
+            )
         sample = rows[::_NOISE_ROW_STEP]
         steps = np.abs(np.diff(sample[:, ::2].astype(np.int32), axis=1))
         share = _middle(steps) / max(_middle(sample), 1.0)
@@ -80,6 +84,7 @@ class RepeatedFrameDetector:
             raise FrameError(
                 "noise and no picture: neighbouring pixels have nothing in common",
                 device=self._camera,
+                defect=FrameDefect.NOISE,
                 actual=share,
                 allowed=f"steps up to {NOISE_SHARE} of the grey level",
             )
@@ -92,9 +97,14 @@ class RepeatedFrameDetector:
             self._weights = np.bitwise_or(drawn, np.uint64(1))
         return np.asarray((words * self._weights).sum(axis=1, dtype=np.uint64))
 
-    def _fault(self, message: str, rows: int | None = None, of_rows: int | None = None) -> FrameError:
+    def _fault(
+        self, defect: FrameDefect, message: str, rows: int | None = None, of_rows: int | None = None
+    ) -> FrameError:
         return FrameError(
-            message, device=self._camera, actual=None if rows is None else f"{rows} of {of_rows} rows looked at"
+            message,
+            device=self._camera,
+            defect=defect,
+            actual=None if rows is None else f"{rows} of {of_rows} rows looked at",
         )
 
 

@@ -18,6 +18,7 @@ from scanner.core import ScanCore
 from scanner.dialogue import DeviceCalls
 from scanner.errors import (
     DeviceNotReadyError,
+    FrameDefect,
     FrameError,
     InterlockError,
     LimitError,
@@ -450,7 +451,7 @@ class Microscope:
         """
         label = self.rig.devices.camera
         if exposure is not self._exposed:
-            raise FrameError("another exposure is in the camera", device=label)
+            raise FrameError("another exposure is in the camera", device=label, defect=FrameDefect.MISSING)
         self._exposed = None
         self._await_frame(label, exposure.exposure_ms)
         with self._dialogue.talking_to(label, "read-out"):
@@ -554,7 +555,13 @@ class Microscope:
         try:
             self._dialogue.wait(label, allowance_s, stoppable=False, poll_s=FRAME_POLL_S)
         except MoveTimeoutError as error:
-            raise FrameError("the frame never came", device=label, wanted=error.wanted, unit=error.unit) from error
+            raise FrameError(
+                "the frame never came",
+                device=label,
+                defect=FrameDefect.MISSING,
+                wanted=error.wanted,
+                unit=error.unit,
+            ) from error
 
     def _check_turret_is_sure(self) -> None:
         if not self._turret_is_sure:
@@ -643,6 +650,7 @@ class Microscope:
             raise FrameError(
                 "frame of another kind",
                 device=label,
+                defect=FrameDefect.WRONG_KIND,
                 wanted=f"{expected} uint16",
                 actual=f"{pixels.shape} {pixels.dtype}",
             )
@@ -653,6 +661,7 @@ class Microscope:
             raise FrameError(
                 "black frame: lamp dead, shutter closed or light path blocked",
                 device=label,
+                defect=FrameDefect.BLACK,
                 actual=float(np.percentile(sample, 100.0 * (1.0 - LIT_SHARE))),
             )
         clipped = np.count_nonzero(sample >= camera.full_scale) / sample.size
@@ -660,6 +669,7 @@ class Microscope:
             raise FrameError(
                 "saturated frame",
                 device=label,
+                defect=FrameDefect.SATURATED,
                 actual=clipped,
                 allowed=f"up to {SATURATED_SHARE} of the pixels",
             )

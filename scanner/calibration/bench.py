@@ -10,7 +10,7 @@ import numpy as np
 from scanner.calibration.errors import CalibrationError
 from scanner.calibration.results import CalibrationEvidence
 from scanner.coordinates import StagePoint
-from scanner.errors import FrameError
+from scanner.errors import FrameDefect, FrameError
 from scanner.focus.search import FocusResult, FocusSweep, search_focus
 from scanner.microscope import Microscope
 
@@ -71,10 +71,9 @@ def find_exposure(microscope: Microscope, share: float = TARGET_SHARE) -> float:
         try:
             sample = microscope.snap(exposure_ms).pixels[::8, ::8]
         except FrameError as error:
-            # Black and saturated frames are refused alike; which it was decides where to look.
-            if not error.message.startswith(("black", "saturated")):
+            if error.defect not in (FrameDefect.BLACK, FrameDefect.SATURATED):
                 raise
-            exposure_ms *= 0.25 if error.message.startswith("saturated") else 4.0
+            exposure_ms *= 0.25 if error.defect is FrameDefect.SATURATED else 4.0
             seen = f"; last: {error.message}"
         else:
             level = float(np.percentile(sample, 99)) / full_scale
