@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from analysis.detection.preprocessing import SCALE, filled_up, resized
 from analysis.detection.test_time_augmentation import FOUR_VIEWS, PLAIN, ImageOrientation, merged
 from analysis.nets.detector_net import DetectorNet, boxes_at, points
+from analysis.nets.layers import folded
 from analysis.parameters.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
 from analysis.structures.box_proposals import BoxProposals
 
@@ -38,10 +39,9 @@ class Detector:
     """
 
     def __init__(self, net: DetectorNet, views: Sequence[ImageOrientation] = PLAIN, *, half: bool = False) -> None:
-        self._net = net.folded()
+        self._net = folded(net, half=half)
         self._views = tuple(views)
         self._number = torch.bfloat16 if half else torch.float32
-        self._net.to(dtype=self._number, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @staticmethod
     def load(folder: Path = WEIGHTS_DIR, views: Sequence[ImageOrientation] = FOUR_VIEWS) -> Detector:

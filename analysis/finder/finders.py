@@ -21,7 +21,8 @@ from analysis.finder.statistics import FieldStatistics, statistics_of
 
 if TYPE_CHECKING:
     # Torch takes seconds to come up; whoever finds by rules, or only names a finder, needn't wait for it.
-    from analysis.finder.net import FinderNet, FinderScore, ScoreCalibration
+    from analysis.finder.net_scores import FinderScore, ScoreCalibration
+    from analysis.nets.finder_net import FinderNet
 
 RULES: Final = "rules"
 DEFAULT: Final = "default"
@@ -220,7 +221,7 @@ def _is_same_cell(one: Candidate, other: Candidate, um_per_px: float) -> bool:
 # Searches come with nothing but their task, so a process keeps the net here, under what names its content.
 @lru_cache(maxsize=2)
 def _loaded(weights: str, folder: Path, sha256: str) -> tuple[FinderNet, ScoreCalibration]:
-    from analysis.finder.net import load_net
+    from analysis.finder.net_scores import load_net
     from analysis.parameters.weights import read_manifest
 
     if read_manifest(weights, folder).sha256 != sha256:
@@ -233,13 +234,13 @@ def _loaded(weights: str, folder: Path, sha256: str) -> tuple[FinderNet, ScoreCa
 def _judge(net: FinderNet, calibration: ScoreCalibration, proposals: Proposals) -> FinderScore:
     import torch
 
-    from analysis.finder.net import judgement, net_inputs
+    from analysis.finder.net_scores import calibrated_scores, net_inputs
 
     field, crowds = proposals.field, proposals.crowds
     radii_um = np.array([crowd.radius_px * WORK_UM_PER_PX for crowd in crowds])
     inputs = net_inputs(crops_of(field, crowds), radii_um, np.full(len(crowds), field.noise_od))
     with _one_thread(), torch.inference_mode():
-        return judgement(net(*inputs), calibration)
+        return calibrated_scores(net(*inputs), calibration)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The classifier's nets: an embedding of one chromosome, and the look at its whole cell."""
+"""The classifier's nets: an embedding of one chromosome, and the context of its whole cell."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from analysis.nets.layers import ConvNorm, ResidualBlock
 
 CLASS_COUNT = 24
 OUTPUT_COUNT = 2 * CLASS_COUNT + 1
@@ -17,26 +19,17 @@ EMBEDDING_SIZE = 128
 VIEW_COUNT = 2
 """The chromosome alone, and with what lies around it."""
 DOMAINS = ("G", "Q", "DAPI", "R")
-"""Bandings that can be told to the net; none of them where nobody knows."""
+"""Bandings that the net may be given; all 0 where it isn't labelled."""
 
-
-def _conv(channels_in: int, channels_out: int, stride: int | tuple[int, int] = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False),
-        nn.BatchNorm2d(channels_out),
-    )
-
-
-class _Block(nn.Module):
-    """Two convolutions and a shortcut (He et al., 2016)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = _conv(channels, channels)
-        self.second = _conv(channels, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(x + self.second(functional.relu(self.first(x))))
+_DROPOUT = 0.2
+"""Of the embedding's layers: a laboratory's chromosomes are alike and soon learned by heart."""
+_CONTEXT_DROPOUT = 0.1
+_FIRST_LOG_SCALE = 2.7
+"""Cosines are multiplied by 15 at first: smaller, and the softmax of 49 can't become sharp."""
+_LEAST_LOG_PROB = -12.0
+_LOG_PROB_UNIT = 4.0
+_SIZE_GAIN = 3.0
+"""Log probabilities and sizes are brought to order one beside the embeddings."""
 
 
 class EmbeddingNet(nn.Module):
@@ -72,14 +65,14 @@ class EmbeddingNet(nn.Module):
         self.views, self.use_profile = views, use_profile
         self.use_sizes, self.use_domain = use_sizes, use_domain
         self.image = nn.Sequential(
-            _conv(views, width, 2),
+            ConvNorm(views, width, stride=2),
             nn.ReLU(),
-            _conv(width, 2 * width, 2),
+            ConvNorm(width, 2 * width, stride=2),
             nn.ReLU(),
-            _Block(2 * width),
-            _conv(2 * width, 3 * width, 2),
+            ResidualBlock(2 * width),
+            ConvNorm(2 * width, 3 * width, stride=2),
             nn.ReLU(),
-            _Block(3 * width),
+            ResidualBlock(3 * width),
             nn.Conv2d(3 * width, 3 * width, (1, 3), bias=False),
             nn.BatchNorm2d(3 * width),
             nn.ReLU(),
@@ -95,14 +88,14 @@ class EmbeddingNet(nn.Module):
         self.size = nn.Sequential(nn.Linear(FEATURE_COUNT + len(DOMAINS), 32), nn.ReLU())
         joined = 12 * 3 * width + (PROFILE_BINS // 4) * width + 32
         self.embed = nn.Sequential(
-            nn.Dropout(0.2),
+            nn.Dropout(_DROPOUT),
             nn.Linear(joined, 192),
             nn.ReLU(),
-            nn.Dropout(0.2),
+            nn.Dropout(_DROPOUT),
             nn.Linear(192, EMBEDDING_SIZE),
         )
         self.class_vectors = nn.Parameter(torch.randn(CLASS_COUNT + 1, EMBEDDING_SIZE))
-        self.log_scale = nn.Parameter(torch.tensor(2.7))
+        self.log_scale = nn.Parameter(torch.tensor(_FIRST_LOG_SCALE))
 
     def forward(self, views: Tensor, profile: Tensor, features: Tensor, domain: Tensor | None = None) -> Tensor:
         """Score crops as class and polarity.
@@ -130,18 +123,29 @@ class EmbeddingNet(nn.Module):
     def both(
         self, views: Tensor, profile: Tensor, features: Tensor, domain: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Embeddings, each of shape (n, 128) and of length 1, of the crops as presented and turned."""
+        """Embed crops as presented and turned.
+
+        Parameters
+        ----------
+        views, profile, features, domain
+            As of `forward`.
+
+        Returns
+        -------
+        tuple of Tensor
+            Each of shape (n, 128), rows of length 1.
+        """
         if domain is None:
             domain = features.new_zeros((len(features), len(DOMAINS)))
         views = views[:, : self.views]
         # Channels last from the start on: on CPUs the convolutions take half the time.
         upright = torch.cat([views, torch.flip(views, (2, 3))]).contiguous(memory_format=torch.channels_last)
         bands = torch.cat([profile, torch.flip(profile, (2,))])
-        told = torch.cat([features * self.use_sizes, domain * self.use_domain], dim=1)
+        scalars = torch.cat([features * self.use_sizes, domain * self.use_domain], dim=1)
         parts = [
             self.image(upright).flatten(1),
             self.profile(bands * float(self.use_profile)).flatten(1),
-            self.size(torch.cat([told, told])),
+            self.size(torch.cat([scalars, scalars])),
         ]
         vectors = functional.normalize(self.embed(torch.cat(parts, dim=1)).float(), dim=1)
         presented, turned = vectors.chunk(2)
@@ -174,7 +178,9 @@ class ContextNet(nn.Module):
         super().__init__()
         self.enter = nn.Linear(2 * EMBEDDING_SIZE + OUTPUT_COUNT + FEATURE_COUNT, size)
         self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(size, heads, hidden, dropout=0.1, batch_first=True, norm_first=True)
+            nn.TransformerEncoderLayer(
+                size, heads, hidden, dropout=_CONTEXT_DROPOUT, batch_first=True, norm_first=True
+            )
             for _ in range(layers)
         )
         self.norm = nn.LayerNorm(size)
@@ -210,9 +216,9 @@ class ContextNet(nn.Module):
         first = torch.where(swap, embeddings[1], embeddings[0])
         second = torch.where(swap, embeddings[0], embeddings[1])
         scores = torch.cat([torch.where(swap, turned, presented), torch.where(swap, presented, turned)], dim=2)
-        scores = torch.cat([scores, log_prob[..., -1:]], dim=2).clamp(min=-12.0) / 4.0
+        scores = torch.cat([scores, log_prob[..., -1:]], dim=2).clamp(min=_LEAST_LOG_PROB) / _LOG_PROB_UNIT
         scale = EMBEDDING_SIZE**0.5
-        x = self.enter(torch.cat([first * scale, second * scale, scores, 3.0 * features], dim=2))
+        x = self.enter(torch.cat([first * scale, second * scale, scores, _SIZE_GAIN * features], dim=2))
         for layer in self.layers:
             x = layer(x, src_key_padding_mask=padding)
         change = cast("Tensor", self.leave(self.norm(x)))

@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import Final, NamedTuple, TypeVar, cast
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from analysis.nets.layers import ConvNorm, IdentityStartBlock, upsample_twice
 
 PROMPT_CHANNELS: Final = 3
 """Stain, box, point."""
 
 BLOB_EXTRAS: Final = 2
 
-_Net = TypeVar("_Net", bound=nn.Module)
-
-
-class _Conv(nn.Sequential):
-    def __init__(self, channels_in: int, channels_out: int, size: int = 3, stride: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(channels_in, channels_out, size, stride, size // 2, bias=False),
-            nn.BatchNorm2d(channels_out),
-            nn.ReLU(inplace=True),
-        )
-
-    def fold(self) -> None:
-        """Let the kernels do the normalisation."""
-        self[0] = fuse_conv_bn_eval(cast("nn.Conv2d", self[0]), cast("nn.BatchNorm2d", self[1]))
-        self[1] = nn.Identity()
-
-
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = _Conv(channels, channels)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm: nn.Module = nn.BatchNorm2d(channels)
-        nn.init.zeros_(cast("Tensor", self.norm.weight))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(x + self.norm(self.second(self.first(x))))
-
-    def fold(self) -> None:
-        """Let the second kernel do its normalisation; the first one's folds by itself."""
-        self.second = fuse_conv_bn_eval(self.second, cast("nn.BatchNorm2d", self.norm))
-        self.norm = nn.Identity()
-
 
 class MaskOutput(NamedTuple):
-    """What the mask net answers.
+    """Outputs of the mask net.
 
     Attributes
     ----------
@@ -62,6 +28,10 @@ class MaskOutput(NamedTuple):
 
     mask: Tensor
     quality: Tensor
+
+
+def _conv(channels_in: int, channels_out: int, size: int = 3, stride: int = 1) -> ConvNorm:
+    return ConvNorm(channels_in, channels_out, size, stride, activation=True)
 
 
 class MaskNet(nn.Module):
@@ -80,21 +50,21 @@ class MaskNet(nn.Module):
         super().__init__()
         c2, c4, c8, c16 = width, 5 * width // 2, 4 * width, 6 * width
         # The finest level costs most and knows least: one layer down, a block up.
-        self.stem = nn.Sequential(nn.PixelUnshuffle(2), _Conv(4 * PROMPT_CHANNELS, c2))
-        self.down4 = nn.Sequential(_Conv(c2, c4, stride=2), _Residual(c4))
-        self.down8 = nn.Sequential(_Conv(c4, c8, stride=2), _Residual(c8))
-        self.down16 = nn.Sequential(_Conv(c8, c16, stride=2), _Residual(c16), _Residual(c16))
-        self.up8 = _Conv(c16, c8, 1)
-        self.mix8 = _Residual(c8)
-        self.up4 = _Conv(c8, c4, 1)
-        self.mix4 = _Residual(c4)
-        self.up2 = _Conv(c4, c2, 1)
-        self.mix2 = _Residual(c2)
+        self.stem = nn.Sequential(nn.PixelUnshuffle(2), _conv(4 * PROMPT_CHANNELS, c2))
+        self.down4 = nn.Sequential(_conv(c2, c4, stride=2), IdentityStartBlock(c4))
+        self.down8 = nn.Sequential(_conv(c4, c8, stride=2), IdentityStartBlock(c8))
+        self.down16 = nn.Sequential(_conv(c8, c16, stride=2), IdentityStartBlock(c16), IdentityStartBlock(c16))
+        self.up8 = _conv(c16, c8, 1)
+        self.mix8 = IdentityStartBlock(c8)
+        self.up4 = _conv(c8, c4, 1)
+        self.mix4 = IdentityStartBlock(c4)
+        self.up2 = _conv(c4, c2, 1)
+        self.mix2 = IdentityStartBlock(c2)
         self.out = nn.Sequential(nn.Conv2d(c2, 4, 1), nn.PixelShuffle(2))
         self.quality = nn.Sequential(nn.Linear(c16 + c8, c16), nn.ReLU(), nn.Linear(c16, 1))
 
     def forward(self, prompted: Tensor) -> MaskOutput:
-        """Answer prompts.
+        """Predict masks of prompts.
 
         Parameters
         ----------
@@ -106,11 +76,11 @@ class MaskNet(nn.Module):
         x4 = self.down4(x2)
         x8 = self.down8(x4)
         x16 = self.down16(x8)
-        y8 = self.mix8(x8 + _twice(self.up8(x16)))
-        y4 = self.mix4(x4 + _twice(self.up4(y8)))
-        y2 = self.mix2(x2 + _twice(self.up2(y4)))
-        known = torch.cat([x16.mean(dim=(2, 3)), y8.mean(dim=(2, 3))], dim=1)
-        return MaskOutput(self.out(y2)[:, 0].float(), self.quality(known)[:, 0].float())
+        y8 = self.mix8(x8 + upsample_twice(self.up8(x16)))
+        y4 = self.mix4(x4 + upsample_twice(self.up4(y8)))
+        y2 = self.mix2(x2 + upsample_twice(self.up2(y4)))
+        pooled = torch.cat([x16.mean(dim=(2, 3)), y8.mean(dim=(2, 3))], dim=1)
+        return MaskOutput(self.out(y2)[:, 0].float(), self.quality(pooled)[:, 0].float())
 
 
 class BlobNet(nn.Module):
@@ -126,12 +96,12 @@ class BlobNet(nn.Module):
         super().__init__()
         self.image = nn.Sequential(
             nn.PixelUnshuffle(2),
-            _Conv(8, width),
-            _Conv(width, 2 * width, stride=2),
-            _Residual(2 * width),
-            _Conv(2 * width, 3 * width, stride=2),
-            _Residual(3 * width),
-            _Conv(3 * width, 4 * width, stride=2),
+            _conv(8, width),
+            _conv(width, 2 * width, stride=2),
+            IdentityStartBlock(2 * width),
+            _conv(2 * width, 3 * width, stride=2),
+            IdentityStartBlock(3 * width),
+            _conv(3 * width, 4 * width, stride=2),
         )
         # No dropout: examples never repeat, and a training taken up again shall end as it would have.
         self.head = nn.Sequential(
@@ -139,7 +109,7 @@ class BlobNet(nn.Module):
         )
 
     def forward(self, blobs: Tensor, extras: Tensor) -> Tensor:
-        """Answer for pieces.
+        """Classify pieces.
 
         Parameters
         ----------
@@ -158,19 +128,3 @@ class BlobNet(nn.Module):
         pooled = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3)), extras.to(x.dtype)], dim=1)
         answer: Tensor = self.head(pooled)
         return answer.float()
-
-
-def folded(net: _Net, *, half: bool) -> _Net:
-    """Copy of a net for use alone: normalisation folded into the kernels; on request in half precision."""
-    made = deepcopy(net).eval()
-    for module in list(made.modules()):
-        if isinstance(module, _Conv | _Residual):
-            module.fold()
-    if half:
-        made.to(torch.bfloat16)
-    made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return made
-
-
-def _twice(x: Tensor) -> Tensor:
-    return functional.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -13,6 +13,7 @@ from analysis.detection.non_maximum_suppression import suppress_overlapping
 from analysis.detection.preprocessing import TOP, filled_up, relative_density, resized
 from analysis.errors import WeightsError
 from analysis.nets.detector_net import DISTANCES_PX, DetectorNet, boxes_at, points
+from analysis.nets.layers import folded
 from analysis.parameters.weights import Manifest, write_weights
 from analysis.structures.box_proposals import BoxProposals
 
@@ -79,7 +80,7 @@ def test_folding_changes_nothing() -> None:
             value.copy_(torch.rand_like(value) + 0.5)
     picture = torch.from_numpy(spots())[None, None]
     with torch.inference_mode():
-        before, after = net(picture), net.folded()(picture)
+        before, after = net(picture), folded(net, half=False)(picture)
     torch.testing.assert_close(after.score, before.score, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(after.borders, before.borders, atol=1e-4, rtol=1e-4)
 

@@ -25,7 +25,7 @@ from analysis.finder import (
     propose,
 )
 from analysis.finder.finders import one_a_cell
-from analysis.finder.net import FinderNet
+from analysis.nets.finder_net import FinderNet
 from analysis.parameters.weights import Manifest, write_weights
 
 UM_PER_PX = 0.645

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from analysis.errors import WeightsError
-from analysis.finder.net import FinderNet, FinderOutput, ScoreCalibration, judgement, load_net, net_inputs
+from analysis.finder.net_scores import ScoreCalibration, calibrated_scores, load_net, net_inputs
+from analysis.nets.finder_net import FinderNet, FinderOutput
+from analysis.nets.layers import folded
 from analysis.parameters.weights import Manifest, write_weights
 
 
@@ -51,8 +53,9 @@ def test_inputs_are_density_and_scaled_extras() -> None:
 
 def test_folded_net_says_the_same(net: FinderNet) -> None:
     before = answers(net)
-    after = answers(net.fold())
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in net.modules())
+    copy = folded(net, half=False)
+    after = answers(copy)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in copy.modules())
     for name in FinderOutput.__slots__:
         assert getattr(after, name).numpy() == pytest.approx(getattr(before, name).numpy(), abs=1e-4)
 
@@ -81,16 +84,16 @@ def test_judgement_is_calibrated_and_ranks_the_analysable_first() -> None:
         log_radius=zero,
         quality=torch.zeros(2, 4),
         chromosomes=torch.tensor([46.0, -3.0]),
-        share_right=torch.tensor([1.0, 1.0]),
+        correct_fraction=torch.tensor([1.0, 1.0]),
     )
-    found = judgement(output, ScoreCalibration(metaphase_temperature=2.0, metaphase_shift=-1.0))
+    found = calibrated_scores(output, ScoreCalibration(metaphase_temperature=2.0, metaphase_shift=-1.0))
     assert found.metaphase == pytest.approx([0.7310586, 0.7310586])
     assert found.rank[0] > found.rank[1]
     assert found.rank[0] == pytest.approx(found.metaphase[0] * found.analysable[0])
     assert (found.dx_px[0], found.dy_px[0]) == (3.0, -4.0)
     assert found.radius_um == pytest.approx([20.0, 20.0])
     assert found.chromosomes.tolist() == [46.0, 0.0]
-    weighed = judgement(output, ScoreCalibration(share_weight=1.0))
+    weighed = calibrated_scores(output, ScoreCalibration(correct_weight=1.0))
     assert weighed.rank[0] == pytest.approx(weighed.rank[1])
 
 

@@ -20,7 +20,8 @@ from analysis.evaluation.box_free.blob_classifier import BlobAnswer, BlobClassif
 from analysis.evaluation.box_free.mask_cover import CoverSettings, cover, ridge_points
 from analysis.evaluation.box_free.segmenter import StreamSegmenter
 from analysis.imaging.image_file import to_grey
-from analysis.nets.mask_net import BlobNet, MaskNet, folded
+from analysis.nets.layers import folded
+from analysis.nets.mask_net import BlobNet, MaskNet
 from analysis.parameters.weights import load_weights, read_manifest
 from analysis.segmentation.cluster_splitting import split_cluster
 from analysis.segmentation.contours.plausibility import load_plausibility

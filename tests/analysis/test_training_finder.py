@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from analysis.errors import DatasetError
-from analysis.finder.net import FinderNet, FinderOutput, load_net
+from analysis.finder.net_scores import load_net
+from analysis.nets.finder_net import FinderNet, FinderOutput
 from analysis.parameters.weights import read_manifest
 from analysis.training.finder.figures import figures_of, fit_calibration, outputs_of
 from analysis.training.finder.loss import FinderLossWeights, Labels, finder_loss
@@ -154,13 +155,13 @@ def test_calibration_makes_proud_scores_true() -> None:
 
 
 def test_figures_of_a_known_table() -> None:
-    from analysis.finder.net import ScoreCalibration, judgement
+    from analysis.finder.net_scores import ScoreCalibration, calibrated_scores
 
     columns = blank_table(4)
     columns["metaphase"][:] = [1, 1, 0, -1]
     columns["analysable"][:] = [1, 0, -1, -1]
     output = outputs([3.0, -1.0, -3.0, 9.0])
-    figures = figures_of(judgement(output, ScoreCalibration()), FinderCropTable(**columns))
+    figures = figures_of(calibrated_scores(output, ScoreCalibration()), FinderCropTable(**columns))
     assert figures["recall"] == 0.5
     assert figures["precision"] == 1.0
     assert figures["true_negative_rate"] == 1.0

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.errors import DatasetError
-from analysis.finder.net import net_inputs
+from analysis.finder.net_scores import net_inputs
 from analysis.finder.proposals import crops_of, propose
 from analysis.training.finder.augmentation import FinderAugmentation, FinderBatch, augment
 from analysis.training.finder.crops import label_field, shard_of, with_quality

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from analysis.errors import DatasetError
-from analysis.finder.net import FinderNet, ScoreCalibration
+from analysis.finder.net_scores import ScoreCalibration
+from analysis.nets.finder_net import FinderNet
+from analysis.nets.layers import folded
 from analysis.training.finder.prepare import CropSource, drift_of, prepare_crops, read_prepared
 from analysis.training.finder.reviewed import ReviewedCrop, reviewed_tables
 from analysis.training.finder.table import FinderCropTable, Shard, blank_table, plain_crops
@@ -48,7 +50,10 @@ def test_what_is_usual_comes_from_fields_and_held_out_scores() -> None:
     columns = blank_table(120)
     columns["slide"][:] = np.repeat(["a", "b", "c"], 40)
     usual = drift_of(
-        FinderNet(4).fold(), ScoreCalibration(), FinderCropTable(**columns), tuple(slide_of(n) for n in (1, 2, 3))
+        folded(FinderNet(4), half=False),
+        ScoreCalibration(),
+        FinderCropTable(**columns),
+        tuple(slide_of(n) for n in (1, 2, 3)),
     )
     assert usual["noise_od"] == pytest.approx({"mean": 0.02, "std": 0.01})
     assert usual["focus"] == pytest.approx({"mean": 1.0, "std": 0.0})

@@ -14,7 +14,7 @@ from acquisition.casebook import open_casebook
 from acquisition.records import CandidateRecord, CandidateStatus, FieldRecord, FieldStatus, RunRecord
 from acquisition.storage import write_png_atomic
 from acquisition.storage.run_folder import CASEBOOK_NAME
-from analysis.finder.net import FinderNet
+from analysis.nets.finder_net import FinderNet
 from analysis.parameters.weights import WEIGHTS_DIR, Manifest, read_manifest, write_weights
 from analysis.training.finder.prepare import CropSource, shard_name
 from analysis.training.finder.table import FinderCropTable, Shard, blank_table, write_shard

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.detection.detector import has_tiles
-from analysis.nets.mask_net import MaskNet, folded
+from analysis.nets.layers import folded
+from analysis.nets.mask_net import MaskNet
 from analysis.parameters.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
 from analysis.segmentation.mask_net.input import box_channel, crop_at, seed_channel
 

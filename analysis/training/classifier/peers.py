@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.nets.embedding import CLASS_COUNT, DOMAINS, FEATURE_COUNT, PROFILE_BINS, VIEW_COUNT
+from analysis.nets.layers import ConvNorm
 from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS
 
 
@@ -47,23 +48,14 @@ class PeerNet(nn.Module):
         return torch.cat([presented[:, :CLASS_COUNT], turned[:, :CLASS_COUNT], none], dim=1)
 
 
-def _conv(channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(
-            channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
-        ),
-        nn.BatchNorm2d(channels_out),
-    )
-
-
 class _Basic(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            _conv(channels_in, channels_out, stride=stride), nn.ReLU(), _conv(channels_out, channels_out)
+            ConvNorm(channels_in, channels_out, stride=stride), nn.ReLU(), ConvNorm(channels_out, channels_out)
         )
         same = stride == 1 and channels_in == channels_out
-        self.shortcut = nn.Identity() if same else _conv(channels_in, channels_out, 1, stride)
+        self.shortcut = nn.Identity() if same else ConvNorm(channels_in, channels_out, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.body(x) + self.shortcut(x))
@@ -71,7 +63,7 @@ class _Basic(nn.Module):
 
 def resnet18() -> PeerNet:
     """ResNet18 (He et al., 2016), half as wide, its stem a 3 x 3 convolution of stride 2."""
-    stages: list[nn.Module] = [_conv(VIEW_COUNT, 32, stride=2), nn.ReLU()]
+    stages: list[nn.Module] = [ConvNorm(VIEW_COUNT, 32, stride=2), nn.ReLU()]
     channels = 32
     for wide, stride in ((32, 1), (64, 2), (128, 2), (256, 2)):
         stages += [_Basic(channels, wide, stride), _Basic(wide, wide, 1)]
@@ -101,15 +93,19 @@ class _MobileBlock(nn.Module):
         super().__init__()
         wide = expand * channels_in
         if fused:
-            body = [_conv(channels_in, wide, stride=stride), nn.SiLU(), _conv(wide, channels_out, 1)]
+            body: list[nn.Module] = [
+                ConvNorm(channels_in, wide, stride=stride),
+                nn.SiLU(),
+                ConvNorm(wide, channels_out, 1),
+            ]
         else:
             body = [
-                _conv(channels_in, wide, 1),
+                ConvNorm(channels_in, wide, 1),
                 nn.SiLU(),
-                _conv(wide, wide, stride=stride, groups=wide),
+                ConvNorm(wide, wide, stride=stride, groups=wide),
                 nn.SiLU(),
                 _SqueezeExcite(wide, max(8, channels_in // 4)),
-                _conv(wide, channels_out, 1),
+                ConvNorm(wide, channels_out, 1),
             ]
         self.body = nn.Sequential(*body)
         self.same = stride == 1 and channels_in == channels_out
@@ -121,13 +117,13 @@ class _MobileBlock(nn.Module):
 def efficientnet_v2() -> PeerNet:
     """EfficientNetV2 (Tan and Le, 2021) in small: fused blocks first, then depthwise ones with squeeze-excite."""
     plan = ((24, 1, 2, 2, True), (48, 2, 3, 4, True), (64, 2, 3, 4, False), (128, 2, 3, 4, False))
-    stages: list[nn.Module] = [_conv(VIEW_COUNT, 24, stride=2), nn.SiLU()]
+    stages: list[nn.Module] = [ConvNorm(VIEW_COUNT, 24, stride=2), nn.SiLU()]
     channels = 24
     for wide, stride, depth, expand, fused in plan:
         for number in range(depth):
             stages.append(_MobileBlock(channels, wide, stride if number == 0 else 1, expand, fused=fused))
             channels = wide
-    head = [_conv(channels, 256, 1), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    head = [ConvNorm(channels, 256, 1), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     return PeerNet(nn.Sequential(*stages, *head), 256)
 
 

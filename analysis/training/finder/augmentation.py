@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from analysis.finder.net import CROP_SIDE_PX
+from analysis.nets.finder_net import CROP_SIDE_PX
 from analysis.training.finder.table import WIDE_PX
 
 _NOISE_SCALE = 50.0
@@ -59,7 +59,7 @@ class FinderBatch:
     crops
         float32, shape (n, 1, 128, 128).
     extras
-        float32, shape (n, 2), see `analysis.finder.net.net_inputs`.
+        float32, shape (n, 2), see `analysis.finder.net_scores.net_inputs`.
     offset
         float32, shape (n, 2), px.
     log_radius

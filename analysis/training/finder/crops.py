@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from analysis.finder.bodies import Crowd
 from analysis.finder.flatten import WORK_UM_PER_PX, FlattenedField
-from analysis.finder.net import CROP_SIDE_PX
 from analysis.finder.proposals import Proposals, crops_at, propose
 from analysis.finder.statistics import statistics_of
+from analysis.nets.finder_net import CROP_SIDE_PX
 from analysis.training.finder.table import MARGIN_PX, UNKNOWN, WIDE_PX, FinderCropTable, Shard, blank_table, joined
 from analysis.training.synthesis.metaphases import METAPHASE
 from analysis.training.synthesis.quality import QualityTable

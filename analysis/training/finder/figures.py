@@ -13,7 +13,8 @@ from torch import Tensor
 
 from analysis.evaluation.statistics import auc, calibration, precision_recall
 from analysis.finder.flatten import WORK_UM_PER_PX
-from analysis.finder.net import FinderNet, FinderOutput, FinderScore, ScoreCalibration, judgement, net_inputs
+from analysis.finder.net_scores import FinderScore, ScoreCalibration, calibrated_scores, net_inputs
+from analysis.nets.finder_net import FinderNet, FinderOutput
 from analysis.training.finder.table import FinderCropTable, plain_crops
 
 CALL_SCORE: Final = 0.5
@@ -44,7 +45,7 @@ def fit_calibration(output: FinderOutput, table: FinderCropTable) -> ScoreCalibr
     plain = ScoreCalibration(metaphase[0], metaphase[1], analysable[0], analysable[1])
     best, weight = -1.0, 0.0
     for trial in (0.0, 0.25, 0.5, 0.75, 1.0):
-        value = _rank_order(judgement(output, _with_share(plain, trial)), table)
+        value = _rank_order(calibrated_scores(output, _with_share(plain, trial)), table)
         if value > best + 1e-4:
             best, weight = value, trial
     return _with_share(plain, weight)

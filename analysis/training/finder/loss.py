@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from analysis.finder.net import USUAL_CHROMOSOMES, FinderOutput
+from analysis.nets.finder_net import TYPICAL_CHROMOSOMES, FinderOutput
 
 _OFFSET_SCALE_PX: Final = 8.0
 
@@ -64,9 +64,9 @@ def finder_loss(output: FinderOutput, labels: Labels, weights: FinderLossWeights
         "radius": _mean(_distance(output.log_radius, labels.log_radius, 0.2), found),
         "quality": _mean(_entropy(output.quality, labels.quality), labels.quality >= 0),
         "chromosomes": _mean(
-            _distance(output.chromosomes, labels.chromosomes, 0.15 * USUAL_CHROMOSOMES), labels.chromosomes >= 0
+            _distance(output.chromosomes, labels.chromosomes, 0.15 * TYPICAL_CHROMOSOMES), labels.chromosomes >= 0
         ),
-        "share_right": _mean(_entropy(output.share_right, labels.share_right), labels.share_right >= 0),
+        "share_right": _mean(_entropy(output.correct_fraction, labels.share_right), labels.share_right >= 0),
     }
     return {name: value * float(getattr(weights, name)) for name, value in parts.items()}
 

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 
 from analysis.finder.drift import FieldReading, SlideSummary, reference_statistics_of, reference_to_json, summarise
-from analysis.finder.net import FinderNet, ScoreCalibration, judgement
+from analysis.finder.net_scores import ScoreCalibration, calibrated_scores
+from analysis.nets.finder_net import FinderNet
 from analysis.training.finder.crops import shard_of, with_quality
 from analysis.training.finder.figures import outputs_of
 from analysis.training.finder.table import FinderCropTable, Shard, joined, read_shard, write_shard
@@ -205,7 +206,7 @@ def drift_of(
         Whose fields' statistics count.
     """
     usual = reference_statistics_of(_summary(shard) for shard in slides)
-    scores = judgement(outputs_of(net, scored), calibration).metaphase
+    scores = calibrated_scores(outputs_of(net, scored), calibration).metaphase
     by_slide = [
         summarise([FieldReading({}, tuple(float(score) for score in scores[scored.slide == slide]))])
         for slide in np.unique(scored.slide)

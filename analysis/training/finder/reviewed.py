@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import DatasetError
-from analysis.finder.net import CROP_SIDE_PX
+from analysis.nets.finder_net import CROP_SIDE_PX
 from analysis.training.finder.table import MARGIN_PX, FinderCropTable, blank_table
 
 _HELD_BACK: Final = 5

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import DatasetError
-from analysis.finder.net import CROP_SIDE_PX, QUALITY_NAMES
+from analysis.nets.finder_net import CROP_SIDE_PX, QUALITY_NAMES
 from analysis.parameters.weights import write_whole
 
 WIDE_PX: Final = 160

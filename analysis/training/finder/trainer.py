@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.errors import DatasetError
-from analysis.finder.net import FINDER_WEIGHTS, USUAL_RADIUS_UM, FinderNet, ScoreCalibration, judgement, net_inputs
+from analysis.finder.net_scores import FINDER_WEIGHTS, ScoreCalibration, calibrated_scores, net_inputs
+from analysis.nets.finder_net import TYPICAL_RADIUS_UM, FinderNet
+from analysis.nets.layers import folded
 from analysis.parameters.weights import Manifest, fill_net, load_weights, read_manifest, write_weights
 from analysis.training.engine.run_files import log_line, read_checkpoint, write_checkpoint
 from analysis.training.engine.steps import is_faster_in_half, means, take_into_average, weight_groups
@@ -285,7 +287,9 @@ class _Run:
         net = self._net({key: value.float() for key, value in kept.items()})
         output = outputs_of(net, self._data.val)
         calibration = fit_calibration(output, self._data.val)
-        metrics = figures_of(judgement(output, calibration), self._data.val) | self._agreement(net, calibration)
+        metrics = figures_of(calibrated_scores(output, calibration), self._data.val) | self._agreement(
+            net, calibration
+        )
         manifest = Manifest(
             name=FINDER_WEIGHTS,
             net="FinderNet",
@@ -315,16 +319,14 @@ class _Run:
     def _net(self, tensors: Mapping[str, Tensor]) -> FinderNet:
         net = FinderNet(**self._arguments)
         fill_net(net, tensors, FINDER_WEIGHTS)
-        net.fold()
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return net
+        return folded(net, half=False)
 
     def _choose(self) -> None:
         """Look at val, and keep the averaged weights where they are the best so far."""
         state = self._state
         net = self._net(state.average)
         output = outputs_of(net, self._data.val)
-        figures = figures_of(judgement(output, ScoreCalibration()), self._data.val) | self._agreement(
+        figures = figures_of(calibrated_scores(output, ScoreCalibration()), self._data.val) | self._agreement(
             net, ScoreCalibration()
         )
         score = choice_score(figures)
@@ -336,14 +338,14 @@ class _Run:
     def _look(self, tensors: Mapping[str, Tensor]) -> dict[str, float]:
         """Figures of weights on val, uncalibrated."""
         net, plain = self._net(tensors), ScoreCalibration()
-        found = judgement(outputs_of(net, self._data.val), plain)
+        found = calibrated_scores(outputs_of(net, self._data.val), plain)
         return figures_of(found, self._data.val) | self._agreement(net, plain)
 
     def _agreement(self, net: FinderNet, calibration: ScoreCalibration) -> dict[str, float]:
         held = self._data.reviewed_val
         if held is None or not len(held):
             return {}
-        return {"reviewed_agreement": agreement(judgement(outputs_of(net, held), calibration), held)}
+        return {"reviewed_agreement": agreement(calibrated_scores(outputs_of(net, held), calibration), held)}
 
     def _log(self, entry: dict[str, Any]) -> None:
         line = {"step": self._state.step, "spent_s": round(self._state.spent_s, 1), **entry}
@@ -406,7 +408,7 @@ def drawn_batch(
     radii, noises = column("radius_um").numpy(), column("noise_od").numpy()
     empty = np.zeros((len(radii), 1, 1), np.uint8)
     _, extras = net_inputs(empty, radii, noises)
-    log_radius = torch.log(column("cell_radius_um") / USUAL_RADIUS_UM)
+    log_radius = torch.log(column("cell_radius_um") / TYPICAL_RADIUS_UM)
     before = FinderBatch(torch.zeros(0), extras, column("offset_px"), log_radius)
     batch = augment(column("crops"), before, generator, settings)
     labels = Labels(
