@@ -49,7 +49,7 @@ figure { margin: 1.5rem 0 } img { max-width: 100%; border: 1px solid #ddd }
 {% if case.clones.single %}<p>In too few cells to be a clone:
 {% for finding in case.clones.single %}{{ finding.item }} ({{ finding.cells|join(", ") }}){{
 "" if loop.last else "; " }}{% endfor %}.</p>{% endif %}
-{% for candidate in case.candidates %}<p class="review">Candidate: {{ candidate.words }} ({{
+{% for candidate in case.candidates %}<p class="review">Candidate: {{ candidate.text }} ({{
 candidate.cells|join(", ") }}).</p>
 {% endfor %}<table><tr><th>cell</th><th>used as</th><th>ISCN</th><th>chromosomes</th><th>bands</th><th>quality</th>
 <th>proposal</th><th>why</th></tr>
@@ -62,7 +62,7 @@ candidate.cells|join(", ") }}).</p>
 <td class="number">{{ cell.bands or "" }}</td><td class="number">{{ "%.2f"|format(cell.quality) }}</td>
 <td{% if cell.level == "must review" %} class="review"{% endif %}>{{ cell.level }}</td>
 <td>{{ cell.remark }}{% for pair in cell.homologues if pair.flagged %}<br>
-<span class="note">{{ pair.words }}</span>
+<span class="note">{{ pair.text }}</span>
 {% endfor %}</td></tr>
 {% endfor %}</table>
 {% for cell in case.cells if cell.role == "karyotyped" and cell.name in pictures %}
@@ -110,7 +110,7 @@ def case_pdf(case: CaseSummary, pictures: Mapping[str, Path]) -> bytes:
         said = "; ".join(f"{finding.item} ({', '.join(finding.cells)})" for finding in case.clones.single)
         story += [Paragraph(escape(f"In too few cells to be a clone: {said}."), small), Spacer(1, 4 * mm)]
     for candidate in case.candidates:
-        said = f"Candidate: {candidate.words} ({', '.join(candidate.cells)})."
+        said = f"Candidate: {candidate.text} ({', '.join(candidate.cells)})."
         story += [Paragraph(escape(said), small), Spacer(1, 4 * mm)]
     story.append(_table(case.cells, small))
     for cell in case.cells:

@@ -278,7 +278,7 @@ def _findings(karyotype: Karyotype, notes: Mapping[str, str]) -> list[Flowable]:
     """What is said of the cell."""
     styles = getSampleStyleSheet()
     verdict = karyotype.verdict
-    level = verdict.level.value, karyotype.bands.words
+    level = verdict.level.value, karyotype.bands.summary
     said: list[Flowable] = [
         Paragraph(escape(_printable(karyotype.iscn.text or "no ISCN")), styles["Heading2"]),
         Paragraph(f"<b>{escape('; '.join(filter(None, level)))}</b>", styles["Normal"]),
@@ -304,8 +304,8 @@ def _figures(karyotype: Karyotype) -> list[str]:
     ]
     if karyotype.bands.level is not None:
         lines.append(f"Bands a haploid set: about {karyotype.bands.level.bands}")
-    if karyotype.bands.compared_words:
-        lines.append(f"Homologues: {karyotype.bands.compared_words}")
+    if karyotype.bands.comparison_summary:
+        lines.append(f"Homologues: {karyotype.bands.comparison_summary}")
     return [*lines, f"Time: {karyotype.seconds:.2f} s"]
 
 

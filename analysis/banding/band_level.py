@@ -1,14 +1,15 @@
 """How many bands of a haploid set a cell shows: 400, 550, 850, or fewer.
 
 Dark and pale bands that stand out of each chromosome's profile are counted, averaged over homologues and summed
-over the 24 classes; classes that the cell lacks count by their share of the table. Neighbours of different greys
-that form one step are two bands to ISCN and one extreme here: what is counted of chromosomes drawn from the tables
-leads from the count to the level.
+over the 24 classes; classes that the cell lacks count by their fraction of the table. Neighbours of other greys
+that form one step are two bands to ISCN and one extreme here: counts of chromosomes drawn from the tables lead
+from the count to the level.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -25,19 +26,55 @@ from analysis.structures.crop import ChromosomeCrop
 
 BINS: Final = 96
 TIPS: Final = 2
-SMOOTH_BINS: Final = 0.7
-LEAST_PROMINENCE: Final = 0.06
-"""Of the range of a profile: what stands out less is counted by nobody."""
-NOISE_FACTOR: Final = 3.0
-FEWEST: Final = 10
-"""Of fewer chromosomes no level is told."""
-COUNTED: Final = (0.0, 335.0, 390.0, 440.0)
-BANDS: Final = (0.0, 400.0, 550.0, 850.0)
-"""What is counted of sharply drawn chromosomes, and the table that they were drawn from."""
-SPREAD: Final = 0.06
-"""Standard deviation of the logarithm of the count between drawn cells of one table."""
-QUANTILE: Final = 1.28
-"""Half width of an interval that holds four in five, in standard deviations."""
+"""Bins at each tip that depend more on the outline than on the bands."""
+
+
+@dataclass(frozen=True, slots=True)
+class BandLevelSettings:
+    """Hand-set numbers of the band level.
+
+    Attributes
+    ----------
+    smooth_bins
+        Standard deviation of the smoothing: below half of the narrowest band of 850.
+    least_prominence
+        Of the range of a profile: bands that stand out less nobody counts.
+    noise_factor
+        Standard deviations of the noise that a band has to stand out by.
+    fewest
+        Of fewer chromosomes no level is estimated.
+    extremes, bands
+        What is counted of sharply drawn chromosomes, and the table that they were drawn from.
+    spread
+        Standard deviation of the logarithm of the count between drawn cells of one table.
+    quantile
+        Half width of an interval that holds four in five, in standard deviations.
+    rounded_to
+        Bands that an estimate is rounded to; it isn't more exact.
+    error_without_pairs
+        Relative standard error of the count where no class has two chromosomes to estimate it from.
+    low_percentile, high_percentile
+        The range of a profile, without its outliers.
+    least_range
+        Floor of the prominence: a blank profile has no bands.
+    """
+
+    smooth_bins: float = 0.7
+    least_prominence: float = 0.06
+    noise_factor: float = 3.0
+    fewest: int = 10
+    extremes: tuple[float, ...] = (0.0, 335.0, 390.0, 440.0)
+    bands: tuple[float, ...] = (0.0, 400.0, 550.0, 850.0)
+    spread: float = 0.06
+    quantile: float = 1.28
+    rounded_to: int = 10
+    error_without_pairs: float = 0.2
+    low_percentile: float = 3.0
+    high_percentile: float = 97.0
+    least_range: float = 1e-6
+
+
+_SETTINGS: Final = BandLevelSettings()
 
 
 def estimate_level(crops: Sequence[ChromosomeCrop], classes: Sequence[str]) -> BandLevel | None:
@@ -55,21 +92,30 @@ def estimate_level(crops: Sequence[ChromosomeCrop], classes: Sequence[str]) -> B
     BandLevel or None
         None where too few chromosomes have a class.
     """
-    known = [row for row, name in enumerate(classes) if name in CLASS_NAMES]
-    if len(known) < FEWEST:
+    classed = [row for row, name in enumerate(classes) if name in CLASS_NAMES]
+    if len(classed) < _SETTINGS.fewest:
         return None
-    images = np.stack([crops[row].image for row in known])
+    images = np.stack([crops[row].image for row in classed])
     counts = count_bands(profiles(images, BINS)[:, 0])
-    names = [classes[row] for row in known]
+    names = [classes[row] for row in classed]
     counted, error = haploid_count(counts, names)
     return level_of(counted, error)
 
 
 def level_of(counted: float, error: float) -> BandLevel:
-    """Level from the count of a haploid set and its relative standard error."""
-    width = QUANTILE * float(np.hypot(SPREAD, error))
+    """Estimate the level from the count of a haploid set.
+
+    Parameters
+    ----------
+    counted
+        Extremes of a haploid set.
+    error
+        Relative standard error of the count.
+    """
+    width = _SETTINGS.quantile * float(np.hypot(_SETTINGS.spread, error))
+    step = _SETTINGS.rounded_to
     middle, low, high = (
-        round(float(np.interp(counted * factor, COUNTED, BANDS)) / 10.0) * 10
+        round(float(np.interp(counted * factor, _SETTINGS.extremes, _SETTINGS.bands)) / step) * step
         for factor in (1.0, np.exp(-width), np.exp(width))
     )
     return BandLevel(middle, low, high, counted)
@@ -89,10 +135,10 @@ def count_bands(bands: NDArray[np.floating]) -> NDArray[np.int64]:
         Shape (n,).
     """
     inner = np.asarray(bands, dtype=np.float64)[:, TIPS:-TIPS]
-    smooth = gaussian_filter1d(inner, SMOOTH_BINS, axis=1, mode="nearest")
-    low, high = np.percentile(smooth, (3, 97), axis=1)
-    noise = NOISE_FACTOR * (inner - smooth).std(axis=1)
-    least = np.maximum(np.maximum(LEAST_PROMINENCE * (high - low), noise), 1e-6)
+    smooth = gaussian_filter1d(inner, _SETTINGS.smooth_bins, axis=1, mode="nearest")
+    low, high = np.percentile(smooth, (_SETTINGS.low_percentile, _SETTINGS.high_percentile), axis=1)
+    noise = _SETTINGS.noise_factor * (inner - smooth).std(axis=1)
+    least = np.maximum(np.maximum(_SETTINGS.least_prominence * (high - low), noise), _SETTINGS.least_range)
     made = [
         len(find_peaks(row, prominence=limit)[0]) + len(find_peaks(-row, prominence=limit)[0])
         for row, limit in zip(smooth, least, strict=True)
@@ -102,20 +148,33 @@ def count_bands(bands: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def haploid_count(counts: NDArray[np.integer], names: Sequence[str]) -> tuple[float, float]:
-    """Bands of a haploid set, and the relative standard error by how homologues differ."""
-    share = _shares()
+    """Bands of a haploid set, and the relative standard error by how homologues differ.
+
+    Parameters
+    ----------
+    counts
+        Shape (n,): bands of each chromosome.
+    names
+        Their classes.
+
+    Returns
+    -------
+    tuple of float
+        Bands, and the standard error over them.
+    """
+    fraction = _band_fractions()
     own: dict[str, list[int]] = {}
     for name, count in zip(names, counts, strict=True):
         own.setdefault(name, []).append(int(count))
-    covered = sum(share[name] for name in own)
+    covered = sum(fraction[name] for name in own)
     total = sum(float(np.mean(values)) for values in own.values()) / covered
     pairs = [np.var(values, ddof=1) / len(values) for values in own.values() if len(values) > 1]
     if not pairs:
-        return total, 0.2
+        return total, _SETTINGS.error_without_pairs
     return total, float(np.sqrt(np.mean(pairs) * len(own)) / covered / max(total, 1.0))
 
 
 @cache
-def _shares() -> dict[str, float]:
+def _band_fractions() -> dict[str, float]:
     counts = {name: len(ideogram(name, 550).bands) for name in CLASS_NAMES}
     return {name: count / sum(counts.values()) for name, count in counts.items()}

@@ -1,10 +1,10 @@
 """Which banding a cell shows: G, Q, R, DAPI or none.
 
-The bands of every chromosome are held against what each technique makes of each class. Classes aren't asked for:
+The bands of every chromosome are compared with what each technique makes of each class. Classes aren't asked for:
 those of a classifier that knows G-bands only would be wrong on anything else, and wrong in the direction of G.
-Instead every chromosome takes, for each technique, the class and the way up that suit it best, its length being
-heard as well. The technique whose chromosomes suit best is the answer; light that is emitted and light that is
-absorbed speak against each other's techniques.
+Instead every chromosome takes, for each technique, the class and the orientation that fit it best, its length
+counting as well. The technique whose chromosomes fit best is the estimate; emitted light counts against the
+techniques of absorbed light, and the other way round.
 """
 
 from __future__ import annotations
@@ -27,22 +27,52 @@ from analysis.structures.crop import ChromosomeCrop
 
 BINS: Final = 48
 TIPS: Final = 3
-"""Bins at each tip that say more about the outline than about bands."""
+"""Bins at each tip that depend more on the outline than on the bands."""
 TREND: Final = 7.0
 """Bins over which a profile's trend is taken."""
-LENGTH_SPREAD: Final = 0.15
-"""Spread of the logarithm of a length about that of its class, other preparations included."""
-LENGTH_WEIGHT: Final = 0.05
-CONTRAST_WEIGHT: Final = 0.2
-CONTRAST_MIDDLE: Final = 0.1
-"""Contrast of fluorescent bands above which quinacrine is likelier than DAPI: .09 to .17 and .06 to .13 in train
-cells."""
-FEWEST: Final = 8
-"""Of fewer chromosomes nothing is said."""
-LIKE_FROM: Final = 0.53
-"""Likeness below which nothing is told: well cut cells of every technique have .55 and more to their own; torn
-ones suit none, and the worst known template best."""
-TOLD_FROM: Final = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class BandingTechniqueSettings:
+    """Hand-set numbers of the estimate of the technique.
+
+    Attributes
+    ----------
+    fewest
+        Of fewer chromosomes there is no estimate: a third of a haploid set.
+    length_spread
+        Spread of the logarithm of a length about that of its class, other preparations included.
+    length_weight
+        What a squared standard deviation of length costs in likeness: bands decide, lengths break ties.
+    length_limit
+        Squared standard deviations (three) beyond which a length costs no more: it is badly cut.
+    contrast_weight
+        Weight of the logarithm of the contrast between both fluorescent techniques.
+    contrast_middle
+        Contrast of fluorescent bands above which quinacrine is likelier than DAPI: .09 to .17 and .06 to .13 in
+        train cells.
+    least_likeness
+        Below it there is no estimate: well cut cells of every technique have .55 and more to their own; badly cut
+        ones fit none, and the worst template best.
+    least_confidence
+        Below it there is no estimate: the runner-up is nearly as likely.
+    least_length, least_spread
+        Floors that keep a logarithm and a quotient finite.
+    """
+
+    fewest: int = 8
+    length_spread: float = 0.15
+    length_weight: float = 0.05
+    length_limit: float = 9.0
+    contrast_weight: float = 0.2
+    contrast_middle: float = 0.1
+    least_likeness: float = 0.53
+    least_confidence: float = 0.6
+    least_length: float = 1e-3
+    least_spread: float = 1e-6
+
+
+_SETTINGS: Final = BandingTechniqueSettings()
 
 
 TECHNIQUES: Final = (BandingKind.G, BandingKind.Q, BandingKind.R, BandingKind.DAPI)
@@ -76,7 +106,7 @@ class BandingTemplates:
 
 @cache
 def banding_templates() -> BandingTemplates:
-    """The templates that come with the product (``templates.npz`` beside this module)."""
+    """The templates that come with the product (``banding-templates.npz`` of `analysis.parameters`)."""
     with resources.files("analysis.parameters").joinpath("files", "banding-templates.npz").open("rb") as file:
         table = np.load(file)
         return BandingTemplates(
@@ -91,7 +121,7 @@ def banding_templates() -> BandingTemplates:
 def estimate_banding(
     crops: Sequence[ChromosomeCrop], *, fluorescent: bool, templates: BandingTemplates | None = None
 ) -> BandingEstimate:
-    """Tell how a cell is banded.
+    """Estimate how a cell is banded.
 
     Parameters
     ----------
@@ -100,9 +130,9 @@ def estimate_banding(
     fluorescent
         Whether the picture shows emitted light (`GreyImage.inverted`).
     templates
-        Other ones than the product's.
+        Others than the product's.
     """
-    if len(crops) < FEWEST:
+    if len(crops) < _SETTINGS.fewest:
         return BandingEstimate(None, 0.0, "too few chromosomes to tell the banding", {})
     templates = templates or banding_templates()
     images = np.stack([crop.image for crop in crops])
@@ -110,19 +140,21 @@ def estimate_banding(
     floor = NO_BANDS_BELOW_FLUORESCENT if fluorescent else NO_BANDS_BELOW
     if contrast < floor:
         return BandingEstimate(BandingKind.NONE, _none_confidence(contrast, floor), "there are no bands", {})
-    lengths = np.log(np.maximum([crop.relative_length for crop in crops], 1e-3))
+    lengths = np.log(np.maximum([crop.relative_length for crop in crops], _SETTINGS.least_length))
     likeness = likenesses(profiles(images, BINS)[:, 0], lengths, templates)
     total = likeness - templates.level
     total -= templates.other_light * np.array([(kind in EMITTING) != fluorescent for kind in TECHNIQUES])
-    total[TECHNIQUES.index(BandingKind.Q)] += CONTRAST_WEIGHT * np.log(contrast / CONTRAST_MIDDLE) * fluorescent
+    total[TECHNIQUES.index(BandingKind.Q)] += (
+        fluorescent * _SETTINGS.contrast_weight * np.log(contrast / _SETTINGS.contrast_middle)
+    )
     chance = softmax(templates.odds * total)
     best = int(np.argmax(total))
     named = {kind.value: float(value) for kind, value in zip(TECHNIQUES, likeness, strict=True)}
-    told = likeness[best] >= LIKE_FROM and chance[best] >= TOLD_FROM
-    words = _words(best, likeness, fluorescent)
-    if not told:
-        return BandingEstimate(None, 0.0, f"like no technique's bands clearly: {words}", named)
-    return BandingEstimate(TECHNIQUES[best], float(chance[best]), words, named)
+    clear = likeness[best] >= _SETTINGS.least_likeness and chance[best] >= _SETTINGS.least_confidence
+    text = _reason(best, likeness, fluorescent)
+    if not clear:
+        return BandingEstimate(None, 0.0, f"like no technique's bands clearly: {text}", named)
+    return BandingEstimate(TECHNIQUES[best], float(chance[best]), text, named)
 
 
 def likenesses(
@@ -136,35 +168,49 @@ def likenesses(
         Shape (n, BINS): banding profiles, either way up.
     log_length
         Shape (n,): logarithm of the length over the cell's median.
+    templates
+        Profiles and lengths of the classes.
 
     Returns
     -------
     NDArray[np.float64]
         Shape (techniques,).
     """
-    seen = standardised(np.asarray(bands, dtype=np.float64))
-    known = standardised(templates.bands.astype(np.float64))
-    both_ways = np.stack([seen, seen[:, ::-1]])
-    alike = np.einsum("onb,tcb->ntco", both_ways, known) / seen.shape[1]
-    off = (log_length[:, None] - templates.log_length[None, :]) / LENGTH_SPREAD
-    suits = alike.max(axis=3) - LENGTH_WEIGHT * np.minimum(off**2, 9.0)[:, None, :]
-    return np.asarray(suits.max(axis=2).mean(axis=0))
+    measured = standardised(np.asarray(bands, dtype=np.float64))
+    expected = standardised(templates.bands.astype(np.float64))
+    both_orientations = np.stack([measured, measured[:, ::-1]])
+    correlation = np.einsum("onb,tcb->ntco", both_orientations, expected) / measured.shape[1]
+    deviation = (log_length[:, None] - templates.log_length[None, :]) / _SETTINGS.length_spread
+    length_cost = _SETTINGS.length_weight * np.minimum(deviation**2, _SETTINGS.length_limit)
+    fit = correlation.max(axis=3) - length_cost[:, None, :]
+    return np.asarray(fit.max(axis=2).mean(axis=0))
 
 
 def standardised(bands: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Profiles without their tips and their trend, of mean 0 and spread 1 along the last axis."""
+    """Profiles without their tips and their trend, of mean 0 and spread 1 along the last axis.
+
+    Parameters
+    ----------
+    bands
+        Shape (..., BINS).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (..., BINS - 2 TIPS).
+    """
     # The outline's blur makes every chromosome darkest in its middle, whatever its bands.
     level = bands - gaussian_filter1d(bands, TREND, axis=-1, mode="nearest")
     inner = level[..., TIPS:-TIPS]
     inner = inner - inner.mean(axis=-1, keepdims=True)
-    return np.asarray(inner / np.maximum(inner.std(axis=-1, keepdims=True), 1e-6))
+    return np.asarray(inner / np.maximum(inner.std(axis=-1, keepdims=True), _SETTINGS.least_spread))
 
 
 def _none_confidence(contrast: float, floor: float) -> float:
     return float(np.clip(1.0 - 0.5 * contrast / floor, 0.5, 1.0))
 
 
-def _words(best: int, likeness: NDArray[np.float64], fluorescent: bool) -> str:
+def _reason(best: int, likeness: NDArray[np.float64], fluorescent: bool) -> str:
     others = [k for k in range(len(TECHNIQUES)) if k != best]
     second = max(others, key=lambda k: likeness[k])
     light = "emitted" if fluorescent else "absorbed"

@@ -136,7 +136,7 @@ def evaluate_banding(
         line = confusion.setdefault(f"{cell.source} {cell.kind.value}", {})
         line[told] = line.get(told, 0) + 1
         right += judged.kind is cell.kind
-        warned += judged.against(cell.kind.value) is not None
+        warned += judged.mismatch_warning(cell.kind.value) is not None
         level = None if cell.kind is BandingKind.NONE else estimate_level(cell.crops, cell.classes)
         if level is not None:
             bands.setdefault(cell.source, []).append(level.bands)

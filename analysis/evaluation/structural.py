@@ -24,8 +24,8 @@ from analysis.evaluation.crops import gband612_cells
 from analysis.evaluation.statistics import auc, bootstrap
 from analysis.homologues.comparison import compare_traces
 from analysis.homologues.cut_quality import cut_defects, measure_cut_quality
-from analysis.homologues.features import Traces, traces_of
 from analysis.homologues.reference_statistics import HomologueStatistics, load_homologue_statistics
+from analysis.homologues.traces import Traces, traces_of
 from analysis.imaging.image_file import read_image
 from analysis.karyotyping.pipeline import Karyotyper
 from analysis.straightening.crops import crops_of_cell, cut_instances, object_from_picture
@@ -91,8 +91,8 @@ class ChangedPair:
         What was changed, as shares of the normal chromosome.
     fit
         Whether it would be compared, by its cut.
-    wear
-        float64, shape (`CUT_QUALITY_FIGURES`,), see `CutFigures.wear`; None where nothing is known of the cut.
+    covariates
+        float64, shape (`CUT_COVARIATES`,), see `CutQuality.covariates`; None where nothing is known of the cut.
     """
 
     event: int
@@ -103,7 +103,7 @@ class ChangedPair:
     start: float
     stop: float
     fit: bool = True
-    wear: NDArray[np.float64] | None = None
+    covariates: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,8 @@ class ChangedCell:
         Of the cell.
     doubtful
         Rows that aren't compared, by their cut.
-    wear
-        float64, shape (n, `CUT_QUALITY_FIGURES`), see `CutFigures.wear`; None where nothing is known of the cuts.
+    covariates
+        float64, shape (n, `CUT_COVARIATES`), see `CutQuality.covariates`; None where nothing is known of the cuts.
     """
 
     name: str
@@ -126,7 +126,7 @@ class ChangedCell:
     classes: tuple[str, ...]
     changes: tuple[ChangedPair, ...]
     doubtful: frozenset[int] = frozenset()
-    wear: NDArray[np.float64] | None = None
+    covariates: NDArray[np.float64] | None = None
 
 
 @dataclass(slots=True)
@@ -254,11 +254,11 @@ def _own_changed_cell(
     )
     doubts = cut_defects(cuts)[len(entries) :]
     changes = [
-        replace(change, fit=doubt is None, wear=wear)
-        for change, doubt, wear in zip(cell.changes, doubts, cuts.wear[len(entries) :], strict=True)
+        replace(change, fit=doubt is None, covariates=covariates)
+        for change, doubt, covariates in zip(cell.changes, doubts, cuts.covariates[len(entries) :], strict=True)
     ]
-    doubtful = frozenset(row for each in karyotype.bands.not_compared for row, _ in each.doubts)
-    return replace(cell, changes=tuple(changes), doubtful=doubtful, wear=cuts.wear[: len(entries)])
+    doubtful = frozenset(row for each in karyotype.bands.not_compared for row, _ in each.defects)
+    return replace(cell, changes=tuple(changes), doubtful=doubtful, covariates=cuts.covariates[: len(entries)])
 
 
 def changed_cell(
@@ -414,7 +414,7 @@ class _Straight:
 
 def _add(tally: _Tally, cell: ChangedCell, norms: HomologueStatistics) -> None:
     traces = traces_of(cell.crops, [False] * len(cell.crops))
-    normal = compare_traces(traces, _compared(cell, ()), norms, cell.wear)
+    normal = compare_traces(traces, _compared(cell, ()), norms, cell.covariates)
     tally.cells += 1
     tally.pairs += sum(cell.classes.count(name) > 1 for name in CLASS_NAMES)
     tally.normal += [each.score for each in normal]
@@ -426,7 +426,10 @@ def _add(tally: _Tally, cell: ChangedCell, norms: HomologueStatistics) -> None:
         events.setdefault(change.event, []).append(change)
     for changes in events.values():
         found = compare_traces(
-            _replaced(traces, changes), _compared(cell, changes), norms, _replaced_wear(cell.wear, changes)
+            _replaced(traces, changes),
+            _compared(cell, changes),
+            norms,
+            _replaced_covariates(cell.covariates, changes),
         )
         by_class = {each.class_name: each for each in found}
         pairs = [(by_class.get(cell.classes[change.row]), change) for change in changes]
@@ -441,13 +444,15 @@ def _compared(cell: ChangedCell, changes: Sequence[ChangedPair]) -> list[str]:
     return [UNCLASSIFIED if row in doubtful else name for row, name in enumerate(cell.classes)]
 
 
-def _replaced_wear(wear: NDArray[np.float64] | None, changes: Sequence[ChangedPair]) -> NDArray[np.float64] | None:
-    if wear is None:
+def _replaced_covariates(
+    covariates: NDArray[np.float64] | None, changes: Sequence[ChangedPair]
+) -> NDArray[np.float64] | None:
+    if covariates is None:
         return None
-    made = wear.copy()
+    made = covariates.copy()
     for change in changes:
-        if change.wear is not None:
-            made[change.row] = change.wear
+        if change.covariates is not None:
+            made[change.row] = change.covariates
     return made
 
 

@@ -6,21 +6,40 @@ give way by half of it: which of them is called the first makes no difference.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-STEP: Final = 0.5
-"""Bins between two displacements."""
-REACH: Final = 6
-"""Largest displacement, in steps."""
-TIP_REACH: Final = 2
-"""Largest displacement at the tips, in steps."""
-STRETCH_PRICE: Final = 0.3
-"""Price of one step of stretch; the profiles are of spread 1 and differ by squares."""
-_FINE: Final = 4
+
+@dataclass(frozen=True, slots=True)
+class AlignmentSettings:
+    """Hand-set numbers of the alignment.
+
+    Attributes
+    ----------
+    step
+        Bins between two displacements: homologues are stretched by less than a bin a bin.
+    reach
+        Largest displacement in steps: 3 of 64 bins, a twentieth of the length.
+    tip_reach
+        The same at the tips, where the outline's end fixes both.
+    stretch_cost
+        Cost of one step of stretch; profiles of spread 1 differ by squares.
+    fine
+        Parts of a bin that profiles are interpolated at; half a step on either side.
+    """
+
+    step: float = 0.5
+    reach: int = 6
+    tip_reach: int = 2
+    stretch_cost: float = 0.3
+    fine: int = 4
+
+
+_SETTINGS: Final = AlignmentSettings()
 
 
 def align(
@@ -43,7 +62,7 @@ def align(
         float32, shape (n, bins): bins by which the second lies further from the upper tip than the first.
     """
     count, bins = first.shape
-    states = 2 * REACH + 1
+    states = 2 * _SETTINGS.reach + 1
     upper, lower = _places(bins)
     # Rows of profiles last: every step of the loop then runs along memory.
     difference = _fine(first)[upper] - _fine(second)[lower]
@@ -51,12 +70,12 @@ def align(
     if weight is not None:
         cost *= np.broadcast_to(np.asarray(weight, dtype=np.float32), (count, bins)).T[:, None, :]
     came = np.zeros((bins, states, count), dtype=np.int8)
-    away = np.abs(np.arange(states) - REACH)
-    tip = np.where(away <= TIP_REACH, STRETCH_PRICE * away, np.inf).astype(np.float32)[:, None]
+    away = np.abs(np.arange(states) - _SETTINGS.reach)
+    tip = np.where(away <= _SETTINGS.tip_reach, _SETTINGS.stretch_cost * away, np.inf).astype(np.float32)[:, None]
     total = cost[0] + tip
     from_both = np.full((states + 2, count), np.inf, dtype=np.float32)
     for place in range(1, bins):
-        np.add(total, np.float32(STRETCH_PRICE), out=from_both[1:-1])
+        np.add(total, np.float32(_SETTINGS.stretch_cost), out=from_both[1:-1])
         below, above = from_both[:-2], from_both[2:]
         moved = np.minimum(below, above)
         came[place] = np.where(total <= moved, 0, np.where(below <= above, -1, 1))
@@ -69,22 +88,24 @@ def align(
         chosen[place] = state
         state = state + came[place, state, columns]
     residual = np.take_along_axis(difference, chosen[:, None, :], axis=1)[:, 0, :].T
-    return np.ascontiguousarray(residual), ((chosen.T - REACH) * STEP).astype(np.float32)
+    return np.ascontiguousarray(residual), ((chosen.T - _SETTINGS.reach) * _SETTINGS.step).astype(np.float32)
 
 
 def _fine(profile: NDArray[np.floating]) -> NDArray[np.float32]:
     """Linear interpolation at quarters of a bin: shape (quarters, n)."""
     values = np.asarray(profile, dtype=np.float32).T
     after = np.concatenate([values[1:], values[-1:]])
-    share = (np.arange(_FINE, dtype=np.float32) / _FINE)[None, :, None]
-    between = values[:, None] * (1.0 - share) + after[:, None] * share
+    fraction = (np.arange(_SETTINGS.fine, dtype=np.float32) / _SETTINGS.fine)[None, :, None]
+    between = values[:, None] * (1.0 - fraction) + after[:, None] * fraction
     return np.asarray(between.reshape(-1, values.shape[1]), dtype=np.float32)
 
 
 @cache
 def _places(bins: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Index into the fine profiles for every place and displacement."""
-    half = ((np.arange(2 * REACH + 1) - REACH) * STEP / 2.0 * _FINE).astype(np.intp)
-    at = np.arange(bins)[:, None] * _FINE
-    last = bins * _FINE - _FINE
+    half = ((np.arange(2 * _SETTINGS.reach + 1) - _SETTINGS.reach) * _SETTINGS.step / 2.0 * _SETTINGS.fine).astype(
+        np.intp
+    )
+    at = np.arange(bins)[:, None] * _SETTINGS.fine
+    last = bins * _SETTINGS.fine - _SETTINGS.fine
     return np.clip(at - half, 0, last), np.clip(at + half, 0, last)

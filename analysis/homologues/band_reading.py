@@ -1,4 +1,4 @@
-"""What the bands of one cell say beyond its classes: their level, and homologues that differ."""
+"""What the bands of one cell show beyond its classes: their level, and homologues that differ."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def read_bands(
     crops: Sequence[ChromosomeCrop],
     flipped: Sequence[bool],
     classes: Sequence[str],
-    seen: BandingEstimate,
+    estimate: BandingEstimate,
     protocol: str | None = None,
-    cuts: CutQuality | None = None,
-    told: Sequence[CutDefect | None] | None = None,
+    cut_quality: CutQuality | None = None,
+    recorded_defects: Sequence[CutDefect | None] | None = None,
 ) -> BandReading:
     """Read the bands of one cell.
 
@@ -32,39 +32,42 @@ def read_bands(
         True where the short arm is down.
     classes
         Class names.
-    seen
+    estimate
         What banding it shows.
     protocol
-        Banding by the protocol, which counts; what is seen only where it is None.
-    cuts
-        How the chromosomes were cut; those in doubt aren't compared. None where people cut them.
-    told
-        What was doubted when they were cut, where less is known of it now.
+        Banding by the protocol, which counts; the estimate only where it is None.
+    cut_quality
+        How the chromosomes were cut; those with a defect aren't compared. None where people cut them.
+    recorded_defects
+        Defects that were found when they were cut, where less can be measured of it now.
     """
-    banding = protocol or (None if seen.kind is None else seen.kind.value)
-    if banding is None or seen.kind is BandingKind.NONE:
+    banding = protocol or (None if estimate.kind is None else estimate.kind.value)
+    if banding is None or estimate.kind is BandingKind.NONE:
         return BandReading()
     level = estimate_level(crops, classes)
-    # Norms are of G bands: of another technique they would call every pair odd.
+    # The reference is of G bands: by it every pair of another technique would differ.
     if banding != BandingKind.G.value:
         return BandReading(level)
     none = (None,) * len(crops)
-    seen_now = none if cuts is None else cut_defects(cuts)
-    doubts = tuple(before or now for before, now in zip(told or none, seen_now, strict=True))
-    fit = [name if doubt is None else UNCLASSIFIED for name, doubt in zip(classes, doubts, strict=True)]
-    compared = compare_homologues(crops, flipped, fit, wear=None if cuts is None else cuts.wear)
-    left_out = _not_compared(classes, doubts, {each.class_name for each in compared})
-    return BandReading(level, compared, left_out, doubts)
+    measured = none if cut_quality is None else cut_defects(cut_quality)
+    defects = tuple(before or after for before, after in zip(recorded_defects or none, measured, strict=True))
+    comparable = [name if defect is None else UNCLASSIFIED for name, defect in zip(classes, defects, strict=True)]
+    covariates = None if cut_quality is None else cut_quality.covariates
+    compared = compare_homologues(crops, flipped, comparable, covariates=covariates)
+    left_out = _not_compared(classes, defects, {each.class_name for each in compared})
+    return BandReading(level, compared, left_out, defects)
 
 
 def _not_compared(
-    classes: Sequence[str], doubts: Sequence[CutDefect | None], compared: Set[str]
+    classes: Sequence[str], defects: Sequence[CutDefect | None], compared: Set[str]
 ) -> tuple[NotCompared, ...]:
     """The classes of two chromosomes or more that are not among those compared."""
     made = []
     for name in CLASS_NAMES:
         rows = tuple(row for row, other in enumerate(classes) if other == name)
         if len(rows) > 1 and name not in compared:
-            why = [(row, doubts[row]) for row in rows]
-            made.append(NotCompared(name, rows, tuple((row, doubt) for row, doubt in why if doubt is not None)))
+            of_rows = [(row, defects[row]) for row in rows]
+            made.append(
+                NotCompared(name, rows, tuple((row, defect) for row, defect in of_rows if defect is not None))
+            )
     return tuple(made)

@@ -2,10 +2,10 @@
 
 What differs most between two homologues on a slide is how they lie and how they could be cut: a tip under another
 chromosome, a whisker of dirt in the outline, two arms folded together. A comparison takes each for a lost or a
-foreign end. Such chromosomes are told apart by their cut before any band is looked at, and aren't compared.
+foreign end. Such chromosomes are recognised by their cut before any band is compared, and left out.
 
-Only the cut is judged. How sure the class is, how long the chromosome is for it: these tell bad cuts as well, but
-what lost a third of its arm is unsure and short too, and would be passed over with them.
+Only the cut is assessed. The certainty of the class and the length for it show bad cuts as well, but what lost a
+third of its arm is uncertain and short too, and would be left out with them.
 """
 
 from __future__ import annotations
@@ -27,18 +27,41 @@ from analysis.structures.instance import Instance, SegmentationRoute
 
 GUESSED_ROUTES: Final = frozenset({SegmentationRoute.DETECTOR_BOX, SegmentationRoute.DETECTOR_PALE})
 """Routes whose outline isn't that of stain: the box itself, or whatever is darker than the slide within it."""
-HIDDEN_FROM: Final = 0.28
-"""Part of the chromosome beyond its mask, over the root of the median area of the cell."""
-THICK_FROM: Final = 1.15
-"""Mean width over the median of the cell: two arms folded together, or a piece of a neighbour."""
-UNEVEN_FROM: Final = 0.25
-"""Spread of the width along the chromosome over its mean."""
-TURNED_BELOW: Final = 1.0
-"""Log odds between both ways up, given the class."""
-STREAKED_FROM: Final = 0.5
-"""Spread of the banding profile over its mean: no band is that dark, a gap or a piece of dirt is."""
 _TIP_BINS: Final = 3
+"""Bins at each tip that are narrow on every chromosome."""
 _BINS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CutQualitySettings:
+    """From which values on a chromosome isn't compared.
+
+    Attributes
+    ----------
+    hidden_from
+        Part of the chromosome beyond its mask, over the root of the median area of the cell: more than the padding
+        of a box.
+    thick_from
+        Mean width over the median of the cell: two arms folded together, or a piece of a neighbour.
+    uneven_from
+        Spread of the width along the chromosome over its mean: twice that of a well cut one.
+    turned_below
+        Log odds between both orientations, given the class: less than three to one.
+    streaked_from
+        Spread of the banding profile over its mean: no band is that dark, a gap or a piece of dirt is.
+    least_mean
+        Floor of means that are divided by: an empty crop has no width and no stain.
+    """
+
+    hidden_from: float = 0.28
+    thick_from: float = 1.15
+    uneven_from: float = 0.25
+    turned_below: float = 1.0
+    streaked_from: float = 0.5
+    least_mean: float = 1e-3
+
+
+_SETTINGS: Final = CutQualitySettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +81,7 @@ class CutQuality:
     streaked
         float64, shape (n,): spread of the banding profile over its mean.
     turned
-        float64, shape (n,): log odds of the chosen way up given the class; infinite where there is no class.
+        float64, shape (n,): log odds of the chosen orientation given the class; infinite where there is no class.
     unsure
         float64, shape (n,), in [0, 1]: what the detector's score leaves to one.
     """
@@ -72,8 +95,8 @@ class CutQuality:
     unsure: NDArray[np.float64]
 
     @property
-    def wear(self) -> NDArray[np.float64]:
-        """Shape (n, `CUT_QUALITY_FIGURES`): by how much a fit chromosome may still be worse than a well cut one.
+    def covariates(self) -> NDArray[np.float64]:
+        """Shape (n, `CUT_COVARIATES`): what the scores of normal pairs are regressed on.
 
         Hidden, uneven, thick, unsure: a normal pair differs the more, the higher any of them is in either.
         """
@@ -97,17 +120,17 @@ def measure_cut_quality(
     instances
         The same chromosomes as they were cut.
     scores
-        What the classifier thinks of each; without it no way up is in doubt.
+        What the classifier thinks of each; without it every orientation counts as certain.
     """
     if not crops:
         none = np.zeros(0)
         return CutQuality(np.zeros(0, np.bool_), none, none, none, none, none, none)
     kinds = np.array([CLASS_NAMES.index(name) if name in CLASS_NAMES else -1 for name in classes], dtype=np.intp)
     both = profiles(np.stack([crop.image for crop in crops]), _BINS)
-    lengths = np.array([max(crop.relative_length, 1e-3) for crop in crops])
+    lengths = np.array([max(crop.relative_length, _SETTINGS.least_mean) for crop in crops])
     width = np.array([crop.relative_area for crop in crops]) / lengths
     size_px = np.sqrt(np.median([np.count_nonzero(entry.mask) for entry in instances]))
-    # Of what no detector saw, a proposal read from a file for one, the cut counts as a usual one.
+    # Without a detector's box (a proposal read from a file) the cut counts as a well cut one's.
     beyond = [WELL_CUT[0] * size_px if entry.extent_px is None else _beyond_px(entry) for entry in instances]
     hidden = np.array(beyond) / max(float(size_px), 1.0)
     odds = np.full(len(kinds), np.inf)
@@ -117,25 +140,25 @@ def measure_cut_quality(
         np.array([entry.route in GUESSED_ROUTES for entry in instances]),
         hidden,
         _spread(both[:, 1, _TIP_BINS:-_TIP_BINS]),
-        width / max(float(np.median(width)), 1e-3),
+        width / max(float(np.median(width)), _SETTINGS.least_mean),
         _spread(both[:, 0, _TIP_BINS:-_TIP_BINS]),
         np.where(kinds >= 0, odds, np.inf),
         np.array([WELL_CUT[3] if entry.extent_px is None else 1.0 - entry.score for entry in instances]),
     )
 
 
-def cut_defects(figures: CutQuality) -> tuple[CutDefect | None, ...]:
-    """Say of each chromosome why it isn't compared; None where it is."""
+def cut_defects(quality: CutQuality) -> tuple[CutDefect | None, ...]:
+    """Give for each chromosome why it isn't compared; None where it is."""
     tests = (
-        (CutDefect.GUESSED, figures.guessed),
-        (CutDefect.HIDDEN, figures.hidden > HIDDEN_FROM),
-        (CutDefect.THICK, figures.thickness > THICK_FROM),
-        (CutDefect.UNEVEN, figures.uneven > UNEVEN_FROM),
-        (CutDefect.STREAKED, figures.streaked > STREAKED_FROM),
-        (CutDefect.TURNED, figures.turned < TURNED_BELOW),
+        (CutDefect.GUESSED, quality.guessed),
+        (CutDefect.HIDDEN, quality.hidden > _SETTINGS.hidden_from),
+        (CutDefect.THICK, quality.thickness > _SETTINGS.thick_from),
+        (CutDefect.UNEVEN, quality.uneven > _SETTINGS.uneven_from),
+        (CutDefect.STREAKED, quality.streaked > _SETTINGS.streaked_from),
+        (CutDefect.TURNED, quality.turned < _SETTINGS.turned_below),
     )
     return tuple(
-        next((doubt for doubt, holds in tests if holds[row]), None) for row in range(len(figures.guessed))
+        next((defect for defect, holds in tests if holds[row]), None) for row in range(len(quality.guessed))
     )
 
 
@@ -147,4 +170,4 @@ def _beyond_px(instance: Instance) -> float:
 
 def _spread(values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Standard deviation of each row over its mean."""
-    return np.asarray(values.std(axis=1) / np.maximum(values.mean(axis=1), 1e-3), dtype=np.float64)
+    return np.asarray(values.std(axis=1) / np.maximum(values.mean(axis=1), _SETTINGS.least_mean), dtype=np.float64)

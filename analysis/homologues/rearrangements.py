@@ -12,13 +12,40 @@ from numpy.typing import NDArray
 from analysis.structures.band_reading import Rearrangement
 
 BINS: Final = 64
-SEGMENT: Final = 4
-"""Bins between two break points that are tried."""
-LONGEST_LOSS: Final = 32
-LONGEST_GAIN: Final = 24
-SHORTEST_TURN: Final = 8
-TAIL_STRETCH: Final = (0.75, 0.87, 1.0, 1.15, 1.33)
-"""What is left of a chromosome, over its share before, where another one's end took the place of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialSettings:
+    """The grid of rearrangements that are tried.
+
+    Attributes
+    ----------
+    segment_bins
+        Bins between two break points: a sixteenth of a chromosome, below which bands of a slide can't place one.
+    longest_deletion_bins, longest_duplication_bins
+        Beyond half a chromosome lost, or three eighths twice, the class itself would be another.
+    shortest_inversion_bins
+        A shorter inversion changes no more than the noise of a band.
+    tail_stretch
+        What is left of a chromosome, over its fraction before, where another one's end took the place of its own:
+        the derivative may be shorter or longer by a third.
+    shortest_tail_bins, least_foreign_bins
+        Least that is left of the chromosome, and that comes from elsewhere: less shows no band.
+    subdivisions
+        Places a bin that a stretch is taken from, so that it can be fitted to another length.
+    """
+
+    segment_bins: int = 4
+    longest_deletion_bins: int = 32
+    longest_duplication_bins: int = 24
+    shortest_inversion_bins: int = 8
+    tail_stretch: tuple[float, ...] = (0.75, 0.87, 1.0, 1.15, 1.33)
+    shortest_tail_bins: int = 8
+    least_foreign_bins: int = 3
+    subdivisions: int = 4
+
+
+_SETTINGS: Final = TrialSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +57,7 @@ class Trials:
     kind
         Of each, shape (n,).
     start, stop
-        float64, shape (n,): what changed, as shares of the normal chromosome's length from the upper tip.
+        float64, shape (n,): what changed, as fractions of the normal chromosome's length from the upper tip.
     source
         float32, shape (n, BINS): place in the normal profile that each bin of the changed one comes from.
     own
@@ -61,9 +88,9 @@ class Trials:
         """
         at = np.clip(self.source, 0.0, BINS - 1.0)
         left = np.minimum(at.astype(np.intp), BINS - 2)
-        share = (at - left).astype(np.float32)
+        fraction = (at - left).astype(np.float32)
         values = np.asarray(profile, dtype=np.float32)
-        return np.asarray((values[:, left] * (1.0 - share) + values[:, left + 1] * share) * self.own)
+        return np.asarray((values[:, left] * (1.0 - fraction) + values[:, left + 1] * fraction) * self.own)
 
 
 @cache
@@ -71,25 +98,25 @@ def trials() -> Trials:
     """All rearrangements that are tried."""
     made: list[tuple[Rearrangement, float, float, NDArray[np.float64], NDArray[np.bool_], float]] = []
     whole = np.ones(BINS, dtype=np.bool_)
-    knots = range(0, BINS + 1, SEGMENT)
+    knots = range(0, BINS + 1, _SETTINGS.segment_bins)
     for start in knots:
-        for stop in range(start + SEGMENT, BINS + 1, SEGMENT):
+        for stop in range(start + _SETTINGS.segment_bins, BINS + 1, _SETTINGS.segment_bins):
             size = stop - start
             before, inside, after = _bins(0, start), _bins(start, stop), _bins(stop, BINS)
-            if size <= LONGEST_LOSS:
+            if size <= _SETTINGS.longest_deletion_bins:
                 lost = np.concatenate([before, after])
                 made.append(_made(Rearrangement.DELETION, start, stop, lost))
-            if size <= LONGEST_GAIN:
+            if size <= _SETTINGS.longest_duplication_bins:
                 twice = np.concatenate([before, inside, inside, after])
                 made.append(_made(Rearrangement.DUPLICATION, start, stop, twice))
-            if SHORTEST_TURN <= size < BINS:
+            if _SETTINGS.shortest_inversion_bins <= size < BINS:
                 turned = np.concatenate([before, inside[::-1], after])
                 made.append(_made(Rearrangement.INVERSION, start, stop, turned))
     made.append((Rearrangement.TURNED, 0.0, 1.0, np.arange(BINS)[::-1].astype(np.float64), whole, 0.0))
-    for at in range(3 * SEGMENT, BINS - SEGMENT + 1, SEGMENT):
-        for stretch in TAIL_STRETCH:
+    for at in range(3 * _SETTINGS.segment_bins, BINS - _SETTINGS.segment_bins + 1, _SETTINGS.segment_bins):
+        for stretch in _SETTINGS.tail_stretch:
             kept = round(at * stretch)
-            if 8 <= kept <= BINS - 3:
+            if _SETTINGS.shortest_tail_bins <= kept <= BINS - _SETTINGS.least_foreign_bins:
                 made += _foreign(at, kept)
     kind, start_of, stop_of, source, own, length = zip(*made, strict=True)
     return Trials(
@@ -103,8 +130,9 @@ def trials() -> Trials:
 
 
 def _bins(start: int, stop: int) -> NDArray[np.float64]:
-    # Half a bin apart, so that a stretch to another length has something to choose from.
-    return np.arange(start, stop, 0.25) + 0.125
+    # Finer than the bins, so that a stretch to another length has something to choose from.
+    step = 1.0 / _SETTINGS.subdivisions
+    return np.arange(start, stop, step) + 0.5 * step
 
 
 def _made(
@@ -118,7 +146,7 @@ def _made(
         stop / BINS,
         source,
         np.ones(BINS, dtype=np.bool_),
-        float(np.log(len(order) / (4.0 * BINS))),
+        float(np.log(len(order) / (_SETTINGS.subdivisions * BINS))),
     )
 
 

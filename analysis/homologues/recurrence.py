@@ -1,4 +1,4 @@
-"""Flags that return: a structural change seen in two cells of a case is a candidate for a clone (ISCN)."""
+"""Recurrent flags: a structural change seen in two cells of a case is a candidate for a clone (ISCN)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,33 @@ from dataclasses import dataclass
 from math import comb
 from typing import Any, Final
 
-from analysis.homologues.comparison import region
+from analysis.homologues.comparison import band_range
 from analysis.structures.band_reading import HomologueDifference
 
-CELLS_OF_A_CLONE: Final = 2
-TOLERANCE: Final = 0.08
-"""Share of a chromosome by which two flagged stretches may miss each other."""
-MEETING: Final = 0.7
-"""Share of flags of one class in normal cells of two people (train, val) whose stretches meet."""
-BY_CHANCE: Final = 0.05
-"""Groups of flags expected of a normal case from which on they mean nothing."""
+
+@dataclass(frozen=True, slots=True)
+class RecurrenceSettings:
+    """Hand-set numbers of recurrent flags.
+
+    Attributes
+    ----------
+    least_cells
+        Cells of a candidate clone (ISCN: a structural change in two).
+    gap_tolerance
+        Fraction of a chromosome by which two flagged stretches may miss each other: a band or two.
+    overlap_rate
+        Fraction of flags of one class in normal cells of two people (train, val) whose stretches meet.
+    most_expected
+        Groups of flags expected of a normal case from which on they mean nothing.
+    """
+
+    least_cells: int = 2
+    gap_tolerance: float = 0.08
+    overlap_rate: float = 0.7
+    most_expected: float = 0.05
+
+
+_SETTINGS: Final = RecurrenceSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +50,7 @@ class CandidateClone:
     cells
         Names, in the order given.
     expected
-        Groups of as many flags as rare that a normal case of as many pairs would show by chance.
+        Groups of as many flags, as improbable, that a normal case of as many pairs would show by chance.
     """
 
     class_name: str
@@ -42,7 +59,7 @@ class CandidateClone:
     expected: float
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """One line for people; it never is a karyotype."""
         return f"check {self.where}: homologues differ in {len(self.cells)} cells"
 
@@ -53,25 +70,25 @@ class CandidateClone:
             "where": self.where,
             "cells": list(self.cells),
             "expected_by_chance": round(self.expected, 5),
-            "words": self.words,
+            "text": self.text,
         }
 
 
 def candidate_clones(
-    cells: Mapping[str, Sequence[HomologueDifference]], *, by_chance: float = BY_CHANCE
+    cells: Mapping[str, Sequence[HomologueDifference]], *, most_expected: float = _SETTINGS.most_expected
 ) -> tuple[CandidateClone, ...]:
     """Find flags that two cells or more of a case share, and that chance doesn't explain.
 
     Normal pairs of a person's cells are flagged independently of one another (of 94 pairs whose like was flagged
-    in another cell of the same person none was), each with the rarity of the flag. The least rare flag of a group
-    so tells how many groups of its size all the classes and cells compared would show; where that is more than
-    ``by_chance``, it is none. In more cells flags must be rarer, or return more often.
+    in another cell of the same person none was), each with the flag's p value. The largest p value of a group
+    gives how many groups of its size all the classes and cells compared would show; where that is more than
+    ``most_expected``, it is none. In more cells flags must be rarer, or return more often.
 
     Parameters
     ----------
     cells
         Differences of each cell, by its name; pairs that weren't compared aren't among them.
-    by_chance
+    most_expected
         Groups expected of a normal case at the most.
 
     Returns
@@ -88,11 +105,11 @@ def candidate_clones(
                 by_class.setdefault(each.class_name, []).append((name, each))
     made = []
     for class_name, flags in by_class.items():
-        # The rarest first: a weak flag must not take from what the others show.
-        group = sorted(_largest_group(flags), key=lambda flag: flag[1].rarity)
-        for size in range(len(group), CELLS_OF_A_CLONE - 1, -1):
-            expected = _by_chance(compared, size, group[size - 1][1].rarity)
-            if expected <= by_chance:
+        # The smallest p value first: a weak flag must not take from what the others show.
+        group = sorted(_largest_group(flags), key=lambda flag: flag[1].p_value)
+        for size in range(len(group), _SETTINGS.least_cells - 1, -1):
+            expected = _expected_groups(compared, size, group[size - 1][1].p_value)
+            if expected <= most_expected:
                 kept = {name for name, _ in group[:size]}
                 names = tuple(name for name in cells if name in kept)
                 where = _common(class_name, [each for _, each in group[:size]])
@@ -101,9 +118,9 @@ def candidate_clones(
     return tuple(sorted(made, key=lambda clone: -len(clone.cells)))
 
 
-def _by_chance(compared: Mapping[str, int], size: int, rarity: float) -> float:
+def _expected_groups(compared: Mapping[str, int], size: int, p_value: float) -> float:
     """Groups of so many flags at one place that normal pairs would give."""
-    single = rarity**size * MEETING ** (size - 1)
+    single = p_value**size * _SETTINGS.overlap_rate ** (size - 1)
     return sum(comb(number, size) for number in compared.values()) * single
 
 
@@ -115,7 +132,7 @@ def _largest_group(
         [
             (name, other)
             for name, other in flags
-            if min(each.stop, other.stop) - max(each.start, other.start) >= -TOLERANCE
+            if min(each.stop, other.stop) - max(each.start, other.start) >= -_SETTINGS.gap_tolerance
         ]
         for _, each in flags
     ]
@@ -126,4 +143,4 @@ def _common(class_name: str, flags: Sequence[HomologueDifference]) -> str:
     start, stop = max(each.start for each in flags), min(each.stop for each in flags)
     if start >= stop:
         start, stop = min(each.start for each in flags), max(each.stop for each in flags)
-    return region(class_name, start, stop)
+    return band_range(class_name, start, stop)

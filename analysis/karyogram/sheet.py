@@ -87,7 +87,7 @@ def mark_of(chromosome: KaryotypedChromosome) -> ReviewMark:
 
 def _suspects(karyotype: Karyotype) -> frozenset[int]:
     """Ids of those of a pair that may be changed in structure."""
-    changed = [pair.changed for pair in karyotype.bands.homologues if pair.structural]
+    changed = [pair.changed_row for pair in karyotype.bands.homologues if pair.structural]
     return frozenset(karyotype.chromosomes[row].id for row in changed if row < len(karyotype.chromosomes))
 
 

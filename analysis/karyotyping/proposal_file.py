@@ -130,7 +130,12 @@ def _with_bands(proposal: Karyotype, told: Sequence[CutDefect | None]) -> Karyot
     flipped = [entry.flipped for entry in entries]
     classes = [entry.class_name for entry in entries]
     bands = read_bands(
-        crops, flipped, classes, seen, cuts=measure_cut_quality(crops, classes, instances), told=told
+        crops,
+        flipped,
+        classes,
+        seen,
+        cut_quality=measure_cut_quality(crops, classes, instances),
+        recorded_defects=told,
     )
     straight = tuple(
         replace(entry, axis=axis, crop=crop) for entry, axis, crop in zip(entries, axes, crops, strict=True)
@@ -181,7 +186,7 @@ def _verdict(content: dict[str, Any]) -> ReviewVerdict:
 
 def proposal_json(karyotype: Karyotype) -> dict[str, Any]:
     """Karyotype as plain data, masks as COCO run lengths of the full image; ``iscn`` may be None."""
-    doubts = karyotype.bands.doubts or (None,) * len(karyotype.chromosomes)
+    doubts = karyotype.bands.defects or (None,) * len(karyotype.chromosomes)
     return {
         "image": karyotype.image.source,
         "width_px": karyotype.image.width_px,

@@ -264,7 +264,11 @@ def _about_bands(
     if look.certainty < UNREADABLE_BELOW:
         return [_reason(ReviewFinding.WRONG_BANDING, "the bands aren't of a kind that is known here")]
     reasons = []
-    warning = banding.against(protocol_banding) if banding is not None and protocol_banding is not None else None
+    warning = (
+        banding.mismatch_warning(protocol_banding)
+        if banding is not None and protocol_banding is not None
+        else None
+    )
     if warning is not None:
         reasons.append(_reason(ReviewFinding.BANDING_MISMATCH, warning))
     if look.certainty < UNCLEAR_BELOW:

@@ -1,4 +1,4 @@
-"""What the bands of one metaphase say beyond its classes: their level, and homologues that differ."""
+"""What the bands of one metaphase show beyond its classes: their level, and homologues that differ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from analysis.structures.classes import CLASS_NAMES
 
 
 class CutDefect(StrEnum):
-    """Why a chromosome isn't compared, in words for people."""
+    """Why a chromosome isn't compared, as a text for people."""
 
     GUESSED = "outline is a guess"
     HIDDEN = "part of it is hidden or cut off"
@@ -45,27 +45,27 @@ class HomologueDifference:
         "1".."22", "X" or "Y".
     rows
         Both chromosomes; of a class with more, the two that differ most.
-    changed
+    changed_row
         That of both which is the less like its class.
     score
-        Weighed sum of the evidence, over what is usual of pairs cut so well or badly.
-    rarity
-        Share of normal pairs that differ as much.
+        Weighted sum of the features, standardised by normal pairs cut as well or badly.
+    p_value
+        Fraction of normal pairs that differ as much.
     flagged
         Whether it is a candidate for a structural change.
     kind
         What would explain it best.
     start, stop
-        Where, as shares of a normal chromosome's length from the tip of the short arm.
+        Where, as fractions of a normal chromosome's length from the tip of the short arm.
     where
         The same as bands, such as "5q13-q22".
     """
 
     class_name: str
     rows: tuple[int, int]
-    changed: int
+    changed_row: int
     score: float
-    rarity: float
+    p_value: float
     flagged: bool
     kind: Rearrangement
     start: float
@@ -73,7 +73,7 @@ class HomologueDifference:
     where: str
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """One line for people; empty where nothing is to be said. It never is a karyotype."""
         if self.kind is Rearrangement.TURNED and self.flagged:
             return f"check {self.class_name}: one may be upside down"
@@ -85,23 +85,23 @@ class HomologueDifference:
         return self.flagged and self.kind is not Rearrangement.TURNED
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; ``difference`` is the share of normal pairs that differ less."""
+        """Plain data; ``difference`` is the fraction of normal pairs that differ less."""
         return {
             "class": self.class_name,
             "chromosomes": list(self.rows),
             "compared": True,
-            "changed": self.changed,
-            "difference": round(1.0 - self.rarity, 4),
+            "changed": self.changed_row,
+            "difference": round(1.0 - self.p_value, 4),
             "flagged": self.flagged,
             "kind": self.kind.value if self.flagged else None,
             "where": self.where if self.flagged else None,
-            "words": self.words,
+            "text": self.text,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class NotCompared:
-    """Homologues that weren't held against each other.
+    """Homologues that weren't compared with each other.
 
     Attributes
     ----------
@@ -109,18 +109,18 @@ class NotCompared:
         "1".."22", "X" or "Y".
     rows
         All chromosomes of that class.
-    doubts
-        Why, of each that couldn't be compared.
+    defects
+        Rows of those that couldn't be compared, each with its defect.
     """
 
     class_name: str
     rows: tuple[int, ...]
-    doubts: tuple[tuple[int, CutDefect], ...]
+    defects: tuple[tuple[int, CutDefect], ...]
 
     @property
-    def why(self) -> str:
-        """The reasons, each once."""
-        return "; ".join(dict.fromkeys(doubt.value for _, doubt in self.doubts))
+    def reason(self) -> str:
+        """The defects, each once."""
+        return "; ".join(dict.fromkeys(defect.value for _, defect in self.defects))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -129,32 +129,32 @@ class NotCompared:
             "chromosomes": list(self.rows),
             "compared": False,
             "flagged": False,
-            "doubts": [{"chromosome": row, "why": doubt.value} for row, doubt in self.doubts],
-            "words": f"not compared: {self.why}",
+            "defects": [{"chromosome": row, "defect": defect.value} for row, defect in self.defects],
+            "text": f"not compared: {self.reason}",
         }
 
 
 @dataclass(frozen=True, slots=True)
 class BandReading:
-    """What the bands of a cell say.
+    """What the bands of a cell show.
 
     Attributes
     ----------
     level
-        Bands a haploid set; None where it can't be told.
+        Bands a haploid set; None where it can't be estimated.
     homologues
         One entry a class with two chromosomes or more that can be compared; empty where bands aren't those the
-        norms were learnt from.
+        reference statistics were fitted to.
     not_compared
         One entry a class whose chromosomes can't.
-    doubts
-        Why each chromosome can't be compared, None where it can; empty where nothing was looked at.
+    defects
+        Why each chromosome can't be compared, None where it can; empty where none was assessed.
     """
 
     level: BandLevel | None = None
     homologues: tuple[HomologueDifference, ...] = field(default=())
     not_compared: tuple[NotCompared, ...] = field(default=())
-    doubts: tuple[CutDefect | None, ...] = field(default=())
+    defects: tuple[CutDefect | None, ...] = field(default=())
 
     @property
     def flagged(self) -> tuple[HomologueDifference, ...]:
@@ -163,22 +163,24 @@ class BandReading:
 
     def notes(self) -> Mapping[str, str]:
         """Class to a short note for the karyogram."""
-        return {each.class_name: each.words for each in self.flagged}
+        return {each.class_name: each.text for each in self.flagged}
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """How many pairs to compare, for people; empty where there is none."""
         count = len(self.flagged)
         return f"{count} pair{'s' * (count > 1)} to compare" if count else ""
 
     @property
-    def compared_words(self) -> str:
-        """How many pairs were held against each other and why others weren't; empty where none could be."""
+    def comparison_summary(self) -> str:
+        """How many pairs were compared and why others weren't; empty where none could be."""
         count = len(self.homologues) + len(self.not_compared)
         if not count:
             return ""
-        why = Counter(doubt.value for entry in self.not_compared for doubt in {each for _, each in entry.doubts})
-        reasons = ", ".join(f"{words} {number}" for words, number in why.most_common())
+        counts = Counter(
+            defect.value for entry in self.not_compared for defect in {each for _, each in entry.defects}
+        )
+        reasons = ", ".join(f"{text} {number}" for text, number in counts.most_common())
         return f"{len(self.homologues)} of {count} pairs compared" + (f" ({reasons})" if reasons else "")
 
     def to_json(self) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-SURE_FROM: Final = 0.9
-"""Certainty from which on a mismatch is warned of."""
+WARNING_CONFIDENCE: Final = 0.9
+"""Confidence from which on a mismatch with the protocol is warned of: one warning in ten may be wrong."""
+_LEVEL_REACHED: Final = 0.93
+"""Fraction of a table's bands from which on its level is reached: the low end of four drawn cells in five."""
 
 LEVELS: Final = (400, 550, 850)
 
@@ -29,37 +31,37 @@ class BandingEstimate:
     Attributes
     ----------
     kind
-        The likeliest one; None where there are too few chromosomes to say, or none is clearly the likeliest.
+        The likeliest one; None where there are too few chromosomes, or none is clearly the likeliest.
     confidence
         In [0, 1].
-    words
+    text
         Why, in one sentence.
     likeness
-        Mean correlation of the chromosomes with each technique's bands, by name; empty where none was looked at.
+        Mean correlation of the chromosomes with each technique's bands, by name; empty where none was compared.
     """
 
     kind: BandingKind | None
     confidence: float
-    words: str
+    text: str
     likeness: dict[str, float]
 
-    def against(self, protocol: str) -> str | None:
-        """What to warn of where a protocol says another banding; None where there is nothing to say.
+    def mismatch_warning(self, protocol: str) -> str | None:
+        """Text of the warning where a protocol names another banding; None where there is none.
 
         The protocol's banding is the one that counts: this never changes it.
         """
-        if self.kind is None or self.kind.value == protocol or self.confidence < SURE_FROM:
+        if self.kind is None or self.kind.value == protocol or self.confidence < WARNING_CONFIDENCE:
             return None
         if self.kind is BandingKind.NONE:
-            return f"the protocol says {protocol} bands, but {self.words}"
+            return f"the protocol says {protocol} bands, but {self.text}"
         return f"the protocol says {protocol} bands, but these look like {self.kind.value} bands"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data: kind (None where not known), confidence, words, likeness by technique."""
+        """Plain data: kind (None where not estimated), confidence, text, likeness by technique."""
         return {
             "kind": None if self.kind is None else self.kind.value,
             "confidence": round(self.confidence, 3),
-            "words": self.words,
+            "text": self.text,
             "likeness": {name: round(value, 3) for name, value in self.likeness.items()},
         }
 
@@ -85,8 +87,8 @@ class BandLevel:
 
     @property
     def level(self) -> str:
-        """The table whose bands are to be seen: "below 400", "400", "550" or "850"."""
-        reached = [level for level in LEVELS if self.bands >= 0.93 * level]
+        """The finest table whose bands can be counted: "below 400", "400", "550" or "850"."""
+        reached = [level for level in LEVELS if self.bands >= _LEVEL_REACHED * level]
         return str(reached[-1]) if reached else "below 400"
 
     def to_json(self) -> dict[str, Any]:

@@ -119,4 +119,4 @@ class Karyotype:
     @property
     def remark(self) -> str:
         """Reasons of the verdict, and how many pairs are to be compared, in one line."""
-        return "; ".join(part for part in (self.verdict.words, self.bands.words) if part)
+        return "; ".join(part for part in (self.verdict.words, self.bands.summary) if part)

@@ -23,15 +23,15 @@ def test_drawn_bands_are_recognised(kind: BandingKind) -> None:
     (cell,) = drawn_cells(kind, 1, seed=11)
     judged = estimate_banding(cell.crops, fluorescent=cell.fluorescent)
     assert judged.kind is kind
-    assert judged.against(kind.value) is None
+    assert judged.mismatch_warning(kind.value) is None
     other = "R" if kind is BandingKind.G else "G"
-    warning = judged.against(other)
+    warning = judged.mismatch_warning(other)
     assert warning is not None
     assert f"look like {kind.value} bands" in warning
     solid = unbanded(cell)
     none = estimate_banding(solid.crops, fluorescent=False)
     assert none.kind is BandingKind.NONE
-    assert none.against("G") == "the protocol says G bands, but there are no bands"
+    assert none.mismatch_warning("G") == "the protocol says G bands, but there are no bands"
     figures = evaluate_banding([cell, solid])
     assert figures["right"] == 1.0
     assert figures["confusion"] == {f"drawn {kind.value}": {kind.value: 1}, "drawn none": {"none": 1}}
@@ -46,7 +46,7 @@ def test_emitted_light_is_never_told_as_g_or_r() -> None:
 def test_of_few_chromosomes_nothing_is_told() -> None:
     judged = estimate_banding([], fluorescent=False)
     assert judged.kind is None
-    assert judged.against("G") is None
+    assert judged.mismatch_warning("G") is None
     assert judged.to_json()["kind"] is None
 
 
@@ -61,12 +61,12 @@ def test_of_torn_chromosomes_nothing_is_told() -> None:
     judged = estimate_banding(torn, fluorescent=False)
     assert judged.kind is None
     assert judged.likeness
-    assert judged.against("Q") is None
+    assert judged.mismatch_warning("Q") is None
 
 
 def test_an_uncertain_judgement_warns_of_nothing() -> None:
-    assert BandingEstimate(BandingKind.R, 0.7, "", {}).against("G") is None
-    assert BandingEstimate(BandingKind.R, 0.95, "", {}).against("G") is not None
+    assert BandingEstimate(BandingKind.R, 0.7, "", {}).mismatch_warning("G") is None
+    assert BandingEstimate(BandingKind.R, 0.95, "", {}).mismatch_warning("G") is not None
 
 
 def test_extremes_are_counted_and_noise_is_not() -> None:

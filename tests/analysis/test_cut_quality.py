@@ -12,9 +12,9 @@ from analysis.banding.technique import banding_templates
 from analysis.homologues.band_reading import read_bands
 from analysis.homologues.comparison import compare_homologues
 from analysis.homologues.cut_quality import CutQuality, cut_defects, measure_cut_quality
-from analysis.homologues.features import Traces
 from analysis.homologues.rearrangements import BINS
-from analysis.homologues.reference_statistics import CUT_QUALITY_FIGURES, load_homologue_statistics
+from analysis.homologues.reference_statistics import CUT_COVARIATES, load_homologue_statistics
+from analysis.homologues.traces import Traces
 from analysis.structures.band_reading import CutDefect, NotCompared
 from analysis.structures.banding import BandingEstimate, BandingKind
 from analysis.structures.class_evidence import ClassScores
@@ -120,7 +120,7 @@ def test_objects_without_a_class_and_empty_cells_are_nothing_to_measure() -> Non
     assert cut_defects(measure_cut_quality([], [], [])) == ()
     figures = measure_cut_quality(crops(), ["?"] * len(NAMES), instances(), scores(turned=0.1))
     assert set(cut_defects(figures)) == {None}
-    assert figures.wear.shape == (len(NAMES), CUT_QUALITY_FIGURES)
+    assert figures.covariates.shape == (len(NAMES), CUT_COVARIATES)
 
 
 def test_pairs_in_doubt_are_told_apart_from_those_compared() -> None:
@@ -139,10 +139,10 @@ def test_pairs_in_doubt_are_told_apart_from_those_compared() -> None:
     assert [entry["class"] for entry in entries] == list(CLASS_NAMES[:22])
     assert entries[1]["compared"] is False
     assert entries[1]["flagged"] is False
-    assert entries[1]["words"] == "not compared: outline is a guess"
+    assert entries[1]["text"] == "not compared: outline is a guess"
     assert entries[0]["compared"] is True
-    assert reading.compared_words.startswith("20 of 22 pairs compared (")
-    assert "outline is a guess 1" in reading.compared_words
+    assert reading.comparison_summary.startswith("20 of 22 pairs compared (")
+    assert "outline is a guess 1" in reading.comparison_summary
 
 
 def test_of_three_chromosomes_two_fit_ones_are_compared() -> None:
@@ -171,7 +171,7 @@ def test_without_g_bands_nothing_is_compared_nor_said() -> None:
     cell = crops()
     cuts = measure_cut_quality(cell, NAMES, instances(), scores())
     reading = read_bands(cell, [False] * len(cell), NAMES, G_BANDS, "R", cuts)
-    assert (reading.homologues, reading.not_compared, reading.compared_words) == ((), (), "")
+    assert (reading.homologues, reading.not_compared, reading.comparison_summary) == ((), (), "")
 
 
 def test_the_worse_the_cut_the_more_a_difference_must_say() -> None:
@@ -179,10 +179,10 @@ def test_the_worse_the_cut_the_more_a_difference_must_say() -> None:
     cell[8] = replace(cell[8], image=np.roll(cell[8].image, 40, axis=0))
     upright = [False] * len(cell)
 
-    def of_five(*wear: float) -> tuple[float, float]:
-        found = compare_homologues(cell, upright, NAMES, wear=np.tile(wear, (len(NAMES), 1)))
+    def of_five(*covariates: float) -> tuple[float, float]:
+        found = compare_homologues(cell, upright, NAMES, covariates=np.tile(covariates, (len(NAMES), 1)))
         each = next(each for each in found if each.class_name == "5")
-        return each.score, each.rarity
+        return each.score, each.p_value
 
     well, badly = of_five(0.0, 0.1, 1.0, 0.05), of_five(0.2, 0.24, 1.14, 0.4)
     assert badly[0] < well[0]
@@ -199,20 +199,26 @@ def test_what_the_cut_does_is_learnt_from_the_cells() -> None:
         rough = rng.normal(0.0, 1.0, (len(NAMES), BINS + 4)) * (3.0 * uneven)[:, None]
         smooth = np.stack([np.convolve(row, np.ones(5) / 5**0.5, "valid") for row in rough])
         lengths = banding_templates().log_length[KINDS].astype(np.float64)
-        wear = np.column_stack([rng.uniform(0, 0.2, len(NAMES)), uneven, np.ones((len(NAMES), 2)) * [1.0, 0.1]])
-        cells.append(NormalCell(Traces((norms.mean[KINDS] + smooth).astype(np.float32), lengths), NAMES, wear))
+        covariates = np.column_stack(
+            [rng.uniform(0, 0.2, len(NAMES)), uneven, np.ones((len(NAMES), 2)) * [1.0, 0.1]]
+        )
+        cells.append(
+            NormalCell(Traces((norms.mean[KINDS] + smooth).astype(np.float32), lengths), NAMES, covariates)
+        )
     learnt = norms_by_cuts(norms, cells, false_flags=0.05)
     assert learnt.cut_level[1] > 5.0
     assert abs(learnt.cut_level[0]) < 0.3 * learnt.cut_level[1]
-    scored = learnt.over_usual(np.array([2.0, 2.0]), np.array([[0.0, 0.1, 1.0, 0.1], [0.0, 0.2, 1.0, 0.1]]))
+    scored = learnt.standardised_scores(
+        np.array([2.0, 2.0]), np.array([[0.0, 0.1, 1.0, 0.1], [0.0, 0.2, 1.0, 0.1]])
+    )
     assert scored[0] > scored[1]
 
 
 def test_figures_keep_their_order() -> None:
     figures = measure_cut_quality(crops(), NAMES, instances(), scores())
     assert isinstance(figures, CutQuality)
-    np.testing.assert_allclose(figures.wear[:, 0], figures.hidden)
-    np.testing.assert_allclose(figures.wear[:, 3], 0.07, atol=1e-6)
+    np.testing.assert_allclose(figures.covariates[:, 0], figures.hidden)
+    np.testing.assert_allclose(figures.covariates[:, 3], 0.07, atol=1e-6)
 
 
 def test_where_the_cell_does_not_tell_its_banding_the_protocol_does() -> None:

@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 
 from analysis.banding.technique import banding_templates
 from analysis.homologues.alignment import align
-from analysis.homologues.comparison import compare_homologues, compare_traces, region
-from analysis.homologues.features import Traces
+from analysis.homologues.comparison import band_range, compare_homologues, compare_traces
 from analysis.homologues.rearrangements import BINS, trials
 from analysis.homologues.recurrence import candidate_clones
 from analysis.homologues.reference_statistics import (
     HomologueStatistics,
+    homologue_statistics_of,
     load_homologue_statistics,
     polymorphic,
     standardised,
 )
+from analysis.homologues.traces import Traces
 from analysis.structures.band_reading import HomologueDifference, Rearrangement
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
@@ -87,7 +88,7 @@ def test_it_makes_no_difference_which_homologue_comes_first() -> None:
     swapped = Traces(traces.bands[order], traces.log_length[order])
     for one, other in zip(compared(traces), compared(swapped), strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-5)
-        assert one.changed == order[other.changed]
+        assert one.changed_row == order[other.changed_row]
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.2])
@@ -117,7 +118,7 @@ def test_a_large_deletion_is_flagged_where_it_is(start: int, stop: int) -> None:
     assert found.kind in (Rearrangement.DELETION, Rearrangement.FOREIGN)
     assert min(found.stop, stop / BINS) > max(found.start, start / BINS)
     assert found.where.startswith("5q")
-    assert found.words == f"check {found.where}"
+    assert found.text == f"check {found.where}"
 
 
 def test_a_large_inversion_is_flagged() -> None:
@@ -231,7 +232,7 @@ def test_trials_hold_what_they_say() -> None:
     [("5", 0.0, 1.0, "5pter-qter"), ("13", 0.97, 1.0, "13q34-qter"), ("X", 0.0, 0.02, "Xpter-p22")],
 )
 def test_places_are_named_by_their_bands(name: str, start: float, stop: float, where: str) -> None:
-    assert region(name, start, stop) == where
+    assert band_range(name, start, stop) == where
 
 
 def test_norms_are_learnt_from_normal_cells(tmp_path: Path) -> None:
@@ -244,9 +245,9 @@ def test_norms_are_learnt_from_normal_cells(tmp_path: Path) -> None:
         lengths = np.append(traces.log_length, banding_templates().log_length[22:])
         cells.append(NormalCell(Traces(bands, lengths), classes))
     learnt = norms_by_cuts(learn_norms(cells), cells)
-    assert (learnt.weight >= 0.0).all()
-    assert learnt.weight.max() > 0.1
-    assert learnt.rarity(learnt.threshold - 50.0) == pytest.approx(1.0)
+    assert (learnt.feature_weight >= 0.0).all()
+    assert learnt.feature_weight.max() > 0.1
+    assert learnt.p_value(learnt.threshold - 50.0) == pytest.approx(1.0)
     same = standardised(learnt.mean)[:22] * standardised(norms.mean)[:22]
     assert same.mean() > 0.9
     flagged = [each.flagged for entry in cells for each in compare_traces(entry.traces, classes, learnt)]
@@ -269,8 +270,8 @@ def test_a_flag_that_returns_is_a_candidate_clone() -> None:
     assert candidate_clones({"a": [found], "b": [plain], "c": [elsewhere], "d": [turned]}) == ()
     (clone,) = candidate_clones({"a": [found], "b": [plain], "c": [found]})
     assert clone.cells == ("a", "c")
-    assert clone.expected == pytest.approx(3 * 0.7 * found.rarity**2)
-    assert clone.words.startswith("check 5q")
+    assert clone.expected == pytest.approx(3 * 0.7 * found.p_value**2)
+    assert clone.text.startswith("check 5q")
     assert clone.to_json()["cells"] == ["a", "c"]
 
 
@@ -278,9 +279,9 @@ def test_a_candidate_clone_is_surer_than_chance() -> None:
     traces = cell(4)
     row = 2 * AUTOSOMES.index("5")
     every = compared(with_row(traces, row, traces.bands[row][:44], 44 / BINS))
-    flag = replace(of(every, "5"), rarity=0.02)
+    flag = replace(of(every, "5"), p_value=0.02)
     others = [each for each in every if each.class_name != "5"]
-    plain = replace(flag, flagged=False, rarity=0.5)
+    plain = replace(flag, flagged=False, p_value=0.5)
 
     def case(count: int, *flags: HomologueDifference) -> dict[str, list[HomologueDifference]]:
         return {str(k): [*others, flags[k] if k < len(flags) else plain] for k in range(count)}
@@ -289,6 +290,17 @@ def test_a_candidate_clone_is_surer_than_chance() -> None:
     assert candidate_clones(case(3, flag, flag))[0].expected == pytest.approx(0.018, abs=0.001)
     assert candidate_clones(case(20, flag, flag)) == ()
     assert candidate_clones(case(20, *[flag] * 5))[0].cells == ("0", "1", "2", "3", "4")
-    rare = replace(flag, rarity=0.001)
+    rare = replace(flag, p_value=0.001)
     (clone,) = candidate_clones(case(20, rare, flag, rare))
     assert clone.cells == ("0", "2")
+
+
+def test_statistics_are_read_as_they_were_written(tmp_path: Path) -> None:
+    """The shipped file has the arrays' former names, what is written the present ones: both are read alike."""
+    shipped = load_homologue_statistics()
+    write_norms(shipped, tmp_path / "statistics.npz")
+    with np.load(tmp_path / "statistics.npz") as table:
+        again = homologue_statistics_of(table)
+    np.testing.assert_array_equal(again.feature_median, shipped.feature_median)
+    np.testing.assert_array_equal(again.population_covariance, shipped.population_covariance)
+    assert again.threshold == shipped.threshold

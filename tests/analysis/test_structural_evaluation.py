@@ -21,7 +21,7 @@ from analysis.evaluation.structural import (
     evaluate_structural,
     own_changed_cells,
 )
-from analysis.homologues.reference_statistics import CUT_QUALITY_FIGURES
+from analysis.homologues.reference_statistics import CUT_COVARIATES
 from analysis.karyotyping.pipeline import load_karyotyper
 from analysis.structures.classes import CLASS_NAMES
 from analysis.training.synthesis import structural_changes
@@ -108,8 +108,8 @@ def test_changes_in_real_cells_that_the_software_cut() -> None:
     if not folder.is_dir():
         pytest.skip(f"no data set in {folder} (see KARYOSCAN_DATA)")
     (cell,) = own_changed_cells(folder, "val", load_karyotyper(), limit=1)
-    assert cell.wear is not None
-    assert cell.wear.shape == (len(cell.crops), CUT_QUALITY_FIGURES)
+    assert cell.covariates is not None
+    assert cell.covariates.shape == (len(cell.crops), CUT_COVARIATES)
     assert 0 < len(cell.doubtful) < len(cell.crops)
     assert {change.kind for change in cell.changes} <= set(SIZES)
     assert 0.4 < evaluate_structural(iter([cell]))["compared"] < 1.0

@@ -24,16 +24,17 @@ from analysis.evaluation.crops import gband612_cells
 from analysis.homologues.alignment import align
 from analysis.homologues.comparison import pairs_of
 from analysis.homologues.cut_quality import measure_cut_quality
-from analysis.homologues.features import FEATURES, Traces, against_cell, pair_evidence, traces_of
+from analysis.homologues.features import FEATURES, against_cell, pair_evidence
 from analysis.homologues.rearrangements import BINS
 from analysis.homologues.reference_statistics import (
-    CUT_QUALITY_FIGURES,
+    CUT_COVARIATES,
     INNER,
     WELL_CUT,
     HomologueStatistics,
     loosened,
     standardised,
 )
+from analysis.homologues.traces import Traces, traces_of
 from analysis.imaging.image_file import read_image
 from analysis.karyotyping.pipeline import Karyotyper
 from analysis.straightening.crops import crops_of_cell, cut_instances, object_from_picture
@@ -52,11 +53,11 @@ RIDGE: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class NormalCell:
-    """Traces of a normal cell, the classes of its chromosomes, and how they were cut (see `CutFigures.wear`)."""
+    """Traces of a normal cell, the classes of its chromosomes, and their cuts (see `CutQuality.covariates`)."""
 
     traces: Traces
     classes: tuple[str, ...]
-    wear: NDArray[np.float64] | None = None
+    covariates: NDArray[np.float64] | None = None
 
 
 class SimulatedChange(StrEnum):
@@ -99,8 +100,8 @@ def learn_norms(cells: Sequence[NormalCell], *, seed: int = 0, false_flags: floa
             for (features, kinds), new in zip(normal, changed, strict=True)
         ]
     )
-    norms = replace(norms, weight=_weights(plain, spoilt))
-    return with_threshold(norms, norms.over_usual(plain @ norms.weight, None), false_flags)
+    norms = replace(norms, feature_weight=_weights(plain, spoilt))
+    return with_threshold(norms, norms.standardised_scores(plain @ norms.feature_weight, None), false_flags)
 
 
 def normal_cells(folder: Path, split: str, step: int = 1) -> Iterator[NormalCell]:
@@ -153,9 +154,9 @@ def own_cut_cells(images: Iterable[Path], karyotyper: Karyotyper) -> Iterator[No
         crops = crops_of_cell(cut_instances(image, karyotype.background, instances))
         names, flipped = [entry.class_name for entry in entries], [entry.flipped for entry in entries]
         cuts = measure_cut_quality(crops, names, instances)
-        doubtful = {row for each in karyotype.bands.not_compared for row, _ in each.doubts}
+        doubtful = {row for each in karyotype.bands.not_compared for row, _ in each.defects}
         fit = tuple(UNCLASSIFIED if row in doubtful else name for row, name in enumerate(names))
-        yield NormalCell(traces_of(crops, flipped), fit, cuts.wear)
+        yield NormalCell(traces_of(crops, flipped), fit, cuts.covariates)
 
 
 def norms_by_cuts(
@@ -172,19 +173,19 @@ def norms_by_cuts(
     false_flags
         Share of their pairs above the threshold.
     """
-    scores, wear = [], []
+    scores, covariates = [], []
     for cell in cells:
         pairs, kinds = pairs_of(cell.classes)
         if len(pairs):
-            scores.append(against_cell(_features(cell, pairs, kinds, norms), kinds, norms) @ norms.weight)
-            known = np.tile(WELL_CUT, (len(cell.classes), 1)) if cell.wear is None else cell.wear
-            wear.append(known[pairs].max(axis=1))
-    weighed, worse = np.concatenate(scores), np.concatenate(wear)
+            scores.append(against_cell(_features(cell, pairs, kinds, norms), kinds, norms) @ norms.feature_weight)
+            known = np.tile(WELL_CUT, (len(cell.classes), 1)) if cell.covariates is None else cell.covariates
+            covariates.append(known[pairs].max(axis=1))
+    weighed, worse = np.concatenate(scores), np.concatenate(covariates)
     design = np.column_stack([worse, np.ones(len(worse))])
     level = np.linalg.lstsq(design, weighed, rcond=None)[0]
     spread = np.linalg.lstsq(design, np.abs(weighed - design @ level), rcond=None)[0]
     known_cuts = replace(norms, cut_level=level.astype(np.float32), cut_spread=spread.astype(np.float32))
-    return with_threshold(known_cuts, known_cuts.over_usual(weighed, worse), false_flags)
+    return with_threshold(known_cuts, known_cuts.standardised_scores(weighed, worse), false_flags)
 
 
 def with_threshold(
@@ -194,12 +195,21 @@ def with_threshold(
     share = np.concatenate([np.linspace(1.0, 0.1, TAIL_STEPS // 2), np.geomspace(0.1, 5e-4, TAIL_STEPS // 2)])
     tail = np.quantile(scores, 1.0 - share)
     threshold = float(np.quantile(scores, 1.0 - false_flags))
-    return replace(norms, tail=tail.astype(np.float32), tail_share=share.astype(np.float32), threshold=threshold)
+    return replace(
+        norms, tail=tail.astype(np.float32), tail_fraction=share.astype(np.float32), threshold=threshold
+    )
 
 
 def write_norms(norms: HomologueStatistics, path: Path) -> None:
-    """Write norms as ``norms.npz`` beside their module; half precision, which is below their sampling error."""
-    half = {"mean", "pair_covariance", "own_covariance", "any_covariance", "usual", "spread"}
+    """Write norms as ``norms.npz`` ; half precision, which is below their sampling error."""
+    half = {
+        "mean",
+        "pair_covariance",
+        "class_covariance",
+        "population_covariance",
+        "feature_median",
+        "feature_spread",
+    }
     table: dict[str, Any] = {
         name: np.asarray(getattr(norms, name), dtype=np.float16 if name in half else np.float32)
         for name in HomologueStatistics.__dataclass_fields__
@@ -234,16 +244,16 @@ def _figures(cells: Sequence[NormalCell]) -> HomologueStatistics:
     return HomologueStatistics(
         mean=mean,
         pair_covariance=loosened(_covariances(np.concatenate(parts)[:, INNER], pair_kind)),
-        own_covariance=loosened(_covariances(own[:, INNER], kind)),
-        any_covariance=whatever.astype(np.float32),
+        class_covariance=loosened(_covariances(own[:, INNER], kind)),
+        population_covariance=whatever.astype(np.float32),
         length_spread=_spreads(np.concatenate(lengths), pair_kind, 0.04),
-        usual=np.zeros((classes_all, len(FEATURES)), dtype=np.float32),
-        spread=np.ones((classes_all, len(FEATURES)), dtype=np.float32),
-        weight=np.ones(len(FEATURES), dtype=np.float32),
-        cut_level=np.zeros(CUT_QUALITY_FIGURES + 1, dtype=np.float32),
-        cut_spread=np.eye(CUT_QUALITY_FIGURES + 1, dtype=np.float32)[-1],
+        feature_median=np.zeros((classes_all, len(FEATURES)), dtype=np.float32),
+        feature_spread=np.ones((classes_all, len(FEATURES)), dtype=np.float32),
+        feature_weight=np.ones(len(FEATURES), dtype=np.float32),
+        cut_level=np.zeros(CUT_COVARIATES + 1, dtype=np.float32),
+        cut_spread=np.eye(CUT_COVARIATES + 1, dtype=np.float32)[-1],
         tail=np.array([0.0, 1.0], dtype=np.float32),
-        tail_share=np.array([1.0, 0.0], dtype=np.float32),
+        tail_fraction=np.array([1.0, 0.0], dtype=np.float32),
         threshold=0.0,
     )
 
@@ -283,7 +293,9 @@ def _with_usual(
         middle, high = np.quantile(own, [0.5, 0.84], axis=0) if len(own) >= 20 else overall
         usual.append(middle)
         spread.append(np.maximum(high - middle, 0.3 * (overall[1] - overall[0])))
-    return replace(norms, usual=np.array(usual, dtype=np.float32), spread=np.array(spread, dtype=np.float32))
+    return replace(
+        norms, feature_median=np.array(usual, dtype=np.float32), feature_spread=np.array(spread, dtype=np.float32)
+    )
 
 
 def _spoilt(cell: NormalCell, pairs: NDArray[np.intp], rng: np.random.Generator) -> NormalCell:
