@@ -218,9 +218,9 @@ def test_why_a_chromosome_is_not_compared_is_kept(proposal: Karyotype, tmp_path:
     content["chromosomes"][2]["confirmed"] = True
     given: list[object] = []
 
-    def read_bands(*_: object, told: list[CutDefect | None], **__: object) -> BandReading:
-        given.extend(told)
-        return BandReading(doubts=tuple(told))
+    def read_bands(*_: object, recorded_defects: list[CutDefect | None], **__: object) -> BandReading:
+        given.extend(recorded_defects)
+        return BandReading(defects=tuple(recorded_defects))
 
     path.write_text(json.dumps(content))
     with pytest.MonkeyPatch.context() as patch:
