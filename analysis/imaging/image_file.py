@@ -10,69 +10,47 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from analysis.errors import ImageError
+from analysis.imaging.masked_border import find_masked_border
+from analysis.imaging.samples import MAX_PIXELS, read_samples
 from analysis.structures.grey_image import GreyImage
 
 MIN_SIDE_PX: Final = 64
 """Below this not even one chromosome of a metaphase can be told."""
-
-MAX_PIXELS: Final = 100_000_000
-"""100 Mpx: ten times the largest metaphase camera; more is a whole-slide picture and would exhaust the memory."""
-
-_TIFF_MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
-_JPEG_MAGIC: Final = b"\xff\xd8\xff"
 
 # The weights of blue, green, red. Giemsa (azure B and eosin) absorbs most near 550-650 nm: green carries the
 # bands, red some of them, blue hardly any and most of the noise.
 _STAIN_WEIGHTS_BGR: Final = (0.05, 0.75, 0.20)
 
 
-def read_image(path: Path) -> GreyImage:
+def read_image(path: Path, plane: int | None = None) -> GreyImage:
     """Read an image file into canonical form.
 
-    JPEG, PNG, BMP and TIFF (OME-TIFF: its first plane), 8 or 16 bit, grey or colour, with or without alpha.
-    See `to_grey` for how samples become grey levels.
+    See `read_samples` for the kinds of files and which of several planes is taken, `to_grey` for how samples
+    become grey levels.
+
+    Parameters
+    ----------
+    path
+        The file.
+    plane
+        Which plane to take, counted from 1; the sharpest where it is None.
 
     Raises
     ------
     ImageError
-        If the file is missing, empty, truncated, not an image, too small or too large.
+        If the file is missing, empty, truncated, not an image, shows nothing, or is too small or too large.
     """
-    return to_grey(read_samples(path), str(path))
+    samples = read_samples(path, plane)
+    if samples.array.min() == samples.array.max():
+        raise ImageError("every pixel is alike, so that there is nothing to see; was the light on?", path=path)
+    return to_grey(samples.array, str(path), samples.remarks)
 
 
-def read_samples(path: Path) -> NDArray[Any]:
-    """Read an image file's samples as they are; colour as BGR. `to_grey` says which shapes there can be.
-
-    Raises
-    ------
-    ImageError
-        If the file is missing, empty, truncated or not an image.
-    """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError("no such file", path=path) from error
-    except OSError as error:
-        raise ImageError(f"can't be read: {error.strerror or error}", path=path) from error
-    if not data:
-        raise ImageError("the file is empty", path=path)
-    if data[:4] in _TIFF_MAGIC:
-        return _read_tiff(path)
-    _refuse_truncated(data, path)
-    array = _decode(data)
-    if array is None:
-        raise ImageError("not an image that can be read", path=path)
-    return array
-
-
-def to_grey(array: NDArray[Any], source: str) -> GreyImage:
+def to_grey(array: NDArray[Any], source: str, remarks: tuple[str, ...] = ()) -> GreyImage:
     """Bring samples into canonical form: 8 bit, dark on bright.
 
     Parameters
@@ -80,9 +58,11 @@ def to_grey(array: NDArray[Any], source: str) -> GreyImage:
     array
         uint8, uint16, bool or float; shape (h, w), (h, w, 1), (h, w, 2: grey + alpha), (h, w, 3: BGR) or
         (h, w, 4: BGRA). More than 8 bits are scaled between robust percentiles, so that 12 bits in a 16-bit file
-        keep their contrast. Transparent pixels become background.
+        keep their contrast. Transparent pixels and painted borders become background.
     source
         Path or name for messages.
+    remarks
+        What was chosen or changed before, for people.
 
     Raises
     ------
@@ -90,15 +70,21 @@ def to_grey(array: NDArray[Any], source: str) -> GreyImage:
         If the array can't be an image, or is too small or too large.
     """
     bit_depth = 8 if array.dtype in (np.uint8, np.bool_) else 16
-    levels, alpha, colour = grey_levels(array, source)
-    inverted = _is_bright_on_dark(levels)
+    levels, opaque, colour = grey_levels(array, source)
+    border = find_masked_border(levels)
+    if border is not None:
+        opaque = ~border if opaque is None else opaque & ~border
+        remarks = (*remarks, "a painted border is left out")
+    inverted = _is_bright_on_dark(levels, opaque if border is not None else None)
     if inverted:
         levels = 255 - levels
-    if alpha is not None and not alpha.all():
-        opaque = levels[alpha]
-        levels = np.where(alpha, levels, np.percentile(opaque, 99) if opaque.size else 255)
+    if opaque is not None and not opaque.all():
+        # The empty slide is most of a field; transparent px of a cut-out lie round the brightest of it.
+        background = 50 if border is not None else 99
+        light = levels[opaque]
+        levels = np.where(opaque, levels, np.percentile(light, background) if light.size else 255)
     pixels = np.ascontiguousarray(levels, dtype=np.uint8)
-    return GreyImage(pixels, source, inverted=inverted, bit_depth=bit_depth, colour=colour)
+    return GreyImage(pixels, source, inverted=inverted, bit_depth=bit_depth, colour=colour, remarks=remarks)
 
 
 def grey_levels(
@@ -125,82 +111,6 @@ def grey_levels(
         raise ImageError(f"{source}: {width} x {height} px is too large, {MAX_PIXELS // 10**6} Mpx is the most")
     grey, opaque, colour = _one_channel(array, source)
     return _eight_bit(grey, 8 if array.dtype in (np.uint8, np.bool_) else 16), opaque, colour
-
-
-def _decode(data: bytes) -> NDArray[Any] | None:
-    """Decode by OpenCV, colour as BGR; None where it can't."""
-    try:
-        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-    return None if array is None else np.asarray(array)
-
-
-def _read_tiff(path: Path) -> NDArray[Any]:
-    """Return the first plane of a TIFF, colour as BGR."""
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages.first
-            array = np.asarray(page.asarray())
-            planar = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
-            inverse = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-    # tifffile raises whatever a broken tag leads to: zlib, struct, index and its own errors alike.
-    except Exception as error:
-        # LZW and JPEG need a package it doesn't bring along; OpenCV has them built in.
-        decoded = _decode(path.read_bytes()) if "imagecodecs" in str(error) else None
-        if decoded is None:
-            raise ImageError("a TIFF that can't be read, truncated or damaged", path=path) from error
-        return decoded
-    if planar:
-        array = np.moveaxis(array, 0, -1)
-    if array.ndim == 3 and array.shape[2] >= 3:
-        array = array[..., [2, 1, 0, *range(3, min(array.shape[2], 4))]]
-    if inverse and array.dtype.kind == "u":
-        array = np.iinfo(array.dtype).max - array
-    return array
-
-
-def _refuse_truncated(data: bytes, path: Path) -> None:
-    """Refuse what OpenCV would fill with grey in silence: a JPEG or PNG cut short."""
-    if data.startswith(_JPEG_MAGIC):
-        complete = b"\xff\xd9" in data[-4096:] and _jpeg_ends(data)
-    elif data.startswith(_PNG_MAGIC):
-        complete = _png_ends(data)
-    elif data[:2] == b"BM":
-        complete = len(data) >= int.from_bytes(data[2:6], "little")
-    else:
-        complete = True
-    if not complete:
-        raise ImageError("the file is truncated", path=path)
-
-
-def _jpeg_ends(data: bytes) -> bool:
-    """Tell whether the main picture's end marker is there.
-
-    The header segments are walked first, so that the end marker of a thumbnail inside them doesn't count.
-    """
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xDA:
-            return data.rfind(b"\xff\xd9") >= at
-    return False
-
-
-def _png_ends(data: bytes) -> bool:
-    """Walk the chunks to IEND."""
-    at = len(_PNG_MAGIC)
-    while at + 12 <= len(data):
-        length = int.from_bytes(data[at : at + 4], "big")
-        kind = data[at + 4 : at + 8]
-        at += 12 + length
-        if kind == b"IEND":
-            return at <= len(data)
-    return False
 
 
 def _one_channel(array: NDArray[Any], source: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None, bool]:
@@ -238,14 +148,18 @@ def _eight_bit(grey: NDArray[Any], bit_depth: int) -> NDArray[np.uint8]:
     return np.asarray(scaled.astype(np.uint8))
 
 
-def _is_bright_on_dark(levels: NDArray[np.uint8]) -> bool:
+def _is_bright_on_dark(levels: NDArray[np.uint8], lit: NDArray[np.bool_] | None = None) -> bool:
     """Tell fluorescence: the background, which is most of the picture, lies near the dark end of the levels.
 
     Nuclei and chromosomes together never fill half of a metaphase picture, so the median is background. It is
     compared with the ends of the range and not with their middle: dim bright-field pictures have a grey
     background whose brightest pixels are hardly brighter.
     """
-    # Some systems export a white frame round the field; it says nothing about the light.
-    frame = max(2, min(levels.shape) // 40)
-    low, median, high = np.percentile(levels[frame:-frame, frame:-frame], (0.5, 50.0, 99.5))
+    if lit is not None and lit.any():
+        values = levels[lit]
+    else:
+        # Some systems export a thin frame round the field; it says nothing about the light.
+        frame = max(2, min(levels.shape) // 40)
+        values = levels[frame:-frame, frame:-frame]
+    low, median, high = np.percentile(values, (0.5, 50.0, 99.5))
     return bool(high - low > 12.0 and median - low < 0.35 * (high - low))

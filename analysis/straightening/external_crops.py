@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
 
 from analysis.errors import ImageError
-from analysis.imaging.image_file import grey_levels, read_samples
+from analysis.imaging.image_file import grey_levels
+from analysis.imaging.samples import read_samples
 from analysis.straightening.crops import object_from_picture
 from analysis.structures.crop import ObjectPixels
 
@@ -67,7 +68,7 @@ def read_external_crop(path: Path) -> ExternalCrop:
     ImageError
         If it can't be read, is smaller than 8 px or shows nothing.
     """
-    levels, opaque, _ = grey_levels(read_samples(path), str(path), min_side_px=MIN_SIDE_PX)
+    levels, opaque, _ = grey_levels(read_samples(path).array, str(path), min_side_px=MIN_SIDE_PX)
     return external_crop_of(levels, str(path), opaque=opaque)
 
 

@@ -24,6 +24,8 @@ class GreyImage:
         Bits a sample of the file (8 or 16).
     colour
         True where the file had colour channels.
+    remarks
+        What was chosen or changed when it was read, for people: the plane of a stack, a border left out.
     """
 
     pixels: NDArray[np.uint8]
@@ -31,6 +33,7 @@ class GreyImage:
     inverted: bool = False
     bit_depth: int = 8
     colour: bool = False
+    remarks: tuple[str, ...] = ()
 
     @property
     def height_px(self) -> int:
