@@ -23,13 +23,14 @@ from acquisition.records import RunStatus
 from acquisition.run.control import RunCommand, RunControl, send_run_command
 from acquisition.storage import write_json_atomic
 from acquisition.storage.run_folder import CONTROL_NAME
-from station.commands.evaluate.bands import BAND_STUDIES, evaluate_bands_command, train_bands
+from station.commands.evaluate.bands import BAND_STUDIES, evaluate_bands_command
 from station.commands.evaluate.cells import CELL_STUDIES, evaluate_cells_command
 from station.commands.evaluate.segmentation import evaluate_segmentation, train_peer, train_stream
 from station.commands.find import find
 from station.commands.karyotype import classify, karyotype
 from station.commands.protocol import protocol_app, schema
 from station.commands.review import review
+from station.commands.train.bands import train_bands
 from station.commands.train.finder import train_finder
 from station.commands.train.fits import train_confidence, train_second_look
 from station.commands.train.selection import train_selection

@@ -9,13 +9,15 @@ it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Final
+from dataclasses import dataclass, fields, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import load_parameters
 from analysis.structures.assignment import Assignment
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 
@@ -30,7 +32,7 @@ MARGIN_CAP = 30.0
 
 @dataclass(frozen=True, slots=True)
 class AssignmentCosts:
-    """Prices in nats, tuned on aneuploid cells.
+    """Costs in nats: the parameter set ``assignment-costs``, and the sharpness of the evidence.
 
     Attributes
     ----------
@@ -43,25 +45,37 @@ class AssignmentCosts:
     odd_sex
         A sex complement other than XX and XY, on top of the slots.
     sharpness
-        Turns the price of the second-best assignment into a probability; calibrated on the validation split.
+        Turns the price of the second-best assignment into a probability; at 1 a nat of margin is one of log odds.
+        It belongs to the evidence that is assigned: see `Manifest.calibration` and `FusionWeights`.
     """
 
-    extra: float = 3.5
-    missing: float = 3.5
-    unclassified: float = 7.0
-    refused: float = 1.0
-    odd_sex: float = 1.0
+    extra: float
+    missing: float
+    unclassified: float
+    refused: float
+    odd_sex: float
     sharpness: float = 1.0
 
     @classmethod
     def calibrated(cls, calibration: Mapping[str, float]) -> AssignmentCosts:
         """Prices with those that weights were calibrated to, see `Manifest.calibration`."""
         names = {entry.name for entry in fields(cls)}
-        return cls(**{name: value for name, value in calibration.items() if name in names})
+        return replace(
+            load_assignment_costs(), **{name: value for name, value in calibration.items() if name in names}
+        )
 
 
-FUSED_COSTS: Final = AssignmentCosts()
-"""Of fused evidence, chosen on the val split with real and composed aneuploid cells."""
+@cache
+def load_assignment_costs() -> AssignmentCosts:
+    """The costs that come with the product.
+
+    Raises
+    ------
+    WeightsError
+        Where they are missing or damaged.
+    """
+    return load_parameters(ParameterSetName.ASSIGNMENT_COSTS).coefficients(AssignmentCosts)
+
 
 SEX_COMPLEMENTS: tuple[tuple[str, int, int], ...] = (
     ("XX", 2, 0),
@@ -99,7 +113,7 @@ def assign(
     Assignment
         In the order of the rows.
     """
-    prices = prices or AssignmentCosts()
+    prices = prices or load_assignment_costs()
     cost = -np.asarray(log_prob, dtype=np.float64)
     if len(cost) == 0:
         return Assignment((), np.zeros(0, np.float32), "XX", 0.0, (), ())

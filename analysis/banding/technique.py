@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -21,8 +21,11 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.special import softmax
 
 from analysis.banding.band_contrast import NO_BANDS_BELOW, NO_BANDS_BELOW_FLUORESCENT, band_contrast
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import PARAMETERS_FOLDER, load_parameters
 from analysis.straightening.band_profile import profiles
 from analysis.structures.banding import BandingEstimate, BandingKind
+from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.crop import ChromosomeCrop
 
 BINS: Final = 48
@@ -81,7 +84,7 @@ EMITTING: Final = frozenset({BandingKind.Q, BandingKind.DAPI})
 
 @dataclass(frozen=True, slots=True)
 class BandingTemplates:
-    """What each technique makes of each class.
+    """What each technique makes of each class: the parameter set ``banding-templates``.
 
     Attributes
     ----------
@@ -105,17 +108,23 @@ class BandingTemplates:
 
 
 @cache
-def banding_templates() -> BandingTemplates:
-    """The templates that come with the product (``banding-templates.npz`` of `analysis.parameters`)."""
-    with resources.files("analysis.parameters").joinpath("files", "banding-templates.npz").open("rb") as file:
-        table = np.load(file)
-        return BandingTemplates(
-            table["bands"].astype(np.float32),
-            table["log_length"].astype(np.float32),
-            table["level"].astype(np.float32),
-            float(table["odds"]),
-            float(table["other_light"]),
-        )
+def banding_templates(folder: Path = PARAMETERS_FOLDER) -> BandingTemplates:
+    """The templates that come with the product, or those of another folder.
+
+    Raises
+    ------
+    WeightsError
+        Where they are missing, damaged or of another shape.
+    """
+    parameters = load_parameters(ParameterSetName.BANDING_TEMPLATES, folder)
+    techniques, classes = len(TECHNIQUES), len(CLASS_NAMES)
+    return BandingTemplates(
+        parameters.array("bands", shape=(techniques, classes, BINS)).astype(np.float32),
+        parameters.array("log_length", shape=(classes,)).astype(np.float32),
+        parameters.array("level", shape=(techniques,)).astype(np.float32),
+        parameters.scalar("odds"),
+        parameters.scalar("other_light"),
+    )
 
 
 def estimate_banding(

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import load_parameters
 from analysis.structures.class_evidence import ClassEvidence, ClassScores
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.instance import Instance
@@ -25,7 +28,7 @@ _LEAST_LOG_NONE: Final = -20.0
 
 @dataclass(frozen=True, slots=True)
 class FusionWeights:
-    """How evidence is brought together; fitted on the validation split, where neither net has learned.
+    """How evidence is brought together: the parameter set ``fusion``.
 
     Attributes
     ----------
@@ -39,13 +42,25 @@ class FusionWeights:
         and where they were found; see `AssignmentCosts`. It is worth less where an object may be a wrong one.
     """
 
-    classifier: float = 0.68
-    detector: float = 1.32
-    none: float = 0.30
-    score: float = -1.99
-    bias: float = 0.42
-    sharpness: float = 0.80
-    sharpness_found: float = 0.61
+    classifier: float
+    detector: float
+    none: float
+    score: float
+    bias: float
+    sharpness: float
+    sharpness_found: float
+
+
+@cache
+def load_fusion_weights() -> FusionWeights:
+    """The weights that come with the product.
+
+    Raises
+    ------
+    WeightsError
+        Where they are missing or damaged.
+    """
+    return load_parameters(ParameterSetName.FUSION).coefficients(FusionWeights)
 
 
 def detected_classes(instances: Sequence[Instance]) -> NDArray[np.float64]:
@@ -74,9 +89,9 @@ def fuse_class_evidence(
     box_scores
         Shape (n,), in [0, 1]: what the detector thinks of each as an object.
     weights
-        How to weigh.
+        How to weigh; the product's where it is None.
     """
-    weights = weights or FusionWeights()
+    weights = weights or load_fusion_weights()
     log_prob = scores.log_prob.astype(np.float64)
     log_none = scores.log_none.astype(np.float64)
     seen = np.zeros(len(log_prob), np.bool_) if detected is None else np.isfinite(detected).all(axis=1)

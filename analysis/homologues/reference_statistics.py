@@ -1,11 +1,10 @@
-"""Reference statistics of normal homologues, class by class, fitted to normal cells."""
+"""Reference statistics of normal homologues, class by class."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib import resources
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -14,6 +13,8 @@ from numpy.typing import NDArray
 from analysis.banding.ideogram import SHORT_ARM_SHARE, ideogram
 from analysis.homologues.rearrangements import BINS, trials
 from analysis.homologues.whitening import Whitener, whitener
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import PARAMETERS_FOLDER, load_parameters
 from analysis.structures.band_reading import Rearrangement
 from analysis.structures.classes import CLASS_NAMES
 
@@ -53,20 +54,13 @@ class ReferenceSettings:
 
 
 _SETTINGS: Final = ReferenceSettings()
-_FORMER_KEYS: Final = {
-    "class_covariance": "own_covariance",
-    "population_covariance": "any_covariance",
-    "feature_median": "usual",
-    "feature_spread": "spread",
-    "feature_weight": "weight",
-    "tail_fraction": "tail_share",
-}
-"""Names of the arrays in files of the first format, by the names of the fields that they fill."""
 
 
 @dataclass(frozen=True)
 class HomologueStatistics:
-    """How normal homologues of one cell differ. Arrays begin with the 24 classes where nothing else is said.
+    """How normal homologues of one cell differ: the parameter set ``homologue-statistics``.
+
+    Arrays begin with the 24 classes where nothing else is said.
 
     Attributes
     ----------
@@ -225,28 +219,30 @@ def loosened(covariance: NDArray[np.floating]) -> NDArray[np.float32]:
     return made
 
 
-def homologue_statistics_of(table: Mapping[str, NDArray[np.generic]]) -> HomologueStatistics:
-    """Take the statistics from a table of arrays, of the first format too.
+@cache
+def load_homologue_statistics(folder: Path = PARAMETERS_FOLDER) -> HomologueStatistics:
+    """The statistics that come with the product, or those of another folder.
 
     Raises
     ------
-    KeyError
-        An array is missing.
+    WeightsError
+        Where they are missing, damaged or of another shape.
     """
-    arrays = {
-        entry.name: np.asarray(table[_key(table, entry.name)], dtype=np.float32)
-        for entry in fields(HomologueStatistics)
-        if entry.name != "threshold"
+    parameters = load_parameters(ParameterSetName.HOMOLOGUE_STATISTICS, folder)
+    classes, inner = len(CLASS_NAMES), INNER_BINS
+    shapes = {
+        "mean": (classes, BINS),
+        "pair_covariance": (classes, inner, inner),
+        "class_covariance": (classes, inner, inner),
+        "population_covariance": (inner, inner),
+        "length_spread": (classes,),
+        "feature_median": (classes, -1),
+        "feature_spread": (classes, -1),
+        "feature_weight": (-1,),
+        "cut_level": (CUT_COVARIATES + 1,),
+        "cut_spread": (CUT_COVARIATES + 1,),
+        "tail": (-1,),
+        "tail_fraction": (-1,),
     }
-    return HomologueStatistics(**arrays, threshold=float(np.asarray(table["threshold"], dtype=np.float64)))
-
-
-@cache
-def load_homologue_statistics() -> HomologueStatistics:
-    """The statistics that come with the product (``homologue-statistics.npz`` of `analysis.parameters`)."""
-    with resources.files("analysis.parameters").joinpath("files", "homologue-statistics.npz").open("rb") as file:
-        return homologue_statistics_of(np.load(file))
-
-
-def _key(table: Mapping[str, NDArray[np.generic]], field_name: str) -> str:
-    return field_name if field_name in table else _FORMER_KEYS[field_name]
+    arrays = {name: parameters.array(name, shape=shape).astype(np.float32) for name, shape in shapes.items()}
+    return HomologueStatistics(**arrays, threshold=parameters.scalar("threshold"))

@@ -7,28 +7,27 @@ cuts and of what was left out as well.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.errors import WeightsError
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import PARAMETERS_FOLDER, load_parameters
 from analysis.structures.classes import UNCLASSIFIED
 
 SIGNS: Final = ("constant", "doubt", "least sure object", "best left out", "deviations")
-_WEIGHTS_FILE: Final = "cell-confidence.json"
 _DOUBT_UNIT: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class CellConfidence:
-    """Weights of the signs, fitted on the validation split.
+    """Weights of the signs: the parameter set ``cell-confidence``.
 
     Attributes
     ----------
@@ -77,21 +76,15 @@ def cell_signs(
     return np.asarray([1.0, doubt, least, max(left_out_scores, default=0.0), float(odd)])
 
 
-def parse_confidence(content: Mapping[str, object]) -> CellConfidence:
-    """Read weights as their trainer writes them.
+@cache
+def load_confidence(folder: Path = PARAMETERS_FOLDER) -> CellConfidence:
+    """The weights that come with the product, or those of another folder.
 
     Raises
     ------
     WeightsError
-        Where they are of other signs.
+        Where they are missing, damaged or of other signs than this version has.
     """
-    if content.get("signs") != list(SIGNS):
-        raise WeightsError("the weights of a cell's confidence are of other signs than this version has")
-    return CellConfidence(np.asarray(content["weights"], np.float64))
-
-
-@cache
-def load_confidence() -> CellConfidence:
-    """The weights that come with the product (``confidence.json`` beside this module)."""
-    text = resources.files("analysis.parameters").joinpath("files", _WEIGHTS_FILE).read_text(encoding="utf-8")
-    return parse_confidence(json.loads(text))
+    return CellConfidence(
+        load_parameters(ParameterSetName.CELL_CONFIDENCE, folder).array("weights", columns=SIGNS)
+    )

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.assignment.joint_assignment import AssignmentCosts, assign
+from analysis.assignment.joint_assignment import AssignmentCosts, assign, load_assignment_costs
 from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier
 from analysis.errors import DatasetError, ImageError
 from analysis.parameters.weights import read_manifest
@@ -78,7 +78,7 @@ class CropClassifier:
 
     def __init__(self, classifier: Classifier, prices: AssignmentCosts | None = None) -> None:
         self._classifier = classifier
-        self._prices = prices or AssignmentCosts()
+        self._prices = prices or load_assignment_costs()
 
     @classmethod
     def load(cls) -> CropClassifier:

@@ -10,11 +10,16 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.assignment.joint_assignment import FUSED_COSTS, AssignmentCosts, assign
+from analysis.assignment.joint_assignment import AssignmentCosts, assign, load_assignment_costs
 from analysis.assignment.oversize import OVERSIZE, oversize_ratio
 from analysis.banding.technique import estimate_banding
 from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier
-from analysis.classification.fusion import FusionWeights, detected_classes, fuse_class_evidence
+from analysis.classification.fusion import (
+    FusionWeights,
+    detected_classes,
+    fuse_class_evidence,
+    load_fusion_weights,
+)
 from analysis.errors import NoMetaphaseError
 from analysis.homologues.band_reading import read_bands
 from analysis.homologues.cut_quality import measure_cut_quality
@@ -95,8 +100,8 @@ class Karyotyper:
     ) -> None:
         self._classifier = classifier
         self._segmenter = segmenter
-        self._prices = prices or AssignmentCosts()
-        self._fusion = fusion or FusionWeights()
+        self._prices = prices or load_assignment_costs()
+        self._fusion = fusion or load_fusion_weights()
         self._banding = banding
         self._second_look = second_look
 
@@ -284,7 +289,7 @@ class Karyotyper:
 
     def _prices_for(self, evidence: ClassEvidence, sharpness: float) -> AssignmentCosts:
         """Prices that fit the evidence: the classifier's own, or those of fused evidence."""
-        return replace(FUSED_COSTS, sharpness=sharpness) if evidence.fused else self._prices
+        return replace(load_assignment_costs(), sharpness=sharpness) if evidence.fused else self._prices
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from analysis.selection.initial_selection import (
     ProposalMeasurements,
     SelectionSettings,
     certainty,
+    load_selection_settings,
     measure_proposals,
     select_measured,
 )
@@ -109,7 +110,7 @@ class DetectorSegmenter:
 
     detector: Proposer
     settings: SegmentationSettings = field(default_factory=SegmentationSettings)
-    selection: SelectionSettings = field(default_factory=SelectionSettings)
+    selection: SelectionSettings = field(default_factory=load_selection_settings)
     masks: MaskPredictor | None = None
     cuts: bool = True
     fluorescence: bool = False

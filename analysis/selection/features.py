@@ -12,7 +12,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.selection.initial_selection import ProposalMeasurements, SelectionSettings, expected_areas
+from analysis.selection.initial_selection import (
+    ProposalMeasurements,
+    SelectionSettings,
+    expected_areas,
+    load_selection_settings,
+)
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.relative_length import RELATIVE_LENGTH
 
@@ -201,7 +206,7 @@ def compute_proposal_features(
         sure = np.ones(len(boxes), np.bool_)
     usual = float(np.median(ratio[sure])) if len(boxes) else 1.0
     odd = np.log(np.clip(ratio / max(usual, 1e-6), 0.2, 5.0))
-    areas, unit = expected_areas(known, settings or SelectionSettings())
+    areas, unit = expected_areas(known, settings or load_selection_settings())
     return ProposalFeatures(known, boxes, mask, stain, np.asarray(inside, np.float64), odd, areas, unit)
 
 

@@ -14,12 +14,15 @@ of the cell's classes, the more every chromosome counts as a bit of each: what i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import load_parameters
 from analysis.structures.box_proposals import BoxProposals, box_overlaps
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.relative_length import RELATIVE_LENGTH
@@ -31,7 +34,7 @@ _MIN_SINGLES: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class SelectionSettings:
-    """How proposals are weighed; chosen on the val split.
+    """How proposals are weighed: the parameter set ``selection``.
 
     Attributes
     ----------
@@ -55,16 +58,28 @@ class SelectionSettings:
         most of them stained without bands, one is.
     """
 
-    nms_iou: float = 0.7
-    threshold: float = 0.3
-    slope: float = 0.96
-    overlap_start: float = 0.67
-    overlap_price: float = 2.15
-    other_class: float = 0.69
-    area_price: float = 0.8
-    third_price: float = 2.47
-    unsure_at: float = 0.6
-    sure_at: float = 0.8
+    nms_iou: float
+    threshold: float
+    slope: float
+    overlap_start: float
+    overlap_price: float
+    other_class: float
+    area_price: float
+    third_price: float
+    unsure_at: float
+    sure_at: float
+
+
+@cache
+def load_selection_settings() -> SelectionSettings:
+    """The settings that come with the product.
+
+    Raises
+    ------
+    WeightsError
+        Where they are missing or damaged.
+    """
+    return load_parameters(ParameterSetName.SELECTION).coefficients(SelectionSettings)
 
 
 @dataclass(frozen=True, slots=True)

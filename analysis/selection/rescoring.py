@@ -9,28 +9,27 @@ the other (Schwartzkopf, Bovik and Evans, IEEE TMI 24, 2005).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.errors import WeightsError
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import PARAMETERS_FOLDER, load_parameters
 from analysis.selection.features import TRAITS, ProposalFeatures
 
 _ROUNDS: Final = 40
 _NO_GAIN: Final = 1e-9
 _MOST_REPLACED: Final = 3
-_WEIGHTS_FILE: Final = "rescoring.json"
 
 
 @dataclass(frozen=True, slots=True)
 class RescoringModel:
-    """Weights of the traits, fitted on the validation split, where neither net has learned.
+    """Weights of the traits: the parameter set ``rescoring``.
 
     Attributes
     ----------
@@ -44,7 +43,7 @@ class RescoringModel:
 
     glance: NDArray[np.float64]
     look: NDArray[np.float64]
-    worth_a_look: float = -6.0
+    worth_a_look: float
 
     def candidates(self, traits: ProposalFeatures, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Tell which proposals that weren't chosen are worth a look, best first."""
@@ -114,22 +113,18 @@ class RescoringModel:
             yield worth, np.append(others, rows[place])
 
 
-def parse_rescoring_model(content: Mapping[str, object]) -> RescoringModel:
-    """Read weights as `write_rescoring_model` writes them.
+@cache
+def load_rescoring_model(folder: Path = PARAMETERS_FOLDER) -> RescoringModel:
+    """The model that comes with the product, or that of another folder.
 
     Raises
     ------
     WeightsError
-        Where they are of other traits.
+        Where it is missing, damaged or of other features than this version has.
     """
-    if content.get("traits") != list(TRAITS):
-        raise WeightsError("the weights of the second look are of other traits than this version has")
-    glance, look = (np.asarray(content[name], np.float64) for name in ("glance", "look"))
-    return RescoringModel(glance, look, float(str(content["worth_a_look"])))
-
-
-@cache
-def load_rescoring_model() -> RescoringModel:
-    """The weights that come with the product (``second_look.json`` beside this module)."""
-    text = resources.files("analysis.parameters").joinpath("files", _WEIGHTS_FILE).read_text(encoding="utf-8")
-    return parse_rescoring_model(json.loads(text))
+    parameters = load_parameters(ParameterSetName.RESCORING, folder)
+    return RescoringModel(
+        parameters.array("glance", columns=TRAITS),
+        parameters.array("look", columns=TRAITS),
+        parameters.scalar("worth_a_look"),
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from analysis.parameters.weights import weights_status
+from analysis.parameters.store import parameters_status
 from scanner.core import ScanCore
 from scanner.errors import ScannerError
 from scanner.rig import RIG_FILE, load_rig
@@ -56,7 +56,8 @@ def examine(rigs: Path) -> list[InstallationFinding]:
         InstallationFinding("rigs", False, f"none in {rigs}")
     ]
     findings += [
-        InstallationFinding(f"weights {status.name}", status.intact, status.message) for status in weights_status()
+        InstallationFinding(f"parameters {status.name}", status.intact, status.message)
+        for status in parameters_status()
     ]
     free = shutil.disk_usage(Path.cwd()).free
     findings.append(InstallationFinding("disk", free >= MIN_FREE_BYTES, f"{free / 1024**3:.1f} GiB free"))

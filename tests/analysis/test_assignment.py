@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.assignment.joint_assignment import SEX_COMPLEMENTS, AssignmentCosts, assign
+from analysis.assignment.joint_assignment import SEX_COMPLEMENTS, AssignmentCosts, assign, load_assignment_costs
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 
 AUTOSOMES = [name for name in CLASS_NAMES[:22] for _ in range(2)]
@@ -115,7 +115,7 @@ def test_margins_are_those_of_forbidding_every_answer(count: int, seed: int, spr
     rng = np.random.default_rng(seed)
     log_prob = np.log(rng.dirichlet(np.full(24, spread), count) + 1e-9)
     log_none = np.log(rng.uniform(1e-4, 0.9, count))
-    prices = AssignmentCosts()
+    prices = load_assignment_costs()
     result = assign(log_prob, log_none, prices)
     total = total_cost(log_prob, log_none, result.classes, prices)
     named = [row for row in range(count) if result.classes[row] != UNCLASSIFIED]

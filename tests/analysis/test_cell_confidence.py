@@ -15,7 +15,6 @@ from analysis.karyotyping.cell_confidence import (
     CellConfidence,
     cell_signs,
     load_confidence,
-    parse_confidence,
 )
 from analysis.karyotyping.iscn import LOSSES_BELIEVED, compose_iscn
 from analysis.karyotyping.review import (
@@ -130,11 +129,14 @@ def test_a_fit_finds_what_makes_cells_wrong() -> None:
 
 def test_weights_are_written_and_read_and_others_refused(tmp_path: Path) -> None:
     confidence = CellConfidence(np.asarray([1.5, -2.0, 0.25, -3.0, -1.0]))
-    write_confidence(confidence, tmp_path / "c.json", figures={"cells": 2}, command="this")
-    content = json.loads((tmp_path / "c.json").read_text())
-    assert np.array_equal(parse_confidence(content).weights, confidence.weights)
-    with pytest.raises(WeightsError, match="other signs"):
-        parse_confidence({**content, "signs": ["doubt"]})
+    write_confidence(confidence, tmp_path, figures={"cells": 2}, command="this")
+    assert np.array_equal(load_confidence(tmp_path).weights, confidence.weights)
+    manifest = json.loads((tmp_path / "cell-confidence.json").read_text())
+    manifest["columns"]["weights"] = ["doubt"]
+    (tmp_path / "cell-confidence.json").write_text(json.dumps(manifest))
+    load_confidence.cache_clear()
+    with pytest.raises(WeightsError, match="other features"):
+        load_confidence(tmp_path)
 
 
 def test_a_person_can_say_that_none_was_missed() -> None:

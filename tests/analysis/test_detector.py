@@ -138,7 +138,18 @@ def test_every_proposal_that_fits_has_a_say_about_the_class() -> None:
 
 def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:
     net = tiny_net()
-    manifest = Manifest("detector", "DetectorNet", {"width": 8}, {}, "", "", {}, {}, 0, 0, "", "2026-01-01")
+    manifest = Manifest(
+        name="detector",
+        net="DetectorNet",
+        arguments={"width": 8},
+        data={},
+        split="",
+        command="",
+        settings={},
+        metrics={},
+        seed=1,
+        steps=0,
+    )
     write_weights(tmp_path, net.state_dict(), manifest)
     Detector.load(tmp_path)
     write_weights(tmp_path, DetectorNet(16).state_dict(), manifest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -22,8 +22,8 @@ from analysis.segmentation.segmenter import (
 )
 from analysis.selection.initial_selection import (
     ProposalMeasurements,
-    SelectionSettings,
     certainty,
+    load_selection_settings,
     select_measured,
 )
 from analysis.structures.box_proposals import BoxProposals
@@ -166,7 +166,7 @@ def test_what_the_choice_rests_on_can_be_asked_for() -> None:
     planted = drawn.singles()
     drawn.propose(500, 500, 540, 560, 0.08)
     known, extents_px = DetectorSegmenter(drawn).weighed(drawn.image())
-    rows = select_measured(known, SelectionSettings())
+    rows = select_measured(known, load_selection_settings())
     assert len(known.score) == planted + 1
     assert sorted(rows) == list(range(planted))
     assert extents_px[rows].tolist() == [
@@ -330,7 +330,9 @@ def evidence(
 
 
 def test_overlapping_proposals_of_one_class_are_one_chromosome() -> None:
-    settings = SelectionSettings(threshold=0.45, slope=1.5, overlap_start=0.3, overlap_price=2.0, other_class=0.8)
+    settings = replace(
+        load_selection_settings(), threshold=0.45, slope=1.5, overlap_start=0.3, overlap_price=2.0, other_class=0.8
+    )
     alike = evidence([0.9, 0.6], {(0, 1): 0.7}, [3, 3])
     other = evidence([0.9, 0.6], {(0, 1): 0.55}, [3, 12])
     assert select_measured(alike, settings).tolist() == [0]
@@ -339,15 +341,15 @@ def test_overlapping_proposals_of_one_class_are_one_chromosome() -> None:
 
 def test_nothing_speaks_for_a_number_of_chromosomes() -> None:
     # Class 5 is held by one good proposal; a poor one of it stays poor.
-    found = select_measured(evidence([0.9, 0.2], {}, [5, 5]), SelectionSettings())
+    found = select_measured(evidence([0.9, 0.2], {}, [5, 5]), load_selection_settings())
     assert found.tolist() == [0]
     # A good third one is a trisomy.
-    assert len(select_measured(evidence([0.9, 0.8, 0.8], {}, [20, 20, 20]), SelectionSettings())) == 3
+    assert len(select_measured(evidence([0.9, 0.8, 0.8], {}, [20, 20, 20]), load_selection_settings())) == 3
 
 
 def test_a_third_of_a_class_counts_only_where_classes_are_known() -> None:
     # What the detector takes for one class throughout, in a picture of another kind, are chromosomes all the same.
-    settings = SelectionSettings()
+    settings = load_selection_settings()
     known = {sure: evidence([0.7] * 12, {}, [5] * 12, sure=sure) for sure in (0.9, 0.4)}
     assert len(select_measured(known[0.9], settings)) == 2
     assert len(select_measured(known[0.4], settings)) == 12
@@ -356,14 +358,14 @@ def test_a_third_of_a_class_counts_only_where_classes_are_known() -> None:
 
 
 def test_of_whatever_kind_a_cell_has_no_more_than_48_unless_they_are_sure() -> None:
-    settings = SelectionSettings()
+    settings = load_selection_settings()
     assert len(select_measured(evidence([0.7] * 60, {}, [5] * 60, sure=0.4), settings)) == 48
     assert len(select_measured(evidence([0.97] * 60, {}, [5] * 60, sure=0.4), settings)) == 60
 
 
 def test_nothing_proposed_nothing_chosen() -> None:
-    assert certainty(evidence([], {}, []), SelectionSettings()) == 0.0
-    assert len(select_measured(evidence([], {}, []), SelectionSettings())) == 0
+    assert certainty(evidence([], {}, []), load_selection_settings()) == 0.0
+    assert len(select_measured(evidence([], {}, []), load_selection_settings())) == 0
 
 
 @pytest.mark.parametrize("kind", ["grey", "colour", "16 bits", "inverted"])

@@ -56,9 +56,18 @@ def write_net(folder: Path, *, logit: float = 2.0, seed: int = 1, **calibration:
         net.head[-1].bias.zero_()
         net.head[-1].bias[0] = logit
     manifest = Manifest(
-        "stub", "FinderNet", {"width": 2}, {}, "none", "none", {}, {}, seed, 0, torch.__version__, "2026-01-01",
+        name="stub",
+        net="FinderNet",
+        arguments={"width": 2},
+        data={},
+        split="none",
+        command="none",
+        settings={},
+        metrics={},
+        seed=seed,
+        steps=0,
         calibration=calibration,
-    )  # fmt: skip
+    )
     write_weights(folder, dict(net.state_dict()), manifest)
     return folder
 

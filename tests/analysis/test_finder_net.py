@@ -109,7 +109,6 @@ def manifest() -> Manifest:
         metrics={},
         seed=1,
         steps=0,
-        torch="",
         date="2026-01-01",
         calibration={"metaphase_temperature": 1.5, "ece": 0.01},
         drift={"noise_od": {"mean": 0.01, "std": 0.002}},

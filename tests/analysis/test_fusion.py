@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.classification.fusion import FusionWeights, detected_classes, fuse_class_evidence
+from analysis.classification.fusion import detected_classes, fuse_class_evidence, load_fusion_weights
 from analysis.structures.class_evidence import ClassScores
 from analysis.structures.instance import Instance, SegmentationRoute
 
@@ -79,7 +79,7 @@ def test_evidence_stays_a_probability_whatever_it_is_given(count: int, seed: int
     scores = scores_of(rng.dirichlet(np.full(24, 0.05), count) + 1e-12, rng.uniform(1e-9, 1.0, count))
     detected = np.log(rng.dirichlet(np.full(24, 0.05), count) + 1e-6)
     detected[rng.random(count) < 0.3] = np.nan
-    evidence = fuse_class_evidence(scores, detected, rng.uniform(0, 1, count), FusionWeights())
+    evidence = fuse_class_evidence(scores, detected, rng.uniform(0, 1, count), load_fusion_weights())
     assert np.isfinite(evidence.log_prob).all()
     assert evidence.log_none is not None
     assert ((evidence.log_none <= 0) & np.isfinite(evidence.log_none)).all()

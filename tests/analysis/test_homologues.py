@@ -15,8 +15,6 @@ from analysis.homologues.comparison import band_range, compare_homologues, compa
 from analysis.homologues.rearrangements import BINS, trials
 from analysis.homologues.recurrence import candidate_clones
 from analysis.homologues.reference_statistics import (
-    HomologueStatistics,
-    homologue_statistics_of,
     load_homologue_statistics,
     polymorphic,
     standardised,
@@ -25,7 +23,13 @@ from analysis.homologues.traces import Traces
 from analysis.structures.band_reading import HomologueDifference, Rearrangement
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
-from analysis.training.fits.reference_statistics import NormalCell, learn_norms, norms_by_cuts, write_norms
+from analysis.training.fits.reference_statistics import (
+    NormalCell,
+    learn_norms,
+    norms_by_cuts,
+    norms_manifest,
+    write_norms,
+)
 
 AUTOSOMES = CLASS_NAMES[:22]
 NAMES = tuple(name for name in AUTOSOMES for _ in range(2))
@@ -253,10 +257,11 @@ def test_norms_are_learnt_from_normal_cells(tmp_path: Path) -> None:
     flagged = [each.flagged for entry in cells for each in compare_traces(entry.traces, classes, learnt)]
     # One pair in forty, of 132: no more than the next whole number.
     assert np.count_nonzero(flagged) <= np.ceil(len(flagged) / 40)
-    write_norms(learnt, tmp_path / "norms.npz")
-    with np.load(tmp_path / "norms.npz") as table:
-        assert set(table) == set(HomologueStatistics.__dataclass_fields__)
-        assert table["pair_covariance"].shape == norms.pair_covariance.shape
+    manifest = norms_manifest(learnt, cells=6, own_cells=6, settings={"step": 2}, command="this")
+    write_norms(learnt, tmp_path, manifest)
+    again = load_homologue_statistics(tmp_path)
+    assert again.threshold == pytest.approx(learnt.threshold)
+    np.testing.assert_allclose(again.pair_covariance, learnt.pair_covariance, rtol=1e-3, atol=1e-3)
 
 
 def test_a_flag_that_returns_is_a_candidate_clone() -> None:
@@ -296,11 +301,10 @@ def test_a_candidate_clone_is_surer_than_chance() -> None:
 
 
 def test_statistics_are_read_as_they_were_written(tmp_path: Path) -> None:
-    """The shipped file has the arrays' former names, what is written the present ones: both are read alike."""
     shipped = load_homologue_statistics()
-    write_norms(shipped, tmp_path / "statistics.npz")
-    with np.load(tmp_path / "statistics.npz") as table:
-        again = homologue_statistics_of(table)
+    manifest = norms_manifest(shipped, cells=1, own_cells=1, settings={}, command="this")
+    write_norms(shipped, tmp_path, manifest)
+    again = load_homologue_statistics(tmp_path)
     np.testing.assert_array_equal(again.feature_median, shipped.feature_median)
     np.testing.assert_array_equal(again.population_covariance, shipped.population_covariance)
     assert again.threshold == shipped.threshold

@@ -9,12 +9,12 @@ import torch
 
 from analysis.errors import WeightsError
 from analysis.nets.embedding import EmbeddingNet
+from analysis.parameters.store import parameters_status
 from analysis.parameters.weights import (
     Manifest,
     fill_net,
     load_weights,
     read_manifest,
-    weights_status,
     write_weights,
 )
 
@@ -31,7 +31,6 @@ def manifest() -> Manifest:
         metrics={},
         seed=1,
         steps=2,
-        torch="2",
         date="2026-01-01",
     )
 
@@ -48,7 +47,7 @@ def test_weights_come_back_as_they_were(folder: Path) -> None:
     fill_net(net, load_weights("tiny", folder), "tiny")
     assert not net.training
     assert read_manifest("tiny", folder).data == {"drawn": 3}
-    assert [state.intact for state in weights_status(folder)] == [True]
+    assert [state.intact for state in parameters_status(folder)] == [True]
     assert sorted(path.name for path in folder.iterdir()) == ["tiny.json", "tiny.safetensors"]
 
 
@@ -59,7 +58,7 @@ def test_one_changed_byte_is_noticed(folder: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(WeightsError, match="damaged"):
         load_weights("tiny", folder)
-    (state,) = weights_status(folder)
+    (state,) = parameters_status(folder)
     assert not state.intact
     assert "damaged" in state.message
 
@@ -70,7 +69,7 @@ def test_missing_file_is_one_clear_line(folder: Path, ending: str) -> None:
     with pytest.raises(WeightsError, match="can't be read") as caught:
         load_weights("tiny", folder)
     assert "\n" not in str(caught.value)
-    assert not weights_status(folder)[0].intact
+    assert not parameters_status(folder)[0].intact
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"name": "tiny"}', '{"unknown": 1}'])
@@ -95,8 +94,8 @@ def test_right_sha_of_no_weights_is_refused(folder: Path) -> None:
 
 
 def test_empty_folder_has_no_weights(tmp_path: Path) -> None:
-    assert not weights_status(tmp_path)[0].intact
+    assert not parameters_status(tmp_path)[0].intact
 
 
 def test_the_product_ships_intact_weights() -> None:
-    assert {"classifier", "detector"} <= {state.name for state in weights_status() if state.intact}
+    assert {"classifier", "detector"} <= {state.name for state in parameters_status() if state.intact}

@@ -20,7 +20,7 @@ from analysis.segmentation.hypotheses import RevisableSegmentation
 from analysis.segmentation.segmenter import DetectorSegmenter
 from analysis.selection.features import TRAITS, ProposalFeatures, compute_proposal_features
 from analysis.selection.initial_selection import ProposalMeasurements, measure_proposals
-from analysis.selection.rescoring import RescoringModel, load_rescoring_model, parse_rescoring_model
+from analysis.selection.rescoring import RescoringModel, load_rescoring_model
 from analysis.structures.box_proposals import BoxProposals, box_overlaps
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.grey_image import GreyImage
@@ -154,15 +154,29 @@ def test_weights_that_come_with_the_product_are_of_these_traits() -> None:
     assert look.look[TRAITS.index("unsure of class")] < 0
 
 
+FIGURES = {
+    "cells": 3,
+    "better": 1,
+    "worse": 0,
+    "looked_at": 4.0,
+    "first": {"right": 39, "false": 1, "missed": 3, "aer": 0.1, "cells_whole": 0.5},
+    "second": {"right": 40, "false": 1, "missed": 2, "aer": 0.07, "cells_whole": 0.5},
+}
+
+
 def test_weights_are_written_and_read_and_others_refused(tmp_path: Path) -> None:
     look = weights(score=1.25, constant=-0.5)
-    write_rescoring_model(look, tmp_path / "look.json", figures={"cells": 3}, command="this")
-    content = json.loads((tmp_path / "look.json").read_text())
-    again = parse_rescoring_model(content)
+    write_rescoring_model(look, tmp_path, figures=FIGURES, command="this")
+    again = load_rescoring_model(tmp_path)
     assert np.array_equal(again.look, look.look)
     assert again.worth_a_look == -5.0
-    with pytest.raises(WeightsError, match="other traits"):
-        parse_rescoring_model({**content, "traits": ["score"]})
+    manifest = json.loads((tmp_path / "rescoring.json").read_text())
+    assert manifest["metrics"]["second_missed"] == 2.0
+    manifest["columns"]["look"][0] = "score"
+    (tmp_path / "rescoring.json").write_text(json.dumps(manifest))
+    load_rescoring_model.cache_clear()
+    with pytest.raises(WeightsError, match="other features"):
+        load_rescoring_model(tmp_path)
 
 
 def simulated_truths(count: int) -> list[ScoredProposals]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +11,16 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
 from analysis.errors import WeightsError
+from analysis.parameters.store import load_parameters, write_parameters
 from analysis.segmentation.contours.features import SINGLE_FEATURES, SPLIT_FEATURES
-from analysis.segmentation.contours.plausibility import SCORES_PATH, load_plausibility
+from analysis.segmentation.contours.plausibility import load_plausibility
 
 
 def test_the_shipped_scores_say_where_they_come_from() -> None:
-    provenance = json.loads(SCORES_PATH.read_text())["provenance"]
-    assert "train" in provenance["data"]
-    assert provenance["images"] > 0
-    assert SCORES_PATH.stat().st_size < 100_000
+    manifest = load_parameters("plausibility").manifest
+    assert "train" in manifest.split
+    assert manifest.data["tseng pictures"] > 0
+    assert set(manifest.metrics) == {"single_cross_entropy", "split_cross_entropy"}
 
 
 @settings(max_examples=30, deadline=None)
@@ -41,17 +42,17 @@ def test_a_rod_is_more_of_a_chromosome_than_a_star() -> None:
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "other features", "other shape"])
 def test_damaged_scores_are_one_clear_line(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "scores.json"
-    text = SCORES_PATH.read_text()
-    content = json.loads(text)
-    if damage == "cut":
-        path.write_text(text[: len(text) // 2])
-    elif damage == "other features":
-        content["single"]["features"][0] = "colour"
-        path.write_text(json.dumps(content))
+    shipped = load_parameters("plausibility")
+    arrays, manifest = dict(shipped.arrays), shipped.manifest
+    if damage == "other features":
+        columns = {**manifest.columns, "single.hidden": ["colour", *manifest.columns["single.hidden"][1:]]}
+        manifest = replace(manifest, columns=columns)
     elif damage == "other shape":
-        content["split"]["output"].append(0.0)
-        path.write_text(json.dumps(content))
+        arrays["split.output"] = np.append(arrays["split.output"], 0.0)
+    if damage != "missing":
+        path = write_parameters(tmp_path, arrays, manifest)
+        if damage == "cut":
+            path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(WeightsError) as caught:
-        load_plausibility(path)
+        load_plausibility(tmp_path)
     assert "\n" not in str(caught.value)

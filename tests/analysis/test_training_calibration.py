@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from analysis.assignment.joint_assignment import AssignmentCosts
+from analysis.assignment.joint_assignment import load_assignment_costs
 from analysis.structures.classes import CLASS_NAMES
 from analysis.training.classifier.calibration import (
     ScoredCell,
@@ -45,13 +47,13 @@ def test_cells_are_assigned_and_probabilities_fitted() -> None:
     table, logits = table_and_logits(6, 1.0)
     cells = scored_cells(table, logits, 1.0)
     assert len(cells) == 6
-    right, cells_right = assignment_score(cells, AssignmentCosts())
+    right, cells_right = assignment_score(cells, load_assignment_costs())
     assert right > 0.95
     assert 0 <= cells_right <= 1
-    found = calibrate({"drawn": table}, {"drawn": logits}, AssignmentCosts())
+    found = calibrate({"drawn": table}, {"drawn": logits}, load_assignment_costs())
     assert set(found) == {"temperature", "sharpness"}
-    assert calibrate({}, {}, AssignmentCosts()) == {}
-    assert class_accuracy(cells, AssignmentCosts()) == pytest.approx(right, abs=0.01)
+    assert calibrate({}, {}, load_assignment_costs()) == {}
+    assert class_accuracy(cells, load_assignment_costs()) == pytest.approx(right, abs=0.01)
 
 
 def test_objects_of_unknown_class_count_neither_way() -> None:
@@ -62,7 +64,7 @@ def test_objects_of_unknown_class_count_neither_way() -> None:
     cells = scored_cells(partly, logits, 1.0, refuses=False)
     assert len(cells[0].classes) == 46
     assert np.isneginf(cells[0].log_none).all()
-    right, _ = assignment_score(cells, AssignmentCosts())
+    right, _ = assignment_score(cells, load_assignment_costs())
     assert 0.9 < right <= 1.0
     assert np.isfinite(fit_temperature(logits, unknown))
 
@@ -72,7 +74,7 @@ def test_aneuploid_cells_join_the_normal_ones_and_prices_follow_them() -> None:
     cells = with_aneuploid(scored_cells(table, logits, 1.0), seed=1)
     assert len(cells) == 12
     assert [len(cell.classes) for cell in cells[6:]] == [45, 47, 46, 45, 47, 46]
-    start = AssignmentCosts(extra=30.0, missing=30.0)
+    start = replace(load_assignment_costs(), extra=30.0, missing=30.0)
     tuned = tune_prices(cells, {"extra": (3.0, 30.0), "missing": (3.0, 30.0)}, start)
     assert sum(assignment_score(cells, tuned)) >= sum(assignment_score(cells, start))
     assert isinstance(cells[0], ScoredCell)

@@ -134,7 +134,6 @@ def test_finished_weights_load_and_look_at_the_cell(tmp_path: Path, net: Embeddi
         metrics={},
         seed=1,
         steps=2,
-        torch="2",
         date="2026-01-01",
     )
     write_weights(tmp_path, net.state_dict(), written)
@@ -155,7 +154,18 @@ def test_finished_weights_load_and_look_at_the_cell(tmp_path: Path, net: Embeddi
 
 
 def test_only_an_embedding_is_finished(tmp_path: Path) -> None:
-    other = Manifest("classifier", "AnotherNet", {"width": 4}, {}, "", "", {}, {}, 1, 1, "2", "2026-01-01")
+    other = Manifest(
+        name="classifier",
+        net="AnotherNet",
+        arguments={"width": 4},
+        data={},
+        split="",
+        command="",
+        settings={},
+        metrics={},
+        seed=1,
+        steps=1,
+    )
     write_weights(tmp_path, EmbeddingNet(4).state_dict(), other)
     with pytest.raises(WeightsError, match="another kind"):
         finish(tmp_path, "classifier", {}, {}, settings=SETTINGS)

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.errors import DatasetError
-from analysis.selection.initial_selection import ProposalMeasurements, SelectionSettings
+from analysis.parameters.store import load_parameters
+from analysis.selection.initial_selection import ProposalMeasurements, SelectionSettings, load_selection_settings
 from analysis.training.fits.selection import (
     ProposedTruth,
     SelectionTargets,
@@ -39,14 +40,14 @@ def cell(case: str, right: list[float], wrong: list[float], *, sure: float = 0.9
 
 
 def test_outcomes_count_what_was_chosen() -> None:
-    table = outcomes([cell("a", [0.9, 0.8, 0.1], [0.6]), cell("b", [0.9], [])], SelectionSettings())
+    table = outcomes([cell("a", [0.9, 0.8, 0.1], [0.6]), cell("b", [0.9], [])], load_selection_settings())
     assert table.tolist() == [[2.0, 1.0, 1.0], [1.0, 0.0, 0.0]]
     assert figures(table) == pytest.approx({"aer": 0.5, "acc": 0.6, "wcr": 0.5, "missed": 1.0, "false": 1.0})
 
 
 @pytest.mark.parametrize(("right", "wrong"), [(0.72, 0.5), (0.35, 0.12)])
 def test_a_refit_finds_the_line_between_right_and_wrong(right: float, wrong: float) -> None:
-    start = replace(SelectionSettings(), threshold=0.4)
+    start = replace(load_selection_settings(), threshold=0.4)
     rng = np.random.default_rng(4)
     cells = [
         cell(f"case {k // 2}", list(rng.normal(right, 0.02, 14)), list(rng.normal(wrong, 0.02, 4)))
@@ -76,7 +77,7 @@ def test_cells_of_other_numbers_that_come_out_as_46_cost() -> None:
 
 def test_classes_count_from_what_most_cells_reach() -> None:
     cells = [cell(str(k), [0.9] * 12, [], sure=0.9) for k in range(5)]
-    best = refit(cells, SelectionSettings(), most_trials=1)
+    best = refit(cells, load_selection_settings(), most_trials=1)
     assert (best.sure_at, best.unsure_at) == (0.9, 0.7)
 
 
@@ -96,7 +97,8 @@ def test_the_command_tells_what_a_refit_is_worth(monkeypatch: pytest.MonkeyPatch
     told = CliRunner().invoke(app, ["train", "selection", "--out", str(tmp_path), "--trials", "30"])
     assert told.exit_code == 0, told.output
     assert "missed 0  false 0" in told.output
-    assert "SelectionSettings" in told.output
+    written = load_parameters("selection", tmp_path).coefficients(SelectionSettings)
+    assert 0.45 < written.threshold < 0.6
     assert "4 cells" in told.output
 
 

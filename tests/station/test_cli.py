@@ -220,7 +220,7 @@ def test_doctor_finds_everything_in_order(call):
     code, output, _ = call("doctor", "--rigs", ROOT / "hardware_configs")
     assert code == 0
     assert "rig simulated" in output
-    assert "weights classifier" in output
+    assert "parameters classifier" in output
 
 
 def test_doctor_names_a_rig_that_does_not_load(tmp_path, call):

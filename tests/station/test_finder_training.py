@@ -67,7 +67,18 @@ def prepared(out: Path) -> None:
 def shipped(folder: Path) -> Path:
     """Weights to begin from."""
     torch.manual_seed(1)
-    manifest = Manifest("finder", "FinderNet", {"width": 4}, {}, "", "", {}, {}, 1, 0, "", "2026-01-01")
+    manifest = Manifest(
+        name="finder",
+        net="FinderNet",
+        arguments={"width": 4},
+        data={},
+        split="",
+        command="",
+        settings={},
+        metrics={},
+        seed=1,
+        steps=0,
+    )
     write_weights(folder, stored(FinderNet(4).state_dict()), manifest)
     return folder
 

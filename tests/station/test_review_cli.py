@@ -178,7 +178,20 @@ def test_a_finder_brings_what_is_usual_on_its_slides(monkeypatch, tmp_path):
     drift = {"focus": {"mean": 0.4, "std": 0.1}}
 
     def manifest(name, folder):
-        return Manifest(name, "FinderNet", {}, {}, "train", "", {}, {}, 1, 1, "2", "2026", "ab" * 32, {}, drift)
+        return Manifest(
+            name=name,
+            net="FinderNet",
+            arguments={},
+            data={},
+            split="",
+            command="",
+            settings={},
+            metrics={},
+            seed=1,
+            steps=0,
+            sha256="ab" * 32,
+            drift=drift,
+        )
 
     (tmp_path / "finder.safetensors").touch()
     monkeypatch.setattr(finders, "WEIGHTS_DIR", tmp_path)

@@ -1,28 +1,25 @@
 """How much a piece looks like one chromosome, and a split like a right one.
 
-Both scores are small perceptrons over measures of outline and stain: no pixel is seen by them. They were fitted
-on the train split of the Tseng set (see ``provenance`` in the file beside this module), and as all measures are
-in chromosome widths and ratios of stain, they carry over to other magnifications and stains.
+Both scores are small perceptrons over measures of outline and stain: no pixel is seen by them. They are the
+parameter set ``plausibility``. As all measures are in chromosome widths and ratios of stain, they carry over to
+other magnifications and stains.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.errors import WeightsError
-from analysis.parameters.weights import WEIGHTS_DIR
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import PARAMETERS_FOLDER, ParameterSet, load_parameters
 from analysis.segmentation.contours.features import SINGLE_FEATURES, SPLIT_FEATURES
 
-SCORES_PATH: Final = WEIGHTS_DIR / "plausibility.json"
-
-_CLIP: Final = 5.0
+STANDARD_LIMIT: Final = 5.0
 """Standardised features are kept within this: far outside its experience a score isn't to be trusted to a
 slope."""
 
@@ -50,7 +47,7 @@ class Perceptron:
 
     def __call__(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Score rows of features, shape (n, n_features): float64 in [0, 1], shape (n,)."""
-        standard = np.clip((features - self.mean) / self.scale, -_CLIP, _CLIP)
+        standard = np.clip((features - self.mean) / self.scale, -STANDARD_LIMIT, STANDARD_LIMIT)
         logits = np.tanh(standard @ self.hidden.T + self.hidden_bias) @ self.output + self.output_bias
         return np.asarray(1.0 / (1.0 + np.exp(-logits)), dtype=np.float64)
 
@@ -71,41 +68,29 @@ class Plausibility:
     split: Perceptron
 
 
-@lru_cache(maxsize=4)
-def load_plausibility(path: Path = SCORES_PATH) -> Plausibility:
-    """Read the fitted scores.
+@cache
+def load_plausibility(folder: Path = PARAMETERS_FOLDER) -> Plausibility:
+    """The scores that come with the product, or those of another folder.
 
     Raises
     ------
     WeightsError
-        If the file is missing, damaged or was fitted to other features.
+        Where they are missing, damaged or were fitted to other features.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Plausibility(
-            _perceptron(content["single"], SINGLE_FEATURES, path),
-            _perceptron(content["split"], SPLIT_FEATURES, path),
-        )
-    except FileNotFoundError as error:
-        raise WeightsError("the shape scores are missing", path=path) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError("the shape scores are damaged", path=path) from error
-
-
-def _perceptron(entry: dict[str, Any], features: tuple[str, ...], path: Path) -> Perceptron:
-    if tuple(entry["features"]) != features:
-        raise WeightsError("the shape scores were fitted to other measures", path=path)
-    hidden = np.asarray(entry["hidden"], np.float64)
-    made = Perceptron(
-        np.asarray(entry["mean"], np.float64),
-        np.asarray(entry["scale"], np.float64),
-        hidden,
-        np.asarray(entry["hidden_bias"], np.float64),
-        np.asarray(entry["output"], np.float64),
-        float(entry["output_bias"]),
+    parameters = load_parameters(ParameterSetName.PLAUSIBILITY, folder)
+    return Plausibility(
+        _perceptron(parameters, "single", SINGLE_FEATURES), _perceptron(parameters, "split", SPLIT_FEATURES)
     )
-    if hidden.shape != (made.output.size, len(features)) or made.mean.shape != made.scale.shape != (
-        len(features),
-    ):
-        raise WeightsError("the shape scores are damaged", path=path)
-    return made
+
+
+def _perceptron(parameters: ParameterSet, score: str, features: tuple[str, ...]) -> Perceptron:
+    hidden = parameters.array(f"{score}.hidden", columns=features)
+    units, inputs = (len(hidden),), (len(features),)
+    return Perceptron(
+        parameters.array(f"{score}.mean", shape=inputs),
+        parameters.array(f"{score}.scale", shape=inputs),
+        hidden,
+        parameters.array(f"{score}.hidden_bias", shape=units),
+        parameters.array(f"{score}.output", shape=units),
+        parameters.scalar(f"{score}.output_bias"),
+    )

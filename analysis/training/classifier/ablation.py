@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from analysis.assignment.joint_assignment import AssignmentCosts
+from analysis.assignment.joint_assignment import load_assignment_costs
 from analysis.classification.classifier import scores_from_logits
 from analysis.errors import DatasetError
 from analysis.nets.embedding import CLASS_COUNT, PROFILE_BINS, ContextNet, EmbeddingNet
@@ -247,7 +247,7 @@ def _figures(
         scored = scored_cells(table, logits, temperature, refuses=name not in FLUORESCENT)
         figures[f"{name}_top1"] = round(float(hit[:, 0].mean()), 4)
         figures[f"{name}_top5"] = round(float(hit.any(axis=1).mean()), 4)
-        figures[f"{name}_assigned"] = round(class_accuracy(scored, AssignmentCosts()), 4)
+        figures[f"{name}_assigned"] = round(class_accuracy(scored, load_assignment_costs()), 4)
     return figures
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.assignment.joint_assignment import AssignmentCosts
+from analysis.assignment.joint_assignment import AssignmentCosts, load_assignment_costs
 from analysis.classification.classifier import CONTEXT_ENDING
 from analysis.errors import WeightsError
 from analysis.nets.embedding import CLASS_COUNT, ContextNet, EmbeddingNet
@@ -135,7 +134,7 @@ def write_finished(
         embedded = embed_cells(net, table, everything, changed=False)
         whole[source] = whole_cells(table)
         alone[source], seen[source] = context_logits(net, context, embedded)
-    prices = AssignmentCosts()
+    prices = load_assignment_costs()
     single, joint = calibrate(whole, alone, prices), calibrate(whole, seen, prices)
     figures = {
         **figures_of(whole, alone, single.get("temperature", 1.0), prices, "alone"),
@@ -157,8 +156,6 @@ def write_finished(
         metrics=figures,
         seed=settings.seed,
         steps=settings.steps,
-        torch=str(torch.__version__),
-        date=datetime.now(tz=UTC).date().isoformat(),
         calibration=joint,
     )
     write_weights(folder, context.state_dict(), beside)

@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from analysis.assignment.joint_assignment import AssignmentCosts
+from analysis.assignment.joint_assignment import load_assignment_costs
 from analysis.classification.classifier import scores_from_logits
 from analysis.errors import DatasetError
 from analysis.imaging.image_file import read_image
@@ -252,7 +251,7 @@ def train_on_crops(
         run.class_vectors_from(train)
     metrics = run.validate(val)
     report(f"step {run.step}: " + json.dumps(metrics))
-    path = keep(metrics, calibrate(val, run.logits(val), AssignmentCosts()))
+    path = keep(metrics, calibrate(val, run.logits(val), load_assignment_costs()))
     return TrainResult(path, run.step, metrics)
 
 
@@ -512,6 +511,4 @@ def _manifest(
         metrics=metrics,
         seed=run.settings.seed,
         steps=run.step,
-        torch=str(torch.__version__),
-        date=datetime.now(tz=UTC).date().isoformat(),
     )

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -143,8 +142,6 @@ def train_peer(
             metrics={},
             seed=settings.seed,
             steps=step,
-            torch=str(torch.__version__),
-            date=datetime.now(tz=UTC).date().isoformat(),
         )
         return write_weights(out_dir, average, manifest)
     finally:

@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -379,8 +378,6 @@ class _Run:
             metrics=metrics,
             seed=settings.seed,
             steps=state.step,
-            torch=str(torch.__version__),
-            date=datetime.now(tz=UTC).date().isoformat(),
         )
 
 

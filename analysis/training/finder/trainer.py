@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -301,8 +300,6 @@ class _Run:
             metrics=metrics,
             seed=self._settings.seed,
             steps=self._state.best_step,
-            torch=str(torch.__version__),
-            date=datetime.now(tz=UTC).date().isoformat(),
             calibration=asdict(calibration),
             drift=drift(net, calibration) if drift is not None else {},
         )

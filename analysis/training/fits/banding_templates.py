@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 
 from analysis.banding.technique import BINS, TECHNIQUES, TIPS, BandingTemplates, standardised
 from analysis.evaluation.banding import (
+    BIOIMLAB_LEARNT,
+    MFISH_LEARNT,
     BandedCell,
     bioimlab_banded,
     gband612_banded,
     mfish_banded,
     rband_banded,
 )
+from analysis.parameters.manifest import Manifest, ParameterKind
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import write_parameters
 from analysis.straightening.band_profile import profiles
 from analysis.straightening.crops import crops_of_cell
 from analysis.structures.banding import BandingKind
@@ -31,6 +36,7 @@ ODDS: Final = 40.0
 OTHER_LIGHT: Final = 0.15
 LEVEL: Final = {BandingKind.Q: 0.035}
 DRAWN_CELLS: Final = 8
+DRAWN_SEED: Final = 1
 
 
 def learn_templates(data_dir: Path, *, step: int = 2) -> BandingTemplates:
@@ -44,7 +50,9 @@ def learn_templates(data_dir: Path, *, step: int = 2) -> BandingTemplates:
         Every ``step``-th cell of gband612 is taken.
     """
     g_cells = list(gband612_banded(data_dir, "train", step))
-    drawn = {kind: _mean(drawn_cells(kind, DRAWN_CELLS, seed=1)) for kind in (BandingKind.R, BandingKind.DAPI)}
+    drawn = {
+        kind: _mean(drawn_cells(kind, DRAWN_CELLS, seed=DRAWN_SEED)) for kind in (BandingKind.R, BandingKind.DAPI)
+    }
     dapi = _mean(mfish_banded(data_dir, learnt=True), drawn[BandingKind.DAPI])
     # One real R cell says little of 24 classes: it and the drawn ones count the same.
     real_r = _mean(rband_banded(data_dir, "train"), drawn[BandingKind.R])
@@ -68,16 +76,44 @@ def learn_templates(data_dir: Path, *, step: int = 2) -> BandingTemplates:
     )
 
 
-def write_templates(templates: BandingTemplates, path: Path) -> None:
-    """Write templates as ``templates.npz`` beside their module."""
-    np.savez_compressed(
-        path,
-        bands=templates.bands.astype(np.float16),
-        log_length=templates.log_length.astype(np.float16),
-        level=templates.level,
-        odds=np.float32(templates.odds),
-        other_light=np.float32(templates.other_light),
+def write_templates(templates: BandingTemplates, folder: Path, *, step: int, command: str) -> Path:
+    """Write the parameter set ``banding-templates``; profiles in half precision.
+
+    Parameters
+    ----------
+    templates
+        The templates.
+    folder
+        Gets content and manifest.
+    step
+        See `learn_templates`.
+    command
+        The command line that makes them again.
+
+    Returns
+    -------
+    Path
+        The content file.
+    """
+    manifest = Manifest(
+        name=ParameterSetName.BANDING_TEMPLATES,
+        kind=ParameterKind.TABLE,
+        data={"bioimlab cells": BIOIMLAB_LEARNT, "mfish cells": MFISH_LEARNT, "drawn cells": DRAWN_CELLS},
+        split="train of each set (by case); odds and other_light chosen on train cells that gave no template",
+        command=command,
+        settings={"step": step, "odds": ODDS, "other_light": OTHER_LIGHT, "drawn_cells": DRAWN_CELLS},
+        metrics={},
+        seed=DRAWN_SEED,
+        steps=0,
     )
+    arrays = {
+        "bands": templates.bands.astype(np.float16),
+        "log_length": templates.log_length.astype(np.float16),
+        "level": templates.level,
+        "odds": np.float32(templates.odds),
+        "other_light": np.float32(templates.other_light),
+    }
+    return write_parameters(folder, {name: np.asarray(value) for name, value in arrays.items()}, manifest)
 
 
 def drawn_cells(kind: BandingKind, count: int, *, seed: int) -> Iterator[BandedCell]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,9 +18,11 @@ from analysis.imaging.image_file import read_image
 from analysis.karyotyping.cell_confidence import SIGNS, CellConfidence, cell_signs
 from analysis.karyotyping.pipeline import Karyotyper
 from analysis.karyotyping.review import AUTO_CELL_FROM
-from analysis.parameters.weights import write_whole
+from analysis.parameters.manifest import Manifest, ParameterKind
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import write_parameters
 from analysis.structures.classes import UNCLASSIFIED
-from analysis.training.fits.ridge import ridge_logistic
+from analysis.training.fits.ridge import WRITTEN_DECIMALS, ridge_logistic
 
 _RIDGE: Final = 1.0
 _FOLDS: Final = 8
@@ -112,14 +113,35 @@ def cross_validated_confidence(cells: Sequence[JudgedCell], *, least: float = AU
     }
 
 
-def write_confidence(weights: CellConfidence, path: Path, *, figures: dict[str, Any], command: str) -> None:
-    """Write weights with where they come from, whole or not at all."""
-    content = {
-        "signs": list(SIGNS),
-        "weights": [round(float(value), 5) for value in weights.weights],
-        "split": "tseng val (by case); figures cross-validated over its cases",
-        "command": command,
-        "figures": figures,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+def write_confidence(weights: CellConfidence, folder: Path, *, figures: Mapping[str, Any], command: str) -> Path:
+    """Write the parameter set ``cell-confidence``.
+
+    Parameters
+    ----------
+    weights
+        The fitted weights.
+    folder
+        Gets content and manifest.
+    figures
+        As `cross_validated_confidence` returns them.
+    command
+        The command line that makes them again.
+
+    Returns
+    -------
+    Path
+        The content file.
+    """
+    manifest = Manifest(
+        name=ParameterSetName.CELL_CONFIDENCE,
+        kind=ParameterKind.COEFFICIENTS,
+        columns={"weights": list(SIGNS)},
+        data={"tseng pictures": int(figures["cells"])},
+        split="tseng val (by case); figures cross-validated over its cases",
+        command=command,
+        settings={"ridge": _RIDGE, "folds": _FOLDS},
+        metrics={name: float(value) for name, value in figures.items()},
+        seed=_SEED,
+        steps=0,
+    )
+    return write_parameters(folder, {"weights": np.round(weights.weights, WRITTEN_DECIMALS)}, manifest)

@@ -7,12 +7,11 @@ chromosome the whole spanned is spanned by one of the parts and both parts span 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -21,17 +20,19 @@ from numpy.typing import NDArray
 from analysis.datasets.box_matching import box_iou
 from analysis.datasets.images import TsengImage, load_tseng
 from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, grown_boxes
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, DatasetError
 from analysis.imaging.foreground import find_foreground
 from analysis.imaging.image_file import read_image
-from analysis.parameters.weights import write_whole
+from analysis.parameters.manifest import Manifest, ParameterKind
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import write_parameters
 from analysis.segmentation.contours.features import (
     PIECE_FEATURES,
     SINGLE_FEATURES,
     SPLIT_FEATURES,
     single_features,
 )
-from analysis.segmentation.contours.plausibility import Perceptron, Plausibility
+from analysis.segmentation.contours.plausibility import STANDARD_LIMIT, Perceptron, Plausibility
 from analysis.segmentation.contours.segmenter import (
     MIN_PIECE,
     TYPICAL_AREA,
@@ -49,6 +50,7 @@ from analysis.segmentation.contours.split_tree import (
 )
 from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import Region, connected_regions
+from analysis.training.fits.ridge import WRITTEN_DECIMALS
 
 _SPAN_SHARE: Final = 0.13
 _SPAN_PX: Final = 4.0
@@ -69,6 +71,39 @@ _BOXLESS_SHARE: Final = 0.1
 
 _MAX_DEPTH: Final = 20
 _FIRST_ROUND_IMAGES: Final = 60
+_HELD_OUT: Final = 9
+"""One picture of so many is held out of the fit."""
+_LEAST_SCALE: Final = 1e-6
+_LEAST_CHANCE: Final = 1e-6
+"""Keep a constant feature from dividing by nothing, and a certain error from costing infinitely much."""
+
+
+@dataclass(frozen=True, slots=True)
+class PerceptronFit:
+    """How a perceptron is fitted.
+
+    Attributes
+    ----------
+    hidden
+        Tanh units.
+    epochs
+        Passes over the rows.
+    weight_decay
+        Of AdamW.
+    batch, learning_rate
+        Rows a step; the highest rate of the cycle.
+    """
+
+    hidden: int
+    epochs: int
+    weight_decay: float
+    batch: int = 512
+    learning_rate: float = 1e-2
+
+
+_SINGLE_FIT: Final = PerceptronFit(hidden=16, epochs=40, weight_decay=1e-2)
+_SPLIT_FIT: Final = PerceptronFit(hidden=24, epochs=20, weight_decay=0.3)
+"""Splits have three times the features and most of their rows from a few piles: a stronger decay serves them."""
 
 
 @dataclass(slots=True)
@@ -98,16 +133,34 @@ class Samples:
         self.is_right.extend(other.is_right)
 
 
+@dataclass(frozen=True, slots=True)
+class FittedPlausibility:
+    """Both scores and how well they do.
+
+    Attributes
+    ----------
+    scores
+        As fitted.
+    data
+        Pictures, pieces and splits that they were fitted to.
+    metrics
+        Cross entropy of both on a ninth of the pictures, which neither was fitted to.
+    """
+
+    scores: Plausibility
+    data: dict[str, int]
+    metrics: dict[str, float]
+
+
 def fit_plausibility(
     data_dir: Path,
-    out: Path,
     *,
-    images: int = 420,
+    images: int = 300,
     seed: int = 7,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """Fit both scores on the train split of the Tseng set and write them.
+) -> FittedPlausibility:
+    """Fit both scores on the train split of the Tseng set.
 
     A first round over a few images, that takes every cell for typical, teaches what a single chromosome looks
     like; with that the second round knows each cell's median area.
@@ -116,8 +169,6 @@ def fit_plausibility(
     ----------
     data_dir
         Folder of the set.
-    out
-        JSON file to write.
     images
         Number of train images used.
     seed
@@ -127,38 +178,75 @@ def fit_plausibility(
     progress
         Called with (images done, images in all).
 
-    Returns
-    -------
-    dict
-        The provenance written: set, split, numbers, cross entropy on a ninth of the images held out.
+    Raises
+    ------
+    DatasetError
+        If the set isn't there, or its pictures hold too few pieces or splits to fit anything to.
     """
     rng = np.random.default_rng(seed)
     listed = load_tseng(data_dir, "train")
     chosen = [listed[k] for k in rng.permutation(len(listed))[:images]]
     first = _collect_all(chosen[:_FIRST_ROUND_IMAGES], know_nothing(), seed, workers, None)
+    _require_both_kinds(first.is_one, "pieces", data_dir)
     single, _ = _fit_single(first, seed)
     known = Plausibility(single, know_nothing().split)
-    held_out = len(chosen) // 9
+    held_out = max(1, len(chosen) // _HELD_OUT)
     test = _collect_all(chosen[:held_out], known, seed, workers, None)
     train = _collect_all(chosen[held_out:], known, seed, workers, progress)
+    for samples in (test, train):
+        _require_both_kinds(samples.is_one, "pieces", data_dir)
+        _require_both_kinds(samples.is_right, "splits", data_dir)
     single, single_loss = _fit_single(train, seed, test)
     split, split_loss = _fit_split(train, single, seed, test)
-    provenance = {
-        "data": "Tseng et al., Sci Data 10:104 (2023), train split by case",
-        "images": len(chosen),
-        "seed": seed,
-        "pieces": len(train.pieces),
-        "splits": len(train.splits),
-        "single_cross_entropy": single_loss,
-        "split_cross_entropy": split_loss,
-    }
-    content = {
-        "provenance": provenance,
-        "single": _plain(single, SINGLE_FEATURES),
-        "split": _plain(split, SPLIT_FEATURES),
-    }
-    write_whole(out, json.dumps(content).encode())
-    return provenance
+    return FittedPlausibility(
+        Plausibility(single, split),
+        {"tseng pictures": len(chosen), "pieces": len(train.pieces), "splits": len(train.splits)},
+        {"single_cross_entropy": single_loss, "split_cross_entropy": split_loss},
+    )
+
+
+def write_plausibility(fitted: FittedPlausibility, folder: Path, *, seed: int, command: str) -> Path:
+    """Write the parameter set ``plausibility``.
+
+    Parameters
+    ----------
+    fitted
+        Of `fit_plausibility`.
+    folder
+        Gets content and manifest.
+    seed
+        Of the fit.
+    command
+        The command line that makes it again.
+
+    Returns
+    -------
+    Path
+        The content file.
+    """
+    arrays: dict[str, NDArray[np.float64]] = {}
+    columns: dict[str, list[str]] = {}
+    scores = (("single", fitted.scores.single, SINGLE_FEATURES), ("split", fitted.scores.split, SPLIT_FEATURES))
+    for score, perceptron, features in scores:
+        for entry in fields(perceptron):
+            value = np.asarray(getattr(perceptron, entry.name), np.float64)
+            arrays[f"{score}.{entry.name}"] = np.round(value, WRITTEN_DECIMALS)
+        for name in ("mean", "scale", "hidden"):
+            columns[f"{score}.{name}"] = list(features)
+    manifest = Manifest(
+        name=ParameterSetName.PLAUSIBILITY,
+        kind=ParameterKind.NET,
+        net=Perceptron.__name__,
+        columns=columns,
+        data=fitted.data,
+        split="tseng train (by case); cross entropy on a ninth of the pictures held out",
+        command=command,
+        settings={"single": asdict(_SINGLE_FIT), "split": asdict(_SPLIT_FIT)},
+        metrics=fitted.metrics,
+        seed=seed,
+        steps=0,
+    )
+    return write_parameters(folder, arrays, manifest)
 
 
 def know_nothing() -> Plausibility:
@@ -310,31 +398,30 @@ def _split_rows(samples: Samples, single: Perceptron) -> tuple[NDArray[np.float6
 
 def _fit_single(train: Samples, seed: int, test: Samples | None = None) -> tuple[Perceptron, float]:
     rows, truth = _single_rows(train)
-    made = _fit(rows, truth, hidden=16, epochs=40, decay=1e-2, seed=seed)
+    made = _fit(rows, truth, _SINGLE_FIT, seed)
     return made, _loss(made, *_single_rows(test)) if test is not None else float("nan")
 
 
 def _fit_split(train: Samples, single: Perceptron, seed: int, test: Samples) -> tuple[Perceptron, float]:
     rows, truth = _split_rows(train, single)
-    made = _fit(rows, truth, hidden=24, epochs=20, decay=0.3, seed=seed)
+    made = _fit(rows, truth, _SPLIT_FIT, seed)
     return made, _loss(made, *_split_rows(test, single))
 
 
-def _fit(
-    rows: NDArray[np.float64], truth: NDArray[np.float64], *, hidden: int, epochs: int, decay: float, seed: int
-) -> Perceptron:
-    """Fit a perceptron by AdamW with a one-cycle rate."""
+def _fit(rows: NDArray[np.float64], truth: NDArray[np.float64], fit: PerceptronFit, seed: int) -> Perceptron:
+    """Fit a perceptron by AdamW (Loshchilov and Hutter 2019) with a one-cycle rate (Smith and Topin 2019)."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
-    inputs = torch.tensor(((rows - mean) / scale).clip(-5.0, 5.0), dtype=torch.float32)
+    mean, scale = rows.mean(axis=0), rows.std(axis=0) + _LEAST_SCALE
+    inputs = torch.tensor(((rows - mean) / scale).clip(-STANDARD_LIMIT, STANDARD_LIMIT), dtype=torch.float32)
     targets = torch.tensor(truth, dtype=torch.float32)
-    net = torch.nn.Sequential(torch.nn.Linear(rows.shape[1], hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, 1))
-    optimiser = torch.optim.AdamW(net.parameters(), weight_decay=decay)
-    steps = max(1, epochs * len(rows) // 512)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=steps + 1)
+    hidden = torch.nn.Linear(rows.shape[1], fit.hidden)
+    net = torch.nn.Sequential(hidden, torch.nn.Tanh(), torch.nn.Linear(fit.hidden, 1))
+    optimiser = torch.optim.AdamW(net.parameters(), weight_decay=fit.weight_decay)
+    steps = max(1, fit.epochs * len(rows) // fit.batch)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, fit.learning_rate, total_steps=steps + 1)
     for _ in range(steps):
-        batch = torch.from_numpy(rng.integers(0, len(rows), 512))
+        batch = torch.from_numpy(rng.integers(0, len(rows), fit.batch))
         loss = torch.nn.functional.binary_cross_entropy_with_logits(net(inputs[batch])[:, 0], targets[batch])
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -344,18 +431,11 @@ def _fit(
     return Perceptron(mean, scale, layers[0], layers[1], layers[2][0], float(layers[3][0]))
 
 
+def _require_both_kinds(labels: Sequence[bool], what: str, data_dir: Path) -> None:
+    if len(set(labels)) < 2:
+        raise DatasetError(f"the pictures hold no right and wrong {what} to fit a score to", path=data_dir)
+
+
 def _loss(score: Perceptron, rows: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
-    chance = np.clip(score(rows), 1e-6, 1.0 - 1e-6)
+    chance = np.clip(score(rows), _LEAST_CHANCE, 1.0 - _LEAST_CHANCE)
     return round(float(-np.mean(truth * np.log(chance) + (1.0 - truth) * np.log(1.0 - chance))), 4)
-
-
-def _plain(score: Perceptron, features: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "features": list(features),
-        "mean": np.round(score.mean, 5).tolist(),
-        "scale": np.round(score.scale, 5).tolist(),
-        "hidden": np.round(score.hidden, 5).tolist(),
-        "hidden_bias": np.round(score.hidden_bias, 5).tolist(),
-        "output": np.round(score.output, 5).tolist(),
-        "output_bias": round(score.output_bias, 5),
-    }

@@ -7,7 +7,7 @@ its profile (cut and pasted: real bands, simulated change) against the pairs as 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
@@ -37,6 +37,9 @@ from analysis.homologues.reference_statistics import (
 from analysis.homologues.traces import Traces, traces_of
 from analysis.imaging.image_file import read_image
 from analysis.karyotyping.pipeline import Karyotyper
+from analysis.parameters.manifest import Manifest, ParameterKind
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import write_parameters
 from analysis.straightening.crops import crops_of_cell, cut_instances, object_from_picture
 from analysis.structures.banding import BandingKind
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
@@ -200,8 +203,23 @@ def with_threshold(
     )
 
 
-def write_norms(norms: HomologueStatistics, path: Path) -> None:
-    """Write norms as ``norms.npz`` ; half precision, which is below their sampling error."""
+def write_norms(norms: HomologueStatistics, folder: Path, manifest: Manifest) -> Path:
+    """Write the statistics in half precision, which is below their sampling error.
+
+    Parameters
+    ----------
+    norms
+        The statistics.
+    folder
+        Gets content and manifest.
+    manifest
+        Where they come from, see `norms_manifest`.
+
+    Returns
+    -------
+    Path
+        The content file.
+    """
     half = {
         "mean",
         "pair_covariance",
@@ -214,7 +232,38 @@ def write_norms(norms: HomologueStatistics, path: Path) -> None:
         name: np.asarray(getattr(norms, name), dtype=np.float16 if name in half else np.float32)
         for name in HomologueStatistics.__dataclass_fields__
     }
-    np.savez_compressed(path, **table)
+    return write_parameters(folder, table, manifest)
+
+
+def norms_manifest(
+    norms: HomologueStatistics, *, cells: int, own_cells: int, settings: Mapping[str, int], command: str
+) -> Manifest:
+    """Describe the parameter set ``homologue-statistics``.
+
+    Parameters
+    ----------
+    norms
+        The statistics.
+    cells
+        Normal cells of gband612 that they were learned from.
+    own_cells
+        Cells of the Tseng set, cut by the software, that the effect of the cut was learned from.
+    settings
+        Options of the command.
+    command
+        The command line that makes them again.
+    """
+    return Manifest(
+        name=ParameterSetName.HOMOLOGUE_STATISTICS,
+        kind=ParameterKind.TABLE,
+        data={"gband612 normal cells": cells, "tseng cells cut by the software": own_cells},
+        split="train of both sets (by case)",
+        command=command,
+        settings={**settings, "pooled_pairs": POOLED, "grain": GRAIN, "ridge": RIDGE},
+        metrics={"threshold": round(norms.threshold, 4)},
+        seed=0,
+        steps=0,
+    )
 
 
 def _figures(cells: Sequence[NormalCell]) -> HomologueStatistics:

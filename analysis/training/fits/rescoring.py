@@ -7,8 +7,7 @@ validation split: on cells they learned from, both nets are surer than they will
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,10 +20,12 @@ from analysis.datasets.images import TsengImage, load_tseng
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.karyotyping.pipeline import Karyotyper
-from analysis.parameters.weights import write_whole
+from analysis.parameters.manifest import Manifest, ParameterKind
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import write_parameters
 from analysis.selection.features import TRAITS, ProposalFeatures
 from analysis.selection.rescoring import RescoringModel
-from analysis.training.fits.ridge import ridge_logistic
+from analysis.training.fits.ridge import WRITTEN_DECIMALS, ridge_logistic
 
 LEAST_SCORE: Final = 0.04
 """Proposals of lower scores aren't looked at for the fit."""
@@ -162,19 +163,48 @@ def cross_validated(cells: Sequence[ScoredProposals], *, worth_a_look: float = -
     }
 
 
-def write_rescoring_model(weights: RescoringModel, path: Path, *, figures: dict[str, Any], command: str) -> None:
-    """Write weights with where they come from, whole or not at all."""
-    content = {
-        "traits": list(TRAITS),
-        "glance": [round(float(value), 5) for value in weights.glance],
-        "look": [round(float(value), 5) for value in weights.look],
-        "worth_a_look": weights.worth_a_look,
-        "split": "tseng val (by case); figures cross-validated over its cases",
-        "command": command,
-        "figures": figures,
+def write_rescoring_model(
+    weights: RescoringModel, folder: Path, *, figures: Mapping[str, Any], command: str
+) -> Path:
+    """Write the parameter set ``rescoring``.
+
+    Parameters
+    ----------
+    weights
+        The fitted model.
+    folder
+        Gets content and manifest.
+    figures
+        As `cross_validated` returns them.
+    command
+        The command line that makes them again.
+
+    Returns
+    -------
+    Path
+        The content file.
+    """
+    metrics = {name: float(figures[name]) for name in ("cells", "better", "worse", "looked_at")}
+    for choice in ("first", "second"):
+        metrics |= {f"{choice}_{name}": float(value) for name, value in figures[choice].items()}
+    manifest = Manifest(
+        name=ParameterSetName.RESCORING,
+        kind=ParameterKind.COEFFICIENTS,
+        columns={"glance": list(TRAITS), "look": list(TRAITS)},
+        data={"tseng pictures": int(figures["cells"])},
+        split="tseng val (by case); figures cross-validated over its cases",
+        command=command,
+        settings={"ridge": _RIDGE, "folds": _FOLDS, "least_score": LEAST_SCORE},
+        metrics=metrics,
+        seed=_SEED,
+        steps=0,
+    )
+    arrays = {
+        "glance": np.round(weights.glance, WRITTEN_DECIMALS),
+        "look": np.round(weights.look, WRITTEN_DECIMALS),
+        "worth_a_look": np.asarray(weights.worth_a_look, np.float64),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+    return write_parameters(folder, arrays, manifest)
 
 
 def _summed(errors: Sequence[tuple[int, int, int]]) -> dict[str, float | int]:

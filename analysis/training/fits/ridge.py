@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+WRITTEN_DECIMALS: Final = 5
+"""Decimals of coefficients that are written: far finer than their sampling error, and alike on every machine."""
 _LEAST_SPREAD: Final = 1e-3
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ the disk. On that a setting costs a third of a second for 141 cells, so that a s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,9 @@ from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, grown_boxes
 from analysis.detection.detector import DETECTOR_WEIGHTS, Detector
 from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.imaging.image_file import read_image
-from analysis.parameters.weights import WEIGHTS_DIR, read_manifest
+from analysis.parameters.manifest import Manifest, ParameterKind, read_manifest
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import PARAMETERS_FOLDER, write_coefficients
 from analysis.segmentation.segmenter import DetectorSegmenter
 from analysis.selection.initial_selection import (
     ProposalMeasurements,
@@ -124,7 +126,7 @@ def cached_proposals(
     folder: Path,
     *,
     limit: int | None = None,
-    weights: Path = WEIGHTS_DIR,
+    weights: Path = PARAMETERS_FOLDER,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[ProposedTruth]:
     """Propose chromosomes in pictures of the Tseng set, or read what was proposed before by the same weights.
@@ -305,6 +307,44 @@ def compare(cells: Sequence[ProposedTruth], before: SelectionSettings, after: Se
         drawn.append(figures(second[rows])["aer"] - figures(first[rows])["aer"])
     low, high = (float(value) for value in np.percentile(drawn, (2.5, 97.5)))
     return Comparison(first, second, figures(second)["aer"] - figures(first)["aer"], (low, high))
+
+
+def write_selection(
+    settings: SelectionSettings, folder: Path, *, result: Comparison, aims: SelectionTargets, command: str
+) -> Path:
+    """Write the parameter set ``selection``.
+
+    Parameters
+    ----------
+    settings
+        As `refit` returns them.
+    folder
+        Gets content and manifest.
+    result
+        Of the settings and those before them, on the cells they were fitted to.
+    aims
+        What they were fitted to.
+    command
+        The command line that makes them again.
+
+    Returns
+    -------
+    Path
+        The content file.
+    """
+    manifest = Manifest(
+        name=ParameterSetName.SELECTION,
+        kind=ParameterKind.COEFFICIENTS,
+        data={"tseng pictures": len(result.after)},
+        split="tseng val (by case); figures of the same pictures",
+        command=command,
+        provenance=f"Searched from the settings before: {', '.join(_SEARCHED)}; the others were kept.",
+        settings=asdict(aims),
+        metrics={name: round(value, 4) for name, value in figures(result.after).items()},
+        seed=0,
+        steps=0,
+    )
+    return write_coefficients(folder, settings, manifest)
 
 
 def _changed(settings: SelectionSettings, name: str, factor: float) -> SelectionSettings:

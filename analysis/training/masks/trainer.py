@@ -13,7 +13,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -357,8 +356,6 @@ class _Run:
                 metrics=metrics,
                 seed=self._settings.seed,
                 steps=self.step,
-                torch=str(torch.__version__),
-                date=datetime.now(tz=UTC).date().isoformat(),
             )
             half = {key: value.half() if value.ndim > 1 else value for key, value in own.items()}
             paths.append(write_weights(self._out_dir, half, manifest))

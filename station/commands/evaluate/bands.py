@@ -1,11 +1,10 @@
-"""``karyoscan evaluate structural|banding|levels`` and ``karyoscan train bands``."""
+"""``karyoscan evaluate structural|banding|levels``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -47,36 +46,6 @@ def evaluate_bands_command(
     _print(console, study, figures)
     if json_file is not None:
         write_json_atomic(json_file, figures)
-
-
-def train_bands(
-    data: Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")] = Path(
-        "../shared/data"
-    ),
-    out: Annotated[Path, typer.Option(help="folder for norms.npz and templates.npz")] = Path("training/bands"),
-    step: Annotated[int, typer.Option(help="every so many-th train cell", min=1)] = 2,
-    cut: Annotated[int, typer.Option(help="pictures the software cuts itself", min=1)] = 200,
-) -> None:
-    """Learn what normal homologues and the banding techniques look like (minutes)."""
-    from analysis.karyotyping.pipeline import load_karyotyper
-    from analysis.training.fits.banding_templates import learn_templates, write_templates
-    from analysis.training.fits.reference_statistics import (
-        learn_norms,
-        normal_cells,
-        norms_by_cuts,
-        own_cut_cells,
-        tseng_pictures,
-        write_norms,
-    )
-
-    out.mkdir(parents=True, exist_ok=True)
-    folder = data / "gband612"
-    norms = learn_norms(list(normal_cells(folder, "train", step)))
-    pictures = tseng_pictures(data / "tseng", "train", cut)
-    norms = norms_by_cuts(norms, list(own_cut_cells(pictures, load_karyotyper())))
-    write_norms(norms, out / "norms.npz")
-    write_templates(learn_templates(data, step=step), out / "templates.npz")
-    typer.echo(f"{out}/norms.npz, {out}/templates.npz: flagged from a score of {norms.threshold:.2f}")
 
 
 def _structural(data: Path, split: str, limit: int | None, tell: Callable[[int, int], None]) -> dict[str, Any]:

@@ -5,9 +5,19 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
+
+from station.commands.train.outputs import (
+    DEFAULT_DATA,
+    DataFolder,
+    OutFolder,
+    Processes,
+    command_line,
+    parameters_folder,
+    tell_where,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,38 +26,42 @@ if TYPE_CHECKING:
     from analysis.training.fits.rescoring import ScoredProposals
 
 Cell = TypeVar("Cell")
-_Data = Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")]
-_Processes = Annotated[int, typer.Option(help="processes that look at cells", min=1)]
 
 
 def train_second_look(
-    out: Annotated[Path, typer.Option(help="where the weights go")] = Path("training/second_look.json"),
-    data: _Data = Path("../shared/data"),
-    processes: _Processes = 1,
+    out: OutFolder = Path("training/rescoring"),
+    data: DataFolder = DEFAULT_DATA,
+    processes: Processes = 1,
 ) -> None:
     """Refit how a cut is looked at again once its chromosomes were classified (val split, minutes)."""
     from analysis.training.fits.rescoring import cross_validated, fit_rescoring_model, write_rescoring_model
 
     cells = _in_processes(_proposed, data, processes)
     figures = cross_validated(cells)
-    write_rescoring_model(fit_rescoring_model(cells), out, figures=figures, command="karyoscan train second-look")
+    path = write_rescoring_model(
+        fit_rescoring_model(cells), parameters_folder(out), figures=figures, command=command_line("second-look")
+    )
     for name in ("first", "second"):
         typer.echo(f"{name:7}" + "  ".join(f"{key} {value:.4g}" for key, value in figures[name].items()))
-    typer.echo(f"{out}: {figures['better']} cells better, {figures['worse']} worse, of {figures['cells']}")
+    typer.echo(f"{figures['better']} cells better, {figures['worse']} worse, of {figures['cells']}")
+    tell_where(path)
 
 
 def train_confidence(
-    out: Annotated[Path, typer.Option(help="where the weights go")] = Path("training/confidence.json"),
-    data: _Data = Path("../shared/data"),
-    processes: _Processes = 1,
+    out: OutFolder = Path("training/cell-confidence"),
+    data: DataFolder = DEFAULT_DATA,
+    processes: Processes = 1,
 ) -> None:
     """Refit how likely a whole cell is right, after everything else was fitted (val split, minutes)."""
     from analysis.training.fits.cell_confidence import cross_validated_confidence, fit_confidence, write_confidence
 
     cells = _in_processes(_judged, data, processes)
     figures = cross_validated_confidence(cells)
-    write_confidence(fit_confidence(cells), out, figures=figures, command="karyoscan train confidence")
+    path = write_confidence(
+        fit_confidence(cells), parameters_folder(out), figures=figures, command=command_line("confidence")
+    )
     typer.echo("  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
+    tell_where(path)
 
 
 def _in_processes(work: Callable[[tuple[Path, int, int]], list[Cell]], data: Path, processes: int) -> list[Cell]:

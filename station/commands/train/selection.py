@@ -10,21 +10,30 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from station.commands.train.outputs import DEFAULT_DATA, DataFolder, command_line, tell_where
+
 
 def train_selection(
-    out: Annotated[Path, typer.Option(help="folder for what the detector proposed")] = Path("training/selection"),
-    data: Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")] = Path(
-        "../shared/data"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="folder for the parameter set, and for the proposals of the detector")
+    ] = Path("training/selection"),
+    data: DataFolder = DEFAULT_DATA,
     weights: Annotated[Path | None, typer.Option(help="folder of the detector's weights; the product's")] = None,
     limit: Annotated[int | None, typer.Option(help="only as many pictures, spread evenly", min=2)] = None,
     trials: Annotated[int, typer.Option(help="settings tried at the most", min=1)] = 80,
     missed_worth: Annotated[float, typer.Option(help="a missed chromosome, in false ones", min=0.1)] = 1.25,
 ) -> None:
     """Refit how a cell's proposals are weighed, on the val split; for new weights of the detector."""
-    from analysis.parameters.weights import WEIGHTS_DIR
-    from analysis.selection.initial_selection import SelectionSettings
-    from analysis.training.fits.selection import SelectionTargets, cached_proposals, compare, figures, refit
+    from analysis.parameters.store import PARAMETERS_FOLDER
+    from analysis.selection.initial_selection import load_selection_settings
+    from analysis.training.fits.selection import (
+        SelectionTargets,
+        cached_proposals,
+        compare,
+        figures,
+        refit,
+        write_selection,
+    )
 
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -34,11 +43,12 @@ def train_selection(
             "val",
             out,
             limit=limit,
-            weights=weights or WEIGHTS_DIR,
+            weights=weights or PARAMETERS_FOLDER,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    start = SelectionSettings()
-    best = refit(cells, start, SelectionTargets(missed_worth), most_trials=trials, tell=typer.echo)
+    start = load_selection_settings()
+    aims = SelectionTargets(missed_worth)
+    best = refit(cells, start, aims, most_trials=trials, tell=typer.echo)
     result = compare(cells, start, best)
     for name, table in (("before", result.before), ("after", result.after)):
         row = figures(table)
@@ -49,7 +59,8 @@ def train_selection(
     for field in fields(best):
         value = getattr(best, field.name)
         if value != getattr(start, field.name):
-            typer.echo(f"    {field.name}: float = {value:.3g}")
+            typer.echo(f"    {field.name} {value:.3g}")
     if not result.no_worse:
         typer.echo("more errors than before for fewer missed ones: think before you take it")
-    typer.echo("the lines go to SelectionSettings in analysis/selection/initial_selection.py")
+    command = command_line("selection", limit=limit, trials=trials, missed_worth=missed_worth)
+    tell_where(write_selection(best, out, result=result, aims=aims, command=command))

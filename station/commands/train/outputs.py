@@ -1,0 +1,39 @@
+"""Where fitted parameter sets go, and the command line that their manifests record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+DataFolder = Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")]
+DEFAULT_DATA: Final = Path("../shared/data")
+Processes = Annotated[int, typer.Option(help="processes that work at the same time", min=1)]
+OutFolder = Annotated[Path, typer.Option(help="folder for the parameter set: content and manifest")]
+
+
+def parameters_folder(out: Path) -> Path:
+    """Folder of an ``--out`` option; of a JSON file, which the option asked for once, the folder it is in."""
+    return out.parent if out.suffix == ".json" else out
+
+
+def command_line(command: str, **options: float | None) -> str:
+    """Compose the line that a manifest records.
+
+    Parameters
+    ----------
+    command
+        Name of the command, such as ``selection``.
+    options
+        Those that change what is fitted, with ``_`` for ``-``; None where an option wasn't given.
+    """
+    given = [f" --{name.replace('_', '-')} {value:g}" for name, value in options.items() if value is not None]
+    return f"karyoscan train {command}{''.join(given)}"
+
+
+def tell_where(path: Path) -> None:
+    """Say where a parameter set lies and how the product gets it."""
+    from analysis.parameters.store import PARAMETERS_FOLDER
+
+    typer.echo(f"{path} and its manifest are written; copy both to {PARAMETERS_FOLDER} to ship them")
