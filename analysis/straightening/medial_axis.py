@@ -8,7 +8,7 @@ can't tilt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -28,6 +28,8 @@ BLOB_ELONGATION = 2.5
 AXIS_POINTS = 64
 AT_ONCE = 64
 """Chromosomes whose axes are found together."""
+MAX_SIDE_PX = 32_000
+"""OpenCV samples pictures of fewer than 32,767 rows and columns."""
 _STEP = np.hypot([1, 1, 1, 0, 0, 1, 1, 1], [1, 0, 1, 1, 1, 1, 0, 1])
 """Lengths of the steps to the eight neighbours of a pixel, row by row."""
 
@@ -66,8 +68,20 @@ def medial_axes(masks: Sequence[NDArray[np.bool_]]) -> list[MedialAxis]:
     ValueError
         Where a mask is empty.
     """
-    starts = range(0, len(masks), AT_ONCE)
-    return [axis for start in starts for axis in _axes_together(masks[start : start + AT_ONCE])]
+    return [axis for group in _groups(masks) for axis in _axes_together(group)]
+
+
+def _groups(masks: Sequence[NDArray[np.bool_]]) -> Iterator[Sequence[NDArray[np.bool_]]]:
+    """Split masks, in their order, into groups that lie side by side in one picture."""
+    start, width = 0, 0
+    for number, mask in enumerate(masks):
+        wide = mask.shape[1] + 2
+        if number > start and (number - start == AT_ONCE or width + wide > MAX_SIDE_PX):
+            yield masks[start:number]
+            start, width = number, 0
+        width += wide
+    if len(masks) > start:
+        yield masks[start:]
 
 
 def _axes_together(masks: Sequence[NDArray[np.bool_]]) -> list[MedialAxis]:
@@ -183,14 +197,17 @@ class _Tiles:
         # What lies outside comes to lie on the rim.
         x = np.clip(grid[..., 0], -1.0, self.sizes[:, 1, None, None]) + self.left[:, None, None]
         y = np.clip(grid[..., 1], -1.0, self.sizes[:, 0, None, None]) + 1.0
-        shape = (count * rows, columns)
-        inside = cv2.remap(
-            self._picture,
-            x.astype(np.float32).reshape(shape),
-            y.astype(np.float32).reshape(shape),
-            cv2.INTER_LINEAR,
-        )
-        return np.asarray(inside, dtype=np.float32).reshape(count, rows, columns)
+        at_once = max(1, MAX_SIDE_PX // rows)
+        parts = [
+            cv2.remap(
+                self._picture,
+                x[start : start + at_once].astype(np.float32).reshape(-1, columns),
+                y[start : start + at_once].astype(np.float32).reshape(-1, columns),
+                cv2.INTER_LINEAR,
+            )
+            for start in range(0, count, at_once)
+        ]
+        return np.concatenate(parts).astype(np.float32, copy=False).reshape(count, rows, columns)
 
 
 def _initial_axis(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float, bool]:

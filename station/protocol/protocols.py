@@ -19,7 +19,8 @@ from acquisition.plan.check import ProtocolFinding, Severity, check
 from acquisition.protocol import Protocol, load_protocol
 from acquisition.storage.atomic import write_bytes_atomic
 from scanner.rig import Rig, load_rig
-from scanner.strict_yaml import KeyPath, key_lines, line_of
+from scanner.strict_yaml import key_lines, line_of
+from scanner.yaml_core import KeyPath
 from station.errors import UsageError
 
 SHIPPED = Path(__file__).parents[2] / "protocols"

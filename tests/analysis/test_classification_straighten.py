@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from analysis.straightening.medial_axis import medial_axis, sample_straight
+from analysis.straightening.medial_axis import medial_axes, medial_axis, sample_straight
 
 
 def drawn(points: np.ndarray, width_px: int, shape: tuple[int, int] = (140, 140)) -> np.ndarray:
@@ -87,3 +87,16 @@ def test_any_mask_has_a_finite_axis(mask: np.ndarray) -> None:
     )
     assert straight.shape == around.shape == (16, 8)
     assert np.isfinite(straight).all()
+
+
+def test_any_number_of_masks_of_any_size_is_straightened_as_one_by_one() -> None:
+    rng = np.random.default_rng(3)
+    masks = []
+    for number in range(150):
+        mask = np.zeros((int(rng.integers(20, 900)), int(rng.integers(60, 900))), np.uint8)
+        top, bottom = (5, 5), (mask.shape[1] - 6, mask.shape[0] - 6)
+        cv2.line(mask, top, bottom, 1, 5 + number % 7)
+        masks.append(mask > 0)
+    together = medial_axes(masks)
+    for mask, axis in zip(masks[::15], together[::15], strict=True):
+        assert np.array_equal(axis.points_px, medial_axis(mask).points_px)
