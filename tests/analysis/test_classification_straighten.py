@@ -99,4 +99,5 @@ def test_any_number_of_masks_of_any_size_is_straightened_as_one_by_one() -> None
         masks.append(mask > 0)
     together = medial_axes(masks)
     for mask, axis in zip(masks[::15], together[::15], strict=True):
-        assert np.array_equal(axis.points_px, medial_axis(mask).points_px)
+        # OpenCV samples at 32nds of a pixel: beside others a mask lies at another place of the picture.
+        assert np.abs(axis.points_px - medial_axis(mask).points_px).max() < 0.1
