@@ -26,18 +26,18 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
-from analysis.karyogram.layout import (
+from analysis.karyogram.metaphase_overlay import class_colours, label_places, outlines
+from analysis.karyogram.paint import INKS, band_grey
+from analysis.karyogram.sheet import SheetOptions, footer_of, karyogram_sheet, mark_of
+from analysis.karyogram.sheet_geometry import (
     ChromosomeTile,
     DrawnIdeogram,
     Ink,
     KaryogramSheet,
     MarkSign,
     ReviewMark,
-    Word,
+    SheetText,
 )
-from analysis.karyogram.metaphase_overlay import class_colours, label_places, outlines
-from analysis.karyogram.paint import INKS, band_grey
-from analysis.karyogram.sheet import SheetOptions, footer_of, karyogram_sheet, mark_of
 from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 
@@ -92,7 +92,7 @@ class KaryogramFlowable(Flowable):  # type: ignore[misc]
             canvas.line(rule.x0, self._up(rule.y0), rule.x1, self._up(rule.y1))
         for sign in self._sheet.marks:
             self._mark(canvas, sign)
-        for word in self._sheet.words:
+        for word in self._sheet.texts:
             self._word(canvas, word)
         canvas.restoreState()
 
@@ -124,7 +124,7 @@ class KaryogramFlowable(Flowable):  # type: ignore[misc]
     def _mark(self, canvas: Canvas, sign: MarkSign) -> None:
         y = self._up(sign.y)
         if sign.mark is ReviewMark.CHECK:
-            canvas.setStrokeColor(_INKS[Ink.DOUBT])
+            canvas.setStrokeColor(_INKS[Ink.WARNING])
             canvas.setLineWidth(2.0)
             canvas.circle(sign.x, y, 4.0, stroke=1, fill=0)
             return
@@ -136,7 +136,7 @@ class KaryogramFlowable(Flowable):  # type: ignore[misc]
         path.close()
         canvas.drawPath(path, stroke=0, fill=1)
 
-    def _word(self, canvas: Canvas, word: Word) -> None:
+    def _word(self, canvas: Canvas, word: SheetText) -> None:
         canvas.setFont(_FONT, word.size_px)
         canvas.setFillColor(_INKS[word.ink])
         text = _printable(word.text)

@@ -15,23 +15,78 @@ from analysis.structures.crop import ObjectPixels
 from analysis.structures.instance import Instance
 from analysis.structures.medial_axis import MedialAxis
 
-DARKEST: Final = 25.0
-"""Grey level of a dark band."""
-PALE_LEVEL: Final = 205.0
-"""Grey level a cell's pale bands are brought to."""
-DARK_PERCENTILE: Final = 96.0
-PALE_PERCENTILE: Final = 10.0
-_EXPONENTS: Final = (1.0, 2.0)
-EDGE_PX: Final = 0.8
+WHITE: Final = 255
 
-_GROWTH: Final = 0.14
-"""A mask ends where the stain is half of a band's; the chromosome fades over this part of its width."""
-_GAP: Final = 0.22
-"""Pale bands can part a mask; gaps up to this part of the width are closed."""
-_HOLE: Final = 0.35
-"""Holes up to this many squared widths are pale bands; a ring chromosome has larger ones."""
-_CRUMB: Final = 0.08
-"""Loose pieces smaller than this share of the chromosome are dirt or of a neighbour."""
+
+@dataclass(frozen=True, slots=True)
+class ToneSettings:
+    """How densities become grey levels.
+
+    Attributes
+    ----------
+    darkest
+        Grey level of a dark band: black print would hide the bands beside it.
+    pale_level
+        Grey level a cell's pale bands are brought to: on paper just told from white.
+    dark_percentile, pale_percentile
+        Of a chromosome's densities, which are its dark and its pale level; beyond lie dirt and the rim.
+    least_exponent, most_exponent
+        Pale bands are never darkened, and never lost.
+    overdrive
+        Densities up to this much of a dark band's stay apart from black.
+    least_density
+        Floor of the dark level: a blank cell stays blank.
+    pale_limits
+        Pale level over the dark one within which the exponent is worked out.
+    """
+
+    darkest: float = 25.0
+    pale_level: float = 205.0
+    dark_percentile: float = 96.0
+    pale_percentile: float = 10.0
+    least_exponent: float = 1.0
+    most_exponent: float = 2.0
+    overdrive: float = 1.15
+    least_density: float = 1e-3
+    pale_limits: tuple[float, float] = (0.02, 0.98)
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineSettings:
+    """How a mask becomes what a technician would cut out.
+
+    Attributes
+    ----------
+    growth_widths
+        A mask ends where the stain is half of a band's; the chromosome fades over this part of its width.
+    gap_widths
+        Pale bands can part a mask; gaps up to this part of the width are closed.
+    hole_squared_widths
+        Holes up to this many squared widths are pale bands; a ring chromosome has larger ones.
+    fragment
+        Loose pieces smaller than this fraction of the chromosome are dirt or of a neighbour.
+    least_perimeter_px
+        Floor of a perimeter that is divided by: a pixel's.
+    edge_px
+        Standard deviation of the rim's blur.
+    cover_from, cover_range
+        Blurred cover at which the rim begins to show, and until it shows wholly: ragged masks get a smooth rim.
+    """
+
+    growth_widths: float = 0.14
+    gap_widths: float = 0.22
+    hole_squared_widths: float = 0.35
+    fragment: float = 0.08
+    least_perimeter_px: float = 4.0
+    edge_px: float = 0.8
+    cover_from: float = 0.25
+    cover_range: float = 0.4
+
+
+_TONE: Final = ToneSettings()
+_OUTLINE: Final = OutlineSettings()
+_FAR_PX: Final = np.float32(1e6)
+"""Distance to a neighbour that isn't there: larger than any picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +98,7 @@ class UprightPicture:
     picture
         uint8, shape (h, w): white outside the chromosome, as small as the chromosome.
     centromere_px
-        Row of the centromere; None where it isn't known.
+        Row of the centromere; None where it isn't measured.
     length_px
         Length along the bent chromosome, in px of the picture.
     """
@@ -62,7 +117,7 @@ class Tone:
     Attributes
     ----------
     dark
-        Density shown as `DARKEST`.
+        Density shown as the darkest grey level.
     exponent
         Above 1 pale bands are paled further.
     """
@@ -72,10 +127,10 @@ class Tone:
 
     def grey(self, density: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Grey levels of densities: uint8, same shape."""
-        part = np.clip(density / self.dark, 0.0, 1.15)
+        part = np.clip(density / self.dark, 0.0, _TONE.overdrive)
         if self.exponent != 1.0:
             part **= self.exponent
-        grey = np.clip(np.rint(255.0 - (255.0 - DARKEST) * part), 0, 255)
+        grey = np.clip(np.rint(WHITE - (WHITE - _TONE.darkest) * part), 0, WHITE)
         return np.asarray(grey, dtype=np.uint8)
 
 
@@ -88,17 +143,19 @@ def tone_of(objects: Sequence[ObjectPixels]) -> Tone:
     inside = [piece.density[piece.mask] for piece in objects if piece.mask.any()]
     if not inside:
         return Tone(1.0)
-    dark = max(float(np.median([np.percentile(values, DARK_PERCENTILE) for values in inside])), 1e-3)
-    pale = float(np.median([np.percentile(values, PALE_PERCENTILE) for values in inside])) / dark
-    wanted = (255.0 - PALE_LEVEL) / (255.0 - DARKEST)
-    exponent = np.log(wanted) / np.log(float(np.clip(pale, 0.02, 0.98)))
-    return Tone(dark, float(np.clip(exponent, *_EXPONENTS)))
+    dark = max(
+        float(np.median([np.percentile(values, _TONE.dark_percentile) for values in inside])), _TONE.least_density
+    )
+    pale = float(np.median([np.percentile(values, _TONE.pale_percentile) for values in inside])) / dark
+    wanted = (WHITE - _TONE.pale_level) / (WHITE - _TONE.darkest)
+    exponent = np.log(wanted) / np.log(float(np.clip(pale, *_TONE.pale_limits)))
+    return Tone(dark, float(np.clip(exponent, _TONE.least_exponent, _TONE.most_exponent)))
 
 
 def grown_for_display(instances: Sequence[Instance], size: tuple[int, int]) -> list[Instance]:
     """Widen the masks of a cell to what a technician would cut out.
 
-    Pale bands and the fading rim are taken in, loose crumbs left out; no pixel is taken from another chromosome
+    Pale bands and the fading rim are taken in, loose fragments left out; no pixel is taken from another chromosome
     that isn't this one's too.
 
     Parameters
@@ -123,11 +180,11 @@ def grown_for_display(instances: Sequence[Instance], size: tuple[int, int]) -> l
 def _perimeter(mask: NDArray[np.bool_]) -> float:
     padded = _padded(mask, 1)
     outlines, _ = cv2.findContours(padded, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return max(sum(cv2.arcLength(line, True) for line in outlines), 4.0)
+    return max(sum(cv2.arcLength(line, True) for line in outlines), _OUTLINE.least_perimeter_px)
 
 
 def _grown(entry: Instance, owners: NDArray[np.uint8], width: float) -> Instance:
-    margin = max(2, round((_GROWTH + _GAP) * width) + 1)
+    margin = max(2, round((_OUTLINE.growth_widths + _OUTLINE.gap_widths) * width) + 1)
     height_px, width_px = owners.shape
     xmin, ymin, xmax, ymax = entry.box_px
     x0, y0 = max(0, xmin - margin), max(0, ymin - margin)
@@ -135,23 +192,22 @@ def _grown(entry: Instance, owners: NDArray[np.uint8], width: float) -> Instance
     own = np.zeros((y1 - y0, x1 - x0), np.uint8)
     own[ymin - y0 : ymax - y0, xmin - x0 : xmax - x0] = entry.mask
     others = (owners[y0:y1, x0:x1] > own) & (own == 0)
-    closed = cv2.morphologyEx(_padded(own, margin), cv2.MORPH_CLOSE, _disc(_GAP * width))
-    body = _without_crumbs(np.asarray(closed[margin:-margin, margin:-margin] > 0, dtype=np.bool_))
-    body = _filled(body, _HOLE * width**2) & ~others
-    far = np.float32(1e6)
+    closed = cv2.morphologyEx(_padded(own, margin), cv2.MORPH_CLOSE, _disc(_OUTLINE.gap_widths * width))
+    body = _without_fragments(np.asarray(closed[margin:-margin, margin:-margin] > 0, dtype=np.bool_))
+    body = _filled(body, _OUTLINE.hole_squared_widths * width**2) & ~others
     to_own = cv2.distanceTransform((~body).astype(np.uint8), cv2.DIST_L2, 3)
-    to_others = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3) if others.any() else far
-    shown = (to_own <= max(1.0, _GROWTH * width)) & (to_own < to_others)
+    to_others = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3) if others.any() else _FAR_PX
+    shown = (to_own <= max(1.0, _OUTLINE.growth_widths * width)) & (to_own < to_others)
     return Instance((x0, y0, x1, y1), np.asarray(shown, np.bool_), entry.score, entry.route, entry.overlaps)
 
 
-def _without_crumbs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _without_fragments(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count <= 2:
         return mask
     areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
     areas[0] = 0.0
-    return np.asarray((areas >= _CRUMB * areas.max())[labels] & mask, dtype=np.bool_)
+    return np.asarray((areas >= _OUTLINE.fragment * areas.max())[labels] & mask, dtype=np.bool_)
 
 
 def _filled(mask: NDArray[np.bool_], largest_px: float) -> NDArray[np.bool_]:
@@ -194,18 +250,18 @@ def upright_pictures(
     flipped
         True where the short arm is at the lower end of the medial axis.
     centromeres
-        Share of the length from the tip of the short arm; None where they aren't known.
+        Fraction of the length from the tip of the short arm; None where they aren't measured.
     axes
-        Medial axes in px of the objects, where they are known.
+        Medial axes in px of the objects, where they are made already.
     enlargement
         Px of the pictures a px of the objects.
     """
     tone = tone_of(objects)
     lines = [medial_axis(piece.mask) for piece in objects] if axes is None else axes
-    shares = [None] * len(objects) if centromeres is None else list(centromeres)
+    fractions = [None] * len(objects) if centromeres is None else list(centromeres)
     return [
-        _upright(piece, axis, turned, tone, share, enlargement)
-        for piece, axis, turned, share in zip(objects, lines, flipped, shares, strict=True)
+        _upright(piece, axis, turned, tone, fraction, enlargement)
+        for piece, axis, turned, fraction in zip(objects, lines, flipped, fractions, strict=True)
     ]
 
 
@@ -215,17 +271,17 @@ def _upright(
     points = axis.points_px[::-1] if turned else axis.points_px
     matrix, size = _turning(points, piece.mask, enlargement)
     if min(size) == 0:
-        return UprightPicture(np.full((4, 4), 255, dtype=np.uint8))
+        return UprightPicture(np.full((4, 4), WHITE, dtype=np.uint8))
     own = piece.mask.astype(np.float32)
-    soft = cv2.GaussianBlur(own, (0, 0), EDGE_PX, borderType=cv2.BORDER_CONSTANT)
+    soft = cv2.GaussianBlur(own, (0, 0), _OUTLINE.edge_px, borderType=cv2.BORDER_CONSTANT)
     density = cv2.warpAffine(piece.density, matrix, size, flags=cv2.INTER_CUBIC)
     cover = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR)
     # The rim is rounded where the mask is ragged.
-    cover = np.clip((cover - 0.25) / 0.4, 0.0, 1.0)
+    cover = np.clip((cover - _OUTLINE.cover_from) / _OUTLINE.cover_range, 0.0, 1.0)
     picture = tone.grey(np.maximum(density, 0.0) * cover)
     x, y, width, height = cv2.boundingRect((cover > 0.5).astype(np.uint8))
     if width == 0:
-        return UprightPicture(np.full((4, 4), 255, dtype=np.uint8))
+        return UprightPicture(np.full((4, 4), WHITE, dtype=np.uint8))
     top, left = max(y - 1, 0), max(x - 1, 0)
     shown = np.ascontiguousarray(picture[top : y + height + 1, left : x + width + 1])
     length = axis.length_px * enlargement

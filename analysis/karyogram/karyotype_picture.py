@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.karyogram.layout import KaryogramSheet
 from analysis.karyogram.paint import paint
 from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
+from analysis.karyogram.sheet_geometry import KaryogramSheet
 from analysis.karyotyping.proposal_file import proposal_json
 from analysis.parameters.weights import write_whole
 from analysis.structures.karyotype import Karyotype

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -22,16 +23,49 @@ LONG_SIDE_PX: Final = 1600
 """Smaller pictures are enlarged (three times at most), larger ones reduced."""
 _MAX_ENLARGEMENT: Final = 3.0
 _UNKNOWN: Final[Bgr] = (0, 90, 235)
-"""Seen on chromosomes, on nuclei and on the slide alike; grey outlines are lost on what is dark."""
+"""Visible on chromosomes, on nuclei and on the slide alike; grey outlines are lost on what is dark."""
 _LETTERS_PX: Final = 18
 _SHIFT: Final = 4
+_GOLDEN_ANGLE: Final = 0.381966
+"""Part of the colour circle between two classes: the golden angle keeps neighbours in the karyogram far apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSettings:
+    """Where the label of a chromosome is put.
+
+    Attributes
+    ----------
+    directions
+        Directions from the chromosome's middle that are tried.
+    gap_px
+        From the chromosome's edge to the label.
+    rim_px
+        Added to the label's width and height, for its white rim.
+    label_cost
+        What a pixel of another label that is covered costs, over one of a chromosome: it would be unreadable.
+    distance_cost
+        What a px of distance from the chromosome's middle costs in covered pixels.
+    outline_points
+        Pixels of a mask that its edge is measured by, at most.
+    """
+
+    directions: int = 16
+    gap_px: float = 3.0
+    rim_px: int = 4
+    label_cost: float = 3.0
+    distance_cost: float = 0.2
+    outline_points: int = 60
+
+
+_LABEL: Final = LabelSettings()
 
 
 def class_colours() -> Mapping[str, Bgr]:
     """A colour a class, BGR, dark enough for a white page: neighbours in the karyogram differ clearly."""
     colours: dict[str, Bgr] = {UNCLASSIFIED: _UNKNOWN}
     for number, name in enumerate((*CLASS_NAMES, MARKER)):
-        hue = round(180 * ((number * 0.381966) % 1.0)) % 180
+        hue = round(180 * ((number * _GOLDEN_ANGLE) % 1.0)) % 180
         saturation, value = (235, 190) if number % 2 else (215, 225)
         pixel = cv2.cvtColor(np.array([[[hue, saturation, value]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
         colours[name] = (int(pixel[0]), int(pixel[1]), int(pixel[2]))
@@ -48,7 +82,7 @@ def draw_metaphase(
     image
         The picture; fluorescence is shown dark on bright, as it is karyotyped.
     chromosomes
-        What was found on it.
+        The chromosomes on it.
     by_number
         Label with the chromosome's id instead of its class.
 
@@ -60,15 +94,17 @@ def draw_metaphase(
     scale = min(LONG_SIDE_PX / max(image.height_px, image.width_px), _MAX_ENLARGEMENT)
     page = _paper(image, scale)
     colours = class_colours()
-    unknown = colours[UNCLASSIFIED]
+    unclassified = colours[UNCLASSIFIED]
     for entry in chromosomes:
         for line in outlines(entry.instance):
             points = np.round((line + 0.5) * scale * 2**_SHIFT).astype(np.int32)
-            cv2.polylines(page, [points], True, colours.get(entry.class_name, unknown), 2, cv2.LINE_AA, _SHIFT)
-    words = [str(entry.id) if by_number else entry.class_name for entry in chromosomes]
-    places = label_places([entry.instance for entry in chromosomes], words, scale, (page.shape[0], page.shape[1]))
-    for entry, word, at in zip(chromosomes, words, places, strict=True):
-        draw_text_on_picture(page, word, at, _LETTERS_PX, colours.get(entry.class_name, unknown))
+            cv2.polylines(
+                page, [points], True, colours.get(entry.class_name, unclassified), 2, cv2.LINE_AA, _SHIFT
+            )
+    labels = [str(entry.id) if by_number else entry.class_name for entry in chromosomes]
+    places = label_places([entry.instance for entry in chromosomes], labels, scale, (page.shape[0], page.shape[1]))
+    for entry, label, at in zip(chromosomes, labels, places, strict=True):
+        draw_text_on_picture(page, label, at, _LETTERS_PX, colours.get(entry.class_name, unclassified))
     return page
 
 
@@ -80,7 +116,7 @@ def outlines(instance: Instance) -> list[NDArray[np.float64]]:
 
 
 def label_places(
-    instances: Sequence[Instance], words: Sequence[str], scale: float, size: tuple[int, int]
+    instances: Sequence[Instance], labels: Sequence[str], scale: float, size: tuple[int, int]
 ) -> list[tuple[int, int]]:
     """Places for labels beside their chromosomes, where least of other chromosomes and labels is covered.
 
@@ -88,8 +124,8 @@ def label_places(
     ----------
     instances
         The chromosomes.
-    words
-        Their labels.
+    labels
+        Their texts.
     scale
         Px of the page a px of the image.
     size
@@ -109,10 +145,10 @@ def label_places(
         window = taken[y0:y1, x0:x1]
         np.maximum(window, mask[: window.shape[0], : window.shape[1]], out=window)
     places = []
-    for entry, word in zip(instances, words, strict=True):
-        width, height = text_size(word, _LETTERS_PX)
-        x, y = _free_place(taken, entry, scale, (width + 4, height + 4))
-        taken[max(0, y - height - 4) : y, x : x + width + 4] = 2
+    for entry, label in zip(instances, labels, strict=True):
+        width, height = text_size(label, _LETTERS_PX)
+        x, y = _free_place(taken, entry, scale, (width + _LABEL.rim_px, height + _LABEL.rim_px))
+        taken[max(0, y - height - _LABEL.rim_px) : y, x : x + width + _LABEL.rim_px] = 2
         places.append((x + 2, y - 2))
     return places
 
@@ -121,22 +157,22 @@ def _free_place(taken: NDArray[np.uint8], entry: Instance, scale: float, size: t
     """Lower left corner of a label of (width, height): the least covered of places round the chromosome."""
     width, height = size
     rows, columns = np.nonzero(entry.mask)
-    away = 0.5 * np.hypot(width, height) + 3.0
-    tips = np.stack([columns, rows], axis=1)[:: max(1, len(rows) // 60)] * scale
+    away = 0.5 * np.hypot(width, height) + _LABEL.gap_px
+    tips = np.stack([columns, rows], axis=1)[:: max(1, len(rows) // _LABEL.outline_points)] * scale
     corner = np.array(entry.box_px[:2]) * scale
     middle = tips.mean(axis=0)
     best, least = (0, 0), np.inf
-    for turn in np.linspace(0.0, 2.0 * np.pi, 16, endpoint=False) - np.pi / 2.0:
-        way = np.array([np.cos(turn), np.sin(turn)])
-        along = (tips - middle) @ way
-        across = np.abs((tips - middle) @ np.array([-way[1], way[0]]))
+    for turn in np.linspace(0.0, 2.0 * np.pi, _LABEL.directions, endpoint=False) - np.pi / 2.0:
+        direction = np.array([np.cos(turn), np.sin(turn)])
+        along = (tips - middle) @ direction
+        across = np.abs((tips - middle) @ np.array([-direction[1], direction[0]]))
         near = across < 0.5 * max(width, height)
         edge = float(along[near].max()) if near.any() else 0.0
-        centre = corner + middle + way * (edge + away)
+        centre = corner + middle + direction * (edge + away)
         x = int(np.clip(centre[0] - width / 2, 0, max(0, taken.shape[1] - width)))
         y = int(np.clip(centre[1] + height / 2, height, max(height, taken.shape[0])))
         window = taken[y - height : y, x : x + width]
-        cost = float((window == 1).sum() + 3.0 * (window == 2).sum()) + 0.2 * edge
+        cost = float((window == 1).sum() + _LABEL.label_cost * (window == 2).sum()) + _LABEL.distance_cost * edge
         if cost < least:
             best, least = (x, y), cost
     return best

@@ -11,23 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.banding.ideogram import IdeogramBand
-from analysis.karyogram.layout import (
+from analysis.karyogram.sheet_geometry import (
     ChromosomeTile,
     DrawnIdeogram,
     Ink,
     KaryogramSheet,
     MarkSign,
     ReviewMark,
-    Word,
+    SheetText,
 )
 from analysis.karyogram.text import Bgr, draw_text, text_size
 
 INKS: Final[Mapping[Ink, Bgr]] = MappingProxyType(
-    {Ink.BLACK: (20, 20, 20), Ink.PALE: (125, 125, 125), Ink.DOUBT: (0, 94, 213), Ink.ALARM: (40, 30, 190)}
+    {Ink.BLACK: (20, 20, 20), Ink.PALE: (125, 125, 125), Ink.WARNING: (0, 94, 213), Ink.ALARM: (40, 30, 190)}
 )
-"""BGR. The vermilion of Okabe and Ito's palette for doubt: told from black and grey by colour-blind eyes too."""
+"""BGR. The vermilion of Okabe and Ito's palette for warnings: colour-blind eyes tell it from grey."""
 _WHITE: Final = 255
 _ROUND: Final = 4
+"""Binary digits of a px that shapes are drawn at."""
+RING_RADIUS_PX: Final = 4.0
+TRIANGLE_PX: Final = (6.0, 5.5, 4.0)
+"""From the middle of the triangle up to its tip, to either side, and down to its base."""
 
 
 def paint(sheet: KaryogramSheet) -> NDArray[np.uint8]:
@@ -49,8 +53,8 @@ def paint(sheet: KaryogramSheet) -> NDArray[np.uint8]:
         cv2.line(page, *ends, INKS[rule.ink], 1)
     for sign in sheet.marks:
         _mark(page, sign)
-    for word in sheet.words:
-        _write(page, word)
+    for text in sheet.texts:
+        _write(page, text)
     return page
 
 
@@ -111,13 +115,14 @@ def _mark(page: NDArray[np.uint8], sign: MarkSign) -> None:
     x, y = sign.x * unit, sign.y * unit
     if sign.mark is ReviewMark.CHECK:
         centre = (round(x), round(y))
-        cv2.circle(page, centre, 4 * unit, INKS[Ink.DOUBT], 2, cv2.LINE_AA, _ROUND)
+        cv2.circle(page, centre, round(RING_RADIUS_PX * unit), INKS[Ink.WARNING], 2, cv2.LINE_AA, _ROUND)
         return
-    points = [(x, y - 6 * unit), (x + 5.5 * unit, y + 4 * unit), (x - 5.5 * unit, y + 4 * unit)]
+    up, side, down = (size * unit for size in TRIANGLE_PX)
+    points = [(x, y - up), (x + side, y + down), (x - side, y + down)]
     cv2.fillPoly(page, [np.array(points).round().astype(np.int32)], INKS[Ink.ALARM], cv2.LINE_AA, _ROUND)
 
 
-def _write(page: NDArray[np.uint8], word: Word) -> None:
-    width, _ = text_size(word.text, word.size_px)
-    at = (round(word.x - word.anchor * width), round(word.y))
-    draw_text(page, word.text, at, word.size_px, INKS[word.ink])
+def _write(page: NDArray[np.uint8], text: SheetText) -> None:
+    width, _ = text_size(text.text, text.size_px)
+    at = (round(text.x - text.anchor * width), round(text.y))
+    draw_text(page, text.text, at, text.size_px, INKS[text.ink])

@@ -1,4 +1,4 @@
-"""The karyogram sheet of one karyotype proposal: pictures, marks and words, placed."""
+"""The karyogram sheet of one karyotype proposal: pictures, marks and texts, placed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.karyogram.centromere import centromere_shares
+from analysis.karyogram.captions import Captions
+from analysis.karyogram.centromere import centromere_fractions
 from analysis.karyogram.chromosome_pictures import grown_for_display, upright_pictures
-from analysis.karyogram.layout import (
-    LONGEST_PX,
-    MAX_ENLARGEMENT,
-    Captions,
-    KaryogramItem,
-    KaryogramSheet,
-    ReviewMark,
-    lay_out,
-)
+from analysis.karyogram.layout import lay_out
+from analysis.karyogram.sheet_geometry import KaryogramItem, KaryogramSheet, ReviewMark
+from analysis.karyogram.sheet_settings import SHEET
 from analysis.straightening.crops import crops_of_cell, cut_instances
 from analysis.straightening.medial_axis import medial_axes
 from analysis.structures.classes import UNCLASSIFIED
@@ -37,6 +32,8 @@ REVIEW_BELOW: Final = 0.5
 """A class that is more likely wrong than right must be looked at."""
 FINENESS: Final = 2.0
 """Px of a chromosome's picture a px of the sheet, so that a print is sharp."""
+_ROUNDS_TO_ALL: Final = 99.5
+"""Mean certainty in percent from which on it would be rounded to 100, which no classifier has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +48,25 @@ class SheetOptions:
         Class to a short note under its pair; those of the proposal where None.
     derivatives
         Ids of chromosomes that stand right of their normal homologue; those the proposal suspects where None.
+    accession
+        Of the case, written at the head; none where empty.
     """
 
     ideograms: int | None = None
     notes: Mapping[str, str] | None = None
     derivatives: frozenset[int] | None = None
+    accession: str = ""
 
 
 def karyogram_sheet(karyotype: Karyotype, options: SheetOptions | None = None) -> KaryogramSheet:
     """Place the chromosomes of a proposal, whether fresh or edited.
+
+    Parameters
+    ----------
+    karyotype
+        The proposal.
+    options
+        Ideograms, notes and accession; none of them where None.
 
     Raises
     ------
@@ -70,7 +77,7 @@ def karyogram_sheet(karyotype: Karyotype, options: SheetOptions | None = None) -
     notes = karyotype.bands.notes() if chosen.notes is None else chosen.notes
     derivatives = _suspects(karyotype) if chosen.derivatives is None else chosen.derivatives
     items = _items(karyotype, derivatives)
-    return lay_out(items, _captions(karyotype, items), ideograms=chosen.ideograms, notes=notes)
+    return lay_out(items, _captions(karyotype, items, chosen.accession), ideograms=chosen.ideograms, notes=notes)
 
 
 def footer_of(karyotype: Karyotype) -> str:
@@ -100,8 +107,10 @@ def _items(karyotype: Karyotype, derivatives: frozenset[int]) -> list[KaryogramI
     centromeres = _centromeres(karyotype, crops)
     grown = grown_for_display(instances, (karyotype.image.height_px, karyotype.image.width_px))
     lengths = sorted(axis.length_px for axis in axes)
-    tall = lengths[max(0, round(0.97 * (len(lengths) - 1)))]
-    enlargement = float(np.clip(FINENESS * LONGEST_PX / max(tall, 1.0), 1.0, FINENESS * MAX_ENLARGEMENT))
+    tall = lengths[max(0, round(SHEET.tall_percentile * (len(lengths) - 1)))]
+    enlargement = float(
+        np.clip(FINENESS * SHEET.longest_px / max(tall, 1.0), 1.0, FINENESS * SHEET.max_enlargement)
+    )
     pictures = upright_pictures(
         cut_instances(karyotype.image, karyotype.background, grown),
         [entry.flipped for entry in entries],
@@ -147,20 +156,20 @@ def _centromeres(karyotype: Karyotype, crops: list[ChromosomeCrop]) -> list[floa
         for crop, entry in zip(crops, karyotype.chromosomes, strict=True)
     ]
     classes = tuple(entry.class_name for entry in karyotype.chromosomes)
-    return [float(share) for share in centromere_shares(np.stack(upright), classes)]
+    return [float(fraction) for fraction in centromere_fractions(np.stack(upright), classes)]
 
 
-def _captions(karyotype: Karyotype, items: list[KaryogramItem]) -> Captions:
+def _captions(karyotype: Karyotype, items: list[KaryogramItem], accession: str) -> Captions:
     left_out = sum(item.class_name == UNCLASSIFIED for item in items)
-    sure = [
+    probabilities = [
         entry.probability
         for entry in karyotype.chromosomes
         if not entry.touched and entry.class_name != UNCLASSIFIED
     ]
     figures = [f"{len(items) - left_out} chromosomes"]
-    if sure:
-        mean = 100 * float(np.mean(sure))
-        figures.append(f"mean certainty {f'{mean:.0f}' if mean < 99.5 else 'over 99'} %")
+    if probabilities:
+        mean = 100 * float(np.mean(probabilities))
+        figures.append(f"mean certainty {f'{mean:.0f}' if mean < _ROUNDS_TO_ALL else 'over 99'} %")
     if karyotype.bands.level is not None:
         figures.append(f"about {karyotype.bands.level.bands} bands")
     if left_out:
@@ -173,6 +182,7 @@ def _captions(karyotype: Karyotype, items: list[KaryogramItem]) -> Captions:
     return Captions(
         title=readable,
         name=Path(karyotype.image.source).name,
+        accession=accession,
         level=verdict.level.value,
         remark=remark,
         figures=", ".join(figures),

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from analysis.banding.ideogram import RESOLUTIONS, ideogram
-from analysis.karyogram.centromere import centromere_shares, waist
+from analysis.karyogram.centromere import centromere_fractions, waist
 from analysis.karyogram.chromosome_pictures import upright_pictures
 from analysis.straightening.crops import crops_of_cell
 from analysis.structures.classes import CLASS_NAMES
@@ -32,7 +32,7 @@ def piece(body: RenderedChromosome) -> ObjectPixels:
 
 def test_centromeres_of_drawn_chromosomes_are_found(bodies: list[RenderedChromosome]) -> None:
     images = np.stack([crop.image for crop in crops_of_cell([piece(body) for body in bodies])])
-    found = centromere_shares(images, NAMES)
+    found = centromere_fractions(images, NAMES)
     truth = []
     for body in bodies:
         at = int(np.argmin(np.hypot(*(body.axis_px - np.array(body.centromere_px)).T)))
@@ -45,7 +45,7 @@ def test_without_a_class_the_waist_decides() -> None:
     width = np.full(96, 0.5)
     width[36:41] = 0.38
     assert abs(int(np.argmax(waist(width))) - 38) <= 1
-    assert centromere_shares(np.zeros((0, 96, 24), np.float32), ()).shape == (0,)
+    assert centromere_fractions(np.zeros((0, 96, 24), np.float32), ()).shape == (0,)
 
 
 def test_pictures_know_the_row_of_their_centromere(bodies: list[RenderedChromosome]) -> None:

@@ -6,20 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.banding.ideogram import RESOLUTIONS
-from analysis.karyogram.layout import (
-    LONGEST_PX,
-    MARKER,
-    ROWS,
-    SHEET_WIDTH_PX,
-    Box,
-    Captions,
-    KaryogramItem,
-    KaryogramSheet,
-    ReviewMark,
-    lay_out,
-)
+from analysis.karyogram.captions import Captions
+from analysis.karyogram.layout import ROWS, lay_out
 from analysis.karyogram.paint import paint
-from analysis.structures.classes import CLASS_NAMES
+from analysis.karyogram.sheet_geometry import Box, KaryogramItem, KaryogramSheet, ReviewMark
+from analysis.karyogram.sheet_settings import SHEET
+from analysis.structures.classes import CLASS_NAMES, MARKER
 
 
 def picture(height_px: int, width_px: int = 14, level: int = 80) -> np.ndarray:
@@ -89,7 +81,7 @@ def test_nothing_overlaps_nothing_is_lost_and_centromeres_stand_on_a_line(
         assert not any(overlap(box, other) for other in boxes[:k])
     for line in rows_of(sheet).values():
         assert np.ptp(line) < 1e-6
-    for word in sheet.words:
+    for word in sheet.texts:
         assert 0 <= word.x <= sheet.width
         assert 0 < word.y <= sheet.height
     for sign in sheet.marks:
@@ -144,26 +136,26 @@ def test_derivatives_stand_right_and_markers_below_the_y() -> None:
     assert tiles[1].x < tiles[0].x
     assert tiles[2].y > tiles[3].bottom
     assert tiles[2].x + tiles[2].width / 2 == pytest.approx(tiles[3].x + tiles[3].width / 2)
-    label = {word.text: word for word in sheet.words}
+    label = {word.text: word for word in sheet.texts}
     assert label[MARKER].y > label["Y"].y
     assert label[MARKER].x == pytest.approx(label["Y"].x)
 
 
 def test_where_something_has_no_class_the_place_of_markers_is_there_and_empty() -> None:
-    assert MARKER not in {word.text for word in lay_out(normal_cell()).words}
+    assert MARKER not in {word.text for word in lay_out(normal_cell()).texts}
     odd = lay_out([*normal_cell(), KaryogramItem(picture(60), "?")])
-    assert MARKER in {word.text for word in odd.words}
+    assert MARKER in {word.text for word in odd.texts}
     many = lay_out([*normal_cell(), *[KaryogramItem(picture(90, 60), MARKER, centromere_px=30.0)] * 12])
     unread = lay_out([KaryogramItem(picture(90, 60), name) for name in (*[MARKER] * 12, *"???")])
     marker, other = unread.tiles[0].box, unread.tiles[-1].box
     assert other.y > marker.bottom
-    assert many.width >= SHEET_WIDTH_PX
+    assert many.width >= SHEET.width_px
 
 
 def test_the_longest_fills_its_row_and_one_odd_body_does_not_shrink_the_cell() -> None:
     items = normal_cell()
     heights = [tile.box.height for tile in lay_out(items).tiles]
-    assert max(heights) == pytest.approx(LONGEST_PX, rel=0.05)
+    assert max(heights) == pytest.approx(SHEET.longest_px, rel=0.05)
     odd = lay_out([*items, KaryogramItem(picture(900), "?")])
     assert max(tile.box.height for tile in odd.tiles if tile.item.class_name == "1") == pytest.approx(max(heights))
 
@@ -171,7 +163,7 @@ def test_the_longest_fills_its_row_and_one_odd_body_does_not_shrink_the_cell() -
 def test_karyogram_is_white_paper_with_all_chromosomes() -> None:
     drawn = paint(lay_out(normal_cell(), Captions("46,XY", "a.png", "auto", "", "46 chromosomes")))
     assert drawn.dtype == np.uint8
-    assert drawn.shape[1] == SHEET_WIDTH_PX
+    assert drawn.shape[1] == SHEET.width_px
     assert (drawn == 255).mean() > 0.5
     empty = paint(lay_out([]))
     assert (drawn < 128).sum() > 5 * (empty < 128).sum()
@@ -191,7 +183,7 @@ def test_marks_are_drawn_and_explained() -> None:
     ]
     sheet = lay_out(marked)
     assert [sign.mark for sign in sheet.marks] == [ReviewMark.CHECK, ReviewMark.REVIEW] * 2
-    assert {"check", "must review"} <= {word.text for word in sheet.words}
+    assert {"check", "must review"} <= {word.text for word in sheet.texts}
     assert (np.ptp(paint(sheet).astype(int), axis=2) > 60).any()
     assert not (np.ptp(paint(lay_out(items)).astype(int), axis=2) > 0).any()
 
@@ -199,7 +191,7 @@ def test_marks_are_drawn_and_explained() -> None:
 def test_notes_are_broken_into_lines_under_their_pair() -> None:
     note = "bands differ between the two at 5q31.1 and again at 5q33"
     plain, noted = lay_out(normal_cell()), lay_out(normal_cell(), notes={"5": note})
-    words = [word.text for word in noted.words if word not in plain.words and word.text in note]
+    words = [word.text for word in noted.texts if word not in plain.texts and word.text in note]
     assert " ".join(words) == note
     assert noted.height > plain.height
 

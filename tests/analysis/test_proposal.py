@@ -12,8 +12,8 @@ from analysis.errors import DatasetError
 from analysis.evaluation.interactions import count_interactions
 from analysis.imaging.background import estimate_background
 from analysis.karyogram.karyotype_picture import write_karyotype
-from analysis.karyogram.layout import ReviewMark
 from analysis.karyogram.sheet import FOOTER_EDITED, karyogram_sheet, mark_of
+from analysis.karyogram.sheet_geometry import ReviewMark
 from analysis.karyotyping.iscn import compose_iscn
 from analysis.karyotyping.proposal_file import proposal_json, read_proposal
 from analysis.structures.band_reading import BandReading, CutDefect
@@ -85,10 +85,10 @@ def test_what_is_like_no_class_can_be_moved_to_the_place_of_markers(unreadable: 
     assert "not a normal set: -4, +mar" in edited.verdict.words
     sheet = karyogram_sheet(edited)
     (place,) = [tile.box for tile in sheet.tiles if tile.item.class_name == MARKER]
-    label = {word.text: word for word in sheet.words}
+    label = {word.text: word for word in sheet.texts}
     assert place.y > label["Y"].y
     assert abs(place.x + place.width / 2 - label[MARKER].x) < 1.0
-    assert sheet.words[-1].text == FOOTER_EDITED
+    assert sheet.texts[-1].text == FOOTER_EDITED
     write_karyotype(edited, tmp_path / "b.json", tmp_path / "b.karyogram.png")
     again = read_proposal(tmp_path / "b.json")
     assert proposal_json(again) == proposal_json(edited)
@@ -153,7 +153,7 @@ def test_what_a_person_named_is_told_and_the_record_says_so(unreadable: Path, tm
     assert edited.iscn.text == "46,XY"
     assert edited.verdict.level is ReviewLevel.MUST_REVIEW
     assert WITHHELD in edited.verdict.reasons
-    assert karyogram_sheet(edited).words[-1].text == FOOTER_EDITED
+    assert karyogram_sheet(edited).texts[-1].text == FOOTER_EDITED
     write_karyotype(edited, tmp_path / "b.json", tmp_path / "b.karyogram.png")
     content = json.loads((tmp_path / "b.json").read_text())
     assert content["edited"] is True
