@@ -14,6 +14,9 @@ PROMPT_CHANNELS: Final = 3
 
 BLOB_EXTRAS: Final = 2
 
+BLOB_WEIGHTS: Final = "stream-blobs"
+"""Name of the weights of a `BlobNet`."""
+
 
 class MaskOutput(NamedTuple):
     """Outputs of the mask net.

@@ -80,7 +80,7 @@ def train_finder(asked: FinderTraining, tell: Callable[[str], None]) -> None:
             raise UsageError(f"--from-casebook: {asked.casebook} holds no decision on a find whose crop was kept")
         reviewed, held_back = reviewed_tables(crops)
         tell(f"{len(reviewed)} decisions to learn from, {len(held_back)} to judge by")
-    prepare_crops(asked.data, asked.out, asked.parts, tell=tell)
+    prepare_crops(asked.data, asked.out, asked.parts, progress=tell)
     if asked.prepare_only:
         return
     quality = read_quality(asked.out / QUALITY_FILE)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from analysis.detection.preprocessing import SCALE
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.peer import PADDING_PX, PeerSegmenter, _nms, aligned
+from analysis.evaluation.peer import PADDING_PX, PeerSegmenter
 from analysis.imaging.image_file import to_grey
 from analysis.structures.grey_image import GreyImage
+from analysis.training.detector.faster_rcnn import _nms, aligned
 
 
 def test_features_of_a_ramp_are_the_places_they_were_taken_at() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,11 +41,11 @@ from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import Region, cropped
-from analysis.training.masks.batches import Batches, draw_batch, drawing
+from analysis.training.masks.batches import draw_batch, drawing
 from analysis.training.masks.examples import UNKNOWN, blob_examples, mask_examples
 from analysis.training.masks.scene import Scene, SceneBody, SceneSettings, draw_scene
 from analysis.training.masks.singles import FreeSingle, SingleBank, load_bank, singles_of_cell
-from analysis.training.masks.trainer import StreamTrainSettings, _Run, train_stream
+from analysis.training.masks.trainer import StreamTrainSettings, train_stream
 from analysis.training.masks.warp import ChromosomePose, warped
 
 WIDTH_PX = 16
@@ -450,12 +449,8 @@ def test_what_is_far_too_long_is_no_single() -> None:
 def test_training_taken_up_again_ends_as_it_would_have(crop_set: Path, tmp_path: Path) -> None:
     whole = train_stream(crop_set, tmp_path / "whole", steps=2, settings=TINY)
     assert whole.weights_paths is not None
-    bank = load_bank(crop_set, tmp_path / "whole" / "prepared", "train", sources=("gband612",))
-    (tmp_path / "parts").mkdir()
-    interrupted = _Run(TINY, tmp_path / "parts", bank, 2, lambda _line: None)
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        interrupted._one_step(pool, Batches(bank, TINY.scene, TINY.prompts))
-    interrupted._save()
+    interrupted = train_stream(crop_set, tmp_path / "parts", steps=2, minutes=1e-9, settings=TINY)
+    assert (interrupted.steps, interrupted.weights_paths) == (1, None)
     parts = train_stream(crop_set, tmp_path / "parts", steps=2, settings=TINY)
     assert parts.metrics == whole.metrics
     for name in ("stream-masks", "stream-blobs"):

@@ -13,7 +13,7 @@ from analysis.training.classifier.crops import ClassifierCropTable
 from analysis.training.classifier.peers import PEERS
 from analysis.training.classifier.trainer import TrainSettings
 
-TINY = TrainSettings(width=4, batch=16, shares={"drawn": 1.0})
+TINY = TrainSettings(width=4, batch=16, source_fractions={"drawn": 1.0})
 
 
 def table(cells: int, seed: int) -> ClassifierCropTable:

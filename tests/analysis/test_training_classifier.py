@@ -16,7 +16,7 @@ from analysis.training.classifier.labelled_cells import LabelledCell, match_clas
 from analysis.training.classifier.losses import ClassCentres, batch_hard_triplet_loss, polarity_loss
 from analysis.training.classifier.trainer import TrainSettings, train_on_crops
 
-TINY = TrainSettings(width=4, batch=24, threads=1, checkpoint_s=0.4, shares={"drawn": 1.0})
+TINY = TrainSettings(width=4, batch=24, threads=1, checkpoint_s=0.4, source_fractions={"drawn": 1.0})
 
 
 def table(count: int, seed: int = 1) -> ClassifierCropTable:

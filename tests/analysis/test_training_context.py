@@ -25,7 +25,7 @@ from analysis.training.classifier.finish import finish
 
 NORMAL = np.array([*np.repeat(np.arange(22), 2), 22, 23])
 SETTINGS = ContextSettings(
-    steps=40, batch_cells=4, rounds=2, shares={"drawn": 1.0}, learning_rate=3e-3, feature_noise=0.02
+    steps=40, batch_cells=4, rounds=2, source_fractions={"drawn": 1.0}, learning_rate=3e-3, feature_noise=0.02
 )
 
 

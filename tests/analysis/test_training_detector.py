@@ -22,7 +22,13 @@ from analysis.training.detector.augmentation import PADDING_PX, DetectorAugmenta
 from analysis.training.detector.data import DetectorCell, Single, centre_shift, prepare_cells
 from analysis.training.detector.figures import usual_shift
 from analysis.training.detector.loss import DetectorLossWeights, Target, assign_points, detector_loss
-from analysis.training.detector.trainer import DetectorTrainSettings, _Run, train_detector
+from analysis.training.detector.trainer import (
+    DetectorTask,
+    DetectorTrainSettings,
+    detector_trainer,
+    train_detector,
+)
+from analysis.training.engine.progress import Budget, silent
 
 TINY = DetectorTrainSettings(
     width=8,
@@ -199,10 +205,12 @@ def test_stints_decay_and_resumption(drawn_set: Path, tmp_path: Path) -> None:
 
 def test_a_step_goes_down_the_gradient(drawn_set: Path, tmp_path: Path) -> None:
     cells = prepare_cells(drawn_set / "tseng", tmp_path / "cache", "train")
-    run = _Run(replace(TINY, warm_up_steps=1, weight_decay=0.0), tmp_path, cells, lambda _line: None)
-    before = [value.detach().clone() for value in run.state.net.parameters()]
-    run._one_step()
-    for value, was in zip(run.state.net.parameters(), before, strict=True):
+    settings = replace(TINY, warm_up_steps=1, weight_decay=0.0)
+    task = DetectorTask(settings, cells, ())
+    before = [value.detach().clone() for value in task.net.parameters()]
+    detector_trainer(task, settings, tmp_path, silent).run(Budget(steps=1))
+    task.close()
+    for value, was in zip(task.net.parameters(), before, strict=True):
         assert value.grad is not None
         # The first step of Adam is the sign of the gradient.
         clear = value.grad.abs() > 1e-4 * value.grad.abs().max()

@@ -24,11 +24,11 @@ DATA = Path(os.environ.get("KARYOSCAN_DATA", "../shared/data"))
 @pytest.mark.skipif(not (DATA / "tseng").is_dir(), reason="the Tseng set isn't there (KARYOSCAN_DATA)")
 def test_real_cells_become_labelled_crops_once(tmp_path: Path) -> None:
     parts = (CropSource("val", "gband", 1),)
-    told: list[str] = []
-    prepare_crops(DATA, tmp_path, parts, fields_a_slide=2, images=4, tell=told.append)
-    assert len(told) == 1
-    prepare_crops(DATA, tmp_path, parts, fields_a_slide=2, images=4, tell=told.append)
-    assert len(told) == 1
+    lines: list[str] = []
+    prepare_crops(DATA, tmp_path, parts, fields_a_slide=2, images=4, progress=lines.append)
+    assert len(lines) == 1
+    prepare_crops(DATA, tmp_path, parts, fields_a_slide=2, images=4, progress=lines.append)
+    assert len(lines) == 1
     found = read_prepared(tmp_path, "val", {})
     assert len(found.table) > 3
     assert found.shards[0].field_count == 2

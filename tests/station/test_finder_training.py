@@ -16,9 +16,10 @@ from acquisition.storage import write_png_atomic
 from acquisition.storage.run_folder import CASEBOOK_NAME
 from analysis.nets.finder_net import FinderNet
 from analysis.parameters.weights import WEIGHTS_DIR, Manifest, read_manifest, write_weights
+from analysis.training.engine.arithmetic import stored_weights
 from analysis.training.finder.prepare import CropSource, shard_name
 from analysis.training.finder.table import FinderCropTable, Shard, blank_table, write_shard
-from analysis.training.finder.trainer import FinderTrainSettings, stored
+from analysis.training.finder.trainer import FinderTrainSettings
 from station.cli import app
 from station.errors import UsageError
 from station.training.finder import FinderTraining, train_finder
@@ -79,13 +80,13 @@ def shipped(folder: Path) -> Path:
         seed=1,
         steps=0,
     )
-    write_weights(folder, stored(FinderNet(4).state_dict()), manifest)
+    write_weights(folder, stored_weights(FinderNet(4).state_dict()), manifest)
     return folder
 
 
 def asked(tmp_path: Path, **changes: object) -> FinderTraining:
     settings = FinderTrainSettings(
-        width=4, epochs=1.0, batch=12, warm_up_steps=1, validate_steps=50, bfloat16=False, reviewed_share=0.25
+        width=4, epochs=1.0, batch=12, warm_up_steps=1, validate_steps=50, bfloat16=False, reviewed_fraction=0.25
     )
     values = {
         "data": tmp_path / "none",

@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.nets.layers import folded
-from analysis.nets.mask_net import BlobNet
+from analysis.nets.mask_net import BLOB_WEIGHTS, BlobNet
 from analysis.parameters.weights import WEIGHTS_DIR, fill_net, load_weights, read_manifest
 from analysis.segmentation.mask_net.input import blob_crop
 from analysis.structures.region import Region
 
-BLOB_WEIGHTS: Final = "stream-blobs"
 _BATCH: Final = 64
 
 

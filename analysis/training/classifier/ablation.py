@@ -29,20 +29,21 @@ from analysis.training.classifier.context import (
 from analysis.training.classifier.crops import ClassifierCropTable, load_tables
 from analysis.training.classifier.peers import PEERS
 from analysis.training.classifier.trainer import (
+    ClassifierTask,
     MakeNet,
-    TrainingRun,
     TrainSettings,
+    classifier_trainer,
     embedding_net,
-    known_rows,
+    labelled_rows,
     logits_of_table,
 )
+from analysis.training.engine.progress import Budget, Progress
 
-Progress = Callable[[str], None]
 CELL = 46
 TIMED = 5
 TOP = 5
-CONTEXT_SHARE = 0.25
-"""Part of the time that the row with the look at the cell spends on it."""
+CONTEXT_FRACTION = 0.25
+"""Part of the time that the row with the context net spends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Variant:
     make_net
         Makes its net.
     context
-        Whether a part of the time trains the look at the cell.
+        Whether a part of the time trains the context net.
     """
 
     name: str
@@ -101,7 +102,7 @@ def variants(seed: int = 20) -> tuple[Variant, ...]:
         Variant("without banding vector", replace(full, use_profile=False)),
         Variant("without sizes", replace(full, use_sizes=False)),
         Variant("without surroundings", replace(full, views=1)),
-        Variant("without banding told", replace(full, use_domain=False)),
+        Variant("without banding given", replace(full, use_domain=False)),
         Variant("with cell context", full, context=True),
     )
     return own + tuple(Variant(name, full, _peer(make)) for name, make in PEERS.items())
@@ -166,7 +167,7 @@ def run_ablation(
         if not path.is_file() and not wanted:
             continue
         if not path.is_file():
-            row = _row(variant, train, measured, out_dir, 60.0 * minutes)
+            row = _row(variant, train, measured, 60.0 * minutes)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, (json.dumps(asdict(row), indent=1) + "\n").encode())
         made.append(Row(**json.loads(path.read_text(encoding="utf-8"))))
@@ -188,24 +189,16 @@ def _row(
     variant: Variant,
     train: Mapping[str, ClassifierCropTable],
     val: Mapping[str, ClassifierCropTable],
-    out_dir: Path,
     budget_s: float,
 ) -> Row:
-    torch.manual_seed(variant.settings.seed)
-    base_s = budget_s * (1.0 - CONTEXT_SHARE) if variant.context else budget_s
-    run = TrainingRun(
-        variant.settings,
-        out_dir,
-        budget_s=base_s,
-        make_net=variant.make_net,
-        clock=time.process_time,
-        checkpoints=False,
-    )
-    known = known_rows(train)
-    run.train(known, {}, lambda _line: None)
+    base_s = budget_s * (1.0 - CONTEXT_FRACTION) if variant.context else budget_s
+    task = ClassifierTask(variant.settings, labelled_rows(train), {}, variant.make_net)
+    trainer = classifier_trainer(task, variant.settings, budget_s=base_s, clock=time.process_time)
+    trainer.run(Budget(seconds=base_s))
+    weights = trainer.average.weights
     if variant.settings.loss == "triplet":
-        run.class_vectors_from(known)
-    net, parameters = run.averaged_net(), _size(run.net)
+        task.set_class_vectors(weights)
+    net, parameters = task.net_with(weights), _size(task.net)
     context: ContextNet | None = None
     if variant.context and isinstance(net, EmbeddingNet):
         context = _context(net, train, budget_s - base_s)
@@ -214,7 +207,7 @@ def _row(
         variant.name,
         parameters,
         round(budget_s, 1),
-        run.step,
+        trainer.step,
         round(_cell_ms(net, context, next(iter(val.values()))), 1),
         _figures(net, context, val),
     )
@@ -223,7 +216,7 @@ def _row(
 def _context(net: EmbeddingNet, train: Mapping[str, ClassifierCropTable], budget_s: float) -> ContextNet:
     settings = ContextSettings(rounds=2, cells=60, steps=1500)
     started = time.process_time()
-    used = [name for name in train if settings.shares.get(name, 0.0) > 0]
+    used = [name for name in train if settings.source_fractions.get(name, 0.0) > 0]
     embedded = {name: embed_cells(net, train[name], settings, changed=True) for name in used}
     left_s = budget_s - (time.process_time() - started)
     return train_context(net, embedded, settings, budget_s=max(left_s, 1.0), clock=time.process_time)

@@ -1,11 +1,11 @@
-"""Train the look at the whole cell on embeddings that are computed once, from changed crops."""
+"""Train the whole-cell context net on embeddings that are computed once, from changed crops."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,15 +17,20 @@ from analysis.straightening.band_profile import profiles
 from analysis.training.classifier.augmentation import CropAugmentation, augment
 from analysis.training.classifier.crops import ClassifierCropTable
 from analysis.training.classifier.losses import polarity_loss
+from analysis.training.engine.average import AverageSettings
+from analysis.training.engine.parallel import backward
+from analysis.training.engine.progress import Budget, Progress
+from analysis.training.engine.schedule import CosineSchedule
+from analysis.training.engine.trainer import Interval, Trainer, TrainerSettings, TrainingTask
 
-Progress = Callable[[str], None]
+LOG_STEPS = 100
 WHOLE_CELL = 30
 """Cells with fewer objects aren't trained on."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContextSettings:
-    """How the look at the cell is trained.
+    """How the context net is trained.
 
     Attributes
     ----------
@@ -33,13 +38,19 @@ class ContextSettings:
         How many times every crop is changed and embedded.
     cells
         Cells of a source that are used at most.
-    shares
+    source_fractions
         Part of the batches that each source fills.
     dropped, added
-        Share of the cells from which objects are taken, and to which objects of the own or of another cell are
+        Fraction of the cells from which objects are taken, and to which objects of the own or of another cell are
         added: cells of any number, so that 46 isn't learned.
     most_dropped, most_added
         How many at most.
+    own_fraction
+        Fraction of the added objects that are further copies of the cell's own.
+    warm_up_steps, least_rate, clip_norm, ema_decay
+        Of the schedule, the gradients and the averaged weights.
+    label_smoothing
+        Of the loss: less than in the embedding's training, as the logits to be refined are smoothed already.
     """
 
     batch_cells: int = 24
@@ -52,11 +63,16 @@ class ContextSettings:
     most_dropped: int = 8
     added: float = 0.5
     most_added: int = 3
-    own_share: float = 0.6
+    own_fraction: float = 0.6
     feature_noise: float = 0.05
     seed: int = 21
+    warm_up_steps: int = 100
+    least_rate: float = 0.02
+    clip_norm: float = 1.0
+    ema_decay: float = 0.99
+    label_smoothing: float = 0.01
     augment: CropAugmentation = field(default_factory=CropAugmentation)
-    shares: Mapping[str, float] = field(
+    source_fractions: Mapping[str, float] = field(
         default_factory=lambda: {"gband612": 0.35, "tseng": 0.25, "tseng_boxes": 0.25, "bioimlab": 0.15}
     )
 
@@ -145,7 +161,7 @@ def train_context(
     clock: Callable[[], float] = time.monotonic,
     progress: Progress | None = None,
 ) -> ContextNet:
-    """Train the look at the cell.
+    """Train the context net.
 
     Parameters
     ----------
@@ -162,35 +178,81 @@ def train_context(
     progress
         Called with one line in 100 steps.
     """
-    torch.manual_seed(settings.seed)
-    rng = np.random.default_rng(settings.seed)
-    context = ContextNet()
-    optimiser = torch.optim.AdamW(
-        context.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
+    task = ContextTask(net, sources, settings)
+    trainer = Trainer(
+        task,
+        torch.optim.AdamW(
+            task.net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
+        ),
+        CosineSchedule(settings.warm_up_steps, steps=settings.steps, seconds=budget_s, floor=settings.least_rate),
+        TrainerSettings(
+            learning_rate=settings.learning_rate,
+            clip_norm=settings.clip_norm,
+            average=AverageSettings(settings.ema_decay, first_update=0, early=10),
+            log=Interval(steps=LOG_STEPS),
+        ),
+        progress=progress,
+        clock=clock,
     )
-    names = [name for name in sources if settings.shares.get(name, 0.0) > 0]
-    share = np.array([settings.shares[name] for name in names])
-    share = share / share.sum()
-    average = {key: value.detach().clone() for key, value in context.state_dict().items()}
-    started, losses = clock(), []
-    context.train()
-    for step in range(settings.steps):
-        part = max(step / settings.steps, (clock() - started) / budget_s)
-        if part >= 1.0:
-            break
-        rate = min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * rate
-        chosen = [sources[names[k]] for k in rng.choice(len(names), settings.batch_cells, p=share)]
-        losses.append(_step(net, context, optimiser, [_altered(cells, rng, settings) for cells in chosen]))
-        decay = min(0.99, (1 + step) / (10 + step))
+    trainer.run(Budget(steps=settings.steps, seconds=budget_s))
+    task.net.load_state_dict(trainer.average.weights)
+    return task.net.eval()
+
+
+class ContextTask(TrainingTask):
+    """Batches of altered cells and their loss.
+
+    Parameters
+    ----------
+    net
+        What the cells were embedded with; it isn't changed.
+    sources
+        Embedded cells of every source.
+    settings
+        How to train.
+    """
+
+    net: ContextNet
+
+    def __init__(self, net: EmbeddingNet, sources: Mapping[str, EmbeddedCells], settings: ContextSettings) -> None:
+        torch.manual_seed(settings.seed)
+        self._rng = np.random.default_rng(settings.seed)
+        super().__init__(ContextNet())
+        self._embedding, self._settings = net, settings
+        names = [name for name in sources if settings.source_fractions.get(name, 0.0) > 0]
+        self._sources = [sources[name] for name in names]
+        fractions = np.array([settings.source_fractions[name] for name in names])
+        self._chances = fractions / fractions.sum()
+
+    def state(self) -> dict[str, Any]:
+        """The generator's."""
+        return {"generator": self._rng.bit_generator.state}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self._rng.bit_generator.state = state["generator"]
+
+    def gradients(self, step: int) -> dict[str, float]:
+        """Gradients of a batch of cells, see `TrainingTask.gradients`."""
+        del step
+        settings, rng = self._settings, self._rng
+        chosen = [self._sources[k] for k in rng.choice(len(self._sources), settings.batch_cells, p=self._chances)]
+        batch = [_altered(cells, rng, settings) for cells in chosen]
+        presented = _padded([cell.presented for cell in batch])
+        turned = _padded([cell.turned for cell in batch])
+        features = _padded([cell.features for cell in batch])
+        classes = _padded([cell.classes for cell in batch], fill=-1.0)
+        lengths = torch.tensor([len(cell.classes) for cell in batch])
+        padding = torch.arange(presented.shape[1])[None, :] >= lengths[:, None]
         with torch.no_grad():
-            for key, value in context.state_dict().items():
-                average[key].lerp_(value, 1 - decay)
-        if progress is not None and step % 100 == 99:
-            progress(f"context step {step + 1}: loss {np.mean(losses[-100:]):.4f}")
-    context.load_state_dict(average)
-    return context.eval()
+            flat = self._embedding.logits((presented.flatten(0, 1), turned.flatten(0, 1)))
+            logits = flat.reshape(*presented.shape[:2], -1)
+        refined = self.net((presented, turned), logits, features, padding)
+        labelled = classes >= 0
+        unknown_polarity = torch.full((int(labelled.sum()),), -1)
+        loss = polarity_loss(refined[labelled], classes[labelled], unknown_polarity, settings.label_smoothing)
+        self.net.zero_grad(set_to_none=True)
+        return backward({"context_loss": loss})
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +274,7 @@ def _altered(cells: EmbeddedCells, rng: np.random.Generator, settings: ContextSe
     if rng.random() < settings.added:
         count = int(rng.integers(1, settings.most_added + 1))
         # A further copy of the cell's own, changed otherwise, or one of another cell.
-        donor = rows if rng.random() < settings.own_share else cells.rows[int(rng.integers(len(cells.rows)))]
+        donor = rows if rng.random() < settings.own_fraction else cells.rows[int(rng.integers(len(cells.rows)))]
         rows = np.concatenate([rows, rng.choice(donor, count)])
         view = np.concatenate([view, (view[0] + rng.integers(1, max(rounds, 2), count)) % rounds])
     at, which = torch.from_numpy(rows), torch.from_numpy(view)
@@ -221,27 +283,6 @@ def _altered(cells: EmbeddedCells, rng: np.random.Generator, settings: ContextSe
         rng.normal(0.0, 1.0, features.shape).astype(np.float32)
     )
     return _Cell(cells.presented[which, at].float(), cells.turned[which, at].float(), features, cells.classes[at])
-
-
-def _step(net: EmbeddingNet, context: ContextNet, optimiser: torch.optim.Optimizer, batch: list[_Cell]) -> float:
-    presented = _padded([cell.presented for cell in batch])
-    turned = _padded([cell.turned for cell in batch])
-    features = _padded([cell.features for cell in batch])
-    classes = _padded([cell.classes for cell in batch], fill=-1.0)
-    lengths = torch.tensor([len(cell.classes) for cell in batch])
-    padding = torch.arange(presented.shape[1])[None, :] >= lengths[:, None]
-    with torch.no_grad():
-        flat = net.logits((presented.flatten(0, 1), turned.flatten(0, 1)))
-        logits = flat.reshape(*presented.shape[:2], -1)
-    refined = context((presented, turned), logits, features, padding)
-    known = classes >= 0
-    unknown_polarity = torch.full((int(known.sum()),), -1)
-    loss = polarity_loss(refined[known], classes[known], unknown_polarity, 0.01)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(context.parameters(), 1.0)
-    optimiser.step()
-    return float(loss.detach())
 
 
 def _padded(parts: list[Tensor], fill: float = 0.0) -> Tensor:

@@ -28,7 +28,8 @@ from analysis.training.classifier.labelled_cells import (
     rendered_cells,
     tseng_views,
 )
-from analysis.training.engine.run_files import whole_file
+from analysis.training.engine.checkpoint import whole_file
+from analysis.training.engine.progress import Progress, silent
 from simulators.specimen.banding import Banding
 
 DENSITY_STEPS = 63.0
@@ -43,7 +44,6 @@ PART_IMAGES = 20
 
 Cut = Callable[[GreyImage], Segmentation]
 Read = Callable[[Path], GreyImage]
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ def prepare_crops(
         makers["bioimlab"] = lambda split: bioimlab_cells(data_dir, split)
     if (data_dir / "mfish" / "cells.csv").is_file():
         makers["mfish"] = lambda split: mfish_cells(data_dir, split, segment, read)
-    tell = progress or (lambda _line: None)
+    tell = progress or silent
     for name in [name for name in makers if only is None or name in only]:
         for split in splits:
             path = crops_dir / f"{name}-{split}.npz"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -32,8 +32,8 @@ from analysis.training.classifier.context import (
     wrong_share,
 )
 from analysis.training.classifier.crops import ClassifierCropTable
+from analysis.training.engine.progress import Progress, silent
 
-Progress = Callable[[str], None]
 EUPLOID_SEXES = ((2, 0), (1, 1))
 
 
@@ -87,9 +87,9 @@ def finish(
         Where the weights are missing, damaged or no embedding.
     """
     settings = settings or ContextSettings()
-    tell = progress or (lambda _line: None)
+    tell = progress or silent
     net = load_embedding(folder, name)
-    used = {source: table for source, table in train.items() if settings.shares.get(source, 0.0) > 0}
+    used = {source: table for source, table in train.items() if settings.source_fractions.get(source, 0.0) > 0}
     embedded = {}
     for source, table in used.items():
         embedded[source] = embed_cells(net, table, settings, changed=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -36,13 +34,20 @@ from analysis.training.classifier.calibration import calibrate
 from analysis.training.classifier.crops import ClassifierCropTable, load_tables, prepare_crops
 from analysis.training.classifier.finish import finish
 from analysis.training.classifier.losses import MARGIN, ClassCentres, batch_hard_triplet_loss, polarity_loss
-from analysis.training.engine.run_files import log_line, read_checkpoint, write_checkpoint
-from analysis.training.engine.steps import take_into_average
-
-logger = logging.getLogger(__name__)
+from analysis.training.engine.arithmetic import channels_last
+from analysis.training.engine.average import AverageSettings, copied
+from analysis.training.engine.parallel import backward
+from analysis.training.engine.progress import Budget, Progress, silent
+from analysis.training.engine.schedule import CosineSchedule
+from analysis.training.engine.trainer import Interval, Trainer, TrainerSettings, TrainingTask
 
 WEIGHTS_NAME = "classifier"
-Progress = Callable[[str], None]
+PASSING_CROPS: Final = 460
+"""Crops of every source that are looked at in passing: those of ten cells."""
+
+OTHER_SOURCE_FRACTION: Final = 0.02
+"""Of every batch, for a source that has no fraction of its own."""
+
 MakeNet = Callable[["TrainSettings"], nn.Module]
 DOMAIN_OF_SOURCE: Mapping[str, str] = {"bioimlab": "Q", "mfish": "DAPI", "rendered_r": "R"}
 """Banding of the sources that aren't G-banded."""
@@ -60,7 +65,7 @@ def embedding_net(settings: TrainSettings) -> nn.Module:
     )
 
 
-SHARES: Mapping[str, float] = {
+SOURCE_FRACTIONS: Mapping[str, float] = {
     "gband612": 0.27,
     "tseng": 0.22,
     "tseng_boxes": 0.18,
@@ -78,14 +83,16 @@ class TrainSettings:
 
     Attributes
     ----------
-    shares
+    source_fractions
         Part of every batch that each source fills, where its crops exist; the rest is scaled up.
     loss
         ``"both"``, ``"cross-entropy"`` or ``"triplet"``.
     views, use_profile, use_sizes, use_domain
-        What the net looks at, see `EmbeddingNet`.
-    domain_told
-        Share of the crops whose banding the net is told; it must do without as well.
+        What the net takes in, see `EmbeddingNet`.
+    domain_given_fraction
+        Fraction of the crops whose banding the net is given; it must do without as well.
+    warm_up_steps, clip_norm
+        Steps over which the rate rises; greatest norm of all gradients together.
     half_precision
         Convolutions in bfloat16: more than twice as fast where the processor knows it.
     """
@@ -106,9 +113,11 @@ class TrainSettings:
     use_profile: bool = True
     use_sizes: bool = True
     use_domain: bool = True
-    domain_told: float = 0.5
+    domain_given_fraction: float = 0.5
     half_precision: bool = True
-    shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
+    warm_up_steps: int = 200
+    clip_norm: float = 5.0
+    source_fractions: Mapping[str, float] = field(default_factory=lambda: dict(SOURCE_FRACTIONS))
     augment: CropAugmentation = field(default_factory=CropAugmentation)
 
 
@@ -197,6 +206,7 @@ def train_on_crops(
     command: str = "karyoscan train classifier",
     progress: Progress | None = None,
     make_net: MakeNet = embedding_net,
+    clock: Callable[[], float] = time.monotonic,
 ) -> TrainResult:
     """Train the classifier on prepared crops.
 
@@ -219,6 +229,8 @@ def train_on_crops(
         Called with one line per logged interval.
     make_net
         Makes the net; another one than the product's is for comparisons only.
+    clock
+        Measures the time.
 
     Returns
     -------
@@ -230,172 +242,123 @@ def train_on_crops(
     DatasetError
         Where there is no crop to train on.
     """
-    settings = settings or TrainSettings()
-    out_dir.mkdir(parents=True, exist_ok=True)
+    settings, tell = settings or TrainSettings(), progress or silent
     torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
-    train, val = known_rows(load_tables(crops_dir, "train")), known_rows(load_tables(crops_dir, "val"))
+    train, val = labelled_rows(load_tables(crops_dir, "train")), labelled_rows(load_tables(crops_dir, "val"))
     if not train:
         raise DatasetError("there are no prepared crops to train on", path=crops_dir)
-    run = TrainingRun(settings, out_dir, budget_s=60.0 * minutes, make_net=make_net)
+    task = ClassifierTask(settings, train, val, make_net)
+    trainer = classifier_trainer(
+        task, settings, budget_s=60.0 * minutes, folder=out_dir, progress=tell, clock=clock
+    )
+
+    def keep(metrics: Mapping[str, float], calibration: Mapping[str, float] | None = None) -> Path:
+        manifest = _manifest(settings, trainer.step, train, metrics, command)
+        return write_weights(
+            out_dir, copied(trainer.average.weights), replace(manifest, calibration=dict(calibration or {}))
+        )
+
+    task.after_validation = keep
     if resume:
-        run.resume()
-    report = progress or (lambda _line: None)
-
-    def keep(metrics: dict[str, float], calibration: dict[str, float] | None = None) -> Path:
-        manifest = _manifest(run, train, metrics, command)
-        return write_weights(out_dir, run.average(), replace(manifest, calibration=calibration or {}))
-
-    run.train(train, val, report, keep)
+        trainer.resume()
+    trainer.run(Budget(seconds=60.0 * minutes))
     if settings.loss == "triplet":
-        run.class_vectors_from(train)
-    metrics = run.validate(val)
-    report(f"step {run.step}: " + json.dumps(metrics))
-    path = keep(metrics, calibrate(val, run.logits(val), load_assignment_costs()))
-    return TrainResult(path, run.step, metrics)
+        task.set_class_vectors(trainer.average.weights)
+    logits = task.logits(trainer.average.weights, val)
+    metrics = figures_of_logits(logits, val)
+    tell(f"step {trainer.step}: " + json.dumps(metrics))
+    path = keep(metrics, calibrate(val, logits, load_assignment_costs()))
+    return TrainResult(path, trainer.step, metrics)
 
 
-class TrainingRun:
-    """State of one training: net, optimiser, average, clock."""
+class ClassifierTask(TrainingTask):
+    """The classifier's batches, losses and figures.
+
+    Parameters
+    ----------
+    settings
+        How it is trained.
+    train, val
+        Crops of every source, all of known class.
+    make_net
+        Makes the net.
+
+    Attributes
+    ----------
+    after_validation
+        Called with the figures of every validation.
+
+    Raises
+    ------
+    ValueError
+        There is no such loss.
+    """
 
     def __init__(
         self,
         settings: TrainSettings,
-        out_dir: Path,
-        budget_s: float,
+        train: Mapping[str, ClassifierCropTable],
+        val: Mapping[str, ClassifierCropTable],
         make_net: MakeNet,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        checkpoints: bool = True,
     ) -> None:
         if settings.loss not in LOSSES:
             raise ValueError(f"no such loss: {settings.loss!r}, only {', '.join(LOSSES)}")
-        self.settings = settings
-        self.checkpoint_path = out_dir / "checkpoint.ckpt"
-        self._folder = out_dir
-        self.budget_s = budget_s
-        self._make_net, self._clock, self._checkpoints = make_net, clock, checkpoints
-        self.net = make_net(settings)
-        # Not the fused optimiser: it takes channels-last weights for contiguous ones.
-        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = torch.optim.AdamW(
-            self.net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
-        )
-        self.generator = torch.Generator().manual_seed(settings.seed)
-        self.centres = ClassCentres(EMBEDDING_SIZE)
-        self.ema = {key: value.detach().clone() for key, value in self.net.state_dict().items()}
-        self.step = 0
-        self.spent_s = 0.0
+        torch.manual_seed(settings.seed)
+        net = make_net(settings)
+        channels_last(net)
+        super().__init__(net)
+        self._settings, self._train, self._val, self._make_net = settings, train, val, make_net
+        self._generator = torch.Generator().manual_seed(settings.seed)
+        self._centres = ClassCentres(EMBEDDING_SIZE)
+        self.after_validation: Callable[[Mapping[str, float]], object] | None = None
 
-    def resume(self) -> None:
-        """Take up the checkpoint, where there is one."""
-        if not self.checkpoint_path.is_file():
-            return
-        state = read_checkpoint(self.checkpoint_path)
-        self.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"])
-        self.ema = state["ema"]
-        self.centres.vectors = state["centres"]
-        self.step, self.spent_s = int(state["step"]), float(state["spent_s"])
-        logger.info("resumed at step %d after %.0f s", self.step, self.spent_s)
+    def state(self) -> dict[str, Any]:
+        """Generator and class centres."""
+        return {"generator": self._generator.get_state(), "centres": self._centres.vectors}
 
-    def save(self) -> None:
-        """Write the checkpoint whole or not at all."""
-        state = {
-            "net": self.net.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator.get_state(),
-            "ema": self.ema,
-            "centres": self.centres.vectors,
-            "step": self.step,
-            "spent_s": self.spent_s,
-        }
-        write_checkpoint(self.checkpoint_path, state)
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self._generator.set_state(state["generator"])
+        self._centres.vectors = state["centres"]
 
-    def average(self) -> dict[str, Tensor]:
-        """Averaged weights, what is shipped."""
-        return {key: value.clone() for key, value in self.ema.items()}
-
-    def train(
-        self,
-        train: Mapping[str, ClassifierCropTable],
-        val: Mapping[str, ClassifierCropTable],
-        report: Progress,
-        keep: Callable[[dict[str, float]], Path] | None = None,
-    ) -> None:
-        """Train until the time is spent; ``keep`` writes the averaged weights at every checkpoint."""
-        started, before_s, saved_s, losses = self._clock(), self.spent_s, self.spent_s, []
-        self.net.train()
-        while self.spent_s < self.budget_s:
-            losses.append(self._one_step(train))
-            self.spent_s = before_s + self._clock() - started
-            if self._checkpoints and self.spent_s - saved_s >= self.settings.checkpoint_s:
-                saved_s = self.spent_s
-                self.save()
-                metrics = self.validate(val, limit=460)
-                if keep is not None:
-                    keep(metrics)
-                line = {
-                    "step": self.step,
-                    "spent_s": round(self.spent_s, 1),
-                    "loss": round(float(np.mean(losses)), 4),
-                    **metrics,
-                }
-                losses.clear()
-                self._log(line, report)
-        if self._checkpoints:
-            self.save()
-
-    def _log(self, line: dict[str, Any], report: Progress) -> None:
-        report(log_line(self._folder, line))
-
-    def _one_step(self, train: Mapping[str, ClassifierCropTable]) -> float:
-        settings = self.settings
-        for group in self.optimiser.param_groups:
-            group["lr"] = settings.learning_rate * self._rate_factor()
-        views, features, classes, polarity, domain = self._batch(train)
-        views, features = augment(views, features, self.generator, settings.augment)
+    def gradients(self, step: int) -> dict[str, float]:
+        """Gradients of a batch, see `TrainingTask.gradients`; the batch follows from the generator."""
+        del step
+        views, features, classes, polarity, domain = self._batch()
+        views, features = augment(views, features, self._generator, self._settings.augment)
         bands = torch.from_numpy(profiles(views[:, 0].numpy(), PROFILE_BINS))
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.half_precision):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._settings.half_precision):
             loss = self._loss(views, bands, features, domain, classes, polarity)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
-        self.optimiser.step()
-        self._update_average()
-        self.step += 1
-        return float(loss.detach())
+        self.net.zero_grad(set_to_none=True)
+        return backward({"loss": loss})
 
     def _loss(
         self, views: Tensor, bands: Tensor, features: Tensor, domain: Tensor, classes: Tensor, polarity: Tensor
     ) -> Tensor:
-        settings = self.settings
+        settings = self._settings
         if not isinstance(self.net, EmbeddingNet):
             logits = self.net(views, bands, features, domain).float()
             return polarity_loss(logits, classes, polarity, settings.label_smoothing)
         embeddings = self.net.both(views, bands, features, domain)
         with torch.autocast("cpu", enabled=False):
-            upright = self.centres.upright(embeddings, classes, polarity)
-            self.centres.update(upright, classes, polarity)
+            upright = self._centres.upright(embeddings, classes, polarity)
+            self._centres.update(upright, classes, polarity)
             triplet = batch_hard_triplet_loss(upright, classes, settings.margin)
             if settings.loss == "triplet":
                 return triplet
             loss = polarity_loss(self.net.logits(embeddings), classes, polarity, settings.label_smoothing)
             return loss if settings.loss == "cross-entropy" else loss + settings.triplet_weight * triplet
 
-    def _rate_factor(self) -> float:
-        warm_up = min(1.0, (self.step + 1) / 200)
-        share = min(1.0, self.spent_s / max(self.budget_s, 1e-9))
-        return warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
-
-    def _batch(self, train: Mapping[str, ClassifierCropTable]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        weights = torch.tensor([self.settings.shares.get(name, 0.02) for name in train])
-        source = torch.multinomial(weights, self.settings.batch, replacement=True, generator=self.generator)
-        draw = torch.rand(self.settings.batch, generator=self.generator)
-        told = torch.rand(self.settings.batch, generator=self.generator) < self.settings.domain_told
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        settings, generator = self._settings, self._generator
+        weights = torch.tensor(
+            [settings.source_fractions.get(name, OTHER_SOURCE_FRACTION) for name in self._train]
+        )
+        source = torch.multinomial(weights, settings.batch, replacement=True, generator=generator)
+        draw = torch.rand(settings.batch, generator=generator)
+        given = torch.rand(settings.batch, generator=generator) < settings.domain_given_fraction
         parts, domain = [], []
-        for number, (name, table) in enumerate(train.items()):
+        for number, (name, table) in enumerate(self._train.items()):
             rows = (draw[source == number] * len(table)).long().numpy()
             parts.append(table.select(np.minimum(rows, len(table) - 1)))
             domain.append(domain_of(name).expand(len(rows), -1))
@@ -404,59 +367,151 @@ class TrainingRun:
             torch.from_numpy(np.concatenate([part.features for part in parts])),
             torch.from_numpy(np.concatenate([part.classes for part in parts])),
             torch.from_numpy(np.concatenate([part.polarity for part in parts])),
-            torch.cat(domain) * told[:, None],
+            torch.cat(domain) * given[:, None],
         )
 
-    def _update_average(self) -> None:
-        take_into_average(self.ema, self.net, step=self.step, decay=self.settings.ema_decay, ahead=10)
+    def validate(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+        """Figures of averaged weights on the first crops of every source."""
+        some = {name: table.select(np.arange(len(table))[:PASSING_CROPS]) for name, table in self._val.items()}
+        return figures_of_logits(self.logits(weights, some), some)
 
-    def averaged_net(self) -> nn.Module:
-        """The net with averaged weights, ready for use."""
-        net = self._make_net(self.settings)
-        net.load_state_dict(self.average())
+    def validated(self, step: int, figures: Mapping[str, float], weights: Mapping[str, Tensor]) -> None:
+        """Call `after_validation`."""
+        del step, weights
+        if self.after_validation is not None:
+            self.after_validation(figures)
+
+    def net_with(self, weights: Mapping[str, Tensor]) -> nn.Module:
+        """A net of the same kind with these weights, ready for use."""
+        net = self._make_net(self._settings)
+        net.load_state_dict(dict(weights))
         return net.eval()
 
-    def class_vectors_from(self, train: Mapping[str, ClassifierCropTable], rows: int = 1500) -> None:
-        """Set the class vectors to the mean embeddings, where no cross-entropy has trained them."""
-        net = self.averaged_net()
+    def logits(
+        self, weights: Mapping[str, Tensor], tables: Mapping[str, ClassifierCropTable]
+    ) -> dict[str, Tensor]:
+        """Logits of weights, source by source.
+
+        Parameters
+        ----------
+        weights
+            Of a net of the same kind.
+        tables
+            Crops of every source.
+
+        Returns
+        -------
+        dict
+            Of every source float32, shape (n, 49).
+        """
+        net = self.net_with(weights)
+        return {name: logits_of_table(net, table, name) for name, table in tables.items()}
+
+    def set_class_vectors(self, weights: dict[str, Tensor], rows: int = 1500) -> None:
+        """Set the class vectors to the mean embeddings, where no cross-entropy has trained them.
+
+        Parameters
+        ----------
+        weights
+            Averaged weights; theirs are set, and the net's.
+        rows
+            Crops of every source that are embedded at most.
+
+        Raises
+        ------
+        TypeError
+            The net has none.
+        """
+        net = self.net_with(weights)
         if not isinstance(net, EmbeddingNet):
             raise TypeError("only an embedding has class vectors")
         total = torch.zeros((CLASS_COUNT + 1, EMBEDDING_SIZE))
         with torch.no_grad():
-            for name, table in train.items():
+            for name, table in self._train.items():
                 piece = table.select(np.linspace(0, len(table) - 1, min(rows, len(table))).astype(np.intp))
                 classes, polarity = torch.from_numpy(piece.classes), torch.from_numpy(piece.polarity)
-                upright = self.centres.upright(net.both(*_inputs(piece, name)), classes, polarity)
+                upright = self._centres.upright(net.both(*_inputs(piece, name)), classes, polarity)
                 total.index_add_(0, classes, upright)
-        for state in (self.ema, self.net.state_dict()):
+        for state in (weights, self.net.state_dict()):
             state["class_vectors"].copy_(functional.normalize(total, dim=1))
 
-    def validate(self, val: Mapping[str, ClassifierCropTable], limit: int | None = None) -> dict[str, float]:
-        """Top-1, top-5 and polarity of the averaged weights, source by source."""
-        parts = {name: table.select(np.arange(len(table))[:limit]) for name, table in val.items()}
-        metrics: dict[str, float] = {}
-        for name, logits in self.logits(parts).items():
-            table = parts[name]
-            classes, polarity = table.classes, table.polarity
-            scores = scores_from_logits(logits)
-            ranked = np.argsort(-scores.log_prob, axis=1)
-            real = classes < CLASS_COUNT
-            hit = ranked[real, :5] == classes[real, None]
-            metrics[f"{name}_top1"] = round(float(hit[:, 0].mean()), 4)
-            metrics[f"{name}_top5"] = round(float(hit.any(axis=1).mean()), 4)
-            if not real.all():
-                refused = scores.log_none > np.log(0.5)
-                metrics[f"{name}_refused_right"] = round(float(np.mean(refused[~real])), 4)
-                metrics[f"{name}_refused_wrong"] = round(float(np.mean(refused[real])), 4)
-            if (polarity >= 0).any():
-                known = polarity >= 0
-                metrics[f"{name}_polarity"] = round(float(np.mean(scores.flipped[known] == polarity[known])), 4)
-        return metrics
 
-    def logits(self, tables: Mapping[str, ClassifierCropTable]) -> dict[str, Tensor]:
-        """Logits of the averaged weights, source by source."""
-        net = self.averaged_net()
-        return {name: logits_of_table(net, table, name) for name, table in tables.items()}
+def classifier_trainer(
+    task: ClassifierTask,
+    settings: TrainSettings,
+    *,
+    budget_s: float,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Trainer:
+    """Make the trainer of a classifier, at its first step.
+
+    Parameters
+    ----------
+    task
+        What is trained.
+    settings
+        How.
+    budget_s
+        Time over which the rate falls.
+    folder
+        Gets checkpoint and log; None keeps neither, and validates nothing in passing.
+    progress
+        Called with one line per log entry.
+    clock
+        Measures the time.
+    """
+    every = Interval() if folder is None else Interval(seconds=settings.checkpoint_s)
+    return Trainer(
+        task,
+        # Not the fused optimiser: it takes channels-last weights for contiguous ones.
+        torch.optim.AdamW(
+            task.net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
+        ),
+        CosineSchedule(settings.warm_up_steps, seconds=budget_s),
+        TrainerSettings(
+            learning_rate=settings.learning_rate,
+            clip_norm=settings.clip_norm,
+            average=AverageSettings(settings.ema_decay, first_update=0, early=10),
+            log=every,
+            checkpoint=every,
+            validation=every,
+        ),
+        folder=folder,
+        progress=progress,
+        clock=clock,
+    )
+
+
+def figures_of_logits(logits: Mapping[str, Tensor], tables: Mapping[str, ClassifierCropTable]) -> dict[str, float]:
+    """Top-1, top-5 and polarity, source by source.
+
+    Parameters
+    ----------
+    logits
+        Of every source, shape (n, 49).
+    tables
+        Crops they are of.
+    """
+    metrics: dict[str, float] = {}
+    for name, table in tables.items():
+        classes, polarity = table.classes, table.polarity
+        scores = scores_from_logits(logits[name])
+        ranked = np.argsort(-scores.log_prob, axis=1)
+        real = classes < CLASS_COUNT
+        hit = ranked[real, :5] == classes[real, None]
+        metrics[f"{name}_top1"] = round(float(hit[:, 0].mean()), 4)
+        metrics[f"{name}_top5"] = round(float(hit.any(axis=1).mean()), 4)
+        if not real.all():
+            refused = scores.log_none > np.log(0.5)
+            metrics[f"{name}_refused_right"] = round(float(np.mean(refused[~real])), 4)
+            metrics[f"{name}_refused_wrong"] = round(float(np.mean(refused[real])), 4)
+        if (polarity >= 0).any():
+            labelled = polarity >= 0
+            right = scores.flipped[labelled] == polarity[labelled]
+            metrics[f"{name}_polarity"] = round(float(np.mean(right)), 4)
+    return metrics
 
 
 def domain_of(source: str) -> Tensor:
@@ -468,7 +523,7 @@ def domain_of(source: str) -> Tensor:
 def logits_of_table(
     net: nn.Module, table: ClassifierCropTable, source: str | None = None, batch: int = 256
 ) -> Tensor:
-    """Logits, shape (n, 49), of prepared crops; the net is told the banding of ``source``, or nothing."""
+    """Logits, shape (n, 49), of prepared crops; the net is given the banding of ``source``, or none."""
     parts = [torch.zeros((0, OUTPUT_COUNT))]
     with torch.no_grad():
         for start in range(0, len(table), batch):
@@ -484,31 +539,33 @@ def _inputs(table: ClassifierCropTable, source: str | None) -> tuple[Tensor, Ten
     return torch.from_numpy(views), bands, torch.from_numpy(table.features), domain
 
 
-def known_rows(tables: Mapping[str, ClassifierCropTable]) -> dict[str, ClassifierCropTable]:
+def labelled_rows(tables: Mapping[str, ClassifierCropTable]) -> dict[str, ClassifierCropTable]:
     """Rows with a class."""
     return {name: table.select(table.classes >= 0) for name, table in tables.items()}
 
 
 def _manifest(
-    run: TrainingRun, train: Mapping[str, ClassifierCropTable], metrics: dict[str, float], command: str
+    settings: TrainSettings,
+    steps: int,
+    train: Mapping[str, ClassifierCropTable],
+    metrics: Mapping[str, float],
+    command: str,
 ) -> Manifest:
-    settings = asdict(run.settings)
-    settings["shares"] = dict(run.settings.shares)
     return Manifest(
         name=WEIGHTS_NAME,
         net="EmbeddingNet",
         arguments={
-            "width": run.settings.width,
-            "views": run.settings.views,
-            "use_profile": run.settings.use_profile,
-            "use_sizes": run.settings.use_sizes,
-            "use_domain": run.settings.use_domain,
+            "width": settings.width,
+            "views": settings.views,
+            "use_profile": settings.use_profile,
+            "use_sizes": settings.use_sizes,
+            "use_domain": settings.use_domain,
         },
         data={name: len(table) for name, table in train.items()},
         split="train (by case); choices on val",
         command=command,
-        settings=settings,
-        metrics=metrics,
-        seed=run.settings.seed,
-        steps=run.step,
+        settings={**asdict(settings), "source_fractions": dict(settings.source_fractions)},
+        seed=settings.seed,
+        steps=steps,
+        metrics=dict(metrics),
     )

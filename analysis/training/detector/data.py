@@ -7,7 +7,6 @@ noise; boxes are therefore centred on their chromosomes first, by what the isola
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +23,8 @@ from analysis.errors import DatasetError
 from analysis.imaging.foreground import otsu
 from analysis.imaging.image_file import read_image
 from analysis.structures.classes import CLASS_NAMES
-from analysis.training.engine.run_files import whole_file
+from analysis.training.engine.checkpoint import whole_file
+from analysis.training.engine.progress import Progress
 
 DENSITY_STEPS: Final = 150.0
 """Relative densities up to 1.7 are kept as bytes."""
@@ -92,7 +92,7 @@ def prepare_cells(
     split: str,
     *,
     limit: int | None = None,
-    tell: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[DetectorCell]:
     """Prepare the pictures of a split, or read them where they are prepared already.
 
@@ -106,7 +106,7 @@ def prepare_cells(
         ``"train"`` or ``"val"``; the detector never sees ``"test"``.
     limit
         Only this many pictures, evenly over the split.
-    tell
+    progress
         Called with one line where there is work.
 
     Raises
@@ -122,8 +122,8 @@ def prepare_cells(
         entries = tuple(entries[k] for k in at)
     path = cache_dir / f"{split}-{len(entries)}.npz"
     if not path.is_file():
-        if tell is not None:
-            tell(f"preparing {len(entries)} pictures of {split}")
+        if progress is not None:
+            progress(f"preparing {len(entries)} pictures of {split}")
         _write(path, [_densities(entry) for entry in entries])
     with np.load(path) as arrays:
         return [_cell(entry, arrays[str(k)]) for k, entry in enumerate(entries)]

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.evaluation.peer import PEER_WEIGHTS, peer_net
 from analysis.parameters.weights import Manifest, write_weights
 from analysis.training.detector.augmentation import DetectorAugmentation, draw_example
-from analysis.training.detector.data import prepare_cells
-from analysis.training.engine.steps import take_into_average
+from analysis.training.detector.data import DetectorCell, prepare_cells
+from analysis.training.detector.faster_rcnn import PEER_WEIGHTS, peer_net
+from analysis.training.engine.arithmetic import training_arithmetic
+from analysis.training.engine.average import AverageSettings
+from analysis.training.engine.parallel import backward
+from analysis.training.engine.progress import Budget, Progress, silent
+from analysis.training.engine.schedule import CosineSchedule
+from analysis.training.engine.trainer import Interval, Trainer, TrainerSettings, TrainingTask
 
-Progress = Callable[[str], None]
-_CLIP: Final = 5.0
-_TOLD_EVERY: Final = 25
+_CLIP_NORM: Final = 5.0
+"""Gradients of the first steps are larger than this now and then, those of later ones hardly ever."""
+
+_LOG_STEPS: Final = 25
+_CHECKPOINT_STEPS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +55,52 @@ class PeerTrainSettings:
     augment: DetectorAugmentation = field(default_factory=DetectorAugmentation)
 
 
+class PeerTask(TrainingTask):
+    """The peer's examples and loss.
+
+    Parameters
+    ----------
+    settings
+        How it is trained.
+    cells
+        Cells of the train split.
+    """
+
+    def __init__(self, settings: PeerTrainSettings, cells: Sequence[DetectorCell]) -> None:
+        net = peer_net(settings.width)
+        net.train()
+        net.backbone.in_half = True  # type: ignore[union-attr]
+        super().__init__(net)
+        self._settings, self._cells = settings, cells
+        self._singles = tuple(single for cell in cells for single in cell.singles)
+
+    def gradients(self, step: int) -> dict[str, float]:
+        """Gradients of the batch of a step, see `TrainingTask.gradients`."""
+        settings, examples = self._settings, []
+        for number in range(step * settings.batch, (step + 1) * settings.batch):
+            rng = np.random.default_rng((settings.seed, number))
+            cell = self._cells[int(rng.integers(len(self._cells)))]
+            examples.append(draw_example(cell, self._singles, rng, settings.augment))
+        pictures = [torch.from_numpy(one.image[None]) for one in examples]
+        targets = [
+            {"boxes": torch.from_numpy(one.boxes_px), "labels": torch.ones(len(one.boxes_px), dtype=torch.int64)}
+            for one in examples
+        ]
+        losses: dict[str, Tensor] = self.net(pictures, targets)
+        self.net.zero_grad(set_to_none=True)
+        return backward(losses)
+
+
 def train_peer(
     data_dir: Path,
     out_dir: Path,
     *,
     minutes: float,
     cache_dir: Path | None = None,
+    resume: bool = True,
     settings: PeerTrainSettings | None = None,
     progress: Progress | None = None,
+    clock: Callable[[], float] = time.process_time,
 ) -> Path:
     """Train for some minutes of processor time, drawing of examples counted in; the weights' path.
 
@@ -68,15 +111,19 @@ def train_peer(
     data_dir
         Data root with ``tseng``.
     out_dir
-        Gets weights and manifest.
+        Gets checkpoint, log, weights and manifest.
     minutes
-        Of one thread.
+        Of one thread, earlier calls counted.
     cache_dir
         Where pictures are prepared, or were for the detector; by default in ``out_dir``.
+    resume
+        Go on from the checkpoint.
     settings
         How to train.
     progress
         Called with one line per logged interval.
+    clock
+        Seconds of the processor, so that other work on the machine costs no steps.
 
     Raises
     ------
@@ -85,52 +132,32 @@ def train_peer(
     WeightsError
         Without torchvision.
     """
-    settings = settings or PeerTrainSettings()
-    tell = progress or (lambda _line: None)
-    threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    try:
+    settings, tell = settings or PeerTrainSettings(), progress or silent
+    with training_arithmetic(flush_denormal=False):
         torch.manual_seed(settings.seed)
-        cells = prepare_cells(
-            data_dir / "tseng", cache_dir or out_dir / "prepared", "train", limit=settings.images, tell=tell
+        cache = cache_dir or out_dir / "prepared"
+        cells = prepare_cells(data_dir / "tseng", cache, "train", limit=settings.images, progress=tell)
+        task = PeerTask(settings, cells)
+        trainer = Trainer(
+            task,
+            torch.optim.AdamW(
+                task.net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            ),
+            CosineSchedule(settings.warm_up_steps, seconds=60.0 * minutes),
+            TrainerSettings(
+                learning_rate=settings.learning_rate,
+                clip_norm=_CLIP_NORM,
+                average=AverageSettings(settings.ema_decay),
+                log=Interval(steps=_LOG_STEPS),
+                checkpoint=Interval(steps=_CHECKPOINT_STEPS),
+            ),
+            folder=out_dir,
+            progress=tell,
+            clock=clock,
         )
-        singles = tuple(single for cell in cells for single in cell.singles)
-        net = peer_net(settings.width)
-        net.train()
-        net.backbone.in_half = True  # type: ignore[union-attr]
-        optimiser = torch.optim.AdamW(
-            net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        average = {key: value.detach().clone() for key, value in net.state_dict().items()}
-        begun, step, spent = time.process_time(), 0, 0.0
-        while spent < 1.0:
-            examples = []
-            for number in range(step * settings.batch, (step + 1) * settings.batch):
-                rng = np.random.default_rng((settings.seed, number))
-                examples.append(draw_example(cells[int(rng.integers(len(cells)))], singles, rng, settings.augment))
-            pictures = [torch.from_numpy(one.image[None]) for one in examples]
-            targets = [
-                {
-                    "boxes": torch.from_numpy(one.boxes_px),
-                    "labels": torch.ones(len(one.boxes_px), dtype=torch.int64),
-                }
-                for one in examples
-            ]
-            losses: dict[str, Tensor] = net(pictures, targets)
-            optimiser.zero_grad(set_to_none=True)
-            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(net.parameters(), _CLIP)
-            rate = min(1.0, (step + 1) / settings.warm_up_steps) * (0.01 + 0.495 * (1.0 + np.cos(np.pi * spent)))
-            for group in optimiser.param_groups:
-                group["lr"] = settings.learning_rate * rate
-            optimiser.step()
-            step += 1
-            take_into_average(average, net, step=step, decay=settings.ema_decay)
-            spent = (time.process_time() - begun) / (60.0 * minutes)
-            if step % _TOLD_EVERY == 0:
-                parts = {key: round(float(value.detach()), 4) for key, value in losses.items()}
-                tell(json.dumps({"step": step, "spent": round(spent, 3), **parts}))
+        if resume:
+            trainer.resume()
+        trainer.run(Budget(seconds=60.0 * minutes))
         manifest = Manifest(
             name=PEER_WEIGHTS,
             net="FasterRCNN",
@@ -139,11 +166,8 @@ def train_peer(
             split="train (by case)",
             command=f"karyoscan train peer --minutes {minutes:g}",
             settings=asdict(settings),
-            metrics={},
             seed=settings.seed,
-            steps=step,
+            steps=trainer.step,
+            metrics={},
         )
-        return write_weights(out_dir, average, manifest)
-    finally:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(cv2_threads)
+        return write_weights(out_dir, trainer.average.weights, manifest)

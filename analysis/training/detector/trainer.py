@@ -1,7 +1,7 @@
-"""Train the detector: a long stint at a constant rate, and decays branched off it.
+"""Train the detector: long at a constant rate, with decays branched off.
 
 The rate stays constant until somebody wants weights; then a decay takes it to nothing within a given number of
-steps, from the last checkpoint (warm-up, stable, decay: Hu et al. 2024). The next stable stint or decay goes on
+steps, from the last checkpoint (warm-up, stable, decay: Hu et al. 2024). The next stable phase or decay goes on
 from the decay's end, so that none of its steps is lost (Wen et al. 2024), for as long as anybody likes. All counts
 in steps: a busy machine makes a training longer and not worse.
 """
@@ -9,15 +9,11 @@ in steps: a busy machine makes a training longer and not worse.
 from __future__ import annotations
 
 import json
-import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -31,13 +27,24 @@ from analysis.training.detector.augmentation import DetectorAugmentation, Exampl
 from analysis.training.detector.data import DetectorCell, Single, prepare_cells
 from analysis.training.detector.figures import detector_figures
 from analysis.training.detector.loss import DetectorLossWeights, Target, detector_loss
-from analysis.training.engine.run_files import log_line, read_checkpoint, write_checkpoint
-from analysis.training.engine.steps import is_faster_in_half, means, take_into_average, weight_groups
+from analysis.training.engine.arithmetic import (
+    channels_last,
+    is_faster_in_half,
+    stored_weights,
+    training_arithmetic,
+    weight_groups,
+)
+from analysis.training.engine.average import AverageSettings
+from analysis.training.engine.checkpoint import read_checkpoint
+from analysis.training.engine.parallel import ThreadedGradients
+from analysis.training.engine.progress import Budget, Progress, silent
+from analysis.training.engine.schedule import ConstantSchedule, LinearDecaySchedule
+from analysis.training.engine.trainer import CHECKPOINT_NAME, Interval, Trainer, TrainerSettings, TrainingTask
 
-logger = logging.getLogger(__name__)
+_CLIP_NORM: Final = 10.0
+"""Gradients of the first steps are larger than this now and then, those of later ones hardly ever."""
 
-Progress = Callable[[str], None]
-_CLIP: Final = 10.0
+_DECAY_NAME: Final = "decay.ckpt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +84,12 @@ class DetectorTrainSettings:
 
 @dataclass(frozen=True, slots=True)
 class DetectorTrainResult:
-    """What a stint left behind.
+    """What a call left behind.
 
     Attributes
     ----------
     weights_path
-        The ``.safetensors`` file of a finished decay; None after a stable stint or an unfinished decay.
+        The ``.safetensors`` file of a finished decay; None after a stable phase or an unfinished decay.
     steps
         Steps behind the weights, resumed ones counted.
     metrics
@@ -115,12 +122,12 @@ def train_detector(
         Gets prepared pictures, checkpoints, ``log.jsonl`` and, from a decay, weights with their manifest. Keep it
         outside of a repository.
     minutes
-        Time budget: of all stable stints together, or of the decay. A decay that has not come to its end is
+        Time budget: of all stable phases together, or of the decay. A decay that has not come to its end is
         taken up by the next call.
     decay_steps
-        Branch off the last checkpoint and take the rate to nothing in as many steps; None for a stable stint.
+        Branch off the last checkpoint and take the rate to nothing in as many steps; None for a stable phase.
     decay_from
-        Share of the constant rate that the decay begins with.
+        Fraction of the constant rate that the decay begins with.
     resume
         Go on from the checkpoint, or from an unfinished decay of the same length off it.
     settings
@@ -133,212 +140,98 @@ def train_detector(
     DatasetError
         Where the set isn't there, or where there is no checkpoint to branch a decay off.
     """
-    settings = settings or DetectorTrainSettings()
-    tell = progress or (lambda _line: None)
-    with _fast_arithmetic():
+    settings, tell = settings or DetectorTrainSettings(), progress or silent
+    with training_arithmetic():
         out_dir.mkdir(parents=True, exist_ok=True)
         folder, cache = data_dir / "tseng", out_dir / "prepared"
-        train = prepare_cells(folder, cache, "train", limit=settings.train_images, tell=tell)
-        some_val = prepare_cells(folder, cache, "val", limit=settings.validate_images, tell=tell)
-        run = _Run(settings, out_dir, train, tell)
-        run.begin(decay_steps, decay_from, resume=resume)
-        finished = run.train(60.0 * minutes, some_val)
-        if decay_steps is None or not finished:
-            return DetectorTrainResult(None, run.state.step, {})
-        val = prepare_cells(folder, cache, "val", tell=tell) if settings.validate_images else some_val
-        metrics = run.validate(val)
-        path = write_weights(out_dir, stored(run.state.average), run.manifest(metrics))
-        run.take_over()
-        tell(json.dumps({"step": run.state.step, "images": len(val), **metrics}))
-        return DetectorTrainResult(path, run.state.step, metrics)
+        train = prepare_cells(folder, cache, "train", limit=settings.train_images, progress=tell)
+        some_val = prepare_cells(folder, cache, "val", limit=settings.validate_images, progress=tell)
+        task = DetectorTask(settings, train, some_val)
+        with closing(task):
+            trainer = detector_trainer(task, settings, out_dir, tell)
+            if decay_steps is None:
+                if resume:
+                    trainer.resume()
+                trainer.run(Budget(seconds=60.0 * minutes))
+                return DetectorTrainResult(None, trainer.step, {})
+            decay = _begin_decay(trainer, settings, decay_steps, decay_from, resume=resume)
+            trainer.note(branched_at=decay.first_step)
+            if not trainer.run(Budget(steps=decay.first_step + decay.steps, seconds=60.0 * minutes)):
+                return DetectorTrainResult(None, trainer.step, {})
+            val = prepare_cells(folder, cache, "val", progress=tell) if settings.validate_images else some_val
+            metrics = task.figures(trainer.average.weights, val)
+            manifest = _manifest(settings, trainer, decay, metrics, half=task.half, pictures=len(train))
+            path = write_weights(out_dir, stored_weights(trainer.average.weights), manifest)
+            _continue_from_decay(trainer, settings)
+            tell(json.dumps({"step": trainer.step, "images": len(val), **metrics}))
+            return DetectorTrainResult(path, trainer.step, metrics)
 
 
-@contextmanager
-def _fast_arithmetic() -> Iterator[None]:
-    """One thread an operation, and numbers too small to matter are nothing; as it was before, afterwards.
+def _manifest(
+    settings: DetectorTrainSettings,
+    trainer: Trainer,
+    decay: LinearDecaySchedule,
+    metrics: dict[str, float],
+    *,
+    half: bool,
+    pictures: int,
+) -> Manifest:
+    return Manifest(
+        name=DETECTOR_WEIGHTS,
+        net="DetectorNet",
+        arguments={"width": settings.width},
+        data={"tseng": pictures},
+        split="train (by case); choices on val",
+        command=f"karyoscan train detector, then with --decay-steps {decay.steps}",
+        settings={
+            **asdict(settings),
+            "bfloat16": half,
+            "branched_at": decay.first_step,
+            "decay_from": decay.start_factor,
+        },
+        seed=settings.seed,
+        steps=trainer.step,
+        metrics=metrics,
+    )
 
-    Both belong to the process: whoever else computes in it counts on subnormal numbers.
+
+class DetectorTask(TrainingTask):
+    """The detector's examples, loss and figures.
+
+    Parameters
+    ----------
+    settings
+        How the detector is trained.
+    train, val
+        Cells of the train split, and those of val that are looked at in passing.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_num_threads(threads)
-
-
-def stored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as they are kept: kernels in half precision, which costs them nothing that shows."""
-    return {key: value.half() if value.ndim > 1 else value for key, value in tensors.items()}
-
-
-@dataclass(slots=True)
-class _State:
-    """Everything a checkpoint has."""
 
     net: DetectorNet
-    optimiser: torch.optim.Optimizer
-    average: dict[str, Tensor]
-    step: int = 0
-    spent_s: float = 0.0
-    branched_at: int = 0
-    decay_steps: int = 0
-    decay_from: float = 1.0
-
-    def save(self, path: Path) -> None:
-        """Write the checkpoint whole or not at all."""
-        content = {
-            "net": self.net.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "average": self.average,
-            "step": self.step,
-            "spent_s": self.spent_s,
-            "branched_at": self.branched_at,
-            "decay_steps": self.decay_steps,
-            "decay_from": self.decay_from,
-        }
-        write_checkpoint(path, content)
-
-    def load(self, path: Path) -> None:
-        """Take a checkpoint up."""
-        content = read_checkpoint(path)
-        self.net.load_state_dict(content["net"])
-        self.optimiser.load_state_dict(content["optimiser"])
-        self.average = content["average"]
-        self.step, self.spent_s = int(content["step"]), float(content["spent_s"])
-        self.branched_at, self.decay_steps = int(content["branched_at"]), int(content["decay_steps"])
-        self.decay_from = float(content.get("decay_from", 1.0))
-
-
-class _Run:
-    """One stint."""
 
     def __init__(
-        self, settings: DetectorTrainSettings, out_dir: Path, train: Sequence[DetectorCell], tell: Progress
+        self, settings: DetectorTrainSettings, train: Sequence[DetectorCell], val: Sequence[DetectorCell]
     ) -> None:
-        self._settings = settings
-        self._out_dir = out_dir
-        self._train = train
-        self._singles: tuple[Single, ...] = tuple(single for cell in train for single in cell.singles)
-        self._tell = tell
-        self._path = out_dir / "checkpoint.ckpt"
-        self._places = points(settings.augment.window_px, settings.augment.window_px)
-        self._half = False
         torch.manual_seed(settings.seed)
         net = DetectorNet(settings.width)
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        groups = weight_groups(net, settings.weight_decay)
-        # Not the fused one: where a gradient lies in memory otherwise than its parameter (channels last), it takes
-        # the numbers in the order of the memory and scrambles the kernels, without a word (torch 2.13).
-        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
-        average = {key: value.detach().clone() for key, value in net.state_dict().items()}
-        self.state = _State(net, optimiser, average)
-        # Every thread learns from its share of a batch with a net of its own. They wait for each other once a
-        # step; threads that share every operation wait hundreds of times, most of the time on a busy machine.
-        self._twins = [deepcopy(net) for _ in range(min(settings.threads, settings.batch))]
-        self._pool = ThreadPoolExecutor(max_workers=len(self._twins))
+        channels_last(net)
+        super().__init__(net)
+        self._settings, self._train, self._val = settings, train, val
+        self._singles: tuple[Single, ...] = tuple(single for cell in train for single in cell.singles)
+        self._places = points(settings.augment.window_px, settings.augment.window_px)
+        self._parallel = ThreadedGradients(net, min(settings.threads, settings.batch))
+        self.half = self._is_faster_in_half() if settings.bfloat16 is None else settings.bfloat16
 
-    def begin(self, decay_steps: int | None, decay_from: float, *, resume: bool) -> None:
-        """Take up what the stint goes on from."""
-        stable, decay = self._out_dir / "checkpoint.ckpt", self._out_dir / "decay.ckpt"
-        if decay_steps is None:
-            if resume and stable.is_file():
-                self.state.load(stable)
-            return
-        if not stable.is_file():
-            raise DatasetError("there is no checkpoint to branch a decay off", path=stable)
-        self.state.load(stable)
-        self._path = decay
-        branch = self.state.step
-        if resume and decay.is_file():
-            self.state.load(decay)
-            if (self.state.branched_at, self.state.decay_steps) == (branch, decay_steps):
-                return
-            self.state.load(stable)
-        self.state.branched_at, self.state.decay_steps, self.state.spent_s = branch, decay_steps, 0.0
-        self.state.decay_from = decay_from
-
-    def take_over(self) -> None:
-        """Let what comes next go on from the end of the decay."""
-        stable = self._out_dir / "checkpoint.ckpt"
-        decay_s = self.state.spent_s
-        before = read_checkpoint(stable)
-        self.state.branched_at, self.state.decay_steps = 0, 0
-        self.state.spent_s = float(before["spent_s"]) + decay_s
-        self.state.save(stable)
-
-    def train(self, budget_s: float, val: Sequence[DetectorCell]) -> bool:
-        """Train until the time is spent or the decay has come to its end; True for the latter."""
-        state, settings = self.state, self._settings
-        end = state.branched_at + state.decay_steps if state.decay_steps else None
-        self._half = self._is_faster_in_half() if settings.bfloat16 is None else settings.bfloat16
-        self._tell(
-            f"from step {state.step}, {'bfloat16' if self._half else 'float32'}, {len(self._train)} pictures"
-        )
-        started, before_s, parts = time.monotonic(), state.spent_s, []
-        state.net.train()
-        while state.spent_s < budget_s and state.step != end:
-            parts.append(self._one_step())
-            state.spent_s = before_s + time.monotonic() - started
-            if state.step % settings.checkpoint_steps == 0:
-                state.save(self._path)
-                self._log({"loss": means(parts)})
-                parts.clear()
-            if state.step % settings.validate_steps == 0:
-                self._log(self.validate(val))
-                state.net.train()
-        state.save(self._path)
-        return state.step == end
-
-    def _is_faster_in_half(self) -> bool:
-        picture = torch.zeros(1, 1, 448, 448).contiguous(memory_format=torch.channels_last)
-        return is_faster_in_half(lambda: self.state.net(picture))
-
-    def _log(self, entry: dict[str, Any]) -> None:
-        line = {"step": self.state.step, "spent_s": round(self.state.spent_s, 1), **entry}
-        if self.state.decay_steps:
-            line["branched_at"] = self.state.branched_at
-        self._tell(log_line(self._out_dir, line))
-
-    def _one_step(self) -> dict[str, float]:
-        state, count = self.state, len(self._twins)
-        for group in state.optimiser.param_groups:
-            group["lr"] = self._settings.learning_rate * self._rate()
-        first = state.step * self._settings.batch
+    def gradients(self, step: int) -> dict[str, float]:
+        """Gradients of the batch of a step, see `TrainingTask.gradients`."""
+        first, count = step * self._settings.batch, self._parallel.threads
         numbers = [range(first + k, first + self._settings.batch, count) for k in range(count)]
-        parts = list(self._pool.map(self._learn, self._twins, numbers))
-        for value, *others in zip(
-            state.net.parameters(), *(twin.parameters() for twin in self._twins), strict=True
-        ):
-            value.grad = torch.stack([_gradient(other) for other in others]).mean(dim=0)
-        for value, *others in zip(state.net.buffers(), *(twin.buffers() for twin in self._twins), strict=True):
-            value.copy_(torch.stack([other.float() for other in others]).mean(dim=0))
-        torch.nn.utils.clip_grad_norm_(state.net.parameters(), _CLIP)
-        state.optimiser.step()
-        state.step += 1
-        self._average()
-        return means(parts)
+        return self._parallel(self._losses, numbers)
 
-    def _learn(self, twin: DetectorNet, numbers: range) -> dict[str, float]:
-        """Gradients of some examples, left in the twin."""
-        twin.load_state_dict(self.state.net.state_dict())
-        twin.train()
-        twin.zero_grad(set_to_none=True)
+    def _losses(self, net: DetectorNet, numbers: range) -> dict[str, Tensor]:
         pictures, targets = _batch([self._example(number) for number in numbers])
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
-            output = twin(pictures)
-        parts = detector_loss(twin, self._places, output, targets, self._settings.loss)
-        torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
-        return {key: float(value.detach()) for key, value in parts.items()}
-
-    def _rate(self) -> float:
-        state = self.state
-        warm = min(1.0, (state.step + 1) / self._settings.warm_up_steps)
-        if not state.decay_steps:
-            return warm
-        return warm * state.decay_from * (1.0 - (state.step - state.branched_at) / state.decay_steps)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            output = net(pictures)
+        return detector_loss(net, self._places, output, targets, self._settings.loss)
 
     def _example(self, number: int) -> Example:
         """Draw an example: it depends on seed and number alone, so that a resumed run sees the same."""
@@ -347,38 +240,99 @@ class _Run:
         rng = np.random.default_rng((settings.seed, number, 1))
         return draw_example(self._train[int(order[number % count])], self._singles, rng, settings.augment)
 
-    def _average(self) -> None:
-        state = self.state
-        take_into_average(state.average, state.net, step=state.step, decay=self._settings.ema_decay)
+    def validate(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+        """Figures of averaged weights on the pictures of val that are looked at in passing."""
+        return self.figures(weights, self._val)
 
-    def validate(self, val: Sequence[DetectorCell]) -> dict[str, float]:
-        """Figures of the averaged weights."""
+    def figures(self, weights: Mapping[str, Tensor], cells: Sequence[DetectorCell]) -> dict[str, float]:
+        """Figures of weights.
+
+        Parameters
+        ----------
+        weights
+            Of a net of the same width.
+        cells
+            What they are measured on.
+        """
         net = DetectorNet(self._settings.width)
-        net.load_state_dict(self.state.average)
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net.load_state_dict(dict(weights))
+        channels_last(net)
         net.eval()
-        return detector_figures(Detector(net), val)
+        return detector_figures(Detector(net), cells)
 
-    def manifest(self, metrics: dict[str, float]) -> Manifest:
-        """Say where the weights come from."""
-        settings, state = self._settings, self.state
-        return Manifest(
-            name=DETECTOR_WEIGHTS,
-            net="DetectorNet",
-            arguments={"width": settings.width},
-            data={"tseng": len(self._train)},
-            split="train (by case); choices on val",
-            command=f"karyoscan train detector, then with --decay-steps {state.decay_steps}",
-            settings={
-                **asdict(settings),
-                "bfloat16": self._half,
-                "branched_at": state.branched_at,
-                "decay_from": state.decay_from,
-            },
-            metrics=metrics,
-            seed=settings.seed,
-            steps=state.step,
-        )
+    def close(self) -> None:
+        """End the threads."""
+        self._parallel.close()
+
+    def _is_faster_in_half(self) -> bool:
+        side = self._settings.augment.window_px
+        picture = torch.zeros(1, 1, side, side).contiguous(memory_format=torch.channels_last)
+        return is_faster_in_half(lambda: self.net(picture))
+
+
+def detector_trainer(
+    task: DetectorTask, settings: DetectorTrainSettings, out_dir: Path, progress: Progress
+) -> Trainer:
+    """Make the trainer of a detector, at its first step.
+
+    Parameters
+    ----------
+    task
+        What is trained.
+    settings
+        How.
+    out_dir
+        Gets checkpoints and log.
+    progress
+        Called with one line per log entry.
+    """
+    # Not the fused optimiser: where a gradient lies in memory otherwise than its parameter (channels last), it
+    # takes the numbers in the order of the memory and scrambles the kernels, without a word (torch 2.13).
+    optimiser = torch.optim.AdamW(weight_groups(task.net, settings.weight_decay), lr=settings.learning_rate)
+    every = Interval(steps=settings.checkpoint_steps)
+    return Trainer(
+        task,
+        optimiser,
+        ConstantSchedule(settings.warm_up_steps),
+        TrainerSettings(
+            learning_rate=settings.learning_rate,
+            clip_norm=_CLIP_NORM,
+            average=AverageSettings(settings.ema_decay),
+            log=every,
+            checkpoint=every,
+            validation=Interval(steps=settings.validate_steps),
+        ),
+        folder=out_dir,
+        progress=progress,
+    )
+
+
+def _begin_decay(
+    trainer: Trainer, settings: DetectorTrainSettings, steps: int, start_factor: float, *, resume: bool
+) -> LinearDecaySchedule:
+    """Branch a decay off the stable checkpoint, or go on with an unfinished one that was branched off there."""
+    if not trainer.resume(CHECKPOINT_NAME):
+        raise DatasetError("there is no checkpoint to branch a decay off", path=trainer.path(CHECKPOINT_NAME))
+    branch = trainer.step
+    trainer.checkpoint_name = _DECAY_NAME
+    if resume and trainer.resume(keep_schedule=False):
+        going = trainer.schedule
+        if isinstance(going, LinearDecaySchedule) and (going.first_step, going.steps) == (branch, steps):
+            return going
+        trainer.resume(CHECKPOINT_NAME)
+    decay = LinearDecaySchedule(settings.warm_up_steps, branch, steps, start_factor)
+    trainer.schedule, trainer.spent_s = decay, 0.0
+    return decay
+
+
+def _continue_from_decay(trainer: Trainer, settings: DetectorTrainSettings) -> None:
+    """Let what comes next go on from the end of the decay."""
+    stable = trainer.path(CHECKPOINT_NAME)
+    if stable is not None:
+        trainer.spent_s += float(read_checkpoint(stable)["spent_s"])
+    trainer.checkpoint_name = CHECKPOINT_NAME
+    trainer.schedule = ConstantSchedule(settings.warm_up_steps)
+    trainer.save()
 
 
 def _batch(examples: Sequence[Example]) -> tuple[Tensor, list[Target]]:
@@ -392,7 +346,3 @@ def _batch(examples: Sequence[Example]) -> tuple[Tensor, list[Target]]:
         for example in examples
     ]
     return pictures.contiguous(memory_format=torch.channels_last), targets
-
-
-def _gradient(value: Tensor) -> Tensor:
-    return torch.zeros_like(value) if value.grad is None else value.grad

@@ -1,1 +1,1 @@
-"""What all trainers share: steps, checkpoints, logs."""
+"""One training engine: loop, learning-rate schedule, averaged weights, checkpoints, log, best of validation."""

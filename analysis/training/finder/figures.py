@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Final
 
@@ -127,7 +128,7 @@ def figures_of(found: FinderScore, table: FinderCropTable) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values.items() if np.isfinite(value)}
 
 
-def choice_score(figures: dict[str, float]) -> float:
+def choice_score(figures: Mapping[str, float]) -> float:
     """What weights are chosen by: average precision, the AUC of "analysable", and a reviewer's word."""
     known = figures.get("average_precision", 0.0) + figures.get("auc_analysable", 0.5)
     return known + figures.get("reviewed_agreement", 0.0)

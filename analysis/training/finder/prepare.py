@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ import numpy as np
 from analysis.finder.drift import FieldReading, SlideSummary, reference_statistics_of, reference_to_json, summarise
 from analysis.finder.net_scores import ScoreCalibration, calibrated_scores
 from analysis.nets.finder_net import FinderNet
+from analysis.training.engine.progress import Progress, silent
 from analysis.training.finder.crops import shard_of, with_quality
 from analysis.training.finder.figures import outputs_of
 from analysis.training.finder.table import FinderCropTable, Shard, joined, read_shard, write_shard
@@ -73,7 +74,7 @@ def prepare_crops(
     *,
     fields_a_slide: int = FIELDS_A_SLIDE,
     images: int | None = None,
-    tell: Callable[[str], None] = lambda _line: None,
+    progress: Progress = silent,
 ) -> None:
     """Compose what is missing.
 
@@ -89,7 +90,7 @@ def prepare_crops(
         Fields composed of each slide.
     images
         Only so many images of every split, for trials.
-    tell
+    progress
         Called with one line a slide.
 
     Raises
@@ -109,7 +110,7 @@ def prepare_crops(
         shard = shard_of(_fields(part, slide, fields_a_slide, studios.get(part)))
         write_shard(path, shard)
         found, planted = int(shard.planted_proposed.sum()), shard.planted_proposed.size
-        tell(f"{path.name}: {len(shard.table)} crops, {found} of {planted} metaphases proposed")
+        progress(f"{path.name}: {len(shard.table)} crops, {found} of {planted} metaphases proposed")
 
 
 def _fields(part: CropSource, slide: int, count: int, studio: FieldComposer | None) -> Iterator[ComposedField]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,8 @@ from analysis.evaluation.crops import gband612_cells
 from analysis.imaging.chromosome_width import estimate_width
 from analysis.straightening.crops import object_from_picture
 from analysis.training.detector.data import DENSITY_STEPS, prepare_cells
-from analysis.training.engine.run_files import whole_file
+from analysis.training.engine.checkpoint import whole_file
+from analysis.training.engine.progress import Progress
 
 LEVEL_STEPS: Final = 100.0
 """Densities in units of the cell's typical stain, up to 2.5, are kept as bytes."""
@@ -86,7 +87,7 @@ def load_bank(
     *,
     sources: Sequence[str] = SOURCES,
     cells: int | None = None,
-    tell: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> SingleBank:
     """Gather chromosomes of a split, or read them where they were gathered already.
 
@@ -115,8 +116,8 @@ def load_bank(
     for source in sources:
         path = cache_dir / f"singles-{source}-{split}-{cells or 'all'}.npz"
         if not path.is_file():
-            if tell is not None:
-                tell(f"gathering single chromosomes of {source}, {split}")
+            if progress is not None:
+                progress(f"gathering single chromosomes of {source}, {split}")
             if source == "tseng":
                 groups = _tseng(data_dir, cache_dir, split, cells)
             elif (data_dir / source / "crops.csv").is_file():

@@ -1,42 +1,58 @@
-"""Train the stream's two nets on scenes that are simulated on the way.
+"""Train mask net and blob net on scenes that are simulated on the way.
 
 The rate follows a cosine over a given number of steps: a busy machine makes the training longer and not worse.
-Every scene depends on seed and number alone, so that a run that was taken up again sees what it would have seen.
+Every scene depends on seed and number alone, so that a resumed run sees what it would have seen.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from analysis.evaluation.box_free.blob_classifier import BLOB_WEIGHTS
-from analysis.nets.mask_net import BlobNet, MaskNet
+from analysis.nets.mask_net import BLOB_WEIGHTS, BlobNet, MaskNet
 from analysis.parameters.weights import Manifest, write_weights
+from analysis.segmentation.mask_net.input import CROP_PX
 from analysis.segmentation.mask_net.predictor import MASK_WEIGHTS
-from analysis.training.engine.run_files import log_line, read_checkpoint, write_checkpoint
-from analysis.training.engine.steps import is_faster_in_half, means, take_into_average, weight_groups
+from analysis.training.engine.arithmetic import (
+    channels_last,
+    is_faster_in_half,
+    stored_weights,
+    training_arithmetic,
+    weight_groups,
+)
+from analysis.training.engine.average import AverageSettings
+from analysis.training.engine.parallel import ThreadedGradients
+from analysis.training.engine.progress import Budget, Progress, silent
+from analysis.training.engine.schedule import CosineSchedule
+from analysis.training.engine.trainer import Interval, Trainer, TrainerSettings, TrainingTask
 from analysis.training.masks.batches import Batches, MaskBatch, Seeds, draw_batch, drawing
 from analysis.training.masks.scene import SceneSettings
 from analysis.training.masks.singles import SOURCES, SingleBank, load_bank
 
-Progress = Callable[[str], None]
-_CLIP: Final = 5.0
+_CHECKPOINT_NAME: Final = "stream.ckpt"
+_CLIP_NORM: Final = 5.0
+"""Gradients of the first steps are larger than this now and then, those of later ones hardly ever."""
+
 _VAL_SEED: Final = 77
 _SOFT: Final = 1.0
+"""Pixels added to either side of the Dice ratio, so that empty masks have one."""
+
+_SLIDE_LEVEL: Final = 0.2
+"""Stain, in units of the cell's typical one, below which a pixel is slide."""
+
+_SLIDE_WEIGHT: Final = 0.05
+"""At work masks are kept to what is stained: the slide teaches little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +102,7 @@ class StreamTrainSettings:
 
 @dataclass(frozen=True, slots=True)
 class StreamTrainResult:
-    """What a stint left behind.
+    """What a call left behind.
 
     Attributes
     ----------
@@ -125,7 +141,7 @@ def train_stream(
     steps
         Of the whole training.
     minutes
-        This stint ends after as many; the next call goes on.
+        This call ends after as many; the next one goes on.
     resume
         Go on from the checkpoint. Where other steps were planned, the rate follows the new plan from there on.
     settings
@@ -138,33 +154,31 @@ def train_stream(
     DatasetError
         Where a set isn't there.
     """
-    settings = settings or StreamTrainSettings()
-    tell = progress or (lambda _line: None)
-    threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    cv2.setNumThreads(1)
-    try:
+    settings, tell = settings or StreamTrainSettings(), progress or silent
+    with training_arithmetic():
         out_dir.mkdir(parents=True, exist_ok=True)
         cache = out_dir / "prepared"
-        bank = load_bank(data_dir, cache, "train", sources=settings.sources, cells=settings.cells, tell=tell)
-        val = load_bank(data_dir, cache, "val", sources=settings.sources, cells=settings.cells, tell=tell)
-        run = _Run(settings, out_dir, bank, steps, tell)
-        if resume:
-            run.take_up()
-        run.train(60.0 * minutes)
-        if run.step < steps:
-            return StreamTrainResult(None, run.step, {})
-        metrics = run.validate(val)
-        tell(json.dumps({"step": run.step, **metrics}))
-        return StreamTrainResult(run.write(metrics, len(bank)), run.step, metrics)
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(cv2_threads)
+        bank, val = (
+            load_bank(data_dir, cache, split, sources=settings.sources, cells=settings.cells, progress=tell)
+            for split in ("train", "val")
+        )
+        with closing(StreamTask(settings)) as task:
+            trainer = stream_trainer(task, settings, steps, out_dir, tell)
+            if resume:
+                trainer.resume()
+            with drawing(bank, settings.scene, settings.prompts, settings.drawers) as batches:
+                task.draw_from(batches, trainer.step)
+                # The time is that of this call, whatever earlier ones took.
+                finished = trainer.run(Budget(steps=steps, seconds=trainer.spent_s + 60.0 * minutes))
+            if not finished:
+                return StreamTrainResult(None, trainer.step, {})
+            metrics = task.figures(trainer.average.weights, val)
+            tell(json.dumps({"step": trainer.step, **metrics}))
+            paths = _write(task, settings, trainer, metrics, out_dir, singles=len(bank))
+            return StreamTrainResult(paths, trainer.step, metrics)
 
 
-class _Pair(nn.Module):
+class StreamNets(nn.Module):
     """Both nets, trained side by side."""
 
     def __init__(self, settings: StreamTrainSettings) -> None:
@@ -173,109 +187,55 @@ class _Pair(nn.Module):
         self.blobs = BlobNet(settings.blob_width)
 
 
-class _Run:
-    """One training."""
+class StreamTask(TrainingTask):
+    """Scenes, losses and figures of mask net and blob net.
 
-    def __init__(
-        self, settings: StreamTrainSettings, out_dir: Path, bank: SingleBank, steps: int, tell: Progress
-    ) -> None:
-        self._settings = settings
-        self._out_dir = out_dir
-        self._bank = bank
-        self._steps = steps
-        self._tell = tell
-        self.step = 0
-        self._spent_s = 0.0
+    Parameters
+    ----------
+    settings
+        How both are trained.
+    """
+
+    net: StreamNets
+
+    def __init__(self, settings: StreamTrainSettings) -> None:
         torch.manual_seed(settings.seed)
-        self._nets = _Pair(settings)
-        self._nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        groups = weight_groups(self._nets, settings.weight_decay)
-        self._optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
-        self._average = {key: value.detach().clone() for key, value in self._nets.state_dict().items()}
-        # A net for every thread, as in the detector's training: threads then meet once a step.
-        self._twins = [deepcopy(self._nets) for _ in range(min(settings.threads, settings.scenes))]
-        self._half = False
+        net = StreamNets(settings)
+        channels_last(net)
+        super().__init__(net)
+        self._settings = settings
+        self._parallel = ThreadedGradients(net, min(settings.threads, settings.scenes))
+        self._batches: Batches | None = None
+        self.half = self._is_faster_in_half() if settings.bfloat16 is None else settings.bfloat16
 
-    @property
-    def _path(self) -> Path:
-        return self._out_dir / "stream.ckpt"
+    def draw_from(self, batches: Batches, step: int) -> None:
+        """Say where scenes come from, and ask for those of the first steps.
 
-    def take_up(self) -> None:
-        """Go on from the checkpoint."""
-        if not self._path.is_file():
-            return
-        content = read_checkpoint(self._path)
-        if content["steps"] != self._steps:
-            self._tell(f"{content['steps']} steps were planned, now {self._steps}")
-        self._nets.load_state_dict(content["nets"])
-        self._optimiser.load_state_dict(content["optimiser"])
-        self._average = content["average"]
-        self.step, self._spent_s = int(content["step"]), float(content["spent_s"])
+        Parameters
+        ----------
+        batches
+            Draws them.
+        step
+            Steps done before.
+        """
+        self._batches = batches
+        for ahead in range(step, step + batches.ahead):
+            for seeds in self._seeds(ahead):
+                batches.ask(seeds)
 
-    def _save(self) -> None:
-        content = {
-            "nets": self._nets.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "average": self._average,
-            "step": self.step,
-            "steps": self._steps,
-            "spent_s": self._spent_s,
-        }
-        write_checkpoint(self._path, content)
-
-    def train(self, budget_s: float) -> None:
-        """Train until the steps are done or the time is spent."""
-        settings, started, before_s = self._settings, time.monotonic(), self._spent_s
-        self._half = self._is_faster_in_half() if settings.bfloat16 is None else settings.bfloat16
-        parts: list[dict[str, float]] = []
-        with (
-            ThreadPoolExecutor(max_workers=len(self._twins)) as pool,
-            drawing(self._bank, settings.scene, settings.prompts, settings.drawers) as batches,
-        ):
-            for step in range(self.step, self.step + batches.ahead):
-                for seeds in self._shares(step):
-                    batches.ask(seeds)
-            while self.step < self._steps and time.monotonic() - started < budget_s:
-                parts.append(self._one_step(pool, batches))
-                self._spent_s = before_s + time.monotonic() - started
-                if self.step % settings.checkpoint_steps == 0:
-                    self._save()
-                    self._log(means(parts))
-                    parts.clear()
-        self._save()
-
-    def _is_faster_in_half(self) -> bool:
-        crop = torch.zeros(8, 3, 112, 112).contiguous(memory_format=torch.channels_last)
-        return is_faster_in_half(lambda: self._nets.masks(crop))
-
-    def _log(self, entry: dict[str, float]) -> None:
-        line = {"step": self.step, "spent_s": round(self._spent_s, 1), **entry}
-        self._tell(log_line(self._out_dir, line))
-
-    def _one_step(self, pool: ThreadPoolExecutor, batches: Batches) -> dict[str, float]:
-        settings = self._settings
-        for group in self._optimiser.param_groups:
-            group["lr"] = settings.learning_rate * self._rate()
-        shares = self._shares(self.step)
-        for seeds in self._shares(self.step + batches.ahead):
+    def gradients(self, step: int) -> dict[str, float]:
+        """Gradients of the scenes of a step, see `TrainingTask.gradients`."""
+        batches = self._batches
+        if batches is None:
+            raise TypeError("nothing draws scenes: call draw_from first")
+        parts = self._seeds(step)
+        for seeds in self._seeds(step + batches.ahead):
             batches.ask(seeds)
-        parts = list(pool.map(self._learn, self._twins, [batches.take(seeds) for seeds in shares]))
-        for value, *others in zip(
-            self._nets.parameters(), *(twin.parameters() for twin in self._twins), strict=True
-        ):
-            grads = [torch.zeros_like(value) if other.grad is None else other.grad for other in others]
-            value.grad = torch.stack(grads).mean(dim=0)
-        for value, *others in zip(self._nets.buffers(), *(twin.buffers() for twin in self._twins), strict=True):
-            value.copy_(torch.stack([other.float() for other in others]).mean(dim=0))
-        nn.utils.clip_grad_norm_(self._nets.parameters(), _CLIP)
-        self._optimiser.step()
-        self.step += 1
-        self._take_average()
-        return means(parts)
+        return self._parallel(self._losses, [batches.take(seeds) for seeds in parts])
 
-    def _shares(self, step: int) -> list[Seeds]:
-        """Seeds of a step's scenes, a share for each thread."""
-        first, count = step * self._settings.scenes, len(self._twins)
+    def _seeds(self, step: int) -> list[Seeds]:
+        """Seeds of a step's scenes, a part for each thread."""
+        first, count = step * self._settings.scenes, self._parallel.threads
         return [
             tuple(
                 (self._settings.seed, number) for number in range(first + k, first + self._settings.scenes, count)
@@ -283,90 +243,134 @@ class _Run:
             for k in range(count)
         ]
 
-    def _rate(self) -> float:
-        warm = min(1.0, (self.step + 1) / self._settings.warm_up_steps)
-        return warm * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * self.step / self._steps)))
+    def _losses(self, net: StreamNets, batch: MaskBatch) -> dict[str, Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            answer = net.masks(batch.prompted)
+            kinds = net.blobs(batch.shown, batch.extras)
+        return {**mask_losses(answer.mask, answer.quality, batch), "kinds": blob_loss(kinds, batch.answers)}
 
-    def _learn(self, twin: _Pair, batch: MaskBatch) -> dict[str, float]:
-        """Gradients of some scenes, left in the twin."""
-        twin.load_state_dict(self._nets.state_dict())
-        twin.train()
-        twin.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
-            answer = twin.masks(batch.prompted)
-            kinds = twin.blobs(batch.shown, batch.extras)
-        losses = {
-            **mask_losses(answer.mask, answer.quality, batch),
-            "kinds": blob_loss(kinds, batch.answers),
-        }
-        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-        return {key: float(value.detach()) for key, value in losses.items()}
+    def figures(self, weights: Mapping[str, Tensor], bank: SingleBank) -> dict[str, float]:
+        """Figures of averaged weights on simulated scenes of other people's chromosomes.
 
-    def _take_average(self) -> None:
-        take_into_average(self._average, self._nets, step=self.step, decay=self._settings.ema_decay)
-
-    def validate(self, bank: SingleBank) -> dict[str, float]:
-        """Figures of the averaged weights on simulated scenes of other people's chromosomes."""
-        nets = _Pair(self._settings)
-        nets.load_state_dict(self._average)
+        Parameters
+        ----------
+        weights
+            Of both nets.
+        bank
+            The chromosomes.
+        """
+        nets = StreamNets(self._settings)
+        nets.load_state_dict(dict(weights))
         nets.eval()
-        boxed: list[NDArray[np.float32]] = []
+        by_prompt: list[NDArray[np.float32]] = []
         right: list[NDArray[np.float32]] = []
         for number in range(0, self._settings.val_scenes, 4):
             seeds = tuple((_VAL_SEED, number + k) for k in range(4))
             batch = draw_batch(bank, self._settings.scene, self._settings.prompts, seeds)
             with torch.inference_mode():
-                found = nets.masks(batch.prompted).mask > 0.0
+                masks = nets.masks(batch.prompted).mask > 0.0
                 kinds = nets.blobs(batch.shown, batch.extras) > 0.0
-            overlap = _overlap(found, batch.target > 0.5)
+            overlap = _overlap(masks, batch.target > 0.5)
             by_box = batch.prompted[:, 1].amax(dim=(1, 2)) > 0.0
             asked = batch.target.amax(dim=(1, 2)) > 0.0
-            boxed.append(np.stack([overlap[asked].numpy(), by_box[asked].numpy()], axis=1))
-            known = batch.answers >= 0.0
-            agrees = torch.where(known, (kinds == (batch.answers > 0.5)).float(), torch.nan)
+            by_prompt.append(np.stack([overlap[asked].numpy(), by_box[asked].numpy()], axis=1))
+            labelled = batch.answers >= 0.0
+            agrees = torch.where(labelled, (kinds == (batch.answers > 0.5)).float(), torch.nan)
             right.append(agrees.numpy())
-        overlaps, answers = np.concatenate(boxed), np.concatenate(right)
+        overlaps, answers = np.concatenate(by_prompt), np.concatenate(right)
         figures = {
             "iou_by_box": float(overlaps[overlaps[:, 1] > 0, 0].mean()),
             "iou_by_point": float(overlaps[overlaps[:, 1] == 0, 0].mean()),
         }
         for column, name in enumerate(("pure", "connected", "attached")):
-            known_rows = answers[:, column][~np.isnan(answers[:, column])]
-            figures[f"{name}_right"] = float(known_rows.mean()) if known_rows.size else 0.0
+            rows = answers[:, column][~np.isnan(answers[:, column])]
+            figures[f"{name}_right"] = float(rows.mean()) if rows.size else 0.0
         return {key: round(value, 4) for key, value in figures.items()}
 
-    def write(self, metrics: dict[str, float], singles: int) -> tuple[Path, Path]:
-        """Write both nets with their manifests."""
-        paths = []
-        settings = asdict(self._settings)
-        for name, net, part, width in (
-            (MASK_WEIGHTS, "MaskNet", "masks.", self._settings.mask_width),
-            (BLOB_WEIGHTS, "BlobNet", "blobs.", self._settings.blob_width),
-        ):
-            own = {key.removeprefix(part): value for key, value in self._average.items() if key.startswith(part)}
-            manifest = Manifest(
-                name=name,
-                net=net,
-                arguments={"width": width},
-                data={"+".join(self._settings.sources): singles},
-                split="train (by case); figures on simulated scenes of val",
-                command=f"karyoscan train stream --steps {self._steps}"
-                + "".join(f" --source {source}" for source in self._settings.sources),
-                settings={**settings, "bfloat16": self._half},
-                metrics=metrics,
-                seed=self._settings.seed,
-                steps=self.step,
-            )
-            half = {key: value.half() if value.ndim > 1 else value for key, value in own.items()}
-            paths.append(write_weights(self._out_dir, half, manifest))
-        return paths[0], paths[1]
+    def close(self) -> None:
+        """End the threads."""
+        self._parallel.close()
+
+    def _is_faster_in_half(self) -> bool:
+        crop = torch.zeros(8, 3, CROP_PX, CROP_PX).contiguous(memory_format=torch.channels_last)
+        return is_faster_in_half(lambda: self.net.masks(crop))
+
+
+def stream_trainer(
+    task: StreamTask, settings: StreamTrainSettings, steps: int, out_dir: Path, progress: Progress
+) -> Trainer:
+    """Make the trainer of both nets, at its first step.
+
+    Parameters
+    ----------
+    task
+        What is trained.
+    settings
+        How.
+    steps
+        Of the whole training.
+    out_dir
+        Gets checkpoint and log.
+    progress
+        Called with one line per log entry.
+    """
+    every = Interval(steps=settings.checkpoint_steps)
+    return Trainer(
+        task,
+        torch.optim.AdamW(weight_groups(task.net, settings.weight_decay), lr=settings.learning_rate),
+        CosineSchedule(settings.warm_up_steps, steps=steps),
+        TrainerSettings(
+            learning_rate=settings.learning_rate,
+            clip_norm=_CLIP_NORM,
+            average=AverageSettings(settings.ema_decay),
+            log=every,
+            checkpoint=every,
+        ),
+        folder=out_dir,
+        progress=progress,
+        checkpoint_name=_CHECKPOINT_NAME,
+    )
+
+
+def _write(
+    task: StreamTask,
+    settings: StreamTrainSettings,
+    trainer: Trainer,
+    metrics: Mapping[str, float],
+    out_dir: Path,
+    *,
+    singles: int,
+) -> tuple[Path, Path]:
+    """Write both nets with their manifests."""
+    sources = "".join(f" --source {source}" for source in settings.sources)
+    paths = []
+    for name, net, part, width in (
+        (MASK_WEIGHTS, "MaskNet", "masks.", settings.mask_width),
+        (BLOB_WEIGHTS, "BlobNet", "blobs.", settings.blob_width),
+    ):
+        own = {
+            key.removeprefix(part): value for key, value in trainer.average.weights.items() if key.startswith(part)
+        }
+        manifest = Manifest(
+            name=name,
+            net=net,
+            arguments={"width": width},
+            data={"+".join(settings.sources): singles},
+            split="train (by case); figures on simulated scenes of val",
+            command=f"karyoscan train stream --steps {trainer.step}{sources}",
+            settings={**asdict(settings), "bfloat16": task.half},
+            seed=settings.seed,
+            steps=trainer.step,
+            metrics=dict(metrics),
+        )
+        paths.append(write_weights(out_dir, stored_weights(own), manifest))
+    return paths[0], paths[1]
 
 
 def mask_losses(logits: Tensor, quality: Tensor, batch: MaskBatch) -> dict[str, Tensor]:
     """Losses of the mask net: cross entropy where there is stain, overlap, and foretelling of the overlap."""
     target = batch.target
-    # At work masks are kept to what is stained: the slide teaches little.
-    weight = torch.where((batch.prompted[:, 0] > 0.2) | (target > 0.5), 1.0, 0.05)
+    weight = torch.where((batch.prompted[:, 0] > _SLIDE_LEVEL) | (target > 0.5), 1.0, _SLIDE_WEIGHT)
     crossed = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     crossed = (crossed * weight).sum(dim=(1, 2)) / weight.sum(dim=(1, 2))
     chance = logits.sigmoid() * weight

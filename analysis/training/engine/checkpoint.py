@@ -1,8 +1,7 @@
-"""Files of a training run: checkpoints and tables, whole or not at all, and a log of one line an entry."""
+"""Files that are written whole or not at all, checkpoints among them."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,8 +9,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-
-LOG_NAME = "log.jsonl"
 
 
 @contextmanager
@@ -34,7 +31,15 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Write what a training goes on from: tensors, numbers and dictionaries of them."""
+    """Write what a training goes on from.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        Tensors, numbers, texts, and lists and dictionaries of them.
+    """
     with whole_file(path) as file:
         torch.save(dict(content), file)
 
@@ -43,11 +48,3 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read what `write_checkpoint` wrote; code in the file isn't run."""
     content: dict[str, Any] = torch.load(path, weights_only=True)
     return content
-
-
-def log_line(folder: Path, entry: Mapping[str, Any]) -> str:
-    """Add an entry to a run's ``log.jsonl``; returns the line, for whoever looks on."""
-    line = json.dumps(entry)
-    with (folder / LOG_NAME).open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
-    return line
