@@ -29,7 +29,7 @@ from analysis.datasets.images import load_tseng
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.segmentation_methods import SegmentationMethods
 from analysis.imaging.image_file import read_image
-from analysis.segmentation.contours.segmenter import Segmenter
+from analysis.segmentation.protocol import Segmenter
 from analysis.structures.grey_image import GreyImage
 
 LIMIT_S = 0.5

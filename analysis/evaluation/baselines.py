@@ -16,16 +16,11 @@ from numpy.typing import NDArray
 
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.foreground import otsu
-from analysis.segmentation.contours.segmenter import (
-    Segmenter,
-    WorkingImage,
-    full_size,
-    make_working_image,
-    place_region,
-    touching_instances,
-)
+from analysis.imaging.working_image import WorkingImage, at_image_size, make_working_image
+from analysis.segmentation.protocol import Segmenter
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance, SegmentationRoute
+from analysis.structures.placement import place_region, touching_instances
 from analysis.structures.region import Region, connected_regions
 from analysis.structures.segmentation import Segmentation
 
@@ -173,4 +168,4 @@ def _segmentation(
         raise NoMetaphaseError(f"{image.source}: no metaphase found, nothing is stained")
     beside = touching_instances(placed)
     instances = tuple(Instance(box, mask, 1.0, route, beside[k]) for k, (box, mask) in enumerate(placed))
-    return Segmentation(instances, *full_size(working, image.pixels.shape))
+    return Segmentation(instances, *at_image_size(working, image.pixels.shape))

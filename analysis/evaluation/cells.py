@@ -24,8 +24,8 @@ from analysis.errors import NoMetaphaseError
 from analysis.evaluation.crops import CropCell, gband612_cells, rises
 from analysis.evaluation.interactions import Interactions, count_interactions
 from analysis.imaging.image_file import read_image
+from analysis.imaging.working_image import find_stained
 from analysis.karyotyping.pipeline import Karyotyper
-from analysis.segmentation.contours.segmenter import find_stained
 from analysis.straightening.crops import crops_of_cell, object_from_picture
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome

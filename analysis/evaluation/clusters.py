@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from analysis.datasets.images import ClusterBlob, load_clusters
 from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.evaluation.box_free.external_blobs import BlobJudge, judge_cut_blobs
-from analysis.segmentation.contours.segmenter import Segmenter, segment_by_contours
+from analysis.segmentation.contours.segmenter import segment_by_contours
+from analysis.segmentation.protocol import Segmenter
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
 

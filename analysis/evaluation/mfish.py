@@ -15,7 +15,8 @@ from analysis.datasets.coco import CocoImage, CocoObject, coco_figures
 from analysis.datasets.images import OVERLAP_LABEL, MfishCell, load_mfish
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
-from analysis.segmentation.contours.segmenter import Segmenter, segment_by_contours
+from analysis.segmentation.contours.segmenter import segment_by_contours
+from analysis.segmentation.protocol import Segmenter
 from analysis.structures.instance import Instance, SegmentationRoute
 
 _CLASSES: Final = range(1, 25)

@@ -16,8 +16,9 @@ from analysis.detection.detector import Detector
 from analysis.evaluation.baselines import BASELINES
 from analysis.evaluation.box_free.segmenter import load_stream_segmenter
 from analysis.evaluation.segmenters import CellOutcome, run_segmenters, segmenter_figures
-from analysis.segmentation.contours.segmenter import Segmenter, segment_by_contours
+from analysis.segmentation.contours.segmenter import segment_by_contours
 from analysis.segmentation.mask_net.predictor import MaskPredictor
+from analysis.segmentation.protocol import Segmenter
 from analysis.segmentation.segmenter import DetectorSegmenter
 
 _PARTS_A_PROCESS: Final = 4

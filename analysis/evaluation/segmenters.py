@@ -23,7 +23,7 @@ from analysis.errors import NoMetaphaseError
 from analysis.evaluation.enumeration import Count, enumeration_figures, enumeration_intervals
 from analysis.imaging.image_file import read_image
 from analysis.parameters.weights import write_whole
-from analysis.segmentation.contours.segmenter import Segmenter
+from analysis.segmentation.protocol import Segmenter
 from analysis.structures.instance import Instance
 from analysis.structures.segmentation import UnselectedProposal
 

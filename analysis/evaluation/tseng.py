@@ -23,7 +23,7 @@ from analysis.evaluation.enumeration import (
 )
 from analysis.evaluation.interactions import FEW_INTERACTIONS, Interactions, count_interactions
 from analysis.imaging.image_file import read_image
-from analysis.segmentation.contours.segmenter import find_stained
+from analysis.imaging.working_image import find_stained
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
 from analysis.structures.segmentation import UnselectedProposal

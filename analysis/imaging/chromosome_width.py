@@ -6,18 +6,50 @@ pair hardly differs within a cell. All sizes in the segmentation are therefore g
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_MIN_RIDGE_PX: Final = 1.4
-_BODY_TO_WIDTH: Final = 2.0
-"""A body this many times thicker than the typical one is no chromosome; it mustn't take part in the estimate."""
+
+@dataclass(frozen=True, slots=True)
+class WidthSettings:
+    """What of the ridges of the distance transform is a chromosome's.
+
+    Attributes
+    ----------
+    min_ridge_px
+        Half a thickness: thinner bodies are single pixels and hairs.
+    max_body
+        A body this many times thicker than the typical one is no chromosome and doesn't take part.
+    rounds
+        Of leaving such bodies out, at the most.
+    min_ridge_count
+        Ridge pixels below which the estimate before stays.
+    tolerance
+        Relative change at which the estimate has settled.
+    width_over_ridge
+        Width over the weighted median of the ridge: twice, and a tenth more because ridge pixels near rounded
+        ends and at narrow bands lower the median.
+    ridge_tolerance_px
+        Of the comparison with neighbours: rounding of the distance transform.
+    """
+
+    min_ridge_px: float = 1.4
+    max_body: float = 2.0
+    rounds: int = 8
+    min_ridge_count: int = 10
+    tolerance: float = 0.01
+    width_over_ridge: float = 2.2
+    ridge_tolerance_px: float = 1e-3
 
 
-def estimate_width(foreground: NDArray[np.bool_]) -> float:
+DEFAULT_WIDTH: Final = WidthSettings()
+
+
+def estimate_width(foreground: NDArray[np.bool_], settings: WidthSettings = DEFAULT_WIDTH) -> float:
     """Estimate the typical thickness of the elongated bodies in a mask.
 
     The ridge of the distance transform runs along the middle of each body; its height is half the local
@@ -28,6 +60,8 @@ def estimate_width(foreground: NDArray[np.bool_]) -> float:
     ----------
     foreground
         bool, shape (h, w).
+    settings
+        What counts as a chromosome.
 
     Returns
     -------
@@ -38,25 +72,25 @@ def estimate_width(foreground: NDArray[np.bool_]) -> float:
         return 0.0
     mask = foreground.astype(np.uint8)
     distance = np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), dtype=np.float32)
-    ridge = (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)) - 1e-3) & (distance >= _MIN_RIDGE_PX)
+    highest = cv2.dilate(distance, np.ones((3, 3), np.uint8))
+    ridge = (distance >= highest - settings.ridge_tolerance_px) & (distance >= settings.min_ridge_px)
     if not ridge.any():
         return 0.0
-    count, found = cv2.connectedComponents(mask, connectivity=4)
-    labels = np.asarray(found, dtype=np.int32)
+    count, components = cv2.connectedComponents(mask, connectivity=4)
+    labels = np.asarray(components, dtype=np.int32)
     thickest = np.zeros(count, np.float32)
     np.maximum.at(thickest, labels[ridge], distance[ridge])
     heights, bodies = distance[ridge], thickest[labels[ridge]]
     half = float(np.median(heights))
-    for _ in range(8):
+    for _ in range(settings.rounds):
         # Weighted by itself, as debris has much ridge but little of it high.
-        used = bodies <= _BODY_TO_WIDTH * half
-        if np.count_nonzero(used) < 10:
+        used = bodies <= settings.max_body * half
+        if np.count_nonzero(used) < settings.min_ridge_count:
             break
         before, half = half, _weighted_median(heights[used], heights[used])
-        if abs(half - before) < 0.01 * before:
+        if abs(half - before) < settings.tolerance * before:
             break
-    # Ridge pixels near the rounded ends and at narrow bands lower the median by about a tenth.
-    return 2.2 * half
+    return settings.width_over_ridge * half
 
 
 def _weighted_median(values: NDArray[np.float32], weights: NDArray[np.float32]) -> float:

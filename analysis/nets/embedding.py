@@ -22,7 +22,7 @@ DOMAINS = ("G", "Q", "DAPI", "R")
 """Bandings that the net may be given; all 0 where it isn't labelled."""
 
 _DROPOUT = 0.2
-"""Of the embedding's layers: a laboratory's chromosomes are alike and soon learned by heart."""
+"""Of the embedding's layers."""
 _CONTEXT_DROPOUT = 0.1
 _FIRST_LOG_SCALE = 2.7
 """Cosines are multiplied by 15 at first: smaller, and the softmax of 49 can't become sharp."""

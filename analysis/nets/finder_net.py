@@ -25,7 +25,7 @@ _FIRST_REACH_CELLS: Final = 2.0
 """The attention starts as a Gaussian of a metaphase's typical radius, in cells of the last feature map."""
 
 _DROPOUT: Final = 0.1
-"""Of the head: the set is large against 64 units, little is enough."""
+"""Of the head."""
 
 
 @dataclass(frozen=True, slots=True)

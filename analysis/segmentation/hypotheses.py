@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.imaging.working_image import WorkingImage
 from analysis.segmentation.cluster_splitting import BoxMaskPredictor, PixelAssignment, split_cluster
-from analysis.segmentation.contours.segmenter import WorkingImage
 from analysis.segmentation.mask_net.box_prompts import BoxPromptedMasks
 from analysis.segmentation.nucleus_fragments import find_nucleus_fragments
 from analysis.segmentation.pixel_assignment import (

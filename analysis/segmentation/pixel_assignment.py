@@ -8,18 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.imaging.working_image import WorkingImage
 from analysis.segmentation.cluster_splitting import BoxMaskPredictor, PixelAssignment, split_cluster
 from analysis.segmentation.contours.plausibility import load_plausibility
-from analysis.segmentation.contours.segmenter import (
-    MIN_PIECE,
-    TYPICAL_AREA,
-    WorkingImage,
-    place_region,
-    touching_instances,
-)
+from analysis.segmentation.contours.settings import CONTOURS
 from analysis.segmentation.contours.split_tree import ContourContext
 from analysis.structures.box_proposals import BoxProposals
 from analysis.structures.instance import Instance, SegmentationRoute
+from analysis.structures.placement import place_region, touching_instances
 from analysis.structures.region import Region, cropped
 
 _PART_OF: Final = 0.8
@@ -117,7 +113,7 @@ def assign_pixels(
     """
     count, found, measured, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     labels, stats = np.asarray(found, dtype=np.int32), np.asarray(measured, dtype=np.int32)
-    least_px = MIN_PIECE * working.width_px**2
+    least_px = CONTOURS.min_piece * working.width_px**2
     held: dict[int, list[int]] = {}
     pale: list[int] = []
     for number, box in enumerate(tight):
@@ -145,15 +141,15 @@ def assign_pixels(
     return sorted(shares, key=lambda share: share.box)
 
 
-def piece_cell(working: WorkingImage, area: float = TYPICAL_AREA) -> ContourContext:
+def piece_cell(working: WorkingImage, area: float = CONTOURS.typical_area) -> ContourContext:
     """Say what is typical on this image; ``area`` of a chromosome, in squared widths."""
-    return ContourContext(working.width_px, area, MIN_PIECE, working.density, load_plausibility())
+    return ContourContext(working.width_px, area, CONTOURS.min_piece, working.density, load_plausibility())
 
 
 def _median_area(held: dict[int, list[int]], stats: NDArray[np.int32], width_px: float) -> float:
     """Typical area of a chromosome: that of the pieces that hold exactly one."""
     areas = [stats[label, cv2.CC_STAT_AREA] / width_px**2 for label, numbers in held.items() if len(numbers) == 1]
-    return float(np.median([*areas, *([TYPICAL_AREA] * 3)]))
+    return float(np.median([*areas, *([CONTOURS.typical_area] * 3)]))
 
 
 def _piece(labels: NDArray[np.int32], stats: NDArray[np.int32], label: int) -> Region:

@@ -16,19 +16,14 @@ from analysis.detection.preprocessing import SCALE, relative_density
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.fluorescence import as_absorbing, fluorescence_levels
 from analysis.imaging.foreground import find_foreground
-from analysis.segmentation.contours.segmenter import (
-    SegmentationSettings,
-    WorkingImage,
-    full_size,
-    make_working_image,
-    segment_by_contours,
-    touching_instances,
-)
+from analysis.imaging.working_image import WorkingImage, at_image_size, make_working_image
+from analysis.segmentation.contours.segmenter import segment_by_contours
 from analysis.segmentation.hypotheses import RevisableSegmentation, SegmentationHypotheses
 from analysis.segmentation.mask_net.box_prompts import BoxPromptedMasks
 from analysis.segmentation.mask_net.input import stream_picture
 from analysis.segmentation.mask_net.predictor import MaskPredictor
 from analysis.segmentation.pixel_assignment import distance_from, window_of
+from analysis.segmentation.settings import SegmentationSettings
 from analysis.selection.initial_selection import (
     ProposalMeasurements,
     SelectionSettings,
@@ -40,6 +35,7 @@ from analysis.selection.initial_selection import (
 from analysis.structures.box_proposals import BoxProposals
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
+from analysis.structures.placement import touching_instances
 from analysis.structures.region import Region
 from analysis.structures.segmentation import Segmentation
 
@@ -141,7 +137,7 @@ class DetectorSegmenter:
         cut = cell.cut(chosen)
         self._ask_for_enough(len(cut.instances), image)
         made = cut.instances
-        background, nuclei = full_size(working, image.pixels.shape)
+        background, nuclei = at_image_size(working, image.pixels.shape)
         levels = fluorescence_levels(background) if given.inverted else background
         left_out = cell.left_out(chosen)
         unsure = certainty(known, self.selection) < self.selection.sure_at

@@ -13,7 +13,7 @@ from analysis.detection.preprocessing import SCALE
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.fluorescence import as_absorbing, fluorescence_levels
 from analysis.imaging.image_file import to_grey
-from analysis.segmentation.contours.segmenter import WorkingImage
+from analysis.imaging.working_image import WorkingImage
 from analysis.segmentation.segmenter import (
     DetectorSegmenter,
     detector_scale,

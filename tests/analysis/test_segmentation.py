@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.background import estimate_background, optical_density
 from analysis.imaging.image_file import to_grey
+from analysis.imaging.working_image import find_stained
 from analysis.segmentation.contours.plausibility import load_plausibility
-from analysis.segmentation.contours.segmenter import SegmentationSettings, find_stained, segment_by_contours
+from analysis.segmentation.contours.segmenter import segment_by_contours
 from analysis.segmentation.contours.shape import measure
 from analysis.segmentation.contours.split import split_along
 from analysis.segmentation.contours.split_tree import ContourContext, describe, proposals, resolve
 from analysis.segmentation.segmenter import DetectorSegmenter, load_detector_segmenter
+from analysis.segmentation.settings import SegmentationSettings
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import cropped

@@ -14,21 +14,16 @@ from analysis.errors import NoMetaphaseError
 from analysis.evaluation.box_free.blob_classifier import BlobAnswer, BlobClassifier, BlobKind
 from analysis.evaluation.box_free.mask_cover import CoverSettings, cover, is_chromosome_after_all
 from analysis.imaging.foreground import find_foreground
+from analysis.imaging.working_image import at_image_size, make_working_image
 from analysis.parameters.weights import WEIGHTS_DIR
-from analysis.segmentation.contours.segmenter import (
-    MIN_PIECE,
-    TYPICAL_AREA,
-    SegmentationSettings,
-    full_size,
-    make_working_image,
-    place_region,
-    touching_instances,
-)
+from analysis.segmentation.contours.settings import CONTOURS
 from analysis.segmentation.mask_net.input import STREAM_WIDTH_PX, StreamPicture, stream_picture
 from analysis.segmentation.mask_net.placement import chance_in, reduced, shared_out
 from analysis.segmentation.mask_net.predictor import MaskPredictor
+from analysis.segmentation.settings import SegmentationSettings
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance, SegmentationRoute
+from analysis.structures.placement import place_region, touching_instances
 from analysis.structures.region import Region, connected_regions
 from analysis.structures.segmentation import Segmentation, UnselectedProposal
 
@@ -101,7 +96,7 @@ class StreamSegmenter:
         """
         working = make_working_image(image)
         found = find_foreground(working.density, working.nuclei, working.width_px)
-        pieces = connected_regions(found.mask, min_area_px=MIN_PIECE * working.width_px**2)
+        pieces = connected_regions(found.mask, min_area_px=CONTOURS.min_piece * working.width_px**2)
         picture = stream_picture(working.density, found.level, working.width_px)
         pairs = [(piece, small) for piece in pieces if (small := reduced(piece, picture.scale)) is not None]
         answers = self.judge(picture.level, [small for _, small in pairs])
@@ -114,7 +109,7 @@ class StreamSegmenter:
         if len(parts) < self.settings.min_chromosomes:
             raise NoMetaphaseError(f"{image.source}: no metaphase found ({len(parts)} chromosomes)")
         left_out = sorted((one for _, others in found_in for one in others), key=lambda one: -one.score)
-        background, nuclei = full_size(working, image.pixels.shape)
+        background, nuclei = at_image_size(working, image.pixels.shape)
         return Segmentation(
             _instances(parts, working.factor, image.pixels.shape),
             background,
@@ -196,7 +191,7 @@ def _typical_area(pieces: Sequence[Region], answers: Sequence[BlobAnswer]) -> fl
         for piece, answer in zip(pieces, answers, strict=True)
         if answer.kind is BlobKind.SINGLE
     ]
-    return float(np.median([*areas, *([TYPICAL_AREA] * 3)]))
+    return float(np.median([*areas, *([CONTOURS.typical_area] * 3)]))
 
 
 def _instances(parts: Sequence[_Part], factor: float, size: tuple[int, ...]) -> tuple[Instance, ...]:

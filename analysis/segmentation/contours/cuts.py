@@ -1,4 +1,4 @@
-"""Cuts from notch to notch along the palest way.
+"""Cuts from notch to notch along the palest path.
 
 Touching chromosomes leave a pair of notches in the common outline; the cut between them follows the cheapest
 path in optical density, which keeps to the pale slit where there is one.
@@ -15,59 +15,74 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.segmentation.contours.outline import Outline
+from analysis.segmentation.contours.settings import CUTS, CutSettings
 from analysis.segmentation.contours.shape import Shape
 from analysis.segmentation.contours.split import Split, split_along
 
-_MAX_CUT_WIDTHS: Final = 2.4
-_MAX_CUTS: Final = 14
-_BAND_WIDTHS: Final = 0.35
-"""How far the path may leave the straight line on either side."""
-
-_MAX_BRIDGES: Final = 4
-
-_OPPOSITE_SPAN: Final = 2.5
-"""A notch without a partner is cut to the far border only when the way round is at least this many times the
-cut."""
+_TINY: Final = 1e-6
+"""Keeps ratios and directions finite."""
 
 
 def propose_cuts(
-    mask: NDArray[np.bool_], density: NDArray[np.float32], shape: Shape, width_px: float, min_area_px: float
+    mask: NDArray[np.bool_],
+    density: NDArray[np.float32],
+    shape: Shape,
+    width_px: float,
+    min_area_px: float,
+    settings: CutSettings = CUTS,
 ) -> Iterator[Split]:
     """Propose cuts of a piece, the likeliest first.
 
     Parameters
     ----------
     mask, density
-        The piece and the optical density in its frame.
+        bool and float32, shape (h, w): the piece and the optical density in its frame.
     shape
         Its measures.
     width_px
         Typical chromosome width.
     min_area_px
         Parts smaller than this aren't proposed.
+    settings
+        Bounds of what is proposed.
     """
-    seen: set[tuple[int, int]] = set()
-    for _, start, end in _ranked_pairs(shape.outlines, width_px)[:_MAX_CUTS]:
-        line = _cheapest_path(mask.shape, density, start, end, width_px)
+    proposed: set[tuple[int, int]] = set()
+    for _, start, end in _ranked_pairs(shape.outlines, width_px, settings)[: settings.max_cuts]:
+        line = _cheapest_path(mask.shape, density, start, end, width_px, settings=settings)
         split = split_along(mask, line, min_area_px)
         if split is None:
             continue
-        key = (int(np.count_nonzero(split.first)) // 8, int(np.count_nonzero(split.second)) // 8)
-        if key not in seen:
-            seen.add(key)
+        step_px = settings.same_cut_px
+        key = (int(np.count_nonzero(split.first)) // step_px, int(np.count_nonzero(split.second)) // step_px)
+        if key not in proposed:
+            proposed.add(key)
             yield split
 
 
 def propose_ring_cuts(
-    mask: NDArray[np.bool_], density: NDArray[np.float32], shape: Shape, width_px: float, min_area_px: float
+    mask: NDArray[np.bool_],
+    density: NDArray[np.float32],
+    shape: Shape,
+    width_px: float,
+    min_area_px: float,
+    settings: CutSettings = CUTS,
 ) -> Iterator[Split]:
     """Propose cuts of a piece that encloses slide, through two of the bridges round a hole at once.
 
-    One cut would only open the ring. Parameters are those of `propose_cuts`.
+    One cut would only open the ring.
+
+    Parameters
+    ----------
+    mask, density
+        bool and float32, shape (h, w): the piece and the optical density in its frame.
+    shape, width_px, min_area_px, settings
+        As of `propose_cuts`.
     """
     for hole in shape.outlines[1:]:
-        bridges = _bridges(shape.outlines[0], hole, density, width_px)
-        lines = [_cheapest_path(mask.shape, density, start, end, width_px) for start, end in bridges]
+        bridges = _bridges(shape.outlines[0], hole, density, width_px, settings)
+        lines = [
+            _cheapest_path(mask.shape, density, start, end, width_px, settings=settings) for start, end in bridges
+        ]
         for first, second in combinations(lines, 2):
             split = split_along(mask, first | second, min_area_px)
             if split is not None:
@@ -75,7 +90,7 @@ def propose_ring_cuts(
 
 
 def _bridges(
-    outer: Outline, hole: Outline, density: NDArray[np.float32], width_px: float
+    outer: Outline, hole: Outline, density: NDArray[np.float32], width_px: float, settings: CutSettings
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Find the narrow or pale passes between a hole and the outer border, apart from one another."""
     between = np.hypot(
@@ -84,54 +99,58 @@ def _bridges(
     nearest = between.argmin(axis=1)
     length = between[np.arange(len(nearest)), nearest]
     inner, across = hole.points, outer.points[nearest]
-    steps = np.linspace(0.2, 0.8, 5, dtype=np.float32)[:, None, None]
-    way = inner[None] + steps * (across - inner)[None]
-    stain = cv2.remap(density, way[..., 0].astype(np.float32), way[..., 1].astype(np.float32), cv2.INTER_LINEAR)
-    price = length / width_px + stain.mean(axis=0) / max(float(np.median(density[density > 0])), 1e-6)
+    steps = np.linspace(*settings.bridge_samples, dtype=np.float32)[:, None, None]
+    at = inner[None] + steps * (across - inner)[None]
+    stain = cv2.remap(density, at[..., 0].astype(np.float32), at[..., 1].astype(np.float32), cv2.INTER_LINEAR)
+    cost = length / width_px + stain.mean(axis=0) / max(float(np.median(density[density > 0])), _TINY)
     chosen: list[int] = []
-    for index in np.argsort(price):
-        if length[index] > _MAX_CUT_WIDTHS * width_px or len(chosen) == _MAX_BRIDGES:
+    for index in np.argsort(cost):
+        if length[index] > settings.max_length_widths * width_px or len(chosen) == settings.max_bridges:
             break
-        if all(np.hypot(*(inner[index] - inner[other])) > 0.8 * width_px for other in chosen):
+        if all(
+            np.hypot(*(inner[index] - inner[other])) > settings.bridge_distance_widths * width_px
+            for other in chosen
+        ):
             chosen.append(int(index))
     return [(inner[k], across[k]) for k in chosen]
 
 
 def _ranked_pairs(
-    borders: tuple[Outline, ...], width_px: float
+    borders: tuple[Outline, ...], width_px: float, settings: CutSettings
 ) -> list[tuple[float, NDArray[np.float32], NDArray[np.float32]]]:
-    """Pairs of points to cut between, by length less what the depth of the notches is worth."""
+    """Pairs of points to cut between, by length less a credit for the depth of the notches."""
     outer = borders[0]
     pairs = []
-    limit = _MAX_CUT_WIDTHS * width_px
+    limit, deep = settings.max_length_widths * width_px, settings.deep_notch_deg
     for k, i in enumerate(outer.notches):
         for m in range(k + 1, len(outer.notches)):
             j = outer.notches[m]
             length = float(np.hypot(*(outer.points[i] - outer.points[j])))
             if length <= limit:
-                worth = min(outer.notch_depths[k], 90.0) + min(outer.notch_depths[m], 90.0)
-                pairs.append((length / width_px - worth / 90.0, outer.points[i], outer.points[j]))
-        opposite = _opposite(outer, i, width_px)
+                depth = min(outer.notch_depths[k], deep) + min(outer.notch_depths[m], deep)
+                pairs.append((length / width_px - depth / deep, outer.points[i], outer.points[j]))
+        opposite = _opposite(outer, i, width_px, settings)
         if opposite is not None:
             length = float(np.hypot(*(outer.points[i] - outer.points[opposite])))
-            worth = min(outer.notch_depths[k], 90.0)
-            pairs.append((length / width_px - worth / 90.0 + 0.4, outer.points[i], outer.points[opposite]))
+            cost = length / width_px - min(outer.notch_depths[k], deep) / deep + settings.one_sided_cost
+            pairs.append((cost, outer.points[i], outer.points[opposite]))
     pairs.sort(key=lambda pair: pair[0])
     return pairs
 
 
-def _opposite(outer: Outline, index: int, width_px: float) -> int | None:
+def _opposite(outer: Outline, index: int, width_px: float, settings: CutSettings) -> int | None:
     """Find the border point across from a notch: near through the piece, far along the border."""
     count = len(outer.points)
     apart = np.hypot(*(outer.points - outer.points[index]).T)
     steps = np.abs(np.arange(count) - index)
     round_about = np.minimum(steps, count - steps) * outer.perimeter_px / count
-    allowed = round_about >= _OPPOSITE_SPAN * np.maximum(apart, 0.4 * width_px)
+    least_px = settings.min_opposite_widths * width_px
+    allowed = round_about >= settings.opposite_span * np.maximum(apart, least_px)
     if not allowed.any():
         return None
     apart = np.where(allowed, apart, np.inf)
     nearest = int(np.argmin(apart))
-    return nearest if apart[nearest] <= 1.5 * width_px else None
+    return nearest if apart[nearest] <= settings.max_opposite_widths * width_px else None
 
 
 def _cheapest_path(
@@ -140,12 +159,14 @@ def _cheapest_path(
     start: NDArray[np.float32],
     end: NDArray[np.float32],
     width_px: float,
+    *,
+    settings: CutSettings,
 ) -> NDArray[np.bool_]:
     """Draw the palest path from start to end within a band round the straight line (dynamic programming)."""
     length = float(np.hypot(*(end - start)))
     count = max(2, round(length) + 1)
-    half = max(1, round(min(_BAND_WIDTHS * width_px, 0.5 * length)))
-    direction = (end - start) / max(length, 1e-6)
+    half = max(1, round(min(settings.band_widths * width_px, 0.5 * length)))
+    direction = (end - start) / max(length, _TINY)
     normal = np.array([-direction[1], direction[0]], np.float32)
     along = np.linspace(0.0, length, count, dtype=np.float32)
     across = np.arange(-half, half + 1, dtype=np.float32)
@@ -153,7 +174,7 @@ def _cheapest_path(
     ys = start[1] + along[:, None] * direction[1] + across * normal[1]
     cost = cv2.remap(density, xs.astype(np.float32), ys.astype(np.float32), cv2.INTER_LINEAR)
     # Leaving the line costs a little, so that in an even density the cut is straight.
-    cost = cost + 0.02 * float(cost.max()) * np.abs(across) / half + 1e-4
+    cost = cost + settings.straightness * float(cost.max()) * np.abs(across) / half + settings.step_cost
     width = 2 * half + 1
     best = np.full((count, width + 2), np.inf, np.float32)
     best[0, half + 1] = cost[0, half]
@@ -170,7 +191,7 @@ def _cheapest_path(
     rows = np.arange(count)
     path = np.stack([xs[rows, columns], ys[rows, columns]], axis=1)
     # Carried on beyond both ends, as the outline was smoothed and its points lie a little inside the true border.
-    reach = 0.3 * width_px + 1.5
+    reach = settings.beyond_widths * width_px + settings.beyond_px
     path = np.vstack([start - direction * reach, path, end + direction * reach])
     canvas = np.zeros(size, np.uint8)
     cv2.polylines(canvas, [np.rint(path).astype(np.int32)[:, None, :]], isClosed=False, color=1, thickness=1)

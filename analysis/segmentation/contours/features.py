@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.segmentation.contours.shape import Shape
 from analysis.segmentation.contours.split import Split
 from analysis.structures.instance import SegmentationRoute
+
+_TINY: Final = 1e-6
+"""Keeps ratios finite."""
+
+_TURN_UNIT_DEG: Final = 90.0
+"""Turns are counted in right angles, so that features are of order one."""
 
 PIECE_FEATURES = (
     "area",
@@ -56,7 +64,7 @@ def piece_features(shape: Shape, density: NDArray[np.float32], mask: NDArray[np.
         slides.
     """
     stain = density[mask].astype(np.float64)
-    mean = float(stain.mean()) + 1e-6
+    mean = float(stain.mean()) + _TINY
     return np.array(
         [
             shape.area,
@@ -66,7 +74,7 @@ def piece_features(shape: Shape, density: NDArray[np.float32], mask: NDArray[np.
             shape.tips,
             shape.solidity,
             shape.waviness,
-            shape.notch_deg / 90.0,
+            shape.notch_deg / _TURN_UNIT_DEG,
             shape.holes,
             float(stain.std()) / mean,
             float(np.percentile(stain, 10)) / mean,
@@ -75,8 +83,21 @@ def piece_features(shape: Shape, density: NDArray[np.float32], mask: NDArray[np.
 
 
 def single_features(piece: NDArray[np.float64], median_area: float) -> NDArray[np.float64]:
-    """Complete the features of a piece by its area in that of the cell's median chromosome."""
-    return np.append(piece, piece[0] / max(median_area, 1e-6))
+    """Complete the features of a piece by its area in that of the cell's median chromosome.
+
+    Parameters
+    ----------
+    piece
+        float64, shape (n,): see `PIECE_FEATURES`.
+    median_area
+        Of the cell's chromosomes, in squared widths.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (n + 1,): see `SINGLE_FEATURES`.
+    """
+    return np.append(piece, piece[0] / max(median_area, _TINY))
 
 
 def split_features(
@@ -89,7 +110,7 @@ def split_features(
     width_px: float,
     median_area: float,
 ) -> NDArray[np.float64]:
-    """Describe a split, in the order of `SPLIT_FEATURES`.
+    """Describe a split: float64, shape (features,), in the order of `SPLIT_FEATURES`.
 
     Parameters
     ----------
@@ -106,7 +127,7 @@ def split_features(
     masks = (split.first, split.second)
     order = (0, 1) if parts[0][0][0] >= parts[1][0][0] else (1, 0)
     larger, smaller = parts[order[0]], parts[order[1]]
-    inside = max(float(np.median(density[mask])), 1e-6)
+    inside = max(float(np.median(density[mask])), _TINY)
     seam = density[split.seam].astype(np.float64) if split.seam.any() else np.array([inside])
     return np.concatenate(
         [

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-STEP_WIDTHS: Final = 0.12
-"""Distance of outline points, in chromosome widths."""
-
-_SMOOTH_WIDTHS: Final = 0.14
-_TIP_CHORD_WIDTHS: Final = 0.75
-_TIP_TURN_DEG: Final = 62.0
-_NOTCH_CHORD_WIDTHS: Final = 0.5
-_NOTCH_TURN_DEG: Final = -22.0
+from analysis.segmentation.contours.settings import OUTLINES, OutlineSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,49 +37,63 @@ class Outline:
     perimeter_px: float
 
 
-def outlines(mask: NDArray[np.bool_], width_px: float) -> tuple[Outline, ...]:
-    """Trace the outer border of a connected mask, then those of its holes above a 20th of a squared width."""
+def outlines(
+    mask: NDArray[np.bool_], width_px: float, settings: OutlineSettings = OUTLINES
+) -> tuple[Outline, ...]:
+    """Trace the outer border of a connected mask, then those of its larger holes.
+
+    Parameters
+    ----------
+    mask
+        bool, shape (h, w): one connected piece.
+    width_px
+        Typical width of a chromosome.
+    settings
+        How it is traced.
+    """
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     # OpenCV runs round the outside and the holes in opposite senses: the piece always lies on the same hand.
     contours = sorted(contours, key=cv2.contourArea, reverse=True)
-    kept = [c for i, c in enumerate(contours) if i == 0 or cv2.contourArea(c) > 0.05 * width_px**2]
-    return tuple(_analyse(c[:, 0, :].astype(np.float32), width_px) for c in kept)
+    kept = [c for i, c in enumerate(contours) if i == 0 or cv2.contourArea(c) > settings.min_hole * width_px**2]
+    return tuple(_analyse(c[:, 0, :].astype(np.float32), width_px, settings) for c in kept)
 
 
-def _analyse(raw: NDArray[np.float32], width_px: float) -> Outline:
+def _analyse(raw: NDArray[np.float32], width_px: float, settings: OutlineSettings) -> Outline:
     closed = np.vstack([raw, raw[:1]])
     steps = np.hypot(*np.diff(closed, axis=0).T)
     along = np.concatenate([[0.0], np.cumsum(steps)])
     total = float(along[-1])
-    count = max(12, round(total / (STEP_WIDTHS * width_px)))
+    count = max(settings.min_points, round(total / (settings.step_widths * width_px)))
     at = np.linspace(0.0, total, count, endpoint=False)
     points = np.stack([np.interp(at, along, closed[:, 0]), np.interp(at, along, closed[:, 1])], axis=1)
-    points = _smooth_ring(points, _SMOOTH_WIDTHS / STEP_WIDTHS)
+    points = _smooth_ring(points, settings.smooth_widths / settings.step_widths, settings.min_sigma_points)
     perimeter = float(np.hypot(*np.diff(np.vstack([points, points[:1]]), axis=0).T).sum())
-    tips = _peaks(_turning(points, _TIP_CHORD_WIDTHS), _TIP_TURN_DEG, round(1.0 / STEP_WIDTHS))
-    turn = _turning(points, _NOTCH_CHORD_WIDTHS)
-    notches = _peaks(-turn, -_NOTCH_TURN_DEG, round(0.4 / STEP_WIDTHS))
+    step = settings.step_widths
+    outward = _turning(points, settings.tip_chord_widths / step)
+    tips = _peaks(outward, settings.tip_turn_deg, round(settings.tip_distance_widths / step))
+    turn = _turning(points, settings.notch_chord_widths / step)
+    notches = _peaks(-turn, settings.notch_turn_deg, round(settings.notch_distance_widths / step))
     depths = tuple(float(-turn[i]) for i in notches)
     return Outline(points.astype(np.float32), tips, notches, depths, perimeter)
 
 
-def _smooth_ring(points: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+def _smooth_ring(points: NDArray[np.float64], sigma: float, min_sigma: float) -> NDArray[np.float64]:
     radius = min(max(1, int(3 * sigma)), len(points) // 2)
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(sigma, 0.3)) ** 2)
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(sigma, min_sigma)) ** 2)
     kernel /= kernel.sum()
     padded = np.concatenate([points[-radius:], points, points[:radius]])
     return np.stack([np.convolve(padded[:, k], kernel, mode="valid") for k in (0, 1)], axis=1)
 
 
-def _turning(points: NDArray[np.float64], chord_widths: float) -> NDArray[np.float64]:
+def _turning(points: NDArray[np.float64], chord: float) -> NDArray[np.float64]:
     """Angle in degrees between the chords before and after each point; positive where the piece bulges."""
-    reach = max(1, min(round(chord_widths / STEP_WIDTHS), len(points) // 3))
+    reach = max(1, min(round(chord), len(points) // 3))
     index = np.arange(len(points))
     before = points - points[index - reach]
     after = points[(index + reach) % len(points)] - points
     cross = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
     dot = (before * after).sum(axis=1)
-    # OpenCV's outer contours run anticlockwise as seen with y down: a convex corner has a negative cross product.
+    # OpenCV's outer contours run anticlockwise with y pointing down: a convex corner has a negative cross product.
     return np.asarray(np.degrees(np.arctan2(-cross, dot)), dtype=np.float64)
 
 

@@ -1,6 +1,6 @@
 """How much a piece looks like one chromosome, and a split like a right one.
 
-Both scores are small perceptrons over measures of outline and stain: no pixel is seen by them. They are the
+Both scores are small perceptrons over measures of outline and stain: they take no pixels. They are the
 parameter set ``plausibility``. As all measures are in chromosome widths and ratios of stain, they carry over to
 other magnifications and stains.
 """
@@ -20,8 +20,8 @@ from analysis.parameters.store import PARAMETERS_FOLDER, ParameterSet, load_para
 from analysis.segmentation.contours.features import SINGLE_FEATURES, SPLIT_FEATURES
 
 STANDARD_LIMIT: Final = 5.0
-"""Standardised features are kept within this: far outside its experience a score isn't to be trusted to a
-slope."""
+"""Standardised features are kept within this: far outside the data it was fitted to, a score isn't to be trusted
+to a slope."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.segmentation.contours.outline import Outline, outlines
+
+_THICKNESS_OVER_DEPTH: Final = 4.0
+"""Mean depth below the border of a long rod is a quarter of its thickness."""
+
+_CAPS_OVER_THICKNESS: Final = 1.1
+"""What rounded ends add to the border of a rod, over its thickness."""
+
+_SLIGHT_TURN_DEG: Final = 30.0
+"""Turns at notches up to this much are the waist of a chromosome."""
+
+_TINY: Final = 1e-3
+"""Widths; keeps ratios finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +65,24 @@ class Shape:
 
 
 def measure(mask: NDArray[np.bool_], width_px: float) -> Shape:
-    """Measure a connected, non-empty mask with an empty margin."""
+    """Measure a piece.
+
+    Parameters
+    ----------
+    mask
+        bool, shape (h, w): connected, not empty, with an empty margin.
+    width_px
+        Typical width of a chromosome.
+    """
     byte = mask.astype(np.uint8)
     area_px = int(np.count_nonzero(byte))
     distance = cv2.distanceTransform(byte, cv2.DIST_L2, 3)
-    thickness = 4.0 * float(distance.sum()) / area_px / width_px
+    thickness = _THICKNESS_OVER_DEPTH * float(distance.sum()) / area_px / width_px
     borders = outlines(mask, width_px)
     outer = borders[0]
     hull_px = float(cv2.contourArea(cv2.convexHull(outer.points)))
     area = area_px / width_px**2
-    length = area / max(thickness, 1e-3)
+    length = area / max(thickness, _TINY)
     perimeter = outer.perimeter_px / width_px
     return Shape(
         area=area,
@@ -70,8 +91,8 @@ def measure(mask: NDArray[np.bool_], width_px: float) -> Shape:
         length=length,
         tips=len(outer.tips),
         solidity=min(1.0, area_px / max(hull_px + 0.5 * outer.perimeter_px, 1.0)),
-        waviness=perimeter / max(2.0 * length + 1.1 * thickness, 1e-3),
-        notch_deg=sum(max(0.0, depth - 30.0) for depth in outer.notch_depths),
+        waviness=perimeter / max(2.0 * length + _CAPS_OVER_THICKNESS * thickness, _TINY),
+        notch_deg=sum(max(0.0, depth - _SLIGHT_TURN_DEG) for depth in outer.notch_depths),
         holes=len(borders) - 1,
         outlines=borders,
     )

@@ -25,7 +25,7 @@ class Split:
     first, second
         bool masks; together the whole piece; disjoint unless the route is a crossing.
     route
-        How it was found.
+        How it was made.
     seam
         bool: the pixels on either side of the cut; for a crossing the shared pixels.
     """
@@ -37,9 +37,21 @@ class Split:
 
 
 def split_along(mask: NDArray[np.bool_], line: NDArray[np.bool_], min_area_px: float) -> Split | None:
-    """Split a mask along a line of pixels; None where the line doesn't part it into two pieces of the least area.
+    """Split a mask along a line of pixels.
 
     The pixels of the line, and crumbs cut off with it, go to the nearer part, so that nothing is lost.
+
+    Parameters
+    ----------
+    mask, line
+        bool, shape (h, w): the piece, and the pixels to cut along.
+    min_area_px
+        Of either part.
+
+    Returns
+    -------
+    Split or None
+        None where the line doesn't split the mask into two pieces of the least area.
     """
     rest = (mask & ~line).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=4)
@@ -53,7 +65,15 @@ def split_along(mask: NDArray[np.bool_], line: NDArray[np.bool_], min_area_px: f
 
 
 def split_between(mask: NDArray[np.bool_], first: NDArray[np.bool_], route: SegmentationRoute) -> Split:
-    """Make the split of a mask into a part and what is left of it."""
+    """Make the split of a mask into a part and the rest of it.
+
+    Parameters
+    ----------
+    mask, first
+        bool, shape (h, w): the piece, and a part of it.
+    route
+        How the part was made.
+    """
     second = mask & ~first
     return Split(first, second, route, _seam(first, second))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +12,12 @@ from analysis.segmentation.contours.crossings import propose_crossings
 from analysis.segmentation.contours.cuts import propose_cuts, propose_ring_cuts
 from analysis.segmentation.contours.features import piece_features, single_features, split_features
 from analysis.segmentation.contours.plausibility import Plausibility
+from analysis.segmentation.contours.settings import SPLIT_SEARCH, SplitSearchSettings
 from analysis.segmentation.contours.shape import Shape, measure
 from analysis.segmentation.contours.split import Split
 from analysis.segmentation.contours.watershed import propose_valleys
 from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import Region
-
-_MAX_DEPTH: Final = 40
-"""More splits in a row than one cell has chromosomes can't be right."""
-
-_SETTLED: Final = 0.85
-_SETTLED_AREA: Final = 2.5
-"""A piece of ordinary size so likely to be one chromosome isn't tried further: a quarter of the time saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +71,29 @@ class Piece:
 
 
 def describe(region: Region, route: SegmentationRoute, cell: ContourContext) -> Piece:
-    """Measure a piece."""
+    """Measure a piece.
+
+    Parameters
+    ----------
+    region
+        The piece.
+    route
+        The split that made it.
+    cell
+        What is typical on this image.
+    """
     shape = measure(region.mask, cell.width_px)
     features = piece_features(shape, region.crop_of(cell.density), region.mask)
     likeness = float(cell.plausibility.single(single_features(features, cell.median_area)[None])[0])
     return Piece(region, shape, features, likeness, route)
 
 
-def resolve(region: Region, cell: ContourContext, *, accept: float) -> list[Piece]:
+def resolve(
+    region: Region, cell: ContourContext, *, accept: float, settings: SplitSearchSettings = SPLIT_SEARCH
+) -> list[Piece]:
     """Split a piece into chromosomes.
 
-    The split most likely to be right is taken, then the parts are looked at in the same way; a piece without a
+    The split most likely to be right is taken, then the parts are split in turn; a piece without a
     likely split stays whole.
 
     Parameters
@@ -99,12 +104,14 @@ def resolve(region: Region, cell: ContourContext, *, accept: float) -> list[Piec
         What is typical on this image.
     accept
         Score above which a split is taken; higher leaves more clusters whole.
+    settings
+        Where the search ends.
     """
     done: list[Piece] = []
     waiting = [(describe(region, SegmentationRoute.SINGLE, cell), 0)]
     while waiting:
         part, depth = waiting.pop()
-        best = _best_split(part, cell, accept) if depth < _MAX_DEPTH else None
+        best = _best_split(part, cell, accept, settings) if depth < settings.max_depth else None
         if best is None:
             done.append(part)
         else:
@@ -113,7 +120,15 @@ def resolve(region: Region, cell: ContourContext, *, accept: float) -> list[Piec
 
 
 def proposals(part: Piece, cell: ContourContext) -> Iterator[Split]:
-    """Propose every kind of split of a part."""
+    """Propose every kind of split of a part.
+
+    Parameters
+    ----------
+    part
+        What is to be split.
+    cell
+        What is typical on this image.
+    """
     mask = part.region.mask
     density = part.region.crop_of(cell.density)
     least = cell.min_area * cell.width_px**2
@@ -124,7 +139,17 @@ def proposals(part: Piece, cell: ContourContext) -> Iterator[Split]:
 
 
 def children(part: Piece, split: Split, cell: ContourContext) -> tuple[Piece, Piece]:
-    """Measure the two parts of a split."""
+    """Measure the two parts of a split.
+
+    Parameters
+    ----------
+    part
+        What was split.
+    split
+        How.
+    cell
+        What is typical on this image.
+    """
     first, second = (describe(part.region.part(mask), split.route, cell) for mask in (split.first, split.second))
     return first, second
 
@@ -132,7 +157,22 @@ def children(part: Piece, split: Split, cell: ContourContext) -> tuple[Piece, Pi
 def features_of(
     part: Piece, split: Split, parts: tuple[Piece, Piece], cell: ContourContext
 ) -> NDArray[np.float64]:
-    """Describe a split of a part, see `SPLIT_FEATURES`."""
+    """Describe a split of a part.
+
+    Parameters
+    ----------
+    part, split
+        What was split, and how.
+    parts
+        The two parts, measured.
+    cell
+        What is typical on this image.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (features,), see `SPLIT_FEATURES`.
+    """
     return split_features(
         (part.features, part.likeness),
         ((parts[0].features, parts[0].likeness), (parts[1].features, parts[1].likeness)),
@@ -144,9 +184,11 @@ def features_of(
     )
 
 
-def _best_split(part: Piece, cell: ContourContext, accept: float) -> tuple[Piece, Piece] | None:
-    settled = part.likeness > _SETTLED and part.shape.area < _SETTLED_AREA * cell.median_area
-    if settled or part.shape.area < 2.0 * cell.min_area:
+def _best_split(
+    part: Piece, cell: ContourContext, accept: float, settings: SplitSearchSettings
+) -> tuple[Piece, Piece] | None:
+    settled = part.likeness > settings.settled and part.shape.area < settings.settled_area * cell.median_area
+    if settled or part.shape.area < settings.min_areas * cell.min_area:
         return None
     options = [(split, children(part, split, cell)) for split in proposals(part, cell)]
     if not options:

@@ -14,54 +14,65 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.segmentation.contours.settings import VALLEYS, ValleySettings
 from analysis.segmentation.contours.split import Split, split_between
 from analysis.structures.instance import SegmentationRoute
 
-_LEVELS: Final = (0.42, 0.5, 0.58, 0.66, 0.75)
-"""Thresholds tried, as quantile-like places between the piece's pale and dark density."""
+_TINY: Final = 1e-6
+"""Keeps the relief of an unstained piece finite."""
 
-_CORE_SHARE: Final = 0.3
-"""A core of a part has at least this share of the least area of a part."""
+_RELIEF_TOP: Final = 255.0
+_RELIEF_RANGE: Final = 254.0
+"""Levels of the relief that is flooded, dark first; the outside is highest."""
 
 
-def propose_valleys(mask: NDArray[np.bool_], density: NDArray[np.float32], min_area_px: float) -> Iterator[Split]:
+def propose_valleys(
+    mask: NDArray[np.bool_],
+    density: NDArray[np.float32],
+    min_area_px: float,
+    settings: ValleySettings = VALLEYS,
+) -> Iterator[Split]:
     """Propose splits along valleys, from the deepest valley to the shallowest.
 
     Parameters
     ----------
     mask, density
-        The piece and the optical density in its frame.
+        bool and float32, shape (h, w): the piece and the optical density in its frame.
     min_area_px
         Parts smaller than this aren't proposed.
+    settings
+        Thresholds tried.
     """
     inside = density[mask]
-    dark = float(np.percentile(inside, 90))
-    pale = float(np.percentile(inside, 2))
-    seen: set[int] = set()
-    for place in _LEVELS:
+    dark = float(np.percentile(inside, settings.dark_percentile))
+    pale = float(np.percentile(inside, settings.pale_percentile))
+    areas_proposed: set[int] = set()
+    min_core_px = settings.core_fraction * min_area_px
+    for place in settings.levels:
         level = pale + place * (dark - pale)
         cores = mask & (density > level)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(cores.astype(np.uint8), connectivity=4)
-        large = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] >= _CORE_SHARE * min_area_px]
+        large = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] >= min_core_px]
         if len(large) < 2:
             continue
         basins = _grow(mask, density, [labels == k for k in large])
         whole = int(np.count_nonzero(mask))
         areas = np.bincount(basins.ravel(), minlength=len(large) + 1)
-        apart = _Apart(mask, basins, len(large))
+        adjacency = _BasinAdjacency(mask, basins, len(large))
         for number in range(1, len(large) + 1):
             area = int(areas[number])
-            if area < min_area_px or whole - area < min_area_px or area in seen:
+            if area < min_area_px or whole - area < min_area_px or area in areas_proposed:
                 continue
-            if apart.leaves_two_pieces(number):
-                seen.update((area, whole - area))
+            if adjacency.leaves_two_pieces(number):
+                areas_proposed.update((area, whole - area))
                 yield split_between(mask, basins == number, SegmentationRoute.WATERSHED)
 
 
-class _Apart:
+class _BasinAdjacency:
     """Whether a basin can be taken out of a piece so that two connected pieces are left.
 
-    Basins touch few others: what is left without one is told by who touches whom, and not by its pixels again.
+    Basins touch few others: whether the rest is connected follows from which basins touch, without counting its
+    pixels again.
     """
 
     def __init__(self, mask: NDArray[np.bool_], basins: NDArray[np.int32], count: int) -> None:
@@ -96,20 +107,22 @@ def _grow(
 ) -> NDArray[np.int32]:
     """Flood the piece from its cores, dark first: 1, 2, ... for their basins, 0 outside."""
     top = float(density[mask].max())
-    relief = np.where(mask, 255.0 - 254.0 * np.clip(density / max(top, 1e-6), 0.0, 1.0), 255.0).astype(np.uint8)
+    relief = np.where(
+        mask, _RELIEF_TOP - _RELIEF_RANGE * np.clip(density / max(top, _TINY), 0.0, 1.0), _RELIEF_TOP
+    ).astype(np.uint8)
     markers = np.where(mask, 0, 1).astype(np.int32)
     for k, core in enumerate(cores):
         markers[core] = k + 2
     cv2.watershed(cv2.merge([relief, relief, relief]), markers)
     # The lines between basins (-1), and what the outside flooded, go to the nearest basin.
     basins = markers.copy()
-    unknown = (mask & (basins < 2)).astype(np.uint8)
-    if unknown.any():
-        known = (basins >= 2).astype(np.uint8)
-        _, nearest = cv2.distanceTransformWithLabels(1 - known, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+    unassigned = (mask & (basins < 2)).astype(np.uint8)
+    if unassigned.any():
+        assigned = (basins >= 2).astype(np.uint8)
+        _, nearest = cv2.distanceTransformWithLabels(1 - assigned, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
         lookup = np.zeros(int(nearest.max()) + 1, np.int32)
-        lookup[nearest[known > 0]] = basins[known > 0]
-        basins = np.where(unknown > 0, lookup[nearest], basins)
+        lookup[nearest[assigned > 0]] = basins[assigned > 0]
+        basins = np.where(unassigned > 0, lookup[nearest], basins)
     return np.asarray(np.where(mask & (basins >= 2), basins - 1, 0), dtype=np.int32)
 
 

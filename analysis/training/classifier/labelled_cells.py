@@ -18,7 +18,7 @@ from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.evaluation import crops
 from analysis.evaluation.mfish import mfish_instances
 from analysis.imaging.background import estimate_background
-from analysis.segmentation.contours.segmenter import find_stained
+from analysis.imaging.working_image import find_stained
 from analysis.straightening.crops import cut_instances, object_from_picture, optical_density
 from analysis.straightening.medial_axis import medial_axis
 from analysis.structures.classes import CLASS_NAMES

@@ -23,6 +23,7 @@ from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, grown_boxes
 from analysis.errors import AnalysisError, DatasetError
 from analysis.imaging.foreground import find_foreground
 from analysis.imaging.image_file import read_image
+from analysis.imaging.working_image import make_working_image
 from analysis.parameters.manifest import Manifest, ParameterKind
 from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import write_parameters
@@ -33,13 +34,8 @@ from analysis.segmentation.contours.features import (
     single_features,
 )
 from analysis.segmentation.contours.plausibility import STANDARD_LIMIT, Perceptron, Plausibility
-from analysis.segmentation.contours.segmenter import (
-    MIN_PIECE,
-    TYPICAL_AREA,
-    SegmentationSettings,
-    learn_cell,
-    make_working_image,
-)
+from analysis.segmentation.contours.segmenter import estimate_context
+from analysis.segmentation.contours.settings import CONTOURS
 from analysis.segmentation.contours.split_tree import (
     ContourContext,
     Piece,
@@ -48,6 +44,7 @@ from analysis.segmentation.contours.split_tree import (
     features_of,
     proposals,
 )
+from analysis.segmentation.settings import SegmentationSettings
 from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import Region, connected_regions
 from analysis.training.fits.ridge import WRITTEN_DECIMALS
@@ -270,8 +267,8 @@ def collect(entry: TsengImage, known: Plausibility, seed: int) -> Samples:
     tight = grown_boxes(entry.boxes_px.astype(np.float64), [-side for side in TSENG_PADDING_PX], (10**6, 10**6))
     boxes = np.clip(tight * working.factor, 0.0, [size[1], size[0], size[1], size[0]])
     found = find_foreground(working.density, working.nuclei, working.width_px)
-    pieces = connected_regions(found.mask, min_area_px=MIN_PIECE * working.width_px**2)
-    cell = learn_cell(pieces, working.density, working.width_px, SegmentationSettings(), known)
+    pieces = connected_regions(found.mask, min_area_px=CONTOURS.min_piece * working.width_px**2)
+    cell = estimate_context(pieces, working.density, working.width_px, SegmentationSettings(), known)
     for piece in pieces:
         _take_apart(piece, cell, boxes, samples, rng)
     return samples
@@ -380,7 +377,7 @@ def _collect_all(
 def _single_rows(samples: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rows with the cell's median, and again with the typical one that serves before it is known."""
     rows = [single_features(row, median) for row, median in zip(samples.pieces, samples.medians, strict=True)]
-    rows += [single_features(row, TYPICAL_AREA) for row in samples.pieces]
+    rows += [single_features(row, CONTOURS.typical_area) for row in samples.pieces]
     return np.stack(rows), np.asarray(samples.is_one * 2, np.float64)
 
 

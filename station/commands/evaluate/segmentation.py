@@ -14,7 +14,7 @@ from rich.table import Table
 from acquisition.storage import write_json_atomic
 
 if TYPE_CHECKING:
-    from analysis.segmentation.contours.segmenter import Segmenter
+    from analysis.segmentation.protocol import Segmenter
 
 _SHOWN = (
     *("box_ap50", "box_map", "box_mar", "aer", "acc", "wcr", "mask_ap50", "mask_map", "mask_mar"),
