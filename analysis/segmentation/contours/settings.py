@@ -1,7 +1,7 @@
 """Hand-set numbers of the contours: outlines, cuts, crossings, valleys, and the search among them.
 
 Lengths are in chromosome widths and areas in squared widths, so that they hold for every magnification. Which
-split is right is decided by fitted scores (`analysis.segmentation.contours.plausibility`); these numbers only bound
+split is right is decided by fitted scores (`analysis.segmentation.contours.plausibility`); these only bound
 what is proposed.
 """
 
