@@ -16,7 +16,6 @@
         +-- LoaderError           a slide is not where the loader was told to bring it
         +-- OilError              no drop of oil, or nobody knows whether there was one
         +-- LabelError            no picture of the label, or no barcode that could be believed
-        +-- RegistrationError     where the slide lies could not be measured, or can't be
         +-- FocusError            no plausible focus was found
             +-- BlankFieldError       nothing to focus on
 """
@@ -199,10 +198,6 @@ class OilError(DeviceError):
 
 class LabelError(DeviceError):
     """No picture of the label, or no barcode that could be believed."""
-
-
-class RegistrationError(DeviceError):
-    """Where the slide lies could not be measured, or what was measured can't be."""
 
 
 class FocusError(DeviceError):

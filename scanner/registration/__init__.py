@@ -1,1 +1,0 @@
-"""Where a slide truly lies: measured on the instrument, and fitted."""
