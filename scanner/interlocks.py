@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from scanner.errors import InterlockError
 from scanner.rig import Objective
 
 
@@ -40,11 +41,11 @@ class Situation:
         Whoever asks may use oil on this slide.
     at_load_position
         The stage stands where slides are changed.
-    way_oiled
+    path_oiled
         A move would cross a slide that carries oil.
     homing_allowed
         The stage may be driven to its limit switches.
-    loader_in_doubt
+    loader_failed
         The loader failed halfway: a slide or its gripper may be in the way.
     """
 
@@ -55,9 +56,9 @@ class Situation:
     spot_oiled: bool = False
     oil_allowed: bool = False
     at_load_position: bool = False
-    way_oiled: bool = False
+    path_oiled: bool = False
     homing_allowed: bool = False
-    loader_in_doubt: bool = False
+    loader_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +93,15 @@ def _dry_over_oil(s: Situation) -> bool:
 
 INTERLOCKS: tuple[InterlockRule, ...] = (
     InterlockRule(
-        "nothing_moves_while_the_loader_is_in_doubt",
+        "nothing_moves_after_a_loader_failure",
         frozenset({Action.MOVE, Action.HOME, Action.TURN_TURRET, Action.FOCUS, Action.CHANGE_SLIDE}),
-        lambda s: s.loader_in_doubt,
+        lambda s: s.loader_failed,
         "the loader failed and a slide may be in the way: clear it by hand, then say so",
     ),
     InterlockRule(
         "no_dry_travel_into_oil",
         frozenset({Action.MOVE}),
-        lambda s: s.way_oiled and s.objective.immersion != "oil" and not s.focus_is_down,
+        lambda s: s.path_oiled and s.objective.immersion != "oil" and not s.focus_is_down,
         "a dry objective would be moved over an oiled slide: lower the focus first",
     ),
     InterlockRule(
@@ -180,3 +181,27 @@ def broken_rule(
         if action in rule.actions and rule.forbids(situation):
             return rule
     return None
+
+
+def check_interlocks(action: Action, situation: Situation, *, device: str) -> None:
+    """Refuse an action that a rule forbids.
+
+    Parameters
+    ----------
+    action
+        What is about to happen.
+    situation
+        State of the instrument.
+    device
+        Label of the device that would act.
+
+    Raises
+    ------
+    InterlockError
+        With the rule's reason and name.
+    """
+    rule = broken_rule(action, situation)
+    if rule is None:
+        return
+    wanted = situation.target.name if situation.target is not None else None
+    raise InterlockError(f"{rule.reason} ({rule.name})", device=device, wanted=wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -138,12 +139,25 @@ class CalibrationEntry(_Strict):
     measurements: Annotated[int, Field(gt=0)]
 
 
+class FocusSense(StrEnum):
+    """Which way a focus drive counts."""
+
+    POSITIVE = "toward_specimen_positive"
+    NEGATIVE = "toward_specimen_negative"
+
+
 class FocusConfig(_Strict):
-    """Focus drive; a higher z is nearer to the specimen."""
+    """Focus drive; a higher z is nearer to the specimen, whichever way the drive itself counts."""
 
     z: Span = Field(description="allowed positions, um")
     down_um: Finite = Field(description="position in which nothing can touch: before turret and slide changes")
     motion: Motion
+    direction: FocusSense | None = Field(
+        default=None,
+        description="which way the drive counts: toward_specimen_positive, or toward_specimen_negative, where "
+        "every z of this file is minus the drive's position; left out: FocusDirection of the Micro-Manager "
+        "configuration",
+    )
 
     @model_validator(mode="after")
     def _down_inside(self) -> Self:

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scanner import slides
 from scanner.barcode import Barcode, the_barcode
 from scanner.core import ScanCore
-from scanner.microscope import Microscope
+from scanner.microscope import Microscope, slides
 from scanner.rig import Rig, load_rig
 from simulators.devices import twin_of
 from simulators.specimen import slide

@@ -78,7 +78,7 @@ class FeederTray:
         """Go on after a safe state; a loader that failed is withdrawn, where the rig allows it."""
         self._microscope.resume()
         slides = self._microscope.slides
-        if slides.in_doubt:
+        if slides.loader_failed:
             slides.recover_loader()
         if slides.state().on_stage:
             _log.warning("a slide was left on the stage: it is brought back")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scanner.errors import FrameError
-from scanner.frame_witness import REMEMBERED_FRAMES, RepeatedFrameDetector
+from scanner.repeated_frames import REMEMBERED_FRAMES, RepeatedFrameDetector
 
 SHAPE = (256, 320)
 FULL_SCALE = 4095

@@ -20,8 +20,8 @@ CHANGE = Situation(DRY, at_load_position=True)
 APPLY = Situation(OIL, oil_allowed=True)
 
 CASES = {
-    "nothing_moves_while_the_loader_is_in_doubt": (Action.MOVE, MOVE, {"loader_in_doubt": True}),
-    "no_dry_travel_into_oil": (Action.MOVE, MOVE, {"way_oiled": True}),
+    "nothing_moves_after_a_loader_failure": (Action.MOVE, MOVE, {"loader_failed": True}),
+    "no_dry_travel_into_oil": (Action.MOVE, MOVE, {"path_oiled": True}),
     "homing_needs_permission": (Action.HOME, HOME, {"homing_allowed": False}),
     "focus_down_before_homing": (Action.HOME, HOME, {"focus_is_down": False}),
     "focus_down_before_oil": (Action.APPLY_OIL, APPLY, {"focus_is_down": False}),

@@ -112,7 +112,7 @@ def test_after_a_jam_nothing_moves_until_a_person_has_cleared_it(bench):
     bench.twin.faults.add(TwinFault(TwinFaultKind.LOADER_JAMS, "Loader"))
     with pytest.raises(DeviceError, match="jam"):
         microscope.slides.load(3)
-    assert microscope.slides.in_doubt
+    assert microscope.slides.loader_failed
     for action in (
         lambda: microscope.move_to(SPOT),
         lambda: microscope.focus_to(2000.0),
@@ -127,7 +127,7 @@ def test_after_a_jam_nothing_moves_until_a_person_has_cleared_it(bench):
     microscope.resume()
     with pytest.raises(DeviceError, match="jam"):
         microscope.slides.declare_loader_clear()
-    assert microscope.slides.in_doubt
+    assert microscope.slides.loader_failed
     bench.feeder.clear_by_hand()
     microscope.slides.declare_loader_clear()
     microscope.slides.load(3)
@@ -144,9 +144,9 @@ def test_a_gripper_withdraws_by_itself_only_where_the_rig_allows_it(bench):
             microscope.slides.load(slot)
     with pytest.raises(LoaderError, match="cleared by a person"):
         careful.slides.recover_loader()
-    assert careful.slides.in_doubt
+    assert careful.slides.loader_failed
     bench.microscope.slides.recover_loader()
-    assert not bench.microscope.slides.in_doubt
+    assert not bench.microscope.slides.loader_failed
     bench.microscope.slides.load(3)
     assert bench.microscope.slides.here() == "slot 3"
 
@@ -164,7 +164,7 @@ def test_a_loader_that_falls_silent_after_a_load_is_in_doubt(bench, monkeypatch)
     monkeypatch.setattr(loader, "state", falls_silent)
     with pytest.raises(DeviceError, match="no answer"):
         bench.microscope.slides.load(3)
-    assert bench.microscope.slides.in_doubt
+    assert bench.microscope.slides.loader_failed
     assert bench.microscope.slides.here() == "unknown slide"
     with pytest.raises(InterlockError, match="loader failed"):
         bench.microscope.move_to(SPOT)
@@ -177,7 +177,7 @@ def test_another_slide_than_asked_is_an_error_that_names_both(bench):
     assert caught.value.wanted == "slot 3"
     assert bench.microscope.slides.here() != "slot 3"
     bench.microscope.slides.unload()
-    assert not bench.microscope.slides.in_doubt
+    assert not bench.microscope.slides.loader_failed
 
 
 def test_a_slide_that_is_not_there_has_no_label_to_be_read(bench):

@@ -361,13 +361,13 @@ def test_a_microscope_works_with_loader_oiler_and_label_camera_on_serial_lines(l
     ("faults", "error"),
     [("mute@LOAD", DeviceNotReadyError), ("garbled@LOAD", DeviceError), ("hangs_up@LOAD", DeviceNotReadyError)],
 )
-def test_a_bad_line_leaves_the_loader_in_doubt_and_no_slide_is_taken_for_another(lined, faults, error):
+def test_a_bad_line_leaves_the_loader_failed_and_no_slide_is_taken_for_another(lined, faults, error):
     core, microscope, twin = lined
     core.setProperty("Loader", "AnswerTimeout_ms", 300.0)
     core.setProperty("Loader", "SerialFaults", faults)
     with pytest.raises(error):
         microscope.slides.load(17)
-    assert microscope.slides.in_doubt
+    assert microscope.slides.loader_failed
     with pytest.raises(DeviceError, match="clear it by hand"):
         microscope.slides.load(18)
     assert twin.collisions == ()

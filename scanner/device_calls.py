@@ -45,7 +45,7 @@ class DeviceCalls:
             raise MoveStoppedError("the instrument was stopped", device=label)
 
     @contextmanager
-    def talking_to(self, label: str, doing: str, wanted: str | None = None) -> Iterator[None]:
+    def device_errors(self, label: str, action: str, wanted: str | None = None) -> Iterator[None]:
         """Turn whatever a device raises into a typed error that names it."""
         try:
             yield
@@ -54,9 +54,9 @@ class DeviceCalls:
         except Exception as error:
             text = str(error).strip().splitlines()
             reason = text[0] if text else type(error).__name__
-            raise DeviceError(f"{doing} failed: {reason}", device=label, wanted=wanted) from error
+            raise DeviceError(f"{action} failed: {reason}", device=label, wanted=wanted) from error
 
-    def wait(
+    def wait_idle(
         self,
         label: str,
         allowance_s: float,
@@ -93,7 +93,7 @@ class DeviceCalls:
                 self.check_not_stopped(label)
 
         try:
-            with self.talking_to(label, "busy"):
+            with self.device_errors(label, "busy"):
                 self.core.wait_until_idle(
                     [label], allowance_s, now=self.now, pause=self._pause, check=check, poll_s=poll_s
                 )
@@ -102,7 +102,7 @@ class DeviceCalls:
                 self._try_to_halt(label, halt)
             raise
 
-    def sit_out(self, label: str, until_s: float, *, stoppable: bool = True) -> None:
+    def wait_until(self, label: str, until_s: float, *, stoppable: bool = True) -> None:
         """Wait for a time at which the laws of motion allow an arrival, whatever the device says.
 
         Parameters
@@ -110,7 +110,7 @@ class DeviceCalls:
         label
             The device.
         until_s
-            On this dialogue's clock.
+            On the clock of these calls.
         stoppable
             Whether `stop` ends the waiting.
 
@@ -139,7 +139,7 @@ class DeviceCalls:
 
     def _try_to_halt(self, label: str, halt: Callable[[], None]) -> None:
         try:
-            with self.talking_to(label, "stop"):
+            with self.device_errors(label, "stop"):
                 halt()
         except ScannerError:
             # Whoever waits hears of the timeout, which came first.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from scanner.dialogue import DeviceCalls
+from scanner.device_calls import DeviceCalls
 from scanner.errors import OilError
 from scanner.peripherals import Oiler
 from scanner.rig import OilerConfig
 
 _log = logging.getLogger(__name__)
 
-# A drop may take this many times its usual duration, plus a fixed share for the controller's answers.
+# A drop may take this many times its duration in the rig, plus a fixed time for the controller's answers.
 _DEADLINE_FACTOR = 2.0
 _DEADLINE_MARGIN_S = 2.0
 
@@ -21,8 +21,8 @@ class OilDispenser:
 
     Parameters
     ----------
-    dialogue
-        Way to the devices.
+    calls
+        Access to the devices.
     label
         Label of the oiler.
     oiler
@@ -31,8 +31,8 @@ class OilDispenser:
         What the rig says of it.
     """
 
-    def __init__(self, dialogue: DeviceCalls, label: str, oiler: Oiler, config: OilerConfig) -> None:
-        self._dialogue = dialogue
+    def __init__(self, calls: DeviceCalls, label: str, oiler: Oiler, config: OilerConfig) -> None:
+        self._calls = calls
         self._label = label
         self._oiler = oiler
         self.config = config
@@ -45,7 +45,7 @@ class OilDispenser:
         OilError
             The reservoir is empty.
         """
-        with self._dialogue.talking_to(self._label, "level"):
+        with self._calls.device_errors(self._label, "level"):
             if self._oiler.is_empty():
                 raise OilError("the reservoir is empty", device=self._label)
 
@@ -65,10 +65,10 @@ class OilDispenser:
             Nobody knows whether a drop fell.
         """
         before = self._count()
-        with self._dialogue.talking_to(self._label, "drop"):
+        with self._calls.device_errors(self._label, "drop"):
             self._oiler.start_drop()
         allowance_s = _DEADLINE_FACTOR * self.config.drop_s + _DEADLINE_MARGIN_S
-        self._dialogue.wait(self._label, allowance_s, halt=self._oiler.stop)
+        self._calls.wait_idle(self._label, allowance_s, halt=self._oiler.stop)
         after = self._count()
         if after - before not in (0, 1):
             raise OilError(
@@ -79,9 +79,9 @@ class OilDispenser:
 
     def stop(self) -> None:
         """Stop now; any thread."""
-        with self._dialogue.talking_to(self._label, "stop"):
+        with self._calls.device_errors(self._label, "stop"):
             self._oiler.stop()
 
     def _count(self) -> int:
-        with self._dialogue.talking_to(self._label, "drop counter"):
+        with self._calls.device_errors(self._label, "drop counter"):
             return self._oiler.drops_given()

@@ -1,23 +1,25 @@
-"""The slides of an instrument: which one lies under the objective, its label, its oil, its way there and back."""
+"""The slides of an instrument: which one lies under the objective, its label, its oil, loading it."""
 
 from __future__ import annotations
 
 import logging
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scanner.barcode import Barcode, the_barcode
 from scanner.coordinates import SlidePoint, StagePoint
-from scanner.dialogue import DeviceCalls
-from scanner.errors import DeviceNotReadyError, InterlockError, LabelError, LoaderError, OilError, ScannerError
-from scanner.interlocks import Action, Situation, broken_rule
+from scanner.device_calls import DeviceCalls
+from scanner.errors import DeviceNotReadyError, LabelError, LoaderError, OilError, ScannerError
+from scanner.interlocks import Action, Situation, check_interlocks
+from scanner.microscope.focus_drive import FocusDrive
+from scanner.microscope.oil_dispenser import OilDispenser
+from scanner.microscope.slide_changer import SlideChanger
+from scanner.microscope.stage import Stage
+from scanner.microscope.turret import Turret
 from scanner.oil import OilLedger
-from scanner.oiling import OilDispenser
 from scanner.peripherals import LabelCamera, LoaderState, Oiler, SlideLoader
-from scanner.rig import Objective, Rig
-from scanner.slide_changer import SlideChanger
+from scanner.rig import Rig
 
 _log = logging.getLogger(__name__)
 
@@ -26,45 +28,17 @@ _NO_SLIDE = "no slide"
 _UNKNOWN_SLIDE = "unknown slide"
 
 
-class Carrier(Protocol):
-    """What the slides ask of the microscope that carries them."""
-
-    @property
-    def rig(self) -> Rig:
-        """Description of the instrument."""
-
-    @property
-    def objective(self) -> Objective:
-        """The objective in the light path."""
-
-    def stage_position(self) -> StagePoint:
-        """Position of the stage."""
-
-    def focus_is_down(self) -> bool:
-        """Whether the focus rests where nothing can touch."""
-
-    def lower_focus(self) -> None:
-        """Bring the focus there."""
-
-    def check_reachable(self, target: StagePoint) -> None:
-        """Refuse a position outside the limits."""
-
-    def move_to(self, target: StagePoint) -> StagePoint:
-        """Move the stage and prove it."""
-
-    def forget_position(self) -> None:
-        """What lies under the objective has changed: no picture before the next move."""
-
-
 class Slides:
     """Loader, oil dispenser and label camera of a microscope, as far as it has them.
 
     Parameters
     ----------
-    carrier
-        The microscope.
-    dialogue
-        Way to the devices.
+    calls
+        Access to the devices.
+    rig
+        Description of the instrument.
+    stage, focus_drive, turret
+        What has to be moved before a slide is changed, oiled or read.
     oil
         What carries oil.
 
@@ -79,9 +53,21 @@ class Slides:
     on the stage.
     """
 
-    def __init__(self, carrier: Carrier, dialogue: DeviceCalls, oil: OilLedger) -> None:
-        self._carrier = carrier
-        self._dialogue = dialogue
+    def __init__(
+        self,
+        calls: DeviceCalls,
+        rig: Rig,
+        *,
+        stage: Stage,
+        focus_drive: FocusDrive,
+        turret: Turret,
+        oil: OilLedger,
+    ) -> None:
+        self._calls = calls
+        self._rig = rig
+        self._stage = stage
+        self._focus = focus_drive
+        self._turret = turret
         self._oil = oil
         self._changer = self._find_changer()
         self._dispenser = self._find_dispenser()
@@ -106,15 +92,15 @@ class Slides:
         return self._dispenser is not None
 
     @property
-    def in_doubt(self) -> bool:
+    def loader_failed(self) -> bool:
         """Whether the loader failed halfway: a slide or its gripper may be in the way."""
-        return self._changer is not None and self._changer.doubt is not None
+        return self._changer is not None and self._changer.failure is not None
 
     def here(self) -> str:
         """Name of the slide under the objective."""
         if self._changer is not None:
             return self._brought
-        return self._carrier.rig.slide_at(self._carrier.stage_position())
+        return self._rig.slide_at(self._stage.position())
 
     # -- oil -----------------------------------------------------------------------------------------------
 
@@ -130,11 +116,11 @@ class Slides:
         """Take a person's word that there is no oil on a slide; the one under the objective by default."""
         self._oil.declare_clean(self.here() if slide is None else slide)
 
-    def is_way_oiled(self, start: StagePoint, end: StagePoint) -> bool:
+    def is_path_oiled(self, start: StagePoint, end: StagePoint) -> bool:
         """Whether a move would cross a slide that carries oil."""
         if self._changer is not None:
             return self._oil.is_oiled(self._brought)
-        slides = self._carrier.rig.slides
+        slides = self._rig.slides
         oiled = [slides[name] for name in self._oil.oiled_slides() if name in slides]
         return any(frame.is_crossed(start, end) for frame in oiled)
 
@@ -169,20 +155,22 @@ class Slides:
             Stage, focus or dispenser failed.
         """
         dispenser = self._require_dispenser()
-        label = str(self._carrier.rig.devices.oiler)
+        label = str(self._rig.devices.oiler)
         slide, where = self._on_slide(at)
         spot_oiled = self._oil.has_drop(slide, where, dispenser.config.spot_radius_um)
-        objective = self._carrier.objective
-        self._require(Action.APPLY_OIL, label, Situation(objective, spot_oiled=spot_oiled, oil_allowed=allowed))
-        self._dialogue.check_not_stopped(label)
+        objective = self._turret.objective
+        check_interlocks(
+            Action.APPLY_OIL, Situation(objective, spot_oiled=spot_oiled, oil_allowed=allowed), device=label
+        )
+        self._calls.check_not_stopped(label)
         dispenser.check_not_empty()
-        self._carrier.lower_focus()
-        self._carrier.move_to(at.shifted(-dispenser.config.offset_x_um, -dispenser.config.offset_y_um))
-        is_down = self._carrier.focus_is_down()
-        self._require(
+        self._focus.lower()
+        self._stage.move_to(at.shifted(-dispenser.config.offset_x_um, -dispenser.config.offset_y_um))
+        is_down = self._focus.is_down()
+        check_interlocks(
             Action.APPLY_OIL,
-            label,
             Situation(objective, spot_oiled=spot_oiled, oil_allowed=allowed, focus_is_down=is_down),
+            device=label,
         )
         # Remembered first: a drop that nobody heard of again may lie there.
         self._oil.add_drop(slide, where)
@@ -217,7 +205,7 @@ class Slides:
         LoaderError
             No such slot, an empty one, a slide on the stage already, or another slide than asked arrived.
         InterlockError
-            The loader is in doubt since it failed; nothing has moved.
+            The loader failed and hasn't been cleared; nothing has moved.
         MoveTimeoutError, DeviceError
             The loader failed halfway: nothing moves until `declare_loader_clear`.
         """
@@ -267,9 +255,9 @@ class Slides:
         LoaderError
             The rig does not allow it, or the loader says that a person has to clear it.
         MoveTimeoutError, DeviceError
-            The loader failed again; it stays in doubt.
+            The loader failed again.
         """
-        rig = self._carrier.rig
+        rig = self._rig
         if rig.loader is not None and not rig.loader.self_recovery:
             raise LoaderError(
                 "has to be cleared by a person (loader.self_recovery)", device=str(rig.devices.loader)
@@ -318,15 +306,14 @@ class Slides:
         LabelError, DeviceError
             As `read_label`.
         """
-        carrier = self._carrier
-        label = carrier.rig.devices.label_camera
+        label = self._rig.devices.label_camera
         if self._label_camera is None or label is None:
-            raise LabelError("the rig has no label camera", device=carrier.rig.name)
+            raise LabelError("the rig has no label camera", device=self._rig.name)
         target = self._label_position(slide)
-        carrier.check_reachable(target)
-        carrier.lower_focus()
-        carrier.move_to(target)
-        with self._dialogue.talking_to(label, "picture"):
+        self._stage.check_reachable(target)
+        self._focus.lower()
+        self._stage.move_to(target)
+        with self._calls.device_errors(label, "picture"):
             picture = np.asarray(self._label_camera.picture())
         if picture.ndim != 2 or picture.dtype != np.uint8 or 0 in picture.shape:
             raise LabelError(
@@ -337,11 +324,11 @@ class Slides:
     # -- inside --------------------------------------------------------------------------------------------
 
     def _label_position(self, slide: str | None) -> StagePoint:
-        rig = self._carrier.rig
+        rig = self._rig
         where = rig.label_camera
         if where is None:
             return self._load_position()
-        slot = rig.slide_at(self._carrier.stage_position()) if slide is None else slide
+        slot = rig.slide_at(self._stage.position()) if slide is None else slide
         if slot not in rig.slides:
             raise LabelError(
                 "no such slot on the stage", device=rig.name, wanted=slot, allowed=", ".join(rig.slides)
@@ -350,37 +337,33 @@ class Slides:
         return seen.shifted(-where.offset_x_um, -where.offset_y_um)
 
     def _load_position(self) -> StagePoint:
-        load = self._carrier.rig.stage.load
+        load = self._rig.stage.load
         if load is None:
-            raise LoaderError("the rig has no load position", device=self._carrier.rig.devices.stage)
+            raise LoaderError("the rig has no load position", device=self._rig.devices.stage)
         return load.point
 
     def _prepare_change(self) -> None:
-        carrier = self._carrier
-        label = str(carrier.rig.devices.loader)
-        self._dialogue.check_not_stopped(label)
-        carrier.lower_focus()
+        label = str(self._rig.devices.loader)
+        self._calls.check_not_stopped(label)
+        self._focus.lower()
         load = self._load_position()
-        carrier.move_to(load)
-        carrier.forget_position()
-        tolerance_um = carrier.rig.stage.motion.tolerance_um
-        here = carrier.stage_position()
+        self._stage.move_to(load)
+        self._stage.forget_position()
+        tolerance_um = self._rig.stage.motion.tolerance_um
+        here = self._stage.position()
         arrived = abs(here.x_um - load.x_um) <= tolerance_um and abs(here.y_um - load.y_um) <= tolerance_um
-        situation = Situation(carrier.objective, at_load_position=arrived, focus_is_down=carrier.focus_is_down())
-        self._require(Action.CHANGE_SLIDE, label, situation)
+        situation = Situation(
+            self._turret.objective, at_load_position=arrived, focus_is_down=self._focus.is_down()
+        )
+        check_interlocks(Action.CHANGE_SLIDE, situation, device=label)
 
     def _require_clear(self) -> None:
-        situation = Situation(self._carrier.objective, at_load_position=True, loader_in_doubt=self.in_doubt)
-        self._require(Action.CHANGE_SLIDE, str(self._carrier.rig.devices.loader), situation)
-
-    def _require(self, action: Action, device: str, situation: Situation) -> None:
-        rule = broken_rule(action, situation)
-        if rule is not None:
-            raise InterlockError(f"{rule.reason} ({rule.name})", device=device)
+        situation = Situation(self._turret.objective, at_load_position=True, loader_failed=self.loader_failed)
+        check_interlocks(Action.CHANGE_SLIDE, situation, device=str(self._rig.devices.loader))
 
     def _on_slide(self, at: StagePoint) -> tuple[str, SlidePoint]:
         """The slide that a specimen point lies on, by the name that the ledger knows, and where on it."""
-        rig = self._carrier.rig
+        rig = self._rig
         slot = rig.slide_at(at)
         return (slot if self._changer is None else self._brought), rig.slides[slot].to_slide(at)
 
@@ -388,7 +371,7 @@ class Slides:
         try:
             state = changer.state()
         except ScannerError:
-            # Called on the way out of a failure, too; nothing moves until the loader is cleared.
+            # Called after a failure, too; nothing moves until the loader is cleared.
             _log.exception("loader state")
             return _UNKNOWN_SLIDE
         if not state.on_stage:
@@ -397,39 +380,39 @@ class Slides:
 
     def _require_changer(self) -> SlideChanger:
         if self._changer is None:
-            raise LoaderError("the rig has no slide loader", device=self._carrier.rig.name)
+            raise LoaderError("the rig has no slide loader", device=self._rig.name)
         return self._changer
 
     def _require_dispenser(self) -> OilDispenser:
         if self._dispenser is None:
-            raise OilError("the rig has no oil dispenser", device=self._carrier.rig.name)
+            raise OilError("the rig has no oil dispenser", device=self._rig.name)
         return self._dispenser
 
     def _find_changer(self) -> SlideChanger | None:
-        rig = self._carrier.rig
+        rig = self._rig
         label, config = rig.devices.loader, rig.loader
         if label is None or config is None:
             return None
-        device = self._dialogue.core.python_device(label)
+        device = self._calls.core.python_device(label)
         if not isinstance(device, SlideLoader):
             raise DeviceNotReadyError("is no slide loader", device=label, actual=type(device).__name__)
-        return SlideChanger(self._dialogue, label, device, config)
+        return SlideChanger(self._calls, label, device, config)
 
     def _find_dispenser(self) -> OilDispenser | None:
-        rig = self._carrier.rig
+        rig = self._rig
         label, config = rig.devices.oiler, rig.oiler
         if label is None or config is None:
             return None
-        device = self._dialogue.core.python_device(label)
+        device = self._calls.core.python_device(label)
         if not isinstance(device, Oiler):
             raise DeviceNotReadyError("is no oil dispenser", device=label, actual=type(device).__name__)
-        return OilDispenser(self._dialogue, label, device, config)
+        return OilDispenser(self._calls, label, device, config)
 
     def _find_label_camera(self) -> LabelCamera | None:
-        label = self._carrier.rig.devices.label_camera
+        label = self._rig.devices.label_camera
         if label is None:
             return None
-        device = self._dialogue.core.python_device(label)
+        device = self._calls.core.python_device(label)
         if not isinstance(device, LabelCamera):
             raise DeviceNotReadyError("is no label camera", device=label, actual=type(device).__name__)
         return device

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from scanner.dialogue import DeviceCalls
+from scanner.device_calls import DeviceCalls
 from scanner.errors import LoaderError, ScannerError
 from scanner.peripherals import LoaderState, SlideLoader
 from scanner.rig import LoaderConfig
 
 _log = logging.getLogger(__name__)
 
-# A change may take this many times its usual duration, plus a fixed share for the controller's answers.
+# A change may take this many times its duration in the rig, plus a fixed time for the controller's answers.
 _DEADLINE_FACTOR = 2.0
 _DEADLINE_MARGIN_S = 5.0
 
@@ -22,8 +22,8 @@ class SlideChanger:
 
     Parameters
     ----------
-    dialogue
-        Way to the devices.
+    calls
+        Access to the devices.
     label
         Label of the loader.
     loader
@@ -32,17 +32,17 @@ class SlideChanger:
         What the rig says of it.
     """
 
-    def __init__(self, dialogue: DeviceCalls, label: str, loader: SlideLoader, config: LoaderConfig) -> None:
-        self._dialogue = dialogue
+    def __init__(self, calls: DeviceCalls, label: str, loader: SlideLoader, config: LoaderConfig) -> None:
+        self._calls = calls
         self._label = label
         self._loader = loader
         self._config = config
-        self._doubt: str | None = None
+        self._failure: str | None = None
 
     @property
-    def doubt(self) -> str | None:
+    def failure(self) -> str | None:
         """Why nobody knows where a slide is; None while all is well."""
-        return self._doubt
+        return self._failure
 
     def state(self) -> LoaderState:
         """What the sensors say now.
@@ -54,7 +54,7 @@ class SlideChanger:
         DeviceError
             No answer.
         """
-        with self._dialogue.talking_to(self._label, "state"):
+        with self._calls.device_errors(self._label, "state"):
             state = self._loader.state()
             slots = self._loader.slots()
         if slots != self._config.slots:
@@ -114,7 +114,7 @@ class SlideChanger:
         LoaderError
             The sensors do not show the slide of this slot on the stage.
         MoveTimeoutError, MoveStoppedError, DeviceError
-            The loader failed halfway. `doubt` is set: a person has to look.
+            The loader failed halfway. `failure` is set: a person has to look.
         """
         self._change(f"load slot {slot}", lambda: self._loader.start_load(slot))
         state = self._state_after(f"load slot {slot}")
@@ -133,17 +133,17 @@ class SlideChanger:
         LoaderError
             The sensors do not show the slide back in its slot.
         MoveTimeoutError, MoveStoppedError, DeviceError
-            The loader failed halfway. `doubt` is set: a person has to look.
+            The loader failed halfway. `failure` is set: a person has to look.
         """
         self._change("unload", self._loader.start_unload)
         state = self._state_after("unload")
         if state.on_stage or slot not in state.occupied:
-            self._doubt = "a slide was unloaded and is not back in its slot"
-            raise LoaderError(self._doubt, device=self._label, wanted=f"slot {slot}", actual=_from(state))
+            self._failure = "a slide was unloaded and is not back in its slot"
+            raise LoaderError(self._failure, device=self._label, wanted=f"slot {slot}", actual=_from(state))
 
     def stop(self) -> None:
         """Halt the gripper; any thread."""
-        with self._dialogue.talking_to(self._label, "stop"):
+        with self._calls.device_errors(self._label, "stop"):
             self._loader.stop()
 
     def declare_cleared(self) -> None:
@@ -152,28 +152,28 @@ class SlideChanger:
         Raises
         ------
         LoaderError, MoveTimeoutError, DeviceError
-            The loader contradicts; it stays in doubt.
+            The loader contradicts; `failure` stays.
         """
         self._change("home", self._loader.home)
         self.state()
         _log.info("loader declared clear")
-        self._doubt = None
+        self._failure = None
 
     def _state_after(self, doing: str) -> LoaderState:
         try:
             return self.state()
         except ScannerError as error:
-            self._doubt = f"{doing}: {error}"
+            self._failure = f"{doing}: {error}"
             raise
 
     def _change(self, doing: str, start: Callable[[], None]) -> None:
         allowance_s = _DEADLINE_FACTOR * self._config.change_s + _DEADLINE_MARGIN_S
         try:
-            with self._dialogue.talking_to(self._label, doing):
+            with self._calls.device_errors(self._label, doing):
                 start()
-            self._dialogue.wait(self._label, allowance_s, halt=self._loader.stop)
+            self._calls.wait_idle(self._label, allowance_s, halt=self._loader.stop)
         except ScannerError as error:
-            self._doubt = f"{doing}: {error}"
+            self._failure = f"{doing}: {error}"
             raise
         _log.info("loader: %s", doing)
 

@@ -1,0 +1,183 @@
+"""The camera: exposure and read-out as two steps, and only frames that are pictures."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.coordinates import ObjectiveView
+from scanner.device_calls import DeviceCalls
+from scanner.errors import FrameDefect, FrameError, MoveTimeoutError
+from scanner.frame import Exposure, Frame
+from scanner.microscope.focus_drive import FocusDrive
+from scanner.microscope.settings import FRAMES, MOTION, FrameSettings, MotionSettings
+from scanner.microscope.stage import Stage
+from scanner.microscope.turret import Turret
+from scanner.repeated_frames import RepeatedFrameDetector
+from scanner.rig import Rig
+
+
+class Camera:
+    """The camera. It photographs only where the stage has proven to be.
+
+    Parameters
+    ----------
+    calls
+        Access to the devices.
+    rig
+        Description of the instrument.
+    stage, focus_drive, turret
+        What the frame is a picture of.
+    settings
+        What counts as a frame.
+    motion
+        Deadlines.
+    """
+
+    def __init__(
+        self,
+        calls: DeviceCalls,
+        rig: Rig,
+        *,
+        stage: Stage,
+        focus_drive: FocusDrive,
+        turret: Turret,
+        settings: FrameSettings = FRAMES,
+        motion: MotionSettings = MOTION,
+    ) -> None:
+        self.label = rig.devices.camera
+        self._calls = calls
+        self._rig = rig
+        self._stage = stage
+        self._focus_drive = focus_drive
+        self._turret = turret
+        self._settings = settings
+        self._motion = motion
+        self._repeats = RepeatedFrameDetector(self.label, rig.camera.full_scale)
+        self._exposure_ms: float | None = None
+        self._pending: Exposure | None = None
+        self._exposed_at_s = 0.0
+
+    def expose(self, exposure_ms: float) -> Exposure:
+        """Expose where the stage was sent, and leave the frame in the camera.
+
+        Parameters
+        ----------
+        exposure_ms
+            Exposure time.
+
+        Raises
+        ------
+        PositionError
+            The stage isn't, or did not stay, where it was sent: there is no picture.
+        DeviceNotReadyError
+            It isn't certain which objective is in the light path.
+        FrameError
+            The camera has not been read since the last exposure.
+        """
+        target = self._stage.proven_target()
+        self._turret.check_is_sure()
+        if self._pending is not None:
+            raise FrameError("the last exposure has not been read", device=self.label)
+        self._stage.check_rests_at(target)
+        taken_at = datetime.now(UTC)
+        with self._calls.device_errors(self.label, "exposure"):
+            if exposure_ms != self._exposure_ms:
+                self._calls.core.setExposure(self.label, exposure_ms)
+                self._exposure_ms = exposure_ms
+            begun_s = self._calls.now()
+            self._calls.core.snapImage()
+        # Not the time it is now: a twin whose time passes at once has read the frame out already.
+        self._exposed_at_s = begun_s + exposure_ms / 1000.0
+        # Read again after the exposure: a stage that crept or was pushed spoils the picture.
+        here = self._stage.check_rests_at(target)
+        objective = self._turret.objective
+        view = ObjectiveView(here, self._rig.camera_frame(objective), objective.parcentric)
+        self._pending = Exposure(view, self._focus_drive.position_um(), objective.name, exposure_ms, taken_at)
+        return self._pending
+
+    def read(self, exposure: Exposure) -> Frame:
+        """Read the frame of an exposure out of the camera.
+
+        Parameters
+        ----------
+        exposure
+            The last one.
+
+        Raises
+        ------
+        FrameError
+            It isn't the last exposure; or no frame, of another size, black, saturated, or handed over before.
+        """
+        if exposure is not self._pending:
+            raise FrameError("another exposure is in the camera", device=self.label, defect=FrameDefect.MISSING)
+        self._pending = None
+        self._await_frame(exposure.exposure_ms)
+        with self._calls.device_errors(self.label, "read-out"):
+            pixels = np.asarray(self._calls.core.getImage())
+        self._check_levels(pixels)
+        self._repeats.check(pixels)
+        return Frame(
+            pixels=pixels,
+            view=exposure.view,
+            z_um=exposure.z_um,
+            objective=exposure.objective,
+            exposure_ms=exposure.exposure_ms,
+            taken_at=exposure.taken_at,
+        )
+
+    def discard_exposure(self) -> None:
+        """Leave unread what was exposed; the next exposure may be made."""
+        self._pending = None
+
+    def _await_frame(self, exposure_ms: float) -> None:
+        read_out_ms = self._rig.camera.read_out_ms
+        allowance_s = (
+            self._motion.deadline_factor * (exposure_ms + read_out_ms) / 1000.0 + self._motion.deadline_margin_s
+        )
+        expected_s = self._exposed_at_s + self._settings.sure_read_out * read_out_ms / 1000.0
+        self._calls.wait_until(self.label, expected_s, stoppable=False)
+        try:
+            self._calls.wait_idle(self.label, allowance_s, stoppable=False, poll_s=self._settings.poll_s)
+        except MoveTimeoutError as error:
+            raise FrameError(
+                "the frame never came",
+                device=self.label,
+                defect=FrameDefect.MISSING,
+                wanted=error.wanted,
+                unit=error.unit,
+            ) from error
+
+    def _check_levels(self, pixels: NDArray[Any]) -> None:
+        camera, settings = self._rig.camera, self._settings
+        expected = (camera.height_px, camera.width_px)
+        if pixels.shape != expected or pixels.dtype != np.uint16:
+            raise FrameError(
+                "frame of another kind",
+                device=self.label,
+                defect=FrameDefect.WRONG_KIND,
+                wanted=f"{expected} uint16",
+                actual=f"{pixels.shape} {pixels.dtype}",
+            )
+        sample = pixels[:: settings.sample_step_px, :: settings.sample_step_px]
+        # Counted rather than sorted: the stage waits for the answer.
+        lit = np.count_nonzero(sample >= settings.black_level_fraction * camera.full_scale) / sample.size
+        if lit < settings.lit_fraction:
+            raise FrameError(
+                "black frame: lamp dead, shutter closed or light path blocked",
+                device=self.label,
+                defect=FrameDefect.BLACK,
+                actual=float(np.quantile(sample, 1.0 - settings.lit_fraction)),
+            )
+        clipped = np.count_nonzero(sample >= camera.full_scale) / sample.size
+        if clipped > settings.saturated_fraction:
+            raise FrameError(
+                "saturated frame",
+                device=self.label,
+                defect=FrameDefect.SATURATED,
+                actual=clipped,
+                allowed=f"up to {settings.saturated_fraction} of the pixels",
+            )

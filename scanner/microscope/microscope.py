@@ -1,0 +1,433 @@
+"""One object for the whole instrument: what a run may ask of it, and what it refuses."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from scanner.coordinates import StagePoint
+from scanner.core import ScanCore
+from scanner.device_calls import DeviceCalls
+from scanner.errors import ScannerError
+from scanner.frame import Exposure, Frame
+from scanner.interlocks import Action, Situation, check_interlocks
+from scanner.microscope.camera import Camera
+from scanner.microscope.focus_drive import FocusDrive, focus_sign
+from scanner.microscope.lamp import Lamp
+from scanner.microscope.limits import check_limit
+from scanner.microscope.slides import Slides
+from scanner.microscope.stage import Stage
+from scanner.microscope.turret import Turret
+from scanner.oil import OilLedger
+from scanner.rig import Objective, Rig
+
+_log = logging.getLogger(__name__)
+
+
+class Microscope:
+    """The instrument, made safe.
+
+    Every move is checked against its limits before it starts, waited for until a deadline computed from distance,
+    speed and acceleration, and read back. Nothing is photographed unless the stage rests where it was sent.
+
+    Parameters
+    ----------
+    core
+        Core with the rig's configuration loaded.
+    rig
+        Description of the instrument.
+    oil
+        What carries oil; by default a ledger that is forgotten with the process.
+    now, pause
+        Time source and waiting, in s; where neither is given, those of the core's devices.
+
+    Raises
+    ------
+    DeviceNotReadyError
+        The turret stands where the rig has no objective, or a peripheral is none.
+    RigError
+        Which way the focus drive counts isn't certain.
+
+    Notes
+    -----
+    One thread drives the instrument. `stop` may be called from any thread: it makes a waiting move fail with
+    `MoveStoppedError`, and every later move too, until `resume` is called.
+    """
+
+    def __init__(
+        self,
+        core: ScanCore,
+        rig: Rig,
+        *,
+        oil: OilLedger | None = None,
+        now: Callable[[], float] | None = None,
+        pause: Callable[[float], None] | None = None,
+    ) -> None:
+        self.rig = rig
+        if now is None and pause is None:
+            now, pause = core.time_source()
+        calls = DeviceCalls(core, now or time.monotonic, pause or time.sleep)
+        devices = rig.devices
+        self._calls = calls
+        sign = focus_sign(calls, devices.focus, rig.focus, simulated=rig.simulated)
+        self._focus = FocusDrive(calls, devices.focus, rig.focus, sign=sign)
+        self._stage = Stage(calls, devices.stage, rig.stage, before_move=self._prepare_move)
+        self._turret = Turret(calls, devices.turret, rig.objectives)
+        self._lamp = Lamp(calls, devices.lamp)
+        self._camera = Camera(calls, rig, stage=self._stage, focus_drive=self._focus, turret=self._turret)
+        self.slides = Slides(
+            calls,
+            rig,
+            stage=self._stage,
+            focus_drive=self._focus,
+            turret=self._turret,
+            oil=oil if oil is not None else OilLedger(),
+        )
+
+    # -- state ---------------------------------------------------------------------------------------------
+
+    @property
+    def objective(self) -> Objective:
+        """The objective in the light path."""
+        return self._turret.objective
+
+    def stage_position(self) -> StagePoint:
+        """Position of the stage, read from the controller."""
+        return self._stage.position()
+
+    def focus_position_um(self) -> float:
+        """Position of the focus, read from the controller; higher is nearer to the specimen."""
+        return self._focus.position_um()
+
+    def focus_is_down(self) -> bool:
+        """Whether the focus rests where nothing can touch."""
+        return self._focus.is_down()
+
+    # -- stage ---------------------------------------------------------------------------------------------
+
+    def check_reachable(self, target: StagePoint) -> None:
+        """Refuse a stage position outside the limits.
+
+        Parameters
+        ----------
+        target
+            Position.
+
+        Raises
+        ------
+        LimitError
+            With axis, wanted, allowed and unit.
+        """
+        self._stage.check_reachable(target)
+
+    def move_to(self, target: StagePoint, *, one_sided: bool = False) -> StagePoint:
+        """Move the stage and wait until it rests there.
+
+        Parameters
+        ----------
+        target
+            Where to.
+        one_sided
+            Arrive from below on both axes, so that the play of the drives (backlash in the rig) always lies on the
+            same side. Costs a second, short move where the stage comes from above.
+
+        Returns
+        -------
+        StagePoint
+            The position read back, within tolerance of `target`.
+
+        Raises
+        ------
+        LimitError, InterlockError, MoveTimeoutError, MoveStoppedError, PositionError, DeviceError
+            See `scanner.errors`.
+        """
+        return self._stage.move_to(target, one_sided=one_sided)
+
+    def start_move(self, target: StagePoint) -> None:
+        """Start a move and return at once; `finish_move` has to follow before anything else is asked.
+
+        Parameters
+        ----------
+        target
+            Where to.
+
+        Raises
+        ------
+        LimitError, InterlockError
+            Before moving.
+        MoveStoppedError
+            The instrument was stopped.
+        DeviceError
+            The controller refused.
+        """
+        self._stage.start_move(target)
+
+    def finish_move(self) -> StagePoint:
+        """Wait for the move that `start_move` began and prove its end.
+
+        Returns
+        -------
+        StagePoint
+            The position read back.
+
+        Raises
+        ------
+        MoveTimeoutError, MoveStoppedError, PositionError, DeviceError
+            The stage isn't where it was sent; it has been told to stop.
+        """
+        return self._stage.finish_move()
+
+    def home(self, *, allowed: bool = False) -> StagePoint:
+        """Drive the stage to its limit switches to find its zero, focus down.
+
+        Parameters
+        ----------
+        allowed
+            Permission for this once, where the rig gives none.
+
+        Returns
+        -------
+        StagePoint
+            Where it ended.
+
+        Raises
+        ------
+        InterlockError
+            It isn't allowed, or a slide may be in the way; nothing has moved.
+        MoveTimeoutError, DeviceError
+            It did not end.
+        """
+        label = self._stage.label
+        permitted = allowed or self.rig.stage.homing
+        self._check(Action.HOME, label, homing_allowed=permitted)
+        self._calls.check_not_stopped(label)
+        self._focus.lower()
+        self._check(Action.HOME, label, homing_allowed=permitted, focus_is_down=self._focus.is_down())
+        return self._stage.home()
+
+    # -- focus and turret ----------------------------------------------------------------------------------
+
+    def focus_to(self, z_um: float) -> float:
+        """Move the focus within the envelope of the objective and wait.
+
+        Parameters
+        ----------
+        z_um
+            Where to; higher is nearer to the specimen.
+
+        Returns
+        -------
+        float
+            The position read back, um.
+
+        Raises
+        ------
+        LimitError
+            Outside the objective's focus envelope or the drive's range; nothing has moved.
+        """
+        label, objective = self._focus.label, self.objective
+        self._turret.check_is_sure()
+        check_limit(label, "z", z_um, objective.focus, span_name=f"focus envelope of {objective.name}")
+        check_limit(label, "z", z_um, self.rig.focus.z)
+        self._check(Action.FOCUS, label, slide_oiled=self.slides.is_oiled())
+        if objective.immersion == "oil":
+            # Remembered before the drive moves: even a move that fails may have touched the slide.
+            self.slides.touched_by_oil()
+        return self._focus.move_to(z_um)
+
+    def lower_focus(self) -> None:
+        """Bring the objective away from the slide, to the position in which nothing can touch."""
+        self._focus.lower()
+
+    def select_objective(self, name: str, *, oil_allowed: bool = False) -> Objective:
+        """Change the objective, focus down first.
+
+        Parameters
+        ----------
+        name
+            Name in the rig.
+        oil_allowed
+            Immersion oil may be used on this slide.
+
+        Raises
+        ------
+        InterlockError
+            An oil objective without permission, or a dry one after oil; nothing has moved.
+        DeviceNotReadyError
+            The turret did not end where it was sent.
+        """
+        wanted = self.rig.objective(name)
+        label = self._turret.label
+        # Asked before the focus is lowered: what is forbidden moves nothing at all.
+        oiled = self.slides.is_oiled()
+        self._check(Action.TURN_TURRET, label, target=wanted, oil_allowed=oil_allowed, slide_oiled=oiled)
+        self._calls.check_not_stopped(label)
+        self._focus.lower()
+        if not self._turret.stands_at(wanted):
+            self._check(
+                Action.TURN_TURRET,
+                label,
+                target=wanted,
+                oil_allowed=oil_allowed,
+                slide_oiled=oiled,
+                focus_is_down=self._focus.is_down(),
+            )
+            self._turret.turn_to(wanted)
+        return self._turret.confirm(wanted)
+
+    # -- light and camera ----------------------------------------------------------------------------------
+
+    def light(self, *, on: bool) -> None:
+        """Open or close the light and prove it."""
+        self._lamp.switch(on=on)
+
+    @contextmanager
+    def lit(self) -> Iterator[None]:
+        """Light on within, off after, whatever happens."""
+        try:
+            self.light(on=True)
+            yield
+        finally:
+            self.light(on=False)
+
+    def snap(self, exposure_ms: float) -> Frame:
+        """Take a picture of where the stage was sent; `expose`, then `read`.
+
+        Parameters
+        ----------
+        exposure_ms
+            Exposure time.
+
+        Raises
+        ------
+        PositionError
+            The stage isn't, or did not stay, where it was sent: there is no picture.
+        FrameError
+            No frame, of another size, black or saturated.
+        """
+        return self.read(self.expose(exposure_ms))
+
+    def expose(self, exposure_ms: float) -> Exposure:
+        """Expose where the stage was sent, and leave the frame in the camera.
+
+        The stage may be sent on as soon as this returns: reading out needs no light and no standing stage.
+
+        Parameters
+        ----------
+        exposure_ms
+            Exposure time.
+
+        Raises
+        ------
+        PositionError
+            The stage isn't, or did not stay, where it was sent: there is no picture.
+        FrameError
+            The camera has not been read since the last exposure.
+        """
+        return self._camera.expose(exposure_ms)
+
+    def read(self, exposure: Exposure) -> Frame:
+        """Read the frame of an exposure out of the camera.
+
+        Parameters
+        ----------
+        exposure
+            The last one.
+
+        Raises
+        ------
+        FrameError
+            It isn't the last exposure; or no frame, of another size, black or saturated.
+        """
+        return self._camera.read(exposure)
+
+    # -- stopping ------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Halt everything that moves now; a waiting move fails, later ones are refused until `resume`. Any thread.
+
+        Raises
+        ------
+        DeviceError
+            A device did not obey; the others have been told all the same.
+        """
+        self._calls.stop()
+        faults = _try_all([self._stage.halt, self._focus.halt, self.slides.stop, self.slides.stop_oil])
+        if faults:
+            raise faults[0]
+
+    def resume(self) -> None:
+        """Allow moves again after `stop`."""
+        self._calls.resume()
+
+    def safe_state(self) -> tuple[ScannerError, ...]:
+        """Light off, stage halted, focus down: each is tried whatever the others do.
+
+        Returns
+        -------
+        tuple of ScannerError
+            What could not be done; empty when the instrument is safe.
+        """
+        self._stage.abandon_move()
+        self._camera.discard_exposure()
+        # Lowering is always safe, so it's the one move that a stopped instrument still makes.
+        return _try_all(
+            (lambda: self.light(on=False), self.stop, lambda: self._focus.lower(stoppable=False)),
+        )
+
+    # -- interlocks ----------------------------------------------------------------------------------------
+
+    def _prepare_move(self, here: StagePoint, target: StagePoint) -> None:
+        """Refuse a stage move that may touch, and lower the focus for a long one."""
+        path_oiled = self.slides.is_path_oiled(here, target)
+        # Asked of the drive only where it matters: this is the move to every field.
+        focus_is_down = self._focus.is_down() if path_oiled and self.objective.immersion != "oil" else True
+        self._check(Action.MOVE, self._stage.label, path_oiled=path_oiled, focus_is_down=focus_is_down)
+        self._lower_for_travel(here.distance_um(target))
+
+    def _lower_for_travel(self, distance_um: float) -> None:
+        objective = self.objective
+        if distance_um <= objective.travel_free_um:
+            return
+        z_um = self._focus.position_um()
+        if z_um in objective.focus:
+            self._focus.move_to(max(self.rig.focus.down_um, z_um - objective.travel_drop_um))
+
+    def _check(
+        self,
+        action: Action,
+        device: str,
+        *,
+        target: Objective | None = None,
+        focus_is_down: bool = True,
+        slide_oiled: bool = False,
+        oil_allowed: bool = False,
+        path_oiled: bool = False,
+        homing_allowed: bool = False,
+    ) -> None:
+        """Raise where a rule of the table forbids the action."""
+        situation = Situation(
+            self.objective,
+            target=target,
+            focus_is_down=focus_is_down,
+            slide_oiled=slide_oiled,
+            oil_allowed=oil_allowed,
+            path_oiled=path_oiled,
+            homing_allowed=homing_allowed,
+            loader_failed=self.slides.loader_failed,
+        )
+        check_interlocks(action, situation, device=device)
+
+
+def _try_all(steps: Iterable[Callable[[], None]]) -> tuple[ScannerError, ...]:
+    """Make every step, whatever the others do; what failed, in order."""
+    faults: list[ScannerError] = []
+    for step in steps:
+        try:
+            step()
+        except ScannerError as error:
+            _log.exception("could not make the instrument safe")
+            faults.append(error)
+    return tuple(faults)
