@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from scanner.configuration_check import MismatchKind, compare_with_file
+from scanner.configuration_file import read_configuration_file
 from scanner.coordinates import GLASS_UM, CameraFrame, ParcentricOffset, SlideFrame, StagePoint
 from scanner.errors import RigError
 from scanner.slots import overlapping_slides
@@ -375,13 +377,15 @@ def _rig_fault(message: str, path: Path, line: int | None) -> RigError:
     return RigError(message, path=path, line=line)
 
 
-def load_rig(folder: Path) -> tuple[Rig, Path]:
-    """Read a rig.
+def load_rig(folder: Path, *, tolerated: Collection[MismatchKind] = ()) -> tuple[Rig, Path]:
+    """Read a rig, and hold it against the text of its Micro-Manager configuration.
 
     Parameters
     ----------
     folder
         Folder of the rig, or its ``rig.yaml``.
+    tolerated
+        On what rig and configuration may disagree: a calibration, say, measures the pixel size anew.
 
     Returns
     -------
@@ -398,4 +402,8 @@ def load_rig(folder: Path) -> tuple[Rig, Path]:
     cfg = path.parent / rig.micro_manager_cfg
     if not cfg.is_file():
         raise RigError(f"micro_manager_cfg: no such file {cfg}", path=path)
+    mismatches = compare_with_file(rig, read_configuration_file(cfg))
+    for mismatch in mismatches:
+        if mismatch.kind not in tolerated:
+            raise RigError(f"{mismatch.key}: {mismatch.text}", path=path)
     return rig, cfg

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
+import platformdirs
+
 from acquisition.handoff import Handoff, process_pool
 from acquisition.protocol import Area, Protocol
 from acquisition.run.search_task import prepare_search
 from acquisition.workers import spawned
+from scanner.configuration_check import MismatchKind, compare_with_core
 from scanner.coordinates import SlidePoint
 from scanner.core import ScanCore
 from scanner.errors import DeviceNotReadyError
@@ -23,6 +26,7 @@ from scanner.rig import Rig, load_rig
 from simulators.devices import twin_of
 from simulators.twin import Twin
 from station.errors import UsageError
+from station.instrument.exclusive_use import exclusive_use
 from station.run.scoring import ScoredTrueCell, TrueChromosome
 
 RENDERED = "rendered"
@@ -82,8 +86,10 @@ class Instrument:
 
 
 @contextmanager
-def open_instrument(rig_folder: Path, slide: SimulatedSlide | None = None) -> Iterator[Instrument]:
-    """Load a rig's devices, and let them go at the end.
+def open_instrument(
+    rig_folder: Path, slide: SimulatedSlide | None = None, *, tolerated: Collection[MismatchKind] = ()
+) -> Iterator[Instrument]:
+    """Load a rig's devices for exclusive use, and let them go at the end.
 
     Parameters
     ----------
@@ -91,17 +97,26 @@ def open_instrument(rig_folder: Path, slide: SimulatedSlide | None = None) -> It
         Folder of the rig.
     slide
         What to lay on the stage of a simulated rig.
+    tolerated
+        On what rig and configuration may disagree, see `load_rig`.
 
     Raises
     ------
     RigError, DeviceNotReadyError
-        The rig is wrong, or a device does not answer.
+        The rig is wrong or disagrees with its configuration, a device does not answer, or another process uses the
+        instrument.
     """
-    rig, cfg = load_rig(rig_folder)
+    rig, cfg = load_rig(rig_folder, tolerated=tolerated)
+    with exclusive_use(rig, state_folder()):
+        yield from _loaded(rig, cfg, slide)
+
+
+def _loaded(rig: Rig, cfg: Path, slide: SimulatedSlide | None) -> Iterator[Instrument]:
     core = ScanCore()
     try:
         core.loadSystemConfiguration(cfg)
         require_devices(core, rig)
+        require_agreement(core, rig)
         twin = twin_of(core) if rig.simulated else None
         if twin is not None and slide is not None:
             lay_slide(slide, twin)
@@ -122,9 +137,8 @@ def open_oil_ledger(rig: Rig) -> OilLedger:
 
 
 def state_folder() -> Path:
-    """Where instruments keep what has to outlive a process: ``$XDG_STATE_HOME/karyoscan``."""
-    root = os.environ.get("XDG_STATE_HOME")
-    return (Path(root) if root else Path.home() / ".local" / "state") / "karyoscan"
+    """Where instruments keep what has to outlive a process: ``$XDG_STATE_HOME/karyoscan`` on Linux."""
+    return platformdirs.user_state_path("karyoscan", appauthor=False)
 
 
 def lay_slide(slide: SimulatedSlide, twin: Twin) -> None:
@@ -170,6 +184,43 @@ def require_devices(core: ScanCore, rig: Rig) -> None:
             device=label,
             allowed=", ".join(sorted(loaded)),
         )
+
+
+def require_agreement(core: ScanCore, rig: Rig) -> None:
+    """Refuse loaded devices that are other than the rig says.
+
+    Parameters
+    ----------
+    core
+        With the rig's configuration loaded.
+    rig
+        What the laboratory says.
+
+    Raises
+    ------
+    DeviceNotReadyError
+        With the first thing on which they disagree, what it means, and what to do.
+    """
+    for mismatch in compare_with_core(rig, core):
+        raise DeviceNotReadyError(f"{mismatch.key}: {mismatch.text}", device=rig.name)
+
+
+def agreed_rig(rig_folder: Path) -> Rig:
+    """Read a rig that a protocol is held against, without touching an instrument.
+
+    The devices of a simulated rig cost nothing to load and are asked themselves; those of a real one are left in
+    peace, and what their configuration file says has to do.
+
+    Raises
+    ------
+    RigError, DeviceNotReadyError
+        The rig is wrong, or disagrees with its configuration.
+    """
+    rig, cfg = load_rig(rig_folder)
+    if rig.simulated:
+        for _ in _loaded(rig, cfg, None):
+            pass
+    return rig
 
 
 def make_searchers() -> Executor:

@@ -24,6 +24,7 @@ from scanner.calibration.results import (
     StageMotion,
 )
 from scanner.calibration.yaml_edit import KeyPath, YamlEditError, set_value
+from scanner.configuration_check import MismatchKind
 from scanner.errors import RigError
 from scanner.portable.atomic_files import write_atomic
 from scanner.rig import RIG_FILE, CalibrationEntry, ReferenceImage, Rig, load_rig
@@ -57,7 +58,7 @@ def write_calibration(rig_folder: Path, results: Sequence[Result]) -> Rig:
         The text of the rig has no place for a value.
     """
     path = rig_folder / RIG_FILE
-    rig, _ = load_rig(rig_folder)
+    rig, _ = load_rig(rig_folder, tolerated=(MismatchKind.PIXEL_SIZE,))
     text = path.read_text(encoding="utf-8")
     entries = {entry.procedure: entry for entry in rig.calibration}
     for result in results:
@@ -76,7 +77,7 @@ def write_calibration(rig_folder: Path, results: Sequence[Result]) -> Rig:
     draft = path.with_name(f".draft-{os.getpid()}.yaml")
     try:
         draft.write_text(text, encoding="utf-8")
-        written, _ = load_rig(draft)
+        written, _ = load_rig(draft, tolerated=(MismatchKind.PIXEL_SIZE,))
     finally:
         draft.unlink(missing_ok=True)
     write_atomic(path, text.encode())

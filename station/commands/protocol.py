@@ -31,10 +31,10 @@ def check(
     rig: Annotated[Path | None, typer.Option(help="folder of the rig that shall run them")] = None,
 ) -> None:
     """Say whether protocols can be read, and whether a rig can carry them out."""
-    from scanner.rig import load_rig
+    from station.compose import agreed_rig
     from station.protocol.protocols import check_protocol
 
-    instrument = load_rig(rig)[0] if rig is not None else None
+    instrument = agreed_rig(rig) if rig is not None else None
     refused = False
     for path in protocols:
         verdict = check_protocol(path, instrument)

@@ -18,6 +18,7 @@ from scanner.calibration.results import (
     StageMotion,
 )
 from scanner.calibration.session import CalibrationPlan, Procedure, calibrate
+from scanner.configuration_check import MismatchKind
 from scanner.coordinates import SlidePoint
 from scanner.errors import DeviceError
 from station.compose import Instrument, open_instrument
@@ -61,7 +62,7 @@ def run_calibration(
     ScannerError
         A procedure refused, or the instrument could not be made safe; nothing was written.
     """
-    with open_instrument(request.rig) as instrument:
+    with open_instrument(request.rig, tolerated=(MismatchKind.PIXEL_SIZE,)) as instrument:
         results = calibrate_instrument(instrument, request, tell)
     if request.write:
         write_calibration(request.rig, results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +15,8 @@ from scanner.errors import DeviceError, DeviceNotReadyError, LimitError, Scanner
 from scanner.microscope import Microscope
 from scanner.rig import Rig, Span, load_rig
 from scanner.stillness import StillnessVerdict, prove_stillness
-from station.compose import open_oil_ledger, require_devices
+from station.compose import open_oil_ledger, require_agreement, require_devices, state_folder
+from station.instrument.exclusive_use import exclusive_use
 
 # Way of the trial moves: far enough to be seen, near enough to be harmless.
 NUDGE_UM = 500.0
@@ -63,15 +65,23 @@ def check_rig(folder: Path, *, home: bool = False) -> tuple[RigCheckStep, ...]:
     if not loaded:
         return steps.done
     rig, cfg = loaded[0]
+    with ExitStack() as claimed:
+        steps.make("exclusive use", lambda: _claim(claimed, rig))
+        if not steps.failed:
+            _check_devices(steps, rig, cfg, home=home)
+    return steps.done
+
+
+def _check_devices(steps: _Steps, rig: Rig, cfg: Path, *, home: bool) -> None:
     core = ScanCore()
     try:
         microscopes: list[Microscope] = []
         steps.make("devices", lambda: _load(core, rig, cfg))
         if steps.failed:
-            return steps.done
+            return
         steps.make("turret", lambda: _microscope(core, rig, microscopes))
         if not microscopes:
-            return steps.done
+            return
         microscope = microscopes[0]
         try:
             _exercise(steps, microscope, home=home)
@@ -79,7 +89,6 @@ def check_rig(folder: Path, *, home: bool = False) -> tuple[RigCheckStep, ...]:
             steps.make("safe state", lambda: _safe(microscope))
     finally:
         core.unloadAllDevices()
-    return steps.done
 
 
 class _Steps:
@@ -129,9 +138,15 @@ def _note(loaded: list[tuple[Rig, Path]], found: tuple[Rig, Path]) -> str:
     return f"{rig.name}: {', '.join(objective.name for objective in rig.objectives)}{calibrated}"
 
 
+def _claim(claimed: ExitStack, rig: Rig) -> str:
+    claimed.enter_context(exclusive_use(rig, state_folder()))
+    return "simulated, shared by nobody" if rig.simulated else "no other process has it"
+
+
 def _load(core: ScanCore, rig: Rig, cfg: Path) -> str:
     core.loadSystemConfiguration(cfg)
     require_devices(core, rig)
+    require_agreement(core, rig)
     present = set(core.getLoadedDevices())
     return ", ".join(sorted(present - {"Core"}))
 

@@ -1,0 +1,158 @@
+"""The rig held against its Micro-Manager configuration, before anything moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from scanner.configuration_file import ConfigurationFile, PixelSizePreset
+
+if TYPE_CHECKING:
+    # A rig is read through this check.
+    from scanner.core import ScanCore
+    from scanner.rig import Objective, Rig
+
+PIXEL_SIZE_TOLERANCE: Final = 0.05
+"""A measured pixel size is off the nominal one by 1 % or 2 %, a wrong adapter or objective by 20 % and more."""
+
+
+class MismatchKind(StrEnum):
+    """What does not agree."""
+
+    TURRET_LABEL = "turret label"
+    DOUBLED_LABEL = "doubled label"
+    PIXEL_SIZE = "pixel size"
+    CAMERA_SIZE = "camera size"
+    BIT_DEPTH = "bit depth"
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One thing on which rig and configuration disagree.
+
+    Attributes
+    ----------
+    kind
+        What does not agree.
+    key
+        Key of the rig.
+    text
+        What was found, what it means, and what to do.
+    """
+
+    kind: MismatchKind
+    key: str
+    text: str
+
+
+def compare_with_file(rig: Rig, configuration: ConfigurationFile) -> tuple[Mismatch, ...]:
+    """Hold a rig against the text of its configuration; no device is needed.
+
+    Parameters
+    ----------
+    rig
+        What the laboratory says.
+    configuration
+        What the ``.cfg`` beside it says.
+
+    Returns
+    -------
+    tuple of Mismatch
+        Empty where nothing disagrees as far as the file tells.
+    """
+    turret = rig.devices.turret
+    labels = configuration.state_labels.get(turret, {})
+    found = list(_label_mismatches(rig, tuple(labels.values()))) if labels else []
+    used = {objective.label for objective in rig.objectives}
+    found += [
+        Mismatch(
+            MismatchKind.DOUBLED_LABEL,
+            f"devices.turret {turret}",
+            f"two positions have the label {label!r}, so that the core takes either; give each its own",
+        )
+        for device, label in configuration.duplicate_labels
+        if device == turret and label in used
+    ]
+    for objective in rig.objectives:
+        found += _pixel_size_mismatches(objective, turret, labels, configuration.pixel_sizes)
+    return tuple(found)
+
+
+def compare_with_core(rig: Rig, core: ScanCore) -> tuple[Mismatch, ...]:
+    """Hold a rig against the devices that are loaded; nothing moves, no picture is taken.
+
+    Parameters
+    ----------
+    rig
+        What the laboratory says.
+    core
+        With the rig's configuration loaded.
+
+    Returns
+    -------
+    tuple of Mismatch
+        Empty where nothing disagrees.
+    """
+    found = list(_label_mismatches(rig, tuple(core.getStateLabels(rig.devices.turret))))
+    width_px, height_px = int(core.getImageWidth()), int(core.getImageHeight())
+    if (width_px, height_px) != (rig.camera.width_px, rig.camera.height_px):
+        found.append(
+            Mismatch(
+                MismatchKind.CAMERA_SIZE,
+                "camera.width_px, camera.height_px",
+                f"the camera gives {width_px} x {height_px} px, the rig {rig.camera.width_px} x "
+                f"{rig.camera.height_px}: fields would be planned wrongly; correct the rig, or binning and "
+                "region of the camera in the configuration",
+            )
+        )
+    bit_depth = int(core.getImageBitDepth())
+    # More bits than the rig says are no contradiction: adapters name the size of a sample, 12 bits in 16.
+    if bit_depth < rig.camera.bit_depth:
+        found.append(
+            Mismatch(
+                MismatchKind.BIT_DEPTH,
+                "camera.bit_depth",
+                f"the camera gives {bit_depth} bits, the rig says {rig.camera.bit_depth}: no exposure would ever "
+                "reach the full scale; correct the rig, or the pixel type in the configuration",
+            )
+        )
+    return tuple(found)
+
+
+def _label_mismatches(rig: Rig, labels: tuple[str, ...]) -> list[Mismatch]:
+    return [
+        Mismatch(
+            MismatchKind.TURRET_LABEL,
+            f"objectives.{objective.name}.label",
+            f"{objective.label!r} is no label of the turret {rig.devices.turret}, which has "
+            f"{', '.join(repr(label) for label in labels)}: the objective could never be selected",
+        )
+        for objective in rig.objectives
+        if objective.label not in labels
+    ]
+
+
+def _pixel_size_mismatches(
+    objective: Objective, turret: str, labels: Mapping[int, str], presets: tuple[PixelSizePreset, ...]
+) -> list[Mismatch]:
+    positions = {label: str(position) for position, label in labels.items()}
+    found = []
+    for preset in presets:
+        meant = preset.settings.get((turret, "Label")) == objective.label or preset.settings.get(
+            (turret, "State")
+        ) == positions.get(objective.label, "")
+        if not meant or preset.um_per_px is None:
+            continue
+        if abs(preset.um_per_px / objective.um_per_px - 1.0) > PIXEL_SIZE_TOLERANCE:
+            found.append(
+                Mismatch(
+                    MismatchKind.PIXEL_SIZE,
+                    f"objectives.{objective.name}.um_per_px",
+                    f"the rig says {objective.um_per_px:g} um, the preset {preset.name!r} of the configuration "
+                    f"{preset.um_per_px:g} um a px: one of them is wrong, and places would be off by as much; "
+                    "measure it (karyoscan rig calibrate) or correct the preset",
+                )
+            )
+    return found

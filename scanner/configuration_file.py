@@ -1,0 +1,137 @@
+"""A Micro-Manager configuration as text: labels, pixel sizes and directions, before any device is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from scanner.errors import RigError
+
+MAX_BYTES: Final = 4_000_000
+"""The largest configurations of laboratories with every device of a frame have some 100 kB."""
+_COMMENT: Final = "#"
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSizePreset:
+    """A pixel size that the configuration names.
+
+    Attributes
+    ----------
+    name
+        Of the preset.
+    um_per_px
+        Its pixel size; None where the configuration gives none.
+    settings
+        Value of a property, by device and property: when the preset is meant.
+    """
+
+    name: str
+    um_per_px: float | None
+    settings: Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationFile:
+    """What a configuration says.
+
+    Attributes
+    ----------
+    path
+        The file.
+    devices
+        Adapter and device name, by label.
+    state_labels
+        Labels of a state device, by its label: position to label.
+    duplicate_labels
+        Device and label of labels that two positions of one device have.
+    focus_directions
+        -1, 0 (unknown) or 1, by the label of the drive.
+    pixel_sizes
+        Presets of pixel sizes.
+    """
+
+    path: Path
+    devices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    state_labels: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    duplicate_labels: tuple[tuple[str, str], ...] = ()
+    focus_directions: Mapping[str, int] = field(default_factory=dict)
+    pixel_sizes: tuple[PixelSizePreset, ...] = ()
+
+
+def read_configuration_file(path: Path) -> ConfigurationFile:
+    """Read a Micro-Manager configuration (``.cfg``) without loading any device.
+
+    Lines that say nothing of labels, pixel sizes and directions are passed over: the core knows them better.
+
+    Raises
+    ------
+    RigError
+        The file can't be read, is too large, or one of those lines is incomplete; with file and line.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise RigError(f"{path}: can't be read: {error.strerror or error}") from error
+    if len(content) > MAX_BYTES:
+        raise RigError(f"{path}: more than {MAX_BYTES:,} bytes, which no Micro-Manager configuration has")
+    reader = _Reader(path)
+    for number, line in enumerate(content.decode("utf-8-sig", errors="replace").splitlines(), start=1):
+        if line.strip() and not line.lstrip().startswith(_COMMENT):
+            reader.take([part.strip() for part in line.split(",")], number)
+    return reader.result()
+
+
+class _Reader:
+    """Collects what the lines say; a later line replaces an earlier one, as in the core."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._devices: dict[str, tuple[str, str]] = {}
+        self._labels: dict[str, dict[int, str]] = {}
+        self._directions: dict[str, int] = {}
+        self._settings: dict[str, dict[tuple[str, str], str]] = {}
+        self._sizes: dict[str, float] = {}
+
+    def take(self, parts: list[str], line: int) -> None:
+        """Take in one line."""
+        try:
+            match parts:
+                case ["Device", label, adapter, name]:
+                    self._devices[label] = (adapter, name)
+                case ["Label", device, position, *label]:
+                    self._labels.setdefault(device, {})[int(position)] = ",".join(label)
+                case ["FocusDirection", device, direction]:
+                    self._directions[device] = int(direction)
+                case ["ConfigPixelSize", preset, device, name, *value]:
+                    self._settings.setdefault(preset, {})[device, name] = ",".join(value)
+                case ["PixelSize_um", preset, size]:
+                    self._sizes[preset] = float(size)
+                case _:
+                    pass
+        except ValueError as error:
+            raise RigError(f"{self._path}:{line}: {parts[0]}: found {', '.join(parts[1:])}; {error}") from error
+
+    def result(self) -> ConfigurationFile:
+        """Put together what was collected."""
+        doubled = tuple(
+            (device, label)
+            for device, labels in self._labels.items()
+            for label in dict.fromkeys(labels.values())
+            if list(labels.values()).count(label) > 1
+        )
+        presets = tuple(
+            PixelSizePreset(name, self._sizes.get(name), dict(self._settings.get(name, {})))
+            for name in dict.fromkeys([*self._settings, *self._sizes])
+        )
+        return ConfigurationFile(
+            path=self._path,
+            devices=self._devices,
+            state_labels=self._labels,
+            duplicate_labels=doubled,
+            focus_directions=self._directions,
+            pixel_sizes=presets,
+        )
