@@ -7,6 +7,10 @@ DEMO_OUT ?= runs/demo
 # Tests run in so many processes, each with one thread of arithmetic.
 TEST_PROCESSES ?= 2
 
+# What libraries bring along for remote stores, which nothing here opens (docs/reference/dependencies.md).
+UNNEEDED := s3fs aiobotocore botocore aiohttp aioitertools aiosignal aiohappyeyeballs frozenlist multidict \
+	propcache yarl jmespath wrapt
+
 .PHONY: demo test lint types imports unit format clean
 
 demo: $(STAMP)
@@ -36,6 +40,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt "torch==2.13.0"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/pip uninstall --quiet --yes $(UNNEEDED)
 	@touch $(STAMP)
 
 clean:
