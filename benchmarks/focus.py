@@ -125,7 +125,7 @@ class Table:
     def shows(self, where: SlidePoint, share: float) -> str:
         """What lies in the measured part of the field about a place: ``object``, ``grain`` or ``empty``."""
         width_um, height_um = (
-            self.twin.anatomy.sensor.pixel_um / self.twin.objective.magnification * side * share / 2.0
+            self.twin.configuration.sensor.pixel_um / self.twin.objective.magnification * side * share / 2.0
             for side in (self.rig.camera.width_px, self.rig.camera.height_px)
         )
         box = (where.x_um - width_um, where.y_um - height_um, where.x_um + width_um, where.y_um + height_um)

@@ -36,15 +36,15 @@ MEASURED = frozenset({Procedure.PIXELS, Procedure.BACKLASH, Procedure.OFFSETS})
 
 def misalign(twin: Twin, rng: np.random.Generator) -> None:
     """Hide errors of fixed size; the parcentric one points anywhere."""
-    anatomy = twin.anatomy
-    ten, sixty_three = anatomy.objectives
+    configuration = twin.configuration
+    ten, sixty_three = configuration.objectives
     angle = float(rng.uniform(0.0, 2.0 * math.pi))
     x_um, y_um = sixty_three.parcentric_um
     hidden = (x_um + 60.0 * math.cos(angle), y_um + 60.0 * math.sin(angle))
-    twin.anatomy = replace(
-        anatomy,
-        sensor=replace(anatomy.sensor, pixel_um=6.45 * 1.02, rotation_deg=1.7),
-        xy_drive=replace(anatomy.xy_drive, backlash_um=3.0),
+    twin.configuration = replace(
+        configuration,
+        sensor=replace(configuration.sensor, pixel_um=6.45 * 1.02, rotation_deg=1.7),
+        xy_drive=replace(configuration.xy_drive, backlash_um=3.0),
         objectives=(ten, replace(sixty_three, parcentric_um=hidden)),
     )
 
@@ -64,15 +64,15 @@ def relocation_errors_um(
     targets = []
     for x_um, y_um in cells:
         microscope.move_to(StagePoint(x_um, y_um).shifted(*rng.uniform((-380, -280), (380, 280))))
-        targets.append(view_of(microscope).to_stage(ImagePoint(*twin.seen_at_px(x_um, y_um))))
+        targets.append(view_of(microscope).to_stage(ImagePoint(*twin.image_px(x_um, y_um))))
     microscope.select_objective("63x", oil_allowed=True)
-    sensor = twin.anatomy.sensor
+    sensor = twin.configuration.sensor
     um_per_px = sensor.pixel_um / twin.objective.magnification
     centre_x, centre_y = (sensor.width_px - 1) / 2.0, (sensor.height_px - 1) / 2.0
     errors = []
     for (x_um, y_um), target in zip(cells, targets, strict=True):
         microscope.move_to(stage_to_centre(target, microscope.objective.parcentric))
-        x_px, y_px = twin.seen_at_px(x_um, y_um)
+        x_px, y_px = twin.image_px(x_um, y_um)
         errors.append(math.hypot(x_px - centre_x, y_px - centre_y) * um_per_px)
     return errors
 

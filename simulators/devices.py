@@ -347,7 +347,7 @@ class TwinCamera(OnTwin, SimpleCameraDevice):
 
     def sensor_shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        sensor: SensorModel = TwinConfiguration().sensor if self._hub is None else self.twin.anatomy.sensor
+        sensor: SensorModel = TwinConfiguration().sensor if self._hub is None else self.twin.configuration.sensor
         return sensor.height_px, sensor.width_px
 
     def snap(self, buffer: np.ndarray[Any, Any]) -> Mapping[str, Any]:

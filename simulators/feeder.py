@@ -342,7 +342,7 @@ class Feeder:
         z_um = max(twin.focus_um(), twin.z.target_um)
         if away_um > _GRIP_UM:
             twin.note("collision", f"{doing} with the stage {away_um:.0f} um from the load position")
-        if z_um > twin.anatomy.turret_clear_um:
+        if z_um > twin.configuration.turret_clear_um:
             twin.note("collision", f"{doing} with the focus at {z_um:.0f} um")
 
     def _away_um(self) -> float:

@@ -161,7 +161,7 @@ class Dispenser:
                 self._dry_lens_wet = False
                 return
             z_um = max(twin.focus_um(), twin.z.target_um)
-            is_near = z_um > twin.sharp_um(twin.objective) - twin.anatomy.contact_um
+            is_near = z_um > twin.sharp_um(twin.objective) - twin.configuration.contact_um
             is_wet = is_near and twin.has_oil_at(*twin.view_um())
             if is_wet and not self._dry_lens_wet:
                 twin.note("dry_lens_in_oil", f"{twin.objective.label} at z {z_um:.0f} um over oil")

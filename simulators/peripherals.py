@@ -293,10 +293,10 @@ class TwinFrame(_Peripheral):
             )
             return lay_out(tray, columns, pitch_um)
 
-        anatomy = self.twin.anatomy
+        configuration = self.twin.configuration
         rows = -(-slots // columns)
-        self.twin.anatomy = replace(
-            anatomy, x_limits_um=(0.0, columns * pitch_um[0]), y_limits_um=(0.0, rows * pitch_um[1])
+        self.twin.configuration = replace(
+            configuration, x_limits_um=(0.0, columns * pitch_um[0]), y_limits_um=(0.0, rows * pitch_um[1])
         )
         self.twin.lay_frame(make_bed)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sqlite3
 import sys
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 from sqlite3 import dbapi2
 from typing import Any
 
+from scanner.portable.process import kill_this_process
 from simulators.fault_plan import CountingPlan, check_counts, parse_plan
 
 SLOW_S = 2.0
@@ -121,7 +121,7 @@ class FaultyDisk:
         faults: StorageFaultPlan,
         *,
         sleep: Callable[[float], None] = time.sleep,
-        kill: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGKILL),
+        kill: Callable[[], None] = kill_this_process,
     ) -> None:
         self._root = str(folder.resolve()) + os.sep
         self._faults = faults

@@ -81,3 +81,8 @@ def peak_memory_bytes() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Linux counts KiB, macOS bytes.
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def kill_this_process() -> None:
+    """End this process at once: nothing is cleaned up, as in a power cut."""
+    psutil.Process().kill()

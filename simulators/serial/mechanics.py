@@ -139,8 +139,8 @@ class TwinMechanics:
     @property
     def limits_um(self) -> Mapping[str, tuple[float, float]]:
         """Ends of the twin's travel."""
-        anatomy = self._twin.anatomy
-        return {"x": anatomy.x_limits_um, "y": anatomy.y_limits_um, "z": anatomy.z_limits_um}
+        configuration = self._twin.configuration
+        return {"x": configuration.x_limits_um, "y": configuration.y_limits_um, "z": configuration.z_limits_um}
 
     def position_um(self, axis: str) -> float:
         """Where an axis is, under way too."""

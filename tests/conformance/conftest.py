@@ -98,10 +98,10 @@ def twin_bench() -> Iterator[Bench]:
         twin = twin_of(core)
         clock = ManualClock()
         twin.clock = clock
-        anatomy = twin.anatomy
+        configuration = twin.configuration
         spans = (
             Span(min_um=low, max_um=high)
-            for low, high in (anatomy.x_limits_um, anatomy.y_limits_um, anatomy.z_limits_um)
+            for low, high in (configuration.x_limits_um, configuration.y_limits_um, configuration.z_limits_um)
         )
         yield Bench("twin", core, *spans, step_um=0.001, pass_time=clock.sleep_s)
     finally:

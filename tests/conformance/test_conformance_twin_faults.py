@@ -101,7 +101,7 @@ class Session:
         """Whatever happened before: light off, focus down, or told why not."""
         told = self.microscope.safe_state()
         assert not self.twin.lamp_open or told
-        assert self.twin.lens_um() < self.twin.anatomy.turret_clear_um or told
+        assert self.twin.lens_um() < self.twin.configuration.turret_clear_um or told
         return told
 
 

@@ -57,12 +57,12 @@ class Calibrated:
 
 
 def misalign(twin: Twin) -> None:
-    anatomy = twin.anatomy
-    ten, sixty_three = anatomy.objectives
-    twin.anatomy = replace(
-        anatomy,
-        sensor=replace(anatomy.sensor, pixel_um=6.45 * 1.02, rotation_deg=1.7),
-        xy_drive=replace(anatomy.xy_drive, backlash_um=3.0),
+    configuration = twin.configuration
+    ten, sixty_three = configuration.objectives
+    twin.configuration = replace(
+        configuration,
+        sensor=replace(configuration.sensor, pixel_um=6.45 * 1.02, rotation_deg=1.7),
+        xy_drive=replace(configuration.xy_drive, backlash_um=3.0),
         objectives=(ten, replace(sixty_three, parcentric_um=TRUE_PARCENTRIC_UM)),
     )
 
@@ -205,14 +205,14 @@ def relocation_errors_um(core: ScanCore, twin: Twin, rig: Rig) -> list[float]:
     for cell in twin.truth():
         stage = StagePoint(cell.slide_x_um, cell.slide_y_um).shifted(*rng.uniform((-350, -250), (350, 250)))
         microscope.move_to(stage)
-        seen = ImagePoint(*twin.seen_at_px(cell.slide_x_um, cell.slide_y_um))
+        seen = ImagePoint(*twin.image_px(cell.slide_x_um, cell.slide_y_um))
         targets.append(view_of(microscope).to_stage(seen))
     microscope.select_objective("63x", oil_allowed=True)
     errors = []
     for cell, target in zip(twin.truth(), targets, strict=True):
         microscope.move_to(stage_to_centre(target, microscope.objective.parcentric))
-        x_px, y_px = twin.seen_at_px(cell.slide_x_um, cell.slide_y_um)
-        errors.append(math.hypot(x_px - 679.5, y_px - 511.5) * twin.anatomy.sensor.pixel_um / 63.0)
+        x_px, y_px = twin.image_px(cell.slide_x_um, cell.slide_y_um)
+        errors.append(math.hypot(x_px - 679.5, y_px - 511.5) * twin.configuration.sensor.pixel_um / 63.0)
     return errors
 
 

@@ -153,7 +153,7 @@ def test_shading_and_dust_vanish_on_a_calibrated_twin(tmp_path):
     core.loadSystemConfiguration(cfg)
     twin = twin_of(core)
     dust = Dust(sensor_motes=10, optics_motes=4, depth=0.06, seed=2)
-    twin.anatomy = replace(twin.anatomy, sensor=replace(twin.anatomy.sensor, dust=dust))
+    twin.configuration = replace(twin.configuration, sensor=replace(twin.configuration.sensor, dust=dust))
     twin.settings = replace(twin.settings, seed=5, cells=1, nuclei_per_mm2=12.0)
     microscope = Microscope(core, rig)
     microscope.select_objective("10x")

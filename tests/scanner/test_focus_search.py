@@ -196,8 +196,8 @@ def test_the_same_search_ends_in_the_same_place(bench):
 
 
 def test_play_of_the_focus_drive_does_not_move_the_plane(bench):
-    drive = bench.twin.anatomy.z_drive
-    bench.twin.anatomy = replace(bench.twin.anatomy, z_drive=replace(drive, backlash_um=3.0))
+    drive = bench.twin.configuration.z_drive
+    bench.twin.configuration = replace(bench.twin.configuration, z_drive=replace(drive, backlash_um=3.0))
     sharp_um = at_a_cell(bench)
     found = []
     for start_um in (1910.0, 2090.0):

@@ -129,8 +129,8 @@ def test_homing_needs_permission_and_happens_with_the_focus_down(ready):
 
 def test_one_sided_moves_leave_the_play_on_one_side(bench):
     play_um = 3.0
-    bench.twin.anatomy = replace(
-        bench.twin.anatomy, xy_drive=replace(bench.twin.anatomy.xy_drive, backlash_um=play_um)
+    bench.twin.configuration = replace(
+        bench.twin.configuration, xy_drive=replace(bench.twin.configuration.xy_drive, backlash_um=play_um)
     )
     stage = bench.rig.stage.model_copy(update={"backlash_x_um": play_um, "backlash_y_um": play_um})
     microscope = Microscope(bench.core, bench.rig.model_copy(update={"stage": stage}))

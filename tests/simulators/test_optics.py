@@ -272,7 +272,7 @@ def test_a_lamp_drifts_slowly_and_warms_up() -> None:
 
 def test_the_twins_lamp_drifts_with_simulated_time() -> None:
     twin = Twin(SlideSettings(cells=0, nuclei_per_mm2=0.0, specks_per_mm2=0.0))
-    twin.anatomy = replace(twin.anatomy, lamp=LampModel(warm_up_share=0.2, warm_up_s=60.0))
+    twin.configuration = replace(twin.configuration, lamp=LampModel(warm_up_share=0.2, warm_up_s=60.0))
     twin.lamp_open = True
     levels = []
     for _ in range(2):

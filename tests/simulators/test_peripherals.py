@@ -264,8 +264,8 @@ def test_the_shipped_frame_is_what_its_configuration_makes(framed):
     assert {bay.name: bay.origin_um for bay in twin.bed.bays} == {
         slot.name: (slot.x_um, slot.y_um) for slot in rig.slots
     }
-    assert twin.anatomy.x_limits_um == (rig.stage.x.min_um, rig.stage.x.max_um)
-    assert twin.anatomy.y_limits_um == (rig.stage.y.min_um, rig.stage.y.max_um)
+    assert twin.configuration.x_limits_um == (rig.stage.x.min_um, rig.stage.x.max_um)
+    assert twin.configuration.y_limits_um == (rig.stage.y.min_um, rig.stage.y.max_um)
     assert framed.python_device(rig.devices.oiler).dispenser.offset_um == (rig.oiler.offset_x_um, 0.0)
     assert framed.getProperty("LabelCamera", "OffsetX_um") == rig.label_camera.offset_x_um
 
@@ -315,7 +315,7 @@ def test_other_slides_come_into_the_frame_with_other_settings(framed):
     assert twin.bed.tray.slides[3].label == "KS-0009-003"
     framed.setProperty("Frame", "Columns", 1)
     assert twin.bay.name == "1"
-    assert twin.anatomy.y_limits_um == (0.0, 240_000.0)
+    assert twin.configuration.y_limits_um == (0.0, 240_000.0)
 
 
 @pytest.mark.parametrize(("name", "value"), [("PitchX_um", 20_000), ("Empty", "x"), ("LabelFormat", "Aztec")])
