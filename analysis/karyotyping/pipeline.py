@@ -222,11 +222,11 @@ class Karyotyper:
         if not isinstance(segmentation, RevisableSegmentation):
             raise NoMetaphaseError(f"{image.source}: the segmentation leaves no choice")
         cell, shown = self._seen(image, segmentation, self._banding)
-        found, chosen = segmentation.hypotheses.found, segmentation.selected
+        found, chosen = segmentation.hypotheses.proposals, segmentation.selected
         others = np.flatnonzero(~chosen & (found.score >= least_score))
         classes = cell.classes(others, self._classifier, self._fusion, _domain(shown, self._banding))
         boxes = found.boxes_px.astype(np.float64) / segmentation.hypotheses.working.factor
-        return segmentation.hypotheses.traits, chosen, classes, boxes
+        return segmentation.hypotheses.features, chosen, classes, boxes
 
     def _cut_again(self, scored: _ScoredCell, banding: str | None) -> _ScoredCell:
         """Choose the chromosomes again where classes can be read."""

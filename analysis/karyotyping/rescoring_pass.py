@@ -93,7 +93,7 @@ class ScoredMetaphase:
         *_, seen = self._look_at(instances, classifier, banding)
         scores = classifier.scores_of(self.seen.joined(seen))
         detected = detected_classes([*self.segmentation.instances, *instances])
-        told = np.full((len(choices.hypotheses.found), len(CLASS_NAMES)), np.nan)
+        told = np.full((len(choices.hypotheses.proposals), len(CLASS_NAMES)), np.nan)
         told[[*choices.rows, *rows]] = np.exp(fuse_class_evidence(scores, detected, None, fusion).log_prob)
         return told
 
@@ -128,11 +128,11 @@ def rescore_metaphase(
     choices = cell.segmentation
     if not isinstance(choices, RevisableSegmentation) or not choices.rows:
         return cell
-    traits, chosen = choices.hypotheses.traits, choices.selected
-    others = weights.candidates(traits, chosen)
+    traits, chosen = choices.hypotheses.features, choices.selected
+    others = weights.prescreen(traits, chosen)
     if not others.size:
         return cell
-    now = weights.choose(traits, chosen, cell.classes(others, classifier, fusion, banding))
+    now = weights.reselect(traits, chosen, cell.classes(others, classifier, fusion, banding))
     if np.array_equal(now, chosen):
         return cell
     again = choices.reselect([int(row) for row in np.flatnonzero(now)])

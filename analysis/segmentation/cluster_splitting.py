@@ -15,29 +15,58 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.segmentation.box_geometry import largest_component
 from analysis.segmentation.contours.split import Split
 from analysis.segmentation.contours.split_tree import ContourContext, Piece, describe, proposals
 from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import Region
 
-_SLACK_WIDTHS: Final = 0.25
-"""Boxes are right to about this."""
+_TINY: Final = 1e-6
+"""Keeps ratios finite."""
 
-_AGREES: Final = 0.6
-"""Least overlap of either part's extent with its boxes for a cut to be taken."""
+_RELIEF_TOP: Final = 255.0
+_RELIEF_RANGE: Final = 254.0
+"""Levels of the relief that is flooded, dark first; the outside is highest."""
 
-_SURE: Final = 0.7
-"""A cut that fits its boxes so well isn't compared with further ones."""
 
-_STICKS_OUT: Final = 0.12
-"""Share of a piece outside its only box from which something else is taken to hang on it."""
+@dataclass(frozen=True, slots=True)
+class ClusterSplittingSettings:
+    """How the pixels of a piece follow its boxes.
 
-_CRUMB: Final = 0.25
-_BRIDGE: Final = 0.9
-"""Arms smaller than this, in squared widths, are crumbs; the shared area between arms is as wide as this."""
+    Attributes
+    ----------
+    slack_widths
+        In chromosome widths: boxes are right to about this.
+    min_fit
+        Least overlap of either part's extent with its boxes for a cut to be taken.
+    good_fit
+        A cut that fits its boxes so well isn't compared with further ones.
+    min_outside
+        Fraction of a piece outside its only box from which something else is taken to hang on it.
+    core_inset
+        Of a box's sides, that is taken off for its core; pixels in the core count double for the side it lies on.
+    seed_core
+        Of a box's sides: its middle, from which pixels are grown where hardly any lie in no other box.
+    min_own
+        Fraction of a box's pixels that lie in no other, from which those alone are its seed.
+    min_arm
+        Arms smaller than this, in squared widths, are crumbs.
+    bridge_widths
+        The shared area between two arms is as wide as this.
+    """
 
-_CORE: Final = 0.6
-_FOREIGN: Final = 0.25
+    slack_widths: float = 0.25
+    min_fit: float = 0.6
+    good_fit: float = 0.7
+    min_outside: float = 0.12
+    core_inset: float = 0.15
+    seed_core: float = 0.6
+    min_own: float = 0.25
+    min_arm: float = 0.25
+    bridge_widths: float = 0.9
+
+
+CLUSTER_SPLITTING: Final = ClusterSplittingSettings()
 
 _SPLIT_ROUTES: Final = {
     SegmentationRoute.WATERSHED: SegmentationRoute.DETECTOR_WATERSHED,
@@ -54,7 +83,7 @@ BoxMaskPredictor = Callable[[Region, Boxes], list[NDArray[np.bool_]]]
 
 @dataclass(frozen=True, slots=True)
 class PixelAssignment:
-    """What of a piece belongs to one box.
+    """The part of a piece that belongs to one box.
 
     Attributes
     ----------
@@ -72,7 +101,13 @@ class PixelAssignment:
 
 
 def split_cluster(
-    piece: Region, boxes: Boxes, cell: ContourContext, *, net: BoxMaskPredictor | None = None, cuts: bool = True
+    piece: Region,
+    boxes: Boxes,
+    cell: ContourContext,
+    *,
+    net: BoxMaskPredictor | None = None,
+    cuts: bool = True,
+    settings: ClusterSplittingSettings = CLUSTER_SPLITTING,
 ) -> list[PixelAssignment]:
     """Give the pixels of a connected piece to the boxes it fills.
 
@@ -85,57 +120,58 @@ def split_cluster(
     cell
         What is typical on this image.
     net
-        Parts what no cut fits; without one, pixels are grown there.
+        Divides what no cut fits; without one, pixels are grown there.
     cuts
         Whether cuts are tried first.
+    settings
+        How pixels follow boxes.
     """
-    shares: list[PixelAssignment] = []
+    assignments: list[PixelAssignment] = []
     waiting: list[tuple[Region, SegmentationRoute, list[int]]] = [
         (piece, SegmentationRoute.DETECTOR_CONTOUR, list(range(len(boxes))))
     ]
     while waiting:
         region, route, held = waiting.pop()
         if len(held) == 1:
-            shares.append(_clipped(PixelAssignment(held[0], region, route), boxes[held[0]], cell.width_px))
+            whole = PixelAssignment(held[0], region, route)
+            assignments.append(_clipped(whole, boxes[held[0]], cell.width_px, settings))
             continue
-        parted = (
-            _best_cut(describe(region, SegmentationRoute.SINGLE, cell), boxes, held, cell)
-            if cuts or net is None
-            else None
-        )
-        if parted is not None:
-            waiting.extend(parted)
+        parts = None
+        if cuts or net is None:
+            parts = _best_cut(describe(region, SegmentationRoute.SINGLE, cell), boxes, held, cell, settings)
+        if parts is not None:
+            waiting.extend(parts)
         elif net is not None:
-            shares.extend(_told(region, boxes, held, net))
+            assignments.extend(_by_mask_net(region, boxes, held, net))
         else:
-            shares.extend(_grown(region, boxes, held, cell))
-    return shares
+            assignments.extend(_by_watershed(region, boxes, held, cell, settings))
+    return assignments
 
 
-def _told(region: Region, boxes: Boxes, held: list[int], net: BoxMaskPredictor) -> list[PixelAssignment]:
-    """Ask the mask net for the pixels of every box."""
+def _by_mask_net(region: Region, boxes: Boxes, held: list[int], net: BoxMaskPredictor) -> list[PixelAssignment]:
+    """Predict the pixels of every box by the mask net."""
     masks = net(region, boxes[held])
-    shares = []
+    assignments = []
     for box, own in zip(held, masks, strict=True):
-        # The selection is sure of it, whether the net sees pixels of its own or not.
+        # It was selected, whether the net predicts pixels of its own or not.
         route, part = (
             (SegmentationRoute.DETECTOR_MASK_NET, own)
             if own.any()
             else (SegmentationRoute.DETECTOR_BOX, _filled(boxes[box] - _corner(region), region.mask, 0.0))
         )
         if part.any():
-            shares.append(PixelAssignment(box, region.part(part), route))
-    return shares
+            assignments.append(PixelAssignment(box, region.part(part), route))
+    return assignments
 
 
 def _best_cut(
-    part: Piece, boxes: Boxes, held: list[int], cell: ContourContext
+    part: Piece, boxes: Boxes, held: list[int], cell: ContourContext, settings: ClusterSplittingSettings
 ) -> list[tuple[Region, SegmentationRoute, list[int]]] | None:
     """Find the cut whose parts reach as far as the boxes they hold."""
     local = boxes[held] - _corner(part.region)
-    best, best_fit = None, _AGREES
+    best, best_fit = None, settings.min_fit
     for split in proposals(part, cell):
-        sides = _sides(split, local)
+        sides = _sides(split, local, settings)
         if sides.all() or not sides.any():
             continue
         fit = min(
@@ -144,7 +180,7 @@ def _best_cut(
         )
         if fit > best_fit:
             best, best_fit = (split, sides), fit
-            if fit > _SURE:
+            if fit > settings.good_fit:
                 break
     if best is None:
         return None
@@ -156,7 +192,7 @@ def _best_cut(
     ]
 
 
-def _sides(split: Split, local: Boxes) -> NDArray[np.bool_]:
+def _sides(split: Split, local: Boxes, settings: ClusterSplittingSettings) -> NDArray[np.bool_]:
     """Tell for each box whether the second part fills it better than the first."""
     if split.route is SegmentationRoute.CROSSING:
         # Both own the shared area: the part whose extent is the box's.
@@ -166,66 +202,77 @@ def _sides(split: Split, local: Boxes) -> NDArray[np.bool_]:
     sides = []
     for box in local:
         window = _window(box, split.first.shape, 0.0)
-        core = _window(box, split.first.shape, -0.15)
+        core = _window(box, split.first.shape, -settings.core_inset)
         first = np.count_nonzero(split.first[window]) + 2 * np.count_nonzero(split.first[core])
         second = np.count_nonzero(split.second[window]) + 2 * np.count_nonzero(split.second[core])
         sides.append(second > first)
     return np.asarray(sides, np.bool_)
 
 
-def _clipped(share: PixelAssignment, box: Boxes, width_px: float) -> PixelAssignment:
+def _clipped(
+    assignment: PixelAssignment, box: Boxes, width_px: float, settings: ClusterSplittingSettings
+) -> PixelAssignment:
     """Take off what reaches beyond the box by more than boxes are wrong."""
-    mask = share.region.mask
+    mask = assignment.region.mask
     inside = np.zeros_like(mask)
-    window = _window(box - _corner(share.region), mask.shape, _SLACK_WIDTHS * width_px, absolute=True)
+    window = _window(box - _corner(assignment.region), mask.shape, settings.slack_widths * width_px, absolute=True)
     inside[window] = mask[window]
-    if not inside.any() or np.count_nonzero(mask & ~inside) < _STICKS_OUT * np.count_nonzero(mask):
-        return share
-    return PixelAssignment(share.box, share.region.part(_largest(inside)), SegmentationRoute.DETECTOR_BOX)
+    if not inside.any() or np.count_nonzero(mask & ~inside) < settings.min_outside * np.count_nonzero(mask):
+        return assignment
+    return PixelAssignment(
+        assignment.box, assignment.region.part(largest_component(inside)), SegmentationRoute.DETECTOR_BOX
+    )
 
 
-def _grown(region: Region, boxes: Boxes, held: list[int], cell: ContourContext) -> list[PixelAssignment]:
+def _by_watershed(
+    region: Region, boxes: Boxes, held: list[int], cell: ContourContext, settings: ClusterSplittingSettings
+) -> list[PixelAssignment]:
     """Grow every box's pixels from those that lie in no other box, dark first (watershed)."""
     mask = region.mask
     local = boxes[held] - _corner(region)
-    slack = _SLACK_WIDTHS * cell.width_px
+    slack = settings.slack_widths * cell.width_px
     inside = np.stack([_filled(box, mask, slack) for box in local])
     several = inside.sum(axis=0) > 1
-    seeds = [_seed(mine, several, box) for mine, box in zip(inside, local, strict=True)]
+    seeds = [_seed(mine, several, box, settings) for mine, box in zip(inside, local, strict=True)]
     markers = np.where(mask, 0, 1).astype(np.int32)
     for number, seed in enumerate(seeds):
         markers[seed & (markers == 0)] = number + 2
     density = region.crop_of(cell.density)
-    top = max(float(density[mask].max()), 1e-6)
-    relief = np.where(mask, 255.0 - 254.0 * np.clip(density / top, 0.0, 1.0), 255.0).astype(np.uint8)
+    top = max(float(density[mask].max()), _TINY)
+    height = _RELIEF_TOP - _RELIEF_RANGE * np.clip(density / top, 0.0, 1.0)
+    relief = np.where(mask, height, _RELIEF_TOP).astype(np.uint8)
     cv2.watershed(cv2.merge([relief, relief, relief]), markers)
-    shares = []
+    assignments = []
     for number, box in enumerate(held):
         basin = markers == number + 2
         # The lines between basins (-1) belong to both.
         wide = cv2.dilate(basin.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         own = (basin | (wide & (markers < 2))) & inside[number]
         if own.any():
-            shares.append(
+            assignments.append(
                 PixelAssignment(
-                    box, region.part(_bridged(own, mask, cell.width_px)), SegmentationRoute.DETECTOR_BOX
+                    box, region.part(_bridged(own, mask, cell.width_px, settings)), SegmentationRoute.DETECTOR_BOX
                 )
             )
-    return shares
+    return assignments
 
 
-def _seed(mine: NDArray[np.bool_], several: NDArray[np.bool_], box: Boxes) -> NDArray[np.bool_]:
+def _seed(
+    mine: NDArray[np.bool_], several: NDArray[np.bool_], box: Boxes, settings: ClusterSplittingSettings
+) -> NDArray[np.bool_]:
     """Pixels that are surely this box's: in no other, or where there are none, about its middle."""
     alone = mine & ~several
-    if np.count_nonzero(alone) >= _FOREIGN * np.count_nonzero(mine):
+    if np.count_nonzero(alone) >= settings.min_own * np.count_nonzero(mine):
         return alone
     middle = np.zeros_like(mine)
-    window = _window(box, mine.shape, -_CORE / 2.0)
+    window = _window(box, mine.shape, -settings.seed_core / 2.0)
     middle[window] = mine[window]
-    return _largest(alone | middle)
+    return largest_component(alone | middle)
 
 
-def _bridged(own: NDArray[np.bool_], mask: NDArray[np.bool_], width_px: float) -> NDArray[np.bool_]:
+def _bridged(
+    own: NDArray[np.bool_], mask: NDArray[np.bool_], width_px: float, settings: ClusterSplittingSettings
+) -> NDArray[np.bool_]:
     """Join the arms of a chromosome that lies under another, across the shared area; drop crumbs."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(own.astype(np.uint8), connectivity=8)
     if count < 3:
@@ -234,12 +281,12 @@ def _bridged(own: NDArray[np.bool_], mask: NDArray[np.bool_], width_px: float) -
     order = 1 + np.argsort(-areas[1:])
     joined = np.asarray(labels == order[0], dtype=np.bool_)
     for label in order[1:]:
-        if areas[label] < _CRUMB * width_px**2:
+        if areas[label] < settings.min_arm * width_px**2:
             continue
         arm = labels == label
         start, end = _nearest(joined, arm)
         bridge = np.zeros(own.shape, np.uint8)
-        cv2.line(bridge, start, end, 1, max(1, round(_BRIDGE * width_px)))
+        cv2.line(bridge, start, end, 1, max(1, round(settings.bridge_widths * width_px)))
         joined |= arm | ((bridge > 0) & mask)
     return joined
 
@@ -263,7 +310,7 @@ def _filled(box: Boxes, mask: NDArray[np.bool_], slack: float) -> NDArray[np.boo
 
 
 def _window(box: Boxes, shape: tuple[int, ...], grow: float, *, absolute: bool = False) -> tuple[slice, slice]:
-    """Index the pixels of a box grown by px on every side (absolute) or by a share of its sides."""
+    """Index the pixels of a box grown by px on every side (absolute) or by a fraction of its sides."""
     x0, y0, x1, y1 = (float(value) for value in box)
     wide, high = (grow, grow) if absolute else (grow * (x1 - x0), grow * (y1 - y0))
     columns = slice(max(0, round(x0 - wide)), max(0, min(shape[1], round(x1 + wide))))
@@ -287,11 +334,4 @@ def _extent_fit(mask: NDArray[np.bool_], box: Boxes) -> float:
     own = np.asarray([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
     size = np.clip(np.minimum(own[2:], box[2:]) - np.maximum(own[:2], box[:2]), 0.0, None)
     shared = float(size.prod())
-    return shared / max(float((own[2:] - own[:2]).prod() + (box[2:] - box[:2]).prod()) - shared, 1e-6)
-
-
-def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count < 3:
-        return mask
-    return np.asarray(labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), dtype=np.bool_)
+    return shared / max(float((own[2:] - own[:2]).prod() + (box[2:] - box[:2]).prod()) - shared, _TINY)

@@ -1,4 +1,4 @@
-"""A cell's proposals, and the chromosomes that any choice among them makes."""
+"""A cell's proposals, and the instances that any selection of them makes."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.imaging.working_image import WorkingImage
+from analysis.segmentation.box_geometry import sides_of, window_of
 from analysis.segmentation.cluster_splitting import BoxMaskPredictor, PixelAssignment, split_cluster
 from analysis.segmentation.mask_net.box_prompts import BoxPromptedMasks
 from analysis.segmentation.nucleus_fragments import find_nucleus_fragments
 from analysis.segmentation.pixel_assignment import (
     assign_pixels,
+    contour_context,
     instances_of,
-    piece_cell,
-    sides_of,
-    window_of,
 )
 from analysis.selection.features import ProposalFeatures, compute_proposal_features
-from analysis.selection.initial_selection import ProposalMeasurements
+from analysis.selection.measurements import ProposalMeasurements
 from analysis.structures.box_proposals import BoxProposals
 from analysis.structures.instance import Instance
 from analysis.structures.region import Region, cropped
 from analysis.structures.segmentation import Segmentation, UnselectedProposal
 
-_INSTEAD_IOU: Final = 0.45
-"""Chosen boxes that overlap more with another proposal stand for the same stain: it would replace them."""
+_COMPETING_IOU: Final = 0.45
+"""Selected boxes that overlap more with another proposal stand for the same stain: it would replace them."""
 
 _MARGIN_WIDTHS: Final = 0.5
+"""Round a box, within which the stain of an alternative is cut: chromosomes end within half a width of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentedMetaphase:
-    """What a choice makes of a cell.
+    """Instances of one selection.
 
     Attributes
     ----------
@@ -56,93 +56,102 @@ class SegmentedMetaphase:
 
 @dataclass(frozen=True)
 class SegmentationHypotheses:
-    """A cell whose chromosomes are proposed, and not chosen yet.
+    """A cell whose chromosomes are proposed, and not selected yet.
 
     Attributes
     ----------
-    found
-        Proposals, in working px.
+    proposals
+        Of n chromosomes, in working px.
     tight_px
         float32, shape (n, 4): their close-fitting boxes, in working px.
-    known
-        What is known of them.
+    measurements
+        Of the proposals.
     mask
         bool, shape (h, w): stain, in working px.
     working
-        The picture worked on.
-    net
-        Parts piles; None for cuts by contours alone.
+        The working image.
+    mask_net
+        Divides piles; None for cuts by contours alone.
     cuts
         Whether cuts by contours are tried first.
     size
         (height, width) of the image.
     """
 
-    found: BoxProposals
+    proposals: BoxProposals
     tight_px: NDArray[np.float32]
-    known: ProposalMeasurements
+    measurements: ProposalMeasurements
     mask: NDArray[np.bool_]
     working: WorkingImage
-    net: BoxMaskPredictor | None
+    mask_net: BoxMaskPredictor | None
     cuts: bool
     size: tuple[int, ...]
 
     @cached_property
-    def _parted(self) -> dict[bytes, list[PixelAssignment]]:
+    def _split_cache(self) -> dict[bytes, list[PixelAssignment]]:
         return {}
 
     @cached_property
-    def traits(self) -> ProposalFeatures:
-        """What speaks for and against each proposal."""
-        return compute_proposal_features(self.known, self.tight_px, self.mask)
+    def features(self) -> ProposalFeatures:
+        """Features of the proposals."""
+        return compute_proposal_features(self.measurements, self.tight_px, self.mask)
 
-    def cut(self, chosen: NDArray[np.intp]) -> SegmentedMetaphase:
-        """Share the stain out among chosen proposals; what turns out to be no chromosome is left away."""
-        tight = self.tight_px[chosen]
-        shares = assign_pixels(tight, self.mask, self.working, self.net, cuts=self.cuts, parted=self._parted)
-        strays = find_nucleus_fragments(
-            [share.region for share in shares], self.working.density, self.working.width_px
+    def cut(self, selected: NDArray[np.intp]) -> SegmentedMetaphase:
+        """Assign the stain to selected proposals, and remove what turns out to be pieces of nuclei.
+
+        Parameters
+        ----------
+        selected
+            Shape (m,): rows of the proposals, best score first.
+        """
+        tight_px = self.tight_px[selected]
+        assignments = assign_pixels(
+            tight_px, self.mask, self.working, self.mask_net, cuts=self.cuts, split_cache=self._split_cache
         )
-        shares = [share for share, stray in zip(shares, strays, strict=True) if not stray]
-        extents = self.tight_px[chosen] / self.working.factor
-        made, kept = instances_of(self.found.take(chosen), extents, shares, self.working, self.size)
+        regions = [assignment.region for assignment in assignments]
+        fragments = find_nucleus_fragments(regions, self.working.density, self.working.width_px)
+        bodies = [each for each, is_fragment in zip(assignments, fragments, strict=True) if not is_fragment]
+        extents_px = tight_px / self.working.factor
+        instances, placed = instances_of(
+            self.proposals.take(selected), extents_px, bodies, self.working, self.size
+        )
         return SegmentedMetaphase(
-            made,
-            tuple(int(chosen[share.box]) for share in kept),
-            tuple(share.region for share in kept),
+            instances,
+            tuple(int(selected[assignment.box]) for assignment in placed),
+            tuple(assignment.region for assignment in placed),
         )
 
-    def left_out(self, chosen: NDArray[np.intp]) -> tuple[UnselectedProposal, ...]:
-        """Say what wasn't chosen."""
-        others = np.setdiff1d(np.arange(len(self.found)), chosen)
-        extents, log_prob = self.tight_px / self.working.factor, self.found.class_log_prob
+    def left_out(self, selected: NDArray[np.intp]) -> tuple[UnselectedProposal, ...]:
+        """List the proposals that aren't among the selected rows, shape (m,)."""
+        others = np.setdiff1d(np.arange(len(self.proposals)), selected)
+        extents_px, log_prob = self.tight_px / self.working.factor, self.proposals.class_log_prob
         return tuple(
-            UnselectedProposal(sides_of(extents[row]), float(self.found.score[row]), log_prob[row])
+            UnselectedProposal(sides_of(extents_px[row]), float(self.proposals.score[row]), log_prob[row])
             for row in others
         )
 
-    def alternatives(self, rows: NDArray[np.intp], chosen: NDArray[np.intp]) -> tuple[Instance | None, ...]:
-        """Cut proposals that weren't chosen as if they had been, each in the place of those it stands against.
+    def alternatives(self, rows: NDArray[np.intp], selected: NDArray[np.intp]) -> tuple[Instance | None, ...]:
+        """Cut proposals that weren't selected as if they had been, each in the place of those it competes with.
 
         Parameters
         ----------
         rows
-            The proposals to cut.
-        chosen
-            Those that were chosen.
+            Shape (k,): the proposals to cut.
+        selected
+            Shape (m,): rows of the selected proposals.
 
         Returns
         -------
         tuple
             In the order of ``rows``; None where nothing stained is there.
         """
-        if isinstance(self.net, BoxPromptedMasks) and len(rows):
-            self.net.ask(self.tight_px[rows])
+        if isinstance(self.mask_net, BoxPromptedMasks) and len(rows):
+            self.mask_net.predict(self.tight_px[rows])
         labels = cv2.connectedComponents(self.mask.astype(np.uint8), connectivity=4)[1]
-        return tuple(self._alternative(int(row), chosen, np.asarray(labels, np.int32)) for row in rows)
+        return tuple(self._alternative(int(row), selected, np.asarray(labels, np.int32)) for row in rows)
 
-    def _alternative(self, row: int, chosen: NDArray[np.intp], labels: NDArray[np.int32]) -> Instance | None:
-        piece = self.known.piece[row]
+    def _alternative(self, row: int, selected: NDArray[np.intp], labels: NDArray[np.int32]) -> Instance | None:
+        piece = self.measurements.piece[row]
         if piece < 0:
             return None
         margin_px = np.float32(_MARGIN_WIDTHS * self.working.width_px)
@@ -151,19 +160,23 @@ class SegmentationHypotheses:
         if not own.any():
             return None
         region = cropped(own, window[1].start, window[0].start)
-        beside = [
+        neighbours = [
             int(other)
-            for other in chosen
-            if self.known.piece[other] == piece
-            and self.known.overlap[row, other] <= _INSTEAD_IOU
-            and _touch(self.tight_px[row], self.tight_px[other])
+            for other in selected
+            if self.measurements.piece[other] == piece
+            and self.measurements.overlap[row, other] <= _COMPETING_IOU
+            and _intersect(self.tight_px[row], self.tight_px[other])
         ]
-        rows = np.asarray([row, *beside], np.intp)
-        shares = split_cluster(region, self.tight_px[rows], piece_cell(self.working), net=self.net, cuts=self.cuts)
-        mine = [share for share in shares if share.box == 0]
-        extents = self.tight_px[rows] / self.working.factor
-        made, _ = instances_of(self.found.take(rows), extents, mine, self.working, self.size)
-        return made[0] if made else None
+        rows = np.asarray([row, *neighbours], np.intp)
+        assignments = split_cluster(
+            region, self.tight_px[rows], contour_context(self.working), net=self.mask_net, cuts=self.cuts
+        )
+        own_assignments = [assignment for assignment in assignments if assignment.box == 0]
+        extents_px = self.tight_px[rows] / self.working.factor
+        instances, _ = instances_of(
+            self.proposals.take(rows), extents_px, own_assignments, self.working, self.size
+        )
+        return instances[0] if instances else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,24 +197,24 @@ class RevisableSegmentation(Segmentation):
     @property
     def selected(self) -> NDArray[np.bool_]:
         """The selection: bool, shape (proposals,)."""
-        selected = np.zeros(len(self.hypotheses.found), np.bool_)
+        selected = np.zeros(len(self.hypotheses.proposals), np.bool_)
         selected[list(self.rows)] = True
         return selected
 
     def reselect(self, rows: Sequence[int]) -> RevisableSegmentation:
         """Segment the metaphase by another selection: ``rows`` of its proposals."""
-        scores = self.hypotheses.found.score
-        chosen = np.asarray(sorted(rows, key=lambda row: -scores[row]), np.intp)
-        cut = self.hypotheses.cut(chosen)
+        scores = self.hypotheses.proposals.score
+        selected = np.asarray(sorted(rows, key=lambda row: -scores[row]), np.intp)
+        segmented = self.hypotheses.cut(selected)
         return RevisableSegmentation(
-            cut.instances,
+            segmented.instances,
             self.background,
             self.nuclei,
-            self.hypotheses.left_out(chosen),
+            self.hypotheses.left_out(selected),
             hypotheses=self.hypotheses,
-            rows=cut.rows,
+            rows=segmented.rows,
         )
 
 
-def _touch(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
+def _intersect(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
     return bool((np.minimum(first[2:], second[2:]) > np.maximum(first[:2], second[:2])).all())

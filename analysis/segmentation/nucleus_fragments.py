@@ -7,6 +7,7 @@ a nucleus cut by the border of the picture only a flat segment is left, no thick
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -15,46 +16,82 @@ from numpy.typing import NDArray
 
 from analysis.structures.region import Region
 
-_RING: Final = (0.5, 1.2)
-"""Distances, in widths, of the surroundings of a body that are looked at."""
-_BESIDE: Final = 0.25
-"""Widths round other bodies that say nothing: chromosomes fade out there."""
-_STAINED: Final = 0.32
-"""Lower quartile of the surroundings' density over that of the body. In the 57 pictures it was set on, no
-chromosome had more than 0.24 (in the cytoplasm of a mitosis), a grain within a nucleus 0.38."""
-_FREE: Final = 0.3
-"""Least share of the surroundings that is not of other bodies; in a pile they say nothing."""
-_CONTACT: Final = 2.5
-"""Widths along the border: a chromosome that runs out of the picture touches it over one (1.0 at the most in the
-57 pictures this was set on), segments of nuclei over 3.3 and more."""
-_BORDER: Final = 0.35
-"""Widths from the border that count as touching it: exported pictures have a white frame."""
-_LEAST_BORDER_PX: Final = 3
+_TINY: Final = 1e-6
+"""Optical density; keeps ratios finite."""
 
 
-def find_nucleus_fragments(bodies: Sequence[Region], density: NDArray[np.float32], width_px: float) -> list[bool]:
+@dataclass(frozen=True, slots=True)
+class NucleusFragmentSettings:
+    """How pieces of nuclei differ from chromosomes; lengths in chromosome widths.
+
+    The numbers were set on 57 pictures; what was measured on them stands beside each.
+
+    Attributes
+    ----------
+    ring_widths
+        Distances of the surroundings of a body.
+    halo_widths
+        Round other bodies, that is no surroundings: chromosomes fade out there.
+    min_surroundings
+        Lower quartile of the surroundings' density over that of the body, from which it lies in a nucleus. No
+        chromosome had more than 0.24 (in the cytoplasm of a mitosis), a grain within a nucleus 0.38.
+    surroundings_percentile
+        That lower quartile.
+    min_free
+        Fraction of the surroundings that is not of other bodies; with less, in a pile, they aren't measured.
+    min_free_px
+        The same in px.
+    min_contact_widths
+        Along the border: a chromosome that runs out of the picture touches it over one (1.0 at the most), segments
+        of nuclei over 3.3 and more.
+    border_widths, min_border_px
+        From the border that count as touching it: exported pictures have a white frame.
+    """
+
+    ring_widths: tuple[float, float] = (0.5, 1.2)
+    halo_widths: float = 0.25
+    min_surroundings: float = 0.32
+    surroundings_percentile: float = 25.0
+    min_free: float = 0.3
+    min_free_px: float = 8.0
+    min_contact_widths: float = 2.5
+    border_widths: float = 0.35
+    min_border_px: int = 3
+
+
+NUCLEUS_FRAGMENTS: Final = NucleusFragmentSettings()
+
+
+def find_nucleus_fragments(
+    bodies: Sequence[Region],
+    density: NDArray[np.float32],
+    width_px: float,
+    settings: NucleusFragmentSettings = NUCLEUS_FRAGMENTS,
+) -> list[bool]:
     """Tell which bodies are pieces of nuclei.
 
     Parameters
     ----------
     bodies
-        All that were taken for chromosomes.
+        All that pass for chromosomes.
     density
         float32, shape (h, w): optical density.
     width_px
         Typical width of a chromosome.
+    settings
+        How pieces of nuclei differ.
     """
     bodies = [_inside(body, density.shape) for body in bodies]
-    taken = np.zeros(density.shape, np.uint8)
+    covered = np.zeros(density.shape, np.uint8)
     for body in bodies:
         height, width = body.mask.shape
-        taken[body.y0_px : body.y0_px + height, body.x0_px : body.x0_px + width] |= body.mask
-    reach = 2 * max(1, round(_BESIDE * width_px)) + 1
-    wide = cv2.dilate(taken, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+        covered[body.y0_px : body.y0_px + height, body.x0_px : body.x0_px + width] |= body.mask
+    reach = 2 * max(1, round(settings.halo_widths * width_px)) + 1
+    wide = cv2.dilate(covered, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     others = np.asarray(wide, dtype=np.uint8)
     return [
-        _contact(body, density.shape, width_px) >= _CONTACT
-        or _surroundings(body, density, others, width_px) >= _STAINED
+        _contact(body, density.shape, width_px, settings) >= settings.min_contact_widths
+        or _surroundings(body, density, others, width_px, settings) >= settings.min_surroundings
         for body in bodies
     ]
 
@@ -66,9 +103,9 @@ def _inside(body: Region, size: tuple[int, ...]) -> Region:
     return Region(body.x0_px + left, body.y0_px + top, mask)
 
 
-def _contact(body: Region, size: tuple[int, ...], width_px: float) -> float:
+def _contact(body: Region, size: tuple[int, ...], width_px: float, settings: NucleusFragmentSettings) -> float:
     """Widths over which a body lies along the border of the picture."""
-    depth = max(_LEAST_BORDER_PX, round(_BORDER * width_px))
+    depth = max(settings.min_border_px, round(settings.border_widths * width_px))
     height, width = body.mask.shape
     top, left = depth - body.y0_px, depth - body.x0_px
     bottom, right = body.y0_px + height - (size[0] - depth), body.x0_px + width - (size[1] - depth)
@@ -84,9 +121,16 @@ def _contact(body: Region, size: tuple[int, ...], width_px: float) -> float:
     return max([0.0, *(float(np.count_nonzero(side)) / width_px for side in sides)])
 
 
-def _surroundings(body: Region, density: NDArray[np.float32], others: NDArray[np.uint8], width_px: float) -> float:
+def _surroundings(
+    body: Region,
+    density: NDArray[np.float32],
+    others: NDArray[np.uint8],
+    width_px: float,
+    settings: NucleusFragmentSettings,
+) -> float:
     """Lower quartile of the density round a body, over its own; 0 where too little of it is free."""
-    margin = int(np.ceil(_RING[1] * width_px)) + 1
+    inner, outer = settings.ring_widths
+    margin = int(np.ceil(outer * width_px)) + 1
     height, width = body.mask.shape
     y0, x0 = max(0, body.y0_px - margin), max(0, body.x0_px - margin)
     y1 = min(density.shape[0], body.y0_px + height + margin)
@@ -94,9 +138,10 @@ def _surroundings(body: Region, density: NDArray[np.float32], others: NDArray[np
     own = np.zeros((y1 - y0, x1 - x0), np.uint8)
     own[body.y0_px - y0 : body.y0_px - y0 + height, body.x0_px - x0 : body.x0_px - x0 + width] = body.mask
     away = cv2.distanceTransform(1 - own, cv2.DIST_L2, 5)
-    ring = (away > _RING[0] * width_px) & (away < _RING[1] * width_px)
+    ring = (away > inner * width_px) & (away < outer * width_px)
     free = ring & (others[y0:y1, x0:x1] == 0)
-    if np.count_nonzero(free) < max(8.0, _FREE * np.count_nonzero(ring)):
+    if np.count_nonzero(free) < max(settings.min_free_px, settings.min_free * np.count_nonzero(ring)):
         return 0.0
     window = density[y0:y1, x0:x1]
-    return float(np.percentile(window[free], 25) / max(float(window[own > 0].mean()), 1e-6))
+    quartile = np.percentile(window[free], settings.surroundings_percentile)
+    return float(quartile / max(float(window[own > 0].mean()), _TINY))

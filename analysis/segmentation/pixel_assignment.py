@@ -1,7 +1,8 @@
-"""The stain of a cell shared out among the boxes that were chosen, and instances of it."""
+"""The stain of a cell assigned to the boxes that were selected, and instances of it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.imaging.working_image import WorkingImage
+from analysis.segmentation.box_geometry import distance_to_mask, sides_of, window_of
 from analysis.segmentation.cluster_splitting import BoxMaskPredictor, PixelAssignment, split_cluster
 from analysis.segmentation.contours.plausibility import load_plausibility
 from analysis.segmentation.contours.settings import CONTOURS
@@ -18,68 +20,85 @@ from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.placement import place_region, touching_instances
 from analysis.structures.region import Region, cropped
 
-_PART_OF: Final = 0.8
-"""Share of an unclaimed piece within a box from which it is a part of that chromosome."""
 
-_CRUMB: Final = 0.03
-"""Smaller pieces, in squared widths, are dust, and no part of a chromosome that fell apart."""
+@dataclass(frozen=True, slots=True)
+class PixelAssignmentSettings:
+    """Which stain belongs to a box; areas in squared widths.
 
-_REACH: Final = 0.8
-"""Widths of the gap a chromosome may have."""
+    Attributes
+    ----------
+    min_stained
+        Fraction of a box that is stained at the least: with less the cell's threshold missed its chromosome.
+    part_inside
+        Fraction of an unassigned piece within a box from which it is a part of that chromosome.
+    min_part
+        Smaller pieces are dust, and no part of a chromosome that fell apart.
+    max_gap_widths
+        Of the gap a chromosome may have.
+    min_arm
+        Least area of a piece that is bridged to; smaller ones are satellites, or dust, and stay apart.
+    facing
+        Gaps within which a pale band is bridged, over the narrowest: its ends aren't quite parallel.
+    pale_percentile
+        Of the density in a box the cell's threshold left empty: half of it is that box's own threshold.
+    """
 
-_ARM: Final = 0.5
-"""Least area, in squared widths, of a piece that is bridged to."""
+    min_stained: float = 0.1
+    part_inside: float = 0.8
+    min_part: float = 0.03
+    max_gap_widths: float = 0.8
+    min_arm: float = 0.5
+    facing: float = 1.3
+    pale_percentile: float = 95.0
 
-_FACING: Final = 1.3
-"""Gaps within which a pale band is bridged, over the narrowest: its ends aren't quite parallel."""
 
-_LEAST_STAIN: Final = 0.1
-"""Least stained share of a box."""
+PIXEL_ASSIGNMENT: Final = PixelAssignmentSettings()
 
 
 def instances_of(
-    chosen: BoxProposals,
+    selected: BoxProposals,
     extents_px: NDArray[np.float32],
-    shares: list[PixelAssignment],
+    assignments: list[PixelAssignment],
     working: WorkingImage,
     size: tuple[int, ...],
 ) -> tuple[tuple[Instance, ...], tuple[PixelAssignment, ...]]:
-    """Make an instance of every share that has pixels in the image.
+    """Make an instance of every assignment that has pixels in the image.
 
     Parameters
     ----------
-    chosen
-        The boxes that the shares count.
+    selected
+        The proposals that the assignments count.
     extents_px
         float32, shape (n, 4): their close-fitting boxes, in image px.
-    shares
+    assignments
         Pixels of each.
     working
-        The picture worked on.
+        The working image.
     size
         (height, width) of the image.
 
     Returns
     -------
     tuple
-        The instances, and the share of each.
+        The instances, and the assignment of each.
     """
-    placed = [(place_region(share.region, working.factor, size), share) for share in shares]
-    made = [(where, share) for where, share in placed if where is not None]
-    beside = touching_instances([where for where, _ in made])
+    placed = [(place_region(each.region, working.factor, size), each) for each in assignments]
+    visible = [(where, assignment) for where, assignment in placed if where is not None]
+    neighbours = touching_instances([where for where, _ in visible])
+    class_log_prob = selected.class_log_prob
     instances = tuple(
         Instance(
-            box,
-            own,
-            float(chosen.score[share.box]),
-            share.route,
-            beside[k],
-            chosen.class_log_prob[share.box],
-            sides_of(extents_px[share.box]),
+            box_px=box_px,
+            mask=mask,
+            score=float(selected.score[assignment.box]),
+            route=assignment.route,
+            overlaps=neighbours[k],
+            class_log_prob=class_log_prob[assignment.box],
+            extent_px=sides_of(extents_px[assignment.box]),
         )
-        for k, ((box, own), share) in enumerate(made)
+        for k, ((box_px, mask), assignment) in enumerate(visible)
     )
-    return instances, tuple(share for _, share in made)
+    return instances, tuple(assignment for _, assignment in visible)
 
 
 def assign_pixels(
@@ -89,7 +108,8 @@ def assign_pixels(
     net: BoxMaskPredictor | None,
     *,
     cuts: bool,
-    parted: dict[bytes, list[PixelAssignment]] | None = None,
+    split_cache: dict[bytes, list[PixelAssignment]] | None = None,
+    settings: PixelAssignmentSettings = PIXEL_ASSIGNMENT,
 ) -> list[PixelAssignment]:
     """Give the stained pixels of the cell to the boxes.
 
@@ -100,56 +120,77 @@ def assign_pixels(
     mask
         bool, shape (h, w): stain.
     working
-        The picture worked on.
+        The working image.
     net, cuts
-        See `SegmentationHypotheses`.
-    parted
-        How pieces of stain were parted among their boxes before, and now: choices for one cell share most of them.
+        As ``mask_net`` and ``cuts`` of `SegmentationHypotheses`.
+    split_cache
+        Splits of pieces by their boxes, read and filled: selections of one cell have most of them in common.
+    settings
+        Which stain belongs to a box.
 
     Returns
     -------
-    list of Share
+    list of PixelAssignment
         In the order of the boxes.
     """
-    count, found, measured, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    labels, stats = np.asarray(found, dtype=np.int32), np.asarray(measured, dtype=np.int32)
+    count, components, measured, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    labels, stats = np.asarray(components, dtype=np.int32), np.asarray(measured, dtype=np.int32)
     least_px = CONTOURS.min_piece * working.width_px**2
-    held: dict[int, list[int]] = {}
+    boxes_of: dict[int, list[int]] = {}
     pale: list[int] = []
     for number, box in enumerate(tight):
         counts = np.bincount(labels[window_of(box)].ravel(), minlength=1)
         counts[0] = 0
         label = int(counts.argmax())
         area = float((box[2:] - box[:2]).prod())
-        if counts[label] < max(1.0, _LEAST_STAIN * area) or stats[label, cv2.CC_STAT_AREA] < least_px:
+        if counts[label] < max(1.0, settings.min_stained * area) or stats[label, cv2.CC_STAT_AREA] < least_px:
             pale.append(number)
         else:
-            held.setdefault(label, []).append(number)
-    cell = piece_cell(working, _median_area(held, stats, working.width_px))
-    before = {} if parted is None else parted
-    shares: list[PixelAssignment] = []
-    for label, numbers in held.items():
+            boxes_of.setdefault(label, []).append(number)
+    cell = contour_context(working, _median_area(boxes_of, stats, working.width_px))
+    splits = {} if split_cache is None else split_cache
+    assignments: list[PixelAssignment] = []
+    for label, numbers in boxes_of.items():
         key = tight[numbers].tobytes()
-        if key not in before:
-            before[key] = split_cluster(_piece(labels, stats, label), tight[numbers], cell, net=net, cuts=cuts)
-        shares += [PixelAssignment(numbers[share.box], share.region, share.route) for share in before[key]]
-    crumb_px = _CRUMB * working.width_px**2
-    free = {label for label in range(1, count) if label not in held and stats[label, cv2.CC_STAT_AREA] >= crumb_px}
-    reach_px = _REACH * working.width_px
-    shares = [_completed(share, tight[share.box], labels, free, reach_px) for share in shares]
-    shares += [share for number in pale if (share := _pale(number, tight[number], working)) is not None]
-    return sorted(shares, key=lambda share: share.box)
+        if key not in splits:
+            splits[key] = split_cluster(_piece(labels, stats, label), tight[numbers], cell, net=net, cuts=cuts)
+        assignments += [PixelAssignment(numbers[each.box], each.region, each.route) for each in splits[key]]
+    min_part_px = settings.min_part * working.width_px**2
+    free = {
+        label
+        for label in range(1, count)
+        if label not in boxes_of and stats[label, cv2.CC_STAT_AREA] >= min_part_px
+    }
+    max_gap_px = settings.max_gap_widths * working.width_px
+    assignments = [
+        _completed(each, tight[each.box], labels, free, max_gap_px, settings=settings) for each in assignments
+    ]
+    for number in pale:
+        assignment = _pale(number, tight[number], working, settings)
+        if assignment is not None:
+            assignments.append(assignment)
+    return sorted(assignments, key=lambda assignment: assignment.box)
 
 
-def piece_cell(working: WorkingImage, area: float = CONTOURS.typical_area) -> ContourContext:
-    """Say what is typical on this image; ``area`` of a chromosome, in squared widths."""
+def contour_context(working: WorkingImage, area: float = CONTOURS.typical_area) -> ContourContext:
+    """Describe what is typical on this image.
+
+    Parameters
+    ----------
+    working
+        The working image.
+    area
+        Typical area of a chromosome, in squared widths.
+    """
     return ContourContext(working.width_px, area, CONTOURS.min_piece, working.density, load_plausibility())
 
 
-def _median_area(held: dict[int, list[int]], stats: NDArray[np.int32], width_px: float) -> float:
+def _median_area(boxes_of: dict[int, list[int]], stats: NDArray[np.int32], width_px: float) -> float:
     """Typical area of a chromosome: that of the pieces that hold exactly one."""
-    areas = [stats[label, cv2.CC_STAT_AREA] / width_px**2 for label, numbers in held.items() if len(numbers) == 1]
-    return float(np.median([*areas, *([CONTOURS.typical_area] * 3)]))
+    areas = [
+        stats[label, cv2.CC_STAT_AREA] / width_px**2 for label, numbers in boxes_of.items() if len(numbers) == 1
+    ]
+    return float(np.median([*areas, *([CONTOURS.typical_area] * CONTOURS.typical_weight)]))
 
 
 def _piece(labels: NDArray[np.int32], stats: NDArray[np.int32], label: int) -> Region:
@@ -158,22 +199,29 @@ def _piece(labels: NDArray[np.int32], stats: NDArray[np.int32], label: int) -> R
 
 
 def _completed(
-    share: PixelAssignment, box: NDArray[np.float32], labels: NDArray[np.int32], free: set[int], reach_px: float
+    assignment: PixelAssignment,
+    box: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    free: set[int],
+    max_gap_px: float,
+    *,
+    settings: PixelAssignmentSettings,
 ) -> PixelAssignment:
-    """Add unclaimed pieces within the box and near by: a chromosome may fall apart at a pale band.
+    """Add unassigned pieces within the box and near by: a chromosome may fall apart at a pale band.
 
     The pale band before an arm is part of it: bridged, it has one axis, and is measured and compared as a whole.
     Smaller pieces are satellites, or dust, and stay apart.
     """
-    region, window = share.region, window_of(box)
+    region, window = assignment.region, window_of(box)
     near = labels[window]
     inside = [
         label
         for label in np.unique(near)
-        if label in free and np.count_nonzero(near == label) >= _PART_OF * np.count_nonzero(labels == label)
+        if label in free
+        and np.count_nonzero(near == label) >= settings.part_inside * np.count_nonzero(labels == label)
     ]
     if not inside:
-        return share
+        return assignment
     top, left = min(window[0].start, region.y0_px), min(window[1].start, region.x0_px)
     y0, x0 = window[0].start - top, window[1].start - left
     height, width = region.mask.shape
@@ -184,31 +232,28 @@ def _completed(
     pieces[y0 : y0 + near.shape[0], x0 : x0 + near.shape[1]] = near
     bare = np.zeros(canvas.shape, np.bool_)
     bare[y0 : y0 + near.shape[0], x0 : x0 + near.shape[1]] = near == 0
-    away = distance_from(canvas)
-    least_arm_px = _ARM * (reach_px / _REACH) ** 2
+    away = distance_to_mask(canvas)
+    min_arm_px = settings.min_arm * (max_gap_px / settings.max_gap_widths) ** 2
     for label in inside:
         part = pieces == label
         gap_px = float(away[part].min())
-        if gap_px <= reach_px:
+        if gap_px <= max_gap_px:
             canvas |= part
-            if np.count_nonzero(part) >= least_arm_px:
+            if np.count_nonzero(part) >= min_arm_px:
                 # What lies between facing ends is about as far from both together as they are from each other.
-                canvas |= bare & (away + distance_from(part) <= _FACING * gap_px + 1.0)
-    return PixelAssignment(share.box, cropped(canvas, left, top), share.route)
+                canvas |= bare & (away + distance_to_mask(part) <= settings.facing * gap_px + 1.0)
+    return PixelAssignment(assignment.box, cropped(canvas, left, top), assignment.route)
 
 
-def distance_from(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Distance of every px from a mask."""
-    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3), dtype=np.float32)
-
-
-def _pale(number: int, box: NDArray[np.float32], working: WorkingImage) -> PixelAssignment | None:
-    """Find what is stained in a box the threshold of the cell found nothing in."""
+def _pale(
+    number: int, box: NDArray[np.float32], working: WorkingImage, settings: PixelAssignmentSettings
+) -> PixelAssignment | None:
+    """Find what is stained in a box that the threshold of the cell left empty."""
     window = window_of(box)
     inside = working.density[window]
     if inside.size == 0:
         return None
-    level = 0.5 * float(np.percentile(inside, 95))
+    level = 0.5 * float(np.percentile(inside, settings.pale_percentile))
     mask = (inside > level) & ~working.nuclei[window]
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count < 2:
@@ -217,14 +262,3 @@ def _pale(number: int, box: NDArray[np.float32], working: WorkingImage) -> Pixel
     return PixelAssignment(
         number, cropped(largest, window[1].start, window[0].start), SegmentationRoute.DETECTOR_PALE
     )
-
-
-def sides_of(row: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    """Sides of a box (4,) as plain numbers."""
-    return float(row[0]), float(row[1]), float(row[2]), float(row[3])
-
-
-def window_of(box: NDArray[np.float32]) -> tuple[slice, slice]:
-    """Index the pixels of a box (4,): one px at least."""
-    x0, y0, x1, y1 = (max(0, round(float(value))) for value in box)
-    return slice(y0, max(y1, y0 + 1)), slice(x0, max(x1, x0 + 1))

@@ -37,14 +37,14 @@ class DetectorScaleSettings:
         The middle of that range.
     padding_px
         Slide round a chromosome in detected boxes.
-    max_padding
-        Of a box's side that is taken off as padding at the most: small boxes keep a third of each side.
+    padding_parts
+        A side is divided by this: no more of it is padding, so that small boxes keep a third of each side.
     """
 
     width_range_px: tuple[float, float] = (10.0, 27.0)
     width_px: float = 17.0
     padding_px: float = 6.0
-    max_padding: float = 1.0 / 3.0
+    padding_parts: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which of a cell's proposals are chromosomes: decided for the whole cell, not by a threshold for each.
+"""The first pass: which of a cell's proposals are chromosomes, decided for the whole cell.
 
 A proposal speaks for itself by its score. Against it speak proposals that explain the same pixels, the more so
 if they are of the same class, for two chromosomes that lie across each other are seldom homologues; a piece of
@@ -6,9 +6,10 @@ stain that is already explained, by the areas its chromosomes should have; and, 
 class. Nothing speaks for a number: a class without any proposal is no reason to believe a poor one, so that a
 cell of 45 stays one.
 
-Classes say that much only where the detector knows them. Of a stain it never saw it is unsure of most, takes
-several chromosomes for the same class, and a price for the third would cost whole chromosomes. The less sure it is
-of the cell's classes, the more every chromosome counts as a bit of each: what is left is a price for more than 48.
+Classes count only where the detector is certain of them. Of a stain it wasn't trained on it is unsure of most,
+takes several chromosomes for the same class, and a price for the third would cost whole chromosomes. The less sure
+it is of the cell's classes, the more every chromosome counts as a bit of each: what is left is a price for more than
+48.
 """
 
 from __future__ import annotations
@@ -17,33 +18,44 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import load_parameters
-from analysis.structures.box_proposals import BoxProposals, box_overlaps
+from analysis.selection.measurements import ProposalMeasurements
+from analysis.selection.search import improve_selection
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.relative_length import RELATIVE_LENGTH
 
-_ROUNDS: Final = 400
-_LENGTHS: Final = np.asarray([RELATIVE_LENGTH[name] for name in CLASS_NAMES], np.float64)
+RELATIVE_LENGTHS: Final = np.asarray([RELATIVE_LENGTH[name] for name in CLASS_NAMES], np.float64)
+"""Shape (24,): in the order of `CLASS_NAMES`."""
+
+LEAST_PROBABILITY: Final = 1e-4
+"""Scores are kept this far from 0 and 1: log odds stay finite, and no single proposal outweighs all others."""
+
+_MAX_CHANGES: Final = 400
+"""Several times the chromosomes of a cell: the search ends by itself long before."""
+
 _MIN_SINGLES: Final = 6
+"""Chromosomes that lie alone, from which a cell's typical area is measured."""
+
+_LEAST_SPAN: Final = 1e-6
+"""Keeps the slope between uncertain and certain classes finite where both settings are equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionSettings:
-    """How proposals are weighed: the parameter set ``selection``.
+    """Prices of the objective: the parameter set ``selection``.
 
     Attributes
     ----------
     nms_iou
-        Of proposals that overlap by more than this only the best is weighed at all.
+        Of proposals that overlap by more than this only the best is kept (non-maximum suppression).
     threshold
         Score at which a proposal that nothing speaks against is as likely right as wrong.
     slope
-        What a unit of the score's logit is worth.
+        Gain of a unit of the score's logit.
     overlap_start, overlap_price
         Boxes that overlap by more cost, and what full overlap costs.
     other_class
@@ -53,9 +65,9 @@ class SelectionSettings:
     third_price
         Price of a third chromosome of a class.
     unsure_at, sure_at
-        Certainty of a cell's classes (see `certainty`) up to which they say nothing, and from which they count in
-        full. Of the val split's cells 92 in 100 are surer than the latter; of 43 pictures of other laboratories,
-        most of them stained without bands, one is.
+        Certainty of a cell's classes (see `class_certainty`) up to which they say nothing, and from which they
+        count in full. Of the val split's cells 92 in 100 are surer than the latter; of 43 pictures of other
+        laboratories, most of them stained without bands, one is.
     """
 
     nms_iou: float
@@ -82,103 +94,57 @@ def load_selection_settings() -> SelectionSettings:
     return load_parameters(ParameterSetName.SELECTION).coefficients(SelectionSettings)
 
 
-@dataclass(frozen=True, slots=True)
-class ProposalMeasurements:
-    """What is known of a cell's proposals.
-
-    Attributes
-    ----------
-    score
-        Shape (n,).
-    overlap
-        Shape (n, n): intersection over union, 0 on the diagonal.
-    classes
-        Shape (n, 24): probabilities.
-    piece
-        Shape (n,): index of the piece of stain each fills, -1 for none.
-    piece_areas
-        Shape (pieces,), in px.
-    """
-
-    score: NDArray[np.float64]
-    overlap: NDArray[np.float64]
-    classes: NDArray[np.float64]
-    piece: NDArray[np.int64]
-    piece_areas: NDArray[np.float64]
-
-
-def select_proposals(
-    found: BoxProposals, tight_px: NDArray[np.float32], mask: NDArray[np.bool_], settings: SelectionSettings
-) -> NDArray[np.intp]:
-    """Choose the chromosomes among a cell's proposals.
+def select_proposals(measurements: ProposalMeasurements, settings: SelectionSettings) -> NDArray[np.intp]:
+    """Select the chromosomes among a cell's proposals.
 
     Parameters
     ----------
-    found
-        Proposals.
-    tight_px
-        Shape (n, 4): their close-fitting boxes, in px of the mask.
-    mask
-        bool, shape (h, w): stained pixels outside nuclei.
+    measurements
+        Of the cell's n proposals.
     settings
-        How to weigh.
+        Prices of the objective.
 
     Returns
     -------
     NDArray[np.intp]
-        Indices of the chosen, best score first.
+        Shape (chromosomes,): rows of the selected proposals, best score first.
     """
-    return select_measured(measure_proposals(found, tight_px, mask), settings)
+    objective = _Objective(measurements, settings)
+    selected = improve_selection(objective, objective.start(), max_changes=_MAX_CHANGES)
+    rows = np.flatnonzero(selected)
+    return rows[np.argsort(-measurements.score[rows], kind="stable")]
 
 
-def measure_proposals(
-    found: BoxProposals, tight_px: NDArray[np.float32], mask: NDArray[np.bool_]
-) -> ProposalMeasurements:
-    """Gather what is known of the proposals; parameters as in `select_proposals`."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    piece = np.full(len(found), -1, np.int64)
-    for number, box in enumerate(tight_px):
-        x0, y0, x1, y1 = (max(0, round(float(value))) for value in box)
-        counts = np.bincount(labels[y0:y1, x0:x1].ravel(), minlength=1)
-        counts[0] = 0
-        if counts.max() > 0:
-            piece[number] = int(counts.argmax()) - 1
-    overlap = box_overlaps(found.boxes_px, found.boxes_px)
-    np.fill_diagonal(overlap, 0.0)
-    return ProposalMeasurements(
-        found.score.astype(np.float64),
-        overlap,
-        found.class_probability.astype(np.float64),
-        piece,
-        stats[1:count, cv2.CC_STAT_AREA].astype(np.float64),
-    )
+def class_certainty(measurements: ProposalMeasurements, settings: SelectionSettings) -> float:
+    """Compute how certain the detector is of a cell's classes.
 
+    Parameters
+    ----------
+    measurements
+        Of the cell's proposals.
+    settings
+        Prices of the objective.
 
-def select_measured(known: ProposalMeasurements, settings: SelectionSettings) -> NDArray[np.intp]:
-    """Choose by what is known: from a first choice on, take the best single change until none helps."""
-    weighed = _Weighed(known, settings)
-    chosen = weighed.first_choice()
-    for _ in range(_ROUNDS):
-        gains = weighed.gains(chosen)
-        best = int(gains.argmax()) if len(gains) else 0
-        if not len(gains) or gains[best] <= 1e-9:
-            break
-        chosen[best] = not chosen[best]
-    rows = np.flatnonzero(chosen)
-    return rows[np.argsort(-known.score[rows], kind="stable")]
-
-
-def certainty(known: ProposalMeasurements, settings: SelectionSettings) -> float:
-    """Tell how sure the detector is of a cell's classes.
-
-    That is the median of the best class's probability over good proposals; low where the picture is of another
-    kind than those it learned from, 0 where nothing is proposed.
+    Returns
+    -------
+    float
+        Median of the best class's probability over good proposals, in [0, 1]; low where the picture is of another
+        kind than those it learned from, 0 where nothing is proposed.
     """
-    return _Weighed(known, settings).certainty
+    return _Objective(measurements, settings).certainty
 
 
-def expected_areas(known: ProposalMeasurements, settings: SelectionSettings) -> tuple[NDArray[np.float64], float]:
-    """Tell the areas that the proposals should have by their classes.
+def expected_areas(
+    measurements: ProposalMeasurements, settings: SelectionSettings
+) -> tuple[NDArray[np.float64], float]:
+    """Compute the areas that proposals should have by their classes.
+
+    Parameters
+    ----------
+    measurements
+        Of the cell's n proposals.
+    settings
+        Prices of the objective.
 
     Returns
     -------
@@ -186,76 +152,79 @@ def expected_areas(known: ProposalMeasurements, settings: SelectionSettings) -> 
         float64, shape (n,): areas in units of the cell's typical chromosome; and that unit in px, infinite where
         there is too little to measure the cell by: areas are 0 then.
     """
-    weighed = _Weighed(known, settings)
-    return weighed.areas, weighed.unit
+    objective = _Objective(measurements, settings)
+    return objective.areas, objective.unit_px
 
 
-class _Weighed:
-    """Prices of one cell's proposals."""
+class _Objective:
+    """Log odds of a cell's proposals less the prices of what speaks against them."""
 
-    def __init__(self, known: ProposalMeasurements, settings: SelectionSettings) -> None:
-        self._known = known
+    def __init__(self, measurements: ProposalMeasurements, settings: SelectionSettings) -> None:
+        self._measurements = measurements
         self._settings = settings
-        score = np.clip(known.score, 1e-4, 1.0 - 1e-4)
+        score = np.clip(measurements.score, LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
         even = np.log(settings.threshold / (1.0 - settings.threshold))
-        self._worth = settings.slope * (np.log(score / (1.0 - score)) - even)
-        beyond = np.clip(known.overlap - settings.overlap_start, 0.0, None) / (1.0 - settings.overlap_start)
-        alike = known.classes @ known.classes.T
-        self._pairs = (
-            settings.overlap_price * beyond * (settings.other_class + (1.0 - settings.other_class) * alike)
+        self._log_odds = settings.slope * (np.log(score / (1.0 - score)) - even)
+        beyond = np.clip(measurements.overlap - settings.overlap_start, 0.0, None) / (1.0 - settings.overlap_start)
+        same_class = measurements.classes @ measurements.classes.T
+        self._pair_prices = (
+            settings.overlap_price * beyond * (settings.other_class + (1.0 - settings.other_class) * same_class)
         )
-        first = self.first_choice()
-        self.areas = self._expected_areas(first)
-        self.certainty = float(np.median(known.classes[first].max(axis=1))) if first.any() else 0.0
-        span = max(settings.sure_at - settings.unsure_at, 1e-6)
+        start = self.start()
+        self.areas, self.unit_px = self._expected_areas(start)
+        self.certainty = float(np.median(measurements.classes[start].max(axis=1))) if start.any() else 0.0
+        span = max(settings.sure_at - settings.unsure_at, _LEAST_SPAN)
         trust = float(np.clip((self.certainty - settings.unsure_at) / span, 0.0, 1.0))
-        self._counted = trust * known.classes + (1.0 - trust) / len(CLASS_NAMES)
+        self._class_counts = trust * measurements.classes + (1.0 - trust) / len(CLASS_NAMES)
 
-    def first_choice(self) -> NDArray[np.bool_]:
-        """Take what has a good score and no better one over it."""
-        chosen = np.zeros(len(self._worth), np.bool_)
-        for row in np.argsort(-self._known.score, kind="stable"):
-            if self._worth[row] > 0.0 and self._worth[row] > self._pairs[row, chosen].sum():
-                chosen[row] = True
-        return chosen
+    def start(self) -> NDArray[np.bool_]:
+        """Select what has a good score and no better one over it."""
+        selected = np.zeros(len(self._log_odds), np.bool_)
+        for row in np.argsort(-self._measurements.score, kind="stable"):
+            price = self._pair_prices[row, selected].sum()
+            if self._log_odds[row] > 0.0 and self._log_odds[row] > price:
+                selected[row] = True
+        return selected
 
-    def gains(self, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """What taking or leaving each proposal would gain."""
+    def gains(self, selected: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """See `SelectionObjective.gains`."""
         settings = self._settings
-        sign = np.where(chosen, -1.0, 1.0)
-        gain = sign * (self._worth - self._pairs[:, chosen].sum(axis=1))
+        sign = np.where(selected, -1.0, 1.0)
+        gain = sign * (self._log_odds - self._pair_prices[:, selected].sum(axis=1))
         if settings.third_price > 0.0:
-            held = self._counted[chosen].sum(axis=0)
-            after = held[None] + sign[:, None] * self._counted
-            cost = np.clip(after - 2.0, 0.0, None).sum(axis=1) - np.clip(held - 2.0, 0.0, None).sum()
+            per_class = self._class_counts[selected].sum(axis=0)
+            after = per_class[None] + sign[:, None] * self._class_counts
+            cost = np.clip(after - 2.0, 0.0, None).sum(axis=1) - np.clip(per_class - 2.0, 0.0, None).sum()
             gain -= settings.third_price * cost
         if settings.area_price > 0.0:
-            gain -= settings.area_price * self._area_costs(chosen, sign)
+            gain -= settings.area_price * self._area_costs(selected, sign)
         return np.asarray(gain, dtype=np.float64)
 
-    def _area_costs(self, chosen: NDArray[np.bool_], sign: NDArray[np.float64]) -> NDArray[np.float64]:
-        known = self._known
+    def replacements(self, selected: NDArray[np.bool_]) -> tuple[tuple[float, NDArray[np.intp]], ...]:
+        """See `SelectionObjective.replacements`: this pass takes single changes alone."""
+        return ()
+
+    def _area_costs(self, selected: NDArray[np.bool_], sign: NDArray[np.float64]) -> NDArray[np.float64]:
+        measurements = self._measurements
         cost = np.zeros(len(sign))
-        inside = known.piece >= 0
+        inside = measurements.piece >= 0
         explained = np.bincount(
-            known.piece[chosen & inside],
-            weights=self.areas[chosen & inside],
-            minlength=len(known.piece_areas),
+            measurements.piece[selected & inside],
+            weights=self.areas[selected & inside],
+            minlength=len(measurements.piece_areas),
         )
-        left = (known.piece_areas / self.unit - explained)[known.piece[inside]]
-        cost[inside] = np.abs(left - sign[inside] * self.areas[inside]) - np.abs(left)
+        rest = (measurements.piece_areas / self.unit_px - explained)[measurements.piece[inside]]
+        cost[inside] = np.abs(rest - sign[inside] * self.areas[inside]) - np.abs(rest)
         return cost
 
-    def _expected_areas(self, first: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Areas the proposals should have by their classes, in units of the typical chromosome."""
-        known = self._known
-        lengths = known.classes @ _LENGTHS / float(np.median(_LENGTHS))
-        first = first & (known.piece >= 0)
-        alone = first & (np.bincount(known.piece[first], minlength=len(known.piece_areas) + 1)[known.piece] == 1)
-        if np.count_nonzero(alone) >= _MIN_SINGLES:
-            self.unit = float(np.median(known.piece_areas[known.piece[alone]] / lengths[alone]))
-        else:
-            # Nothing to measure the cell by: areas say nothing then.
-            self.unit = np.inf
-            return np.zeros_like(lengths)
-        return np.asarray(lengths, dtype=np.float64)
+    def _expected_areas(self, start: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+        """Areas by class, and the unit: measured on pieces of stain that hold one good proposal."""
+        measurements = self._measurements
+        lengths = measurements.classes @ RELATIVE_LENGTHS / float(np.median(RELATIVE_LENGTHS))
+        start = start & (measurements.piece >= 0)
+        per_piece = np.bincount(measurements.piece[start], minlength=len(measurements.piece_areas) + 1)
+        alone = start & (per_piece[measurements.piece] == 1)
+        if np.count_nonzero(alone) < _MIN_SINGLES:
+            return np.zeros_like(lengths), float("inf")
+        unit_px = float(np.median(measurements.piece_areas[measurements.piece[alone]] / lengths[alone]))
+        return np.asarray(lengths, dtype=np.float64), unit_px

@@ -1,10 +1,10 @@
-"""A second look at how a cell was cut, once its chromosomes have been seen one by one.
+"""The second pass: the selection revised once its chromosomes were classified one by one.
 
-The first choice among a detector's proposals knows boxes and what the detector thinks of their classes. Proposals
-that nearly made it are cut and shown to the classifier like the chosen ones; then every proposal is weighed again,
-by the same traits and by classes that two nets have a say in: a chromosome halved belongs to no class, and two of
-them taken for one leave a place empty. Segmentation and classification decided together do better than one after
-the other (Schwartzkopf, Bovik and Evans, IEEE TMI 24, 2005).
+The first pass has boxes and the detector's classes. Proposals that nearly made it are cut and classified like the
+selected ones; then every proposal is scored again by the same features and by classes fused of two nets: a
+chromosome halved belongs to no class, and two of them taken for one leave a place empty. Segmentation and
+classification decided together do better than one after the other (Schwartzkopf, Bovik and Evans, IEEE TMI 24,
+2005).
 """
 
 from __future__ import annotations
@@ -20,97 +20,112 @@ from numpy.typing import NDArray
 
 from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import PARAMETERS_FOLDER, load_parameters
-from analysis.selection.features import TRAITS, ProposalFeatures
+from analysis.selection.features import FEATURE_NAMES, ProposalFeatures
+from analysis.selection.search import improve_selection
 
-_ROUNDS: Final = 40
-_NO_GAIN: Final = 1e-9
-_MOST_REPLACED: Final = 3
+_MAX_CHANGES: Final = 40
+"""The first pass is nearly right: a cell needs a few changes."""
+
+_MAX_REPLACED: Final = 3
+"""Proposals that one may replace at once: a chromosome seldom falls into more pieces."""
 
 
 @dataclass(frozen=True, slots=True)
 class RescoringModel:
-    """Weights of the traits: the parameter set ``rescoring``.
+    """Weights of the features: the parameter set ``rescoring``.
 
     Attributes
     ----------
-    glance
-        float64, shape (traits,): by the detector's classes; log odds that a proposal is a chromosome.
-    look
-        The same by the classes of both nets.
-    worth_a_look
-        Log odds at a glance from which a proposal that wasn't chosen is cut and classified.
+    prescreen_weights
+        float64, shape (features,): with the detector's classes; log odds that a proposal is a chromosome.
+    rescoring_weights
+        The same with classes fused of both nets.
+    min_prescreen_log_odds
+        From which a proposal that wasn't selected is cut and classified.
     """
 
-    glance: NDArray[np.float64]
-    look: NDArray[np.float64]
-    worth_a_look: float
+    prescreen_weights: NDArray[np.float64]
+    rescoring_weights: NDArray[np.float64]
+    min_prescreen_log_odds: float
 
-    def candidates(self, traits: ProposalFeatures, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Tell which proposals that weren't chosen are worth a look, best first."""
-        odds = traits.table(chosen, traits.known.classes) @ self.glance
-        rows = np.flatnonzero(~chosen & (odds > self.worth_a_look))
-        return rows[np.argsort(-odds[rows], kind="stable")]
-
-    def choose(
-        self, traits: ProposalFeatures, chosen: NDArray[np.bool_], classes: NDArray[np.float64]
-    ) -> NDArray[np.bool_]:
-        """Choose again.
+    def prescreen(self, features: ProposalFeatures, selected: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Choose the proposals that are to be classified besides those that are selected.
 
         Parameters
         ----------
-        traits
-            The cell's proposals, n of them.
-        chosen
-            Shape (n,): the first choice.
+        features
+            Of the cell's n proposals.
+        selected
+            bool, shape (n,): the first pass.
+
+        Returns
+        -------
+        NDArray[np.intp]
+            Their rows, best first.
+        """
+        odds = features.table(selected, features.measurements.classes) @ self.prescreen_weights
+        rows = np.flatnonzero(~selected & (odds > self.min_prescreen_log_odds))
+        return rows[np.argsort(-odds[rows], kind="stable")]
+
+    def reselect(
+        self, features: ProposalFeatures, selected: NDArray[np.bool_], classes: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        """Revise a selection.
+
+        Parameters
+        ----------
+        features
+            Of the cell's n proposals.
+        selected
+            bool, shape (n,): the first pass.
         classes
-            Shape (n, 24): probabilities by both nets; rows of NaN for proposals nobody looked at, which stay
-            as they are.
+            float64, shape (n, 24): probabilities by both nets; rows of NaN for proposals that weren't classified,
+            which stay as they are.
 
         Returns
         -------
         NDArray[np.bool_]
             Shape (n,).
         """
-        seen: NDArray[np.bool_] = np.asarray(np.isfinite(classes).all(axis=1))
-        now = chosen.copy()
-        for _ in range(_ROUNDS):
-            odds = traits.table(now, classes) @ self.look
-            gain = np.where(seen, np.where(now, -odds, odds), -np.inf)
-            best, change = _NO_GAIN, np.zeros(0, np.intp)
-            if len(gain) and gain.max() > best:
-                best, change = float(gain.max()), np.asarray([gain.argmax()])
-            for worth, rows in self._replacing(traits, now, classes, seen):
-                if worth > best:
-                    best, change = worth, rows
-            if not len(change):
-                break
-            now[change] = ~now[change]
-        return now
+        objective = _Objective(features, classes, self.rescoring_weights)
+        return improve_selection(objective, selected, max_changes=_MAX_CHANGES)
 
-    def _replacing(
-        self,
-        traits: ProposalFeatures,
-        now: NDArray[np.bool_],
-        classes: NDArray[np.float64],
-        seen: NDArray[np.bool_],
-    ) -> Iterator[tuple[float, NDArray[np.intp]]]:
-        """Gains in log odds of taking a proposal in the place of all that stand against it, and their rows.
+
+class _Objective:
+    """Sum of the log odds of the selected proposals; those that weren't classified stay as they are."""
+
+    def __init__(
+        self, features: ProposalFeatures, classes: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> None:
+        self._features = features
+        self._classes = classes
+        self._weights = weights
+        self._classified: NDArray[np.bool_] = np.asarray(np.isfinite(classes).all(axis=1))
+
+    def gains(self, selected: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """See `SelectionObjective.gains`."""
+        odds = self._features.table(selected, self._classes) @ self._weights
+        return np.where(self._classified, np.where(selected, -odds, odds), -np.inf)
+
+    def replacements(self, selected: NDArray[np.bool_]) -> Iterator[tuple[float, NDArray[np.intp]]]:
+        """Gains in log odds of taking a proposal in the place of all that compete with it, and their rows.
 
         One change at a time would never get there: beside its halves a whole looks worse than they do alone.
         """
-        rows = np.flatnonzero(seen & ~now)
-        against = traits.against(rows) & now
-        count = against.sum(axis=1)
-        fit = (count > 0) & (count <= _MOST_REPLACED) & ~(against & ~seen).any(axis=1)
-        rows, against = rows[fit], against[fit]
-        alone = traits.table(now & ~against, classes, rows) @ self.look
+        features, classified = self._features, self._classified
+        rows = np.flatnonzero(classified & ~selected)
+        competing = features.competing(rows) & selected
+        count = competing.sum(axis=1)
+        fit = (count > 0) & (count <= _MAX_REPLACED) & ~(competing & ~classified).any(axis=1)
+        rows, competing = rows[fit], competing[fit]
+        alone = features.table(selected & ~competing, self._classes, rows) @ self._weights
         for place in np.flatnonzero(alone > 0.0):
-            others = np.flatnonzero(against[place])
-            state, worth = now & ~against[place], float(alone[place])
+            others = np.flatnonzero(competing[place])
+            state, gain = selected & ~competing[place], float(alone[place])
             for other in others[::-1]:
                 state[other] = True
-                worth -= float((traits.table(state, classes, np.asarray([other])) @ self.look)[0])
-            yield worth, np.append(others, rows[place])
+                gain -= float((features.table(state, self._classes, np.asarray([other])) @ self._weights)[0])
+            yield gain, np.append(others, rows[place])
 
 
 @cache
@@ -124,7 +139,7 @@ def load_rescoring_model(folder: Path = PARAMETERS_FOLDER) -> RescoringModel:
     """
     parameters = load_parameters(ParameterSetName.RESCORING, folder)
     return RescoringModel(
-        parameters.array("glance", columns=TRAITS),
-        parameters.array("look", columns=TRAITS),
+        parameters.array("glance", columns=FEATURE_NAMES),
+        parameters.array("look", columns=FEATURE_NAMES),
         parameters.scalar("worth_a_look"),
     )

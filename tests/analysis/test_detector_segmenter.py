@@ -14,18 +14,14 @@ from analysis.errors import NoMetaphaseError
 from analysis.imaging.fluorescence import as_absorbing, fluorescence_levels
 from analysis.imaging.image_file import to_grey
 from analysis.imaging.working_image import WorkingImage
+from analysis.segmentation.box_geometry import tight_boxes
 from analysis.segmentation.segmenter import (
     DetectorSegmenter,
     detector_scale,
     load_detector_segmenter,
-    tight_boxes,
 )
-from analysis.selection.initial_selection import (
-    ProposalMeasurements,
-    certainty,
-    load_selection_settings,
-    select_measured,
-)
+from analysis.selection.initial_selection import class_certainty, load_selection_settings, select_proposals
+from analysis.selection.measurements import ProposalMeasurements
 from analysis.structures.box_proposals import BoxProposals
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import SegmentationRoute
@@ -165,8 +161,8 @@ def test_what_the_choice_rests_on_can_be_asked_for() -> None:
     drawn = Drawn()
     planted = drawn.singles()
     drawn.propose(500, 500, 540, 560, 0.08)
-    known, extents_px = DetectorSegmenter(drawn).weighed(drawn.image())
-    rows = select_measured(known, load_selection_settings())
+    known, extents_px = DetectorSegmenter(drawn).measure(drawn.image())
+    rows = select_proposals(known, load_selection_settings())
     assert len(known.score) == planted + 1
     assert sorted(rows) == list(range(planted))
     assert extents_px[rows].tolist() == [
@@ -335,37 +331,37 @@ def test_overlapping_proposals_of_one_class_are_one_chromosome() -> None:
     )
     alike = evidence([0.9, 0.6], {(0, 1): 0.7}, [3, 3])
     other = evidence([0.9, 0.6], {(0, 1): 0.55}, [3, 12])
-    assert select_measured(alike, settings).tolist() == [0]
-    assert select_measured(other, settings).tolist() == [0, 1]
+    assert select_proposals(alike, settings).tolist() == [0]
+    assert select_proposals(other, settings).tolist() == [0, 1]
 
 
 def test_nothing_speaks_for_a_number_of_chromosomes() -> None:
     # Class 5 is held by one good proposal; a poor one of it stays poor.
-    found = select_measured(evidence([0.9, 0.2], {}, [5, 5]), load_selection_settings())
+    found = select_proposals(evidence([0.9, 0.2], {}, [5, 5]), load_selection_settings())
     assert found.tolist() == [0]
     # A good third one is a trisomy.
-    assert len(select_measured(evidence([0.9, 0.8, 0.8], {}, [20, 20, 20]), load_selection_settings())) == 3
+    assert len(select_proposals(evidence([0.9, 0.8, 0.8], {}, [20, 20, 20]), load_selection_settings())) == 3
 
 
 def test_a_third_of_a_class_counts_only_where_classes_are_known() -> None:
     # What the detector takes for one class throughout, in a picture of another kind, are chromosomes all the same.
     settings = load_selection_settings()
     known = {sure: evidence([0.7] * 12, {}, [5] * 12, sure=sure) for sure in (0.9, 0.4)}
-    assert len(select_measured(known[0.9], settings)) == 2
-    assert len(select_measured(known[0.4], settings)) == 12
-    assert certainty(known[0.9], settings) == pytest.approx(0.9)
-    assert certainty(known[0.4], settings) == pytest.approx(0.4)
+    assert len(select_proposals(known[0.9], settings)) == 2
+    assert len(select_proposals(known[0.4], settings)) == 12
+    assert class_certainty(known[0.9], settings) == pytest.approx(0.9)
+    assert class_certainty(known[0.4], settings) == pytest.approx(0.4)
 
 
 def test_of_whatever_kind_a_cell_has_no_more_than_48_unless_they_are_sure() -> None:
     settings = load_selection_settings()
-    assert len(select_measured(evidence([0.7] * 60, {}, [5] * 60, sure=0.4), settings)) == 48
-    assert len(select_measured(evidence([0.97] * 60, {}, [5] * 60, sure=0.4), settings)) == 60
+    assert len(select_proposals(evidence([0.7] * 60, {}, [5] * 60, sure=0.4), settings)) == 48
+    assert len(select_proposals(evidence([0.97] * 60, {}, [5] * 60, sure=0.4), settings)) == 60
 
 
 def test_nothing_proposed_nothing_chosen() -> None:
-    assert certainty(evidence([], {}, []), load_selection_settings()) == 0.0
-    assert len(select_measured(evidence([], {}, []), load_selection_settings())) == 0
+    assert class_certainty(evidence([], {}, []), load_selection_settings()) == 0.0
+    assert len(select_proposals(evidence([], {}, []), load_selection_settings())) == 0
 
 
 @pytest.mark.parametrize("kind", ["grey", "colour", "16 bits", "inverted"])

@@ -18,8 +18,8 @@ from analysis.karyotyping.pipeline import load_karyotyper
 from analysis.segmentation.contours.segmenter import segment_by_contours
 from analysis.segmentation.hypotheses import RevisableSegmentation
 from analysis.segmentation.segmenter import DetectorSegmenter
-from analysis.selection.features import TRAITS, ProposalFeatures, compute_proposal_features
-from analysis.selection.initial_selection import ProposalMeasurements, measure_proposals
+from analysis.selection.features import FEATURE_NAMES, ProposalFeatures, compute_proposal_features
+from analysis.selection.measurements import ProposalMeasurements, measure_proposals
 from analysis.selection.rescoring import RescoringModel, load_rescoring_model
 from analysis.structures.box_proposals import BoxProposals, box_overlaps
 from analysis.structures.classes import CLASS_NAMES
@@ -63,7 +63,7 @@ def told(classes: list[int | None]) -> NDArray[np.float64]:
 
 
 def weights(**named: float) -> RescoringModel:
-    values = np.asarray([named.get(name.replace(" ", "_").replace(".", ""), 0.0) for name in TRAITS])
+    values = np.asarray([named.get(name.replace(" ", "_").replace(".", ""), 0.0) for name in FEATURE_NAMES])
     return RescoringModel(values, values, -5.0)
 
 
@@ -78,31 +78,31 @@ def test_a_whole_takes_the_place_of_its_halves_where_that_fills_a_place() -> Non
     )
     vague = told([1, 2, 0, 0])
     vague[:2] = 1.0 / 24.0
-    assert look.choose(traits, first, vague).tolist() == [False, False, True, True]
+    assert look.reselect(traits, first, vague).tolist() == [False, False, True, True]
 
 
 def test_what_nobody_looked_at_stays_as_it_is() -> None:
     traits = boxes_on_stain(HALVES, [1, 2, 0, 0], [0.8, 0.8, 0.4, 0.9])
     first = np.asarray([True, True, False, True])
     against_all = weights(constant=-9.0)
-    assert against_all.choose(traits, first, told([None, None, None, 0])).tolist() == [True, True, False, False]
+    assert against_all.reselect(traits, first, told([None, None, None, 0])).tolist() == [True, True, False, False]
     for_all = weights(constant=9.0)
-    assert for_all.choose(traits, first, told([1, 2, None, 0])).tolist() == [True, True, False, True]
+    assert for_all.reselect(traits, first, told([1, 2, None, 0])).tolist() == [True, True, False, True]
 
 
 def test_only_what_nearly_was_chosen_is_worth_a_look_best_first() -> None:
     traits = boxes_on_stain(HALVES, [1, 2, 0, 0], [0.3, 0.6, 0.001, 0.9])
     chosen = np.asarray([False, False, False, True])
-    assert weights(score=1.0).candidates(traits, chosen).tolist() == [1, 0]
-    assert weights(score=1.0, constant=9.0).candidates(traits, chosen).tolist() == [1, 0, 2]
-    assert weights(constant=-6.0).candidates(traits, chosen).size == 0
+    assert weights(score=1.0).prescreen(traits, chosen).tolist() == [1, 0]
+    assert weights(score=1.0, constant=9.0).prescreen(traits, chosen).tolist() == [1, 0, 2]
+    assert weights(constant=-6.0).prescreen(traits, chosen).size == 0
 
 
 def test_the_third_of_a_class_is_told_from_the_second() -> None:
     apart = [(20 + 40 * k, 20, 40 + 40 * k, 90) for k in range(3)]
     traits = boxes_on_stain(apart, [4, 4, 4], [0.9, 0.9, 0.9])
-    third = TRAITS.index("third of class")
-    fills = TRAITS.index("fills a place")
+    third = FEATURE_NAMES.index("third of class")
+    fills = FEATURE_NAMES.index("fills a place")
     all_three = traits.table(np.ones(3, np.bool_), told([4, 4, 4]))
     assert all_three[:, third] == pytest.approx([1.0, 1.0, 1.0], abs=0.02)
     two = traits.table(np.asarray([True, True, False]), told([4, 4, 4]))
@@ -114,9 +114,9 @@ def test_the_third_of_a_class_is_told_from_the_second() -> None:
 
 
 def test_stain_that_others_explain_speaks_less() -> None:
-    column = TRAITS.index("explained already")
+    column = FEATURE_NAMES.index("explained already")
     traits = boxes_on_stain(HALVES, [1, 2, 0, 0], [0.8, 0.8, 0.4, 0.9])
-    table = traits.table(np.asarray([True, True, False, False]), traits.known.classes)
+    table = traits.table(np.asarray([True, True, False, False]), traits.measurements.classes)
     assert table[:, column] == pytest.approx([0.0, 0.0, 0.3, 0.0])
 
 
@@ -142,16 +142,16 @@ def test_traits_of_a_proposal_do_not_depend_on_whether_it_is_chosen_itself(
     chosen = np.asarray(given_choice)
     other = chosen.copy()
     other[row] = not other[row]
-    tables = [traits.table(each, traits.known.classes) for each in (chosen, other)]
+    tables = [traits.table(each, traits.measurements.classes) for each in (chosen, other)]
     assert np.isfinite(tables[0]).all()
     np.testing.assert_allclose(tables[0][row], tables[1][row], atol=1e-9)
 
 
 def test_weights_that_come_with_the_product_are_of_these_traits() -> None:
     look = load_rescoring_model()
-    assert look.glance.shape == look.look.shape == (len(TRAITS),)
-    assert look.look[TRAITS.index("score")] > 0
-    assert look.look[TRAITS.index("unsure of class")] < 0
+    assert look.prescreen_weights.shape == look.rescoring_weights.shape == (len(FEATURE_NAMES),)
+    assert look.rescoring_weights[FEATURE_NAMES.index("score")] > 0
+    assert look.rescoring_weights[FEATURE_NAMES.index("unsure of class")] < 0
 
 
 FIGURES = {
@@ -168,8 +168,8 @@ def test_weights_are_written_and_read_and_others_refused(tmp_path: Path) -> None
     look = weights(score=1.25, constant=-0.5)
     write_rescoring_model(look, tmp_path, figures=FIGURES, command="this")
     again = load_rescoring_model(tmp_path)
-    assert np.array_equal(again.look, look.look)
-    assert again.worth_a_look == -5.0
+    assert np.array_equal(again.rescoring_weights, look.rescoring_weights)
+    assert again.min_prescreen_log_odds == -5.0
     manifest = json.loads((tmp_path / "rescoring.json").read_text())
     assert manifest["metrics"]["second_missed"] == 2.0
     manifest["columns"]["look"][0] = "score"
@@ -220,18 +220,18 @@ def simulated_truths(count: int) -> list[ScoredProposals]:
 
 def test_a_fit_learns_that_halves_belong_to_no_class() -> None:
     truths = simulated_truths(8)
-    figures = cross_validated(truths, worth_a_look=-50.0)
+    figures = cross_validated(truths, min_prescreen_log_odds=-50.0)
     assert figures["first"]["aer"] > 0.3
     assert figures["second"]["aer"] == 0.0
     assert figures["worse"] == 0
     assert figures["second"]["cells_whole"] == 1.0
     look = fit_rescoring_model(truths)
-    assert look.look[TRAITS.index("unsure of class")] < 0
+    assert look.rescoring_weights[FEATURE_NAMES.index("unsure of class")] < 0
 
 
 def test_nothing_worth_a_look_leaves_the_first_choice() -> None:
     truths = simulated_truths(8)
-    figures = cross_validated(truths, worth_a_look=1e6)
+    figures = cross_validated(truths, min_prescreen_log_odds=1e6)
     assert figures["looked_at"] == 0
     assert figures["second"]["missed"] <= figures["first"]["missed"]
 
@@ -313,7 +313,7 @@ def test_an_alternative_is_cut_as_if_it_had_been_chosen(scene: Scene) -> None:
     found = DetectorSegmenter(scene)(scene.image)
     assert isinstance(found, RevisableSegmentation)
     cell = found.hypotheses
-    missed = np.flatnonzero(np.isclose(cell.found.score, 0.25))
+    missed = np.flatnonzero(np.isclose(cell.proposals.score, 0.25))
     made = cell.alternatives(missed, np.asarray(found.rows))
     assert len(made) == 2
     for row, entry in zip(missed, made, strict=True):
@@ -321,7 +321,7 @@ def test_an_alternative_is_cut_as_if_it_had_been_chosen(scene: Scene) -> None:
         halves = [
             piece
             for piece, own in zip(found.instances, found.rows, strict=True)
-            if cell.traits.inside[own, row] > 0.9
+            if cell.features.inside[own, row] > 0.9
         ]
         assert len(halves) == 2
         assert entry.mask.sum() == pytest.approx(sum(piece.mask.sum() for piece in halves), rel=0.1)
@@ -337,7 +337,7 @@ def test_where_contours_cut_there_is_nothing_to_choose(scene: Scene) -> None:
 
 def test_overlaps_of_proposals_are_those_of_their_boxes() -> None:
     traits = boxes_on_stain(HALVES, [1, 2, 0, 0], [0.8, 0.8, 0.4, 0.9])
-    known: ProposalMeasurements = traits.known
+    known: ProposalMeasurements = traits.measurements
     assert known.overlap[0, 2] == pytest.approx(
         box_overlaps(np.asarray([HALVES[0]]), np.asarray([HALVES[2]]))[0, 0]
     )

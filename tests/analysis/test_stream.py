@@ -29,14 +29,14 @@ from analysis.segmentation.mask_net.box_prompts import BoxPromptedMasks
 from analysis.segmentation.mask_net.input import (
     BLOB_PX,
     CROP_PX,
-    STREAM_WIDTH_PX,
-    StreamPicture,
+    MASK_NET_WIDTH_PX,
+    MaskNetPicture,
     blob_crop,
     box_channel,
     crop_at,
-    stream_picture,
+    mask_net_picture,
 )
-from analysis.segmentation.mask_net.placement import chance_in, reduced, shared_out
+from analysis.segmentation.mask_net.placement import assign_by_probability, at_mask_net_scale, probability_in
 from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import SegmentationRoute
@@ -183,13 +183,13 @@ def test_masks_come_back_to_where_the_piece_is(scale: float) -> None:
     mask = np.zeros((200, 200), np.bool_)
     mask[60:110, 80:100] = True
     piece = cropped(mask)
-    small = reduced(piece, scale)
+    small = at_mask_net_scale(piece, scale)
     assert small is not None
     assert small.area_px == pytest.approx(piece.area_px * scale**2, rel=0.12)
     chance, left, top = crop_at(
         cv2.resize(mask.astype(np.float32), None, fx=scale, fy=scale), 90.0 * scale, 85.0 * scale
     )
-    back = chance_in(piece, PromptedMask(left, top, chance, 1.0), scale) > 0.5
+    back = probability_in(piece, PromptedMask(left, top, chance, 1.0), scale) > 0.5
     assert np.count_nonzero(back ^ piece.mask) < 0.06 * piece.area_px
 
 
@@ -198,10 +198,10 @@ def test_what_no_mask_has_goes_to_the_nearest() -> None:
     piece[5:15, 5:55] = True
     left, right = np.zeros((20, 60), np.float32), np.zeros((20, 60), np.float32)
     left[5:15, 5:25], right[5:15, 35:55] = 0.9, 0.9
-    near, far = shared_out(piece, [left, right], reach_px=100.0)
+    near, far = assign_by_probability(piece, [left, right], reach_px=100.0)
     assert (near | far == piece).all()
     assert not (near & far).any()
-    near, far = shared_out(piece, [left, right], reach_px=2.0)
+    near, far = assign_by_probability(piece, [left, right], reach_px=2.0)
     assert np.count_nonzero(near | far) == pytest.approx(440, abs=25)
 
 
@@ -243,7 +243,7 @@ def test_a_crossing_is_covered_by_its_two_chromosomes() -> None:
     piece = cropped(level > 0.0)
     found = cover(level, piece, Knowing(masks), CoverSettings(), typical_area=6.0).masks
     assert len(found) == 2
-    got = [chance_in(piece, answer, 1.0) > 0.5 for answer in found]
+    got = [probability_in(piece, answer, 1.0) > 0.5 for answer in found]
     assert sorted(np.count_nonzero(mask) for mask in got) == [630, 720]
 
 
@@ -260,14 +260,14 @@ def test_points_lie_inside_and_apart() -> None:
     assert len(points) >= 8
     assert all(level[int(y), int(x)] > 0.0 for x, y in points)
     away = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1)) + 1e3 * np.eye(len(points))
-    assert away.min() >= 1.3 * STREAM_WIDTH_PX - 1e-3
+    assert away.min() >= 1.3 * MASK_NET_WIDTH_PX - 1e-3
 
 
 def test_the_net_parts_what_no_cut_fits() -> None:
     level, masks = crossing()
     boxes = np.asarray([[50, 20, 59, 90], [20, 50, 100, 59]], np.float32)
     cell = ContourContext(9.0, 5.0, 0.3, level, load_plausibility())
-    net = BoxPromptedMasks(Knowing(masks), StreamPicture(level, 1.0))
+    net = BoxPromptedMasks(Knowing(masks), MaskNetPicture(level, 1.0))
     shares = split_cluster(cropped(level > 0.0), boxes, cell, net=net, cuts=False)
     assert [share.route for share in shares] == [SegmentationRoute.DETECTOR_MASK_NET] * 2
     assert [share.region.area_px for share in shares] == [630, 720]
@@ -482,7 +482,7 @@ def test_trained_weights_answer(crop_set: Path, tmp_path: Path) -> None:
     assert read_manifest("stream-masks", tmp_path / "run").settings["sources"] == ["gband612"]
     level = np.ones((60, 60), np.float32)
     (answer,) = MaskPredictor.load(tmp_path / "run").at_boxes(level, np.asarray([[10, 10, 20, 50]], np.float32))
-    assert answer.chance.shape == (CROP_PX, CROP_PX)
+    assert answer.probability.shape == (CROP_PX, CROP_PX)
     (told,) = BlobClassifier.load(tmp_path / "run")(level, [cropped(level > 0.5)])
     assert 0.0 <= told.pure <= 1.0
     more = train_stream(
@@ -492,7 +492,7 @@ def test_trained_weights_answer(crop_set: Path, tmp_path: Path) -> None:
 
 
 def test_the_stream_picture_has_chromosomes_of_one_width() -> None:
-    picture = stream_picture(np.full((200, 300), 0.4, np.float32), 0.4, 18.0)
+    picture = mask_net_picture(np.full((200, 300), 0.4, np.float32), 0.4, 18.0)
     assert picture.level.shape == (100, 150)
     assert picture.level == pytest.approx(np.ones((100, 150)))
     assert picture.scale == 0.5

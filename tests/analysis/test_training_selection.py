@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from analysis.errors import DatasetError
 from analysis.parameters.store import load_parameters
-from analysis.selection.initial_selection import ProposalMeasurements, SelectionSettings, load_selection_settings
+from analysis.selection.initial_selection import SelectionSettings, load_selection_settings
+from analysis.selection.measurements import ProposalMeasurements
 from analysis.training.fits.selection import (
     ProposedTruth,
     SelectionTargets,

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from analysis.evaluation.box_free.blob_classifier import BlobAnswer
 from analysis.imaging.background import optical_density
 from analysis.imaging.chromosome_width import estimate_width
-from analysis.segmentation.mask_net.input import stream_picture
-from analysis.segmentation.mask_net.placement import reduced
+from analysis.segmentation.mask_net.input import mask_net_picture
+from analysis.segmentation.mask_net.placement import at_mask_net_scale
 from analysis.structures.region import Region, cropped
 
 _WHITE_LEVEL: Final = 250
@@ -64,8 +64,8 @@ def judge_cut_blobs(crops: Sequence[NDArray[np.uint8]], judge: BlobJudge) -> lis
     typical = float(np.median(np.concatenate(stained)))
     answers: list[BlobAnswer] = []
     for density, mask in zip(densities, outlines, strict=True):
-        picture = stream_picture(density, typical, width_px)
-        piece = reduced(cropped(mask), picture.scale)
+        picture = mask_net_picture(density, typical, width_px)
+        piece = at_mask_net_scale(cropped(mask), picture.scale)
         answers += judge(picture.level, [piece]) if piece is not None else [BlobAnswer(0.0, 0.0, 0.0)]
     # What lies apart was cut out together, for whatever reason: several it is all the same.
     areas = [_piece_areas(mask) / width_px**2 for mask in outlines]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.segmentation.mask_net.input import CROP_PX, STREAM_WIDTH_PX
+from analysis.segmentation.mask_net.input import CROP_PX, MASK_NET_WIDTH_PX
 from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.region import Region
 
@@ -111,7 +111,7 @@ def cover(
     if boxes:
         again = _candidates(proposer.at_boxes(level, np.stack(boxes) + corner), piece, settings)
         found = _distinct([*again, *found], settings.same)
-    chosen = _chosen(found, piece, settings, typical_area * STREAM_WIDTH_PX**2)
+    chosen = _chosen(found, piece, settings, typical_area * MASK_NET_WIDTH_PX**2)
     left_out = [(_box(found[k]) + corner, found[k].answer.quality) for k in np.flatnonzero(~chosen)]
     return Covering([found[k].answer for k in np.flatnonzero(chosen)], left_out)
 
@@ -151,14 +151,14 @@ def ridge_points(piece: Region, spacing: float) -> NDArray[np.float32]:
     """
     depth = cv2.distanceTransform(piece.mask.astype(np.uint8), cv2.DIST_L2, 5)
     ridge = (depth >= cv2.dilate(depth, np.ones((3, 3), np.uint8)) - 0.3) & (
-        depth >= _SEED_DEPTH * STREAM_WIDTH_PX
+        depth >= _SEED_DEPTH * MASK_NET_WIDTH_PX
     )
     if not ridge.any():
         ridge = depth >= depth.max()
     rows, columns = np.nonzero(ridge)
     # A point as deep as half a chromosome is surely on one; deeper ones lie where several meet.
-    order = np.argsort(np.abs(depth[rows, columns] - 0.5 * STREAM_WIDTH_PX), kind="stable")
-    apart = (spacing * STREAM_WIDTH_PX) ** 2
+    order = np.argsort(np.abs(depth[rows, columns] - 0.5 * MASK_NET_WIDTH_PX), kind="stable")
+    apart = (spacing * MASK_NET_WIDTH_PX) ** 2
     chosen: list[tuple[int, int]] = []
     for at in order:
         x, y = int(columns[at]), int(rows[at])
@@ -171,7 +171,7 @@ def ridge_points(piece: Region, spacing: float) -> NDArray[np.float32]:
 
 def _candidates(answers: list[PromptedMask], piece: Region, settings: CoverSettings) -> list[_Candidate]:
     """Keep what may be a chromosome, the best first, one of each."""
-    least_px = settings.least_area * STREAM_WIDTH_PX**2
+    least_px = settings.least_area * MASK_NET_WIDTH_PX**2
     made = []
     for answer in answers:
         mask = _in_frame(answer, piece)
@@ -223,7 +223,7 @@ def _in_frame(answer: PromptedMask, piece: Region) -> NDArray[np.bool_]:
     height, width = piece.mask.shape
     x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + CROP_PX), min(height, y + CROP_PX)
     if x1 > x0 and y1 > y0:
-        out[y0:y1, x0:x1] = answer.chance[y0 - y : y1 - y, x0 - x : x1 - x] > 0.5
+        out[y0:y1, x0:x1] = answer.probability[y0 - y : y1 - y, x0 - x : x1 - x] > 0.5
     return out & piece.mask
 
 

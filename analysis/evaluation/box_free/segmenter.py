@@ -17,8 +17,8 @@ from analysis.imaging.foreground import find_foreground
 from analysis.imaging.working_image import at_image_size, make_working_image
 from analysis.parameters.weights import WEIGHTS_DIR
 from analysis.segmentation.contours.settings import CONTOURS
-from analysis.segmentation.mask_net.input import STREAM_WIDTH_PX, StreamPicture, stream_picture
-from analysis.segmentation.mask_net.placement import chance_in, reduced, shared_out
+from analysis.segmentation.mask_net.input import MASK_NET_WIDTH_PX, MaskNetPicture, mask_net_picture
+from analysis.segmentation.mask_net.placement import assign_by_probability, at_mask_net_scale, probability_in
 from analysis.segmentation.mask_net.predictor import MaskPredictor
 from analysis.segmentation.settings import SegmentationSettings
 from analysis.structures.grey_image import GreyImage
@@ -97,8 +97,10 @@ class StreamSegmenter:
         working = make_working_image(image)
         found = find_foreground(working.density, working.nuclei, working.width_px)
         pieces = connected_regions(found.mask, min_area_px=CONTOURS.min_piece * working.width_px**2)
-        picture = stream_picture(working.density, found.level, working.width_px)
-        pairs = [(piece, small) for piece in pieces if (small := reduced(piece, picture.scale)) is not None]
+        picture = mask_net_picture(working.density, found.level, working.width_px)
+        pairs = [
+            (piece, small) for piece in pieces if (small := at_mask_net_scale(piece, picture.scale)) is not None
+        ]
         answers = self.judge(picture.level, [small for _, small in pairs])
         typical = _typical_area([small for _, small in pairs], answers)
         found_in = [
@@ -118,11 +120,11 @@ class StreamSegmenter:
         )
 
     def _parts(
-        self, piece: Region, small: Region, answer: BlobAnswer, picture: StreamPicture, typical: float
+        self, piece: Region, small: Region, answer: BlobAnswer, picture: MaskNetPicture, typical: float
     ) -> _Found:
         """Send a piece its way."""
         kind = answer.kind
-        area = small.area_px / STREAM_WIDTH_PX**2
+        area = small.area_px / MASK_NET_WIDTH_PX**2
         if area > _MAX_PIECE * typical or area < self.settings.min_area * typical:
             return [], []
         if kind is BlobKind.NOISE and is_chromosome_after_all(
@@ -144,8 +146,10 @@ class StreamSegmenter:
                 [] if kind is BlobKind.ATTACHED else [_Part(piece, 0.1, SegmentationRoute.BOX_FREE_CONNECTED)]
             ), others
         # Of a pile everything belongs to somebody; of noise only what was found.
-        reach = _REACH_WIDTHS * STREAM_WIDTH_PX / picture.scale if kind is BlobKind.CONNECTED else 0.0
-        shares = shared_out(piece.mask, [chance_in(piece, mask, picture.scale) for mask in masks], reach_px=reach)
+        reach = _REACH_WIDTHS * MASK_NET_WIDTH_PX / picture.scale if kind is BlobKind.CONNECTED else 0.0
+        shares = assign_by_probability(
+            piece.mask, [probability_in(piece, mask, picture.scale) for mask in masks], reach_px=reach
+        )
         parts = [
             _Part(piece.part(own), mask.quality, _ROUTES[kind])
             for own, mask in zip(shares, masks, strict=True)
@@ -187,7 +191,7 @@ def _full_size(one: UnselectedProposal, factor: float) -> UnselectedProposal:
 def _typical_area(pieces: Sequence[Region], answers: Sequence[BlobAnswer]) -> float:
     """Typical area of a chromosome, in squared widths: that of the pieces that hold one."""
     areas = [
-        piece.area_px / STREAM_WIDTH_PX**2
+        piece.area_px / MASK_NET_WIDTH_PX**2
         for piece, answer in zip(pieces, answers, strict=True)
         if answer.kind is BlobKind.SINGLE
     ]

@@ -8,12 +8,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.segmentation.mask_net.input import STREAM_WIDTH_PX, StreamPicture
-from analysis.segmentation.mask_net.placement import chance_in, shared_out
+from analysis.segmentation.mask_net.input import MASK_NET_WIDTH_PX, MaskNetPicture
+from analysis.segmentation.mask_net.placement import assign_by_probability, probability_in
 from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.region import Region
 
 _REACH_WIDTHS: Final = 0.6
+"""Stain farther from every mask belongs to none."""
+
 _SLACK_WIDTHS: Final = 0.35
 """Boxes are right to about this; beyond it nothing belongs to their chromosome."""
 
@@ -24,17 +26,17 @@ class BoxPromptedMasks:
 
     Attributes
     ----------
-    proposer
-        Answers boxes.
+    predictor
+        Predicts masks for boxes.
     picture
-        The metaphase at the stream's scale.
-    answers
-        What was answered for a box of this picture already: choices for the same cell share most of their boxes.
+        The metaphase at the mask net's scale.
+    cache
+        Masks predicted for boxes of this picture: selections of one cell have most of their boxes in common.
     """
 
-    proposer: MaskPredictor
-    picture: StreamPicture
-    answers: dict[tuple[float, ...], PromptedMask] = field(default_factory=dict, compare=False, repr=False)
+    predictor: MaskPredictor
+    picture: MaskNetPicture
+    cache: dict[tuple[float, ...], PromptedMask] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, region: Region, boxes: NDArray[np.float32]) -> list[NDArray[np.bool_]]:
         """Give each box its chromosome.
@@ -52,22 +54,22 @@ class BoxPromptedMasks:
             bool, in the frame of the region, one a box; may be empty.
         """
         scale = self.picture.scale
-        answers = self.ask(boxes)
-        width_px = STREAM_WIDTH_PX / scale
-        chances = [
-            chance_in(region, answer, scale) * _inside(region, box, _SLACK_WIDTHS * width_px)
-            for answer, box in zip(answers, boxes, strict=True)
+        predicted = self.predict(boxes)
+        width_px = MASK_NET_WIDTH_PX / scale
+        probabilities = [
+            probability_in(region, mask, scale) * _inside(region, box, _SLACK_WIDTHS * width_px)
+            for mask, box in zip(predicted, boxes, strict=True)
         ]
-        return shared_out(region.mask, chances, reach_px=_REACH_WIDTHS * width_px)
+        return assign_by_probability(region.mask, probabilities, reach_px=_REACH_WIDTHS * width_px)
 
-    def ask(self, boxes: NDArray[np.float32]) -> list[PromptedMask]:
-        """Answer for boxes (n, 4) in working px, in their order; those not asked for yet at once."""
+    def predict(self, boxes: NDArray[np.float32]) -> list[PromptedMask]:
+        """Predict masks for boxes, shape (n, 4), in working px; those not in the cache as one batch."""
         keys = [tuple(float(side) for side in box) for box in boxes]
-        new = [number for number, key in enumerate(keys) if key not in self.answers]
+        new = [number for number, key in enumerate(keys) if key not in self.cache]
         if new:
-            told = self.proposer.at_boxes(self.picture.level, boxes[new] * np.float32(self.picture.scale))
-            self.answers.update(zip((keys[number] for number in new), told, strict=True))
-        return [self.answers[key] for key in keys]
+            masks = self.predictor.at_boxes(self.picture.level, boxes[new] * np.float32(self.picture.scale))
+            self.cache.update(zip((keys[number] for number in new), masks, strict=True))
+        return [self.cache[key] for key in keys]
 
 
 def _inside(region: Region, box: NDArray[np.float32], slack_px: float) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The picture as the stream's nets see it: stain of typical strength is 1, chromosomes are 9 px wide."""
+"""Inputs of the mask net and the blob net: stain of typical strength is 1, chromosomes are 9 px wide."""
 
 from __future__ import annotations
 
@@ -9,22 +9,33 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-STREAM_WIDTH_PX: Final = 9.0
+MASK_NET_WIDTH_PX: Final = 9.0
 CROP_PX: Final = 112
 """Side of the mask net's crop: twelve widths, more than the longest chromosome."""
 
 BLOB_PX: Final = 64
 _BLOB_WIDTHS: Final = 7.0
-"""Pieces up to this many widths are shown as they are; larger ones are reduced to fit."""
+"""Pieces up to this many widths are cropped as they are; larger ones are reduced to fit."""
 
 _BLOB_MARGIN: Final = 1.15
+"""Side of a crop over that of its piece: some surroundings on every side."""
+
+_SMOOTH_BELOW: Final = 0.7
+"""Reduction from which a piece is smoothed first, against aliasing."""
+
 _TOP: Final = 3.0
+"""Of the level: more is dirt or many chromosomes on one another."""
+
 _SEED_SIGMA_PX: Final = 2.5
+"""Of a point prompt: within a chromosome's width."""
+
+_LEAST_DENSITY: Final = 1e-3
+"""Keeps the level of an empty picture finite."""
 
 
 @dataclass(frozen=True, slots=True)
-class StreamPicture:
-    """A metaphase at the stream's scale.
+class MaskNetPicture:
+    """A metaphase at the mask net's scale.
 
     Attributes
     ----------
@@ -38,8 +49,8 @@ class StreamPicture:
     scale: float
 
 
-def stream_picture(density: NDArray[np.float32], typical: float, width_px: float) -> StreamPicture:
-    """Bring a picture to the stream's scale.
+def mask_net_picture(density: NDArray[np.float32], typical: float, width_px: float) -> MaskNetPicture:
+    """Bring a picture to the mask net's scale.
 
     Parameters
     ----------
@@ -50,17 +61,24 @@ def stream_picture(density: NDArray[np.float32], typical: float, width_px: float
     width_px
         Typical width of a chromosome.
     """
-    scale = STREAM_WIDTH_PX / width_px
+    scale = MASK_NET_WIDTH_PX / width_px
     height, width = density.shape
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR
     small = cv2.resize(density, size, interpolation=method)
-    level = np.clip(small / np.float32(max(typical, 1e-3)), 0.0, _TOP)
-    return StreamPicture(np.asarray(level, dtype=np.float32), scale)
+    level = np.clip(small / np.float32(max(typical, _LEAST_DENSITY)), 0.0, _TOP)
+    return MaskNetPicture(np.asarray(level, dtype=np.float32), scale)
 
 
 def crop_at(level: NDArray[np.float32], x_px: float, y_px: float) -> tuple[NDArray[np.float32], int, int]:
     """Cut the mask net's crop round a point; what lies outside is empty slide.
+
+    Parameters
+    ----------
+    level
+        float32, shape (h, w): see `MaskNetPicture`.
+    x_px, y_px
+        The point, in its px.
 
     Returns
     -------
@@ -77,7 +95,7 @@ def crop_at(level: NDArray[np.float32], x_px: float, y_px: float) -> tuple[NDArr
 
 
 def box_channel(box_px: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Draw a box given in px of the crop, with borders as fine as it is given: float32, (CROP_PX, CROP_PX)."""
+    """Draw a box, shape (4,), in px of the crop, with soft borders: float32, shape (CROP_PX, CROP_PX)."""
     at = np.arange(CROP_PX, dtype=np.float32)
     x0, y0, x1, y1 = (np.float32(value) for value in box_px)
     across = np.clip(at + 1.0 - x0, 0.0, 1.0) * np.clip(x1 - at, 0.0, 1.0)
@@ -95,12 +113,12 @@ def seed_channel() -> NDArray[np.float32]:
 def blob_crop(
     level: NDArray[np.float32], mask: NDArray[np.bool_], x0_px: int, y0_px: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Show a piece to the blob net.
+    """Cut the crop of a piece for the blob net.
 
     Parameters
     ----------
     level
-        The picture.
+        float32, shape (h, w): see `MaskNetPicture`.
     mask
         bool: the piece.
     x0_px, y0_px
@@ -113,7 +131,7 @@ def blob_crop(
         reduced, and of its area in squared widths.
     """
     height, width = mask.shape
-    reach = max(_BLOB_WIDTHS * STREAM_WIDTH_PX, _BLOB_MARGIN * height, _BLOB_MARGIN * width)
+    reach = max(_BLOB_WIDTHS * MASK_NET_WIDTH_PX, _BLOB_MARGIN * height, _BLOB_MARGIN * width)
     zoom = BLOB_PX / reach
     centre_x, centre_y = x0_px + width / 2.0, y0_px + height / 2.0
     matrix = np.asarray(
@@ -125,10 +143,10 @@ def blob_crop(
     x_low, y_low = max(0, int(centre_x - reach / 2.0) - 2), max(0, int(centre_y - reach / 2.0) - 2)
     window = level[y_low : int(centre_y + reach / 2.0) + 3, x_low : int(centre_x + reach / 2.0) + 3]
     matrix[:, 2] += zoom * np.asarray([x_low, y_low])
-    soft = cv2.GaussianBlur(window, (0, 0), 0.5 / zoom) if zoom < 0.7 else window
-    shown = np.zeros((2, BLOB_PX, BLOB_PX), np.float32)
+    soft = cv2.GaussianBlur(window, (0, 0), 0.5 / zoom) if zoom < _SMOOTH_BELOW else window
+    crop = np.zeros((2, BLOB_PX, BLOB_PX), np.float32)
     size = (BLOB_PX, BLOB_PX)
-    shown[0] = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR)
-    shown[1] = cv2.warpAffine(mask.astype(np.float32), local, size, flags=cv2.INTER_LINEAR)
-    area = max(1.0, float(np.count_nonzero(mask))) / STREAM_WIDTH_PX**2
-    return shown, np.asarray([np.log(zoom), np.log(area)], np.float32)
+    crop[0] = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR)
+    crop[1] = cv2.warpAffine(mask.astype(np.float32), local, size, flags=cv2.INTER_LINEAR)
+    area = max(1.0, float(np.count_nonzero(mask))) / MASK_NET_WIDTH_PX**2
+    return crop, np.asarray([np.log(zoom), np.log(area)], np.float32)

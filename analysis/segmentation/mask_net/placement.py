@@ -1,4 +1,4 @@
-"""Between the picture that is worked on and the stream's: pieces one way, masks the other."""
+"""Between the working image and the mask net's picture: pieces into it, masks back."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.segmentation.box_geometry import largest_component
 from analysis.segmentation.mask_net.predictor import PromptedMask
 from analysis.structures.region import Region, cropped
 
 
-def reduced(piece: Region, scale: float) -> Region | None:
-    """Bring a piece to the stream's scale; None where nothing of it is left.
+def at_mask_net_scale(piece: Region, scale: float) -> Region | None:
+    """Bring a piece to the mask net's scale; None where nothing of it is left.
 
     Parameters
     ----------
     piece
         In working px.
     scale
-        Px of the stream a working px.
+        Px of the mask net's picture a working px.
     """
     height, width = piece.mask.shape
     x0, y0 = int(np.floor(piece.x0_px * scale)), int(np.floor(piece.y0_px * scale))
@@ -34,29 +35,46 @@ def reduced(piece: Region, scale: float) -> Region | None:
     return cropped(mask, x0, y0) if mask.any() else None
 
 
-def chance_in(piece: Region, answer: PromptedMask, scale: float) -> NDArray[np.float32]:
-    """Bring a mask's chances into the frame of a piece in working px: float32, the shape of the piece's mask."""
+def probability_in(piece: Region, predicted: PromptedMask, scale: float) -> NDArray[np.float32]:
+    """Bring a predicted mask into the frame of a piece.
+
+    Parameters
+    ----------
+    piece
+        In working px.
+    predicted
+        In px of the mask net's picture.
+    scale
+        Px of the mask net's picture a working px.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Probabilities, the shape of the piece's mask.
+    """
     height, width = piece.mask.shape
     matrix = np.asarray(
         [
-            [scale, 0.0, piece.x0_px * scale + 0.5 * (scale - 1.0) - answer.x0_px],
-            [0.0, scale, piece.y0_px * scale + 0.5 * (scale - 1.0) - answer.y0_px],
+            [scale, 0.0, piece.x0_px * scale + 0.5 * (scale - 1.0) - predicted.x0_px],
+            [0.0, scale, piece.y0_px * scale + 0.5 * (scale - 1.0) - predicted.y0_px],
         ]
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(answer.chance, matrix, (width, height), flags=flags), dtype=np.float32)
+    return np.asarray(
+        cv2.warpAffine(predicted.probability, matrix, (width, height), flags=flags), dtype=np.float32
+    )
 
 
-def shared_out(
-    piece: NDArray[np.bool_], chances: list[NDArray[np.float32]], *, reach_px: float
+def assign_by_probability(
+    piece: NDArray[np.bool_], probabilities: list[NDArray[np.float32]], *, reach_px: float
 ) -> list[NDArray[np.bool_]]:
-    """Make masks of chances: what is likelier than not is shared, the rest of the piece goes to the nearest.
+    """Make masks of probabilities: likely pixels belong to all they are likely of, the rest to the nearest.
 
     Parameters
     ----------
     piece
         bool, shape (h, w): what is stained.
-    chances
+    probabilities
         float32, of the same shape, one a chromosome.
     reach_px
         What lies farther from every mask belongs to none.
@@ -66,9 +84,9 @@ def shared_out(
     list
         bool, shape (h, w), one a chromosome; may be empty.
     """
-    masks = [_main_part((chance > 0.5) & piece) for chance in chances]
-    left = piece & ~np.any(masks, axis=0)
-    if not left.any():
+    masks = [largest_component((probability > 0.5) & piece) for probability in probabilities]
+    rest = piece & ~np.any(masks, axis=0)
+    if not rest.any():
         return masks
     away = np.stack(
         [
@@ -79,13 +97,5 @@ def shared_out(
         ]
     )
     nearest = away.argmin(axis=0)
-    near = left & (away.min(axis=0) <= reach_px)
-    return [_main_part(mask | (near & (nearest == number))) for number, mask in enumerate(masks)]
-
-
-def _main_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Keep the largest connected part."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count < 3:
-        return mask
-    return np.asarray(labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), dtype=np.bool_)
+    near = rest & (away.min(axis=0) <= reach_px)
+    return [largest_component(mask | (near & (nearest == number))) for number, mask in enumerate(masks)]

@@ -23,13 +23,13 @@ _BATCH: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class PromptedMask:
-    """An answer of the mask net.
+    """A mask that the mask net predicts for one prompt.
 
     Attributes
     ----------
     x0_px, y0_px
-        Place of the crop's upper left corner in the stream's picture.
-    chance
+        Place of the crop's upper left corner in the mask net's picture.
+    probability
         float32, shape (CROP_PX, CROP_PX), in [0, 1]: that a pixel belongs to the chromosome.
     quality
         Overlap with the true mask that the net expects, in [0, 1].
@@ -37,12 +37,12 @@ class PromptedMask:
 
     x0_px: int
     y0_px: int
-    chance: NDArray[np.float32]
+    probability: NDArray[np.float32]
     quality: float
 
 
 class MaskPredictor:
-    """Proposes masks for boxes and points.
+    """Predicts masks for boxes and points.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ class MaskPredictor:
         return MaskPredictor(net, half=has_tiles())
 
     def at_boxes(self, level: NDArray[np.float32], boxes_px: NDArray[np.float32]) -> list[PromptedMask]:
-        """Answer for boxes.
+        """Predict masks for boxes.
 
         Parameters
         ----------
         level
-            float32, shape (h, w): the stream's picture.
+            float32, shape (h, w): the mask net's picture.
         boxes_px
             float32, shape (n, 4): close-fitting boxes in its px.
         """
@@ -84,26 +84,34 @@ class MaskPredictor:
             crop, left, top = crop_at(level, float(box[0] + box[2]) / 2.0, float(box[1] + box[3]) / 2.0)
             drawn = box_channel(box - np.asarray([left, top, left, top], np.float32))
             prompts.append((np.stack([crop, drawn, np.zeros_like(crop)]), left, top))
-        return self._answered(prompts)
+        return self._predict(prompts)
 
     def at_points(self, level: NDArray[np.float32], points_px: NDArray[np.float32]) -> list[PromptedMask]:
-        """Answer for points (n, 2: x, y)."""
+        """Predict masks for points.
+
+        Parameters
+        ----------
+        level
+            float32, shape (h, w): the mask net's picture.
+        points_px
+            float32, shape (n, 2): x, y in its px.
+        """
         prompts = []
         for x, y in points_px:
             crop, left, top = crop_at(level, float(x), float(y))
             prompts.append((np.stack([crop, np.zeros_like(crop), seed_channel()]), left, top))
-        return self._answered(prompts)
+        return self._predict(prompts)
 
-    def _answered(self, prompts: Sequence[tuple[NDArray[np.float32], int, int]]) -> list[PromptedMask]:
-        answers: list[PromptedMask] = []
+    def _predict(self, prompts: Sequence[tuple[NDArray[np.float32], int, int]]) -> list[PromptedMask]:
+        masks: list[PromptedMask] = []
         for start in range(0, len(prompts), _BATCH):
             part = prompts[start : start + _BATCH]
-            asked = torch.from_numpy(np.stack([crop for crop, _, _ in part]))
+            stacked = torch.from_numpy(np.stack([crop for crop, _, _ in part]))
             with torch.inference_mode():
-                output = self._net(asked.to(self._number, memory_format=torch.channels_last))
-                chances, qualities = output.mask.sigmoid().numpy(), output.quality.sigmoid().numpy()
-            answers += [
-                PromptedMask(left, top, chance, float(quality))
-                for (_, left, top), chance, quality in zip(part, chances, qualities, strict=True)
+                output = self._net(stacked.to(self._number, memory_format=torch.channels_last))
+                probabilities, qualities = output.mask.sigmoid().numpy(), output.quality.sigmoid().numpy()
+            masks += [
+                PromptedMask(left, top, probability, float(quality))
+                for (_, left, top), probability, quality in zip(part, probabilities, qualities, strict=True)
             ]
-        return answers
+        return masks

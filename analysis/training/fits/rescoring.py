@@ -23,7 +23,7 @@ from analysis.karyotyping.pipeline import Karyotyper
 from analysis.parameters.manifest import Manifest, ParameterKind
 from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import write_parameters
-from analysis.selection.features import TRAITS, ProposalFeatures
+from analysis.selection.features import FEATURE_NAMES, ProposalFeatures
 from analysis.selection.rescoring import RescoringModel
 from analysis.training.fits.ridge import WRITTEN_DECIMALS, ridge_logistic
 
@@ -108,24 +108,26 @@ def _seen_proposals(entry: TsengImage, karyotyper: Karyotyper) -> ScoredProposal
     return ScoredProposals(entry.case, *looked, entry.boxes_px.astype(np.float64))
 
 
-def fit_rescoring_model(cells: Sequence[ScoredProposals], *, worth_a_look: float = -6.0) -> RescoringModel:
+def fit_rescoring_model(
+    cells: Sequence[ScoredProposals], *, min_prescreen_log_odds: float = -6.0
+) -> RescoringModel:
     """Fit the weights on cells."""
     truth, glance, look = [], [], []
     for cell in cells:
         # Of the hundreds that nobody would look at each is wrong, and says nothing about those that matter.
         right, seen = cell.right, np.flatnonzero(~np.isnan(cell.classes).any(axis=1))
         truth.append(right[seen].astype(np.float64))
-        glance.append(cell.traits.table(right, cell.traits.known.classes, seen))
+        glance.append(cell.traits.table(right, cell.traits.measurements.classes, seen))
         look.append(cell.traits.table(right, cell.classes, seen))
     right_ones = np.concatenate(truth)
     return RescoringModel(
         ridge_logistic(np.concatenate(glance), right_ones, _RIDGE),
         ridge_logistic(np.concatenate(look), right_ones, _RIDGE),
-        worth_a_look,
+        min_prescreen_log_odds,
     )
 
 
-def cross_validated(cells: Sequence[ScoredProposals], *, worth_a_look: float = -6.0) -> dict[str, Any]:
+def cross_validated(cells: Sequence[ScoredProposals], *, min_prescreen_log_odds: float = -6.0) -> dict[str, Any]:
     """Errors of the first choice and of the second, each case's by weights fitted on the other cases.
 
     Returns
@@ -143,15 +145,15 @@ def cross_validated(cells: Sequence[ScoredProposals], *, worth_a_look: float = -
     looked = 0
     for number in np.unique(folds):
         others = [cell for cell, own in zip(cells, folds, strict=True) if own != number]
-        weights = fit_rescoring_model(others or cells, worth_a_look=worth_a_look)
+        weights = fit_rescoring_model(others or cells, min_prescreen_log_odds=min_prescreen_log_odds)
         for place in np.flatnonzero(folds == number):
             cell = cells[int(place)]
-            worth = weights.candidates(cell.traits, cell.chosen)
+            worth = weights.prescreen(cell.traits, cell.chosen)
             looked += len(worth)
             seen = cell.chosen.copy()
             seen[worth] = True
             classes = np.where(seen[:, None], cell.classes, np.nan)
-            second[int(place)] = cell.errors(weights.choose(cell.traits, cell.chosen, classes))
+            second[int(place)] = cell.errors(weights.reselect(cell.traits, cell.chosen, classes))
     wrong = [np.asarray([false + missed for _, false, missed in each]) for each in (first, second)]
     return {
         "cells": len(cells),
@@ -190,7 +192,7 @@ def write_rescoring_model(
     manifest = Manifest(
         name=ParameterSetName.RESCORING,
         kind=ParameterKind.COEFFICIENTS,
-        columns={"glance": list(TRAITS), "look": list(TRAITS)},
+        columns={"glance": list(FEATURE_NAMES), "look": list(FEATURE_NAMES)},
         data={"tseng pictures": int(figures["cells"])},
         split="tseng val (by case); figures cross-validated over its cases",
         command=command,
@@ -200,9 +202,9 @@ def write_rescoring_model(
         steps=0,
     )
     arrays = {
-        "glance": np.round(weights.glance, WRITTEN_DECIMALS),
-        "look": np.round(weights.look, WRITTEN_DECIMALS),
-        "worth_a_look": np.asarray(weights.worth_a_look, np.float64),
+        "glance": np.round(weights.prescreen_weights, WRITTEN_DECIMALS),
+        "look": np.round(weights.rescoring_weights, WRITTEN_DECIMALS),
+        "worth_a_look": np.asarray(weights.min_prescreen_log_odds, np.float64),
     }
     return write_parameters(folder, arrays, manifest)
 

@@ -24,12 +24,8 @@ from analysis.parameters.manifest import Manifest, ParameterKind, read_manifest
 from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import PARAMETERS_FOLDER, write_coefficients
 from analysis.segmentation.segmenter import DetectorSegmenter
-from analysis.selection.initial_selection import (
-    ProposalMeasurements,
-    SelectionSettings,
-    certainty,
-    select_measured,
-)
+from analysis.selection.initial_selection import SelectionSettings, class_certainty, select_proposals
+from analysis.selection.measurements import ProposalMeasurements
 
 _LEAST_SCORE: Final = 0.1
 """Proposals below are never chosen (the least chosen one of the val split has .2), and only take time."""
@@ -179,7 +175,7 @@ def propose(entry: TsengImage, segmenter: DetectorSegmenter) -> ProposedTruth:
     image = read_image(entry.path)
     truth = entry.boxes_px.astype(np.float64)
     try:
-        known, extents_px = segmenter.weighed(image)
+        known, extents_px = segmenter.measure(image)
     except NoMetaphaseError:
         nothing = ProposalMeasurements(
             np.zeros(0), np.zeros((0, 0)), np.zeros((0, 24)), np.zeros(0, np.int64), np.zeros(0)
@@ -227,7 +223,7 @@ def outcomes(cells: Sequence[ProposedTruth], settings: SelectionSettings) -> NDA
     """Count matched, false and missed chromosomes of every cell: float64, shape (cells, 3)."""
     table = []
     for cell in cells:
-        rows = select_measured(cell.known, settings)
+        rows = select_proposals(cell.known, settings)
         matched = len(match(cell.iou[:, rows]))
         table.append((matched, len(rows) - matched, len(cell.iou) - matched))
     return np.asarray(table, np.float64).reshape(-1, 3)
@@ -354,7 +350,7 @@ def _changed(settings: SelectionSettings, name: str, factor: float) -> Selection
 
 def _trusted(cells: Sequence[ProposedTruth], settings: SelectionSettings) -> SelectionSettings:
     """Set from which certainty classes count."""
-    sure = [certainty(cell.known, settings) for cell in cells if len(cell.known.score)]
+    sure = [class_certainty(cell.known, settings) for cell in cells if len(cell.known.score)]
     if not sure:
         return settings
     reached = round(float(np.quantile(sure, _SURE_SHARE)), 2)

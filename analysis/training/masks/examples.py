@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.segmentation.mask_net.input import (
-    STREAM_WIDTH_PX,
+    MASK_NET_WIDTH_PX,
     blob_crop,
     box_channel,
     crop_at,
@@ -111,7 +111,7 @@ def blob_examples(scene: Scene) -> Iterator[BlobExample]:
     for label in range(1, count):
         x, y, width, height, area = (int(value) for value in stats[label])
         at_border = x == 0 or y == 0 or x + width == side or y + height == side
-        if area < _MIN_PIECE * STREAM_WIDTH_PX**2 or at_border:
+        if area < _MIN_PIECE * MASK_NET_WIDTH_PX**2 or at_border:
             continue
         whole = int(np.count_nonzero(kinds & (held[:, label] > _HELD * areas)))
         noise_px = float(held[~kinds, label].sum())
@@ -125,7 +125,7 @@ def blob_examples(scene: Scene) -> Iterator[BlobExample]:
 
 def _answers(whole: int, noise_px: float, part_px: float, area: int) -> NDArray[np.float32] | None:
     """Answer the three questions; None for what nobody could tell, such as half a chromosome."""
-    dirty = noise_px > _ATTACHED * STREAM_WIDTH_PX**2
+    dirty = noise_px > _ATTACHED * MASK_NET_WIDTH_PX**2
     if whole and not dirty:
         return np.asarray([1.0, float(whole > 1), UNKNOWN], np.float32)
     if whole:
