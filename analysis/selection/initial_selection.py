@@ -8,8 +8,8 @@ cell of 45 stays one.
 
 Classes count only where the detector is certain of them. Of a stain it wasn't trained on it is unsure of most,
 takes several chromosomes for the same class, and a price for the third would cost whole chromosomes. The less sure
-it is of the cell's classes, the more every chromosome counts as a bit of each: what is left is a price for more than
-48.
+it is of the cell's classes, the more every chromosome counts as a bit of each: what is left is a price for more
+than 48.
 """
 
 from __future__ import annotations
