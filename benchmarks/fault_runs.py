@@ -52,7 +52,8 @@ from simulators.serial.devices import SerialHubOnTwin
 from simulators.serial.faults import SerialFaultKind
 from simulators.storage_faults import faulty_disk
 from simulators.twin import Twin
-from station.run.batch import BatchRequest, run_batch
+from station.run.batch import run_batch
+from station.run.batch_request import BatchRequest
 
 RIGS = Path(__file__).parents[1] / "hardware_configs"
 AREA_UM = {"x_min_um": 30_000.0, "y_min_um": 11_000.0, "x_max_um": 32_200.0, "y_max_um": 12_700.0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,7 +57,9 @@ def load_strict(model: type[Model], path: Path, fault: Fault, *, text: str | Non
         # As JSON, strictly: a list fills a tuple and a word an enumeration, but no boolean and no text a number.
         return model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        details = error.errors(include_url=False)
+        # A misspelt key is two faults, one unknown key and one that is missing: the first says what is wrong.
+        first = next((each for each in details if each["type"] == "extra_forbidden"), details[0])
         location = (*first["loc"], *first.get("ctx", {}).get("at", ()))
         more = error.error_count() - 1
         tail = f" (and {more} more)" if more else ""
@@ -129,7 +132,9 @@ def _describe(
     if kind == "extra_forbidden":
         keys = _keys_beside(model, location)
         allowed = f"; allowed here: {', '.join(keys)}" if keys else ""
-        return f"{name}: unknown key{allowed}"
+        nearest = get_close_matches(str(location[-1]), keys, n=1)
+        suggestion = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        return f"{name}: unknown key{allowed}{suggestion}"
     if kind == "missing":
         return f"{name}: required key is missing"
     if kind == CROSS_CHECK:

@@ -11,4 +11,8 @@ class UsageError(Exception):
     """The command can't do what its arguments ask for."""
 
 
-EXPECTED_ERRORS = (ScannerError, AcquisitionError, AnalysisError, UsageError)
+class NoAnswerError(Exception):
+    """A running process did not take up what it was told."""
+
+
+EXPECTED_ERRORS = (ScannerError, AcquisitionError, AnalysisError, UsageError, NoAnswerError)

@@ -278,6 +278,7 @@ class SlideBatch:
             self._listener.message(f"slot {slot}: {first}; recovered")
 
     def _is_over(self) -> bool:
+        self._control.poll()
         if not self._ended and self._control.stop_requested:
             self._ended = "stopped by a person"
         return bool(self._ended)

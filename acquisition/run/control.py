@@ -34,16 +34,19 @@ class RunControl:
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._last_mark: tuple[int, int] | None = None
+        self._batch_file: Path | None = None
         self._stop = threading.Event()
         self._abort = threading.Event()
         self._pause = threading.Event()
         self._ending = threading.Event()
 
+    def begin_batch(self, file: Path) -> None:
+        """A batch begins; its runs obey commands in this file beside their own."""
+        self._batch_file = file
+
     def begin(self, file: Path) -> None:
-        """A run begins; it hears wishes that other processes write into this file."""
+        """A run begins; it obeys commands that other processes write into this file."""
         self._file = file
-        self._last_mark = None
         self._ending.clear()
 
     def request_stop(self) -> None:
@@ -79,26 +82,28 @@ class RunControl:
         return self._pause.is_set() and not self._stop.is_set()
 
     def poll(self) -> None:
-        """Take in what another process wrote since the last look; what is no wish is ignored."""
-        if self._file is None:
-            return
+        """Take up what other processes wrote; a file that was read is gone, which tells them that it was."""
+        for file in (self._batch_file, self._file):
+            if file is not None:
+                self._take_up(file)
+
+    def _take_up(self, file: Path) -> None:
+        read = file.with_name(f"{file.name}.read")
         try:
-            status = self._file.stat()
-            mark = (status.st_mtime_ns, status.st_ino)
-            if mark == self._last_mark:
-                return
-            self._last_mark = mark
-            word = self._file.read_text(encoding="utf-8", errors="replace").strip()
+            # Moved first: a further command that is written meanwhile is not removed with this one.
+            file.replace(read)
+            text = read.read_text(encoding="utf-8", errors="replace").strip()
+            read.unlink()
         except OSError:
             return
-        wish = {
+        action = {
             RunCommand.STOP.value: self.request_stop,
             RunCommand.ABORT.value: self.request_abort,
             RunCommand.PAUSE.value: self.request_pause,
             RunCommand.RESUME.value: self.request_resume,
-        }.get(word)
-        if wish is not None:
-            wish()
+        }.get(text)
+        if action is not None:
+            action()
 
     def begin_ending(self) -> None:
         """Say that the instrument is being made safe: from here on nothing may interrupt."""

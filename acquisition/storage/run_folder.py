@@ -27,6 +27,8 @@ import json
 import os
 import shutil
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -96,6 +98,9 @@ class RunFolder:
         folder = cls(path, lock)
         try:
             _refuse_record(path)
+            # A command that was written before this run began is not meant for it.
+            with storage_errors(path):
+                folder.control.unlink(missing_ok=True)
             with storage_errors(path):
                 for part in _PARTS:
                     (path / part).mkdir(exist_ok=True)
@@ -215,6 +220,45 @@ class RunFolder:
         free = self.free_bytes()
         if free < bytes_needed:
             raise DiskFullError(f"needs {_size(bytes_needed)}, but only {_size(free)} are free", path=self.path)
+
+
+@contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Hold the lock of a folder that is no run's own, such as that of a batch.
+
+    Raises
+    ------
+    FolderInUseError
+        Another process holds it.
+    StorageError
+        The folder can't be made or locked.
+    """
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    folder = RunFolder(path, _take_lock(path))
+    try:
+        with storage_errors(path):
+            folder.control.unlink(missing_ok=True)
+        yield
+    finally:
+        folder.close()
+
+
+def is_in_use(folder: Path) -> bool:
+    """Whether a process writes into a folder at this moment, on any machine."""
+    try:
+        lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        owner = _read_owner(lock)
+        return owner is not None and owner.host != socket.gethostname()
+    finally:
+        os.close(lock)
 
 
 def _size(count: int) -> str:

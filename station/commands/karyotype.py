@@ -11,14 +11,15 @@ import typer
 from acquisition.storage import write_json_atomic
 from analysis.case.clones import Nature
 from analysis.errors import AnalysisError
+from station.commands.messages import complain
+from station.commands.options import JsonOption
 from station.errors import UsageError
+from station.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from analysis.case.summary import CasePolicy
     from analysis.karyogram.sheet import SheetOptions
     from analysis.karyotyping.pipeline import Karyotyper
-
-_EXIT_REFUSED = 1
 
 
 class BandingOption(StrEnum):
@@ -44,7 +45,7 @@ def classify(
     cells: Annotated[
         Path | None, typer.Option(help="table (CSV): file, cell; chromosomes of a cell are assigned jointly")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write the classes to this file")] = None,
+    json_file: JsonOption = None,
 ) -> None:
     """Classify chromosomes that another system cut out."""
     from analysis.karyotyping.external_cells import CropClassifier, read_cells
@@ -61,7 +62,7 @@ def classify(
         complain(other.reason if other.file in other.reason else f"{other.file}: {other.reason}")
     typer.echo(f"{len(done)} classified, {len(refused)} refused")
     if refused:
-        raise typer.Exit(_EXIT_REFUSED)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def karyotype(
@@ -141,7 +142,7 @@ def _case(
     typer.echo(f"{summary.name}: {summary.clones.text or 'no karyotype'}  (proposal; {out / 'case.html'})")
     if not summary.clones.clones:
         complain("no cell of the case could be read completely")
-        raise typer.Exit(_EXIT_REFUSED)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _pictures(images: list[Path], out: Path, karyotyper: Karyotyper, options: SheetOptions) -> None:
@@ -163,9 +164,4 @@ def _pictures(images: list[Path], out: Path, karyotyper: Karyotyper, options: Sh
         said = ": ".join(filter(None, (result.verdict.level.value, result.remark)))
         typer.echo(f"{image}: {text}, {count} chromosomes, {result.seconds:.2f} s, {said} -> {files}")
     if refused:
-        raise typer.Exit(_EXIT_REFUSED)
-
-
-def complain(text: str) -> None:
-    """Say on the terminal's error channel what was refused."""
-    typer.echo(f"karyoscan: {text}", err=True)
+        raise typer.Exit(ExitCode.FAILED)

@@ -11,46 +11,59 @@ from rich.markup import escape
 from rich.table import Table
 
 from acquisition.storage import write_json_atomic
+from station.commands.options import (
+    JsonOption,
+    OptionalRigOption,
+    ProtocolArgument,
+    ProtocolsArgument,
+    RigOption,
+    examples,
+)
+from station.exit_codes import ExitCode
+from station.quantities import clock, size
 
 if TYPE_CHECKING:
     from acquisition.plan.density import Forecast
-    from station.protocol.protocols import Explanation
+    from station.protocol.explanation import Explanation
 
 protocol_app = typer.Typer(help="Check, explain and begin scan protocols.", no_args_is_help=True)
 
-_EXIT_REFUSED = 1
-_MB, _GB = 1e6, 1e9
 
-RigOption = Annotated[Path, typer.Option(help="folder of the rig")]
-ProtocolArgument = Annotated[Path, typer.Argument(help="protocol file")]
-
-
-@protocol_app.command("check")
+@protocol_app.command(
+    "check",
+    epilog=examples("karyoscan protocol check demo", "karyoscan protocol check ward_7.yaml --rig simulated"),
+)
 def check(
-    protocols: Annotated[list[Path], typer.Argument(help="protocol files")],
-    rig: Annotated[Path | None, typer.Option(help="folder of the rig that shall run them")] = None,
+    protocols: ProtocolsArgument,
+    rig: OptionalRigOption = None,
 ) -> None:
     """Say whether protocols can be read, and whether a rig can carry them out."""
     from station.compose import agreed_rig
-    from station.protocol.protocols import check_protocol
+    from station.protocol.checking import check_protocol
 
     instrument = agreed_rig(rig) if rig is not None else None
     refused = False
     for path in protocols:
-        verdict = check_protocol(path, instrument)
-        refused = refused or verdict.refused
-        if verdict.error is not None:
-            typer.echo(f"refused  {verdict.error}")
+        checked = check_protocol(path, instrument)
+        refused = refused or checked.refused
+        if checked.error is not None:
+            typer.echo(f"refused  {checked.error}")
             continue
-        for finding in verdict.findings:
-            typer.echo(f"{finding.level.value:8} {verdict.where(finding)}: {finding}")
-        if not verdict.findings:
+        for finding in checked.findings:
+            typer.echo(f"{finding.level.value:8} {checked.where(finding)}: {finding}")
+        if not checked.findings:
             typer.echo(f"ok       {path}")
     if refused:
-        raise typer.Exit(_EXIT_REFUSED)
+        raise typer.Exit(ExitCode.FAILED)
 
 
-@protocol_app.command("explain")
+@protocol_app.command(
+    "explain",
+    epilog=examples(
+        "karyoscan protocol explain demo --rig simulated",
+        "karyoscan protocol explain ward_7.yaml --rig simulated --measured runs/demo --cells 20",
+    ),
+)
 def explain(
     protocol: ProtocolArgument,
     rig: RigOption,
@@ -59,49 +72,48 @@ def explain(
     ] = None,
     cells: Annotated[int | None, typer.Option(help="usable cells expected on the slide", min=0)] = None,
     out: Annotated[Path | None, typer.Option(help="where the run would write: is there room?")] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="write the figures to this file as well")
-    ] = None,
+    json_file: JsonOption = None,
 ) -> None:
     """Dry run: what a run would take, and what would be refused, before anything moves."""
-    from station.protocol.protocols import explain_protocol
+    from station.protocol.explanation import explain_protocol
 
     explanation = explain_protocol(protocol, rig, measured=measured, cells=cells, out=out)
     _show(explanation, Console(), at_most=cells is None)
     if json_file is not None:
         write_json_atomic(json_file, explanation.estimate.to_json())
     if explanation.estimate.refused:
-        raise typer.Exit(_EXIT_REFUSED)
+        raise typer.Exit(ExitCode.FAILED)
 
 
-@protocol_app.command("new")
+@protocol_app.command("new", epilog=examples("karyoscan protocol new ward_7 --like constitutional_blood"))
 def new(
     name: Annotated[str, typer.Argument(help="name of the protocol, and of its file")],
     like: Annotated[str, typer.Option(help="shipped protocol to start from")] = "constitutional_blood",
     folder: Annotated[Path, typer.Option(help="where to write it")] = Path(),
 ) -> None:
     """Begin a protocol from a shipped one, comments included."""
-    from station.protocol.protocols import new_protocol
+    from station.protocol.template import new_protocol
 
     typer.echo(f"Written: {new_protocol(name, like, folder)}")
 
 
 def schema(
-    what: Annotated[str, typer.Argument(help="protocol or rig")],
+    kind: Annotated[str, typer.Argument(help="protocol or rig")],
 ) -> None:
     """Print the JSON Schema of a file, for editors and other programs."""
     from station.errors import UsageError
-    from station.protocol.protocols import SchemaOf, schema_text
+    from station.protocol.schema import SchemaOf, schema_text
+    from station.suggestions import not_allowed
 
     try:
-        wanted = SchemaOf(what)
+        wanted = SchemaOf(kind)
     except ValueError as error:
-        raise UsageError(f"schema: found {what!r}; allowed: {', '.join(SchemaOf)}") from error
+        raise UsageError(not_allowed("schema", kind, SchemaOf)) from error
     typer.echo(schema_text(wanted), nl=False)
 
 
 def _show(explanation: Explanation, console: Console, *, at_most: bool) -> None:
-    result, verdict = explanation.estimate, explanation.verdict
+    result, checked = explanation.estimate, explanation.check
     bound = "at most " if at_most else ""
     table = Table("what", "count", "estimate", title=f"{result.protocol} on {result.rig}")
     for phase in result.phases:
@@ -126,7 +138,7 @@ def _show(explanation: Explanation, console: Console, *, at_most: bool) -> None:
     colours = {"refused": "red", "warning": "yellow"}
     for finding in result.findings:
         level = finding.level.value
-        line = f"[{colours[level]}]{level}[/] {escape(verdict.where(finding))}: {escape(str(finding))}"
+        line = f"[{colours[level]}]{level}[/] {escape(checked.where(finding))}: {escape(str(finding))}"
         console.print(line, highlight=False, soft_wrap=True)
 
 
@@ -140,20 +152,3 @@ def _cells(forecast: Forecast) -> str:
     if forecast.enough_fraction is not None:
         told += f" The stop rule is likely to end the scan after {forecast.enough_fraction:.0%} of the area."
     return told
-
-
-def clock(seconds: float) -> str:
-    """A duration for people: ``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s" if whole >= 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours} h {minutes:02d} min"
-
-
-def size(count: int) -> str:
-    """Bytes for people."""
-    return f"{count / _GB:.2f} GB" if count >= _GB else f"{count / _MB:.1f} MB"

@@ -1,4 +1,7 @@
-"""Which evaluation belongs to which data set."""
+"""The shipped analysis on one labelled data set each.
+
+Figures are fractions of 1, counts and seconds. All raise `DatasetError` where the data isn't there.
+"""
 
 from __future__ import annotations
 
@@ -13,53 +16,84 @@ from analysis.evaluation.mfish import evaluate_mfish
 from analysis.evaluation.tseng import evaluate_tseng
 from analysis.karyotyping.pipeline import load_karyotyper
 from analysis.segmentation.contours.segmenter import segment_by_contours
-from station.errors import UsageError
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
-def evaluate(
-    dataset: str,
+def evaluate_tseng_cells(
     data: Path,
     split: str,
     *,
     limit: int | None = None,
     contours: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> dict[str, Any]:
-    """Evaluate the shipped analysis.
+    """Whole G-band cells of the Tseng set, from pixels to classes.
 
     Parameters
     ----------
-    dataset
-        ``tseng``, ``gband612``, ``bioimlab``, ``mfish`` or ``clusters``.
     data
         Root of the data sets.
     split
         ``train``, ``val`` or ``test``.
     limit
-        Only the first images or cells.
+        Only the first images.
     contours
-        tseng: the image is cut by contours alone, without the detector.
+        The image is segmented by contours alone, without the detector.
     progress
         Called with (done, total).
-
-    Returns
-    -------
-    dict
-        Figures as fractions of 1, counts and seconds.
     """
-    if split not in {"train", "val", "test"}:
-        raise UsageError(f"--split: found {split!r}; allowed: train, val, test")
-    if dataset == "tseng":
-        karyotyper = load_karyotyper(segment_by_contours if contours else None)
-        return dict(evaluate_tseng(data / "tseng", split, karyotyper, limit=limit, progress=progress))
-    if dataset == "gband612":
-        return dict(evaluate_gband612(data, split, Classifier.load(), limit=limit, progress=progress))
-    if dataset == "bioimlab":
-        return dict(evaluate_bioimlab(data, split, Classifier.load(), limit=limit, progress=progress))
-    if dataset == "mfish":
-        return dict(evaluate_mfish(data / "mfish", split, limit=limit, progress=progress))
-    if dataset == "clusters":
-        return dict(evaluate_clusters(data / "clusters", limit=limit, progress=progress))
-    raise UsageError(f"unknown data set {dataset!r}")
+    karyotyper = load_karyotyper(segment_by_contours if contours else None)
+    return dict(evaluate_tseng(data / "tseng", split, karyotyper, limit=limit, progress=progress))
+
+
+def evaluate_gband612_crops(
+    data: Path, split: str, *, limit: int | None = None, progress: ProgressCallback | None = None
+) -> dict[str, Any]:
+    """Classes of the crops of gband612.
+
+    Parameters
+    ----------
+    data, split, limit, progress
+        As for `evaluate_tseng_cells`.
+    """
+    return dict(evaluate_gband612(data, split, Classifier.load(), limit=limit, progress=progress))
+
+
+def evaluate_bioimlab_crops(
+    data: Path, split: str, *, limit: int | None = None, progress: ProgressCallback | None = None
+) -> dict[str, Any]:
+    """Classes of the crops of bioimlab.
+
+    Parameters
+    ----------
+    data, split, limit, progress
+        As for `evaluate_tseng_cells`.
+    """
+    return dict(evaluate_bioimlab(data, split, Classifier.load(), limit=limit, progress=progress))
+
+
+def evaluate_mfish_cells(
+    data: Path, split: str, *, limit: int | None = None, progress: ProgressCallback | None = None
+) -> dict[str, Any]:
+    """Segmentation of the fluorescence cells of mfish.
+
+    Parameters
+    ----------
+    data, split, limit, progress
+        As for `evaluate_tseng_cells`.
+    """
+    return dict(evaluate_mfish(data / "mfish", split, limit=limit, progress=progress))
+
+
+def evaluate_cluster_images(
+    data: Path, *, limit: int | None = None, progress: ProgressCallback | None = None
+) -> dict[str, Any]:
+    """Segmentation of the clusters of touching and overlapping chromosomes.
+
+    Parameters
+    ----------
+    data, limit, progress
+        As for `evaluate_tseng_cells`.
+    """
+    return dict(evaluate_clusters(data / "clusters", limit=limit, progress=progress))

@@ -31,6 +31,8 @@ from station.report.slide_map import draw_map
 from station.report.timing import field_timing
 
 ABSENT = "—"
+NOTHING_PHOTOGRAPHED = "nothing_photographed"
+"""Kind of the event that says why a completed run has no picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ def build_report(run_dir: Path) -> Path:
             map=draw_map(run),
             cells=run.cells,
             judged=any(item.analysable is not None for item in run.candidates),
+            remarks=[event for event in run.events if event.kind == NOTHING_PHOTOGRAPHED],
             drifts=[event for event in run.events if event.kind == DRIFT_KIND],
             cards=_capture_cards(run),
             karyograms=_karyogram_cards(run),

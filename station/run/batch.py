@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from acquisition.batch.batch import FINISHED, SlideBatch, SlideJob, SlideResult
 from acquisition.batch.notices import BatchNotices
@@ -18,12 +19,23 @@ from acquisition.protocol import Protocol, load_protocol
 from acquisition.records import RunStatus
 from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
-from acquisition.storage.run_folder import CASEBOOK_NAME, JOURNAL_NAME, REPORT_NAME
+from acquisition.storage import write_json_atomic
+from acquisition.storage.run_folder import (
+    CASEBOOK_NAME,
+    CONTROL_NAME,
+    JOURNAL_NAME,
+    LOCK_NAME,
+    REPORT_NAME,
+    REQUEST_NAME,
+    locked_folder,
+)
 from scanner.errors import ScannerError
+from simulators.fault_scenario import FaultScenario
 from station.compose import Instrument, open_instrument
 from station.errors import UsageError
 from station.report import build_report
 from station.report.batch_page import build_batch_page
+from station.run.batch_request import BatchRequest
 from station.run.rehearsal import read_scenario, rehearsed
 from station.run.resume import resume_slide
 from station.run.scan import ScanRequest, ScanResult, lying_slide, scan_slide
@@ -31,35 +43,28 @@ from station.run.simulated_tray import fill_feeder
 
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class BatchRequest:
-    """What the command was asked.
-
-    Attributes
-    ----------
-    rig, worklist, out
-        Folder of the rig, worklist file, folder of the batch.
-    tray
-        Simulated rigs with a feeder: table of the slides in the magazine; None takes the rig's own.
-    faults
-        Simulated rigs: what goes wrong on purpose.
-    """
-
-    rig: Path
-    worklist: Path
-    out: Path
-    tray: Path | None = None
-    faults: str = ""
+_BEGUN: Final = frozenset({REQUEST_NAME, LOCK_NAME, CONTROL_NAME})
+"""What is in the folder of a batch that was cut off before its first record."""
 
 
 def run_batch(request: BatchRequest, control: RunControl, listener: RunListener) -> BatchReport:
-    """Scan every slide of the tray that the worklist wants; a folder with an earlier sitting is gone on with.
+    """Scan every slide of the tray that the worklist wants; a batch that was stopped there is gone on with.
+
+    Parameters
+    ----------
+    request
+        What was asked.
+    control
+        Stops, pauses or gives up; commands of other processes come through the batch's folder.
+    listener
+        Hears of progress.
 
     Raises
     ------
     WorklistError, ProtocolError, UsageError
         Something is wrong with what was asked; nothing has moved.
+    FolderInUseError
+        Another batch works in the folder.
     ScannerError, StorageError
         The batch could not begin, or its record can't be written.
     """
@@ -69,34 +74,39 @@ def run_batch(request: BatchRequest, control: RunControl, listener: RunListener)
     protocols = {path: load_protocol(path) for path in {entry.protocol for entry in worklist.entries}}
     scenario = read_scenario(request.faults, request.rig)
     done = _read_done(request.out)
-    request.out.mkdir(parents=True, exist_ok=True)
-    notices = BatchNotices(worklist, protocols, request.out)
+    with locked_folder(request.out):
+        write_json_atomic(request.out / REQUEST_NAME, request.to_json())
+        control.begin_batch(request.out / CONTROL_NAME)
+        notices = BatchNotices(worklist, protocols, request.out)
+        try:
+            with open_instrument(request.rig) as instrument:
+                _fill(request, instrument, worklist, protocols)
+                run_slide = _runner(request, instrument, protocols, control, listener)
+                batch = SlideBatch(
+                    tray_of(instrument.microscope),
+                    worklist,
+                    run_slide,
+                    request.out,
+                    control,
+                    GuardedListener(listener),
+                    done=done,
+                    on_parked=notices.parked,
+                )
+                report = _run(batch, instrument, scenario, request.out)
+        except (ScannerError, AcquisitionError) as error:
+            notices.failed(error)
+            _write_page(request.out, listener)
+            raise
+        return _finish(request.out, report, notices, control, listener)
+
+
+def _run(batch: SlideBatch, instrument: Instrument, scenario: FaultScenario, folder: Path) -> BatchReport:
     try:
-        with open_instrument(request.rig) as instrument:
-            _fill(request, instrument, worklist, protocols)
-            run_slide = _runner(request, instrument, protocols, control, listener)
-            microscope = instrument.microscope
-            batch = SlideBatch(
-                tray_of(microscope),
-                worklist,
-                run_slide,
-                request.out,
-                control,
-                GuardedListener(listener),
-                done=done,
-                on_parked=notices.parked,
-            )
-            try:
-                with rehearsed(instrument, scenario, request.out, seed=0):
-                    report = batch.run()
-            finally:
-                # Runs end in the safe state by themselves; what is interrupted between two of them does so here.
-                microscope.safe_state()
-    except (ScannerError, AcquisitionError) as error:
-        notices.failed(error)
-        _write_page(request.out, listener)
-        raise
-    return _finish(request.out, report, notices, control, listener)
+        with rehearsed(instrument, scenario, folder, seed=0):
+            return batch.run()
+    finally:
+        # Runs end in the safe state by themselves; what is interrupted between two of them does so here.
+        instrument.microscope.safe_state()
 
 
 def _finish(
@@ -197,10 +207,10 @@ def _fill(
 
 
 def _read_done(folder: Path) -> dict[str, SlideReport]:
-    """Slides that an earlier sitting finished, by barcode."""
+    """Slides that were finished before the batch was stopped, by barcode."""
     report = read_report(folder)
     if report is None:
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(path.name not in _BEGUN for path in folder.iterdir()):
             raise UsageError(f"--out: {folder} holds something else than a batch")
         return {}
     return {slide.barcode: slide for slide in report.slides if slide.barcode is not None}

@@ -18,7 +18,7 @@ from acquisition.casebook import Casebook, open_casebook
 from acquisition.notifier import occasions_of, tell
 from acquisition.plan.density import cell_figures
 from acquisition.protocol import DetectedArea, Protocol, load_protocol
-from acquisition.records import EventLevel, KaryotypeStatus, RunEvent, RunRecord
+from acquisition.records import CandidateStatus, EventLevel, KaryotypeStatus, RunEvent, RunRecord, RunStatus
 from acquisition.review import rejected_cells
 from acquisition.run.context import RunContext, RunFinders, RunInstrument, RunStorage, SearchResources
 from acquisition.run.control import RunControl
@@ -40,6 +40,7 @@ from station.compose import (
 )
 from station.report import build_report
 from station.report.candidate_table import read_candidates, write_candidates
+from station.report.page import NOTHING_PHOTOGRAPHED
 from station.run.finders import ChosenFinder, choose_finder
 from station.run.rehearsal import read_scenario, rehearsed
 from station.run.scoring import Score, ScoredTrueCell, score_run
@@ -210,6 +211,7 @@ class RunSession:
         score = _score(self.request, self.instrument, self.folder, self.casebook, self.run_uid)
         summary = _summary(self.request, self.instrument, self.protocol, self.run_uid, outcome, score)
         summary |= _cells(self.casebook, self.run_uid)
+        summary["remark"] = self._remark(outcome)
         write_json_atomic(self.folder.run_json, summary)
         write_candidates(read_candidates(self.casebook, self.run_uid), self.folder.path)
         report = build_report(self.folder.path)
@@ -218,6 +220,14 @@ class RunSession:
             event = RunEvent(datetime.now(UTC), EventLevel.WARNING, "not_told", fault)
             self.casebook.record_event(self.run_uid, event)
         return ScanResult(summary, report)
+
+    def _remark(self, outcome: RunOutcome) -> str:
+        statuses = [candidate.status for candidate in self.casebook.candidates(self.run_uid)]
+        remark = remark_on(outcome, self.protocol, statuses.count(CandidateStatus.FAILED))
+        if remark:
+            event = RunEvent(datetime.now(UTC), EventLevel.WARNING, NOTHING_PHOTOGRAPHED, remark)
+            self.casebook.record_event(self.run_uid, event)
+        return remark
 
 
 def _run_record(run_uid: str, request: ScanRequest, instrument: Instrument, protocol: Protocol) -> RunRecord:
@@ -310,6 +320,35 @@ def _summary(
         "safe_state_faults": list(outcome.safe_state_faults),
         "software_version": metadata.version("karyoscan"),
     }
+
+
+def remark_on(outcome: RunOutcome, protocol: Protocol, failed_captures: int) -> str:
+    """What a run that came to its end without a picture has to say; empty where there is one, or none was wanted.
+
+    Parameters
+    ----------
+    outcome
+        How the run ended.
+    protocol
+        What was asked of it.
+    failed_captures
+        Candidates that were looked for at high magnification in vain.
+    """
+    is_complete = outcome.status in {RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS}
+    if not is_complete or outcome.captures or not protocol.capture.number:
+        return ""
+    if not outcome.candidates:
+        return "nothing photographed: no metaphase was detected on the scanned area"
+    if not failed_captures:
+        return f"nothing photographed: none of {outcome.candidates} candidates was left to be photographed"
+    if outcome.status is RunStatus.COMPLETED_WITH_ERRORS:
+        return f"nothing photographed: {failed_captures} captures failed; the report gives the reason of each"
+    low, high = protocol.scan.objective, protocol.capture.objective
+    return (
+        f"completed, nothing confirmed: none of {failed_captures} candidates of the {low} scan "
+        f"was confirmed at {high}. Check that the slide lies as the rig file says (orientation, "
+        "mirrored axes), and calibrate the objectives' offsets: karyoscan rig calibrate"
+    )
 
 
 def _cells(casebook: Casebook, run_uid: str) -> dict[str, Any]:

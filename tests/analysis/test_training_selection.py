@@ -95,7 +95,9 @@ def test_cells_are_kept_as_they_are(tmp_path: Path) -> None:
 def test_the_command_tells_what_a_refit_is_worth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cells = [cell(str(k), [0.6] * 10, [0.45, 0.4]) for k in range(4)]
     monkeypatch.setattr("analysis.training.fits.selection.cached_proposals", lambda *_, **__: cells)
-    told = CliRunner().invoke(app, ["train", "selection", "--out", str(tmp_path), "--trials", "30"])
+    told = CliRunner().invoke(
+        app, ["train", "selection", "--out", str(tmp_path), "--trials", "30", "--data", str(tmp_path)]
+    )
     assert told.exit_code == 0, told.output
     assert "missed 0  false 0" in told.output
     written = load_parameters("selection", tmp_path).coefficients(SelectionSettings)

@@ -15,8 +15,10 @@ from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
 from station.cli import app
 from station.errors import UsageError
+from station.exit_codes import ExitCode
 from station.report.batch_page import build_batch_page
-from station.run.batch import BatchRequest, run_batch
+from station.run.batch import run_batch
+from station.run.batch_request import BatchRequest
 
 RIG = Path(__file__).parents[2] / "hardware_configs" / "simulated-feeder"
 PROTOCOL = """\
@@ -96,7 +98,8 @@ def test_the_command_prints_what_became_of_every_slide(asked):
     arguments = ["batch", "--rig", str(asked.rig), "--worklist", str(asked.worklist), "--out", str(asked.out)]
     (asked.tray).write_text("slot,barcode,cells,seed\n4,KS-9,1,5\n")
     result = CliRunner().invoke(app, [*arguments, "--tray", str(asked.tray)], env={"COLUMNS": "200"})
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == ExitCode.NOTHING_DONE, result.output
+    assert "no slide was scanned" in result.output
     assert "KS-9 is not on the worklist" in result.output
     assert result.output.count("missing") == 3
 

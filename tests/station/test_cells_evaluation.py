@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from analysis.evaluation.cells import CellRecord, Named
 from analysis.evaluation.interactions import Interactions
 from analysis.structures.classes import CLASS_NAMES
-from station.commands.evaluate.cells import evaluate_cells_command
+from station.commands.evaluate.cells import aneuploidy
 from station.errors import UsageError
 from station.evaluation import cells as cells_evaluation
 from station.evaluation.cells import evaluate_cells, write_cells_report
@@ -52,7 +51,9 @@ def test_every_cell_is_looked_at_once_and_stays_in_order(known_cells: None) -> N
     assert evaluate_cells(Path(), "val", ["tseng"], limit=2).figures["tseng, given"]["cells"] == 2
 
 
-def test_report_and_table(known_cells: None, tmp_path: Path) -> None:
+def test_report_and_table(
+    known_cells: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = write_cells_report(evaluate_cells(Path(), "val"), tmp_path / "report")
     names = {"figures.json", "risk.json", "risk.png", "tseng.json", "gband612.json"}
     assert {path.name for path in folder.iterdir()} == names
@@ -61,12 +62,10 @@ def test_report_and_table(known_cells: None, tmp_path: Path) -> None:
     # No cell is aneuploid: what can't be told is null, and no number.
     figures = json.loads((folder / "figures.json").read_text())
     assert figures["tseng, given"]["aneuploidy"]["class_sensitivity"] is None
-    console = Console(width=200, record=True)
+    monkeypatch.setenv("COLUMNS", "200")
     written = tmp_path / "figures.json"
-    evaluate_cells_command(
-        console, "aneuploidy", Path(), "val", limit=None, jobs=1, json_file=written, report=None
-    )
-    text = console.export_text()
+    aneuploidy(tmp_path, "val", json_file=written)
+    text = capsys.readouterr().out
     assert "class_specificity" in text
     assert "aurc" not in text
     assert json.loads(written.read_text()) == figures

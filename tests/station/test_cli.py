@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from acquisition.run.control import RunControl
-from station.cli import _stop_on_interrupt, main
+from station.cli import main
+from station.commands.interrupt import stop_on_interrupt
 
 ROOT = Path(__file__).parents[2]
 RIG = ROOT / "hardware_configs" / "simulated"
@@ -240,7 +241,7 @@ def test_usage_faults_are_told_apart_from_failures(call):
 
 def test_a_second_ctrl_c_interrupts_the_run_but_none_interrupts_the_way_into_the_safe_state():
     control, told = RunControl(), []
-    with _stop_on_interrupt(control, told.append):
+    with stop_on_interrupt(control, told.append):
         signal.raise_signal(signal.SIGINT)
         assert control.stop_requested
         with pytest.raises(KeyboardInterrupt):

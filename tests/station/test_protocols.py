@@ -10,9 +10,10 @@ import yaml
 
 from acquisition.protocol import DetectedArea, Protocol, load_protocol
 from station.cli import main
-from station.commands.protocol import clock, size
 from station.compose import open_instrument
-from station.protocol.protocols import SchemaOf, schema_of, schema_text, shipped_protocols
+from station.installation.packaged import protocol_names
+from station.protocol.schema import SchemaOf, schema_of, schema_text
+from station.quantities import clock, size
 from station.run.scan import ScanRequest, lying_slide
 
 ROOT = Path(__file__).parents[2]
@@ -154,7 +155,7 @@ def test_sizes_are_for_people():
 # -- new ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("template", shipped_protocols())
+@pytest.mark.parametrize("template", protocol_names())
 def test_a_new_protocol_is_a_shipped_one_under_another_name_with_its_comments(tmp_path, call, template):
     code, out, _ = call("protocol", "new", "ward_7", "--like", template, "--folder", tmp_path)
     assert code == 0

@@ -1,4 +1,4 @@
-"""``karyoscan evaluate structural|banding|levels``."""
+"""``karyoscan evaluate structural|banding|levels``: homologues, banding technique and band level."""
 
 from __future__ import annotations
 
@@ -10,40 +10,56 @@ from rich.progress import Progress
 from rich.table import Table
 
 from acquisition.storage import write_json_atomic
+from station.commands.options import DataOption, JsonOption, LimitOption, SplitOption, data_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BAND_STUDIES: Final = frozenset({"structural", "banding", "levels"})
 OWN_CUT_CELLS: Final = 48
 """Pictures that are cut, changed and compared, a few seconds each."""
 DRAWN_CELLS: Final = 4
 """Drawn cells of each technique in the banding table."""
 
 
-def evaluate_bands_command(
-    console: Console, study: str, data: Path, split: str, *, limit: int | None, json_file: Path | None
+def structural(
+    data: DataOption = None,
+    split: SplitOption = "test",
+    limit: LimitOption = None,
+    json_file: JsonOption = None,
 ) -> None:
-    """Measure the comparison of homologues, the recogniser of banding, or the band level.
+    """Simulated rearrangements between homologues: how many are flagged, and how many normal pairs are."""
+    root = data_root(data)
+    _evaluate("structural", lambda tell: _structural(root, split, limit, tell), _print_structural, json_file)
 
-    ``structural`` takes any split of gband612; ``banding`` takes cells that nothing was learnt from, and
-    ``levels`` drawn cells alone, whatever the split.
-    """
+
+def banding(data: DataOption = None, json_file: JsonOption = None) -> None:
+    """Which banding technique is recognised, on cells that nothing was learnt from."""
+    root = data_root(data)
+    _evaluate("banding", lambda tell: _banding(root, tell), _print_banding, json_file)
+
+
+def levels(json_file: JsonOption = None) -> None:
+    """The band level, on drawn cells whose level is certain; needs no data."""
+
+    def measure(_tell: Callable[[int, int], None]) -> dict[str, Any]:
+        from analysis.evaluation.banding import evaluate_levels
+
+        return {"simulated": True, "drawn": evaluate_levels()}
+
+    _evaluate("levels", measure, _print_levels, json_file)
+
+
+def _evaluate(
+    title: str,
+    measure: Callable[[Callable[[int, int], None]], dict[str, Any]],
+    show: Callable[[Console, dict[str, Any]], None],
+    json_file: Path | None,
+) -> None:
+    console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(study, total=None)
-
-        def tell(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        if study == "structural":
-            figures = _structural(data, split, limit, tell)
-        elif study == "banding":
-            figures = _banding(data, tell)
-        else:
-            from analysis.evaluation.banding import evaluate_levels
-
-            figures = {"simulated": True, "drawn": evaluate_levels()}
-    _print(console, study, figures)
+        task = progress.add_task(title, total=None)
+        figures = measure(lambda done, total: progress.update(task, completed=done, total=total))
+    show(console, figures)
     if json_file is not None:
         write_json_atomic(json_file, figures)
 
@@ -73,23 +89,26 @@ def _banding(data: Path, tell: Callable[[int, int], None]) -> dict[str, Any]:
     return evaluate_banding(held_out_cells(data, [*drawn, *solid]), progress=tell)
 
 
-def _print(console: Console, study: str, figures: dict[str, Any]) -> None:
-    if study == "structural":
-        for name, found in figures.items():
-            _print_changes(console, name, found)
-    elif study == "banding":
-        kinds = sorted({told for line in figures["confusion"].values() for told in line})
-        table = Table("cells", *kinds, title=f"banding, {100 * figures['right']:.1f} % right")
-        for name, line in figures["confusion"].items():
-            table.add_row(name, *(str(line.get(kind, 0)) for kind in kinds))
-        console.print(table)
-        console.print({"warned falsely": figures["warned_falsely"], "bands (10, 50, 90 %)": figures["level"]})
-    else:
-        table = Table("table", "median px", "blur px", "counted", "bands", "low", "high", "level")
-        for row in figures["drawn"]:
-            table.add_row(*(str(row[key]) for key in ("table", "median_px", "blur_px", "counted")),
-                          *(str(row[key]) for key in ("bands", "low", "high", "level")))  # fmt: skip
-        console.print(table)
+def _print_structural(console: Console, figures: dict[str, Any]) -> None:
+    for name, own in figures.items():
+        _print_changes(console, name, own)
+
+
+def _print_banding(console: Console, figures: dict[str, Any]) -> None:
+    kinds = sorted({kind for line in figures["confusion"].values() for kind in line})
+    table = Table("cells", *kinds, title=f"banding, {100 * figures['right']:.1f} % right")
+    for name, line in figures["confusion"].items():
+        table.add_row(name, *(str(line.get(kind, 0)) for kind in kinds))
+    console.print(table)
+    console.print({"warned falsely": figures["warned_falsely"], "bands (10, 50, 90 %)": figures["level"]})
+
+
+def _print_levels(console: Console, figures: dict[str, Any]) -> None:
+    columns = ("table", "median_px", "blur_px", "counted", "bands", "low", "high", "level")
+    table = Table(*(column.removesuffix("_px") + (" px" if column.endswith("_px") else "") for column in columns))
+    for row in figures["drawn"]:
+        table.add_row(*(str(row[column]) for column in columns))
+    console.print(table)
 
 
 def _print_changes(console: Console, name: str, figures: dict[str, Any]) -> None:

@@ -3,55 +3,84 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from acquisition.storage import write_json_atomic
+from station.commands.options import DataOption, JsonOption, LimitOption, ReportOption, SplitOption, data_root
 
 if TYPE_CHECKING:
     from station.evaluation.cells import CellsEvaluation
 
-_SHOWN: Final[dict[str, tuple[str, ...]]] = {
-    "cells": ("summary", "interactions", "aneuploidy", "risk"),
-    "aneuploidy": ("aneuploidy",),
-    "risk": ("risk",),
-}
-CELL_STUDIES: Final = frozenset(_SHOWN)
+_PARTS: Final = ("summary", "interactions", "aneuploidy", "risk")
+JobsOption = Annotated[int, typer.Option(help="processes", min=1)]
 
 
-def evaluate_cells_command(
-    console: Console,
-    what: str,
-    data: Path,
+def cells(
+    data: DataOption = None,
+    split: SplitOption = "test",
+    limit: LimitOption = None,
+    jobs: JobsOption = 1,
+    report: ReportOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Whole cells of tseng and gband612 in one pass: classes, interactions by kind, aneuploidy, risk."""
+    _evaluate(_PARTS, data, split, limit=limit, jobs=jobs, report=report, json_file=json_file)
+
+
+def aneuploidy(
+    data: DataOption = None,
+    split: SplitOption = "test",
+    limit: LimitOption = None,
+    jobs: JobsOption = 1,
+    report: ReportOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Numbers of chromosomes and their classes in whole cells: sensitivity and specificity."""
+    _evaluate(("aneuploidy",), data, split, limit=limit, jobs=jobs, report=report, json_file=json_file)
+
+
+def risk(
+    data: DataOption = None,
+    split: SplitOption = "test",
+    limit: LimitOption = None,
+    jobs: JobsOption = 1,
+    report: ReportOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """What the confidence of chromosomes and cells promises, and what it keeps: risk over coverage."""
+    _evaluate(("risk",), data, split, limit=limit, jobs=jobs, report=report, json_file=json_file)
+
+
+def _evaluate(
+    parts: tuple[str, ...],
+    data: Path | None,
     split: str,
     *,
     limit: int | None,
     jobs: int,
-    json_file: Path | None,
     report: Path | None,
+    json_file: Path | None,
 ) -> None:
-    """Karyotype the cells of a split once, print figures and write them down.
-
-    Parameters
-    ----------
-    what
-        ``"cells"`` for everything, ``"aneuploidy"`` or ``"risk"`` for that alone.
-    """
+    """Karyotype the cells of a split once, print parts of the figures and write all of them down."""
     from station.evaluation.cells import evaluate_cells, write_cells_report
 
+    root = data_root(data)
+    console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what)
+        task = progress.add_task(parts[0])
         evaluation = evaluate_cells(
-            data,
+            root,
             split,
             limit=limit,
             jobs=jobs,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    for table in _tables(evaluation, _SHOWN[what]):
+    for table in _tables(evaluation, parts):
         console.print(table)
     if json_file is not None:
         write_json_atomic(json_file, evaluation.figures)

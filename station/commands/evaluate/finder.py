@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from acquisition.storage import write_json_atomic
+from station.commands.options import DataOption, JsonOption, ReportOption, SplitOption, data_root
 
 _FILE_WIDTH: Final = 180
 
 
-def evaluate_finder_command(
-    console: Console,
-    data: Path,
-    split: str,
-    *,
-    finder: str,
-    limit: int | None,
-    json_file: Path | None,
-    report: Path | None,
+def finder(
+    data: DataOption = None,
+    split: SplitOption = "test",
+    limit: Annotated[int | None, typer.Option("--limit", help="brightfield fields", min=1)] = None,
+    subject: Annotated[str, typer.Option("--finder", help="rules, default, or a folder of weights")] = "default",
+    report: ReportOption = None,
+    json_file: JsonOption = None,
 ) -> None:
-    """Measure the finder, print its figures and write them down."""
+    """The metaphase finder on composed fields of held-out cases, beside the finder by rules."""
     from station.evaluation.finder import evaluate_finder
     from station.evaluation.finder_report import write_finder_report
 
+    root = data_root(data)
+    console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("finder")
         evaluation = evaluate_finder(
-            data,
+            root,
             split,
-            subject=finder,
+            subject=subject,
             limit=limit,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )

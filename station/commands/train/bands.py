@@ -1,4 +1,4 @@
-"""The command ``karyoscan train bands``."""
+"""``karyoscan train bands``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from station.commands.train.outputs import DEFAULT_DATA, DataFolder, OutFolder, command_line, tell_where
+from station.commands.options import DataOption, data_root
+from station.commands.train.outputs import OutFolder, command_line, tell_where
 
 
-def train_bands(
-    data: DataFolder = DEFAULT_DATA,
+def bands(
+    data: DataOption = None,
     out: OutFolder = Path("training/bands"),
-    step: Annotated[int, typer.Option(help="every so many-th train cell", min=1)] = 2,
-    cut: Annotated[int, typer.Option(help="pictures the software cuts itself", min=1)] = 200,
+    step: Annotated[int, typer.Option(help="one of so many train cells", min=1)] = 2,
+    cut: Annotated[int, typer.Option(help="pictures that are segmented by the software itself", min=1)] = 200,
 ) -> None:
     """Fit what normal homologues and the banding techniques look like (train splits, ten minutes)."""
     from analysis.karyotyping.pipeline import load_karyotyper
@@ -29,14 +30,15 @@ def train_bands(
         write_norms,
     )
 
+    root = data_root(data)
     command = command_line("bands", step=step, cut=cut)
-    cells = list(normal_cells(data / "gband612", "train", step))
-    pictures = tseng_pictures(data / "tseng", "train", cut)
+    cells = list(normal_cells(root / "gband612", "train", step))
+    pictures = tseng_pictures(root / "tseng", "train", cut)
     own_cells = list(own_cut_cells(pictures, load_karyotyper()))
     norms = norms_by_cuts(learn_norms(cells), own_cells)
     manifest = norms_manifest(
         norms, cells=len(cells), own_cells=len(own_cells), settings={"step": step, "cut": cut}, command=command
     )
     tell_where(write_norms(norms, out, manifest))
-    tell_where(write_templates(learn_templates(data, step=step), out, step=step, command=command))
+    tell_where(write_templates(learn_templates(root, step=step), out, step=step, command=command))
     typer.echo(f"pairs are flagged from a score of {norms.threshold:.2f}")

@@ -1,4 +1,4 @@
-"""The command ``karyoscan train finder``."""
+"""``karyoscan train finder``."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ from typing import Annotated
 
 import typer
 
+from station.commands.options import DataOption, ResumeOption, SeedOption, data_root
 
-def train_finder(
+
+def finder(
     out: Annotated[Path, typer.Option(help="folder for crops, checkpoints, log and weights")] = Path(
         "training/finder"
     ),
-    data: Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")] = Path(
-        "../shared/data"
-    ),
+    data: DataOption = None,
     minutes: Annotated[float, typer.Option(help="stop after this time in all", min=0.1)] = 45.0,
-    resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = True,
-    seed: Annotated[int, typer.Option(help="seed of everything random")] = 20,
+    resume: ResumeOption = True,
+    seed: SeedOption = 20,
     from_casebook: Annotated[
         Path | None, typer.Option(help="run folder: learn from its reviewers' decisions")
     ] = None,
     prepare_only: Annotated[bool, typer.Option(help="compose fields and cut crops, train nothing")] = False,
 ) -> None:
     """Train the metaphase finder's net; resumable."""
-    from station.training.finder import FinderTraining
-    from station.training.finder import train_finder as train
+    from station.training.finder import FinderTraining, train_finder
 
-    asked = FinderTraining(
-        data,
+    request = FinderTraining(
+        data_root(data),
         out,
         minutes=minutes,
         resume=resume,
@@ -36,4 +35,4 @@ def train_finder(
         casebook=from_casebook,
         prepare_only=prepare_only,
     )
-    train(asked, typer.echo)
+    train_finder(request, typer.echo)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-DataFolder = Annotated[Path, typer.Option(envvar="KARYOSCAN_DATA", help="root of the data sets")]
-DEFAULT_DATA: Final = Path("../shared/data")
-Processes = Annotated[int, typer.Option(help="processes that work at the same time", min=1)]
 OutFolder = Annotated[Path, typer.Option(help="folder for the parameter set: content and manifest")]
 
 

@@ -1,4 +1,4 @@
-"""The command ``karyoscan train selection``."""
+"""``karyoscan train selection``."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from station.commands.train.outputs import DEFAULT_DATA, DataFolder, command_line, tell_where
+from station.commands.options import DataOption, data_root
+from station.commands.train.outputs import command_line, tell_where
 
 
-def train_selection(
+def selection(
     out: Annotated[
         Path, typer.Option(help="folder for the parameter set, and for the proposals of the detector")
     ] = Path("training/selection"),
-    data: DataFolder = DEFAULT_DATA,
+    data: DataOption = None,
     weights: Annotated[Path | None, typer.Option(help="folder of the detector's weights; the product's")] = None,
     limit: Annotated[int | None, typer.Option(help="only as many pictures, spread evenly", min=2)] = None,
     trials: Annotated[int, typer.Option(help="settings tried at the most", min=1)] = 80,
-    missed_worth: Annotated[float, typer.Option(help="a missed chromosome, in false ones", min=0.1)] = 1.25,
+    missed_weight: Annotated[
+        float,
+        typer.Option("--missed-weight", "--missed-worth", min=0.1, help="of a missed chromosome, in false ones"),
+    ] = 1.25,
 ) -> None:
-    """Refit how a cell's proposals are weighed, on the val split; for new weights of the detector."""
+    """Refit the initial selection of proposals, on the val split; for new weights of the detector."""
     from analysis.parameters.store import PARAMETERS_FOLDER
     from analysis.selection.initial_selection import load_selection_settings
     from analysis.training.fits.selection import (
@@ -39,7 +43,7 @@ def train_selection(
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("proposals")
         cells = cached_proposals(
-            data / "tseng",
+            data_root(data) / "tseng",
             "val",
             out,
             limit=limit,
@@ -47,7 +51,7 @@ def train_selection(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     start = load_selection_settings()
-    aims = SelectionTargets(missed_worth)
+    aims = SelectionTargets(missed_weight)
     best = refit(cells, start, aims, most_trials=trials, tell=typer.echo)
     result = compare(cells, start, best)
     for name, table in (("before", result.before), ("after", result.after)):
@@ -61,6 +65,6 @@ def train_selection(
         if value != getattr(start, field.name):
             typer.echo(f"    {field.name} {value:.3g}")
     if not result.no_worse:
-        typer.echo("more errors than before for fewer missed ones: think before you take it")
-    command = command_line("selection", limit=limit, trials=trials, missed_worth=missed_worth)
+        typer.echo("more errors than before for fewer missed ones: consider it before you take it")
+    command = command_line("selection", limit=limit, trials=trials, missed_weight=missed_weight)
     tell_where(write_selection(best, out, result=result, aims=aims, command=command))

@@ -1,0 +1,101 @@
+"""The group ``karyoscan rig``: an instrument checked, measured, and its oil accounted for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from station.commands.options import RigArgument, examples
+from station.errors import UsageError
+from station.exit_codes import ExitCode
+
+rig_app = typer.Typer(help="Check and calibrate an instrument.", no_args_is_help=True)
+
+
+@rig_app.command(
+    "check", epilog=examples("karyoscan rig check simulated", "karyoscan rig check rigs/room-3 --home")
+)
+def rig_check(
+    rig: RigArgument,
+    home: Annotated[bool, typer.Option("--home", help="drive the stage to its end switches first")] = False,
+) -> None:
+    """Load an instrument, move everything a little, take a picture, and say what is in order."""
+    from station.instrument.rig_check import RigCheckState, check_rig
+
+    colours = {RigCheckState.OK: "green", RigCheckState.FAULT: "red", RigCheckState.NOT_JUDGED: "yellow"}
+    steps = check_rig(rig, home=home)
+    table = Table("step", "state", "detail", title=f"rig check {escape(rig.name)}")
+    for step in steps:
+        table.add_row(step.what, f"[{colours[step.state]}]{step.state}[/]", escape(step.detail))
+    Console().print(table)
+    if any(step.state is RigCheckState.FAULT for step in steps):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@rig_app.command(
+    "oil", epilog=examples("karyoscan rig oil simulated", "karyoscan rig oil rigs/room-3 --clean B1024")
+)
+def rig_oil(
+    rig: RigArgument,
+    clean: Annotated[
+        list[str] | None,
+        typer.Option(help="slide that carries no oil any more, as it is listed; repeat for several"),
+    ] = None,
+) -> None:
+    """List the slides that carry oil; declare one clean after a person has checked it."""
+    from scanner.rig import load_rig
+    from station.compose import open_oil_ledger
+
+    description, _ = load_rig(rig)
+    ledger = open_oil_ledger(description)
+    for slide in clean or ():
+        if not ledger.is_oiled(slide):
+            oiled = ", ".join(sorted(ledger.oiled_slides())) or "none"
+            raise UsageError(f"--clean: slide {slide!r} carries no oil in the record; those that do: {oiled}")
+        ledger.declare_clean(slide)
+    table = Table("slide", "drops", title=f"oil on {escape(description.name)}")
+    for slide in sorted(ledger.oiled_slides()):
+        table.add_row(escape(slide), str(len(ledger.drops(slide))))
+    Console().print(table)
+
+
+@rig_app.command(
+    "calibrate",
+    epilog=examples(
+        "karyoscan rig calibrate rigs/room-3 --slide-x-um 30000 --slide-y-um 12000",
+        "karyoscan rig calibrate rigs/room-3 --what offsets --oil --dry-run",
+    ),
+)
+def rig_calibrate(
+    rig: RigArgument,
+    what: Annotated[
+        list[str] | None,
+        typer.Option(help="pixels, backlash, field, read-out, motion, offsets; repeat for several, default all"),
+    ] = None,
+    slide_x_um: Annotated[float | None, typer.Option(help="place with cells, slide um; default: here")] = None,
+    slide_y_um: Annotated[float | None, typer.Option(help="place with cells, slide um; default: here")] = None,
+    focus_um: Annotated[float | None, typer.Option(help="where focus is expected; default mid-envelope")] = None,
+    oil: Annotated[bool, typer.Option("--oil", help="there is oil on the slide: measure oil objectives")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="measure, but write nothing")] = False,
+) -> None:
+    """Let an instrument measure itself on a slide, and write the results into its rig file."""
+    from scanner.calibration.session import procedures_of
+    from scanner.coordinates import SlidePoint
+    from station.instrument.calibrate import CalibrationRequest, described, run_calibration
+
+    if (slide_x_um is None) != (slide_y_um is None):
+        raise UsageError("--slide-x-um and --slide-y-um belong together")
+    at = None if slide_x_um is None or slide_y_um is None else SlidePoint(slide_x_um, slide_y_um)
+    request = CalibrationRequest(rig, procedures_of(what or ()), at, focus_um, oil_allowed=oil, write=not dry_run)
+    table = Table("measured", "value", "residual", title=f"rig calibrate {escape(rig.name)}")
+    for result in run_calibration(request):
+        table.add_row(*described(result))
+    console = Console()
+    console.print(table)
+    if not oil:
+        console.print("Oil objectives were left out; --oil measures them.", highlight=False)
+    console.print("Nothing was written." if dry_run else f"Written: {rig}", highlight=False, soft_wrap=True)

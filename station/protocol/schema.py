@@ -1,0 +1,40 @@
+"""JSON Schemas of the files that people write."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel
+
+from acquisition.protocol import Protocol
+from scanner.rig import Rig
+
+
+class SchemaOf(StrEnum):
+    """Files whose schema is published."""
+
+    PROTOCOL = "protocol"
+    RIG = "rig"
+
+
+_MODELS: dict[SchemaOf, tuple[type[BaseModel], str]] = {
+    SchemaOf.PROTOCOL: (Protocol, "A scan protocol of KaryoScan"),
+    SchemaOf.RIG: (Rig, "An instrument of KaryoScan: rig.yaml"),
+}
+
+
+def schema_of(what: SchemaOf) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a file, for editors and other programs.
+
+    Rules between keys, such as limits that have to be in order, are beyond it: `protocol check` knows all.
+    """
+    model, title = _MODELS[what]
+    schema = model.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": title}
+
+
+def schema_text(what: SchemaOf) -> str:
+    """The schema as it is published in ``docs/schemas``."""
+    return json.dumps(schema_of(what), indent=2, ensure_ascii=False) + "\n"
