@@ -29,3 +29,13 @@ def test_a_failing_scan_gives_everything_back():
     with pytest.raises(RuntimeError), frozen_garbage_collector():
         raise RuntimeError("scan ended")
     assert gc.get_freeze_count() == 0
+
+
+def test_garbage_of_the_slide_before_is_not_carried_along():
+    gc.disable()
+    try:
+        left = weakref.ref(Ring())
+        with frozen_garbage_collector():
+            assert left() is None
+    finally:
+        gc.enable()
