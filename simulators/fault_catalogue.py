@@ -1,4 +1,4 @@
-"""Every fault there is, with what the instrument does about it, as ``docs/faults.md`` shows it."""
+"""Every fault there is, with what the instrument does about it, as ``docs/explanation/faults.md`` shows it."""
 
 from __future__ import annotations
 

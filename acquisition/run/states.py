@@ -1,4 +1,4 @@
-"""In which state a run is, and what may follow: ``docs/run-states.md`` draws this table."""
+"""In which state a run is, and what may follow: ``docs/explanation/run-states.md`` draws this table."""
 
 from __future__ import annotations
 

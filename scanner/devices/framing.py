@@ -1,4 +1,4 @@
-"""Lines with a number and a checksum: what loader, oiler and label camera speak (``docs/serial/framing.md``).
+"""Lines with a number and a checksum: what loader, oiler and label camera speak (``docs/reference/serial/framing.md``).
 
 ::
 

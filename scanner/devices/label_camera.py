@@ -1,4 +1,4 @@
-"""Label camera on a serial line; the command set stands in ``docs/serial/label-camera.md``."""
+"""Label camera on a serial line; the command set stands in ``docs/reference/serial/label-camera.md``."""
 
 from __future__ import annotations
 

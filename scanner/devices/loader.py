@@ -1,4 +1,4 @@
-"""Slide loader on a serial line; the command set stands in ``docs/serial/loader.md``."""
+"""Slide loader on a serial line; the command set stands in ``docs/reference/serial/loader.md``."""
 
 from __future__ import annotations
 

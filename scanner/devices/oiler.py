@@ -1,4 +1,4 @@
-"""Oil dispenser on a serial line; the command set stands in ``docs/serial/oiler.md``."""
+"""Oil dispenser on a serial line; the command set stands in ``docs/reference/serial/oiler.md``."""
 
 from __future__ import annotations
 

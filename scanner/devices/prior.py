@@ -1,4 +1,4 @@
-"""Prior ProScan II/III: XY or XYZ, standard mode (see ``docs/serial/prior.md``)."""
+"""Prior ProScan II/III: XY or XYZ, standard mode (see ``docs/reference/serial/prior.md``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maerzhaeuser TANGO: XY or XYZ, native instruction set (see ``docs/serial/tango.md``)."""
+"""Maerzhaeuser TANGO: XY or XYZ, native instruction set (see ``docs/reference/serial/tango.md``)."""
 
 from __future__ import annotations
 

@@ -36,5 +36,5 @@ def schema_of(what: SchemaOf) -> dict[str, Any]:
 
 
 def schema_text(what: SchemaOf) -> str:
-    """The schema as it is published in ``docs/schemas``."""
+    """The schema as it is published in ``docs/reference/schemas``."""
     return json.dumps(schema_of(what), indent=2, ensure_ascii=False) + "\n"

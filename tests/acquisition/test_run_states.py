@@ -12,7 +12,7 @@ from acquisition.run.boundary import Boundary
 from acquisition.run.control import RunCommand, RunControl, send_run_command
 from acquisition.run.states import TRANSITIONS, IllegalStepError, RunMachine, RunState, RunStep
 
-DRAWING = Path(__file__).parents[2] / "docs" / "run-states.md"
+DRAWING = Path(__file__).parents[2] / "docs" / "explanation" / "run-states.md"
 ARROW = re.compile(r"^ +(\w+) --> (\w+): (.+)$", re.MULTILINE)
 
 

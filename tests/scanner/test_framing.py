@@ -12,13 +12,13 @@ from scanner.devices.label_camera import LabelCameraCode
 from scanner.devices.loader import LoaderCode
 from scanner.devices.oiler import OilerCode
 
-DOCS = Path(__file__).parents[2] / "docs" / "serial"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "serial"
 
 BODIES = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="#*"), min_size=1)
 
 
 def test_the_checksum_is_the_one_of_the_description():
-    # Worked example of docs/serial/framing.md, with the CRC computed bit by bit.
+    # Worked example of docs/reference/serial/framing.md, with the CRC computed bit by bit.
     line = "LOAD 17 #07"
     crc = 0xFFFF
     for byte in line.encode():

@@ -119,7 +119,7 @@ def test_the_catalogue_has_every_fault_once_with_an_error_that_exists():
 
 
 def test_the_document_is_the_catalogue():
-    text = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "explanation" / "faults.md").read_text(encoding="utf-8")
     for entries in (DEVICE_FAULTS, SERIAL_FAULTS, STORAGE_FAULTS):
         assert as_markdown(entries) in text
 

@@ -1,4 +1,4 @@
-"""The simulated controllers speak the tables of docs/serial."""
+"""The simulated controllers speak the tables of docs/reference/serial."""
 
 import numpy as np
 import pytest

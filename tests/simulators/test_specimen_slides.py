@@ -332,7 +332,7 @@ def test_names_do_for_enumerations() -> None:
 
 
 def test_the_example_in_the_docs_runs(capsys, tmp_path: Path) -> None:
-    page = Path(__file__).parents[2] / "docs" / "slide-world.md"
+    page = Path(__file__).parents[2] / "docs" / "explanation" / "slide-world.md"
     examples = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     assert len(examples) == 1
     example = tmp_path / "example.py"

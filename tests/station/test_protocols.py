@@ -195,7 +195,7 @@ def test_new_never_overwrites(tmp_path, call):
 
 @pytest.mark.parametrize("what", SchemaOf)
 def test_the_published_schema_is_current(what):
-    published = ROOT / "docs" / "schemas" / f"{what}.json"
+    published = ROOT / "docs" / "reference" / "schemas" / f"{what}.json"
     assert published.read_text(encoding="utf-8") == schema_text(what), (
         f"the models have changed: karyoscan schema {what} > {published.relative_to(ROOT)}"
     )
