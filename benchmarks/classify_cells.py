@@ -22,7 +22,7 @@ import torch
 
 from analysis.assignment.joint_assignment import assign
 from analysis.classification.classifier import Classifier
-from analysis.evaluation.crops import gband612_cells
+from analysis.datasets.gband612 import gband612_cells
 from analysis.straightening.crops import crops_of_cell, object_from_picture
 from analysis.structures.crop import ObjectPixels
 

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 import analysis.karyotyping.pipeline as karyotyping
-from analysis.datasets.images import load_tseng
+from analysis.datasets.tseng import load_tseng
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.karyogram.karyotype_picture import draw_karyotype

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from analysis.datasets.images import load_tseng
+from analysis.datasets.tseng import load_tseng
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.segmentation_methods import SegmentationMethods
 from analysis.imaging.image_file import read_image

@@ -1,1 +1,1 @@
-"""Public data sets: loaders, labelled boxes, matching."""
+"""Public data sets, one module a set: loaders, labelled boxes. For training and evaluation alone."""

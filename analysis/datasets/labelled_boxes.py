@@ -9,19 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.box_matching import box_iou, match
-from analysis.datasets.coco import CocoObject
+from analysis.datasets.tseng import TSENG_PADDING_PX
+from analysis.metrics.coco import CocoObject
+from analysis.structures.boxes import box_iou, match
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.segmentation import UnselectedProposal
-
-TSENG_PADDING_PX: Final = (7.0, 8.0, 5.0, 4.0)
-"""Slide between a mask and the published box of the Tseng set: left, top, right, bottom.
-
-Calibrated on the train split: medians over 265 isolated chromosomes of 19 cells. The labellers left 3 to 4 px
-beyond what the eye takes for the edge, a pixel or two more on the upper left; the half-height border of a mask
-lies some 2 px within that edge.
-"""
 
 _SAME_IOU: Final = 0.7
 _OWN_CORE_SHARE: Final = 0.15

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.evaluation.cells import CellRecord, named_counts
-from analysis.evaluation.statistics import bootstrap
+from analysis.metrics.statistics import bootstrap
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 
 DIPLOID: Final = 46

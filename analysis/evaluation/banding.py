@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,100 +12,11 @@ from scipy.ndimage import gaussian_filter
 from analysis.banding.band_level import estimate_level
 from analysis.banding.ideogram import ideogram
 from analysis.banding.technique import BandingTemplates, banding_templates, estimate_banding
-from analysis.datasets.images import load_mfish
-from analysis.errors import DatasetError
-from analysis.evaluation.crops import bioimlab_cells, gband612_cells
-from analysis.evaluation.mfish import labelled_instances
-from analysis.imaging.background import estimate_background
-from analysis.imaging.image_file import read_image
-from analysis.straightening.crops import crops_of_cell, cut_instances, object_from_picture
-from analysis.straightening.external_crops import emits_light, objects_of, read_external_crop
+from analysis.datasets.banded_cells import BandedCell
+from analysis.straightening.crops import crops_of_cell, object_from_picture
 from analysis.structures.banding import LEVELS, BandingKind
 from analysis.structures.classes import CLASS_NAMES
-from analysis.structures.crop import ChromosomeCrop, ObjectPixels
-
-BIOIMLAB_LEARNT: Final = 80
-MFISH_LEARNT: Final = 18
-"""Train cells of these sets that the templates come from; the others of their train splits stand in for a val
-split, which they don't have."""
-
-
-@dataclass(frozen=True, slots=True)
-class BandedCell:
-    """One cell, cut, of known banding.
-
-    Attributes
-    ----------
-    name, source
-        Of the cell and of its set.
-    kind
-        How it is banded.
-    fluorescent
-        Whether light is emitted.
-    crops, classes
-        Its chromosomes; classes may be unknown ("?").
-    """
-
-    name: str
-    source: str
-    kind: BandingKind
-    fluorescent: bool
-    crops: tuple[ChromosomeCrop, ...]
-    classes: tuple[str, ...]
-
-
-def gband612_banded(data_dir: Path, split: str, step: int = 1) -> Iterator[BandedCell]:
-    """G-band cells of gband612, every ``step``-th."""
-    for cell in islice(gband612_cells(data_dir / "gband612", split), 0, None, step):
-        crops = crops_of_cell([object_from_picture(picture) for picture in cell.pictures])
-        yield BandedCell(cell.name, "gband612", BandingKind.G, False, crops, cell.classes)
-
-
-def bioimlab_banded(data_dir: Path, *, learnt: bool) -> Iterator[BandedCell]:
-    """Q-band cells: those the templates come from, or the rest of the train split."""
-    chosen = slice(0, BIOIMLAB_LEARNT) if learnt else slice(BIOIMLAB_LEARNT, None)
-    cells = bioimlab_cells(data_dir / "bioimlab_qband", "train")
-    for cell in islice(cells, chosen.start, chosen.stop):
-        crops = crops_of_cell([object_from_picture(picture, inverted=True) for picture in cell.pictures])
-        yield BandedCell(cell.name, "bioimlab", BandingKind.Q, True, crops, cell.classes)
-
-
-def mfish_banded(data_dir: Path, *, learnt: bool) -> Iterator[BandedCell]:
-    """DAPI cells by their true masks: those the templates come from, or the rest of the train split."""
-    cells = sorted(load_mfish(data_dir / "mfish", "train"), key=lambda cell: cell.name)
-    for cell in cells[:MFISH_LEARNT] if learnt else cells[MFISH_LEARNT:]:
-        image = read_image(cell.image_path)
-        labelled = labelled_instances(cell.classmap())
-        objects = cut_instances(image, estimate_background(image.pixels), [entry for _, entry in labelled])
-        names = tuple(CLASS_NAMES[label - 1] for label, _ in labelled)
-        yield BandedCell(cell.name, "mfish", BandingKind.DAPI, image.inverted, crops_of_cell(objects), names)
-
-
-def rband_banded(data_dir: Path, part: str) -> Iterator[BandedCell]:
-    """R-band cells of the rband sample, ``part`` "train" or "val"; the train cell once of its four flips."""
-    folder = data_dir / "rband"
-    path = folder / "crops.csv"
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["band"] == "Rband" and row["part"] == part]
-    except (OSError, KeyError) as error:
-        raise DatasetError("the data set isn't there or lacks a column (see KARYOSCAN_DATA)", path=path) from error
-    # The flips carry one digit more at the end of their names.
-    kept = [row for row in rows if len(Path(row["file"]).stem.rsplit("_", 1)[-1]) == 3]
-    cuts = [read_external_crop(folder / row["file"]) for row in kept]
-    if not cuts:
-        raise DatasetError(f"there is no R-band cell of part {part!r}", path=path)
-    crops = crops_of_cell(objects_of(cuts, emitted=emits_light(cuts)))
-    yield BandedCell(f"rband {part}", "rband", BandingKind.R, False, crops, tuple(row["class"] for row in kept))
-
-
-def held_out_cells(data_dir: Path, drawn: Iterable[BandedCell] = ()) -> Iterator[BandedCell]:
-    """Cells that no template comes from: real ones of all four kinds, then ``drawn`` ones."""
-    yield from gband612_banded(data_dir, "val")
-    yield from bioimlab_banded(data_dir, learnt=False)
-    yield from mfish_banded(data_dir, learnt=False)
-    yield from rband_banded(data_dir, "val")
-    yield from drawn
+from analysis.structures.crop import ObjectPixels
 
 
 def evaluate_banding(

@@ -17,16 +17,17 @@ import numpy as np
 
 from analysis.assignment.joint_assignment import AssignmentCosts, assign
 from analysis.classification.classifier import Classifier
-from analysis.datasets.box_matching import box_areas, box_intersections, box_iou, match
-from analysis.datasets.images import TsengImage, load_tseng
-from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, instances_from_boxes, padded_boxes
+from analysis.datasets.crop_archives import CropCell, rises
+from analysis.datasets.gband612 import gband612_cells
+from analysis.datasets.labelled_boxes import instances_from_boxes, padded_boxes
+from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.crops import CropCell, gband612_cells, rises
-from analysis.evaluation.interactions import Interactions, count_interactions
 from analysis.imaging.image_file import read_image
 from analysis.imaging.working_image import find_stained
 from analysis.karyotyping.pipeline import Karyotyper
+from analysis.metrics.interactions import Interactions, count_interactions
 from analysis.straightening.crops import crops_of_cell, object_from_picture
+from analysis.structures.boxes import box_areas, box_intersections, box_iou, match
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.images import ClusterBlob, load_clusters
-from analysis.errors import DatasetError, NoMetaphaseError
+from analysis.datasets.clusters import clusters_by_cell
+from analysis.errors import NoMetaphaseError
 from analysis.evaluation.box_free.external_blobs import BlobJudge, judge_cut_blobs
 from analysis.segmentation.contours.segmenter import segment_by_contours
 from analysis.segmentation.protocol import Segmenter
@@ -90,13 +89,10 @@ def evaluate_clusters(
     DatasetError
         If the set isn't there or isn't what it should be.
     """
-    by_cell: dict[str, list[ClusterBlob]] = {}
-    for blob in load_clusters(data_dir):
-        by_cell.setdefault(blob.cell, []).append(blob)
-    cells = list(by_cell.items())[: limit if limit is None else max(1, limit)]
+    cells = list(clusters_by_cell(data_dir).items())[: limit if limit is None else max(1, limit)]
     right: dict[bool, list[bool]] = {False: [], True: []}
     for number, (name, blobs) in enumerate(cells, start=1):
-        sheet = lay_out([_read_crop(blob.path) for blob in blobs], name)
+        sheet = lay_out([blob.crop() for blob in blobs], name)
         try:
             found = segmenter(sheet.image).instances
         except NoMetaphaseError:
@@ -142,12 +138,10 @@ def evaluate_cut_blobs(
     DatasetError
         If the set isn't there or isn't what it should be.
     """
-    by_cell: dict[str, list[ClusterBlob]] = {}
-    for blob in load_clusters(data_dir):
-        by_cell.setdefault(blob.cell, []).append(blob)
+    by_cell = clusters_by_cell(data_dir)
     rows: list[tuple[int, bool, float]] = []
     for number, blobs in enumerate(by_cell.values()):
-        answers = judge_cut_blobs([_read_crop(blob.path) for blob in blobs], judge)
+        answers = judge_cut_blobs([blob.crop() for blob in blobs], judge)
         rows += [(number % 2, blob.is_cluster, one.connected) for blob, one in zip(blobs, answers, strict=True)]
         if progress is not None:
             progress(number + 1, len(by_cell))
@@ -166,13 +160,6 @@ def evaluate_cut_blobs(
         "chosen_accuracy": max(right),
         "half_accuracy": float(np.mean((chance > 0.5) == truth)),
     }
-
-
-def _read_crop(path: Path) -> NDArray[np.uint8]:
-    crop = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if crop is None:
-        raise DatasetError("a blob that can't be read", path=path)
-    return np.asarray(crop, dtype=np.uint8)
 
 
 def _counts(sheet: BlobSheet, found: Sequence[Instance]) -> list[int]:

@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.assignment.joint_assignment import AssignmentCosts, assign
 from analysis.classification.classifier import Classifier
-from analysis.errors import DatasetError
+from analysis.datasets.bioimlab import bioimlab_cells
+from analysis.datasets.crop_archives import CropCell, count_crop_cells, rises
+from analysis.datasets.gband612 import gband612_cells
 from analysis.straightening.crops import crops_of_cell, object_from_picture
-from analysis.straightening.medial_axis import medial_axis
 from analysis.structures.class_evidence import ClassScores
 from analysis.structures.classes import CLASS_NAMES
-from analysis.structures.crop import ObjectPixels
 
 Progress = Callable[[int, int], None]
 
-UPRIGHT_SHARE = 0.25
-"""An axis that rises less than this share of its length doesn't say which of its ends is up."""
 TOP = 5
-
-
-@dataclass(frozen=True, slots=True)
-class CropCell:
-    """All crops of one cell.
-
-    Attributes
-    ----------
-    name
-        Name of the cell.
-    inverted
-        True where the pictures are inverted fluorescence.
-    pictures
-        uint8 grey, dark on white, as the set has them.
-    classes
-        Class names; anything that isn't one of the 24 counts as unknown.
-    """
-
-    name: str
-    inverted: bool
-    pictures: tuple[NDArray[np.uint8], ...]
-    classes: tuple[str, ...]
 
 
 def evaluate_gband612(
@@ -91,7 +62,7 @@ def evaluate_gband612(
     """
     folder = _folder(data_dir, "gband612")
     return _evaluated(
-        gband612_cells(folder, split), len(_groups(folder, split)), classifier, limit, progress, prices
+        gband612_cells(folder, split), count_crop_cells(folder, split), classifier, limit, progress, prices
     )
 
 
@@ -109,24 +80,8 @@ def evaluate_bioimlab(
     """
     folder = _folder(data_dir, "bioimlab_qband")
     return _evaluated(
-        bioimlab_cells(folder, split), len(_groups(folder, split)), classifier, limit, progress, prices
+        bioimlab_cells(folder, split), count_crop_cells(folder, split), classifier, limit, progress, prices
     )
-
-
-def gband612_cells(folder: Path, split: str) -> Iterator[CropCell]:
-    """Cells of the gband612 set: upright crops, background removed."""
-    yield from _cells(folder, split, inverted=False)
-
-
-def bioimlab_cells(folder: Path, split: str) -> Iterator[CropCell]:
-    """Cells of the BioImLab set, inverted: bright Q bands lie where dark G bands do."""
-    yield from _cells(folder, split, inverted=True)
-
-
-def rises(piece: ObjectPixels) -> bool:
-    """Tell whether the upper end of an object's axis is clearly above the lower one."""
-    axis = medial_axis(piece.mask)
-    return float(axis.points_px[-1, 1] - axis.points_px[0, 1]) >= UPRIGHT_SHARE * axis.length_px
 
 
 class _Tally:
@@ -212,40 +167,3 @@ def _evaluated(
 
 def _folder(data_dir: Path, name: str) -> Path:
     return data_dir / name if (data_dir / name).is_dir() else data_dir
-
-
-def _groups(folder: Path, split: str) -> dict[str, list[dict[str, str]]]:
-    path = folder / "crops.csv"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DatasetError("the data set isn't there (see KARYOSCAN_DATA)", path=path) from error
-    groups: dict[str, list[dict[str, str]]] = {}
-    reader = csv.DictReader(io.StringIO(text))
-    if not {"file", "cell", "class", "split"} <= set(reader.fieldnames or ()):
-        raise DatasetError("one of the columns file, cell, class, split is missing", path=path)
-    for row in reader:
-        if row["split"] == split:
-            groups.setdefault(row["cell"], []).append(row)
-    if not groups:
-        raise DatasetError(f"there is nothing in split {split!r}", path=path)
-    return groups
-
-
-def _cells(folder: Path, split: str, *, inverted: bool) -> Iterator[CropCell]:
-    groups = _groups(folder, split)
-    path = folder / "crops.zip"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name, rows in groups.items():
-                pictures = tuple(_grey(archive.read(row["file"]), inverted) for row in rows)
-                yield CropCell(name, inverted, pictures, tuple(row["class"] for row in rows))
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"can't be read or lacks a crop ({error})", path=path) from error
-
-
-def _grey(data: bytes, inverted: bool) -> NDArray[np.uint8]:
-    grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if grey is None:
-        raise DatasetError("a crop of the archive is no image")
-    return np.asarray(255 - grey if inverted else grey, dtype=np.uint8)

@@ -18,7 +18,7 @@ from analysis.evaluation.finder_scores import (
     pooled,
     scores_by_slide,
 )
-from analysis.evaluation.statistics import (
+from analysis.metrics.statistics import (
     CalibrationCurve,
     Floats,
     PrecisionRecall,

@@ -10,7 +10,7 @@ import numpy as np
 from analysis.evaluation.drawing import COLOURS, INK, Axes, Colour, Rgb, blank, put_text
 from analysis.evaluation.finder import GOAL_PRECISION, GOAL_RECALL, curve, reliability
 from analysis.evaluation.finder_scores import CALL_SCORE, FinderScores
-from analysis.evaluation.statistics import CalibrationCurve, PrecisionRecall
+from analysis.metrics.statistics import CalibrationCurve, PrecisionRecall
 
 _HEIGHT_PX, _WIDTH_PX = 560, 1680
 _LEAST_RANGE: Final = 0.8

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.evaluation.finder_matching import Field, JudgedFind, JudgedPlace, Planted, judge, planted_of
-from analysis.evaluation.statistics import Bools, Floats
+from analysis.metrics.statistics import Bools, Floats
 
 CALL_SCORE: Final = 0.5
 """From this score a find is called a metaphase."""

@@ -13,11 +13,11 @@ from torch import nn
 
 from analysis.detection.preprocessing import SCALE, density_of, filled_up, relative_density, resized
 from analysis.errors import NoMetaphaseError
+from analysis.nets.faster_rcnn import PEER_WEIGHTS, peer_net
 from analysis.parameters.weights import fill_net, load_weights, read_manifest
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.segmentation import Segmentation, UnselectedProposal
-from analysis.training.detector.faster_rcnn import PEER_WEIGHTS, peer_net
 
 PADDING_PX: Final = 6.0
 """Slide round a chromosome in the boxes it learns, in px of the set."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.evaluation.cells import CellRecord, Named
 from analysis.evaluation.drawing import COLOURS, INK, Axes, Rgb, blank, put_text
-from analysis.evaluation.statistics import Bools, Floats, calibration
+from analysis.metrics.statistics import Bools, Floats, calibration
 from analysis.structures.classes import UNCLASSIFIED
 from analysis.structures.review import ReviewLevel, chromosome_level
 

@@ -15,15 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.box_matching import box_iou, match
-from analysis.datasets.coco import CocoImage, CocoObject, coco_figures
-from analysis.datasets.images import TsengImage, load_tseng
-from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, padded_boxes, ranked_boxes
+from analysis.datasets.labelled_boxes import padded_boxes, ranked_boxes
+from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.enumeration import Count, enumeration_figures, enumeration_intervals
 from analysis.imaging.image_file import read_image
+from analysis.metrics.coco import CocoImage, CocoObject, coco_figures
+from analysis.metrics.enumeration import Count, enumeration_figures, enumeration_intervals
 from analysis.parameters.weights import write_whole
 from analysis.segmentation.protocol import Segmenter
+from analysis.structures.boxes import box_iou, match
 from analysis.structures.instance import Instance
 from analysis.structures.segmentation import UnselectedProposal
 

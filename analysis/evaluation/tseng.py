@@ -6,67 +6,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from analysis.datasets.box_matching import box_areas, box_intersections, box_iou, match
-from analysis.datasets.coco import CocoImage, CocoObject, coco_figures
-from analysis.datasets.images import TsengImage, load_tseng
-from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, instances_from_boxes, padded_boxes, ranked_boxes
+from analysis.datasets.labelled_boxes import instances_from_boxes, padded_boxes, ranked_boxes
+from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng, spread_evenly
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.enumeration import (
+from analysis.imaging.image_file import read_image
+from analysis.imaging.working_image import find_stained
+from analysis.metrics.coco import CocoImage, CocoObject, coco_figures
+from analysis.metrics.enumeration import (
     Count,
     bootstrap_interval,
     enumeration_figures,
     enumeration_intervals,
 )
-from analysis.evaluation.interactions import FEW_INTERACTIONS, Interactions, count_interactions
-from analysis.imaging.image_file import read_image
-from analysis.imaging.working_image import find_stained
-from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance
+from analysis.metrics.interactions import FEW_INTERACTIONS, Interactions, count_interactions
+from analysis.metrics.karyotyper import ProposedChromosome, ProposesKaryotypes
+from analysis.structures.boxes import box_areas, box_intersections, box_iou, match
 from analysis.structures.segmentation import UnselectedProposal
-
-
-class ProposedChromosome(Protocol):
-    """What is read of a karyotyped chromosome."""
-
-    @property
-    def class_name(self) -> str:
-        """Class."""
-        ...
-
-    @property
-    def instance(self) -> Instance:
-        """Box and mask."""
-        ...
-
-
-class ProposedKaryotype(Protocol):
-    """What is read of a karyotype."""
-
-    @property
-    def chromosomes(self) -> Sequence[ProposedChromosome]:
-        """The chromosomes."""
-        ...
-
-    @property
-    def left_out(self) -> Sequence[UnselectedProposal]:
-        """What was proposed besides."""
-        ...
-
-
-class ProposesKaryotypes(Protocol):
-    """What is evaluated."""
-
-    def karyotype(self, image: GreyImage) -> ProposedKaryotype:
-        """Propose a karyotype."""
-        ...
-
-    def classify_instances(self, image: GreyImage, instances: Sequence[Instance]) -> Sequence[ProposedChromosome]:
-        """Classify given chromosomes jointly, in their order."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +80,13 @@ def evaluate_tseng(
     ImageError
         If a picture of it can't be read.
     """
-    images = _spread(load_tseng(data_dir, split), limit)
+    images = spread_evenly(load_tseng(data_dir, split), limit)
     outcomes = []
     for number, entry in enumerate(images, start=1):
         outcomes.append(_evaluate_image(entry, karyotyper))
         if progress is not None:
             progress(number, len(images))
     return _figures(outcomes)
-
-
-def _spread(images: tuple[TsengImage, ...], limit: int | None) -> list[TsengImage]:
-    """Choose images evenly over the list, so that a few stand for all cases."""
-    if limit is None or limit >= len(images):
-        return list(images)
-    at = np.linspace(0, len(images) - 1, max(1, limit)).round().astype(int)
-    return [images[k] for k in at]
 
 
 def _evaluate_image(entry: TsengImage, karyotyper: ProposesKaryotypes) -> _Outcome:

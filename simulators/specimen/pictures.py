@@ -20,6 +20,10 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
 TSENG_UM_PER_PX = 0.1024
 """Pixel size that pictures are taken to have where nothing else is said."""
 
+LABEL_PADDING_PX = (7.0, 8.0, 5.0, 4.0)
+"""Slide between a chromosome and its published box in such pictures: left, top, right, bottom. The number of the
+analysis' data set (`analysis.datasets.tseng.TSENG_PADDING_PX`), which no simulator may import."""
+
 MARGIN_UM = 16.0
 """Width of the margin in which nuclei at a picture's border are completed."""
 

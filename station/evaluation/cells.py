@@ -15,8 +15,8 @@ from acquisition.storage import write_json_atomic, write_png_atomic
 from acquisition.workers import prepare_process, spawned
 from analysis.evaluation.aneuploidy import aneuploidy_figures
 from analysis.evaluation.cells import CellRecord, count_cells, gband612_records, tseng_records
-from analysis.evaluation.interactions import interaction_figures
 from analysis.evaluation.risk import RiskStudy, risk_picture, study
+from analysis.metrics.interactions import interaction_figures
 from analysis.parameters.weights import read_manifest
 from station.errors import UsageError
 

@@ -25,10 +25,10 @@ from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
 from acquisition.run.slide_run import RunOutcome, SlideRun
 from acquisition.storage import RunFolder, write_json_atomic
-from analysis.datasets.labelled_boxes import TSENG_PADDING_PX
 from analysis.finder import find_metaphases
 from scanner.coordinates import SlideFrame
 from scanner.rig import RIG_FILE
+from simulators.specimen.pictures import LABEL_PADDING_PX
 from station.compose import (
     RENDERED,
     SEARCH_WORKERS,
@@ -256,7 +256,7 @@ def _score(
         if record.json_path is not None
     }
     # Boxes of labelled pictures are padded as their data set pads them; rendered truth is tight.
-    pad_px = (0.0, 0.0, 0.0, 0.0) if request.specimen == RENDERED else TSENG_PADDING_PX
+    pad_px = (0.0, 0.0, 0.0, 0.0) if request.specimen == RENDERED else LABEL_PADDING_PX
     score = score_run(
         cells,
         casebook.candidates(run_uid),

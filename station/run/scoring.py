@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from acquisition.records import CandidateRecord, CaptureRecord
-from analysis.datasets.box_matching import box_iou, match
+from analysis.structures.boxes import box_iou, match
 from scanner.coordinates import ImagePoint, ObjectiveView, SlidePoint, StagePoint
 from scanner.rig import Rig
 

@@ -7,8 +7,8 @@ import pytest
 
 from analysis.evaluation.aneuploidy import aneuploidy_figures, deviations
 from analysis.evaluation.cells import CellRecord, Named
-from analysis.evaluation.interactions import Interactions
 from analysis.evaluation.risk import risk_curve, risk_picture, study
+from analysis.metrics.interactions import Interactions
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.review import ReviewLevel
 

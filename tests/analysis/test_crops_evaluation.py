@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from analysis.classification.classifier import Classifier
+from analysis.datasets.bioimlab import bioimlab_cells
 from analysis.errors import DatasetError
-from analysis.evaluation.crops import bioimlab_cells, evaluate_bioimlab, evaluate_gband612
+from analysis.evaluation.crops import evaluate_bioimlab, evaluate_gband612
 from analysis.nets.embedding import EmbeddingNet
 
 DATA = Path(os.environ.get("KARYOSCAN_DATA", Path(__file__).parents[2] / "../shared/data"))

@@ -13,16 +13,19 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from analysis.datasets.box_matching import box_areas, box_intersections, box_iou, match
-from analysis.datasets.coco import CocoImage, CocoObject, coco_figures
-from analysis.datasets.images import load_clusters, load_mfish, load_tseng
+from analysis.datasets.clusters import load_clusters
 from analysis.datasets.labelled_boxes import instances_from_boxes, padded_boxes, ranked_boxes
+from analysis.datasets.mfish import load_mfish, mfish_instances
+from analysis.datasets.root import data_root
+from analysis.datasets.tseng import load_tseng
 from analysis.errors import DatasetError
 from analysis.evaluation.clusters import evaluate_clusters, lay_out
-from analysis.evaluation.enumeration import Count, enumeration_figures, enumeration_intervals
-from analysis.evaluation.interactions import Interactions, count_interactions, interaction_figures
-from analysis.evaluation.mfish import evaluate_mfish, mfish_instances
+from analysis.evaluation.mfish import evaluate_mfish
 from analysis.evaluation.tseng import evaluate_tseng
+from analysis.metrics.coco import CocoImage, CocoObject, coco_figures
+from analysis.metrics.enumeration import Count, enumeration_figures, enumeration_intervals
+from analysis.metrics.interactions import Interactions, count_interactions, interaction_figures
+from analysis.structures.boxes import box_areas, box_intersections, box_iou, match
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.segmentation import Segmentation, UnselectedProposal
@@ -387,3 +390,21 @@ def test_mfish_evaluates() -> None:
     figures = evaluate_mfish(needs("mfish"), "test", limit=1)
     assert figures["images"] == 1
     assert 0.4 < figures["mask_ap50"] <= 1.0
+
+
+def test_the_simulators_pad_labelled_pictures_as_the_set_does() -> None:
+    from analysis.datasets.tseng import TSENG_PADDING_PX
+    from simulators.specimen.pictures import LABEL_PADDING_PX
+
+    assert LABEL_PADDING_PX == TSENG_PADDING_PX
+
+
+def test_the_data_root_is_told_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KARYOSCAN_DATA", raising=False)
+    with pytest.raises(DatasetError, match="KARYOSCAN_DATA"):
+        data_root()
+    assert data_root(tmp_path) == tmp_path
+    monkeypatch.setenv("KARYOSCAN_DATA", str(tmp_path))
+    assert data_root() == tmp_path
+    with pytest.raises(DatasetError, match="no such folder"):
+        data_root(tmp_path / "nowhere")

@@ -9,7 +9,7 @@ from analysis.evaluation.finder import curve, finder_figures, reliability
 from analysis.evaluation.finder_matching import judge, planted_of
 from analysis.evaluation.finder_ranking import ranked_slides
 from analysis.evaluation.finder_scores import FieldOutcome, pooled, scores_by_slide, search
-from analysis.evaluation.statistics import auc, bootstrap, calibration, precision_recall
+from analysis.metrics.statistics import auc, bootstrap, calibration, precision_recall
 
 
 @dataclass(frozen=True)

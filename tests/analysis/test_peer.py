@@ -12,8 +12,8 @@ from analysis.detection.preprocessing import SCALE
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.peer import PADDING_PX, PeerSegmenter
 from analysis.imaging.image_file import to_grey
+from analysis.nets.faster_rcnn import _nms, aligned
 from analysis.structures.grey_image import GreyImage
-from analysis.training.detector.faster_rcnn import _nms, aligned
 
 
 def test_features_of_a_ramp_are_the_places_they_were_taken_at() -> None:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from analysis.errors import DatasetError
-from analysis.evaluation.interactions import count_interactions
 from analysis.imaging.background import estimate_background
 from analysis.karyogram.karyotype_picture import write_karyotype
 from analysis.karyogram.sheet import FOOTER_EDITED, karyogram_sheet, mark_of
 from analysis.karyogram.sheet_geometry import ReviewMark
 from analysis.karyotyping.iscn import compose_iscn
 from analysis.karyotyping.proposal_file import proposal_json, read_proposal
+from analysis.metrics.interactions import count_interactions
 from analysis.structures.band_reading import BandReading, CutDefect
 from analysis.structures.classes import MARKER
 from analysis.structures.grey_image import GreyImage

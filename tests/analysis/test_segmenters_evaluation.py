@@ -78,8 +78,11 @@ def small_set(tmp_path: Path) -> Path:
     (folder / "images").mkdir(parents=True)
     listed = ["image,case,split,difficult"]
     boxes = ["image,class,xmin,ymin,xmax,ymax"]
+    grey = np.full((200, 200), 200, np.uint8)
+    # A picture whose pixels are all alike isn't read.
+    grey[190:, 190:] = 60
     for number in range(4):
-        cv2.imwrite(str(folder / "images" / f"{number}.jpg"), np.full((200, 200), 200, np.uint8))
+        cv2.imwrite(str(folder / "images" / f"{number}.jpg"), grey)
         listed.append(f"{number},{number // 2},val,{int(number == 3)}")
         boxes += [f"{number},{k + 1},{','.join(map(str, box))}" for k, box in enumerate(BOXES)]
     (folder / "images.csv").write_text("\n".join(listed), encoding="utf-8")

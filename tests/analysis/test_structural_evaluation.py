@@ -10,17 +10,11 @@ import numpy as np
 import pytest
 
 from analysis.banding.ideogram import ideogram
+from analysis.datasets import structural_changes as structural_data
+from analysis.datasets.structural_changes import StructuralChange, change_fits, changed_cell, changed_stretch
 from analysis.errors import DatasetError
-from analysis.evaluation import structural
 from analysis.evaluation.banding import drawn_from_table
-from analysis.evaluation.structural import (
-    StructuralChange,
-    change_fits,
-    changed_cell,
-    changed_stretch,
-    evaluate_structural,
-    own_changed_cells,
-)
+from analysis.evaluation.structural import evaluate_structural, own_changed_cells
 from analysis.homologues.reference_statistics import CUT_COVARIATES
 from analysis.karyotyping.pipeline import load_karyotyper
 from analysis.structures.classes import CLASS_NAMES
@@ -37,7 +31,7 @@ SIZES = {
 
 @pytest.fixture(autouse=True)
 def few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(structural, "SIZES_MB", SIZES)
+    monkeypatch.setattr(structural_data, "SIZES_MB", SIZES)
     monkeypatch.setattr(structural_changes, "SIZES_MB", SIZES)
 
 
@@ -65,7 +59,7 @@ def test_a_changed_chromosome_is_as_long_as_it_should_be() -> None:
 
 def test_stretches_lie_where_their_kind_has_them() -> None:
     rng = np.random.default_rng(1)
-    for kind, sizes in structural.SIZES_MB.items():
+    for kind, sizes in structural_data.SIZES_MB.items():
         for name in CLASS_NAMES:
             for size in sizes:
                 if kind is StructuralChange.TRANSLOCATION or not change_fits(kind, size, name):

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from analysis.classification.classifier import Classifier
+from analysis.datasets.labelled_cells import LabelledCell, match_classes
 from analysis.errors import DatasetError
 from analysis.parameters.weights import read_manifest
 from analysis.training.classifier.augmentation import CropAugmentation, augment
 from analysis.training.classifier.crops import AxisCache, ClassifierCropTable, load_tables, table_of_cells
-from analysis.training.classifier.labelled_cells import LabelledCell, match_classes, rendered_cells
 from analysis.training.classifier.losses import ClassCentres, batch_hard_triplet_loss, polarity_loss
+from analysis.training.classifier.rendered_cells import rendered_cells
 from analysis.training.classifier.trainer import TrainSettings, train_on_crops
 
 TINY = TrainSettings(width=4, batch=24, threads=1, checkpoint_s=0.4, source_fractions={"drawn": 1.0})

@@ -6,13 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from analysis.datasets.images import TsengImage
+from analysis.datasets.labelled_cells import bioimlab_cells, mfish_cells, tseng_views
+from analysis.datasets.tseng import TsengImage
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.segmentation import Segmentation
-from analysis.training.classifier.labelled_cells import bioimlab_cells, mfish_cells, tseng_views
 
 
 def bar(picture: np.ndarray, x: int, y: int, length: int, value: int, width: int = 12) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from analysis.evaluation.cells import CellRecord, Named
-from analysis.evaluation.interactions import Interactions
+from analysis.metrics.interactions import Interactions
 from analysis.structures.classes import CLASS_NAMES
 from station.commands.evaluate.cells import aneuploidy
 from station.errors import UsageError

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from analysis.assignment.joint_assignment import AssignmentCosts, assign
 from analysis.classification.classifier import scores_from_logits
+from analysis.datasets.labelled_cells import NO_CHROMOSOME
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 from analysis.training.classifier.crops import ClassifierCropTable
-from analysis.training.classifier.labelled_cells import NO_CHROMOSOME
 
 TEMPERATURE_RANGE = (0.3, 3.0)
 SHARPNESS_RANGE = (0.1, 3.0)

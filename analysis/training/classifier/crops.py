@@ -13,21 +13,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.images import load_tseng
+from analysis.datasets.labelled_cells import LabelledCell, bioimlab_cells, gband612_cells, mfish_cells, tseng_views
+from analysis.datasets.tseng import load_tseng
 from analysis.straightening.crops import crops_of_cell
 from analysis.straightening.medial_axis import medial_axes
 from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop, ObjectPixels
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.medial_axis import MedialAxis
 from analysis.structures.segmentation import Segmentation
-from analysis.training.classifier.labelled_cells import (
-    LabelledCell,
-    bioimlab_cells,
-    gband612_cells,
-    mfish_cells,
-    rendered_cells,
-    tseng_views,
-)
+from analysis.training.classifier.rendered_cells import rendered_cells
 from analysis.training.engine.checkpoint import whole_file
 from analysis.training.engine.progress import Progress, silent
 from simulators.specimen.banding import Banding

@@ -15,13 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.box_matching import box_intersections
-from analysis.datasets.images import TsengImage, load_tseng
-from analysis.datasets.labelled_boxes import TSENG_PADDING_PX
+from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng
 from analysis.detection.preprocessing import density_of, relative_density
 from analysis.errors import DatasetError
 from analysis.imaging.foreground import otsu
 from analysis.imaging.image_file import read_image
+from analysis.structures.boxes import box_intersections
 from analysis.structures.classes import CLASS_NAMES
 from analysis.training.engine.checkpoint import whole_file
 from analysis.training.engine.progress import Progress

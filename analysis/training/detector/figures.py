@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.box_matching import box_iou, match
-from analysis.datasets.coco import CocoImage, CocoObject, coco_figures
 from analysis.detection.detector import Detector
 from analysis.detection.non_maximum_suppression import suppress_overlapping
 from analysis.detection.preprocessing import TOP
-from analysis.evaluation.enumeration import Count, enumeration_figures
+from analysis.metrics.coco import CocoImage, CocoObject, coco_figures
+from analysis.metrics.enumeration import Count, enumeration_figures
 from analysis.structures.box_proposals import BoxProposals
+from analysis.structures.boxes import box_iou, match
 from analysis.training.detector.data import DENSITY_STEPS, DetectorCell
 
 NMS_IOU: Final = 0.6

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.nets.faster_rcnn import PEER_WEIGHTS, peer_net
 from analysis.parameters.weights import Manifest, write_weights
 from analysis.training.detector.augmentation import DetectorAugmentation, draw_example
 from analysis.training.detector.data import DetectorCell, prepare_cells
-from analysis.training.detector.faster_rcnn import PEER_WEIGHTS, peer_net
 from analysis.training.engine.arithmetic import training_arithmetic
 from analysis.training.engine.average import AverageSettings
 from analysis.training.engine.parallel import backward

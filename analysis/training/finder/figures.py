@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
-from analysis.evaluation.statistics import auc, calibration, precision_recall
 from analysis.finder.flatten import WORK_UM_PER_PX
 from analysis.finder.net_scores import FinderScore, ScoreCalibration, calibrated_scores, net_inputs
+from analysis.metrics.statistics import auc, calibration, precision_recall
 from analysis.nets.finder_net import FinderNet, FinderOutput
 from analysis.training.finder.table import FinderCropTable, plain_crops
 

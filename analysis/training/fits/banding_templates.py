@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.banding.technique import BINS, TECHNIQUES, TIPS, BandingTemplates, standardised
-from analysis.evaluation.banding import (
+from analysis.datasets.banded_cells import (
     BIOIMLAB_LEARNT,
     MFISH_LEARNT,
     BandedCell,

@@ -10,9 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.box_matching import box_iou, match
-from analysis.datasets.images import load_tseng
-from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, padded_boxes
+from analysis.datasets.labelled_boxes import padded_boxes
+from analysis.datasets.tseng import TSENG_PADDING_PX, load_tseng
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.karyotyping.cell_confidence import SIGNS, CellConfidence, cell_signs
@@ -21,6 +20,7 @@ from analysis.karyotyping.review import AUTO_CELL_FROM
 from analysis.parameters.manifest import Manifest, ParameterKind
 from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import write_parameters
+from analysis.structures.boxes import box_iou, match
 from analysis.structures.classes import UNCLASSIFIED
 from analysis.training.fits.ridge import WRITTEN_DECIMALS, ridge_logistic
 

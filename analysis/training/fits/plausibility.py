@@ -17,9 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from analysis.datasets.box_matching import box_iou
-from analysis.datasets.images import TsengImage, load_tseng
-from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, grown_boxes
+from analysis.datasets.labelled_boxes import grown_boxes
+from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng
 from analysis.errors import AnalysisError, DatasetError
 from analysis.imaging.foreground import find_foreground
 from analysis.imaging.image_file import read_image
@@ -45,6 +44,7 @@ from analysis.segmentation.contours.split_tree import (
     proposals,
 )
 from analysis.segmentation.settings import SegmentationSettings
+from analysis.structures.boxes import box_iou
 from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import Region, connected_regions
 from analysis.training.fits.ridge import WRITTEN_DECIMALS

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from analysis.datasets.images import load_tseng
+from analysis.datasets.gband612 import gband612_cells
+from analysis.datasets.tseng import load_tseng
 from analysis.errors import NoMetaphaseError
-from analysis.evaluation.crops import gband612_cells
 from analysis.homologues.alignment import align
 from analysis.homologues.comparison import pairs_of
 from analysis.homologues.cut_quality import measure_cut_quality

@@ -15,8 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.box_matching import box_iou, match
-from analysis.datasets.images import TsengImage, load_tseng
+from analysis.datasets.tseng import TsengImage, load_tseng
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.karyotyping.pipeline import Karyotyper
@@ -25,6 +24,7 @@ from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import write_parameters
 from analysis.selection.features import FEATURE_NAMES, ProposalFeatures
 from analysis.selection.rescoring import RescoringModel
+from analysis.structures.boxes import box_iou, match
 from analysis.training.fits.ridge import WRITTEN_DECIMALS, ridge_logistic
 
 LEAST_SCORE: Final = 0.04

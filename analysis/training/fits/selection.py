@@ -14,9 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.box_matching import box_iou, match
-from analysis.datasets.images import TsengImage, load_tseng
-from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, grown_boxes
+from analysis.datasets.labelled_boxes import grown_boxes
+from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng
 from analysis.detection.detector import DETECTOR_WEIGHTS, Detector
 from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.imaging.image_file import read_image
@@ -26,6 +25,7 @@ from analysis.parameters.store import PARAMETERS_FOLDER, write_coefficients
 from analysis.segmentation.segmenter import DetectorSegmenter
 from analysis.selection.initial_selection import SelectionSettings, class_certainty, select_proposals
 from analysis.selection.measurements import ProposalMeasurements
+from analysis.structures.boxes import box_iou, match
 
 _LEAST_SCORE: Final = 0.1
 """Proposals below are never chosen (the least chosen one of the val split has .2), and only take time."""
@@ -230,7 +230,7 @@ def outcomes(cells: Sequence[ProposedTruth], settings: SelectionSettings) -> NDA
 
 
 def figures(table: NDArray[np.float64]) -> dict[str, float]:
-    """Return ``aer``, ``acc``, ``wcr`` as of `analysis.evaluation.enumeration`, ``missed`` and ``false``."""
+    """Return ``aer``, ``acc``, ``wcr`` as of `analysis.metrics.enumeration`, ``missed`` and ``false``."""
     matched, false, missed = (float(value) for value in table.sum(axis=0))
     return {
         "aer": (false + missed) / max(matched + missed, 1.0),

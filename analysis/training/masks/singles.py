@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.datasets.gband612 import gband612_cells
 from analysis.errors import DatasetError
-from analysis.evaluation.crops import gband612_cells
 from analysis.imaging.chromosome_width import estimate_width
 from analysis.straightening.crops import object_from_picture
 from analysis.training.detector.data import DENSITY_STEPS, prepare_cells

@@ -15,14 +15,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.datasets.box_matching import box_areas, box_intersections, box_iou, match
-from analysis.datasets.images import TsengImage, load_tseng
-from analysis.datasets.labelled_boxes import TSENG_PADDING_PX, padded_boxes
+from analysis.datasets.labelled_boxes import padded_boxes
+from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng, spread_evenly
 from analysis.errors import DatasetError, NoMetaphaseError
-from analysis.evaluation.interactions import count_interactions
-from analysis.evaluation.tseng import ProposedChromosome, ProposesKaryotypes
 from analysis.imaging.image_file import read_image
+from analysis.metrics.interactions import count_interactions
+from analysis.metrics.karyotyper import ProposedChromosome, ProposesKaryotypes
 from analysis.parameters.weights import write_whole
+from analysis.structures.boxes import box_areas, box_intersections, box_iou, match
 
 ANALYSABLE_SHARE_RIGHT: Final = 0.80
 """Share of a cell's chromosomes that the pipeline must cut and classify rightly for the cell to be analysable."""
@@ -119,7 +119,7 @@ def measure_quality(
     """
     table = read_quality(path)
     queues = [
-        [(split, entry) for entry in _spread(load_tseng(data_dir, split), limit)]
+        [(split, entry) for entry in spread_evenly(load_tseng(data_dir, split), limit)]
         for split, limit in limits.items()
     ]
     turns = [pair for pair in chain.from_iterable(zip_longest(*queues)) if pair is not None]
@@ -140,13 +140,6 @@ def measure_quality(
 def _write(path: Path, table: QualityTable) -> None:
     text = json.dumps({name: asdict(table[name]) for name in sorted(table)}, indent=0) + "\n"
     write_whole(path, text.encode())
-
-
-def _spread(images: tuple[TsengImage, ...], limit: int | None) -> list[TsengImage]:
-    if limit is None or limit >= len(images):
-        return list(images)
-    at = np.linspace(0, len(images) - 1, max(1, limit)).round().astype(int)
-    return [images[k] for k in at]
 
 
 def _measure(entry: TsengImage, split: str, karyotyper: ProposesKaryotypes) -> KaryotypedQuality:

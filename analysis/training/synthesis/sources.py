@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.images import OVERLAP_LABEL, MfishCell, load_mfish, load_tseng
+from analysis.datasets.mfish import OVERLAP_LABEL, MfishCell, load_mfish
+from analysis.datasets.tseng import load_tseng
 from analysis.errors import DatasetError
 from analysis.training.synthesis.cutout import CUTOUT_UM_PER_PX, CellCutout, Cutout, coverage, describe
 from analysis.training.synthesis.truth import DAPI, GBAND, HELD_OUT_STAIN

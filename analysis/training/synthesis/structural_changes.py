@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from analysis.banding.ideogram import ideogram
-from analysis.evaluation.structural import (
+from analysis.datasets.structural_changes import (
     MEGABASES,
     SIZES_MB,
     ChangedCell,

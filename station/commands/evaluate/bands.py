@@ -65,7 +65,8 @@ def _evaluate(
 
 
 def _structural(data: Path, split: str, limit: int | None, tell: Callable[[int, int], None]) -> dict[str, Any]:
-    from analysis.evaluation.structural import changed_cells, evaluate_structural, own_changed_cells
+    from analysis.datasets.structural_changes import changed_cells
+    from analysis.evaluation.structural import evaluate_structural, own_changed_cells
     from analysis.karyotyping.pipeline import load_karyotyper
     from analysis.training.synthesis.structural_changes import drawn_changed_cells
 
@@ -81,7 +82,8 @@ def _structural(data: Path, split: str, limit: int | None, tell: Callable[[int, 
 
 def _banding(data: Path, tell: Callable[[int, int], None]) -> dict[str, Any]:
     from analysis.banding.technique import TECHNIQUES
-    from analysis.evaluation.banding import evaluate_banding, held_out_cells
+    from analysis.datasets.banded_cells import held_out_cells
+    from analysis.evaluation.banding import evaluate_banding
     from analysis.training.fits.banding_templates import drawn_cells, unbanded
 
     drawn = [cell for kind in TECHNIQUES for cell in drawn_cells(kind, DRAWN_CELLS, seed=7)]

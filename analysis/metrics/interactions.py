@@ -20,8 +20,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.box_matching import match, overlap_ratio
-from analysis.evaluation.statistics import bootstrap
+from analysis.metrics.statistics import bootstrap
+from analysis.structures.boxes import match, overlap_ratio
 from analysis.structures.classes import UNCLASSIFIED
 
 FEW_INTERACTIONS: Final = 2

@@ -7,26 +7,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
-from analysis.datasets.images import OVERLAP_LABEL, MfishCell, TsengImage, load_mfish
+from analysis.datasets.bioimlab import bioimlab_cells as read_bioimlab_cells
+from analysis.datasets.crop_archives import CropCell, rises
+from analysis.datasets.gband612 import gband612_cells as read_gband612_cells
 from analysis.datasets.labelled_boxes import instances_from_boxes
+from analysis.datasets.mfish import OVERLAP_LABEL, MfishCell, load_mfish, mfish_instances
+from analysis.datasets.tseng import TsengImage
 from analysis.errors import DatasetError, NoMetaphaseError
-from analysis.evaluation import crops
-from analysis.evaluation.mfish import mfish_instances
 from analysis.imaging.background import estimate_background
 from analysis.imaging.working_image import find_stained
-from analysis.straightening.crops import cut_instances, object_from_picture, optical_density
-from analysis.straightening.medial_axis import medial_axis
+from analysis.straightening.crops import cut_instances, object_from_picture
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.crop import ObjectPixels
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.segmentation import Segmentation
-from simulators.specimen.banding import Banding
-from simulators.specimen.chromosome import ChromosomeAppearance, banded, random_look, render_chromosome
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +34,6 @@ MATCH_IOU = 0.5
 """From here on a found box has the class of the true one."""
 NO_MATCH_IOU = 0.35
 """Below, it is no single chromosome; in between nobody can tell."""
-RENDERED_UM_PER_PX = 0.1024
 PADDING_PX = 3.5
 """Boxes of the tseng set are wider than the chromosome by this much on every side."""
 BIOIMLAB_VAL_EVERY = 7
@@ -59,22 +55,22 @@ class LabelledCell:
 
 def gband612_cells(data_dir: Path, split: str) -> Iterator[LabelledCell]:
     """Cells of the gband612 set: crops are upright, so that the polarity is known."""
-    for cell in crops.gband612_cells(data_dir / "gband612", split):
-        yield _ready_cut_cell(cell)
+    for cell in read_gband612_cells(data_dir / "gband612", split):
+        yield _labelled_crops(cell)
 
 
-def _ready_cut_cell(cell: crops.CropCell) -> LabelledCell:
+def _labelled_crops(cell: CropCell) -> LabelledCell:
     objects = tuple(object_from_picture(picture, inverted=cell.inverted) for picture in cell.pictures)
     classes = tuple(_class_index(name) for name in cell.classes)
-    polarity = tuple(POLARITY_UPRIGHT if crops.rises(piece) else POLARITY_UNKNOWN for piece in objects)
+    polarity = tuple(POLARITY_UPRIGHT if rises(piece) else POLARITY_UNKNOWN for piece in objects)
     return LabelledCell(objects, classes, polarity)
 
 
 def bioimlab_cells(data_dir: Path, split: str) -> Iterator[LabelledCell]:
     """Q-banded cells of the set's train split; its test split is never looked at."""
-    for number, cell in enumerate(crops.bioimlab_cells(data_dir / "bioimlab_qband", "train")):
+    for number, cell in enumerate(read_bioimlab_cells(data_dir / "bioimlab_qband", "train")):
         if (number % BIOIMLAB_VAL_EVERY == BIOIMLAB_VAL_EVERY // 2) == (split == "val"):
-            yield _ready_cut_cell(cell)
+            yield _labelled_crops(cell)
 
 
 def mfish_cells(
@@ -160,46 +156,6 @@ def tseng_views(
         LabelledCell(objects, classes, (POLARITY_UNKNOWN,) * len(objects)),
         LabelledCell(cut, labels, (POLARITY_UNKNOWN,) * len(cut)),
     )
-
-
-def rendered_cells(count: int, seed: int, banding: Banding = Banding.G) -> Iterator[LabelledCell]:
-    """Drawn cells, female and male by turns: class and polarity are known, the pictures are nobody's."""
-    rng = np.random.default_rng(seed)
-    for number in range(count):
-        look = banded(random_look(rng), banding)
-        names = [name for name in CLASS_NAMES[:22] for _ in range(2)] + (["X", "X"], ["X", "Y"])[number % 2]
-        blur_px = float(rng.uniform(0.7, 1.3))
-        drawn = [_rendered(name, look, blur_px, rng) for name in names]
-        yield LabelledCell(
-            tuple(piece for piece, _ in drawn),
-            tuple(CLASS_NAMES.index(name) for name in names),
-            tuple(polarity for _, polarity in drawn),
-        )
-
-
-def _rendered(
-    name: str, look: ChromosomeAppearance, blur_px: float, rng: np.random.Generator
-) -> tuple[ObjectPixels, int]:
-    chromosome = render_chromosome(
-        name,
-        rng,
-        um_per_px=RENDERED_UM_PER_PX,
-        look=look,
-        condensation=float(np.exp(rng.normal(0.0, 0.03))),
-        angle_deg=float(rng.uniform(0.0, 360.0)),
-        bend_deg=float(rng.normal(0.0, 45.0)),
-    )
-    # As a camera sees it: blurred transmittance with noise, in 8 bits, above a grey level that isn't quite white.
-    light = 215.0 * 10.0 ** -gaussian_filter(chromosome.od, blur_px)
-    light += rng.normal(0.0, rng.uniform(0.5, 2.5), light.shape)
-    grey = np.clip(np.rint(light), 0, 255).astype(np.uint8)
-    density = gaussian_filter(optical_density(grey, 215.0), 0.6)
-    mask = density > rng.uniform(0.3, 0.5) * float(density[chromosome.mask].mean())
-    mask &= cv2.dilate(chromosome.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    piece = ObjectPixels(optical_density(grey, 215.0), mask if mask.any() else chromosome.mask)
-    ends = medial_axis(piece.mask).points_px[[0, -1]]
-    from_tip = np.hypot(*(ends - chromosome.axis_px[0]).T)
-    return piece, POLARITY_UPRIGHT if from_tip[0] <= from_tip[1] else POLARITY_TURNED
 
 
 def match_classes(

@@ -1,0 +1,61 @@
+"""Drawn cells that the classifier is trained on beside real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from analysis.datasets.labelled_cells import POLARITY_TURNED, POLARITY_UPRIGHT, LabelledCell
+from analysis.straightening.crops import optical_density
+from analysis.straightening.medial_axis import medial_axis
+from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.crop import ObjectPixels
+from simulators.specimen.banding import Banding
+from simulators.specimen.chromosome import ChromosomeAppearance, banded, random_look, render_chromosome
+
+RENDERED_UM_PER_PX: Final = 0.1024
+"""That of the Tseng set."""
+
+
+def rendered_cells(count: int, seed: int, banding: Banding = Banding.G) -> Iterator[LabelledCell]:
+    """Drawn cells, female and male by turns: class and polarity are known, the pictures are nobody's."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        look = banded(random_look(rng), banding)
+        names = [name for name in CLASS_NAMES[:22] for _ in range(2)] + (["X", "X"], ["X", "Y"])[number % 2]
+        blur_px = float(rng.uniform(0.7, 1.3))
+        drawn = [_rendered(name, look, blur_px, rng) for name in names]
+        yield LabelledCell(
+            tuple(piece for piece, _ in drawn),
+            tuple(CLASS_NAMES.index(name) for name in names),
+            tuple(polarity for _, polarity in drawn),
+        )
+
+
+def _rendered(
+    name: str, look: ChromosomeAppearance, blur_px: float, rng: np.random.Generator
+) -> tuple[ObjectPixels, int]:
+    chromosome = render_chromosome(
+        name,
+        rng,
+        um_per_px=RENDERED_UM_PER_PX,
+        look=look,
+        condensation=float(np.exp(rng.normal(0.0, 0.03))),
+        angle_deg=float(rng.uniform(0.0, 360.0)),
+        bend_deg=float(rng.normal(0.0, 45.0)),
+    )
+    # As a camera sees it: blurred transmittance with noise, in 8 bits, above a grey level that isn't quite white.
+    light = 215.0 * 10.0 ** -gaussian_filter(chromosome.od, blur_px)
+    light += rng.normal(0.0, rng.uniform(0.5, 2.5), light.shape)
+    grey = np.clip(np.rint(light), 0, 255).astype(np.uint8)
+    density = gaussian_filter(optical_density(grey, 215.0), 0.6)
+    mask = density > rng.uniform(0.3, 0.5) * float(density[chromosome.mask].mean())
+    mask &= cv2.dilate(chromosome.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    piece = ObjectPixels(optical_density(grey, 215.0), mask if mask.any() else chromosome.mask)
+    ends = medial_axis(piece.mask).points_px[[0, -1]]
+    from_tip = np.hypot(*(ends - chromosome.axis_px[0]).T)
+    return piece, POLARITY_UPRIGHT if from_tip[0] <= from_tip[1] else POLARITY_TURNED
