@@ -1,8 +1,10 @@
-"""Karyotype all pictures of one case, and sum the case up."""
+"""Karyotype all cells of one case, and sum the case up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acquisition.storage import write_json_atomic
@@ -10,109 +12,140 @@ from analysis.case.summary import CaseCell, CasePolicy, CaseSummary, cell_of, re
 from analysis.errors import AnalysisError
 from analysis.imaging.image_file import read_image
 from analysis.karyogram.sheet import SheetOptions
-from analysis.karyotyping.external_cells import PICTURE_ENDINGS
+from analysis.karyogram.text import drawable
 from analysis.karyotyping.pipeline import Karyotyper
+from analysis.karyotyping.proposal_file import read_proposal
+from analysis.structures.karyotype import Karyotype
+from station.case_pictures import CellPictures, case_pictures, stem_of
 from station.case_report import write_case
 from station.cell_files import write_cell
-from station.errors import UsageError
+from station.edited_proposals import edited_stems
+
+_log = logging.getLogger(__name__)
 
 
-def stem_of(path: Path) -> str:
-    """Name of a picture without its ending."""
-    for ending in (".ome.tiff", ".ome.tif"):
-        if path.name.lower().endswith(ending):
-            return path.name[: -len(ending)]
-    return path.stem
+@dataclass(frozen=True, slots=True)
+class CaseRun:
+    """How a case is made.
 
-
-def pictures_of(folder: Path) -> list[Path]:
-    """Pictures of a case's folder, by name.
-
-    Raises
-    ------
-    UsageError
-        There is no such folder, no picture in it, or two that only differ in their ending.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder")
-    found = sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_file() and path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".")
-    )
-    if not found:
-        raise UsageError(f"{folder}: no picture in it ({', '.join(sorted(PICTURE_ENDINGS))})")
-    refuse_twins(found)
-    return found
-
-
-def refuse_twins(images: list[Path]) -> None:
-    """Refuse pictures whose results would have the same name.
-
-    Raises
-    ------
-    UsageError
-        There are such.
-    """
-    stems = [stem_of(image) for image in images]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise UsageError(f"several pictures would be written to {twice[0]}.json; karyotype them apart")
-
-
-def run_case(
-    folder: Path,
-    out: Path,
-    karyotyper: Karyotyper,
-    policy: CasePolicy,
-    *,
-    name: str | None = None,
-    tell: Callable[[str], None] = lambda _line: None,
-    options: SheetOptions | None = None,
-) -> CaseSummary:
-    """Karyotype the pictures of a folder as the cells of one case.
-
-    Writes ``<stem>.json``, ``.karyogram.png``, ``.metaphase.png`` and ``.pdf`` for every cell that could be
-    karyotyped, then ``case.json``, ``case.html`` and ``case.pdf``. A picture that is refused is a cell
-    excluded with its reason.
-
-    Parameters
+    Attributes
     ----------
     folder
         The pictures.
     out
         Where the results go; it has to be there.
+    name
+        Of the case; the folder's where None. A name that is given is the accession on the karyograms.
+    options
+        Ideograms and accession of the cells' karyograms.
+    discard_edits
+        Whether proposals that a person edited are made anew; else they are kept, drawn and counted.
+    """
+
+    folder: Path
+    out: Path
+    name: str | None = None
+    options: SheetOptions | None = None
+    discard_edits: bool = False
+
+    @property
+    def sheet_options(self) -> SheetOptions:
+        """Options of the cells' karyograms, with the accession."""
+        options = self.options or SheetOptions()
+        return options if options.accession or self.name is None else replace(options, accession=self.name)
+
+
+def run_case(
+    run: CaseRun, karyotyper: Karyotyper, policy: CasePolicy, progress: Callable[[str], None] = lambda _line: None
+) -> CaseSummary:
+    """Karyotype the pictures of a folder as the cells of one case.
+
+    Writes ``<stem>.json``, ``.karyogram.png``, ``.metaphase.png`` and ``.pdf`` for every cell that could be
+    karyotyped, then ``case.json``, ``case.html`` and ``case.pdf``. Several pictures of one cell count once. A
+    picture that is refused is a cell excluded with its reason.
+
+    Parameters
+    ----------
+    run
+        Folders, name and options.
     karyotyper
         Proposes karyotypes.
     policy
         How many cells are used, and how the case is written.
-    name
-        Of the case; the folder's where left out.
-    tell
+    progress
         Called with a line a cell.
-    options
-        Ideograms of the cells' karyograms.
 
     Raises
     ------
     UsageError
         The folder isn't there or holds nothing to karyotype.
     """
+    edited = frozenset() if run.discard_edits else edited_stems(run.out)
+    pictures = case_pictures(run.folder, edited)
+    if pictures.own_drawings:
+        progress(f"left out, drawn by KaryoScan itself: {', '.join(map(drawable, pictures.own_drawings))}")
     cells: list[CaseCell] = []
     drawn: dict[str, str] = {}
-    for path in pictures_of(folder):
-        stem = stem_of(path)
-        try:
-            result = karyotyper.karyotype(read_image(path))
-            write_cell(result, out, stem, options)
-        except AnalysisError as error:
-            cells.append(refused_cell(stem, str(error)))
-        else:
-            cells.append(cell_of(stem, result))
-            drawn[stem] = f"{stem}.karyogram.png"
-        last = cells[-1]
-        tell(f"{stem}: {last.iscn or 'no ISCN'}, {last.level}{': ' + last.remark if last.remark else ''}")
-    summary = summarise(name or folder.resolve().name, cells, policy)
-    write_json_atomic(out / "case.json", summary.to_json())
-    write_case(summary, out, drawn)
+    names = _display_names([stem_of(cell.path) for cell in pictures.cells])
+    for name, of_cell in zip(names, pictures.cells, strict=True):
+        stem = stem_of(of_cell.path)
+        cell, is_drawn = _case_cell(run, karyotyper, of_cell, name, edited=stem in edited)
+        if is_drawn:
+            drawn[name] = f"{stem}.karyogram.png"
+        cells.append(replace(cell, further_pictures=of_cell.further))
+        progress(_line(cells[-1]))
+    summary = summarise(drawable(run.name or run.folder.resolve().name), cells, policy)
+    write_json_atomic(run.out / "case.json", summary.to_json())
+    write_case(summary, run.out, drawn)
     return summary
+
+
+def _case_cell(
+    run: CaseRun, karyotyper: Karyotyper, pictures: CellPictures, name: str, *, edited: bool
+) -> tuple[CaseCell, bool]:
+    """A cell of the case, and whether its files were written."""
+    stem = stem_of(pictures.path)
+    try:
+        result = _karyotype(run, karyotyper, pictures.path, edited=edited)
+        write_cell(result, run.out, stem, run.sheet_options)
+    except AnalysisError as error:
+        reason = _reason(error)
+        if edited:
+            reason = (
+                f"{reason}; {stem}.json was edited and is kept: mend it, or make the case with --discard-edits"
+            )
+        return refused_cell(name, drawable(reason)), False
+    except Exception as error:  # noqa: BLE001 - recorded: one picture never ends the case
+        _log.exception("karyotyping %r", pictures.path.name)
+        return refused_cell(name, drawable(f"unexpected {type(error).__name__}: {error}")), False
+    return cell_of(name, result), True
+
+
+def _karyotype(run: CaseRun, karyotyper: Karyotyper, path: Path, *, edited: bool) -> Karyotype:
+    if edited:
+        return read_proposal(run.out / f"{stem_of(path)}.json", read_image(path))
+    return karyotyper.karyotype(read_image(path))
+
+
+def _reason(error: AnalysisError) -> str:
+    """The message without the folders that the file lies in."""
+    return str(error) if error.path is None else str(error).replace(str(error.path), error.path.name)
+
+
+def _line(cell: CaseCell) -> str:
+    parts = [f"{cell.iscn or 'no ISCN'}, {cell.level}", *([cell.remark] if cell.remark else [])]
+    by = " (edited by a person)" if cell.edited else ""
+    files = ", ".join(f"{drawable(picture.file)} ({picture.kind.value})" for picture in cell.further_pictures)
+    further = f"; the same cell, not counted again: {files}" if files else ""
+    return f"{cell.name}{by}: {': '.join(parts)}{further}"
+
+
+def _display_names(stems: Sequence[str]) -> list[str]:
+    """Names that can be written anywhere, each once."""
+    names: list[str] = []
+    for stem in stems:
+        name, number = drawable(stem), 2
+        while name in names:
+            name, number = f"{drawable(stem)} ({number})", number + 1
+        names.append(name)
+    return names

@@ -2,26 +2,59 @@
 
 from __future__ import annotations
 
-import io
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 import jinja2
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4, landscape
-from reportlab.lib.styles import ParagraphStyle, getSampleStyleSheet
+from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.lib.utils import ImageReader
+from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Image, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from acquisition.storage.atomic import write_bytes_atomic
-from analysis.case.summary import CaseCell, CaseSummary, Role
-from station.karyotype_report import binary_streams
+from analysis.case.summary import CaseCell, CaseSummary, CellRole
+from analysis.karyogram.text import drawable
+from station.pdf_document import PdfPage, build_pdf, embedded_font, paragraph_styles, printable
 
 NOTICE: Final = "Proposal by software, for research use only. Not reviewed."
-_MARGIN_MM: Final = 14
+
+
+@dataclass(frozen=True, slots=True)
+class CaseReportSettings:
+    """Sizes of the PDF of a case.
+
+    Attributes
+    ----------
+    column_mm
+        Widths of the table's columns.
+    head_pt, rule_pt
+        Letters of the table's head, and its rules.
+    frame_mm
+        Room beside the margins that a laid out cell leaves, across and down: for its heading and its line.
+    foot_pt, foot_grey, foot_mm
+        Letters, grey and height above the edge of what stands under every page.
+    """
+
+    column_mm: tuple[float, ...] = (42, 22, 50, 24, 14, 16, 24, 74)
+    head_pt: float = 8
+    rule_pt: float = 0.25
+    frame_mm: tuple[float, float] = (2, 14)
+    foot_pt: float = 7.0
+    foot_grey: float = 0.45
+    foot_mm: float = 6.0
+
+
+_SETTINGS: Final = CaseReportSettings()
+_PAPER: Final = PdfPage(landscape(A4), margin_mm=14)
 
 _PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Case {{ case.name }}</title>
@@ -46,27 +79,30 @@ figure { margin: 1.5rem 0 } img { max-width: 100%; border: 1px solid #ddd }
 {% if case.clones.clones %}<table><tr><th>clone</th><th>cells</th><th>which</th></tr>
 {% for clone in case.clones.clones %}<tr><td>{{ clone.text }}</td><td class="number">{{ clone.cells|length }}</td>
 <td>{{ clone.cells|join(", ") }}</td></tr>{% endfor %}</table>{% endif %}
-{% if case.clones.single %}<p>In too few cells to be a clone:
-{% for finding in case.clones.single %}{{ finding.item }} ({{ finding.cells|join(", ") }}){{
+{% if case.clones.nonclonal %}<p>In too few cells to be a clone:
+{% for finding in case.clones.nonclonal %}{{ finding.item }} ({{ finding.cells|join(", ") }}){{
 "" if loop.last else "; " }}{% endfor %}.</p>{% endif %}
 {% for candidate in case.candidates %}<p class="review">Candidate: {{ candidate.text }} ({{
 candidate.cells|join(", ") }}).</p>
 {% endfor %}<table><tr><th>cell</th><th>used as</th><th>ISCN</th><th>chromosomes</th><th>bands</th><th>quality</th>
 <th>proposal</th><th>why</th></tr>
 {% for cell in case.cells %}<tr{% if cell.role == "excluded" %} class="excluded"{% endif %}>
-<td>{% if cell.name in pictures %}<a href="{{ pictures[cell.name] | urlencode }}">{{ cell.name }}</a>
-<span class="files"><a href="{{ cell.name | urlencode }}.metaphase.png">metaphase</a>
-<a href="{{ cell.name | urlencode }}.pdf">PDF</a></span>{% else %}{{ cell.name }}{% endif %}</td>
+<td>{% if cell.name in pictures %}{% set stem = stems[cell.name] %}
+<a href="{{ pictures[cell.name] | link }}">{{ cell.name }}</a>
+<span class="files"><a href="{{ stem | link }}.metaphase.png">metaphase</a>
+<a href="{{ stem | link }}.pdf">PDF</a></span>{% else %}{{ cell.name }}{% endif %}</td>
 <td>{{ cell.role.value }}</td><td>{{ cell.iscn or "" }}</td>
 <td class="number">{{ cell.chromosomes }}{% if cell.unclassified %} + {{ cell.unclassified }} ?{% endif %}</td>
 <td class="number">{{ cell.bands or "" }}</td><td class="number">{{ "%.2f"|format(cell.quality) }}</td>
 <td{% if cell.level == "must review" %} class="review"{% endif %}>{{ cell.level }}</td>
 <td>{{ cell.remark }}{% for pair in cell.homologues if pair.flagged %}<br>
 <span class="note">{{ pair.text }}</span>
-{% endfor %}</td></tr>
+{% endfor %}{% if cell.edited %}<br><span class="pale">edited by a person</span>{% endif %}
+{% for picture in cell.further_pictures %}<br>
+<span class="pale">not counted again: {{ picture.file }} ({{ picture.kind.value }})</span>{% endfor %}</td></tr>
 {% endfor %}</table>
 {% for cell in case.cells if cell.role == "karyotyped" and cell.name in pictures %}
-<figure><img src="{{ pictures[cell.name] | urlencode }}" alt="karyogram of {{ cell.name }}">
+<figure><img src="{{ pictures[cell.name] | link }}" alt="karyogram of {{ cell.name }}">
 <figcaption class="pale">{{ cell.name }}: {{ cell.iscn or "no ISCN" }}, {{ cell.level }}</figcaption></figure>
 {% endfor %}
 </body></html>
@@ -83,9 +119,11 @@ def case_page(case: CaseSummary, pictures: Mapping[str, str]) -> str:
     pictures
         Karyogram of a cell, as a path relative to the page.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_finalized)
+    environment.filters["link"] = _link
     template = environment.from_string(_PAGE)
-    return template.render(case=case, pictures=dict(pictures), figures=_figures(case), notice=NOTICE)
+    stems = {name: file.removesuffix(".karyogram.png") for name, file in pictures.items()}
+    return template.render(case=case, pictures=dict(pictures), stems=stems, figures=_figures(case), notice=NOTICE)
 
 
 def case_pdf(case: CaseSummary, pictures: Mapping[str, Path]) -> bytes:
@@ -98,45 +136,42 @@ def case_pdf(case: CaseSummary, pictures: Mapping[str, Path]) -> bytes:
     pictures
         Karyogram (PNG) of a cell.
     """
-    styles = getSampleStyleSheet()
-    small = ParagraphStyle("small", parent=styles["Normal"], fontSize=8, leading=10)
+    styles = paragraph_styles()
+    small = styles["Small"]
     story: list[Flowable] = [
-        Paragraph(f"Case {escape(case.name)}", styles["Heading2"]),
-        Paragraph(escape(case.clones.text or "no karyotype"), styles["Heading1"]),
-        Paragraph(escape(f"{_figures(case)}. {NOTICE}"), styles["Normal"]),
+        Paragraph(f"Case {_text(case.name)}", styles["Heading2"]),
+        Paragraph(_text(case.clones.text or "no karyotype"), styles["Heading1"]),
+        Paragraph(_text(f"{_figures(case)}. {NOTICE}"), styles["Normal"]),
         Spacer(1, 4 * mm),
     ]
-    if case.clones.single:
-        said = "; ".join(f"{finding.item} ({', '.join(finding.cells)})" for finding in case.clones.single)
-        story += [Paragraph(escape(f"In too few cells to be a clone: {said}."), small), Spacer(1, 4 * mm)]
+    if case.clones.nonclonal:
+        changes = "; ".join(f"{change.item} ({', '.join(change.cells)})" for change in case.clones.nonclonal)
+        story += [Paragraph(_text(f"In too few cells to be a clone: {changes}."), small), Spacer(1, 4 * mm)]
     for candidate in case.candidates:
-        said = f"Candidate: {candidate.text} ({', '.join(candidate.cells)})."
-        story += [Paragraph(escape(said), small), Spacer(1, 4 * mm)]
+        line = f"Candidate: {candidate.text} ({', '.join(candidate.cells)})."
+        story += [Paragraph(_text(line), small), Spacer(1, 4 * mm)]
     story.append(_table(case.cells, small))
     for cell in case.cells:
-        if cell.role is Role.KARYOTYPED and cell.name in pictures:
-            story += [PageBreak(), Paragraph(escape(f"{case.name}, cell {cell.name}"), styles["Heading3"])]
-            story += [_fitted(pictures[cell.name]), Paragraph(escape(_remark(cell)), small)]
-    content = io.BytesIO()
-    margin = _MARGIN_MM * mm
-    document = SimpleDocTemplate(
-        content,
-        pagesize=landscape(A4),
-        leftMargin=margin,
-        rightMargin=margin,
-        topMargin=margin,
-        bottomMargin=margin,
-        title=f"Case {case.name}",
-        author="KaryoScan",
-        invariant=1,
+        if cell.role is CellRole.KARYOTYPED and cell.name in pictures:
+            story += [PageBreak(), Paragraph(_text(f"{case.name}, cell {cell.name}"), styles["Heading3"])]
+            story += [_fitted(pictures[cell.name]), Paragraph(_text(_remark(cell)), small)]
+    return build_pdf(
+        story, _PAPER, title=f"Case {case.name}", subject=NOTICE, draw_page=partial(_foot, name=case.name)
     )
-    with binary_streams():
-        document.build(story)
-    return content.getvalue()
 
 
 def write_case(case: CaseSummary, folder: Path, pictures: Mapping[str, str]) -> None:
-    """Write ``case.html`` and ``case.pdf``, each whole or not at all."""
+    """Write ``case.html`` and ``case.pdf``, each whole or not at all.
+
+    Parameters
+    ----------
+    case
+        The summary.
+    folder
+        Where.
+    pictures
+        Karyogram (PNG) of a cell, by its name: a file in the folder.
+    """
     write_bytes_atomic(folder / "case.html", case_page(case, pictures).encode("utf-8"))
     write_bytes_atomic(
         folder / "case.pdf", case_pdf(case, {name: folder / file for name, file in pictures.items()})
@@ -144,24 +179,30 @@ def write_case(case: CaseSummary, folder: Path, pictures: Mapping[str, str]) -> 
 
 
 def _figures(case: CaseSummary) -> str:
-    counted = case.count(Role.COUNTED, Role.ANALYSED, Role.KARYOTYPED)
+    counted = case.count(CellRole.COUNTED, CellRole.ANALYSED, CellRole.KARYOTYPED)
     parts = [
         f"{len(case.cells)} cells",
         f"{counted} counted",
-        f"{case.count(Role.ANALYSED, Role.KARYOTYPED)} analysed",
-        f"{case.count(Role.KARYOTYPED)} karyotyped",
-        f"{case.count(Role.EXCLUDED)} excluded",
+        f"{case.count(CellRole.ANALYSED, CellRole.KARYOTYPED)} analysed",
+        f"{case.count(CellRole.KARYOTYPED)} karyotyped",
+        f"{case.count(CellRole.EXCLUDED)} excluded",
+        *([f"{case.edited} edited by a person"] if case.edited else []),
+        *([_further(case.further_pictures)] if case.further_pictures else []),
         f"{case.to_review} to review",
         *([f"{case.bands} bands"] if case.bands is not None else []),
     ]
     return ", ".join(parts)
 
 
+def _further(count: int) -> str:
+    return f"{count} more picture{'s' * (count > 1)} of the same cells"
+
+
 def _table(cells: tuple[CaseCell, ...], style: ParagraphStyle) -> Table:
     rows: list[list[object]] = [["cell", "used as", "ISCN", "chromosomes", "bands", "quality", "proposal", "why"]]
     for cell in cells:
         count = f"{cell.chromosomes} + {cell.unclassified} ?" if cell.unclassified else str(cell.chromosomes)
-        words = (
+        texts = (
             cell.name,
             cell.role.value,
             cell.iscn or "",
@@ -169,16 +210,16 @@ def _table(cells: tuple[CaseCell, ...], style: ParagraphStyle) -> Table:
             "" if cell.bands is None else str(cell.bands),
             f"{cell.quality:.2f}",
             cell.level,
-            cell.remark,
+            _why(cell),
         )
-        rows.append([Paragraph(escape(word), style) for word in words])
-    widths = [width * mm for width in (42, 22, 50, 24, 14, 16, 24, 74)]
+        rows.append([Paragraph(_text(text), style) for text in texts])
+    widths = [width * mm for width in _SETTINGS.column_mm]
     table = Table(rows, colWidths=widths, repeatRows=1)
     table.setStyle(
         TableStyle(
             [
-                ("FONTSIZE", (0, 0), (-1, 0), 8),
-                ("LINEBELOW", (0, 0), (-1, -1), 0.25, colors.lightgrey),
+                ("FONT", (0, 0), (-1, 0), embedded_font(), _SETTINGS.head_pt),
+                ("LINEBELOW", (0, 0), (-1, -1), _SETTINGS.rule_pt, colors.lightgrey),
                 ("VALIGN", (0, 0), (-1, -1), "TOP"),
             ]
         )
@@ -188,11 +229,42 @@ def _table(cells: tuple[CaseCell, ...], style: ParagraphStyle) -> Table:
 
 def _fitted(path: Path) -> Image:
     width, height = ImageReader(str(path)).getSize()
-    page_width, page_height = landscape(A4)
-    room_width, room_height = page_width - 2 * (_MARGIN_MM + 2) * mm, page_height - 2 * (_MARGIN_MM + 14) * mm
-    scale = min(room_width / width, room_height / height)
+    across, down = (2 * (_PAPER.margin_mm + room) * mm for room in _SETTINGS.frame_mm)
+    scale = min((_PAPER.size_pt[0] - across) / width, (_PAPER.size_pt[1] - down) / height)
     return Image(str(path), width * scale, height * scale)
 
 
 def _remark(cell: CaseCell) -> str:
     return f"{cell.iscn or 'no ISCN'}; {cell.level}{': ' + cell.remark if cell.remark else ''}"
+
+
+def _why(cell: CaseCell) -> str:
+    """The remark, and what else a reader of the table has to know."""
+    parts = [cell.remark, *(["edited by a person"] if cell.edited else [])]
+    parts += [f"not counted again: {picture.file} ({picture.kind.value})" for picture in cell.further_pictures]
+    return "; ".join(part for part in parts if part)
+
+
+def _foot(canvas: Canvas, document: SimpleDocTemplate, name: str) -> None:
+    canvas.saveState()
+    canvas.setFont(embedded_font(), _SETTINGS.foot_pt)
+    canvas.setFillGray(_SETTINGS.foot_grey)
+    canvas.drawString(_PAPER.margin_mm * mm, _SETTINGS.foot_mm * mm, printable(f"Case {name}. {NOTICE}"))
+    right = _PAPER.size_pt[0] - _PAPER.margin_mm * mm
+    canvas.drawRightString(right, _SETTINGS.foot_mm * mm, str(document.page))
+    canvas.restoreState()
+
+
+def _text(text: str) -> str:
+    """Text for a paragraph of the PDF."""
+    return escape(printable(text))
+
+
+def _finalized(value: object) -> object:
+    """What a page shows of a value: strings without what can't be written."""
+    return drawable(value) if isinstance(value, str) else value
+
+
+def _link(file_name: str) -> str:
+    """Address of a file beside the page, whatever bytes its name has."""
+    return quote(os.fsencode(file_name))

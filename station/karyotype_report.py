@@ -1,14 +1,15 @@
 """One cell's karyotype proposal as a PDF to file: karyogram, metaphase, and every chromosome in a table.
 
-Words, lines, marks and ideograms are vectors; chromosomes are pictures at twice the resolution of the screen.
+Texts, lines, marks and ideograms are vectors; chromosomes are pictures at twice the resolution of the screen.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 from xml.sax.saxutils import escape
@@ -16,18 +17,16 @@ from xml.sax.saxutils import escape
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from reportlab import rl_config
 from reportlab.lib import colors
 from reportlab.lib.colors import Color
 from reportlab.lib.pagesizes import A4
-from reportlab.lib.styles import ParagraphStyle, getSampleStyleSheet
 from reportlab.lib.units import mm
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from analysis.karyogram.metaphase_overlay import class_colours, label_places, outlines
-from analysis.karyogram.paint import INKS, band_grey
+from analysis.karyogram.paint import INKS, RING_RADIUS_PX, TRIANGLE_PX, band_grey
 from analysis.karyogram.sheet import SheetOptions, footer_of, karyogram_sheet, mark_of
 from analysis.karyogram.sheet_geometry import (
     ChromosomeTile,
@@ -40,17 +39,73 @@ from analysis.karyogram.sheet_geometry import (
 )
 from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
+from station.pdf_document import PdfPage, build_pdf, embedded_font, paragraph_styles, printable
 
-_MARGIN_MM: Final = 12
-_FONT: Final = "Helvetica"
-_PAGE: Final = A4
-_COLUMNS: Final = 2
-_PX_A_POINT: Final = 1600 / 480
-"""Labels of the metaphase are placed on a page of 1600 px, printed about 480 points wide."""
+
+@dataclass(frozen=True, slots=True)
+class KaryotypeReportSettings:
+    """Sizes of the PDF of a cell.
+
+    Attributes
+    ----------
+    frame_pt
+        Room that the document's frame takes beside its margins, across and down.
+    metaphase_height
+        Part of the page's height that the metaphase takes; the rest is for what is said of it.
+    px_a_point
+        Labels of the metaphase are placed on a page of 1600 px, printed about 480 points wide.
+    label_pt, outline_pt
+        Labels and outlines on the metaphase: bands stay visible below them.
+    table_columns
+        Tables of chromosomes beside each other.
+    column_fractions
+        Widths of a table's columns, and of the gap after it.
+    table_pt, cell_padding_pt, rule_pt
+        Letters, padding and rules of the table: 50 chromosomes on one page.
+    most_neighbours
+        Neighbours of a chromosome that are listed; a pile has more than fit.
+    foot_pt, foot_grey, foot_mm
+        Letters, grey and height above the edge of what stands under every page.
+    frame_grey
+        Of the line round the metaphase.
+    ideogram_line_grey, ideogram_line_pt
+        Outline of an ideogram.
+    least_arm_px, least_radius_px
+        Floors of an ideogram's arm and of its rounding, which PDF viewers need above 0.
+    rule_px, ring_px
+        Widths of the sheet's lines and rings.
+    """
+
+    frame_pt: tuple[float, float] = (12.0, 14.0)
+    metaphase_height: float = 0.68
+    px_a_point: float = 1600 / 480
+    label_pt: float = 5.5
+    outline_pt: float = 0.6
+    table_columns: int = 2
+    column_fractions: tuple[float, ...] = (0.1, 0.12, 0.18, 0.2, 0.18, 0.17, 0.05)
+    table_pt: float = 7.5
+    cell_padding_pt: float = 1.5
+    rule_pt: float = 0.25
+    most_neighbours: int = 4
+    foot_pt: float = 7.0
+    foot_grey: float = 0.45
+    foot_mm: float = 6.0
+    frame_grey: float = 0.8
+    ideogram_line_grey: float = 0.3
+    ideogram_line_pt: float = 0.7
+    least_arm_px: float = 0.2
+    least_radius_px: float = 0.1
+    rule_px: float = 1.0
+    ring_px: float = 2.0
+
+
+_SETTINGS: Final = KaryotypeReportSettings()
+_PAGE: Final = PdfPage(A4, margin_mm=12)
+_WHITE: Final = 255
 
 
 def _colour(bgr: tuple[int, int, int]) -> Color:
-    blue, green, red = (value / 255.0 for value in bgr)
+    blue, green, red = (value / _WHITE for value in bgr)
     return Color(red, green, blue)
 
 
@@ -88,12 +143,12 @@ class KaryogramFlowable(Flowable):  # type: ignore[misc]
             self._ideogram(canvas, drawn)
         for rule in self._sheet.rules:
             canvas.setStrokeColor(_INKS[rule.ink])
-            canvas.setLineWidth(1.0)
+            canvas.setLineWidth(_SETTINGS.rule_px)
             canvas.line(rule.x0, self._up(rule.y0), rule.x1, self._up(rule.y1))
         for sign in self._sheet.marks:
             self._mark(canvas, sign)
-        for word in self._sheet.texts:
-            self._word(canvas, word)
+        for text in self._sheet.texts:
+            self._text(canvas, text)
         canvas.restoreState()
 
     def _up(self, y: float) -> float:
@@ -108,41 +163,41 @@ class KaryogramFlowable(Flowable):  # type: ignore[misc]
         canvas.saveState()
         path = canvas.beginPath()
         for top, bottom in ((box.y, split), (split, box.bottom)):
-            radius = max(0.1, min(box.width / 3.0, (bottom - top) / 2.0))
-            path.roundRect(box.x, self._up(bottom), box.width, max(bottom - top, 0.2), radius)
+            radius = max(_SETTINGS.least_radius_px, min(box.width / 3.0, (bottom - top) / 2.0))
+            path.roundRect(box.x, self._up(bottom), box.width, max(bottom - top, _SETTINGS.least_arm_px), radius)
         canvas.clipPath(path, stroke=0, fill=0)
         for band in drawn.bands.bands:
-            canvas.setFillGray(band_grey(band) / 255.0)
+            canvas.setFillGray(band_grey(band) / _WHITE)
             bottom = box.y + band.stop * box.height
             height = (band.stop - band.start) * box.height
             canvas.rect(box.x, self._up(bottom), box.width, height, stroke=0, fill=1)
         canvas.restoreState()
-        canvas.setStrokeGray(0.3)
-        canvas.setLineWidth(0.7)
+        canvas.setStrokeGray(_SETTINGS.ideogram_line_grey)
+        canvas.setLineWidth(_SETTINGS.ideogram_line_pt)
         canvas.drawPath(path, stroke=1, fill=0)
 
     def _mark(self, canvas: Canvas, sign: MarkSign) -> None:
         y = self._up(sign.y)
         if sign.mark is ReviewMark.CHECK:
             canvas.setStrokeColor(_INKS[Ink.WARNING])
-            canvas.setLineWidth(2.0)
-            canvas.circle(sign.x, y, 4.0, stroke=1, fill=0)
+            canvas.setLineWidth(_SETTINGS.ring_px)
+            canvas.circle(sign.x, y, RING_RADIUS_PX, stroke=1, fill=0)
             return
         canvas.setFillColor(_INKS[Ink.ALARM])
         path = canvas.beginPath()
-        path.moveTo(sign.x, y + 6.0)
-        path.lineTo(sign.x + 5.5, y - 4.0)
-        path.lineTo(sign.x - 5.5, y - 4.0)
+        up, side, down = TRIANGLE_PX
+        path.moveTo(sign.x, y + up)
+        path.lineTo(sign.x + side, y - down)
+        path.lineTo(sign.x - side, y - down)
         path.close()
         canvas.drawPath(path, stroke=0, fill=1)
 
-    def _word(self, canvas: Canvas, word: SheetText) -> None:
-        canvas.setFont(_FONT, word.size_px)
-        canvas.setFillColor(_INKS[word.ink])
-        text = _printable(word.text)
-        canvas.drawString(
-            word.x - word.anchor * canvas.stringWidth(text, _FONT, word.size_px), self._up(word.y), text
-        )
+    def _text(self, canvas: Canvas, text: SheetText) -> None:
+        font, letters = embedded_font(), printable(text.text)
+        canvas.setFont(font, text.size_px)
+        canvas.setFillColor(_INKS[text.ink])
+        width = canvas.stringWidth(letters, font, text.size_px)
+        canvas.drawString(text.x - text.anchor * width, self._up(text.y), letters)
 
 
 class MetaphaseFlowable(Flowable):  # type: ignore[misc]
@@ -169,22 +224,22 @@ class MetaphaseFlowable(Flowable):  # type: ignore[misc]
         entries = self._karyotype.chromosomes
         paper = _reader(self._karyotype.image.pixels)
         canvas.drawImage(paper, 0, 0, self.width, self.height)
-        canvas.setStrokeGray(0.8)
+        canvas.setStrokeGray(_SETTINGS.frame_grey)
         canvas.rect(0, 0, self.width, self.height, stroke=1, fill=0)
         colours = {name: _colour(bgr) for name, bgr in class_colours().items()}
-        canvas.setLineWidth(0.6)
+        canvas.setLineWidth(_SETTINGS.outline_pt)
         for entry in entries:
             canvas.setStrokeColor(colours.get(entry.class_name, colours[UNCLASSIFIED]))
             for line in outlines(entry.instance):
                 self._outline(canvas, line)
-        words = [str(entry.id) for entry in entries]
-        scale = self._scale * _PX_A_POINT
-        size = round(self.height * _PX_A_POINT), round(self.width * _PX_A_POINT)
-        places = label_places([entry.instance for entry in entries], words, scale, size)
-        canvas.setFont(_FONT, 5.5)
-        for entry, word, (x, y) in zip(entries, words, places, strict=True):
+        labels = [str(entry.id) for entry in entries]
+        scale = self._scale * _SETTINGS.px_a_point
+        size = round(self.height * _SETTINGS.px_a_point), round(self.width * _SETTINGS.px_a_point)
+        places = label_places([entry.instance for entry in entries], labels, scale, size)
+        canvas.setFont(embedded_font(), _SETTINGS.label_pt)
+        for entry, label, (x, y) in zip(entries, labels, places, strict=True):
             canvas.setFillColor(colours.get(entry.class_name, colours[UNCLASSIFIED]))
-            canvas.drawString(x / _PX_A_POINT, self.height - y / _PX_A_POINT, word)
+            canvas.drawString(x / _SETTINGS.px_a_point, self.height - y / _SETTINGS.px_a_point, label)
 
     def _outline(self, canvas: Canvas, line: NDArray[np.float64]) -> None:
         path = canvas.beginPath()
@@ -203,24 +258,25 @@ def karyotype_pdf(
 ) -> bytes:
     """PDF of one cell: karyogram, metaphase with verdict and notes, table of the chromosomes.
 
-    The same proposal gives the same bytes.
+    See `build_pdf` for its date. Of the picture only the file's name is told.
 
     Parameters
     ----------
     karyotype
         The proposal, fresh or edited.
     options
-        Ideograms and notes.
+        Ideograms, notes and accession.
     sheet
         The karyogram by these options where it is laid out already, which takes half of the time.
     """
-    styles = getSampleStyleSheet()
-    width, height = _PAGE[0] - 2 * _MARGIN_MM * mm - 12, _PAGE[1] - 2 * _MARGIN_MM * mm - 14
+    styles = paragraph_styles()
+    across, down = (side + 2 * _PAGE.margin_mm * mm for side in _SETTINGS.frame_pt)
+    width, height = _PAGE.size_pt[0] - across, _PAGE.size_pt[1] - down
     notes = karyotype.bands.notes() if options is None or options.notes is None else options.notes
     story: list[Flowable] = [
         KaryogramFlowable(sheet or karyogram_sheet(karyotype, options), width, height - 2),
         PageBreak(),
-        MetaphaseFlowable(karyotype, width, 0.68 * height),
+        MetaphaseFlowable(karyotype, width, _SETTINGS.metaphase_height * height),
         *_findings(karyotype, notes),
     ]
     if karyotype.chromosomes:
@@ -230,67 +286,55 @@ def karyotype_pdf(
             Paragraph(
                 "Numbers are those of the outlines. Certainty: that the class is right, given the whole cell. "
                 "Short arm: its end in the metaphase. Beside: those it touches or crosses.",
-                _small(),
+                styles["Small"],
             ),
             Spacer(1, 2 * mm),
             _table(karyotype.chromosomes, width),
         ]
-    content = io.BytesIO()
-    margin = _MARGIN_MM * mm
-    document = SimpleDocTemplate(
-        content,
-        pagesize=_PAGE,
-        leftMargin=margin,
-        rightMargin=margin,
-        topMargin=margin,
-        bottomMargin=margin,
-        title=_printable(f"Karyotype proposal {karyotype.image.source}"),
-        author="KaryoScan",
-        invariant=1,
+    title = f"Karyotype proposal {Path(karyotype.image.source).name}"
+    if options is not None and options.accession:
+        title = f"{options.accession}: {title}"
+    return build_pdf(
+        story,
+        _PAGE,
+        title=title,
+        subject=footer_of(karyotype),
+        draw_page=partial(_foot, text=footer_of(karyotype)),
     )
-    with binary_streams():
-        foot = partial(_foot, words=footer_of(karyotype))
-        document.build(story, onFirstPage=foot, onLaterPages=foot)
-    return content.getvalue()
 
 
-@contextmanager
-def binary_streams() -> Iterator[None]:
-    """Have pictures written into PDFs as they are; as text, which is the library's default, they take seconds."""
-    before = rl_config.useA85
-    rl_config.useA85 = 0
-    try:
-        yield
-    finally:
-        rl_config.useA85 = before
-
-
-def _foot(canvas: Canvas, document: SimpleDocTemplate, words: str) -> None:
+def _foot(canvas: Canvas, document: SimpleDocTemplate, text: str) -> None:
     canvas.saveState()
-    canvas.setFont(_FONT, 7)
-    canvas.setFillGray(0.45)
-    canvas.drawString(_MARGIN_MM * mm, 6 * mm, words)
-    canvas.drawRightString(_PAGE[0] - _MARGIN_MM * mm, 6 * mm, str(document.page))
+    canvas.setFont(embedded_font(), _SETTINGS.foot_pt)
+    canvas.setFillGray(_SETTINGS.foot_grey)
+    canvas.drawString(_PAGE.margin_mm * mm, _SETTINGS.foot_mm * mm, printable(text))
+    right = _PAGE.size_pt[0] - _PAGE.margin_mm * mm
+    canvas.drawRightString(right, _SETTINGS.foot_mm * mm, str(document.page))
     canvas.restoreState()
 
 
 def _findings(karyotype: Karyotype, notes: Mapping[str, str]) -> list[Flowable]:
-    """What is said of the cell."""
-    styles = getSampleStyleSheet()
+    """ISCN string, level and reasons, notes and figures of the cell."""
+    styles = paragraph_styles()
+    small = styles["Small"]
     verdict = karyotype.verdict
     level = verdict.level.value, karyotype.bands.summary
-    said: list[Flowable] = [
-        Paragraph(escape(_printable(karyotype.iscn.text or "no ISCN")), styles["Heading2"]),
-        Paragraph(f"<b>{escape('; '.join(filter(None, level)))}</b>", styles["Normal"]),
+    findings: list[Flowable] = [
+        Paragraph(escape(printable(karyotype.iscn.text or "no ISCN")), styles["Heading2"]),
+        Paragraph(escape("; ".join(filter(None, level))), styles["Heading4"]),
     ]
     reasons = [reason.text for reason in verdict.reasons]
     if karyotype.iscn.text is None and karyotype.iscn.reason not in reasons:
         reasons.insert(0, karyotype.iscn.reason)
-    said += [Paragraph(f"- {escape(_printable(reason))}", _small()) for reason in reasons]
+    findings += [Paragraph(f"- {escape(printable(reason))}", small) for reason in reasons]
     if notes:
-        said += [Spacer(1, 2 * mm), Paragraph("Notes", styles["Heading4"])]
-        said += [Paragraph(escape(_printable(f"{name}: {words}")), _small()) for name, words in notes.items()]
-    return [*said, Spacer(1, 2 * mm), *(Paragraph(escape(line), _small()) for line in _figures(karyotype))]
+        findings += [Spacer(1, 2 * mm), Paragraph("Notes", styles["Heading4"])]
+        findings += [Paragraph(escape(printable(f"{name}: {note}")), small) for name, note in notes.items()]
+    return [
+        *findings,
+        Spacer(1, 2 * mm),
+        *(Paragraph(escape(printable(line)), small) for line in _figures(karyotype)),
+    ]
 
 
 def _figures(karyotype: Karyotype) -> list[str]:
@@ -298,7 +342,7 @@ def _figures(karyotype: Karyotype) -> list[str]:
     left_out = sum(entry.class_name == UNCLASSIFIED for entry in entries)
     kind = [f"{image.bit_depth} bit", *(["colour"] * image.colour), *(["fluorescence"] * image.inverted)]
     lines = [
-        f"Picture: {_printable(image.source)}",
+        f"Picture: {Path(image.source).name}",
         f"{image.width_px} x {image.height_px} px, {', '.join(kind)}",
         f"{len(entries) - left_out} chromosomes with a class, {left_out} objects without",
     ]
@@ -313,57 +357,49 @@ def _table(entries: Sequence[KaryotypedChromosome], width: float) -> Table:
     """Chromosomes by class, in columns beside each other."""
     order = {name: place for place, name in enumerate((*CLASS_NAMES, MARKER))}
     ordered = sorted(entries, key=lambda entry: (order.get(entry.class_name, len(order)), entry.id))
-    rows = max(1, -(-len(ordered) // _COLUMNS))
+    rows = max(1, -(-len(ordered) // _SETTINGS.table_columns))
     head = ["no.", "class", "certainty", "mark", "short arm", "beside", ""]
-    lines: list[list[str]] = [head * _COLUMNS]
+    lines: list[list[str]] = [head * _SETTINGS.table_columns]
     for row in range(rows):
         cells: list[str] = []
-        for column in range(_COLUMNS):
+        for column in range(_SETTINGS.table_columns):
             at = column * rows + row
-            cells += [*_words_of(ordered[at]), ""] if at < len(ordered) else [""] * len(head)
+            cells += [*_row_of(ordered[at]), ""] if at < len(ordered) else [""] * len(head)
         lines.append(cells)
-    shares = (0.1, 0.12, 0.18, 0.2, 0.18, 0.17, 0.05)
-    table = Table(lines, colWidths=[share * width / _COLUMNS for share in shares] * _COLUMNS, repeatRows=1)
+    columns = _SETTINGS.table_columns
+    widths = [fraction * width / columns for fraction in _SETTINGS.column_fractions]
+    table = Table(lines, colWidths=widths * columns, repeatRows=1)
     table.setStyle(
         TableStyle(
             [
-                ("FONT", (0, 0), (-1, -1), _FONT, 7.5),
+                ("FONT", (0, 0), (-1, -1), embedded_font(), _SETTINGS.table_pt),
                 ("TEXTCOLOR", (0, 0), (-1, 0), colors.grey),
-                ("TOPPADDING", (0, 0), (-1, -1), 1.5),
-                ("BOTTOMPADDING", (0, 0), (-1, -1), 1.5),
-                ("LINEBELOW", (0, 0), (-1, -1), 0.25, colors.lightgrey),
+                ("TOPPADDING", (0, 0), (-1, -1), _SETTINGS.cell_padding_pt),
+                ("BOTTOMPADDING", (0, 0), (-1, -1), _SETTINGS.cell_padding_pt),
+                ("LINEBELOW", (0, 0), (-1, -1), _SETTINGS.rule_pt, colors.lightgrey),
             ]
         )
     )
     return table
 
 
-def _words_of(entry: KaryotypedChromosome) -> list[str]:
-    sure = (
+def _row_of(entry: KaryotypedChromosome) -> list[str]:
+    certainty = (
         ""
         if entry.class_name == UNCLASSIFIED
         else "a person's"
         if entry.touched
         else f"{100 * entry.probability:.1f} %"
     )
-    beside = ", ".join(str(other) for other in entry.instance.overlaps[:4])
+    beside = ", ".join(str(other) for other in entry.instance.overlaps[: _SETTINGS.most_neighbours])
     return [
         str(entry.id),
         entry.class_name,
-        sure,
+        certainty,
         mark_of(entry).value,
         "below" if entry.flipped else "above",
-        beside + (" ..." if len(entry.instance.overlaps) > 4 else ""),
+        beside + (" ..." if len(entry.instance.overlaps) > _SETTINGS.most_neighbours else ""),
     ]
-
-
-def _small() -> ParagraphStyle:
-    return ParagraphStyle("small", parent=getSampleStyleSheet()["Normal"], fontSize=8, leading=10)
-
-
-def _printable(text: str) -> str:
-    """Text in what the PDF's built-in fonts can show."""
-    return text.encode("cp1252", "replace").decode("cp1252")
 
 
 def _reader(picture: NDArray[np.uint8]) -> ImageReader:

@@ -1,4 +1,4 @@
-"""Read ISCN strings of cells and cases, and hold their parts against their counts.
+"""Read ISCN strings of cells and cases, and check their parts against their counts.
 
 The general grammars there are accept ``46,XY,+21`` and ``47,XX``; a laboratory's report must not. Every item is
 understood as what it adds to, or takes from, the number of chromosomes, and what isn't understood is refused.
@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
 
 from analysis.errors import IscnError
+from analysis.structures.classes import AUTOSOMES, SEX_CHROMOSOMES
 
-AUTOSOMES: Final = tuple(str(number) for number in range(1, 23))
-SEX: Final = ("X", "Y")
 _CHROMOSOME = r"(?:1\d|2[0-2]|[1-9]|X|Y)"
 _BREAK = r"\??[pq](?:\d+(?:\.\d+)?|ter)?"
 _CHROMOSOMES = rf"\({_CHROMOSOME}(?:;{_CHROMOSOME})*\)"
 _BREAKS = rf"\({_BREAK}(?:{_BREAK})*(?:;{_BREAK}(?:{_BREAK})*)*\)"
-_WORDS = "add|del|dic|dup|fis|hsr|idic|inv|ins|i|psu dic|qdp|rcp|rob|r|tas|trc|trp|t"
-_EVENT = rf"(?:{_WORDS}){_CHROMOSOMES}(?:{_BREAKS})?"
+_SYMBOLS = "add|del|dic|dup|fis|hsr|idic|inv|ins|i|psu dic|qdp|rcp|rob|r|tas|trc|trp|t"
+_EVENT = rf"(?:{_SYMBOLS}){_CHROMOSOMES}(?:{_BREAKS})?"
 _ORIGIN = r"(?:mat|pat|dn|dmat|dpat|inh|c)?"
 _TIMES = r"(?:[x×](?P<times>\d))?"
 
@@ -27,7 +25,7 @@ _NUMERICAL = re.compile(rf"(?P<sign>[+-])(?P<name>{_CHROMOSOME})(?:c)?{_TIMES}")
 _MARKER = re.compile(r"\+(?P<count>\d*)(?:mar\d*|r\d*)(?:x(?P<times>\d))?")
 _MINUTES = re.compile(r"(?:\d+(?:~\d+)?)?dmin|hsr")
 _STRUCTURAL = re.compile(
-    rf"(?P<sign>[+-]?)\??(?P<word>der|{_WORDS})(?P<on>{_CHROMOSOMES})(?P<breaks>{_BREAKS})?"
+    rf"(?P<sign>[+-]?)\??(?P<symbol>der|{_SYMBOLS})(?P<on>{_CHROMOSOMES})(?P<breaks>{_BREAKS})?"
     rf"(?:{_EVENT})*{_ORIGIN}{_TIMES}"
 )
 _LINE = re.compile(
@@ -117,7 +115,7 @@ def count_effect(item: str) -> int:
         times = int(numerical["times"] or 1)
         if numerical["sign"] == "-":
             # The sex complement already lacks what was lost.
-            return 0 if numerical["name"] in SEX else -times
+            return 0 if numerical["name"] in SEX_CHROMOSOMES else -times
         return times
     marker = _MARKER.fullmatch(item)
     if marker:
@@ -130,17 +128,17 @@ def count_effect(item: str) -> int:
     on = structural["on"][1:-1].split(";")
     if structural["sign"]:
         return (1 if structural["sign"] == "+" else -1) * int(structural["times"] or 1)
-    merged = structural["word"] in ("rob", "dic", "psu dic", "der", "trc") and len(on) > 1
+    merged = structural["symbol"] in ("rob", "dic", "psu dic", "der", "trc") and len(on) > 1
     # A rearranged sex chromosome isn't among those that are written out.
     return on.count("X") + on.count("Y") - (len(on) - 1 if merged else 0)
 
 
 def items_key(item: str) -> tuple[int, int, str]:
-    """Order of items in an ISCN string: sex chromosomes, then 1 to 22, gains and losses first, markers last."""
-    found = re.search(_CHROMOSOME, item.replace("mar", ""))
-    if "mar" in item or "dmin" in item or found is None:
+    """Sorting key of items: sex chromosomes, then 1 to 22, gains and losses first, markers last."""
+    match = re.search(_CHROMOSOME, item.replace("mar", ""))
+    if "mar" in item or "dmin" in item or match is None:
         return (99, 0, item)
-    place = (SEX + AUTOSOMES).index(found.group())
+    place = (*SEX_CHROMOSOMES, *AUTOSOMES).index(match.group())
     return (place, 0 if _NUMERICAL.fullmatch(item) else 1, item)
 
 

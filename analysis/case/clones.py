@@ -1,8 +1,8 @@
 """Clones among the cells of a case, and the case's ISCN string.
 
 ISCN's rule: the same gain or the same structural change in at least two cells, the same loss in at least three
-(a single cell loses chromosomes when it is spread). Changes that miss it are single-cell findings: they are
-reported, and the cell counts for the clone that is left without them.
+(a single cell loses chromosomes when it is spread). Changes that miss it are nonclonal (single-cell findings):
+they are reported, and the cell counts for the clone that is left without them.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from analysis.case.case_iscn import AUTOSOMES, CellLine, count_effect, items_key, parse_case
+from analysis.case.case_iscn import CellLine, count_effect, items_key, parse_case
 from analysis.errors import IscnError
+from analysis.structures.classes import AUTOSOMES
 
 CELLS_FOR_GAIN: Final = 2
 CELLS_FOR_LOSS: Final = 3
 
 
-class Nature(StrEnum):
-    """Whether a case is read as constitutional or as acquired (neoplastic): how its string is written."""
+class CaseOrigin(StrEnum):
+    """Whether changes are read as constitutional or as acquired (neoplastic): how the string is written."""
 
     CONSTITUTIONAL = "constitutional"
     ACQUIRED = "acquired"
@@ -51,6 +52,13 @@ class CellKaryotype:
     @classmethod
     def from_iscn(cls, name: str, text: str) -> CellKaryotype:
         """Take a cell from its ISCN string.
+
+        Parameters
+        ----------
+        name
+            Of the cell, for the record.
+        text
+            The string.
 
         Raises
         ------
@@ -88,7 +96,7 @@ class Clone:
 
 
 @dataclass(frozen=True, slots=True)
-class SingleFinding:
+class NonclonalChange:
     """A change in too few cells to be clonal: its ISCN item, and the cells that have it."""
 
     item: str
@@ -105,13 +113,13 @@ class CaseClones:
         ISCN string of the case with numbers of cells, such as ``mos 47,XX,+21[12]/46,XX[8]``; empty without cells.
     clones
         Abnormal ones by their number of cells, the normal one last.
-    single
-        What was seen in too few cells.
+    nonclonal
+        Changes in too few cells.
     """
 
     text: str
     clones: tuple[Clone, ...]
-    single: tuple[SingleFinding, ...]
+    nonclonal: tuple[NonclonalChange, ...]
 
     @property
     def mosaic(self) -> bool:
@@ -134,14 +142,14 @@ class _Change:
 _Changes = frozenset[_Change]
 
 
-def find_clones(cells: Sequence[CellKaryotype], nature: Nature = Nature.CONSTITUTIONAL) -> CaseClones:
+def find_clones(cells: Sequence[CellKaryotype], origin: CaseOrigin = CaseOrigin.CONSTITUTIONAL) -> CaseClones:
     """Find the clones of a case.
 
     Parameters
     ----------
     cells
         Completely analysed cells; one that is incomplete can't tell a loss and has no place here.
-    nature
+    origin
         Decides how sex chromosomes are written (``45,X`` or ``45,X,-Y``) and whether a mosaic is called one.
 
     Returns
@@ -153,31 +161,31 @@ def find_clones(cells: Sequence[CellKaryotype], nature: Nature = Nature.CONSTITU
         return CaseClones("", (), ())
     base = base_sex(cells)
     changes = {number: _changes(cell, base) for number, cell in enumerate(cells)}
-    seen = Counter(change for own in changes.values() for change in own)
-    clonal = {change for change, count in seen.items() if count >= _needed([change])}
+    counts = Counter(change for own in changes.values() for change in own)
+    clonal = {change for change, count in counts.items() if count >= _needed([change])}
     groups: dict[_Changes, list[int]] = {}
     for number, own in changes.items():
         groups.setdefault(frozenset(own & clonal), []).append(number)
     groups = _supported(groups)
     kept = {number: own for own, members in groups.items() for number in members}
-    single: dict[_Change, list[str]] = {}
+    nonclonal: dict[_Change, list[str]] = {}
     for number, own in changes.items():
         for change in sorted(own - kept[number], key=_order):
-            single.setdefault(change, []).append(cells[number].name)
+            nonclonal.setdefault(change, []).append(cells[number].name)
     ordered = sorted(
-        groups.items(), key=lambda entry: (not entry[0], -len(entry[1]), _text(entry[0], base, nature))
+        groups.items(), key=lambda entry: (not entry[0], -len(entry[1]), _text(entry[0], base, origin))
     )
     clones = tuple(
-        Clone(_text(own, base, nature), tuple(cells[number].name for number in members), not own)
+        Clone(_text(own, base, origin), tuple(cells[number].name for number in members), not own)
         for own, members in ordered
     )
     text = "/".join(f"{clone.text}[{len(clone.cells)}]" for clone in clones)
-    if nature is Nature.CONSTITUTIONAL and len(clones) > 1:
+    if origin is CaseOrigin.CONSTITUTIONAL and len(clones) > 1:
         text = f"mos {text}"
-    elif nature is Nature.ACQUIRED and _heterogeneous(changes, kept, clonal):
+    elif origin is CaseOrigin.ACQUIRED and _heterogeneous(changes, kept, clonal):
         text = composite(cells)
-    findings = tuple(SingleFinding(change.item, tuple(names)) for change, names in single.items())
-    return CaseClones(text, clones, findings)
+    changes_of_few = tuple(NonclonalChange(change.item, tuple(names)) for change, names in nonclonal.items())
+    return CaseClones(text, clones, changes_of_few)
 
 
 def composite(cells: Sequence[CellKaryotype]) -> str:
@@ -189,16 +197,16 @@ def composite(cells: Sequence[CellKaryotype]) -> str:
         return ""
     base = base_sex(cells)
     changes = [_changes(cell, base) for cell in cells]
-    seen = Counter(change for own in changes for change in own)
-    clonal = sorted((change for change, count in seen.items() if count >= _needed([change])), key=_order)
+    counts = Counter(change for own in changes for change in own)
+    clonal = sorted((change for change, count in counts.items() if count >= _needed([change])), key=_order)
     totals = [_total(own, base) for own in changes]
     span = f"{min(totals)}" if min(totals) == max(totals) else f"{min(totals)}~{max(totals)}"
-    items = [f"{change.item}[{seen[change]}]" for change in clonal if change.item != _PLOIDY]
+    items = [f"{change.item}[{counts[change]}]" for change in clonal if change.item != _PLOIDY]
     return ",".join([span, base, *items]) + f"[cp{len(cells)}]"
 
 
 def base_sex(cells: Iterable[CellKaryotype]) -> str:
-    """Sex complement that the cells most likely began with: XY where a Y was seen more than once."""
+    """Sex complement that the cells most likely began with: XY where more than one cell has a Y."""
     entries = list(cells)
     with_y = sum("Y" in cell.sex or any("(Y" in item for item in cell.items) for cell in entries)
     # One Y among many cells is a misread chromosome; one of one or two is all that there is.
@@ -219,11 +227,11 @@ def _changes(cell: CellKaryotype, base: str) -> set[_Change]:
         items += [("+" if surplus > 0 else "-") + name] * abs(surplus)
     items += [_PLOIDY] * (cell.ploidy - 2)
     numbered: Counter[str] = Counter()
-    found = set()
+    numbered_changes = set()
     for item in items:
         numbered[item] += 1
-        found.add(_Change(item, numbered[item]))
-    return found
+        numbered_changes.add(_Change(item, numbered[item]))
+    return numbered_changes
 
 
 def _sex_on(item: str) -> list[str]:
@@ -236,7 +244,7 @@ def _needed(changes: Iterable[_Change]) -> int:
 
 
 def _supported(groups: dict[_Changes, list[int]]) -> dict[_Changes, list[int]]:
-    """Fold groups of too few cells into the clone that shares most with them."""
+    """Merge groups of too few cells into the clone that has most changes in common with them."""
     groups = dict(groups)
     while True:
         weak = [own for own, members in groups.items() if own and len(members) < _least(own, groups)]
@@ -246,16 +254,16 @@ def _supported(groups: dict[_Changes, list[int]]) -> dict[_Changes, list[int]]:
         members = groups.pop(own)
         within = [other for other in groups if other < own]
         # The part of a group that no other one has can become a clone of its own only with further cells.
-        heirs = within or [frozenset()]
-        heir = max(heirs, key=lambda group: (len(group), len(groups.get(group, ()))))
-        groups.setdefault(heir, []).extend(members)
+        candidates = within or [frozenset()]
+        clone = max(candidates, key=lambda group: (len(group), len(groups.get(group, ()))))
+        groups.setdefault(clone, []).extend(members)
 
 
 def _heterogeneous(changes: dict[int, set[_Change]], kept: dict[int, _Changes], clonal: set[_Change]) -> bool:
-    """Whether most abnormal cells would lose a clonal change if they were told as clones: then they are none."""
+    """Whether most abnormal cells would lose a clonal change if written as clones: then they are none."""
     abnormal = [number for number, own in changes.items() if own & clonal]
-    robbed = [number for number in abnormal if (changes[number] & clonal) - kept[number]]
-    return 2 * len(robbed) > len(abnormal)
+    reduced = [number for number in abnormal if (changes[number] & clonal) - kept[number]]
+    return 2 * len(reduced) > len(abnormal)
 
 
 def _least(own: _Changes, groups: dict[_Changes, list[int]]) -> int:
@@ -272,27 +280,27 @@ def _total(changes: Iterable[_Change], base: str) -> int:
     return _line_of(changes, base).low
 
 
-def _line_of(changes: Iterable[_Change], base: str, nature: Nature = Nature.CONSTITUTIONAL) -> CellLine:
+def _line_of(changes: Iterable[_Change], base: str, origin: CaseOrigin = CaseOrigin.CONSTITUTIONAL) -> CellLine:
     items = [change.item for change in sorted(changes, key=_order) if change.item != _PLOIDY]
     ploidy = 2 + sum(change.item == _PLOIDY for change in changes)
     sex = Counter({name: base.count(name) * (ploidy // 2) for name in "XY"})
     rearranged = Counter(name for item in items if not item.startswith(("+", "-")) for name in _sex_on(item))
     sex.subtract(rearranged)
     # Of a polyploid clone only the complement is written; which of its sex chromosomes came last nobody knows.
-    by_name = nature is Nature.ACQUIRED and ploidy == 2
-    said = []
+    by_name = origin is CaseOrigin.ACQUIRED and ploidy == 2
+    written = []
     for item in items:
         if item in ("-X", "-Y") or (item in ("+X", "+Y") and not by_name):
             sex[item[1]] += 1 if item[0] == "+" else -1
         if item[1:] not in ("X", "Y") or by_name:
-            said.append(item)
+            written.append(item)
     complement = "X" * max(sex["X"], 0) + "Y" * max(sex["Y"], 0)
-    total = len(AUTOSOMES) * ploidy + len(complement) + sum(count_effect(item) for item in said)
-    return CellLine(total, total, ploidy, complement, tuple(said))
+    total = len(AUTOSOMES) * ploidy + len(complement) + sum(count_effect(item) for item in written)
+    return CellLine(total, total, ploidy, complement, tuple(written))
 
 
-def _text(changes: Iterable[_Change], base: str, nature: Nature) -> str:
-    line = _line_of(changes, base, nature)
+def _text(changes: Iterable[_Change], base: str, origin: CaseOrigin) -> str:
+    line = _line_of(changes, base, origin)
     natural = 2 if line.low <= 57 else 3 if line.low <= 80 else 4
     level = f"<{line.ploidy}n>" if line.ploidy != natural or (line.ploidy > 2 and line.items) else ""
     return ",".join([f"{line.low}{level}", line.sex, *line.items])

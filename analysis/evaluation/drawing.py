@@ -40,12 +40,12 @@ def put_text(
     picture: Rgb, text: str, at_px: tuple[int, int], size: float, colour: Colour = INK, *, centred: bool = False
 ) -> None:
     """Write on a picture; `at_px` is the left end of the base line, or its middle."""
-    x, y = at_px
-    if centred:
-        (width, _), _ = cv2.getTextSize(text, _FONT, size, 1)
-        x -= width // 2
     # Hershey fonts know ASCII alone.
     shown = text.encode("ascii", "replace").decode("ascii")
+    x, y = at_px
+    if centred:
+        (width, _), _ = cv2.getTextSize(shown, _FONT, size, 1)
+        x -= width // 2
     cv2.putText(picture, shown, (x, y), _FONT, size, colour, 1, cv2.LINE_AA)
 
 

@@ -108,7 +108,8 @@ def otsu(density: NDArray[np.float32], valid: NDArray[np.bool_] | None = None) -
     rest = weight[-1] - weight
     with np.errstate(divide="ignore", invalid="ignore"):
         between = weight * rest * (moment / weight - (moment[-1] - moment) / rest) ** 2
-    return float(centres[int(np.nanargmax(between))])
+    # All pixels in one bin: there are no two sides.
+    return 0.0 if np.isnan(between).all() else float(centres[int(np.nanargmax(between))])
 
 
 def _top(density: NDArray[np.float32], valid: NDArray[np.bool_] | None) -> float:

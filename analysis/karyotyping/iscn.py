@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
+from analysis.structures.classes import AUTOSOMES, MARKER, UNCLASSIFIED
 from analysis.structures.iscn import IscnResult
 
 MIN_COUNT = 35
@@ -21,7 +21,6 @@ MAX_COUNT = 103
 """Counts outside are no whole cell, or several (hypodiploid begins at 35, near-tetraploid ends at 103)."""
 LOSSES_BELIEVED = 3
 """Autosomes that a proposal may call lost; more are missing from the picture, or lie in a pile."""
-AUTOSOMES = CLASS_NAMES[:22]
 INCOMPLETE = ",inc"
 """End of the string of an incomplete karyotype, which doesn't list its losses."""
 _FORM = re.compile(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acquisition.storage import write_json_atomic
-from analysis.case.clones import Nature
+from analysis.case.clones import CaseOrigin
 from analysis.errors import AnalysisError
 from station.commands.messages import complain
 from station.commands.options import JsonOption
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from analysis.case.summary import CasePolicy
     from analysis.karyogram.sheet import SheetOptions
     from analysis.karyotyping.pipeline import Karyotyper
+    from station.case import CaseRun
 
 
 class BandingOption(StrEnum):
@@ -75,7 +76,9 @@ def karyotype(
         Path | None, typer.Option(help="<stem>.json of a proposal, edited: draws it anew, counts it anew")
     ] = None,
     case: Annotated[str | None, typer.Option(help="with --cells: name of the case; default: the folder's")] = None,
-    nature: Annotated[Nature, typer.Option(help="with --cells: how the case is written")] = Nature.CONSTITUTIONAL,
+    origin: Annotated[
+        CaseOrigin, typer.Option("--origin", "--nature", help="with --cells: how the case is written")
+    ] = CaseOrigin.CONSTITUTIONAL,
     counted: Annotated[int, typer.Option(help="with --cells: cells to count", min=1)] = 20,
     analysed: Annotated[int, typer.Option(help="with --cells: cells of them to analyse", min=0)] = 5,
     laid_out: Annotated[int, typer.Option(help="with --cells: cells of them to lay out", min=0)] = 2,
@@ -85,17 +88,23 @@ def karyotype(
     ideograms: Annotated[
         Ideograms, typer.Option(help="ideograms beside the pairs, at so many bands")
     ] = Ideograms.NONE,
+    accession: Annotated[
+        str, typer.Option(help="written on karyogram and PDF; with --cells default: what --case says")
+    ] = "",
+    discard_edits: Annotated[
+        bool, typer.Option("--discard-edits", help="make proposals in --out anew that a person edited")
+    ] = False,
 ) -> None:
     """Propose a karyogram for each picture; with --cells for a whole case, with its clones."""
     from analysis.karyotyping.pipeline import load_karyotyper
-    from station.case import refuse_twins
+    from station.case_pictures import refuse_twins
 
     if sum((cells is not None, bool(images), edit is not None)) != 1:
         raise UsageError("karyotype takes either pictures, or --cells and a folder, or --edit and a proposal")
     if not laid_out <= analysed <= counted:
         raise UsageError("--laid-out, --analysed and --counted: each includes the one before it")
     refuse_twins(images or [])
-    options = _sheet_options(ideograms)
+    options = _sheet_options(ideograms, accession)
     if edit is not None:
         _make_folder(out)
         _edited(edit, out, options)
@@ -104,10 +113,12 @@ def karyotype(
     _make_folder(out)
     if cells is not None:
         from analysis.case.summary import CasePolicy
+        from station.case import CaseRun
 
-        _case(cells, out, karyotyper, CasePolicy(counted, analysed, laid_out, nature), case, options)
+        run = CaseRun(cells, out, case, options, discard_edits)
+        _case(run, karyotyper, CasePolicy(counted, analysed, laid_out, origin))
         return
-    _pictures(images or [], out, karyotyper, options)
+    _pictures(images or [], out, karyotyper, options, discard_edits=discard_edits)
 
 
 def _make_folder(out: Path) -> None:
@@ -117,10 +128,11 @@ def _make_folder(out: Path) -> None:
         raise UsageError(f"{out}: can't be made: {error.strerror}") from error
 
 
-def _sheet_options(ideograms: Ideograms) -> SheetOptions:
+def _sheet_options(ideograms: Ideograms, accession: str) -> SheetOptions:
     from analysis.karyogram.sheet import SheetOptions
 
-    return SheetOptions(ideograms=None if ideograms is Ideograms.NONE else int(ideograms.value))
+    resolution = None if ideograms is Ideograms.NONE else int(ideograms.value)
+    return SheetOptions(ideograms=resolution, accession=accession)
 
 
 def _edited(proposal: Path, out: Path, options: SheetOptions) -> None:
@@ -133,25 +145,31 @@ def _edited(proposal: Path, out: Path, options: SheetOptions) -> None:
     typer.echo(f"{proposal}: {result.iscn.text or f'no ISCN: {result.iscn.reason}'}{by} -> {files}")
 
 
-def _case(
-    folder: Path, out: Path, karyotyper: Karyotyper, policy: CasePolicy, name: str | None, options: SheetOptions
-) -> None:
+def _case(run: CaseRun, karyotyper: Karyotyper, policy: CasePolicy) -> None:
     from station.case import run_case
 
-    summary = run_case(folder, out, karyotyper, policy, name=name, tell=typer.echo, options=options)
-    typer.echo(f"{summary.name}: {summary.clones.text or 'no karyotype'}  (proposal; {out / 'case.html'})")
+    summary = run_case(run, karyotyper, policy, typer.echo)
+    typer.echo(f"{summary.name}: {summary.clones.text or 'no karyotype'}  (proposal; {run.out / 'case.html'})")
     if not summary.clones.clones:
         complain("no cell of the case could be read completely")
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _pictures(images: list[Path], out: Path, karyotyper: Karyotyper, options: SheetOptions) -> None:
+def _pictures(
+    images: list[Path], out: Path, karyotyper: Karyotyper, options: SheetOptions, *, discard_edits: bool
+) -> None:
     from analysis.imaging.image_file import read_image
-    from station.case import stem_of
+    from station.case_pictures import stem_of
     from station.cell_files import write_cell
+    from station.edited_proposals import is_edited_proposal
 
     refused = 0
     for image in images:
+        proposal = out / f"{stem_of(image)}.json"
+        if not discard_edits and is_edited_proposal(proposal):
+            refused += 1
+            complain(f"{image}: {proposal} was edited by a person; --edit draws it, --discard-edits makes it anew")
+            continue
         try:
             result = karyotyper.karyotype(read_image(image))
             files = write_cell(result, out, stem_of(image), options)
@@ -161,7 +179,7 @@ def _pictures(images: list[Path], out: Path, karyotyper: Karyotyper, options: Sh
             continue
         text = result.iscn.text or f"no ISCN: {result.iscn.reason}"
         count = len(result.chromosomes)
-        said = ": ".join(filter(None, (result.verdict.level.value, result.remark)))
-        typer.echo(f"{image}: {text}, {count} chromosomes, {result.seconds:.2f} s, {said} -> {files}")
+        review = ": ".join(filter(None, (result.verdict.level.value, result.remark)))
+        typer.echo(f"{image}: {text}, {count} chromosomes, {result.seconds:.2f} s, {review} -> {files}")
     if refused:
         raise typer.Exit(ExitCode.FAILED)

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.case.case_iscn import AUTOSOMES, count_effect, parse_case
-from analysis.case.clones import CellKaryotype, Nature, composite, find_clones
+from analysis.case.case_iscn import count_effect, parse_case
+from analysis.case.clones import CaseOrigin, CellKaryotype, composite, find_clones
 from analysis.errors import IscnError
+from analysis.structures.classes import AUTOSOMES
 
 
 def cells_of(*kinds: tuple[str, int]) -> list[CellKaryotype]:
@@ -40,27 +41,27 @@ def cells_of(*kinds: tuple[str, int]) -> list[CellKaryotype]:
 def test_clones_by_the_rules(kinds: list[tuple[str, int]], constitutional: str, acquired: str) -> None:
     cells = cells_of(*kinds)
     assert find_clones(cells).text == constitutional
-    assert find_clones(cells, Nature.ACQUIRED).text == acquired
+    assert find_clones(cells, CaseOrigin.ACQUIRED).text == acquired
 
 
 def test_what_is_not_clonal_is_reported_and_its_cell_counted() -> None:
     case = find_clones(cells_of(("47,XX,+8", 5), ("48,XX,+8,+21", 1), ("45,XX,-3", 1), ("46,XX", 3)))
     assert case.text == "mos 47,XX,+8[6]/46,XX[4]"
-    assert {finding.item: len(finding.cells) for finding in case.single} == {"+21": 1, "-3": 1}
-    assert case.single[0].cells == ("48,XX,+8,+21 0",)
+    assert {finding.item: len(finding.cells) for finding in case.nonclonal} == {"+21": 1, "-3": 1}
+    assert case.nonclonal[0].cells == ("48,XX,+8,+21 0",)
     assert case.mosaic
 
 
 def test_a_second_copy_is_a_change_of_its_own() -> None:
     case = find_clones(cells_of(("48,XX,+8,+8", 1), ("47,XX,+8", 3)))
     assert case.text == "47,XX,+8[4]"
-    assert [finding.item for finding in case.single] == ["+8"]
+    assert [finding.item for finding in case.nonclonal] == ["+8"]
 
 
 def test_cells_that_all_differ_make_a_composite() -> None:
     cells = cells_of(("47,XX,+8", 1), ("48,XX,+8,+21", 1), ("47,XX,+21", 1))
     assert composite(cells) == "47~48,XX,+8[2],+21[2][cp3]"
-    assert find_clones(cells, Nature.ACQUIRED).text == composite(cells)
+    assert find_clones(cells, CaseOrigin.ACQUIRED).text == composite(cells)
     line = parse_case(composite(cells)).lines[0]
     assert (line.composite, line.cells, line.item_cells) == (True, 3, (2, 2))
 
@@ -138,17 +139,17 @@ kinds = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(kinds, st.integers(1, 4)), min_size=1, max_size=5),
-    st.sampled_from(Nature),
+    st.sampled_from(CaseOrigin),
 )
 def test_every_case_string_reads_back(
-    groups: list[tuple[tuple[str, tuple[str, ...]], int]], nature: Nature
+    groups: list[tuple[tuple[str, tuple[str, ...]], int]], nature: CaseOrigin
 ) -> None:
     cells = [
         CellKaryotype(f"{k}.{n}", sex, items)
         for k, ((sex, items), count) in enumerate(groups)
         for n in range(count)
     ]
-    case = find_clones(cells, Nature(nature))
+    case = find_clones(cells, CaseOrigin(nature))
     parsed = parse_case(case.text)
     assert sum(line.cells or 0 for line in parsed.lines) == len(cells)
     assert sorted(name for clone in case.clones for name in clone.cells) == sorted(cell.name for cell in cells)
@@ -160,7 +161,7 @@ def test_every_case_string_reads_back(
         )
         if not clone.normal:
             assert len(clone.cells) >= 2
-    for finding in case.single:
+    for finding in case.nonclonal:
         assert len(finding.cells) == len(set(finding.cells))
 
 
@@ -173,4 +174,4 @@ def test_a_case_of_like_cells_is_their_own_karyotype(kind: tuple[str, tuple[str,
     again = CellKaryotype.from_iscn("again", clone.text)
     assert again.sex == sex
     assert Counter(again.items) == Counter(items)
-    assert case.single == ()
+    assert case.nonclonal == ()

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.case.clones import Nature
-from analysis.case.summary import CaseCell, CasePolicy, Role, refused_cell, summarise
+from analysis.case.clones import CaseOrigin
+from analysis.case.summary import CaseCell, CasePolicy, CellRole, refused_cell, summarise
 
 
 def cell(name: str, iscn: str | None, quality: float, *, unclassified: int = 0, usable: bool = True) -> CaseCell:
@@ -24,12 +24,12 @@ def test_best_cells_are_laid_out_and_bad_ones_left_out() -> None:
     ]
     summary = summarise("case", cells, CasePolicy(counted=3, analysed=2, karyotyped=1))
     assert {entry.name: entry.role for entry in summary.cells} == {
-        "best": Role.KARYOTYPED,
-        "good": Role.ANALYSED,
-        "poor": Role.COUNTED,
-        "tray": Role.SPARE,
-        "unclear": Role.EXCLUDED,
-        "empty": Role.EXCLUDED,
+        "best": CellRole.KARYOTYPED,
+        "good": CellRole.ANALYSED,
+        "poor": CellRole.COUNTED,
+        "tray": CellRole.SPARE,
+        "unclear": CellRole.EXCLUDED,
+        "empty": CellRole.EXCLUDED,
     }
     assert summary.clones.text == "46,XX[3]"
     assert summary.cells[-1].remark in ("there is no metaphase", "")
@@ -44,7 +44,7 @@ def test_a_mosaic_is_told_with_its_cells() -> None:
     assert (content["counted"], content["analysed"], content["karyotyped"]) == (8, 5, 2)
     assert content["clones"][0] == {"iscn": "47,XX,+21", "cells": ["a0", "a1", "a2", "a3"], "normal": False}
     assert content["single_cell_findings"] == [{"item": "-3", "cells": ["lost"]}]
-    acquired = summarise("m", cells, CasePolicy(nature=Nature.ACQUIRED))
+    acquired = summarise("m", cells, CasePolicy(origin=CaseOrigin.ACQUIRED))
     assert acquired.clones.text == "47,XX,+21[4]/46,XX[3]"
 
 
@@ -52,7 +52,7 @@ def test_an_incomplete_cell_tells_no_loss() -> None:
     cells = [cell(f"{n}", "46,XX,inc", 0.9, unclassified=1) for n in range(4)]
     summary = summarise("i", cells, CasePolicy())
     assert summary.clones.text == ""
-    assert summary.count(Role.COUNTED) == 4
+    assert summary.count(CellRole.COUNTED) == 4
 
 
 def test_bands_are_told_of_the_cells_that_are_analysed() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.karyogram.text import draw_text, draw_text_on_picture, text_size
+from analysis.karyogram.text import REPLACEMENT, draw_text, draw_text_on_picture, drawable, text_size
 
 INK = (20, 20, 20)
 
@@ -41,3 +41,19 @@ def test_a_rim_makes_words_legible_on_anything_and_no_word_leaves_no_trace() -> 
     empty = page_with("")
     assert (empty == 255).all()
     assert text_size("", 20) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["uml_\udcfc.jpg", "a\x00b", "a\nb", "\x1b[31m", "\u202egnp", "\ud83d", "\U000e0001"]
+)
+def test_any_string_can_be_drawn(text: str) -> None:
+    assert REPLACEMENT in drawable(text)
+    drawable(text).encode("utf-8")
+    assert len(drawable(text)) == len(text)
+    assert (page_with(text) < 128).any()
+    assert text_size(text, 20) == text_size(drawable(text), 20)
+
+
+def test_what_has_a_shape_stays_as_it_is() -> None:
+    text = "46,XY,t(9;22) ąβЖ胞 – é\N{COMBINING ACUTE ACCENT}"
+    assert drawable(text) == text

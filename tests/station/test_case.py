@@ -1,26 +1,59 @@
 """A whole case: its files, its page, its PDF, and what is excluded."""
 
 import json
+import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from analysis.case.summary import CaseCell, CasePolicy, Role, summarise
+from analysis.case.summary import CaseCell, CasePolicy, CellRole, summarise
 from analysis.classification.classifier import Classifier
 from analysis.karyotyping.pipeline import Karyotyper
 from analysis.nets.embedding import EmbeddingNet
 from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.segmentation import Segmentation
-from station.case import run_case
+from station.case import CaseRun, run_case
 from station.case_report import case_page, case_pdf
 from station.cli import main
 from station.errors import UsageError
 
 
-def test_page_and_pdf_show_the_case(tmp_path):
+def cut(image):
+    mask = np.ones((30, 9), np.bool_)
+    return Segmentation(
+        (Instance((5, 5, 14, 35), mask, 1.0, SegmentationRoute.SINGLE),),
+        np.full(image.pixels.shape, 230, np.float32),
+        np.zeros(image.pixels.shape, np.bool_),
+    )
+
+
+def karyotyper_of_one() -> Karyotyper:
+    """Finds one chromosome on every picture; the classifier is untrained."""
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    return Karyotyper(Classifier(EmbeddingNet(4)), cut)
+
+
+def noise(seed: int) -> np.ndarray:
+    """A picture like no other one, coarse enough to survive an export."""
+    small = np.random.default_rng(seed).integers(60, 220, (30, 40)).astype(np.uint8)
+    return cv2.resize(small, (320, 240), interpolation=cv2.INTER_CUBIC)
+
+
+def case_folders(tmp_path: Path) -> tuple[Path, Path]:
+    folder, out = tmp_path / "cells", tmp_path / "out"
+    folder.mkdir()
+    out.mkdir()
+    return folder, out
+
+
+def test_page_and_pdf_show_the_case(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     cells = [
         CaseCell(
             f"c{n}", "47,XY,+21" if n < 3 else "46,XY", 47 - n // 3, 0, 0.9, "must review", "<b>", usable=True
@@ -51,18 +84,11 @@ def test_every_picture_is_a_cell_with_a_role_and_a_reason(tmp_path):
     (folder / "b.jpg").write_bytes(b"torn")
     (folder / "notes.txt").write_text("none")
 
-    def cut(image):
-        mask = np.ones((30, 9), np.bool_)
-        return Segmentation(
-            (Instance((5, 5, 14, 35), mask, 1.0, SegmentationRoute.SINGLE),),
-            np.full(image.pixels.shape, 230, np.float32),
-            np.zeros(image.pixels.shape, np.bool_),
-        )
-
     lines = []
     karyotyper = Karyotyper(Classifier(EmbeddingNet(4)), cut)
-    summary = run_case(folder, out, karyotyper, replace(CasePolicy(), counted=3), name="N-1", tell=lines.append)
-    assert [entry.role for entry in summary.cells] == [Role.EXCLUDED, Role.EXCLUDED]
+    run = CaseRun(folder, out, name="N-1")
+    summary = run_case(run, karyotyper, replace(CasePolicy(), counted=3), lines.append)
+    assert [entry.role for entry in summary.cells] == [CellRole.EXCLUDED, CellRole.EXCLUDED]
     assert sorted(path.name for path in out.iterdir()) == [
         "a.json", "a.karyogram.png", "a.metaphase.png", "a.pdf", "case.html", "case.json", "case.pdf",
     ]  # fmt: skip
@@ -75,13 +101,109 @@ def test_every_picture_is_a_cell_with_a_role_and_a_reason(tmp_path):
 def test_folders_that_hold_no_case_are_refused(tmp_path):
     karyotyper = Karyotyper(Classifier(EmbeddingNet(4)))
     with pytest.raises(UsageError, match="no such folder"):
-        run_case(tmp_path / "gone", tmp_path, karyotyper, CasePolicy())
+        run_case(CaseRun(tmp_path / "gone", tmp_path), karyotyper, CasePolicy())
     with pytest.raises(UsageError, match="no picture"):
-        run_case(tmp_path, tmp_path, karyotyper, CasePolicy())
+        run_case(CaseRun(tmp_path, tmp_path), karyotyper, CasePolicy())
     for name in ("a.png", "a.jpg"):
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(UsageError, match=r"a\.json"):
-        run_case(tmp_path, tmp_path, karyotyper, CasePolicy())
+        run_case(CaseRun(tmp_path, tmp_path), karyotyper, CasePolicy())
+
+
+def test_an_edited_cell_is_kept_and_counted_when_the_case_is_made_again(tmp_path):
+    folder, out = case_folders(tmp_path)
+    cv2.imwrite(str(folder / "a.png"), noise(1))
+    run = CaseRun(folder, out)
+    run_case(run, karyotyper_of_one(), CasePolicy())
+    proposal = json.loads((out / "a.json").read_text())
+    proposal["chromosomes"][0]["class"] = "7" if proposal["chromosomes"][0]["class"] != "7" else "8"
+    edited = proposal["chromosomes"][0]["class"]
+    (out / "a.json").write_text(json.dumps(proposal))
+    lines: list[str] = []
+    summary = run_case(run, karyotyper_of_one(), CasePolicy(), lines.append)
+    assert summary.cells[0].edited
+    assert "edited by a person" in lines[0]
+    again = json.loads((out / "a.json").read_text())
+    assert (again["edited"], again["chromosomes"][0]["class"]) == (True, edited)
+    assert json.loads((out / "case.json").read_text())["edited"] == 1
+    assert "edited by a person" in (out / "case.html").read_text()
+    discarded = run_case(replace(run, discard_edits=True), karyotyper_of_one(), CasePolicy())
+    assert not discarded.cells[0].edited
+    assert json.loads((out / "a.json").read_text())["edited"] is False
+
+
+def test_an_edit_that_cannot_be_read_is_never_overwritten(tmp_path):
+    folder, out = case_folders(tmp_path)
+    cv2.imwrite(str(folder / "a.png"), noise(1))
+    (out / "a.json").write_text('{"chromosomes": [')
+    summary = run_case(CaseRun(folder, out), karyotyper_of_one(), CasePolicy())
+    assert (out / "a.json").read_text() == '{"chromosomes": ['
+    assert summary.cells[0].role is CellRole.EXCLUDED
+    assert "--discard-edits" in summary.cells[0].remark
+
+
+def test_one_cell_is_counted_once_and_told(tmp_path):
+    folder, out = case_folders(tmp_path)
+    cv2.imwrite(str(folder / "a.png"), noise(1))
+    cv2.imwrite(str(folder / "a.jpg"), noise(1), [cv2.IMWRITE_JPEG_QUALITY, 70])
+    cv2.imwrite(str(folder / "b.png"), noise(2))
+    lines: list[str] = []
+    summary = run_case(CaseRun(folder, out), karyotyper_of_one(), CasePolicy(), lines.append)
+    assert sorted(cell.name for cell in summary.cells) == ["a", "b"]
+    assert summary.further_pictures == 1
+    assert "a.jpg (copy or retake)" in lines[0]
+    page = (out / "case.html").read_text()
+    assert "not counted again: a.jpg" in page
+    assert "1 more picture of the same cells" in page
+
+
+def test_a_case_made_in_its_own_folder_leaves_its_drawings_out(tmp_path):
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), noise(1))
+    for _ in range(2):
+        lines: list[str] = []
+        summary = run_case(CaseRun(folder, folder), karyotyper_of_one(), CasePolicy(), lines.append)
+        assert [cell.name for cell in summary.cells] == ["a"]
+    assert lines[0] == "left out, drawn by KaryoScan itself: a.karyogram.png, a.metaphase.png"
+
+
+def test_one_picture_that_breaks_the_software_does_not_end_the_case(tmp_path):
+    folder, out = case_folders(tmp_path)
+    for name, seed in (("a", 1), ("b", 2)):
+        cv2.imwrite(str(folder / f"{name}.png"), noise(seed))
+
+    def cut_or_break(image):
+        if image.source.endswith("a.png"):
+            raise ZeroDivisionError("nothing to divide")
+        return cut(image)
+
+    summary = run_case(CaseRun(folder, out), Karyotyper(Classifier(EmbeddingNet(4)), cut_or_break), CasePolicy())
+    remarks = {cell.name: cell.remark for cell in summary.cells}
+    assert remarks["a"] == "unexpected ZeroDivisionError: nothing to divide"
+    assert (out / "b.json").exists()
+
+
+def test_reasons_name_files_without_their_folders(tmp_path):
+    folder, out = case_folders(tmp_path)
+    (folder / "b.jpg").write_bytes(b"torn")
+    summary = run_case(CaseRun(folder, out), karyotyper_of_one(), CasePolicy())
+    assert summary.cells[0].remark.startswith("b.jpg: ")
+    assert str(tmp_path) not in (out / "case.html").read_text() + (out / "case.json").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse file names that aren't UTF-8")
+def test_a_file_name_that_is_not_utf8_is_written_with_a_substitute(tmp_path):
+    folder, out = case_folders(tmp_path)
+    done, content = cv2.imencode(".png", noise(1))
+    assert done
+    (Path(os.fsdecode(os.fsencode(folder) + b"/uml_\xfc.png"))).write_bytes(content.tobytes())
+    run_case(CaseRun(folder, out), karyotyper_of_one(), CasePolicy())
+    page = (out / "case.html").read_text(encoding="utf-8")
+    assert "uml_\N{REPLACEMENT CHARACTER}" in page
+    assert 'href="uml_%FC.karyogram.png"' in page
+    assert json.loads((out / "case.json").read_text(encoding="utf-8"))["cells"][0]["name"].startswith("uml_")
+    assert os.path.exists(os.fsencode(out) + b"/uml_\xfc.pdf")
 
 
 @pytest.mark.parametrize(

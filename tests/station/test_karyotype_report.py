@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,6 +22,7 @@ from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 from analysis.structures.review import ReviewFinding, ReviewReason, ReviewVerdict
 from station.cell_files import ENDINGS, write_cell
 from station.karyotype_report import karyotype_pdf
+from station.pdf_document import printable
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +70,38 @@ def test_the_pdf_says_what_the_proposal_says(cell):
         assert words in said
 
 
-def test_the_same_proposal_gives_the_same_bytes_and_leaves_the_library_as_it_was(cell):
+def test_the_same_proposal_gives_the_same_bytes_and_leaves_the_library_as_it_was(cell, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     before = rl_config.useA85
     assert karyotype_pdf(cell) == karyotype_pdf(cell)
     assert rl_config.useA85 == before
+
+
+def test_the_pdf_has_its_true_date_and_names_no_folder(cell, monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    before = datetime.now(UTC).replace(microsecond=0)
+    content = karyotype_pdf(cell, SheetOptions(accession="A-26/0815"))
+    stamp = re.search(rb"/CreationDate \(D:(\d{14})([+-]\d\d)'(\d\d)'\)", content)
+    assert stamp is not None
+    made = datetime.strptime(b"".join(stamp.groups()).decode(), "%Y%m%d%H%M%S%z")
+    assert before <= made <= datetime.now(UTC)
+    assert b"KaryoScan" in content
+    assert str(Path(cell.image.source).parent) not in text_of(content)
+    assert str(Path(cell.image.source).parent).encode() not in content
+    assert text_of(content).count("A-26/0815") == 1
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert b"/CreationDate (D:20231114221320+00'00')" in karyotype_pdf(cell)
+
+
+@pytest.mark.parametrize("name", ["Żółć.png", "Ωμέγα.png", "Клетка.png"])
+def test_latin_greek_and_cyrillic_are_printed(name):
+    assert printable(name) == name
+
+
+def test_what_the_font_lacks_and_what_cannot_be_drawn_is_replaced(cell):
+    assert printable("胞\udcfc\n") == "\N{REPLACEMENT CHARACTER}" * 3
+    odd = replace(cell, image=replace(cell.image, source="/somewhere/uml_\udcfc.png"))
+    assert karyotype_pdf(odd).startswith(b"%PDF-")
 
 
 def test_a_cell_without_chromosomes_has_a_pdf_too(cell):
