@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from acquisition.records import EventLevel
 from acquisition.run.context import RunContext
-from analysis.finder.drift import LEAST_FIELDS, Drift, FieldReading, SlideReadings
+from analysis.finder.drift import LEAST_FIELDS, Drift, FieldSummary, SlideSummaries
 
 KIND = "drift"
 """Kind of the events."""
@@ -27,13 +27,13 @@ class DriftAlarm:
         Of fields that earlier sessions searched, by index.
     """
 
-    def __init__(self, context: RunContext, readings: Mapping[int, FieldReading]) -> None:
+    def __init__(self, context: RunContext, readings: Mapping[int, FieldSummary]) -> None:
         self._context = context
-        self._readings = SlideReadings(dict(readings))
+        self._readings = SlideSummaries(dict(readings))
         self._next = max(LEAST_FIELDS, len(readings))
         self._reported: set[str] | None = None
 
-    def take(self, index: int, reading: FieldReading | None) -> None:
+    def take(self, index: int, reading: FieldSummary | None) -> None:
         """Take in a field; every `EVERY_FIELDS` the slide is checked anew.
 
         Parameters
@@ -71,7 +71,7 @@ class DriftAlarm:
             KIND,
             f"the slide is unlike those the finder learnt from: {drift}; its scores may be off",
             statistic=drift.statistic,
-            value=drift.found,
+            value=drift.value,
             reference_low=drift.low,
             reference_high=drift.high,
             z=drift.z,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from acquisition.plan.candidates import CandidateScore
 from acquisition.storage.atomic import write_png_atomic
 from analysis.finder import Candidate, crops_at
-from analysis.finder.drift import FieldReading, reading_of
+from analysis.finder.drift import FieldSummary, summarise_field
 from analysis.finder.flatten import flatten
 
 Finder = Callable[[NDArray[np.uint16], float], Sequence[Candidate]]
@@ -49,7 +49,7 @@ class FieldSearchResult:
     """
 
     candidates: tuple[Candidate, ...]
-    reading: FieldReading | None = None
+    reading: FieldSummary | None = None
 
 
 def search_image(
@@ -82,7 +82,7 @@ def search_image(
         result = FieldSearchResult(tuple(finder(pixels, um_per_px)))
     else:
         finds = search(pixels, um_per_px, min_score=min_score)
-        result = FieldSearchResult(tuple(finds.candidates), reading_of(finds, full_scale))
+        result = FieldSearchResult(tuple(finds.candidates), summarise_field(finds, full_scale))
     for candidate in result.candidates:
         numbers = [candidate.x_px, candidate.y_px, candidate.radius_px, candidate.score, candidate.rank]
         assessment = candidate_score_of(candidate)

@@ -26,7 +26,7 @@ from acquisition.storage import CaptureMetadata, FrameSpool
 from acquisition.storage.overview import Overview, OverviewWrite
 from acquisition.workers import Workers
 from analysis.finder import Candidate
-from analysis.finder.drift import FieldReading
+from analysis.finder.drift import FieldSummary
 from scanner.coordinates import ImagePoint, ObjectiveView, StagePoint
 from scanner.frame import Exposure, Frame
 
@@ -233,7 +233,7 @@ class FieldSearch:
         record: FieldRecord,
         finds: Sequence[RecordedFind],
         landmark: str | None,
-        reading: FieldReading | None = None,
+        reading: FieldSummary | None = None,
     ) -> None:
         self._log.searched(record, finds, landmark, reading)
         self._context.casebook.record_field(self._context.run_uid, record)

@@ -15,7 +15,7 @@ from acquisition.journal import Journal, JournalRecord
 from acquisition.plan.candidates import CandidateScore, Sighting
 from acquisition.plan.tiling import PlannedField
 from acquisition.records import CaptureRecord, FieldRecord, FieldStatus, RunStatus
-from analysis.finder.drift import FieldReading
+from analysis.finder.drift import FieldSummary, current_names
 from scanner.coordinates import SlidePoint
 from scanner.focus.surface import FocusPoint
 
@@ -137,7 +137,7 @@ class Progress:
     lost: set[int] = field(default_factory=set)
     finds: list[RecordedFind] = field(default_factory=list)
     landmarks: dict[int, str] = field(default_factory=dict)
-    readings: dict[int, FieldReading] = field(default_factory=dict)
+    readings: dict[int, FieldSummary] = field(default_factory=dict)
     surface: tuple[FocusPoint, ...] = ()
     scan_is_through: bool = False
     ranked: tuple[RankedCandidate, ...] | None = None
@@ -201,7 +201,7 @@ class RunLog:
         record: FieldRecord,
         finds: Sequence[RecordedFind],
         landmark: str | None,
-        reading: FieldReading | None = None,
+        reading: FieldSummary | None = None,
     ) -> None:
         """A field was searched, or given up; `record` is final."""
         self._append(
@@ -347,13 +347,13 @@ def _take_searched(values: Mapping[str, Any], progress: Progress) -> None:
         progress.readings[searched.index] = _reading(values["reading"])
 
 
-def _reading_json(reading: FieldReading) -> dict[str, object]:
+def _reading_json(reading: FieldSummary) -> dict[str, object]:
     return {"statistics": dict(reading.statistics), "scores": [round(score, 4) for score in reading.scores]}
 
 
-def _reading(values: Mapping[str, Any]) -> FieldReading:
+def _reading(values: Mapping[str, Any]) -> FieldSummary:
     statistics = {str(name): float(value) for name, value in values["statistics"].items()}
-    return FieldReading(statistics, tuple(float(score) for score in values["scores"]))
+    return FieldSummary(current_names(statistics), tuple(float(score) for score in values["scores"]))
 
 
 def _field_json(record: FieldRecord) -> dict[str, object]:

@@ -19,7 +19,7 @@ from acquisition.storage.overview import OverviewGrid, OverviewTile, overview_ti
 from acquisition.storage.spool import Shape, read_slot
 from acquisition.workers import prepare_process
 from analysis.finder import Candidate
-from analysis.finder.drift import FieldReading
+from analysis.finder.drift import FieldSummary
 from scanner.flat_field import FlatField
 from scanner.focus.measure import object_mask, relative_transmission
 from scanner.frame import Exposure, Frame
@@ -113,7 +113,7 @@ class SearchAnswer:
     picture: str | None = None
     error: str | None = None
     crops: Crops = field(default_factory=Crops)
-    reading: FieldReading | None = None
+    reading: FieldSummary | None = None
 
 
 def search_field(task: SearchTask) -> SearchAnswer:

@@ -19,10 +19,14 @@ from analysis.structures.box_proposals import BoxProposals
 
 DETECTOR_WEIGHTS: Final = "detector"
 
-_LEAST_SCORE: Final = 0.03
-_MOST_CANDIDATES: Final = 700
+_MIN_SCORE: Final = 0.03
+"""Points of lower scores are no proposals: the least one selected on the val split has 0.2."""
+
+_MAX_POINTS: Final = 700
+"""Several a chromosome of two crowded cells: a bound on time and memory."""
+
 _MANY_PX: Final = 1_500_000
-"""Pictures larger than this, in input px, are looked at once: what they cost counts for more."""
+"""Pictures larger than this, in input px, are proposed from in one orientation: time counts for more there."""
 
 
 class Detector:
@@ -33,7 +37,7 @@ class Detector:
     net
         Ready for use.
     views
-        Ways in which every picture is shown to it.
+        Orientations in which every picture is given to it.
     half
         Whether the net computes in half precision (bfloat16), see `has_tiles`.
     """
@@ -47,6 +51,13 @@ class Detector:
     def load(folder: Path = WEIGHTS_DIR, views: Sequence[ImageOrientation] = FOUR_VIEWS) -> Detector:
         """Load weights and manifest.
 
+        Parameters
+        ----------
+        folder
+            Where they lie.
+        views
+            Orientations in which every picture is given to the net.
+
         Raises
         ------
         WeightsError
@@ -58,7 +69,7 @@ class Detector:
         return Detector(net, views, half=has_tiles())
 
     def candidates(self, relative: NDArray[np.float32], *, scale: float = SCALE) -> BoxProposals:
-        """Propose chromosomes: what the views agree on, or of a single view every point that may stand for one.
+        """Propose chromosomes: merged over the views, or of a single view every point that may stand for one.
 
         Parameters
         ----------
@@ -71,14 +82,14 @@ class Detector:
         height, width = relative.shape
         back = np.asarray([width / image.shape[1], height / image.shape[0]] * 2, np.float32)
         limit = np.asarray([width, height] * 2, np.float32)
-        seen = []
+        proposals = []
         for view in self._views if image.size <= _MANY_PX else PLAIN:
-            score, probability, boxes = self._answers(filled_up(view.of(image)))
+            score, probability, boxes = self._forward(filled_up(view.of(image)))
             placed = np.clip(view.back(boxes, image.shape) * back, 0.0, limit)
-            seen.append(BoxProposals(placed.astype(np.float32), score, probability))
-        return seen[0] if len(seen) == 1 else merged(seen)
+            proposals.append(BoxProposals(placed.astype(np.float32), score, probability))
+        return proposals[0] if len(proposals) == 1 else merged(proposals)
 
-    def _answers(
+    def _forward(
         self, image: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Score, class probabilities and boxes of the points that may be one, best first."""
@@ -86,8 +97,8 @@ class Detector:
         with torch.inference_mode():
             output = self._net(picture)
             score = output.score[0].sigmoid().numpy()
-            rows = np.flatnonzero(score > _LEAST_SCORE)
-            rows = rows[np.argsort(-score[rows], kind="stable")[:_MOST_CANDIDATES]]
+            rows = np.flatnonzero(score > _MIN_SCORE)
+            rows = rows[np.argsort(-score[rows], kind="stable")[:_MAX_POINTS]]
             at = torch.from_numpy(rows)
             boxes = boxes_at(points(*image.shape)[at], self._net.expected(output.borders[0][at]))
             probability = torch.softmax(output.classes[0][at], dim=1)

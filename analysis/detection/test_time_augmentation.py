@@ -1,7 +1,7 @@
-"""One picture seen several ways: mirrored and turned, and what was proposed in each put together.
+"""Test-time augmentation: a picture mirrored and turned, and the proposals of all orientations merged.
 
-A net that never saw two views alike errs differently in each. What is proposed in most of them at much the same
-place is there; the mean of their boxes is closer than any of them (weighted boxes fusion, Solovyev et al. 2021).
+The errors of a net differ between orientations. What is proposed in most of them at much the same place is there;
+the mean of their boxes is closer than any of them (weighted boxes fusion, Solovyev et al. 2021).
 Proposals are put together, not points: those that answer for a chromosome lie elsewhere in a mirrored picture.
 """
 
@@ -25,7 +25,7 @@ _FIT_POWER: Final = 4.0
 
 @dataclass(frozen=True, slots=True)
 class ImageOrientation:
-    """A way to look at a picture.
+    """An orientation of a picture.
 
     Attributes
     ----------
@@ -42,13 +42,21 @@ class ImageOrientation:
     upside_down: bool = False
 
     def of(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Show a picture (h, w) this way."""
-        seen = picture.T if self.transposed else picture
-        seen = seen[:, ::-1] if self.mirrored else seen
-        return np.ascontiguousarray(seen[::-1] if self.upside_down else seen)
+        """Bring a picture, shape (h, w), to this orientation."""
+        turned = picture.T if self.transposed else picture
+        turned = turned[:, ::-1] if self.mirrored else turned
+        return np.ascontiguousarray(turned[::-1] if self.upside_down else turned)
 
     def back(self, boxes_px: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Bring boxes (n, 4) of the view back to the picture of this (height, width)."""
+        """Bring boxes back to the picture as it is.
+
+        Parameters
+        ----------
+        boxes_px
+            float32, shape (n, 4): in the px of this orientation.
+        shape
+            (height, width) of the picture as it is.
+        """
         height, width = shape[::-1] if self.transposed else shape
         boxes = boxes_px.copy()
         if self.upside_down:
@@ -70,18 +78,18 @@ FOUR_VIEWS: Final = (
 """As it is and turned by half, and both transposed."""
 
 
-def merged(seen: Sequence[BoxProposals]) -> BoxProposals:
-    """Put together what was proposed in several views of a picture, in the picture's own px.
+def merged(views: Sequence[BoxProposals]) -> BoxProposals:
+    """Merge the proposals of several views of a picture, in the picture's own px (weighted boxes fusion).
 
     From the best proposal on, each is joined with the best one of every view that means the same chromosome. Boxes
     and classes are means by score and fit; the score is the mean over all views, 0 where a view has nothing there.
     """
     whole = BoxProposals(
-        np.concatenate([each.boxes_px for each in seen]),
-        np.concatenate([each.score for each in seen]),
-        np.concatenate([each.class_probability for each in seen]),
+        np.concatenate([each.boxes_px for each in views]),
+        np.concatenate([each.score for each in views]),
+        np.concatenate([each.class_probability for each in views]),
     )
-    view = np.repeat(np.arange(len(seen)), [len(each) for each in seen])
+    view = np.repeat(np.arange(len(views)), [len(each) for each in views])
     order = np.argsort(-whole.score, kind="stable")
     whole, view = whole.take(order), view[order]
     free = np.ones(len(whole), np.bool_)
@@ -101,7 +109,7 @@ def merged(seen: Sequence[BoxProposals]) -> BoxProposals:
         weight /= weight.sum()
         boxes.append(weight @ whole.boxes_px[best])
         classes.append(weight @ whole.class_probability[best])
-        scores.append(whole.score[best].sum() / len(seen))
+        scores.append(whole.score[best].sum() / len(views))
     score = np.asarray(scores, np.float32)
     together = BoxProposals(
         np.asarray(boxes, np.float32).reshape(-1, 4),

@@ -4,8 +4,8 @@ from analysis.finder.candidate import Candidate, CellQuality
 from analysis.finder.find import find_metaphases
 from analysis.finder.finders import (
     FINDERS,
+    FieldCandidates,
     FieldFinder,
-    FieldFinds,
     MetaphaseFinder,
     RuleFinder,
     finder_of,
@@ -18,8 +18,8 @@ __all__ = [
     "FINDERS",
     "Candidate",
     "CellQuality",
+    "FieldCandidates",
     "FieldFinder",
-    "FieldFinds",
     "FieldStatistics",
     "MetaphaseFinder",
     "Proposals",

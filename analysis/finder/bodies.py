@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import cv2
 import numpy as np
@@ -11,21 +12,60 @@ from scipy.ndimage import find_objects
 
 from analysis.finder.flatten import MIN_OD, WORK_UM_PER_PX, FlattenedField
 
-# A chromosome is 0.8-1.5 um wide and a few of them side by side stay below this; a nucleus (8-15 um) does not.
-_OPENING_UM = 7.2
-# Bodies are told apart in 8 bits, four times as many pixels an instruction as in 32: steps of 0.005 up to OD 1.07.
-_LEVELS_PER_OD = 200.0
-# Nuclei are darker than this; what shines round a cell a little out of focus is as bright as twice that.
-_THICK_OD = 0.15
-_THICK_GLOW = 0.30
-# Crowds are looked for at these radii: tight spreads to widely scattered ones.
-_SCALES_UM = (5.0, 8.0, 12.0)
-# Two peaks nearer than this are one crowd.
-_MIN_DISTANCE_UM = 24.0
-_MIN_CROWD_UM2 = 80.0
-# Crowds are far larger than a pixel: they are looked for in the mean over this many px a side.
-_FOLD = 4
-_FOLD_UM = _FOLD * WORK_UM_PER_PX
+_RELIEF_TINY: Final = 1e-6
+"""Keeps the relief of an empty field finite."""
+
+_BYTE_LIMIT: Final = 254.0
+"""Highest threshold in 8 bits that anything can exceed."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodySettings:
+    """How thin bodies are told from nuclei, and where crowds of them lie.
+
+    Attributes
+    ----------
+    opening_um
+        A chromosome is 0.8-1.5 um wide and a few of them side by side stay below this; a nucleus (8-15 um) does
+        not.
+    levels_per_od
+        Bodies are separated in 8 bits, four times as many pixels an instruction as in 32: steps of 0.005 up to OD
+        1.07.
+    smooth_px
+        Sigma against the noise of single pixels.
+    thick_od, thick_glow
+        Nuclei are darker than the first; what shines round a cell a little out of focus is as bright as the
+        second.
+    scales_um
+        Radii at which crowds are searched: tight spreads to widely scattered ones.
+    min_distance_um
+        Two peaks nearer than this are one crowd.
+    min_crowd_um2
+        Smaller crowds are specks.
+    fold
+        Crowds are far larger than a pixel: they are searched in the mean over this many px a side.
+    radius_fraction
+        Of a crowd's thin bodies within its radius.
+    """
+
+    opening_um: float = 7.2
+    levels_per_od: float = 200.0
+    smooth_px: float = 0.6
+    thick_od: float = 0.15
+    thick_glow: float = 0.30
+    scales_um: tuple[float, ...] = (5.0, 8.0, 12.0)
+    min_distance_um: float = 24.0
+    min_crowd_um2: float = 80.0
+    fold: int = 4
+    radius_fraction: float = 0.95
+
+    @property
+    def fold_um(self) -> float:
+        """Side of a pixel in which crowds are searched, um."""
+        return self.fold * WORK_UM_PER_PX
+
+
+BODIES: Final = BodySettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +78,7 @@ class BodyLimits:
 
 @dataclass(frozen=True, slots=True)
 class CrowdLimits:
-    """Share of the area that thin bodies cover where a crowd begins, and at its peak at least."""
+    """Fraction of the area that thin bodies cover where a crowd begins, and at its peak at least."""
 
     edge_cover: float
     peak_cover: float
@@ -71,7 +111,7 @@ class Crowd:
     radius_px
         Radius that holds 95 % of them.
     cover
-        Largest share of the area that thin bodies cover in it, in [0, 1].
+        Largest fraction of the area that thin bodies cover in it, in [0, 1].
     top, left
         Corner of `region`.
     region
@@ -87,59 +127,78 @@ class Crowd:
     region: NDArray[np.bool_]
 
 
-def find_bodies(field: FlattenedField, limits: BodyLimits) -> Bodies:
-    """Separate thin dark bodies from nuclei by a white top-hat on the optical density."""
-    size = round(_OPENING_UM / WORK_UM_PER_PX) | 1
+def find_bodies(field: FlattenedField, limits: BodyLimits, settings: BodySettings = BODIES) -> Bodies:
+    """Separate thin dark bodies from nuclei by a white top-hat on the optical density.
+
+    Parameters
+    ----------
+    field
+        A field as optical density.
+    limits
+        How far a body stands out.
+    settings
+        How thin bodies are told from nuclei.
+    """
+    size, scale = round(settings.opening_um / WORK_UM_PER_PX) | 1, settings.levels_per_od
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    levels = cv2.convertScaleAbs(field.od, alpha=_LEVELS_PER_OD, beta=-MIN_OD * _LEVELS_PER_OD)
-    smooth = cv2.GaussianBlur(levels, (0, 0), 0.6)
+    levels = cv2.convertScaleAbs(field.od, alpha=scale, beta=-MIN_OD * scale)
+    smooth = cv2.GaussianBlur(levels, (0, 0), settings.smooth_px)
     opened = cv2.morphologyEx(smooth, cv2.MORPH_OPEN, disk)
     threshold = max(limits.min_od, limits.noise_factor * field.noise_od)
     _, thin = cv2.threshold(
-        cv2.subtract(smooth, opened), min(254.0, threshold * _LEVELS_PER_OD), 255, cv2.THRESH_BINARY
+        cv2.subtract(smooth, opened), min(_BYTE_LIMIT, threshold * scale), 255, cv2.THRESH_BINARY
     )
     # A nucleus is filled: what is open at that size and dark throughout.
-    thick_od = _THICK_GLOW if field.fluorescence else _THICK_OD
-    full = (max(2 * threshold, thick_od) - MIN_OD) * _LEVELS_PER_OD
-    _, thick = cv2.threshold(opened, min(254.0, full), 255, cv2.THRESH_BINARY)
+    thick_od = settings.thick_glow if field.fluorescence else settings.thick_od
+    full = (max(2 * threshold, thick_od) - MIN_OD) * scale
+    _, thick = cv2.threshold(opened, min(_BYTE_LIMIT, full), 255, cv2.THRESH_BINARY)
     mask = cv2.bitwise_and(thin, cv2.bitwise_not(thick))
     return Bodies(np.asarray(mask, dtype=np.uint8), np.asarray(thick, dtype=np.uint8))
 
 
-def find_crowds(bodies: Bodies, limits: CrowdLimits) -> list[Crowd]:
-    """Regions in which thin bodies cover much of the area, over several radii, one per peak."""
-    height, width = (side // _FOLD for side in bodies.mask.shape)
+def find_crowds(bodies: Bodies, limits: CrowdLimits, settings: BodySettings = BODIES) -> list[Crowd]:
+    """Find regions in which thin bodies cover much of the area, over several radii, one per peak.
+
+    Parameters
+    ----------
+    bodies
+        Of one field.
+    limits
+        Where a crowd begins.
+    settings
+        Where crowds lie.
+    """
+    fold, fold_um = settings.fold, settings.fold_um
+    height, width = (side // fold for side in bodies.mask.shape)
     if height < 1 or width < 1:
         return []
-    whole = bodies.mask[: height * _FOLD, : width * _FOLD]
-    share = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
-    share *= np.float32(1 / 255)
-    wide = _box_blur(share, _SCALES_UM[-1] / _FOLD_UM)
+    whole = bodies.mask[: height * fold, : width * fold]
+    covered = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    covered *= np.float32(1 / 255)
+    wide = _box_blur(covered, settings.scales_um[-1] / fold_um)
     cover = wide
-    for radius_um in _SCALES_UM[:-1]:
-        cover = np.maximum(cover, _box_blur(share, radius_um / _FOLD_UM))
-    reach = round(_MIN_DISTANCE_UM / _FOLD_UM) | 1
+    for radius_um in settings.scales_um[:-1]:
+        cover = np.maximum(cover, _box_blur(covered, radius_um / fold_um))
+    reach = round(settings.min_distance_um / fold_um) | 1
     top = cv2.dilate(wide, np.ones((reach, reach), np.uint8))
     area = cover > limits.edge_cover
     seeds = area & (wide >= top) & (cover > limits.peak_cover)
-    return _crowds_of(_territories(seeds, area, wide), whole, cover) if seeds.any() else []
+    return _crowds_of(_basins(seeds, area, wide), whole, cover, settings) if seeds.any() else []
 
 
-def _box_blur(share: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+def _box_blur(covered: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
     # Two box filters are near enough to a Gaussian here, at a cost that does not grow with the radius.
     side = round(sigma_px * 6**0.5) | 1
-    once = cv2.blur(share, (side, side), borderType=cv2.BORDER_CONSTANT)
+    once = cv2.blur(covered, (side, side), borderType=cv2.BORDER_CONSTANT)
     return np.asarray(cv2.blur(once, (side, side), borderType=cv2.BORDER_CONSTANT), dtype=np.float32)
 
 
-def _territories(
-    seeds: NDArray[np.bool_], area: NDArray[np.bool_], height: NDArray[np.float32]
-) -> NDArray[np.int32]:
+def _basins(seeds: NDArray[np.bool_], area: NDArray[np.bool_], height: NDArray[np.float32]) -> NDArray[np.int32]:
     """Connected areas of the crowd, divided between their seeds along the valleys of `height`."""
     _, markers = cv2.connectedComponents(seeds.astype(np.uint8), connectivity=8)
     markers = markers.astype(np.int32) + 1
     markers[area & (markers == 1)] = 0
-    relief = np.clip(255 * (1 - height / max(float(height.max()), 1e-6)), 0, 255).astype(np.uint8)
+    relief = np.clip(255 * (1 - height / max(float(height.max()), _RELIEF_TINY)), 0, 255).astype(np.uint8)
     # The watershed leaves the picture's outermost pixels to nobody; they are added for it and taken away again.
     framed = cv2.copyMakeBorder(markers, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     relief = cv2.copyMakeBorder(relief, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
@@ -148,7 +207,10 @@ def _territories(
     return np.asarray(labels, dtype=np.int32)
 
 
-def _crowds_of(labels: NDArray[np.int32], mask: NDArray[np.uint8], cover: NDArray[np.float32]) -> list[Crowd]:
+def _crowds_of(
+    labels: NDArray[np.int32], mask: NDArray[np.uint8], cover: NDArray[np.float32], settings: BodySettings
+) -> list[Crowd]:
+    fold = settings.fold
     crowds: list[Crowd] = []
     count = int(labels.max())
     if count == 0:
@@ -157,10 +219,10 @@ def _crowds_of(labels: NDArray[np.int32], mask: NDArray[np.uint8], cover: NDArra
         if window is None:
             continue
         own = labels[window] == label
-        if own.sum() * _FOLD_UM**2 < _MIN_CROWD_UM2:
+        if own.sum() * settings.fold_um**2 < settings.min_crowd_um2:
             continue
-        top, left = window[0].start * _FOLD, window[1].start * _FOLD
-        region = own.repeat(_FOLD, axis=0).repeat(_FOLD, axis=1)
+        top, left = window[0].start * fold, window[1].start * fold
+        region = own.repeat(fold, axis=0).repeat(fold, axis=1)
         inside = mask[top : top + region.shape[0] : 2, left : left + region.shape[1]] > 0
         # Every other row will do for a centre and a radius; it stands for the one below it too.
         ys, xs = np.nonzero(inside & region[::2])
@@ -168,7 +230,7 @@ def _crowds_of(labels: NDArray[np.int32], mask: NDArray[np.uint8], cover: NDArra
             continue
         x, y = float(xs.mean()), float(ys.mean()) * 2 + 0.5
         distance = np.hypot(xs - x, ys * 2 + 0.5 - y)
-        outer = int(0.95 * (distance.size - 1))
+        outer = int(settings.radius_fraction * (distance.size - 1))
         radius = float(np.partition(distance, outer)[outer])
         crowds.append(Crowd(x + left, y + top, radius, float(cover[window][own].max()), top, left, region))
     return crowds

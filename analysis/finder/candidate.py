@@ -14,9 +14,9 @@ class CellQuality:
     spread
         In [0, 1]: 0 for a tight clump, 1 where every chromosome lies by itself.
     overlap
-        In [0, 1]: share of the chromosomes that touch or cross others.
+        In [0, 1]: fraction of the chromosomes that touch or cross others.
     completeness
-        In [0, 1]: share of a whole set of chromosomes that lies together.
+        In [0, 1]: fraction of a whole set of chromosomes that lies together.
     contrast
         In [0, 1]: how far the chromosomes stand out.
     chromosomes
@@ -43,9 +43,9 @@ class Candidate:
     score
         In [0, 1]; at 0.5 it is as likely a metaphase as not.
     analysable
-        Probability in [0, 1] that a karyotype can be made of it; None where the finder doesn't say.
+        Probability in [0, 1] that a karyotype can be made of it; None where the finder doesn't estimate it.
     quality
-        Parts of the judgement; None where the finder doesn't say.
+        Parts of the score; None where the finder doesn't estimate them.
     rank
         What candidates are ordered by, the highest first; the score where nothing else is given.
     """

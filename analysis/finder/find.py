@@ -11,7 +11,7 @@ from analysis.finder.flatten import flatten
 from analysis.finder.proposals import Proposals
 from analysis.finder.score import measure, score
 
-# Below this a candidate isn't worth a record.
+# Candidates below aren't recorded.
 MIN_SCORE = 0.05
 
 # The score's conditions were set for bodies and crowds with these limits.
@@ -45,12 +45,19 @@ def find_metaphases(
     ImageError
         The image or the pixel size can't be used.
     """
-    found = [c for c in judge_by_rules(propose_for_rules(pixels, um_per_px)) if c.score >= min_score]
-    return sorted(found, key=lambda candidate: -candidate.score)
+    candidates = [c for c in score_by_rules(propose_for_rules(pixels, um_per_px)) if c.score >= min_score]
+    return sorted(candidates, key=lambda candidate: -candidate.score)
 
 
 def propose_for_rules(pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px: float) -> Proposals:
-    """Crowds with the limits that the rules were set for.
+    """Propose crowds with the limits that the rules were set for.
+
+    Parameters
+    ----------
+    pixels
+        uint8 or uint16, shape (height_px, width_px): one field, brightfield or fluorescence.
+    um_per_px
+        Size of a pixel on the specimen, 0.02 to 2 um.
 
     Raises
     ------
@@ -62,8 +69,8 @@ def propose_for_rules(pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px:
     return Proposals(field, bodies, find_crowds(bodies, _CROWDS))
 
 
-def judge_by_rules(proposals: Proposals) -> list[Candidate]:
-    """Every crowd as a candidate in px of the image that was given, with its score."""
+def score_by_rules(proposals: Proposals) -> list[Candidate]:
+    """Score every crowd: candidates in px of the image that was given."""
     field = proposals.field
     return [
         Candidate(

@@ -1,4 +1,4 @@
-"""The finders by name, and the one of two stages: proposals, then a net's judgement of each."""
+"""The finders by name, and the one of two stages: proposals, then a net's score of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError, WeightsError
 from analysis.finder.candidate import Candidate, CellQuality
-from analysis.finder.find import MIN_SCORE, judge_by_rules, propose_for_rules
+from analysis.finder.find import MIN_SCORE, propose_for_rules, score_by_rules
 from analysis.finder.flatten import WORK_UM_PER_PX
 from analysis.finder.proposals import Proposals, crops_of, propose
 from analysis.finder.statistics import FieldStatistics, statistics_of
@@ -31,14 +31,14 @@ FINDERS: Final = (RULES, DEFAULT)
 
 _WEIGHTS: Final = "finder"
 
-# Finds are one cell's where their centres are nearer than this, or than this share of the larger one's radius.
+# Candidates are one cell's where their centres are nearer than this, or than this part of the larger one's radius.
 _SAME_CELL_UM = 10.0
 _SAME_CELL_RADII = 0.85
 
 
 @dataclass(frozen=True, slots=True)
-class FieldFinds:
-    """What a finder says of a field.
+class FieldCandidates:
+    """The candidates of a field.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class FieldFinds:
     statistics
         The picture in a few numbers.
     scores
-        Scores of everything that was judged, however low.
+        Scores of everything that was scored, however low.
     """
 
     candidates: list[Candidate]
@@ -65,8 +65,8 @@ class FieldFinder(Protocol):
 
     def search(
         self, pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px: float, *, min_score: float = MIN_SCORE
-    ) -> FieldFinds:
-        """Find metaphases, and sum up the field.
+    ) -> FieldCandidates:
+        """Find metaphases, and compute the field's statistics.
 
         Parameters
         ----------
@@ -107,10 +107,25 @@ class RuleFinder:
 
     def search(
         self, pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px: float, *, min_score: float = MIN_SCORE
-    ) -> FieldFinds:
-        """See `FieldFinder.search`."""
+    ) -> FieldCandidates:
+        """Find metaphases, and compute the field's statistics.
+
+        Parameters
+        ----------
+        pixels
+            uint8 or uint16, shape (height_px, width_px): one field, brightfield or fluorescence.
+        um_per_px
+            Size of a pixel on the specimen, 0.02 to 2 um.
+        min_score
+            Candidates below are left out; in [0, 1].
+
+        Raises
+        ------
+        ImageError
+            The image or the pixel size can't be used.
+        """
         proposals = propose_for_rules(pixels, um_per_px)
-        return _finds(judge_by_rules(proposals), proposals, min_score)
+        return _field_candidates(score_by_rules(proposals), proposals, min_score)
 
     def prepare(self) -> None:
         """Nothing: rules need no loading."""
@@ -118,7 +133,7 @@ class RuleFinder:
 
 @dataclass(frozen=True, slots=True)
 class MetaphaseFinder:
-    """Proposals, each judged by the net on its crop.
+    """Proposals, each scored by the net on its crop.
 
     Holds the name of its weights and not the weights: it is sent to other processes with every field, and each of
     them loads the net once.
@@ -145,14 +160,33 @@ class MetaphaseFinder:
 
     def search(
         self, pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px: float, *, min_score: float = MIN_SCORE
-    ) -> FieldFinds:
-        """See `FieldFinder.search`."""
+    ) -> FieldCandidates:
+        """Find metaphases, and compute the field's statistics.
+
+        Parameters
+        ----------
+        pixels
+            uint8 or uint16, shape (height_px, width_px): one field, brightfield or fluorescence.
+        um_per_px
+            Size of a pixel on the specimen, 0.02 to 2 um.
+        min_score
+            Candidates below are left out; in [0, 1].
+
+        Raises
+        ------
+        ImageError
+            The image or the pixel size can't be used.
+        WeightsError
+            The weights are missing, damaged or no longer those it was made with.
+        """
         proposals = propose(pixels, um_per_px)
         if not proposals.crowds:
-            return _finds([], proposals, min_score)
+            return _field_candidates([], proposals, min_score)
         net, calibration = _loaded(self.weights, self.folder, self.sha256)
-        judged = _judge(net, calibration, proposals)
-        return _finds(one_a_cell(_candidates(judged, proposals), um_per_px), proposals, min_score)
+        scored = _scored(net, calibration, proposals)
+        return _field_candidates(
+            suppress_same_cell(_candidates(scored, proposals), um_per_px), proposals, min_score
+        )
 
     def prepare(self) -> None:
         """See `FieldFinder.prepare`."""
@@ -204,8 +238,16 @@ def finder_of(weights: str, folder: Path | None = None) -> MetaphaseFinder:
     return finder
 
 
-def one_a_cell(candidates: list[Candidate], um_per_px: float) -> list[Candidate]:
-    """Leave out candidates that lie on a better one, the best by their scores."""
+def suppress_same_cell(candidates: list[Candidate], um_per_px: float) -> list[Candidate]:
+    """Keep the best scored of candidates that lie on the same cell (greedy non-maximum suppression).
+
+    Parameters
+    ----------
+    candidates
+        Of one field.
+    um_per_px
+        Size of a pixel of their coordinates on the specimen.
+    """
     kept: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda candidate: -candidate.score):
         if not any(_is_same_cell(candidate, other, um_per_px) for other in kept):
@@ -231,7 +273,7 @@ def _loaded(weights: str, folder: Path, sha256: str) -> tuple[FinderNet, ScoreCa
     return load_net(weights, folder)
 
 
-def _judge(net: FinderNet, calibration: ScoreCalibration, proposals: Proposals) -> FinderScore:
+def _scored(net: FinderNet, calibration: ScoreCalibration, proposals: Proposals) -> FinderScore:
     import torch
 
     from analysis.finder.net_scores import calibrated_scores, net_inputs
@@ -259,32 +301,32 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _candidates(judged: FinderScore, proposals: Proposals) -> list[Candidate]:
+def _candidates(scores: FinderScore, proposals: Proposals) -> list[Candidate]:
     scale = proposals.field.scale
-    found = []
+    candidates = []
     for number, crowd in enumerate(proposals.crowds):
         # Offsets count from the pixel that the crop is cut round.
-        x_px = round(crowd.x_px) + float(judged.dx_px[number])
-        y_px = round(crowd.y_px) + float(judged.dy_px[number])
-        spread, overlap, completeness, contrast = (float(value) for value in judged.quality[number])
-        found.append(
+        x_px = round(crowd.x_px) + float(scores.dx_px[number])
+        y_px = round(crowd.y_px) + float(scores.dy_px[number])
+        spread, overlap, completeness, contrast = (float(value) for value in scores.quality[number])
+        candidates.append(
             Candidate(
                 (x_px + 0.5) * scale - 0.5,
                 (y_px + 0.5) * scale - 0.5,
-                float(judged.radius_um[number]) / WORK_UM_PER_PX * scale,
-                float(judged.metaphase[number]),
-                float(judged.analysable[number]),
-                CellQuality(spread, overlap, completeness, contrast, float(judged.chromosomes[number])),
-                float(judged.rank[number]),
+                float(scores.radius_um[number]) / WORK_UM_PER_PX * scale,
+                float(scores.metaphase[number]),
+                float(scores.analysable[number]),
+                CellQuality(spread, overlap, completeness, contrast, float(scores.chromosomes[number])),
+                float(scores.rank[number]),
             )
         )
-    return found
+    return candidates
 
 
-def _finds(judged: list[Candidate], proposals: Proposals, min_score: float) -> FieldFinds:
-    good = [candidate for candidate in judged if candidate.score >= min_score]
-    return FieldFinds(
+def _field_candidates(scored: list[Candidate], proposals: Proposals, min_score: float) -> FieldCandidates:
+    good = [candidate for candidate in scored if candidate.score >= min_score]
+    return FieldCandidates(
         sorted(good, key=lambda candidate: -candidate.rank),
         statistics_of(proposals),
-        tuple(candidate.score for candidate in judged),
+        tuple(candidate.score for candidate in scored),
     )

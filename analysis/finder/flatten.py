@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import cv2
 import numpy as np
@@ -17,18 +18,52 @@ MIN_UM_PER_PX = 0.02
 MAX_UM_PER_PX = 2.0
 MIN_OD = -0.2
 MAX_OD = 2.0
-# What is decided about a field as a whole is decided on means over this many px a side.
-_REDUCTION = 4
-# Bodies up to a nucleus' size must not pull the background down.
-_BACKGROUND_BLOCK_UM = 10.0
-_BACKGROUND_WINDOW_UM = 90.0
-# Share of the field that one cell may take: extremes are means over that many pixels, and hot ones don't decide.
-_CELL_SHARE = 0.0005
-# Light of bodies against the background's, and their brightness against their darkness, from which a field glows.
-_GLOW_OVER_BACKGROUND = 0.15
-_GLOW_OVER_SHADE = 1.5
-# The brightness that glowing chromosomes are measured by never falls below so many times the noise.
-_NOISE_OF_GLOW = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class FlattenSettings:
+    """Background and polarity of a field.
+
+    Attributes
+    ----------
+    reduction
+        What is decided about a field as a whole is decided on means over this many px a side.
+    block_um, window_um
+        Blocks of the background, and the window in which bodies up to a nucleus' size don't pull it down.
+    cell_fraction
+        Of the field, that one cell may take: extremes are means over that many pixels, and hot ones don't decide.
+    glow_over_background, glow_over_shade
+        Light of bodies against the background's, and their brightness against their darkness, from which a field
+        is fluorescence.
+    min_glow
+        Grey levels that bodies of fluorescence stand out by at the least.
+    noise_of_glow
+        The brightness that glowing chromosomes are measured by never falls below so many times the noise.
+    min_light
+        Of the background: darker pixels count as this dark.
+    min_signal
+        Of one plus the brightness: darker than the background by more is a defect.
+    noise_floor_od
+        Added to the noise, so that a field without any has a finite threshold.
+    """
+
+    reduction: int = 4
+    block_um: float = 10.0
+    window_um: float = 90.0
+    cell_fraction: float = 0.0005
+    glow_over_background: float = 0.15
+    glow_over_shade: float = 1.5
+    min_glow: float = 2.0
+    noise_of_glow: float = 20.0
+    min_light: float = 0.02
+    min_signal: float = 0.8
+    noise_floor_od: float = 1e-4
+
+
+_SETTINGS: Final = FlattenSettings()
+
+_SIGMA_OF_MAD: Final = 1.4826
+"""Standard deviation over median absolute deviation of a normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +117,15 @@ def flatten(pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px: float) ->
     if (height, width) != grey.shape:
         shrink = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
         grey = np.asarray(cv2.resize(grey, (width, height), interpolation=shrink), dtype=np.float32)
-    small = _reduced(grey, _REDUCTION)
+    small = _reduced(grey, _SETTINGS.reduction)
     fluorescence = _is_fluorescence(small)
     blocks = _background(small, fluorescence=fluorescence)
     od = _glow(grey, blocks) if fluorescence else _density(grey, blocks)
     od -= np.median(od[::8, ::4])
     np.clip(od, MIN_OD, MAX_OD, out=od)
-    return FlattenedField(od, scale, noise_of(od) + 1e-4, float(np.median(blocks)), fluorescence)
+    return FlattenedField(
+        od, scale, noise_of(od) + _SETTINGS.noise_floor_od, float(np.median(blocks)), fluorescence
+    )
 
 
 def _reduced(grey: NDArray[np.float32], fold: int) -> NDArray[np.float32]:
@@ -98,21 +135,23 @@ def _reduced(grey: NDArray[np.float32], fold: int) -> NDArray[np.float32]:
 
 def _is_fluorescence(small: NDArray[np.float32]) -> bool:
     """Bright objects on a dark background: what stands out most does so on the bright side."""
-    window = max(1, round(_BACKGROUND_WINDOW_UM / (WORK_UM_PER_PX * _REDUCTION)))
+    window = max(1, round(_SETTINGS.window_um / (WORK_UM_PER_PX * _SETTINGS.reduction)))
     relief = small - cv2.blur(small, (window, window))
-    count = max(4, round(_CELL_SHARE * relief.size))
+    count = max(4, round(_SETTINGS.cell_fraction * relief.size))
     if relief.size <= 2 * count:
         return False
     ordered = np.partition(relief.ravel(), (count, relief.size - count))
     shade, glow = -float(ordered[:count].mean()), float(ordered[-count:].mean())
     level = float(np.median(small[::2, ::2]))
-    return glow > _GLOW_OVER_SHADE * shade and glow > max(2.0, _GLOW_OVER_BACKGROUND * level)
+    return glow > _SETTINGS.glow_over_shade * shade and glow > max(
+        _SETTINGS.min_glow, _SETTINGS.glow_over_background * level
+    )
 
 
 def _background(small: NDArray[np.float32], *, fluorescence: bool) -> NDArray[np.float32]:
     """Background in blocks: bodies smaller than the window are closed, or opened where they glow."""
-    blocks = _reduced(small, round(_BACKGROUND_BLOCK_UM / (WORK_UM_PER_PX * _REDUCTION)))
-    window = max(1, round(_BACKGROUND_WINDOW_UM / _BACKGROUND_BLOCK_UM))
+    blocks = _reduced(small, round(_SETTINGS.block_um / (WORK_UM_PER_PX * _SETTINGS.reduction)))
+    window = max(1, round(_SETTINGS.window_um / _SETTINGS.block_um))
     operation = cv2.MORPH_OPEN if fluorescence else cv2.MORPH_CLOSE
     level = cv2.morphologyEx(blocks, operation, np.ones((window, window), np.uint8))
     # The blur takes the steps out again that the closing leaves.
@@ -126,7 +165,7 @@ def _over_field(blocks: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[
 
 def _density(grey: NDArray[np.float32], blocks: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logarithm of the background over the light that passed; `grey` is used up."""
-    floor = max(1.0, 0.02 * float(np.median(blocks)))
+    floor = max(1.0, _SETTINGS.min_light * float(np.median(blocks)))
     np.maximum(grey, floor, out=grey)
     cv2.log(grey, dst=grey)
     light = _over_field(np.log(np.maximum(blocks, floor)), grey.shape)
@@ -143,18 +182,18 @@ def _glow(grey: NDArray[np.float32], blocks: NDArray[np.float32]) -> NDArray[np.
     signal = np.subtract(grey, _over_field(blocks, grey.shape), out=grey)
     half = _reduced(signal, 2)
     thin = half - cv2.morphologyEx(half, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
-    count = max(4, round(_CELL_SHARE / 2 * thin.size))
+    count = max(4, round(_SETTINGS.cell_fraction / 2 * thin.size))
     brightest = np.partition(thin.ravel(), max(0, thin.size - count))[-count:]
-    unit = max(float(brightest.mean()), _NOISE_OF_GLOW * noise, 1.0)
+    unit = max(float(brightest.mean()), _SETTINGS.noise_of_glow * noise, 1.0)
     signal *= 1.0 / unit
     signal += 1.0
-    np.maximum(signal, 0.8, out=signal)
+    np.maximum(signal, _SETTINGS.min_signal, out=signal)
     cv2.log(signal, dst=signal)
     return signal
 
 
 def noise_of(values: NDArray[np.float32]) -> float:
-    """Standard deviation of the background's noise; 0 where there are too few pixels to tell."""
+    """Standard deviation of the noise of a picture, shape (h, w); 0 where there are too few pixels."""
     # Differences of neighbours hold the noise and hardly any structure.
     step = np.abs(np.diff(values[::16, ::2], axis=1))
-    return float(np.median(step)) * 1.4826 / 2**0.5 if step.size else 0.0
+    return float(np.median(step)) * _SIGMA_OF_MAD / 2**0.5 if step.size else 0.0

@@ -1,4 +1,4 @@
-"""The finder's first stage: places worth a second look, and the crops that the second stage looks at."""
+"""The finder's first stage: places that may be metaphases, and the crops that the second stage scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEVELS_PER_OD = 100.0
 """Grey levels of a crop per unit of optical density; level 20 is the background."""
 
 MAX_PROPOSALS = 40
-"""No field holds more metaphases; a pile of debris must not cost more than the field's share of time."""
+"""No field holds more metaphases; a pile of debris must not cost more than the field's time."""
 
 # The second stage refuses at little cost, what is left out here is lost.
 _BODIES = BodyLimits(min_od=0.03, noise_factor=3.0)
@@ -68,6 +68,13 @@ def propose(pixels: NDArray[np.uint8] | NDArray[np.uint16], um_per_px: float) ->
 
 def crops_of(field: FlattenedField, crowds: Sequence[Crowd]) -> NDArray[np.uint8]:
     """Cut the crops of crowds.
+
+    Parameters
+    ----------
+    field
+        A field at `WORK_UM_PER_PX`.
+    crowds
+        Of that field.
 
     Returns
     -------

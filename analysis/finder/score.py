@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import cv2
 import numpy as np
@@ -10,23 +11,30 @@ import numpy as np
 from analysis.finder.bodies import Bodies, Crowd
 from analysis.finder.flatten import WORK_UM_PER_PX, FlattenedField
 
+_TYPICAL_THIN_UM2: Final = 150.0
+_TYPICAL_RADIUS_UM: Final = 20.0
+"""Of a metaphase: logarithms of sizes are taken relative to them."""
+
+_LEAST_OD: Final = 1e-3
+"""Keeps ratios of an empty crowd finite."""
+
 
 @dataclass(frozen=True, slots=True)
 class CrowdFeatures:
-    """What is measured of a crowd; every value is of order one.
+    """Features of a crowd; every value is of order one.
 
     Attributes
     ----------
     log_thin_um2
-        Logarithm of the area of thin bodies over 150 um2, a usual metaphase's.
+        Logarithm of the area of thin bodies over 150 um2, a typical metaphase's.
     cover
-        Share of the crowd's own area that is thin bodies.
+        Fraction of the crowd's own area that is thin bodies.
     log_parts
         Logarithm of one plus the number of separate bodies.
     largest_part
-        Share of the thin area in the largest body.
-    thick_share
-        Share of the crowd's dark area that belongs to large bodies.
+        Fraction of the thin area in the largest body.
+    thick_fraction
+        Fraction of the crowd's dark area that belongs to large bodies.
     edge_per_um
         Outline of the bodies over their area, um: thin rods have much, lumps and rims little.
     depth_od
@@ -36,14 +44,14 @@ class CrowdFeatures:
     log_radius
         Logarithm of the radius over 20 um.
     ring
-        Share of the thin area in the inner half of the radius: low for the rims of a cell or bubble.
+        Fraction of the thin area in the inner half of the radius: low for the rims of a cell or bubble.
     """
 
     log_thin_um2: float
     cover: float
     log_parts: float
     largest_part: float
-    thick_share: float
+    thick_fraction: float
     edge_per_um: float
     depth_od: float
     evenness: float
@@ -52,7 +60,15 @@ class CrowdFeatures:
 
 
 def measure(crowd: Crowd, bodies: Bodies, field: FlattenedField) -> CrowdFeatures:
-    """Features of one crowd."""
+    """Compute the features of one crowd.
+
+    Parameters
+    ----------
+    crowd, bodies
+        The crowd, and all bodies of its field.
+    field
+        The field as optical density.
+    """
     height, width = crowd.region.shape
     window = (slice(crowd.top, crowd.top + height), slice(crowd.left, crowd.left + width))
     thin = (bodies.mask[window] > 0) & crowd.region
@@ -70,22 +86,22 @@ def measure(crowd: Crowd, bodies: Bodies, field: FlattenedField) -> CrowdFeature
     inner = float(np.mean(distance < 0.5 * max(crowd.radius_px, 1.0))) if distance.size else 0.0
     mean = float(depth.mean()) if depth.size else 0.0
     return CrowdFeatures(
-        log_thin_um2=float(np.log(max(thin_px * px_um2, 1.0) / 150.0)),
+        log_thin_um2=float(np.log(max(thin_px * px_um2, 1.0) / _TYPICAL_THIN_UM2)),
         cover=thin_px / max(1, int(crowd.region.sum())),
         log_parts=float(np.log1p(areas.size)),
         largest_part=float(areas.max() / areas.sum()) if areas.size else 1.0,
-        thick_share=float(thick.sum() / (thick.sum() + thin_px)),
+        thick_fraction=float(thick.sum() / (thick.sum() + thin_px)),
         edge_per_um=float(outline.sum() * WORK_UM_PER_PX / (thin_px * px_um2)),
         depth_od=mean,
-        evenness=float(depth.std() / max(mean, 1e-3)) if depth.size else 0.0,
-        log_radius=float(np.log(max(crowd.radius_px * WORK_UM_PER_PX, 1.0) / 20.0)),
+        evenness=float(depth.std() / max(mean, _LEAST_OD)) if depth.size else 0.0,
+        log_radius=float(np.log(max(crowd.radius_px * WORK_UM_PER_PX, 1.0) / _TYPICAL_RADIUS_UM)),
         ring=inner,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """A feature's range for metaphases and the width over which belief falls off outside it."""
+    """A feature's range for metaphases, and the width over which the score falls off outside it."""
 
     feature: str
     low: float
@@ -99,7 +115,7 @@ _CONDITIONS = (
     _Condition("log_thin_um2", 0.35, 2.3, 0.20),
     _Condition("cover", 0.24, 0.80, 0.05),
     _Condition("log_parts", 1.0, 4.6, 0.20),
-    _Condition("thick_share", -1.0, 0.45, 0.08),
+    _Condition("thick_fraction", -1.0, 0.45, 0.08),
     _Condition("edge_per_um", 1.10, 4.0, 0.08),
     _Condition("depth_od", 0.10, 1.2, 0.02),
     _Condition("log_radius", -0.52, 1.1, 0.12),
@@ -107,16 +123,53 @@ _CONDITIONS = (
 )
 
 
-def score(features: CrowdFeatures) -> float:
-    """Belief in [0, 1] that a crowd is a metaphase; above 0.5 where every feature lies in its range.
+@dataclass(frozen=True, slots=True)
+class CrowdScoreSettings:
+    """How margins and spread become one score.
+
+    Attributes
+    ----------
+    margin_limits
+        Margins, in widths, within which they count.
+    parts_weight, largest_weight, thick_weight
+        Of the spread: many separate bodies are good, one that dominates and a nucleus on top are not.
+    spread_gain, margin_gain
+        Of spread and margin within the range: they order sound crowds and decide about none.
+    """
+
+    margin_limits: tuple[float, float] = (-8.0, 3.0)
+    parts_weight: float = 0.45
+    largest_weight: float = 1.2
+    thick_weight: float = 2.0
+    spread_gain: float = 0.5
+    margin_gain: float = 0.3
+
+
+CROWD_SCORE: Final = CrowdScoreSettings()
+
+
+def score(features: CrowdFeatures, settings: CrowdScoreSettings = CROWD_SCORE) -> float:
+    """Score in [0, 1] that a crowd is a metaphase; above 0.5 where every feature lies in its range.
 
     Within the range, well-spread cells (many separate bodies, none dominating, no nucleus on top) score higher:
-    they are the ones worth photographing first.
+    they are the ones to photograph first.
+
+    Parameters
+    ----------
+    features
+        Of the crowd.
+    settings
+        How margins and spread become one score.
     """
     margins = []
     for condition in _CONDITIONS:
         value = getattr(features, condition.feature)
         margins.append(min(value - condition.low, condition.high - value) / condition.width)
-    worst = float(np.clip(min(margins), -8.0, 3.0))
-    spread = 0.45 * features.log_parts - 1.2 * features.largest_part - 2.0 * features.thick_share
-    return float(1.0 / (1.0 + np.exp(-(worst + (spread if worst > 0 else 0.0) * 0.5 + max(0.0, worst) * 0.3))))
+    worst = float(np.clip(min(margins), *settings.margin_limits))
+    spread = (
+        settings.parts_weight * features.log_parts
+        - settings.largest_weight * features.largest_part
+        - settings.thick_weight * features.thick_fraction
+    )
+    bonus = (spread if worst > 0 else 0.0) * settings.spread_gain
+    return float(1.0 / (1.0 + np.exp(-(worst + bonus + max(0.0, worst) * settings.margin_gain))))

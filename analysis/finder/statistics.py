@@ -1,4 +1,4 @@
-"""What a field's picture is like, whatever lies on it: by these a slide unlike the usual ones is known."""
+"""Statistics of a field's picture, whatever lies on it: they show a slide unlike those of the training set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from analysis.finder.proposals import Proposals
 
 # An eighth of the rows is enough for a field, and costs an eighth.
 _ROWS = 8
-# Fewer pixels on thin bodies say nothing about the focus.
+# Fewer pixels on thin bodies are no measure of the focus.
 _MIN_BODY_PX = 100
 
 
@@ -25,23 +25,23 @@ class FieldStatistics:
         Grey level of the background.
     noise_od
         Standard deviation of the empty background, in optical density.
-    dark_share
-        Share of the field on bodies, thin and large, in [0, 1].
+    dark_fraction
+        Fraction of the field on bodies, thin and large, in [0, 1].
     p95_od
         Optical density that a twentieth of the field exceeds.
     focus
         Brenner's measure on thin bodies: mean square of the difference between pixels two apart over their mean
-        square, noise taken off; between 0 and about 2. None where there are too few bodies to tell.
+        square, noise taken off; between 0 and about 2. None where there are too few bodies.
     """
 
     background: float
     noise_od: float
-    dark_share: float
+    dark_fraction: float
     p95_od: float
     focus: float | None
 
-    def known(self) -> dict[str, float]:
-        """The numbers that could be told, by name."""
+    def measured(self) -> dict[str, float]:
+        """The numbers that could be measured, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -52,7 +52,7 @@ def statistics_of(proposals: Proposals) -> FieldStatistics:
     return FieldStatistics(
         background=field.background,
         noise_od=field.noise_od,
-        dark_share=dark / field.od.size,
+        dark_fraction=dark / field.od.size,
         p95_od=float(np.percentile(field.od[::_ROWS, ::_ROWS], 95)),
         focus=_focus(proposals),
     )

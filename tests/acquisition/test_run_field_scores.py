@@ -21,7 +21,7 @@ from acquisition.run.run_log import RankedCandidate, RecordedFind, RunLog, read_
 from acquisition.run.search_task import SearchTask, search_field
 from acquisition.storage import FrameSpool
 from analysis.finder import Candidate, CellQuality
-from analysis.finder.drift import FieldReading, ReferenceStatistics, reading_of
+from analysis.finder.drift import FieldSummary, ReferenceStatistics, summarise_field
 from scanner.coordinates import CameraFrame, ObjectiveView, SlidePoint, StagePoint
 from scanner.frame import Exposure
 
@@ -96,7 +96,7 @@ def test_candidates_of_a_finder_that_only_scores_are_ranked_by_score_and_recorde
 
 
 def test_the_journal_gives_back_what_a_field_says_about_its_slide(tmp_path):
-    reading = FieldReading({"noise_od": 0.0125, "focus": 0.4}, (0.02, 0.97))
+    reading = FieldSummary({"noise_od": 0.0125, "focus": 0.4}, (0.02, 0.97))
     with Journal.create(tmp_path / "journal.log") as journal:
         RunLog(journal).searched(FIELD, [], None, reading)
     progress = read_progress(read_journal(tmp_path / "journal.log"), tmp_path)
@@ -197,14 +197,14 @@ class Searcher:
 def test_a_finder_that_sums_fields_up_is_asked_for_it():
     seen = search_image(Searcher(JUDGED), np.zeros((4, 4), np.uint16), UM_PER_PX, min_score=0.5, full_scale=4000)
     assert seen.candidates == (JUDGED,)
-    assert seen.reading == FieldReading({"background": 0.75, "focus": 0.4}, (0.97, 0.25))
+    assert seen.reading == FieldSummary({"background": 0.75, "focus": 0.4}, (0.97, 0.25))
     plain = search_image(finder, np.zeros((4, 4), np.uint16), UM_PER_PX, min_score=0.98, full_scale=4000)
     assert (plain.candidates, plain.reading) == ((), None)
 
 
 def test_the_focus_of_a_field_with_nothing_but_specks_says_nothing():
-    reading = reading_of(Finds([], Statistics(3000.0, 0.01), ()), 4000)
-    assert reading == FieldReading({"background": 0.75, "noise_od": 0.01})
+    reading = summarise_field(Finds([], Statistics(3000.0, 0.01), ()), 4000)
+    assert reading == FieldSummary({"background": 0.75, "noise_od": 0.01})
 
 
 @pytest.mark.parametrize("wrong", [{"score": float("nan")}, {"analysable": float("inf")}, {"x_px": float("nan")}])
@@ -230,7 +230,7 @@ class Context:
 
 
 def readings(number, noise_od):
-    return {index: FieldReading({"noise_od": noise_od, "focus": 0.5}) for index in range(number)}
+    return {index: FieldSummary({"noise_od": noise_od, "focus": 0.5}) for index in range(number)}
 
 
 def test_a_slide_that_differs_from_the_reference_is_reported_once_in_whatever_session():

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from analysis.finder.drift import (
-    FIND_SCORE_MEAN,
     LEAST_FIELDS,
-    UNCERTAIN_SHARE,
-    FieldReading,
+    METAPHASE_SCORE_MEAN,
+    UNCERTAIN_FRACTION,
+    FieldSummary,
     ReferenceStatistics,
-    SlideReadings,
+    SlideSummaries,
     SlideSummary,
     drifts,
     reference_from_json,
@@ -18,7 +18,7 @@ from analysis.finder.drift import (
     summarise,
 )
 
-NAMES = ("background", "noise_od", "dark_share", "p95_od", "focus")
+NAMES = ("background", "noise_od", "dark_fraction", "p95_od", "focus")
 
 
 def slide(rng, *, fields=80, shift=0.0, name="noise_od", candidates=2, unsure=0.05):
@@ -32,7 +32,7 @@ def slide(rng, *, fields=80, shift=0.0, name="noise_od", candidates=2, unsure=0.
             rng.random(candidates) < 0.3, rng.uniform(0.85, 1, candidates), rng.uniform(0, 0.1, candidates)
         )
         scores = np.where(rng.random(candidates) < unsure, rng.uniform(0.3, 0.7, candidates), sure)
-        readings.append(FieldReading(statistics, tuple(float(score) for score in scores)))
+        readings.append(FieldSummary(statistics, tuple(float(score) for score in scores)))
     return readings
 
 
@@ -41,26 +41,26 @@ def population(rng, slides=30):
 
 
 def test_a_slide_is_summed_up_by_medians_that_a_few_odd_fields_do_not_move():
-    readings = [FieldReading({"focus": 2.0}), FieldReading({"focus": 3.0}), FieldReading({"focus": 4.0})]
+    readings = [FieldSummary({"focus": 2.0}), FieldSummary({"focus": 3.0}), FieldSummary({"focus": 4.0})]
     assert summarise(readings)["focus"].value == 3.0
     assert (
-        summarise([*readings, FieldReading({"focus": 1e9}), FieldReading({"focus": -1e9})])["focus"].value == 3.0
+        summarise([*readings, FieldSummary({"focus": 1e9}), FieldSummary({"focus": -1e9})])["focus"].value == 3.0
     )
 
 
 def test_scores_are_summed_up_by_how_sure_they_are():
-    readings = [FieldReading({}, (0.5, 0.9)), FieldReading({}, (0.02, 0.95))] * 20
+    readings = [FieldSummary({}, (0.5, 0.9)), FieldSummary({}, (0.02, 0.95))] * 20
     summary = summarise(readings)
-    assert summary[UNCERTAIN_SHARE].value == pytest.approx(0.25)
-    assert summary[FIND_SCORE_MEAN].value == pytest.approx((0.5 + 0.9 + 0.95) / 3)
-    assert UNCERTAIN_SHARE not in summarise(readings[:10])
+    assert summary[UNCERTAIN_FRACTION].value == pytest.approx(0.25)
+    assert summary[METAPHASE_SCORE_MEAN].value == pytest.approx((0.5 + 0.9 + 0.95) / 3)
+    assert UNCERTAIN_FRACTION not in summarise(readings[:10])
 
 
 def test_known_answer_of_the_distance():
     usual = {"noise_od": ReferenceStatistics(0.02, 0.002)}
     assert drifts({"noise_od": SlideSummary(0.0279)}, usual) == ()
     (drift,) = drifts({"noise_od": SlideSummary(0.03)}, usual)
-    assert (drift.statistic, drift.found) == ("noise_od", 0.03)
+    assert (drift.statistic, drift.value) == ("noise_od", 0.03)
     assert (drift.low, drift.high, drift.z) == (pytest.approx(0.012), pytest.approx(0.028), pytest.approx(5.0))
     assert str(drift) == "noise od is 0.03, usual are 0.012 to 0.028 (z +5.0)"
     # An error of the number itself as large as the deviation between slides takes the alarm back.
@@ -97,12 +97,12 @@ def test_a_slide_that_is_off_is_told_with_the_number_that_is_off(name, shift):
 def test_a_finder_that_became_unsure_is_told():
     rng = np.random.default_rng(6)
     found = drifts(summarise(slide(rng, unsure=0.5)), population(rng))
-    assert UNCERTAIN_SHARE in [drift.statistic for drift in found]
+    assert UNCERTAIN_FRACTION in [drift.statistic for drift in found]
 
 
 def test_few_fields_say_nothing_and_a_field_searched_twice_counts_once():
     rng = np.random.default_rng(7)
-    usual, readings = population(rng), SlideReadings()
+    usual, readings = population(rng), SlideSummaries()
     for index, reading in enumerate(slide(rng, fields=LEAST_FIELDS, shift=3.0)):
         assert readings.drifts(usual) == ()
         readings.add(index, reading)

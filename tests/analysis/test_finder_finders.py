@@ -16,7 +16,7 @@ from analysis.errors import AnalysisError, ImageError, WeightsError
 from analysis.finder import (
     FINDERS,
     Candidate,
-    FieldFinds,
+    FieldCandidates,
     MetaphaseFinder,
     crops_at,
     find_metaphases,
@@ -24,7 +24,7 @@ from analysis.finder import (
     load_finder,
     propose,
 )
-from analysis.finder.finders import one_a_cell
+from analysis.finder.finders import suppress_same_cell
 from analysis.nets.finder_net import FinderNet
 from analysis.parameters.weights import Manifest, write_weights
 
@@ -136,9 +136,9 @@ def test_finds_of_one_cell_become_one() -> None:
         Candidate(108.0, 100.0, 30.0, 0.8),
         Candidate(140.0, 100.0, 30.0, 0.7),
     ]
-    assert one_a_cell([others[0], best, *others[1:]], UM_PER_PX) == [best, others[2]]
+    assert suppress_same_cell([others[0], best, *others[1:]], UM_PER_PX) == [best, others[2]]
     # Neighbours lie further apart than 10 um, however small they are.
-    assert len(one_a_cell([Candidate(0.0, 0.0, 1.0, 0.5), Candidate(16.0, 0.0, 1.0, 0.5)], UM_PER_PX)) == 2
+    assert len(suppress_same_cell([Candidate(0.0, 0.0, 1.0, 0.5), Candidate(16.0, 0.0, 1.0, 0.5)], UM_PER_PX)) == 2
 
 
 def test_a_finder_is_sent_without_its_net(finder: MetaphaseFinder) -> None:
@@ -151,7 +151,7 @@ def test_other_processes_find_the_same(finder: MetaphaseFinder) -> None:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         there = pool.submit(finder.search, picture(), UM_PER_PX).result(timeout=120)
     here = finder.search(picture(), UM_PER_PX)
-    assert isinstance(there, FieldFinds)
+    assert isinstance(there, FieldCandidates)
     assert there.statistics == here.statistics
     assert [(c.x_px, c.y_px) for c in there.candidates] == [(c.x_px, c.y_px) for c in here.candidates]
     assert [c.score for c in there.candidates] == pytest.approx([c.score for c in here.candidates], abs=1e-6)
@@ -187,7 +187,7 @@ def test_statistics_say_what_the_picture_is_like(name: str, finder: MetaphaseFin
     sharp = chosen.search(picture(), UM_PER_PX).statistics
     assert sharp.background == pytest.approx(3000, rel=0.02)
     assert sharp.noise_od == pytest.approx(25 / 3000, rel=0.1)
-    assert 0.005 < sharp.dark_share < 0.05
+    assert 0.005 < sharp.dark_fraction < 0.05
     assert 0.0 < sharp.p95_od < 0.5
     assert sharp.focus is not None
     blurred = cv2.GaussianBlur(picture().astype(np.float32), (0, 0), 2.0)
@@ -197,7 +197,7 @@ def test_statistics_say_what_the_picture_is_like(name: str, finder: MetaphaseFin
     assert dull.focus < 0.6 * sharp.focus
     empty = chosen.search(picture(cells=[]), UM_PER_PX)
     assert empty.statistics.focus is None
-    assert "focus" not in empty.statistics.known()
+    assert "focus" not in empty.statistics.measured()
     assert empty.candidates == []
 
 

@@ -57,7 +57,7 @@ def test_what_is_usual_comes_from_fields_and_held_out_scores() -> None:
     )
     assert usual["noise_od"] == pytest.approx({"mean": 0.02, "std": 0.01})
     assert usual["focus"] == pytest.approx({"mean": 1.0, "std": 0.0})
-    assert "uncertain_share" in usual
+    assert "uncertain_fraction" in usual
 
 
 def reviewed(count: int) -> list[ReviewedCrop]:

@@ -108,7 +108,7 @@ def shard_of(fields: Iterable[TrueField]) -> Shard:
         tables.append(table)
         kinds += [kind for kind, _ in planted]
         proposed += [is_proposed for _, is_proposed in planted]
-        readings.append(statistics_of(found).known())
+        readings.append(statistics_of(found).measured())
     return Shard(
         joined(tables),
         np.array(kinds, dtype="<U48"),

@@ -9,7 +9,14 @@ from typing import Final
 
 import numpy as np
 
-from analysis.finder.drift import FieldReading, SlideSummary, reference_statistics_of, reference_to_json, summarise
+from analysis.finder.drift import (
+    FieldSummary,
+    SlideSummary,
+    current_names,
+    reference_statistics_of,
+    reference_to_json,
+    summarise,
+)
 from analysis.finder.net_scores import ScoreCalibration, calibrated_scores
 from analysis.nets.finder_net import FinderNet
 from analysis.training.engine.progress import Progress, silent
@@ -209,22 +216,17 @@ def drift_of(
     usual = reference_statistics_of(_summary(shard) for shard in slides)
     scores = calibrated_scores(outputs_of(net, scored), calibration).metaphase
     by_slide = [
-        summarise([FieldReading({}, tuple(float(score) for score in scores[scored.slide == slide]))])
+        summarise([FieldSummary({}, tuple(float(score) for score in scores[scored.slide == slide]))])
         for slide in np.unique(scored.slide)
     ]
     return reference_to_json(reference_statistics_of(by_slide) | usual)
 
 
 def _summary(shard: Shard) -> dict[str, SlideSummary]:
-    names = sorted(shard.statistics)
+    statistics = current_names(shard.statistics)
+    names = sorted(statistics)
     readings = [
-        FieldReading(
-            {
-                name: float(shard.statistics[name][row])
-                for name in names
-                if np.isfinite(shard.statistics[name][row])
-            }
-        )
+        FieldSummary({name: float(statistics[name][row]) for name in names if np.isfinite(statistics[name][row])})
         for row in range(shard.field_count)
     ]
     return summarise(readings) if readings else {}
