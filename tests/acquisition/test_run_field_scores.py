@@ -173,7 +173,7 @@ class Statistics:
     background: float
     noise_od: float
 
-    def known(self):
+    def measured(self):
         return {"background": self.background, "noise_od": self.noise_od, "focus": 0.4}
 
 
