@@ -60,7 +60,7 @@ _G_DENSITY: dict[BandKey, float] = {
     ("22", "q", "11.1"): 0.9,
     ("Y", "q", "12"): 0.75,
 }
-"""Bands whose look under G-banding the table leaves open."""
+"""Bands of which the table doesn't say how they stain under G-banding."""
 
 _HETEROCHROMATIN: frozenset[BandKey] = frozenset(
     {("1", "q", "12"), ("9", "q", "12"), ("16", "q", "11.2"), ("Y", "q", "12")}
@@ -86,6 +86,14 @@ _DAPI_DENSITY: dict[BandKey, float] = {
 """DAPI: blocks rich in adenine and thymine shine."""
 
 
+_DAPI_PALEST, _DAPI_SPAN = 0.25, 0.6
+"""DAPI follows G-banding, with less contrast."""
+_REVERSE_HETEROCHROMATIN, _REVERSE_CENTROMERE, _REVERSE_SHORT_ARM = 0.15, 0.35, 0.4
+"""R-banding of what isn't simply the reverse of G."""
+_REVERSE_GAMMA = 1.5
+"""Exponent that makes R's tips the darkest."""
+
+
 def band_density(chromosome: str, band: Band, banding: Banding) -> float:
     """Darkness of a band, or its brightness where the stain is fluorescent.
 
@@ -104,31 +112,31 @@ def band_density(chromosome: str, band: Band, banding: Banding) -> float:
         0 for the palest band, 1 for a fully stained one; more where a fluorescent band outshines all others.
     """
     key = (chromosome, band.arm, band.name)
-    usual = _giemsa(chromosome, band)
+    giemsa = _giemsa(chromosome, band)
     if banding is Banding.G:
-        return usual
+        return giemsa
     if banding is Banding.Q:
-        return _Q_DENSITY.get(key, usual)
+        return _Q_DENSITY.get(key, giemsa)
     if banding is Banding.DAPI:
-        return _DAPI_DENSITY.get(key, 0.25 + 0.6 * usual)
-    return _reverse(key, band, usual)
+        return _DAPI_DENSITY.get(key, _DAPI_PALEST + _DAPI_SPAN * giemsa)
+    return _reverse(key, band, giemsa)
 
 
-def _reverse(key: BandKey, band: Band, usual: float) -> float:
+def _reverse(key: BandKey, band: Band, giemsa: float) -> float:
     """Light where G is dark, and dark at the tips; constitutive heterochromatin is pale."""
     if key in _HETEROCHROMATIN or band.stain is Stain.STALK:
-        return 0.15
+        return _REVERSE_HETEROCHROMATIN
     if band.stain is Stain.CENTROMERE:
-        return 0.35
+        return _REVERSE_CENTROMERE
     if key[0] in ACROCENTRIC and band.arm == "p":
-        return 0.4
-    return float((1.0 - usual) ** 1.5)
+        return _REVERSE_SHORT_ARM
+    return float((1.0 - giemsa) ** _REVERSE_GAMMA)
 
 
 def _giemsa(chromosome: str, band: Band) -> float:
-    known = _G_DENSITY.get((chromosome, band.arm, band.name))
-    if known is not None:
-        return known
+    listed = _G_DENSITY.get((chromosome, band.arm, band.name))
+    if listed is not None:
+        return listed
     if chromosome in ACROCENTRIC and band.arm == "p":
         return STALK_DENSITY if band.stain is Stain.STALK else SHORT_ARM_DENSITY
     kinds = {

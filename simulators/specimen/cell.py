@@ -12,22 +12,61 @@ from numpy.typing import NDArray
 from simulators.specimen.chromosome import (
     ChromosomeAppearance,
     RenderedChromosome,
+    draw_appearance,
     length_um,
-    random_look,
     render_chromosome,
 )
 from simulators.specimen.karyotype import SpecimenKaryotype, karyotype_of
 from simulators.specimen.structure import Chromosome
+from simulators.specimen.variation import Uniform
 
 NATIVE_UM_PER_PX = 0.10238
 """Pixel size at which cells are drawn: that of a 6.45 um pixel behind a 63x objective."""
 
-_CLEARANCE_UM = 0.75
 _TRIES_PER_RING = 60
-_GROWTH = 1.04
 _TRIES_TO_TOUCH = 400
-_SMALLEST_RADIUS_UM = 20.0
-_LARGEST_BEND_DEG = 120.0
+_FULL_TURN_DEG = 360
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutSettings:
+    """How chromosomes are laid out; set by eye against trypsin-Wright pictures.
+
+    Attributes
+    ----------
+    clearance_um
+        Chromosomes that don't touch lie at least so far apart: less, and they run together in the optics.
+    growth
+        The disc grows by this factor where a chromosome found no room.
+    smallest_radius_um
+        The canvas is made for discs of at least this radius: crowded chromosomes are pushed out of smaller ones.
+    canvas
+        Side of the canvas over the disc's radius: room for a disc that has grown.
+    bend_length_um, largest_bend_factor
+        A chromosome of this length bends by `Spread.bend_deg`, longer ones up to so many times more.
+    largest_bend_deg
+        No chromosome closes to a ring.
+    overlap
+        Part of its area that a chromosome shares with others where they overlap.
+    contact_reach
+        Chromosomes that touch lie within this part of the disc.
+    depth_od
+        Remains of cytoplasm under the cell.
+    """
+
+    clearance_um: float = 0.75
+    growth: float = 1.04
+    smallest_radius_um: float = 20.0
+    canvas: float = 6.0
+    bend_length_um: float = 8.0
+    largest_bend_factor: float = 1.4
+    largest_bend_deg: float = 120.0
+    overlap: tuple[float, float] = (0.05, 0.3)
+    contact_reach: float = 0.8
+    depth_od: Uniform = Uniform(0.0, 0.012)
+
+
+_LAYOUT = LayoutSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +80,7 @@ class Spread:
     contacts
         Mean number of chromosomes that are laid on or against another one.
     overlap_fraction
-        Share of the contacts in which bodies overlap instead of touching.
+        Fraction of the contacts in which bodies overlap instead of touching.
     bend_deg
         Standard deviation of the bend of a chromosome 8 um long; longer ones bend more.
     """
@@ -110,7 +149,7 @@ def render_cell(
     rng: np.random.Generator,
     *,
     spread: Spread | None = None,
-    look: ChromosomeAppearance | None = None,
+    appearance: ChromosomeAppearance | None = None,
     um_per_px: float = NATIVE_UM_PER_PX,
     lost: Collection[int] = (),
 ) -> RenderedCell:
@@ -124,7 +163,7 @@ def render_cell(
         Source of all variation.
     spread
         How they lie; a good spread where left out.
-    look
+    appearance
         Condensation and stain; drawn from `rng` where left out.
     um_per_px
         Pixel size of the patch.
@@ -134,7 +173,7 @@ def render_cell(
     karyotype = chromosomes if isinstance(chromosomes, SpecimenKaryotype) else karyotype_of(chromosomes)
     there = [entry for number, entry in enumerate(karyotype.chromosomes) if number not in lost]
     lie = spread or Spread()
-    shared = look or random_look(rng)
+    shared = appearance or draw_appearance(rng)
     drawn = [_draw(entry, rng, lie, shared, um_per_px) for entry in there]
     corners, radius_px = _lay_out(drawn, rng, lie, um_per_px)
     half = int(np.ceil(radius_px + 2.0 / um_per_px))
@@ -165,16 +204,21 @@ def render_cell(
 
 
 def _draw(
-    chromosome: Chromosome, rng: np.random.Generator, spread: Spread, look: ChromosomeAppearance, um_per_px: float
+    chromosome: Chromosome,
+    rng: np.random.Generator,
+    spread: Spread,
+    appearance: ChromosomeAppearance,
+    um_per_px: float,
 ) -> RenderedChromosome:
-    bend_deg = rng.normal(0.0, spread.bend_deg * min(length_um(chromosome) / 8.0, 1.4))
+    factor = min(length_um(chromosome) / _LAYOUT.bend_length_um, _LAYOUT.largest_bend_factor)
+    bend_deg = rng.normal(0.0, spread.bend_deg * factor)
     return render_chromosome(
         chromosome,
         rng,
         um_per_px=um_per_px,
-        look=look,
-        angle_deg=float(rng.uniform(0.0, 360.0)),
-        bend_deg=float(np.clip(bend_deg, -_LARGEST_BEND_DEG, _LARGEST_BEND_DEG)),
+        appearance=appearance,
+        angle_deg=float(rng.uniform(0.0, _FULL_TURN_DEG)),
+        bend_deg=float(np.clip(bend_deg, -_LAYOUT.largest_bend_deg, _LAYOUT.largest_bend_deg)),
     )
 
 
@@ -182,10 +226,10 @@ def _lay_out(
     bodies: Sequence[RenderedChromosome], rng: np.random.Generator, spread: Spread, um_per_px: float
 ) -> tuple[list[tuple[int, int]], float]:
     """Upper left corners of the patches relative to the cell's centre, and the radius that holds all, in px."""
-    size = int(6.0 * max(spread.radius_um, _SMALLEST_RADIUS_UM) / um_per_px)
+    size = int(_LAYOUT.canvas * max(spread.radius_um, _LAYOUT.smallest_radius_um) / um_per_px)
     taken = np.zeros((size, size), np.bool_)
     near = np.zeros((size, size), np.bool_)
-    reach = round(_CLEARANCE_UM / um_per_px)
+    reach = round(_LAYOUT.clearance_um / um_per_px)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     order = np.argsort([-int(body.mask.sum()) for body in bodies], kind="stable")
     contacts = set(rng.choice(order[1:], min(int(rng.poisson(spread.contacts)), len(bodies) - 1), replace=False))
@@ -193,7 +237,7 @@ def _lay_out(
     for index in order:
         body = bodies[index]
         overlap = index in contacts and rng.random() < spread.overlap_fraction
-        wanted = (0.05, 0.3) if overlap else (0.0, 0.0)
+        wanted = _LAYOUT.overlap if overlap else (0.0, 0.0)
         corner = None
         if index in contacts:
             corner = _find_contact(body, taken, near, rng, spread.radius_um / um_per_px, wanted)
@@ -226,13 +270,13 @@ def _find_room(
 ) -> tuple[int, int]:
     height, width = body.mask.shape
     # Long chromosomes stay inside the disc by their whole length.
-    ring = max(radius_px - max(height, width) / 3.0, radius_px / 3.0)
+    ring = max(radius_px - max(height, width) / 3, radius_px / 3)
     while True:
         for _ in range(_TRIES_PER_RING):
             x, y = _random_corner(body, rng, ring, len(near))
             if not (near[y : y + height, x : x + width] & body.mask).any():
                 return x, y
-        ring *= _GROWTH
+        ring *= _LAYOUT.growth
 
 
 def _find_contact(
@@ -247,7 +291,7 @@ def _find_contact(
     height, width = body.mask.shape
     area = float(body.mask.sum())
     for _ in range(_TRIES_TO_TOUCH):
-        x, y = _random_corner(body, rng, radius_px * 0.8, len(near))
+        x, y = _random_corner(body, rng, radius_px * _LAYOUT.contact_reach, len(near))
         window = np.s_[y : y + height, x : x + width]
         shared = float((taken[window] & body.mask).sum()) / area
         if wanted[0] <= shared <= wanted[1] and (near[window] & body.mask).any():
@@ -259,6 +303,6 @@ def _halo(half_px: int, radius_px: float, rng: np.random.Generator) -> NDArray[n
     """Remains of cytoplasm: a faint, smooth rise of density under the cell."""
     offset = np.arange(-half_px, half_px, dtype=np.float32)
     distance = np.hypot(offset[:, None], offset[None, :]) / max(radius_px, 1.0)
-    depth = np.float32(rng.uniform(0.0, 0.012))
+    depth = np.float32(_LAYOUT.depth_od.draw(rng))
     fall = np.clip(1.0 - distance, 0.0, 1.0)
-    return np.asarray(depth * fall * fall * (3.0 - 2.0 * fall), dtype=np.float32)
+    return np.asarray(depth * fall * fall * (3 - 2 * fall), dtype=np.float32)

@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 from simulators.specimen.banding import Banding, Contrast, band_density
 from simulators.specimen.bands import ACROCENTRIC, Band, Stain, bands_of
 from simulators.specimen.structure import Chromosome, Segment, centromere_of, normal
+from simulators.specimen.variation import LogNormal, Normal, Uniform
 
 LENGTH_UM: dict[str, float] = {
     "1": 13.2, "2": 12.7, "3": 11.4, "4": 10.8, "5": 10.2, "6": 9.8, "7": 9.1, "8": 8.2, "9": 7.7, "10": 7.9,
@@ -54,6 +55,141 @@ VARIABLE_LENGTH: dict[str, float] = {"1": 0.2, "9": 0.2, "16": 0.2, "Y": 0.25}
 
 _PROFILE_STEP_UM = 0.02
 _MARGIN_UM = 0.8
+COARSEST_UM_PER_PX = 0.15
+"""Bands of the 550 level are about 0.4 um long: coarser pixels can't show them."""
+NATIVE_UM_PER_PX = 0.1024
+"""Pixel of the preparations that lengths were measured on: 6.45 um behind a 63x objective."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppearanceVariation:
+    """How preparations differ between good spreads: set by eye against trypsin-Wright pictures.
+
+    Attributes
+    ----------
+    stain
+        Strength of the stain of the whole cell.
+    condensation, light_od, dark_od, band_blur_um, chromatid_gap, constriction, grain, width
+        As in `ChromosomeAppearance`; densities before the strength of the stain.
+    """
+
+    stain: LogNormal = LogNormal(1.0, 0.16)
+    condensation: LogNormal = LogNormal(1.0, 0.1, 0.75, 1.35)
+    light_od: Normal = Normal(0.19, 0.03, 0.12, 0.3)
+    dark_od: Normal = Normal(0.63, 0.07, 0.45, 0.85)
+    band_blur_um: Uniform = Uniform(0.12, 0.26)
+    chromatid_gap: Normal = Normal(0.2, 0.18, 0.0, 0.8)
+    constriction: Uniform = Uniform(0.1, 0.35)
+    grain: Uniform = Uniform(0.03, 0.1)
+    width: LogNormal = LogNormal(1.0, 0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class HomologueVariation:
+    """How two homologues of one cell differ: set by eye against trypsin-Wright pictures.
+
+    Attributes
+    ----------
+    length, arm_length, width
+        Of the whole chromosome, of each arm, of the body.
+    density
+        Standard deviation of a band's darkness.
+    satellite_length, band_length
+        Of an acrocentric short arm, whose size differs most, and of any other band.
+    satellite_width
+        Width of an acrocentric's stalk over that of the body.
+    kink_at_centromere
+        Probability that the chromosome bends most at its centromere.
+    kink_place, kink_extent
+        Where it bends most otherwise, and over how much of its length, both over its length.
+    wave_deg
+        Standard deviation of a slight S shape.
+    upright_angle_deg, upright_bend_deg
+        Standard deviations of what `upright_crop` leaves of turn and bend: karyograms are cut by hand.
+    band_skew_um
+        Standard deviation of how far a band is shifted on one chromatid.
+    """
+
+    length: LogNormal = LogNormal(1.0, 0.035)
+    arm_length: LogNormal = LogNormal(1.0, 0.03)
+    width: LogNormal = LogNormal(1.0, 0.03)
+    density: float = 0.07
+    satellite_length: LogNormal = LogNormal(1.0, 0.18)
+    band_length: LogNormal = LogNormal(1.0, 0.04)
+    satellite_width: Uniform = Uniform(0.5, 0.8)
+    kink_at_centromere: float = 0.4
+    kink_place: Uniform = Uniform(0.25, 0.75)
+    kink_extent: Uniform = Uniform(0.08, 0.3)
+    wave_deg: float = 4.0
+    upright_angle_deg: float = 4.0
+    upright_bend_deg: float = 18.0
+    band_skew_um: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class BodyShape:
+    """Shape of a chromosome's body, the same for all: set by eye against trypsin-Wright pictures.
+
+    Attributes
+    ----------
+    reference_length_um
+        Length of the chromosome whose width is `WIDTH_UM`.
+    constriction_um
+        Standard deviation of the narrowing about the centromere, along the axis.
+    satellite_slope
+        The short arm of an acrocentric has its least width beyond this part of its length, as 1 over it.
+    shortest_satellite_um
+        Below this a short arm is treated as if it were so long.
+    density_gamma
+        Exponent from a band's darkness to optical density: pale bands take up a little more stain.
+    mask_level
+        Part of a chromatid's thickness from which a pixel belongs to the body.
+    grain_um
+        Size of the stain's grains.
+    axis_step_um
+        Distance of points on the middle line.
+    kink_part, even_part
+        How much of the bend lies in the kink, and how much is spread over the axis.
+    chromatid_offset, chromatid_gap_offset
+        Distance of a chromatid from the middle line over the body's width, and what a full gap adds.
+    chromatid_overlap_um
+        Chromatids without a gap reach so far over the middle line.
+    cap
+        Length of the round ends over a chromatid's radius.
+    skew_step_um
+        Along the axis, bands change their skew over this distance.
+    """
+
+    reference_length_um: float = 4.0
+    constriction_um: float = 0.3
+    satellite_slope: float = 1.6
+    shortest_satellite_um: float = 0.1
+    density_gamma: float = 0.85
+    mask_level: float = 0.4
+    grain_um: float = 0.12
+    axis_step_um: float = 0.1
+    kink_part: float = 0.6
+    even_part: float = 0.4
+    chromatid_offset: float = 0.22
+    chromatid_gap_offset: float = 0.05
+    chromatid_overlap_um: float = 0.06
+    cap: float = 0.6
+    skew_step_um: float = 0.5
+
+
+_APPEARANCE = AppearanceVariation()
+_HOMOLOGUES = HomologueVariation()
+_SHAPE = BodyShape()
+_LEAST_GRAIN = 1e-6
+"""Keeps a patch without grain from being divided by nothing."""
+_BANDING_DENSITIES: dict[Banding, tuple[float, float]] = {
+    Banding.R: (0.85, 0.95),
+    Banding.Q: (0.95, 0.85),
+    Banding.DAPI: (1.5, 0.95),
+}
+"""Density of unstained and of stained bands over those of G-banding."""
+_GLOW_BLUR = 1.25
+"""Fluorescent bands are less sharply set off: their light comes from the whole depth of the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +199,7 @@ class ChromosomeAppearance:
     Attributes
     ----------
     condensation
-        1 is a usual metaphase; larger is shorter and thicker.
+        1 is an average metaphase; larger is shorter and thicker.
     light_od, dark_od
         Optical density of an unstained and of a fully stained band; what they emit where the stain is fluorescent.
     band_blur_um
@@ -91,37 +227,51 @@ class ChromosomeAppearance:
     banding: Banding = Banding.G
 
 
-def banded(look: ChromosomeAppearance, banding: Banding) -> ChromosomeAppearance:
-    """The same preparation banded another way: fluorescent bands are fainter and less sharply set off."""
+def banded(appearance: ChromosomeAppearance, banding: Banding) -> ChromosomeAppearance:
+    """The same preparation banded another way: fluorescent bands are fainter and less sharply set off.
+
+    Parameters
+    ----------
+    appearance
+        Of the G-banded preparation.
+    banding
+        The other technique.
+    """
     if banding is Banding.G:
-        return look
-    light, dark = {
-        Banding.R: (0.85, 0.95),
-        Banding.Q: (0.95, 0.85),
-        Banding.DAPI: (1.5, 0.95),
-    }[banding]
-    blur = 1.25 if banding.contrast is Contrast.EMITS else 1.0
+        return appearance
+    light, dark = _BANDING_DENSITIES[banding]
+    blur = _GLOW_BLUR if banding.contrast is Contrast.EMITS else 1.0
     return replace(
-        look,
+        appearance,
         banding=banding,
-        light_od=look.light_od * light,
-        dark_od=look.dark_od * dark,
-        band_blur_um=look.band_blur_um * blur,
+        light_od=appearance.light_od * light,
+        dark_od=appearance.dark_od * dark,
+        band_blur_um=appearance.band_blur_um * blur,
     )
 
 
-def random_look(rng: np.random.Generator) -> ChromosomeAppearance:
-    """Draw the look of a cell: condensation, stain and separation as they vary between good spreads."""
-    stain = float(np.exp(rng.normal(0.0, 0.16)))
+def draw_appearance(
+    rng: np.random.Generator, variation: AppearanceVariation = _APPEARANCE
+) -> ChromosomeAppearance:
+    """Draw the appearance of a cell: condensation, stain and separation as they vary between good spreads.
+
+    Parameters
+    ----------
+    rng
+        Source of the variation.
+    variation
+        How much varies.
+    """
+    stain = variation.stain.draw(rng)
     return ChromosomeAppearance(
-        condensation=float(np.clip(np.exp(rng.normal(0.0, 0.1)), 0.75, 1.35)),
-        light_od=float(np.clip(rng.normal(0.19, 0.03), 0.12, 0.3)) * stain,
-        dark_od=float(np.clip(rng.normal(0.63, 0.07), 0.45, 0.85)) * stain,
-        band_blur_um=float(rng.uniform(0.12, 0.26)),
-        chromatid_gap=float(np.clip(rng.normal(0.2, 0.18), 0.0, 0.8)),
-        constriction=float(rng.uniform(0.1, 0.35)),
-        grain=float(rng.uniform(0.03, 0.1)),
-        width=float(np.exp(rng.normal(0.0, 0.05))),
+        condensation=variation.condensation.draw(rng),
+        light_od=variation.light_od.draw(rng) * stain,
+        dark_od=variation.dark_od.draw(rng) * stain,
+        band_blur_um=variation.band_blur_um.draw(rng),
+        chromatid_gap=variation.chromatid_gap.draw(rng),
+        constriction=variation.constriction.draw(rng),
+        grain=variation.grain.draw(rng),
+        width=variation.width.draw(rng),
     )
 
 
@@ -171,7 +321,7 @@ def render_chromosome(
     rng: np.random.Generator,
     *,
     um_per_px: float,
-    look: ChromosomeAppearance | None = None,
+    appearance: ChromosomeAppearance | None = None,
     condensation: float = 1.0,
     angle_deg: float = 0.0,
     bend_deg: float = 0.0,
@@ -186,10 +336,10 @@ def render_chromosome(
         Source of everything that varies between two homologues.
     um_per_px
         Pixel size of the patch; at most 0.15, coarser pictures are made by averaging a fine one.
-    look
-        What the cell's chromosomes share; the usual look where left out.
+    appearance
+        What the cell's chromosomes share; that of an average cell where left out.
     condensation
-        Factor on the look's condensation.
+        Factor on the appearance's condensation.
     angle_deg
         0: short arm up; 90: short arm to the right (clockwise on the image, whose y grows downwards).
     bend_deg
@@ -200,29 +350,29 @@ def render_chromosome(
     ValueError
         The name is not a chromosome's or the pixel is too coarse to draw bands on.
     """
-    if not 0.0 < um_per_px <= 0.15:
-        raise ValueError(f"um_per_px {um_per_px}: chromosomes are drawn at 0.15 um a pixel or finer")
-    chosen = look or ChromosomeAppearance()
-    chosen = replace(chosen, condensation=chosen.condensation * condensation)
+    if not 0.0 < um_per_px <= COARSEST_UM_PER_PX:
+        raise ValueError(
+            f"um_per_px {um_per_px}: chromosomes are drawn at {COARSEST_UM_PER_PX} um a pixel or finer"
+        )
+    appearance = appearance or ChromosomeAppearance()
+    appearance = replace(appearance, condensation=appearance.condensation * condensation)
     made_of = normal(chromosome) if isinstance(chromosome, str) else chromosome
-    profile = _profile(made_of, rng, chosen)
+    profile = _profile(made_of, rng, appearance)
     axis_um, heading = _axis(profile.length_um, profile.centromere_um, bend_deg, angle_deg, rng)
     half_um = profile.width_um / 2.0 + _MARGIN_UM
     origin_um = axis_um.min(axis=0) - half_um
     width_px, height_px = np.ceil((axis_um.max(axis=0) + half_um - origin_um) / um_per_px).astype(int)
     along_um, across_um = _unroll(axis_um, heading, origin_um, (int(height_px), int(width_px)), um_per_px)
-    body = _body(along_um, across_um, profile, chosen)
+    body = _body(along_um, across_um, profile, appearance)
     stain = _stain(along_um, across_um, profile, rng)
-    grain = gaussian_filter(rng.standard_normal(body.shape).astype(np.float32), 0.12 / um_per_px)
-    grain *= chosen.grain / max(float(grain.std()), 1e-6)
-    od = (body * stain * (1.0 + grain)).astype(np.float32)
+    od = (body * stain * (1.0 + _grain(body.shape, rng, appearance, um_per_px))).astype(np.float32)
     axis_px = ((axis_um - origin_um) / um_per_px - 0.5).astype(np.float32)
     centromere = axis_px[round(profile.centromere_um / profile.length_um * (len(axis_px) - 1))]
     return RenderedChromosome(
         class_name=made_of.class_name,
         designation=made_of.designation,
         od=np.maximum(od, 0.0),
-        mask=body > 0.4,
+        mask=body > _SHAPE.mask_level,
         um_per_px=um_per_px,
         axis_px=axis_px,
         centromere_px=(float(centromere[0]), float(centromere[1])),
@@ -230,12 +380,21 @@ def render_chromosome(
     )
 
 
+def _grain(
+    shape: tuple[int, ...], rng: np.random.Generator, appearance: ChromosomeAppearance, um_per_px: float
+) -> NDArray[np.float32]:
+    """Relative unevenness of the stain."""
+    grain = gaussian_filter(rng.standard_normal(shape).astype(np.float32), _SHAPE.grain_um / um_per_px)
+    grain *= appearance.grain / max(float(grain.std()), _LEAST_GRAIN)
+    return np.asarray(grain)
+
+
 def upright_crop(
     name: str,
     rng: np.random.Generator,
-    um_per_px: float = 0.1024,
+    um_per_px: float = NATIVE_UM_PER_PX,
     *,
-    look: ChromosomeAppearance | None = None,
+    appearance: ChromosomeAppearance | None = None,
     psf_um: float = 0.09,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Draw a nearly straight chromosome with its short arm up, as a karyogram shows it.
@@ -244,7 +403,7 @@ def upright_crop(
     ----------
     name, rng, um_per_px
         As for `render_chromosome`.
-    look
+    appearance
         What the cell's chromosomes share; drawn from `rng` where left out.
     psf_um
         Standard deviation of the optics' blur.
@@ -258,9 +417,9 @@ def upright_crop(
         name,
         rng,
         um_per_px=um_per_px,
-        look=look or random_look(rng),
-        angle_deg=float(rng.normal(0.0, 4.0)),
-        bend_deg=float(rng.normal(0.0, 18.0)),
+        appearance=appearance or draw_appearance(rng),
+        angle_deg=float(rng.normal(0.0, _HOMOLOGUES.upright_angle_deg)),
+        bend_deg=float(rng.normal(0.0, _HOMOLOGUES.upright_bend_deg)),
     )
     xmin, ymin, xmax, ymax = chromosome.box_px
     crop = np.s_[max(ymin - 2, 0) : ymax + 2, max(xmin - 2, 0) : xmax + 2]
@@ -290,7 +449,7 @@ class _Piece:
 
 
 def length_um(chromosome: Chromosome) -> float:
-    """Usual length at condensation 1."""
+    """Length at condensation 1."""
     if chromosome.designation is None:
         return LENGTH_UM[chromosome.class_name]
     return sum(piece.length_um for piece in _pieces(chromosome, Banding.G))
@@ -307,9 +466,9 @@ def _cut(segment: Segment, banding: Banding) -> list[_Piece]:
     low, high = sorted((segment.start, segment.stop))
     pieces = []
     for band, length in _drawn_lengths(name):
-        share = (min(band.stop, high) - max(band.start, low)) / (band.stop - band.start)
-        if share > 0.0:
-            pieces.append(_Piece(name, band, length * share, band_density(name, band, banding)))
+        fraction = (min(band.stop, high) - max(band.start, low)) / (band.stop - band.start)
+        if fraction > 0.0:
+            pieces.append(_Piece(name, band, length * fraction, band_density(name, band, banding)))
     return pieces if segment.start <= segment.stop else pieces[::-1]
 
 
@@ -345,34 +504,37 @@ def _drawn_lengths(name: str) -> tuple[tuple[Band, float], ...]:
     return tuple(drawn)
 
 
-def _profile(chromosome: Chromosome, rng: np.random.Generator, look: ChromosomeAppearance) -> _Profile:
-    shrink = float(np.exp(rng.normal(0.0, 0.035))) / look.condensation
-    stretch = {"p": float(np.exp(rng.normal(0.0, 0.03))), "q": float(np.exp(rng.normal(0.0, 0.03)))}
-    width_um = WIDTH_UM + WIDENING * (length_um(chromosome) - 4.0)
-    width_um *= look.width * look.condensation**0.5 * float(np.exp(rng.normal(0.0, 0.03)))
+def _profile(chromosome: Chromosome, rng: np.random.Generator, appearance: ChromosomeAppearance) -> _Profile:
+    shrink = _HOMOLOGUES.length.draw(rng) / appearance.condensation
+    stretch = {"p": _HOMOLOGUES.arm_length.draw(rng), "q": _HOMOLOGUES.arm_length.draw(rng)}
+    width_um = WIDTH_UM + WIDENING * (length_um(chromosome) - _SHAPE.reference_length_um)
+    width_um *= appearance.width * appearance.condensation**0.5 * _HOMOLOGUES.width.draw(rng)
     above = _pieces_above_centromere(chromosome)
     lengths: list[float] = []
     densities: list[float] = []
     centromere_um = 0.0
-    for number, piece in enumerate(_pieces(chromosome, look.banding)):
+    for number, piece in enumerate(_pieces(chromosome, appearance.banding)):
         drawn = piece.length_um * shrink * stretch[piece.band.arm] * _variation(piece.source, piece.band, rng)
         lengths.append(drawn)
-        densities.append(float(np.clip(piece.density + rng.normal(0.0, 0.07), 0.0, max(1.0, piece.density))))
+        density = piece.density + rng.normal(0.0, _HOMOLOGUES.density)
+        densities.append(float(np.clip(density, 0.0, max(1.0, piece.density))))
         if number < above:
             centromere_um += drawn
     edges = np.concatenate(([0.0], np.cumsum(lengths)))
     positions = np.arange(0.0, edges[-1], _PROFILE_STEP_UM)
     index = np.clip(np.searchsorted(edges, positions, side="right") - 1, 0, len(densities) - 1)
-    blur = look.band_blur_um / _PROFILE_STEP_UM
+    blur = appearance.band_blur_um / _PROFILE_STEP_UM
     density_along = gaussian_filter1d(np.asarray(densities)[index], blur, mode="nearest")
-    width = 1.0 - look.constriction * np.exp(-0.5 * ((positions - centromere_um) / 0.3) ** 2)
+    from_centromere = (positions - centromere_um) / _SHAPE.constriction_um
+    width = 1.0 - appearance.constriction * np.exp(-0.5 * from_centromere**2)
     if _has_satellite(chromosome):
         width *= _satellite_width(positions, centromere_um, rng)
     return _Profile(
         length_um=float(edges[-1]),
         width_um=width_um,
         centromere_um=centromere_um,
-        stain_od=look.light_od + (look.dark_od - look.light_od) * density_along**0.85,
+        stain_od=appearance.light_od
+        + (appearance.dark_od - appearance.light_od) * density_along**_SHAPE.density_gamma,
         width=width,
     )
 
@@ -385,31 +547,34 @@ def _has_satellite(chromosome: Chromosome) -> bool:
 
 def _variation(name: str, band: Band, rng: np.random.Generator) -> float:
     if name in ACROCENTRIC and band.arm == "p":
-        return float(np.exp(rng.normal(0.0, 0.18)))
+        return _HOMOLOGUES.satellite_length.draw(rng)
     if name in VARIABLE_LENGTH and band.stain is Stain.VARIABLE:
         return float(np.exp(rng.normal(0.0, VARIABLE_LENGTH[name])))
-    return float(np.exp(rng.normal(0.0, 0.04)))
+    return _HOMOLOGUES.band_length.draw(rng)
 
 
 def _satellite_width(
     positions_um: NDArray[np.float64], centromere_um: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """The short arm narrows towards its stalk; the satellite is a knob on top."""
-    thin = float(rng.uniform(0.5, 0.8))
-    away = np.clip((centromere_um - positions_um) / max(centromere_um, 0.1), 0.0, 1.0)
-    return 1.0 - (1.0 - thin) * np.clip(away * 1.6, 0.0, 1.0)
+    thin = _HOMOLOGUES.satellite_width.draw(rng)
+    arm_um = max(centromere_um, _SHAPE.shortest_satellite_um)
+    away = np.clip((centromere_um - positions_um) / arm_um, 0.0, 1.0)
+    return 1.0 - (1.0 - thin) * np.clip(away * _SHAPE.satellite_slope, 0.0, 1.0)
 
 
 def _axis(
     length_um: float, centromere_um: float, bend_deg: float, angle_deg: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points every 0.1 um along a smooth curve, and the direction there (unit vectors, short to long arm)."""
-    count = max(round(length_um / 0.1), 8) + 1
+    """Points along a smooth curve, and the direction there (unit vectors, short to long arm)."""
+    variation = _HOMOLOGUES
+    count = max(round(length_um / _SHAPE.axis_step_um), 8) + 1
     along = np.linspace(0.0, 1.0, count)
-    kink_at = centromere_um / length_um if rng.random() < 0.4 else float(rng.uniform(0.25, 0.75))
-    kink = np.exp(-0.5 * ((along - kink_at) / float(rng.uniform(0.08, 0.3))) ** 2)
-    curvature = kink / kink.mean() * 0.6 + 0.4
-    wave = radians(float(rng.normal(0.0, 4.0))) * np.sin(2.0 * np.pi * (along + rng.random()))
+    is_at_centromere = rng.random() < variation.kink_at_centromere
+    kink_at = centromere_um / length_um if is_at_centromere else variation.kink_place.draw(rng)
+    kink = np.exp(-0.5 * ((along - kink_at) / variation.kink_extent.draw(rng)) ** 2)
+    curvature = kink / kink.mean() * _SHAPE.kink_part + _SHAPE.even_part
+    wave = radians(float(rng.normal(0.0, variation.wave_deg))) * np.sin(2.0 * np.pi * (along + rng.random()))
     turn = radians(bend_deg) * (np.cumsum(curvature) / curvature.sum() - 0.5) + wave
     direction = radians(angle_deg) + turn
     # Angle 0 points down the image: the short arm's tip is the upper end.
@@ -438,15 +603,19 @@ def _unroll(
 
 
 def _body(
-    along_um: NDArray[np.float64], across_um: NDArray[np.float64], profile: _Profile, look: ChromosomeAppearance
+    along_um: NDArray[np.float64],
+    across_um: NDArray[np.float64],
+    profile: _Profile,
+    appearance: ChromosomeAppearance,
 ) -> NDArray[np.float64]:
     """Thickness in [0, about 1] of two chromatids side by side, each with round ends."""
     last = len(profile.width) - 1
     index = np.clip((along_um / _PROFILE_STEP_UM).astype(int), 0, last)
     width_um = profile.width_um * profile.width[index]
-    centre_um = width_um * (0.22 + 0.05 * look.chromatid_gap)
-    radius_um = width_um / 2.0 - centre_um + 0.06 * (1.0 - look.chromatid_gap)
-    cap_um = radius_um * 0.6
+    gap = appearance.chromatid_gap
+    centre_um = width_um * (_SHAPE.chromatid_offset + _SHAPE.chromatid_gap_offset * gap)
+    radius_um = width_um / 2.0 - centre_um + _SHAPE.chromatid_overlap_um * (1.0 - gap)
+    cap_um = radius_um * _SHAPE.cap
     from_ends = np.maximum(cap_um - along_um, along_um - (profile.length_um - cap_um))
     beyond = np.maximum(from_ends, 0.0) * (radius_um / cap_um)
     thickness = np.zeros_like(along_um)
@@ -461,13 +630,13 @@ def _stain(
     along_um: NDArray[np.float64], across_um: NDArray[np.float64], profile: _Profile, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Optical density of the stain; bands run a little askew, and not quite alike on both chromatids."""
-    count = max(int(profile.length_um / 0.5), 4)
+    count = max(int(profile.length_um / _SHAPE.skew_step_um), 4)
     knots = np.linspace(0.0, profile.length_um, count)
-    shifts = rng.normal(0.0, 0.05, (2, count))
+    shifts = rng.normal(0.0, _HOMOLOGUES.band_skew_um, (2, count))
     left = np.interp(along_um, knots, shifts[0])
     right = np.interp(along_um, knots, shifts[1])
-    share = np.clip(0.5 + across_um / profile.width_um, 0.0, 1.0)
-    position = along_um + left * (1.0 - share) + right * share
+    rightness = np.clip(0.5 + across_um / profile.width_um, 0.0, 1.0)
+    position = along_um + left * (1.0 - rightness) + right * rightness
     grid = np.arange(len(profile.stain_od)) * _PROFILE_STEP_UM
     od: NDArray[np.float64] = np.interp(position, grid, profile.stain_od)
     return od

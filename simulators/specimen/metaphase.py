@@ -11,16 +11,45 @@ from numpy.typing import NDArray
 
 from simulators.specimen.banding import Banding
 from simulators.specimen.cell import RenderedCell, Spread, render_cell
-from simulators.specimen.chromosome import ChromosomeAppearance, banded, random_look
+from simulators.specimen.chromosome import ChromosomeAppearance, banded, draw_appearance
 from simulators.specimen.clutter import render_clump, render_nucleus
 from simulators.specimen.karyotype import SpecimenKaryotype
 from simulators.specimen.quality import Quality
+from simulators.specimen.variation import Uniform
 
 _GROWTH = 1.35
 """A spread's disc grows by no more than this where chromosomes find no room."""
 
 _MARGIN_UM = 4.0
 _CLUMP_UM = 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpoiledCellSettings:
+    """What spoils a cell beyond its chromosomes; set by eye against fields of routine slides.
+
+    Attributes
+    ----------
+    clump_radius_um, clump_reach
+        Radius of a pyknotic clump, and what lies about it, over the radius.
+    second_nucleus
+        Probability that a covered cell lies under two nuclei.
+    nucleus_radius_um
+        Radius of a covering nucleus.
+    nucleus_place, nucleus_inset_um
+        Distance of its middle from the cell's over the cell's radius; at least so far inside the rim that it
+        covers chromosomes.
+    """
+
+    clump_radius_um: Uniform = Uniform(4.0, 8.0)
+    clump_reach: float = 1.3
+    second_nucleus: float = 0.35
+    nucleus_radius_um: Uniform = Uniform(9.0, 12.0)
+    nucleus_place: Uniform = Uniform(0.3, 0.7)
+    nucleus_inset_um: float = 10.0
+
+
+_SPOILED = SpoiledCellSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +60,17 @@ class _Recipe:
     ----------
     spread
         How chromosomes lie, from how the slide's good ones do.
-    look
+    appearance
         Stain and condensation, from those of a good one.
-    lost_share
-        Largest and smallest share of chromosomes lost.
+    lost_fraction
+        Smallest and largest fraction of chromosomes lost.
     blur_um
         Smallest and largest softening of outlines.
     """
 
     spread: Callable[[Spread], Spread] = lambda spread: spread
-    look: Callable[[ChromosomeAppearance], ChromosomeAppearance] = lambda look: look
-    lost_share: tuple[float, float] = (0.0, 0.0)
+    appearance: Callable[[ChromosomeAppearance], ChromosomeAppearance] = lambda appearance: appearance
+    lost_fraction: tuple[float, float] = (0.0, 0.0)
     blur_um: tuple[float, float] = (0.0, 0.0)
 
 
@@ -52,9 +81,11 @@ _RECIPES: dict[Quality, _Recipe] = {
             s, radius_um=0.55 * s.radius_um, contacts=26.0, overlap_fraction=0.5, bend_deg=1.2 * s.bend_deg
         )
     ),
-    Quality.INCOMPLETE: _Recipe(spread=lambda s: replace(s, radius_um=1.1 * s.radius_um), lost_share=(0.06, 0.4)),
+    Quality.INCOMPLETE: _Recipe(
+        spread=lambda s: replace(s, radius_um=1.1 * s.radius_um), lost_fraction=(0.06, 0.4)
+    ),
     Quality.BLURRED: _Recipe(
-        look=lambda k: replace(
+        appearance=lambda k: replace(
             k,
             band_blur_um=3.5 * k.band_blur_um,
             light_od=0.9 * k.light_od + 0.05,
@@ -69,7 +100,7 @@ _RECIPES: dict[Quality, _Recipe] = {
         spread=lambda s: replace(
             s, radius_um=0.75 * s.radius_um, contacts=40.0, overlap_fraction=0.85, bend_deg=2.6 * s.bend_deg
         ),
-        look=lambda k: replace(
+        appearance=lambda k: replace(
             k,
             condensation=0.56 * k.condensation,
             width=0.8 * k.width,
@@ -82,8 +113,8 @@ _RECIPES: dict[Quality, _Recipe] = {
     ),
     Quality.BURST: _Recipe(
         spread=lambda s: replace(s, radius_um=1.75 * s.radius_um, contacts=0.6, bend_deg=1.5 * s.bend_deg),
-        look=lambda k: replace(k, light_od=0.6 * k.light_od, dark_od=0.42 * k.dark_od, width=1.15 * k.width),
-        lost_share=(0.25, 0.7),
+        appearance=lambda k: replace(k, light_od=0.6 * k.light_od, dark_od=0.42 * k.dark_od, width=1.15 * k.width),
+        lost_fraction=(0.25, 0.7),
         blur_um=(0.15, 0.3),
     ),
 }
@@ -139,36 +170,38 @@ def render_metaphase(
     if quality is Quality.CLUMP:
         return _clump(karyotype, rng)
     recipe = _RECIPES[quality]
-    look = banded(recipe.look(random_look(rng)), banding)
-    lost = _losses(len(karyotype.chromosomes), recipe.lost_share, rng)
-    cell = render_cell(karyotype, rng, spread=recipe.spread(spread or Spread()), look=look, lost=lost)
+    appearance = banded(recipe.appearance(draw_appearance(rng)), banding)
+    lost = _losses(len(karyotype.chromosomes), recipe.lost_fraction, rng)
+    cell = render_cell(karyotype, rng, spread=recipe.spread(spread or Spread()), appearance=appearance, lost=lost)
     if recipe.blur_um[1] > 0.0:
         sigma_px = float(rng.uniform(*recipe.blur_um)) / cell.um_per_px
         cell = replace(cell, od=np.asarray(cv2.GaussianBlur(cell.od, (0, 0), sigma_px), dtype=np.float32))
     return _covered(cell, rng) if quality is Quality.COVERED else cell
 
 
-def _losses(count: int, share: tuple[float, float], rng: np.random.Generator) -> frozenset[int]:
-    if share[1] == 0.0:
+def _losses(count: int, fraction: tuple[float, float], rng: np.random.Generator) -> frozenset[int]:
+    if fraction[1] == 0.0:
         return frozenset()
-    number = max(round(count * float(rng.uniform(*share))), 1)
+    number = max(round(count * float(rng.uniform(*fraction))), 1)
     return frozenset(int(index) for index in rng.choice(count, number, replace=False))
 
 
 def _clump(karyotype: SpecimenKaryotype, rng: np.random.Generator) -> RenderedCell:
-    radius_um = float(rng.uniform(4.0, 8.0))
+    radius_um = _SPOILED.clump_radius_um.draw(rng)
     patch = render_clump(rng, radius_um)
-    return RenderedCell(patch.od, patch.um_per_px, (), karyotype.iscn, radius_um * 1.3)
+    return RenderedCell(patch.od, patch.um_per_px, (), karyotype.iscn, radius_um * _SPOILED.clump_reach)
 
 
 def _covered(cell: RenderedCell, rng: np.random.Generator) -> RenderedCell:
     """Lay one or two nuclei over the outer part of the cell."""
     od = cell.od.copy()
-    for _ in range(1 + int(rng.random() < 0.35)):
-        patch = render_nucleus(rng, float(rng.uniform(9.0, 12.0)))
+    for _ in range(1 + int(rng.random() < _SPOILED.second_nucleus)):
+        patch = render_nucleus(rng, _SPOILED.nucleus_radius_um.draw(rng))
         size = round(patch.od.shape[0] * patch.um_per_px / cell.um_per_px)
         nucleus = cv2.resize(patch.od, (size, size), interpolation=cv2.INTER_LINEAR)
-        away_um = min(float(rng.uniform(0.3, 0.7)) * cell.radius_um, cell.radius_um - 10.0)
+        away_um = min(
+            _SPOILED.nucleus_place.draw(rng) * cell.radius_um, cell.radius_um - _SPOILED.nucleus_inset_um
+        )
         angle = float(rng.uniform(0.0, 2.0 * np.pi))
         centre = len(od) / 2.0 + np.array([np.cos(angle), np.sin(angle)]) * away_um / cell.um_per_px
         _add(od, np.asarray(nucleus, dtype=np.float32), (int(centre[0] - size / 2), int(centre[1] - size / 2)))

@@ -33,6 +33,7 @@ from simulators.specimen.pictures import (
     read_size,
 )
 from simulators.specimen.quality import SPREAD_ONLY, Quality, QualityMixture
+from simulators.specimen.variation import LogNormal, Normal
 
 RENDERED = "rendered"
 SQUARE_UM = 400.0
@@ -46,6 +47,36 @@ _PLACING_TRIES = 2000
 _LONGEST_LABEL = 200
 
 _Kind = TypeVar("_Kind", bound=StrEnum)
+
+
+_CLUTTER_REACH_UM = 40.0
+"""No piece of clutter reaches farther than this beyond its square."""
+_CLUTTER_MARGIN_UM = 1.2
+"""What the blur of its edge adds to a piece of clutter."""
+
+
+@dataclass(frozen=True, slots=True)
+class GlassShape:
+    """How the specimen plane is curved, relative to a slide's tilt and warp; as focus maps of real slides show it.
+
+    Attributes
+    ----------
+    tilt_along
+        Tilt along the short side over that along the long one.
+    bow
+        Warp along the short side over that along the long one.
+    waves, wave_x_um, wave_y_um
+        Small waves of the glass over its warp, and their lengths, each over 2 pi.
+    """
+
+    tilt_along: float = 0.15
+    bow: float = 0.4
+    waves: float = 0.05
+    wave_x_um: float = 3500.0
+    wave_y_um: float = 5000.0
+
+
+_GLASS = GlassShape()
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,18 +383,24 @@ class SlideWorld:
         return tuple(self._cell(site)[0] for site in self._sites)
 
     def surface_um(self, x_um: float, y_um: float) -> float:
-        """Height of the specimen plane over its mean: tilt, warp and small waves of the glass."""
+        """Height of the specimen plane over its mean: tilt, warp and small waves of the glass.
+
+        Parameters
+        ----------
+        x_um, y_um
+            Place on the slide.
+        """
         across, along = x_um / GLASS_UM[0] - 0.5, y_um / GLASS_UM[1] - 0.5
-        tilt = self.settings.tilt_um * across + 0.15 * self.settings.tilt_um * along
+        tilt = self.settings.tilt_um * across + _GLASS.tilt_along * self.settings.tilt_um * along
         phase = self._warp_phase
-        warp = math.sin(2.0 * math.pi * across + phase[0]) + 0.4 * math.sin(3.0 * math.pi * along + phase[1])
-        waves = 0.05 * math.sin(x_um / 3500.0 + y_um / 5000.0 + phase[2])
+        bow = math.sin(3 * math.pi * along + phase[1])
+        warp = math.sin(2.0 * math.pi * across + phase[0]) + _GLASS.bow * bow
+        waves = _GLASS.waves * math.sin(x_um / _GLASS.wave_x_um + y_um / _GLASS.wave_y_um + phase[2])
         return float(tilt + self.settings.warp_um * (warp + waves))
 
     def bodies_in(self, box_um: BoxUm) -> list[SpecimenBody]:
         """Bodies that may reach into a box, always in the same order."""
-        # No piece of clutter reaches farther than this beyond its square.
-        reach = 40.0
+        reach = _CLUTTER_REACH_UM
         squares = _squares_of((box_um[0] - reach, box_um[1] - reach, box_um[2] + reach, box_um[3] + reach))
         bodies = self._cell_bodies_in(squares)
         for column, row in squares:
@@ -437,7 +474,7 @@ class SlideWorld:
         settings = self.settings
         # Seeds must not be negative, and squares left of the glass are.
         rng = np.random.default_rng([settings.seed, _SQUARE_STREAM, column + 1000, row + 1000])
-        area_mm2 = (SQUARE_UM / 1000.0) ** 2
+        area_mm2 = (SQUARE_UM / 1000) ** 2
         bodies: list[SpecimenBody] = []
         for kind, density in (("nucleus", settings.nuclei_per_mm2), ("speck", settings.specks_per_mm2)):
             bodies.extend(self._scatter(kind, density * area_mm2, (column, row), rng))
@@ -456,7 +493,7 @@ class SlideWorld:
             x_um = (square[0] + rng.random()) * SQUARE_UM
             y_um = (square[1] + rng.random()) * SQUARE_UM
             pattern = int(rng.integers(PATTERNS))
-            half_um = self._size_um(kind, pattern) * _REACH[kind] + 1.2
+            half_um = self._size_um(kind, pattern) * _REACH[kind] + _CLUTTER_MARGIN_UM
             if not (0.0 <= x_um <= GLASS_UM[0] and 0.0 <= y_um <= GLASS_UM[1]):
                 continue
             # Grains lie on cells too; what hides chromosomes is told by the cell's quality.
@@ -487,6 +524,11 @@ class SlideWorld:
         return any(body.touches(box_um) for body in self._cell_bodies_in(squares))
 
 
+_NUCLEUS_UM = Normal(11.0, 2.2, 7.0, 16.0)
+_PRECIPITATE_UM = LogNormal(4.0, 0.5, 1.5, 14.0)
+_SPECK_UM = LogNormal(0.35, 0.6, 0.15, 2.5)
+"""Sizes of clutter, by eye from fields of routine slides."""
+
 _REACH = {"nucleus": 1.45, "speck": 5.2, "precipitate": 2.3}
 """Half the patch of a piece of clutter over its size."""
 
@@ -498,10 +540,10 @@ _DIRT_EMISSION = 0.15
 
 def _draw_size(kind: str, rng: np.random.Generator) -> float:
     if kind == "nucleus":
-        return float(np.clip(rng.normal(11.0, 2.2), 7.0, 16.0))
+        return _NUCLEUS_UM.draw(rng)
     if kind == "precipitate":
-        return float(np.clip(np.exp(rng.normal(math.log(4.0), 0.5)), 1.5, 14.0))
-    return float(np.clip(np.exp(rng.normal(math.log(0.35), 0.6)), 0.15, 2.5))
+        return _PRECIPITATE_UM.draw(rng)
+    return _SPECK_UM.draw(rng)
 
 
 def _pattern_stream(seed: int, kind: str, pattern: int) -> np.random.Generator:

@@ -21,7 +21,7 @@ NAMES = ("1", "2", "6", "9", "11", "14", "18", "X")
 def bodies() -> list[RenderedChromosome]:
     rng = np.random.default_rng(8)
     return [
-        render_chromosome(name, rng, um_per_px=0.1024, look=ChromosomeAppearance(), bend_deg=15.0)
+        render_chromosome(name, rng, um_per_px=0.1024, appearance=ChromosomeAppearance(), bend_deg=15.0)
         for name in NAMES
     ]
 

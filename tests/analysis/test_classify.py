@@ -39,7 +39,7 @@ def drawn_cell(names: list[str], paint: Paint, seed: int = 5) -> tuple[list[np.n
             name,
             rng,
             um_per_px=0.1024,
-            look=ChromosomeAppearance(),
+            appearance=ChromosomeAppearance(),
             angle_deg=float(rng.uniform(0, 360)),
             bend_deg=15.0,
         )

@@ -39,7 +39,7 @@ def drawn_cell(names: list[str], seed: int = 4) -> tuple[GreyImage, Segmentation
             name,
             rng,
             um_per_px=0.1024,
-            look=ChromosomeAppearance(),
+            appearance=ChromosomeAppearance(),
             angle_deg=float(rng.uniform(0, 360)),
             bend_deg=float(rng.normal(0, 20)),
         )

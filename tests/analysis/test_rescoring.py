@@ -259,7 +259,7 @@ def scene() -> Scene:
     names = [*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "Y"]
     for k, name in enumerate(names):
         body = render_chromosome(
-            name, rng, um_per_px=0.1024, look=ChromosomeAppearance(), angle_deg=float(rng.uniform(-12, 12))
+            name, rng, um_per_px=0.1024, appearance=ChromosomeAppearance(), angle_deg=float(rng.uniform(-12, 12))
         )
         row, column = divmod(k, 10)
         height, width = body.od.shape

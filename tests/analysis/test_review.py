@@ -51,7 +51,7 @@ def drawn(
     instances = []
     for k, name in enumerate(names):
         body = render_chromosome(
-            name, rng, um_per_px=0.1024, look=look, angle_deg=float(rng.normal(0, 8)), bend_deg=12.0
+            name, rng, um_per_px=0.1024, appearance=look, angle_deg=float(rng.normal(0, 8)), bend_deg=12.0
         )
         xmin, ymin, xmax, ymax = body.box_px
         y, x = (k // columns) * cell + 5, (k % columns) * cell + 60

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from simulators.specimen.bands import CHROMOSOME_NAMES, RESOLUTIONS, Stain, bands_of
-from simulators.specimen.chromosome import ChromosomeAppearance, random_look, render_chromosome, upright_crop
+from simulators.specimen.chromosome import ChromosomeAppearance, draw_appearance, render_chromosome, upright_crop
 
 PX = 0.1024
 
@@ -51,7 +51,7 @@ def test_size_and_density_are_those_of_real_chromosomes(name: str) -> None:
     rng = np.random.default_rng(1)
     lengths, widths, densities = [], [], []
     for _ in range(12):
-        od, mask = upright_crop(name, rng, PX, look=ChromosomeAppearance())
+        od, mask = upright_crop(name, rng, PX, appearance=ChromosomeAppearance())
         lengths.append(np.flatnonzero((od > 0.15).any(axis=1)).size)
         widths.append((od > 0.15).sum() / lengths[-1])
         densities.append(od[od > 0.15].mean())
@@ -76,7 +76,7 @@ def test_bands_follow_the_table() -> None:
     """The profile along the axis correlates with the table's darkness."""
     rng = np.random.default_rng(3)
     chromosome = render_chromosome(
-        "5", rng, um_per_px=PX, look=ChromosomeAppearance(grain=0.0, band_blur_um=0.1, chromatid_gap=0.0)
+        "5", rng, um_per_px=PX, appearance=ChromosomeAppearance(grain=0.0, band_blur_um=0.1, chromatid_gap=0.0)
     )
     points = np.round(chromosome.axis_px).astype(int)
     seen = gaussian_filter(chromosome.od, 1.0)[points[:, 1], points[:, 0]][5:-5]
@@ -105,7 +105,7 @@ def test_every_chromosome_can_be_drawn_bent_and_turned() -> None:
             name,
             rng,
             um_per_px=PX,
-            look=random_look(rng),
+            appearance=draw_appearance(rng),
             angle_deg=rng.uniform(0, 360),
             bend_deg=rng.uniform(-120, 120),
         )

@@ -186,7 +186,7 @@ def table_along(chromosome: Chromosome, count: int) -> np.ndarray:
 )
 def test_bands_of_a_rearranged_chromosome_lie_where_its_name_says(iscn: str, designation: str) -> None:
     chromosome = rearranged(iscn)[designation]
-    body = render_chromosome(chromosome, np.random.default_rng(3), um_per_px=PX, look=EVEN)
+    body = render_chromosome(chromosome, np.random.default_rng(3), um_per_px=PX, appearance=EVEN)
     assert (body.class_name, body.designation) == (chromosome.class_name, designation)
     points = np.round(body.axis_px).astype(int)
     seen = gaussian_filter(body.od, 1.0)[points[:, 1], points[:, 0]][5:-5]
@@ -198,7 +198,7 @@ def test_bands_of_a_rearranged_chromosome_lie_where_its_name_says(iscn: str, des
 
 def test_a_robertsonian_chromosome_has_no_short_arms() -> None:
     chromosome = rearranged("45,XX,rob(13;14)(q10;q10)")["rob(13;14)"]
-    body = render_chromosome(chromosome, np.random.default_rng(3), um_per_px=PX, look=EVEN)
+    body = render_chromosome(chromosome, np.random.default_rng(3), um_per_px=PX, appearance=EVEN)
     share = (body.centromere_px[1] - body.axis_px[0, 1]) / (body.axis_px[-1, 1] - body.axis_px[0, 1])
     assert 0.42 < share < 0.5
     assert length_um(chromosome) < LENGTH_UM["13"] + LENGTH_UM["14"] - 1.5
@@ -246,8 +246,10 @@ def test_reverse_bands_are_dark_where_giemsa_is_pale() -> None:
 
 def test_the_long_arm_of_y_shines_under_quinacrine() -> None:
     def brightest(name: str, banding: Banding) -> float:
-        look = banded(EVEN, banding)
-        return float(render_chromosome(name, np.random.default_rng(2), um_per_px=PX, look=look).od.max())
+        appearance = banded(EVEN, banding)
+        return float(
+            render_chromosome(name, np.random.default_rng(2), um_per_px=PX, appearance=appearance).od.max()
+        )
 
     others = max(brightest(name, Banding.Q) for name in ("1", "9", "16", "21", "X"))
     assert brightest("Y", Banding.Q) > 1.4 * others
@@ -261,7 +263,7 @@ def test_rearranged_chromosomes_are_drawn_at_their_length(kind: KaryotypeKind, s
     karyotype = parse_karyotype(draw_iscn(kind, np.random.default_rng(seed)))
     for chromosome in karyotype.chromosomes:
         if chromosome.designation is not None:
-            body = render_chromosome(chromosome, np.random.default_rng(seed), um_per_px=PX, look=EVEN)
+            body = render_chromosome(chromosome, np.random.default_rng(seed), um_per_px=PX, appearance=EVEN)
             steps = np.diff(body.axis_px.astype(float), axis=0)
             drawn_um = float(np.hypot(*steps.T).sum()) * PX
             assert drawn_um == pytest.approx(length_um(chromosome), rel=0.2)

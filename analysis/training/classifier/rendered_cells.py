@@ -15,7 +15,7 @@ from analysis.straightening.medial_axis import medial_axis
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.crop import ObjectPixels
 from simulators.specimen.banding import Banding
-from simulators.specimen.chromosome import ChromosomeAppearance, banded, random_look, render_chromosome
+from simulators.specimen.chromosome import ChromosomeAppearance, banded, draw_appearance, render_chromosome
 
 RENDERED_UM_PER_PX: Final = 0.1024
 """That of the Tseng set."""
@@ -25,7 +25,7 @@ def rendered_cells(count: int, seed: int, banding: Banding = Banding.G) -> Itera
     """Drawn cells, female and male by turns: class and polarity are known, the pictures are nobody's."""
     rng = np.random.default_rng(seed)
     for number in range(count):
-        look = banded(random_look(rng), banding)
+        look = banded(draw_appearance(rng), banding)
         names = [name for name in CLASS_NAMES[:22] for _ in range(2)] + (["X", "X"], ["X", "Y"])[number % 2]
         blur_px = float(rng.uniform(0.7, 1.3))
         drawn = [_rendered(name, look, blur_px, rng) for name in names]
@@ -43,7 +43,7 @@ def _rendered(
         name,
         rng,
         um_per_px=RENDERED_UM_PER_PX,
-        look=look,
+        appearance=look,
         condensation=float(np.exp(rng.normal(0.0, 0.03))),
         angle_deg=float(rng.uniform(0.0, 360.0)),
         bend_deg=float(rng.normal(0.0, 45.0)),

@@ -29,7 +29,7 @@ from analysis.structures.banding import BandingKind
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.crop import ObjectPixels
 from simulators.specimen.banding import Banding, Contrast
-from simulators.specimen.chromosome import banded, random_look, upright_crop
+from simulators.specimen.chromosome import banded, draw_appearance, upright_crop
 
 # Chosen on cells of the train splits that the templates don't come from.
 ODDS: Final = 40.0
@@ -122,8 +122,8 @@ def drawn_cells(kind: BandingKind, count: int, *, seed: int) -> Iterator[BandedC
     technique = Banding(kind.value)
     for number in range(count):
         rng = np.random.default_rng((seed, number))
-        look = banded(random_look(rng), technique)
-        objects = [ObjectPixels(*upright_crop(name, rng, look=look)) for name in names]
+        look = banded(draw_appearance(rng), technique)
+        objects = [ObjectPixels(*upright_crop(name, rng, appearance=look)) for name in names]
         fluorescent = technique.contrast is Contrast.EMITS
         yield BandedCell(f"drawn {number}", "drawn", kind, fluorescent, crops_of_cell(objects), names)
 

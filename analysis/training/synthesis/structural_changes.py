@@ -22,7 +22,7 @@ from analysis.datasets.structural_changes import (
 from analysis.straightening.crops import crops_of_cell
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.crop import ObjectPixels
-from simulators.specimen.chromosome import ChromosomeAppearance, random_look, render_chromosome
+from simulators.specimen.chromosome import ChromosomeAppearance, draw_appearance, render_chromosome
 from simulators.specimen.structure import Chromosome, Segment, centromere_of, end_of, normal
 
 UM_PER_PX: Final = 0.1024
@@ -34,7 +34,7 @@ def drawn_changed_cells(count: int, *, seed: int = 0) -> Iterator[ChangedCell]:
     names = (*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "X")
     for number in range(count):
         rng = np.random.default_rng((seed, number))
-        look = random_look(rng)
+        look = draw_appearance(rng)
         objects = [_drawn(normal(name), look, rng) for name in names]
         plans: list[tuple[int, StructuralChange, int, int, float, float]] = []
         event = 0
@@ -101,7 +101,7 @@ def _drawn(chromosome: Chromosome, look: ChromosomeAppearance, rng: np.random.Ge
         chromosome,
         rng,
         um_per_px=UM_PER_PX,
-        look=look,
+        appearance=look,
         angle_deg=float(rng.normal(0.0, 4.0)),
         bend_deg=float(rng.normal(0.0, 14.0)),
     )
