@@ -10,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.faults import TwinFaultKind
-from simulators.label import LabelStyle, draw_bench, draw_label, smear_label
+from simulators.label import LabelStyle, draw_empty_stage, draw_label, smear_label
 from simulators.specimen.glass import LABEL_UM
 from simulators.tray import TraySlide
 from simulators.twin import Twin
 
 # Centre of the label on the slide, and how far from it a camera may look and still see it whole, um.
 _LABEL_CENTRE_UM = ((LABEL_UM[0] + LABEL_UM[2]) / 2.0, (LABEL_UM[1] + LABEL_UM[3]) / 2.0)
-_SEEN_WITHIN_UM = 3_000.0
+_VISIBLE_WITHIN_UM = 3_000.0
+_QUARTER_TURN_DEG, _TURNED_FRACTION = 90, 0.1
+"""Labels are now and then stuck on across; a reader has to take them both ways round."""
+_SHIFT_PX = 6.0
+"""Labels are stuck on by hand."""
 
 
 def photograph_label(
@@ -44,7 +48,7 @@ def photograph_label(
     with twin.lock:
         slide = _slide_in_view(twin, offset_um)
         if slide is None:
-            return draw_bench()
+            return draw_empty_stage()
         text = slide.label
         if twin.faults.strikes(TwinFaultKind.LABEL_DUPLICATE, device):
             text = _label_of_another(twin, slide)
@@ -52,8 +56,8 @@ def photograph_label(
         # As a slide lies in its slot: the same each time, whatever was photographed before.
         seed = zlib.crc32(slide.label.encode())
         rng = np.random.default_rng(seed)
-        turn_deg = float(rng.normal(0.0, 2.0)) + (90.0 if rng.random() < 0.1 else 0.0)
-        shift_px = (float(rng.normal(0.0, 6.0)), float(rng.normal(0.0, 6.0)))
+        turn_deg = float(rng.normal(0.0, 2.0)) + (_QUARTER_TURN_DEG if rng.random() < _TURNED_FRACTION else 0.0)
+        shift_px = (float(rng.normal(0.0, _SHIFT_PX)), float(rng.normal(0.0, _SHIFT_PX)))
         picture = draw_label(
             text, style=replace(style, format=slide.format, rotation_deg=turn_deg, shift_px=shift_px), seed=seed
         )
@@ -66,7 +70,7 @@ def photograph_label(
 def _slide_in_view(twin: Twin, offset_um: tuple[float, float]) -> TraySlide | None:
     bay, place = twin.place_um(offset_um)
     if bay is not None:
-        return bay.slide if math.dist(place, _LABEL_CENTRE_UM) <= _SEEN_WITHIN_UM else None
+        return bay.slide if math.dist(place, _LABEL_CENTRE_UM) <= _VISIBLE_WITHIN_UM else None
     if twin.magazine is None:
         return TraySlide(f"KS-{twin.settings.seed:04d}", twin.settings)
     return twin.magazine.label_in_view

@@ -29,6 +29,18 @@ _HAZE = 0.03
 """Light of an empty field where the specimen emits: scattered excitation, and glass that glows a little."""
 
 
+_DIFFRACTION_SIGMA = 0.21
+"""Standard deviation of the Gaussian that fits the Airy disc, in wavelengths over the numerical aperture."""
+_KERNEL_SIGMAS = 2.6
+"""Half a blur's kernel in standard deviations: what lies beyond is a hundredth."""
+_FOLDED_SIGMA_PX = 2.5
+"""A wide blur is done on a picture so small that it is about this wide there: enough for its shape."""
+_LONGEST_SMEAR_PX = 201
+"""Longer smears show nothing anyway."""
+_BRIGHTEST_X, _BRIGHTEST_Y = 0.08, -0.05
+"""Where the light is brightest, in half widths and heights beside the centre: no lamp is centred perfectly."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectiveModel:
     """An objective as the twin has it; what a rig file says of it may differ a little, as it does on real glass.
@@ -65,7 +77,7 @@ class ObjectiveModel:
 
     def blur_um(self, defocus_um: float) -> float:
         """Standard deviation of the blur on the specimen: diffraction, and the disc of defocus."""
-        diffraction = 0.21 * WAVELENGTH_UM / self.numerical_aperture
+        diffraction = _DIFFRACTION_SIGMA * WAVELENGTH_UM / self.numerical_aperture
         aperture = min(self.numerical_aperture, CONDENSER_NA) / self.index
         disc = abs(defocus_um) * math.tan(math.asin(aperture))
         return math.hypot(diffraction, disc / 2.0)
@@ -328,7 +340,7 @@ class SlideCamera:
 
 def _margin_px(sigma_px: float) -> int:
     """Pixels beyond the frame whose light blurs into it."""
-    return 0 if sigma_px < 1.0 else min(math.ceil(3.0 * sigma_px), 96)
+    return 0 if sigma_px < 1.0 else min(math.ceil(3 * sigma_px), 96)
 
 
 def _blurred_rows(
@@ -371,7 +383,7 @@ def _mounted(canvas: NDArray[np.float32], sensor: SensorModel) -> NDArray[np.flo
 
 
 def _kernel_px(sigma_px: float) -> int:
-    return 2 * max(round(2.6 * sigma_px), 1) + 1
+    return 2 * max(round(_KERNEL_SIGMAS * sigma_px), 1) + 1
 
 
 def _blur(picture: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
@@ -382,7 +394,7 @@ def _blur(picture: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
         blurred = cv2.GaussianBlur(picture, (size, size), sigma_px, borderType=cv2.BORDER_REFLECT)
         return np.asarray(blurred, dtype=np.float32)
     # A wide blur is done on a small picture: nothing fine is left of it anyway.
-    fold = int(min(2 ** math.floor(math.log2(sigma_px / 2.5)), 32))
+    fold = int(min(2 ** math.floor(math.log2(sigma_px / _FOLDED_SIGMA_PX)), 32))
     height, width = picture.shape
     small = cv2.resize(picture, (max(width // fold, 1), max(height // fold, 1)), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), sigma_px / fold, borderType=cv2.BORDER_REFLECT)
@@ -391,7 +403,7 @@ def _blur(picture: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
 
 def _smear(picture: NDArray[np.float32], smear_um: tuple[float, float], um_per_px: float) -> NDArray[np.float32]:
     dx, dy = smear_um[0] / um_per_px, smear_um[1] / um_per_px
-    length = min(math.hypot(dx, dy), 201.0)
+    length = min(math.hypot(dx, dy), _LONGEST_SMEAR_PX)
     if length < 0.5:
         return picture
     half = math.ceil(length / 2.0) + 1
@@ -404,7 +416,7 @@ def _smear(picture: NDArray[np.float32], smear_um: tuple[float, float], um_per_p
 
 def _light_field(sensor: SensorModel) -> NDArray[np.float32]:
     """Illumination over its maximum: brightest a little beside the centre, fading towards the corners."""
-    x = np.linspace(-1.0, 1.0, sensor.width_px, dtype=np.float32) - 0.08
-    y = np.linspace(-1.0, 1.0, sensor.height_px, dtype=np.float32) + 0.05
+    x = np.linspace(-1.0, 1.0, sensor.width_px, dtype=np.float32) - _BRIGHTEST_X
+    y = np.linspace(-1.0, 1.0, sensor.height_px, dtype=np.float32) - _BRIGHTEST_Y
     distance = (x[None, :] ** 2 + y[:, None] ** 2) / 2.0
     return np.asarray(1.0 - sensor.fall_off * distance, dtype=np.float32)

@@ -1,7 +1,8 @@
 """Simulated instruments as pytest fixtures, for laboratories that test their own scripts.
 
 pytest loads this module in every run of an environment that has KaryoScan, so it imports nothing heavy before a
-fixture is asked for. ``docs/how-to/testing-your-scripts.md`` shows how to use it, ``docs/example`` a project that does.
+fixture is asked for. ``docs/how-to/testing-your-scripts.md`` shows how to use it, ``docs/example`` a project that
+does.
 """
 
 from __future__ import annotations

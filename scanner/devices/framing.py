@@ -1,4 +1,6 @@
-"""Lines with a number and a checksum: what loader, oiler and label camera speak (``docs/reference/serial/framing.md``).
+"""Lines with a number and a checksum: what loader, oiler and label camera speak.
+
+See ``docs/reference/serial/framing.md``.
 
 ::
 

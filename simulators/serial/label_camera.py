@@ -1,4 +1,4 @@
-"""Simulated label camera at the end of a serial line; its commands stand in ``docs/reference/serial/label-camera.md``."""
+"""Simulated label camera at the end of a serial line; ``docs/reference/serial/label-camera.md``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Simulated slide loader at the end of a serial line; its command set stands in ``docs/reference/serial/loader.md``."""
+"""Simulated slide loader at the end of a serial line; ``docs/reference/serial/loader.md``."""
 
 from __future__ import annotations
 

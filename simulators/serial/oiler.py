@@ -1,4 +1,4 @@
-"""Simulated oil dispenser at the end of a serial line; its command set stands in ``docs/reference/serial/oiler.md``."""
+"""Simulated oil dispenser at the end of a serial line; ``docs/reference/serial/oiler.md``."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from simulators.specimen.banding import Contrast
 from simulators.specimen.clutter import ClutterPatch
+from simulators.specimen.variation import LogNormal, Uniform
 
 BoxUm = tuple[float, float, float, float]
 """(xmin, ymin, xmax, ymax) in slide um."""
@@ -45,6 +46,94 @@ _COVERSLIP_STREAM, _BUBBLE_STREAM, _SCRATCH_STREAM = range(50, 53)
 _TRIES = 400
 
 _Field = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeProfile:
+    """Optical density across an edge: bells added up; set by eye against pictures of real edges.
+
+    Attributes
+    ----------
+    bells
+        Density, place inside the edge in um, and standard deviation in um of each; below 0 light is gathered.
+    """
+
+    bells: tuple[tuple[float, float, float], ...]
+
+    def od(self, depth_um: _Field) -> _Field:
+        """Optical density at depths inside the edge: float64, of the depths' shape."""
+        total = np.zeros_like(depth_um)
+        for density, at_um, sigma_um in self.bells:
+            total = total + density * _bell(depth_um, at_um, sigma_um)
+        return total
+
+
+_COVERSLIP_EDGE = EdgeProfile(((0.85, 0.0, 5.0), (-0.09, 14.0, 4.5), (0.12, -13.0, 6.0)))
+"""The cut edge throws light aside: a dark line, a bright one inside it, a faint one outside."""
+_BUBBLE_RIM = EdgeProfile(((1.25, 9.0, 8.0), (0.2, 24.0, 7.0), (-0.09, 40.0, 8.0), (-0.06, -12.0, 4.0)))
+"""The curved rim reflects all light: a broad dark ring, bright on its inner side; the inside is clear."""
+
+
+@dataclass(frozen=True, slots=True)
+class GlassSettings:
+    """Sizes of what belongs to the glass, by eye from routine slides.
+
+    Attributes
+    ----------
+    reach
+        Half a box's diagonal over half its longer side, rounded up: what is so near may show in the box.
+    bell_end
+        Bells end at so many standard deviations, far below one grey level.
+    visible_od
+        Fainter than this nothing is drawn: a hundredth of a grey level.
+    third_wave
+        A bubble's outline has three waves of this height over its two.
+    bubble_reach
+        What a bubble touches, over its radius; its outline swings out less.
+    bubble_um, bubble_swing
+        Radius of a bubble, and how much its outline swings.
+    bubble_spacing
+        Free distance between bubbles over the new one's radius.
+    line_edge_um
+        Softness of a scratch's sides.
+    label_od, label_edge_um
+        Paper lets little light through; its edge is torn softly.
+    coverslip_end_um, coverslip_x_um, coverslip_y_um
+        Distance of the coverslip from the slide's free end, and how far it was laid beside its place.
+    cross_arm_um, cross_width_um, cross_od
+        An engraved registration cross.
+    scratch_x, scratch_y
+        Where a scratch lies, over the slide's sides; beside the label.
+    scratch_length_um, scratch_width_um, scratch_od, scratch_bow
+        Its shape; the bow is a standard deviation over its length.
+    """
+
+    reach: float = 1.5
+    bell_end: float = 4.5
+    visible_od: float = 1e-4
+    third_wave: float = 0.4
+    bubble_reach: float = 1.15
+    bubble_um: LogNormal = LogNormal(350.0, 0.6, 80.0, 1_500.0)
+    bubble_swing: Uniform = Uniform(0.0, 0.05)
+    bubble_spacing: float = 1.2
+    line_edge_um: float = 1.5
+    label_od: float = 1.3
+    label_edge_um: float = 12.0
+    coverslip_end_um: float = 3_500.0
+    coverslip_x_um: Uniform = Uniform(-1_500.0, 1_500.0)
+    coverslip_y_um: Uniform = Uniform(-700.0, 700.0)
+    cross_arm_um: float = 500.0
+    cross_width_um: float = 25.0
+    cross_od: float = 0.7
+    scratch_x: Uniform = Uniform(0.28, 0.95)
+    scratch_y: Uniform = Uniform(0.05, 0.95)
+    scratch_length_um: Uniform = Uniform(800.0, 6_000.0)
+    scratch_width_um: Uniform = Uniform(2.0, 7.0)
+    scratch_od: Uniform = Uniform(0.15, 0.45)
+    scratch_bow: float = 0.03
+
+
+_SETTINGS = GlassSettings()
 
 
 class _Feature(Protocol):
@@ -91,11 +180,23 @@ class Coverslip:
         return corner(-half_x, -half_y), corner(half_x, -half_y), corner(half_x, half_y), corner(-half_x, half_y)
 
     def depth_um(self, x_um: float, y_um: float) -> float:
-        """Distance of a place from the nearest edge; below 0 outside."""
+        """Distance of a place from the nearest edge; below 0 outside.
+
+        Parameters
+        ----------
+        x_um, y_um
+            Place, slide um.
+        """
         return float(self.depths_um(np.array(x_um), np.array(y_um)))
 
     def depths_um(self, x_um: _Field, y_um: _Field) -> _Field:
-        """Distances of places from the nearest edge; below 0 outside."""
+        """Distances of places from the nearest edge; below 0 outside.
+
+        Parameters
+        ----------
+        x_um, y_um
+            float64 arrays of slide um, shapes that broadcast.
+        """
         cos, sin = math.cos(math.radians(self.angle_deg)), math.sin(math.radians(self.angle_deg))
         along = (x_um - self.x_um) * cos + (y_um - self.y_um) * sin
         across = (y_um - self.y_um) * cos - (x_um - self.x_um) * sin
@@ -103,13 +204,26 @@ class Coverslip:
         return np.asarray(-outside, dtype=np.float64)
 
     def od(self, x_um: _Field, y_um: _Field) -> _Field:
-        """The cut edge throws light aside: a dark line, a bright one inside it, a faint one outside."""
-        depth = self.depths_um(x_um, y_um)
-        return 0.85 * _bell(depth, 0.0, 5.0) - 0.09 * _bell(depth, 14.0, 4.5) + 0.12 * _bell(depth, -13.0, 6.0)
+        """The cut edge throws light aside: a dark line, a bright one inside it, a faint one outside.
+
+        Parameters
+        ----------
+        x_um, y_um
+            float64 arrays of slide um, shapes that broadcast.
+        """
+        return _COVERSLIP_EDGE.od(self.depths_um(x_um, y_um))
 
     def comes_near(self, x_um: float, y_um: float, reach_um: float) -> bool:
-        """Whether the edge may show within this distance of a place."""
-        return abs(self.depth_um(x_um, y_um)) < 1.5 * reach_um + _EDGE_UM
+        """Whether the edge may show within a distance of a place.
+
+        Parameters
+        ----------
+        x_um, y_um
+            Place, slide um.
+        reach_um
+            The distance.
+        """
+        return abs(self.depth_um(x_um, y_um)) < _SETTINGS.reach * reach_um + _EDGE_UM
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,25 +237,57 @@ class Bubble:
     phase: float
 
     def depths_um(self, x_um: _Field, y_um: _Field) -> _Field:
-        """Distances from the rim, positive inside."""
+        """Distances from the rim, positive inside.
+
+        Parameters
+        ----------
+        x_um, y_um
+            float64 arrays of slide um, shapes that broadcast.
+        """
         angle = np.arctan2(y_um - self.y_um, x_um - self.x_um)
-        waves = 1.0 + self.swing * (np.cos(2.0 * angle + self.phase) + 0.4 * np.cos(3.0 * angle - self.phase))
+        waves = 1.0 + self.swing * (
+            np.cos(2.0 * angle + self.phase) + _SETTINGS.third_wave * np.cos(3 * angle - self.phase)
+        )
         return np.asarray(self.radius_um * waves - np.hypot(x_um - self.x_um, y_um - self.y_um), dtype=np.float64)
 
     def holds(self, x_um: float, y_um: float, margin_um: float = 0.0) -> bool:
-        """Whether a place, with what lies around it, is touched by the bubble."""
-        return math.hypot(x_um - self.x_um, y_um - self.y_um) < 1.15 * self.radius_um + _EDGE_UM + margin_um
+        """Whether a place, with what lies around it, is touched by the bubble.
+
+        Parameters
+        ----------
+        x_um, y_um
+            Place, slide um.
+        margin_um
+            How far what lies there reaches.
+        """
+        return (
+            math.hypot(x_um - self.x_um, y_um - self.y_um)
+            < _SETTINGS.bubble_reach * self.radius_um + _EDGE_UM + margin_um
+        )
 
     def od(self, x_um: _Field, y_um: _Field) -> _Field:
-        """The curved rim reflects all light: a broad dark ring, bright on its inner side; the inside is clear."""
-        depth = self.depths_um(x_um, y_um)
-        ring = 1.25 * _bell(depth, 9.0, 8.0) + 0.2 * _bell(depth, 24.0, 7.0)
-        return ring - 0.09 * _bell(depth, 40.0, 8.0) - 0.06 * _bell(depth, -12.0, 4.0)
+        """The curved rim reflects all light: a broad dark ring, bright on its inner side; the inside is clear.
+
+        Parameters
+        ----------
+        x_um, y_um
+            float64 arrays of slide um, shapes that broadcast.
+        """
+        return _BUBBLE_RIM.od(self.depths_um(x_um, y_um))
 
     def comes_near(self, x_um: float, y_um: float, reach_um: float) -> bool:
-        """Whether the rim may show within this distance of a place."""
+        """Whether the rim may show within a distance of a place.
+
+        Parameters
+        ----------
+        x_um, y_um
+            Place, slide um.
+        reach_um
+            The distance.
+        """
         distance = math.hypot(x_um - self.x_um, y_um - self.y_um)
-        return abs(distance - self.radius_um) < 1.5 * reach_um + 2.0 * _EDGE_UM + 0.15 * self.radius_um
+        swing_um = (_SETTINGS.bubble_reach - 1.0) * self.radius_um
+        return abs(distance - self.radius_um) < _SETTINGS.reach * reach_um + 2.0 * _EDGE_UM + swing_um
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,18 +301,32 @@ class GlassLine:
     bow_um: float = 0.0
 
     def od(self, x_um: _Field, y_um: _Field) -> _Field:
-        """Dark, with soft ends and sides."""
+        """Dark, with soft ends and sides.
+
+        Parameters
+        ----------
+        x_um, y_um
+            float64 arrays of slide um, shapes that broadcast.
+        """
         along, across, length = self._place(x_um, y_um)
         across = across - self.bow_um * np.sin(np.pi * np.clip(along / length, 0.0, 1.0))
         ends = np.clip(np.minimum(along, length - along) / self.width_um + 0.5, 0.0, 1.0)
-        side = np.clip((self.width_um / 2.0 - np.abs(across)) / 1.5 + 0.5, 0.0, 1.0)
+        side = np.clip((self.width_um / 2.0 - np.abs(across)) / _SETTINGS.line_edge_um + 0.5, 0.0, 1.0)
         return np.asarray(self.depth_od * ends * side, dtype=np.float64)
 
     def comes_near(self, x_um: float, y_um: float, reach_um: float) -> bool:
-        """Whether it may show within this distance of a place."""
+        """Whether it may show within a distance of a place.
+
+        Parameters
+        ----------
+        x_um, y_um
+            Place, slide um.
+        reach_um
+            The distance.
+        """
         along, across, length = self._place(np.array(x_um), np.array(y_um))
         beyond = max(-float(along), float(along) - length, 0.0)
-        reach = 1.5 * reach_um + self.width_um
+        reach = _SETTINGS.reach * reach_um + self.width_um
         return beyond < reach and abs(float(across)) < reach + abs(self.bow_um)
 
     def _place(self, x_um: _Field, y_um: _Field) -> tuple[_Field, _Field, float]:
@@ -184,7 +344,7 @@ class Label:
     Attributes
     ----------
     text
-        What its barcode says. How that looks is the label camera's matter: under the objectives paper is dark.
+        What its barcode says. How that looks is drawn by `simulators.label`: under the objectives paper is dark.
     area_um
         Where it sticks.
     """
@@ -193,13 +353,28 @@ class Label:
     area_um: BoxUm = LABEL_UM
 
     def od(self, x_um: _Field, y_um: _Field) -> _Field:
-        """Paper lets little light through."""
+        """Paper lets little light through.
+
+        Parameters
+        ----------
+        x_um, y_um
+            float64 arrays of slide um, shapes that broadcast.
+        """
         xmin, ymin, xmax, ymax = self.area_um
         depth = np.minimum(np.minimum(x_um - xmin, xmax - x_um), np.minimum(y_um - ymin, ymax - y_um))
-        return np.asarray(1.3 * np.clip(depth / 12.0 + 0.5, 0.0, 1.0), dtype=np.float64)
+        edge = np.clip(depth / _SETTINGS.label_edge_um + 0.5, 0.0, 1.0)
+        return np.asarray(_SETTINGS.label_od * edge, dtype=np.float64)
 
     def comes_near(self, x_um: float, y_um: float, reach_um: float) -> bool:
-        """Whether it may show within this distance of a place."""
+        """Whether it may show within a distance of a place.
+
+        Parameters
+        ----------
+        x_um, y_um
+            Place, slide um.
+        reach_um
+            The distance.
+        """
         xmin, ymin, xmax, ymax = self.area_um
         return xmin - reach_um < x_um < xmax + reach_um and ymin - reach_um < y_um < ymax + reach_um
 
@@ -265,7 +440,15 @@ class Glass:
         self._features: tuple[_Feature, ...] = (*present, *self.bubbles, *lines)
 
     def is_free(self, x_um: float, y_um: float, radius_um: float) -> bool:
-        """Whether a disc lies clear of edges, bubbles and the label."""
+        """Whether a disc lies clear of edges, bubbles and the label.
+
+        Parameters
+        ----------
+        x_um, y_um
+            Its middle, slide um.
+        radius_um
+            Its radius.
+        """
         if self.label is not None and self.label.comes_near(x_um, y_um, radius_um + _EDGE_UM):
             return False
         slip = self.coverslip
@@ -274,7 +457,13 @@ class Glass:
         return not any(bubble.holds(x_um, y_um, radius_um) for bubble in self.bubbles)
 
     def in_bubble(self, x_um: float, y_um: float) -> bool:
-        """Whether a place lies in a bubble or its rim."""
+        """Whether a place lies in a bubble or its rim.
+
+        Parameters
+        ----------
+        x_um, y_um
+            Place, slide um.
+        """
         return any(bubble.holds(x_um, y_um) for bubble in self.bubbles)
 
     def tiles_in(self, box_um: BoxUm) -> Iterator[GlassTile]:
@@ -297,20 +486,20 @@ class Glass:
         )
         columns = _steps(left, right, _COARSE_UM)
         rows = _steps(top, bottom, _COARSE_UM)
-        # A line thinner than the coarse steps may slip between them, so what is near counts as seen.
-        seen = np.abs(feature.od(columns[None, :], rows[:, None])) > 1e-4
+        # A line thinner than the coarse steps may slip between them, so what is near counts as visible.
+        visible = np.abs(feature.od(columns[None, :], rows[:, None])) > _SETTINGS.visible_od
         if isinstance(feature, GlassLine):
-            seen[:] = True
-        if not seen.any():
+            visible[:] = True
+        if not visible.any():
             return None
-        across, down = np.flatnonzero(seen.any(axis=0)), np.flatnonzero(seen.any(axis=1))
+        across, down = np.flatnonzero(visible.any(axis=0)), np.flatnonzero(visible.any(axis=1))
         xmin, xmax = left + across[0] * _COARSE_UM, min(left + (across[-1] + 1) * _COARSE_UM, right)
         ymin, ymax = top + down[0] * _COARSE_UM, min(top + (down[-1] + 1) * _COARSE_UM, bottom)
 
         def render() -> ClutterPatch:
             x, y = _steps(xmin, xmax, TILE_UM_PER_PX), _steps(ymin, ymax, TILE_UM_PER_PX)
             od = feature.od(x[None, :], y[:, None])
-            od *= _share(x, box_um[0], box_um[2])[None, :] * _share(y, box_um[1], box_um[3])[:, None]
+            od *= _seam_weight(x, box_um[0], box_um[2])[None, :] * _seam_weight(y, box_um[1], box_um[3])[:, None]
             if self._contrast is Contrast.EMITS:
                 od = _GLOW * np.clip(od, 0.0, 1.0)
             return ClutterPatch(od.astype(np.float32), TILE_UM_PER_PX, self._contrast)
@@ -331,22 +520,25 @@ def _steps(start_um: float, stop_um: float, step_um: float) -> _Field:
     return np.asarray(start_um + middles * step_um, dtype=np.float64)
 
 
-def _share(place_um: _Field, start_um: float, stop_um: float) -> _Field:
-    """What a tile has of the places about its seams; the shares of tiles that abut make 1."""
+def _seam_weight(place_um: _Field, start_um: float, stop_um: float) -> _Field:
+    """What a tile has of the places about its seams; the weights of tiles that abut make 1."""
     inside = np.minimum(place_um - start_um, stop_um - place_um) + _SEAM_UM
     return np.asarray(np.clip(inside / (2.0 * _SEAM_UM), 0.0, 1.0), dtype=np.float64)
 
 
 def _bell(depth_um: _Field, at_um: float, sigma_um: float) -> _Field:
     away = (depth_um - at_um) / sigma_um
-    return np.asarray(np.where(np.abs(away) < 4.5, np.exp(-0.5 * away * away), 0.0), dtype=np.float64)
+    return np.asarray(
+        np.where(np.abs(away) < _SETTINGS.bell_end, np.exp(-0.5 * away * away), 0.0), dtype=np.float64
+    )
 
 
 def _lay_coverslip(seed: int) -> Coverslip:
     rng = np.random.default_rng([seed, _COVERSLIP_STREAM])
     # The label's end of the slide stays free.
-    x_um = GLASS_UM[0] - COVERSLIP_UM[0] / 2.0 - 3_500.0 + float(rng.uniform(-1_500.0, 1_500.0))
-    y_um = GLASS_UM[1] / 2.0 + float(rng.uniform(-700.0, 700.0))
+    x_um = GLASS_UM[0] - COVERSLIP_UM[0] / 2.0 - _SETTINGS.coverslip_end_um
+    x_um += _SETTINGS.coverslip_x_um.draw(rng)
+    y_um = GLASS_UM[1] / 2.0 + _SETTINGS.coverslip_y_um.draw(rng)
     return Coverslip(x_um, y_um, *COVERSLIP_UM, float(rng.uniform(-_LARGEST_TURN_DEG, _LARGEST_TURN_DEG)))
 
 
@@ -354,13 +546,14 @@ def _draw_bubbles(seed: int, coverslip: Coverslip, count: int) -> tuple[Bubble, 
     bubbles: list[Bubble] = []
     for number in range(count):
         rng = np.random.default_rng([seed, _BUBBLE_STREAM, number])
-        radius_um = float(np.clip(np.exp(rng.normal(math.log(350.0), 0.6)), 80.0, 1_500.0))
-        shape = float(rng.uniform(0.0, 0.05)), float(rng.uniform(0.0, 2.0 * np.pi))
+        radius_um = _SETTINGS.bubble_um.draw(rng)
+        shape = _SETTINGS.bubble_swing.draw(rng), float(rng.uniform(0.0, 2.0 * np.pi))
         for _ in range(_TRIES):
             x_um = coverslip.x_um + float(rng.uniform(-0.5, 0.5)) * coverslip.width_um
             y_um = coverslip.y_um + float(rng.uniform(-0.5, 0.5)) * coverslip.height_um
-            free = coverslip.depth_um(x_um, y_um) > 1.15 * radius_um + 2.0 * _EDGE_UM
-            if free and not any(other.holds(x_um, y_um, 1.2 * radius_um + _EDGE_UM) for other in bubbles):
+            free = coverslip.depth_um(x_um, y_um) > _SETTINGS.bubble_reach * radius_um + 2.0 * _EDGE_UM
+            margin_um = _SETTINGS.bubble_spacing * radius_um + _EDGE_UM
+            if free and not any(other.holds(x_um, y_um, margin_um) for other in bubbles):
                 bubbles.append(Bubble(x_um, y_um, radius_um, *shape))
                 break
         else:
@@ -369,19 +562,20 @@ def _draw_bubbles(seed: int, coverslip: Coverslip, count: int) -> tuple[Bubble, 
 
 
 def _cross(middle_um: PointUm) -> tuple[GlassLine, GlassLine]:
-    x, y, arm = *middle_um, 500.0
+    x, y, arm = *middle_um, _SETTINGS.cross_arm_um
+    width_um, od = _SETTINGS.cross_width_um, _SETTINGS.cross_od
     return (
-        GlassLine((x - arm, y), (x + arm, y), 25.0, 0.7),
-        GlassLine((x, y - arm), (x, y + arm), 25.0, 0.7),
+        GlassLine((x - arm, y), (x + arm, y), width_um, od),
+        GlassLine((x, y - arm), (x, y + arm), width_um, od),
     )
 
 
 def _draw_scratch(rng: np.random.Generator) -> GlassLine:
-    x_um, y_um = float(rng.uniform(0.28, 0.95)) * GLASS_UM[0], float(rng.uniform(0.05, 0.95)) * GLASS_UM[1]
-    length_um, angle = float(rng.uniform(800.0, 6_000.0)), float(rng.uniform(0.0, np.pi))
+    x_um, y_um = _SETTINGS.scratch_x.draw(rng) * GLASS_UM[0], _SETTINGS.scratch_y.draw(rng) * GLASS_UM[1]
+    length_um, angle = _SETTINGS.scratch_length_um.draw(rng), float(rng.uniform(0.0, np.pi))
     dx, dy = math.cos(angle) * length_um / 2.0, math.sin(angle) * length_um / 2.0
-    width_um = float(rng.uniform(2.0, 7.0))
-    bow_um = float(rng.normal(0.0, 0.03)) * length_um
+    width_um = _SETTINGS.scratch_width_um.draw(rng)
+    bow_um = float(rng.normal(0.0, _SETTINGS.scratch_bow)) * length_um
     return GlassLine(
-        (x_um - dx, y_um - dy), (x_um + dx, y_um + dy), width_um, float(rng.uniform(0.15, 0.45)), bow_um
+        (x_um - dx, y_um - dy), (x_um + dx, y_um + dy), width_um, _SETTINGS.scratch_od.draw(rng), bow_um
     )

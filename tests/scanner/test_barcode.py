@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scanner import barcode as barcode_module
 from scanner.barcode import Barcode, BarcodeFormat, read_barcodes, the_barcode
 from scanner.errors import LabelError
-from simulators.label import LabelStyle, draw_bench, draw_label, smear_label
+from simulators.label import LabelStyle, draw_empty_stage, draw_label, smear_label
 
 NAMES = st.text(string.ascii_letters + string.digits + "-/._:+", min_size=1, max_size=16)
 # Hypothesis derives its own examples anew in every run otherwise.
@@ -50,7 +50,7 @@ def test_corners_lie_about_the_code():
     assert corners.mean(axis=0) == pytest.approx((319.5 + 40.0, 239.5 - 20.0), abs=40.0)
 
 
-@pytest.mark.parametrize("picture", [draw_bench(), draw_label(), smear_label(draw_label("KS-1"))])
+@pytest.mark.parametrize("picture", [draw_empty_stage(), draw_label(), smear_label(draw_label("KS-1"))])
 def test_where_nothing_can_be_read_there_is_no_name(picture):
     with pytest.raises(LabelError, match="no barcode") as caught:
         the_barcode(picture, "Eye")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scanner.barcode import BarcodeFormat
-from simulators.label import LabelStyle, draw_bench, draw_label, smear_label
+from simulators.label import LabelStyle, draw_empty_stage, draw_label, smear_label
 from simulators.specimen.slide import SlideSettings
 from simulators.tray import FEEDER_SLOTS, Tray, TraySlide, fill_tray
 
@@ -66,7 +66,7 @@ def test_a_smear_leaves_the_light_and_takes_the_print():
 
 
 def test_the_bench_is_dark_and_empty():
-    bench = draw_bench()
+    bench = draw_empty_stage()
     assert bench.max() < 110
     assert bench.std() < 15.0
 
