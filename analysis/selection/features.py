@@ -38,7 +38,7 @@ FEATURE_NAMES: Final = (
     "explained already",
     "odd size",
     "too small",
-    "stained share",
+    "stained fraction",
     "unsure of class",
     "third of class",
     "fills a place",

@@ -139,7 +139,7 @@ def load_rescoring_model(folder: Path = PARAMETERS_FOLDER) -> RescoringModel:
     """
     parameters = load_parameters(ParameterSetName.RESCORING, folder)
     return RescoringModel(
-        parameters.array("glance", columns=FEATURE_NAMES),
-        parameters.array("look", columns=FEATURE_NAMES),
-        parameters.scalar("worth_a_look"),
+        parameters.array("prescreen", columns=FEATURE_NAMES),
+        parameters.array("rescoring", columns=FEATURE_NAMES),
+        parameters.scalar("min_prescreen_log_odds"),
     )

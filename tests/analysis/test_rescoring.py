@@ -172,7 +172,7 @@ def test_weights_are_written_and_read_and_others_refused(tmp_path: Path) -> None
     assert again.min_prescreen_log_odds == -5.0
     manifest = json.loads((tmp_path / "rescoring.json").read_text())
     assert manifest["metrics"]["second_missed"] == 2.0
-    manifest["columns"]["look"][0] = "score"
+    manifest["columns"]["rescoring"][0] = "score"
     (tmp_path / "rescoring.json").write_text(json.dumps(manifest))
     load_rescoring_model.cache_clear()
     with pytest.raises(WeightsError, match="other features"):

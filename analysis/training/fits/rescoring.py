@@ -112,17 +112,17 @@ def fit_rescoring_model(
     cells: Sequence[ScoredProposals], *, min_prescreen_log_odds: float = -6.0
 ) -> RescoringModel:
     """Fit the weights on cells."""
-    truth, glance, look = [], [], []
+    truth, prescreen, rescoring = [], [], []
     for cell in cells:
         # Of the hundreds that nobody would look at each is wrong, and says nothing about those that matter.
         right, seen = cell.right, np.flatnonzero(~np.isnan(cell.classes).any(axis=1))
         truth.append(right[seen].astype(np.float64))
-        glance.append(cell.traits.table(right, cell.traits.measurements.classes, seen))
-        look.append(cell.traits.table(right, cell.classes, seen))
+        prescreen.append(cell.traits.table(right, cell.traits.measurements.classes, seen))
+        rescoring.append(cell.traits.table(right, cell.classes, seen))
     right_ones = np.concatenate(truth)
     return RescoringModel(
-        ridge_logistic(np.concatenate(glance), right_ones, _RIDGE),
-        ridge_logistic(np.concatenate(look), right_ones, _RIDGE),
+        ridge_logistic(np.concatenate(prescreen), right_ones, _RIDGE),
+        ridge_logistic(np.concatenate(rescoring), right_ones, _RIDGE),
         min_prescreen_log_odds,
     )
 
@@ -192,7 +192,7 @@ def write_rescoring_model(
     manifest = Manifest(
         name=ParameterSetName.RESCORING,
         kind=ParameterKind.COEFFICIENTS,
-        columns={"glance": list(FEATURE_NAMES), "look": list(FEATURE_NAMES)},
+        columns={"prescreen": list(FEATURE_NAMES), "rescoring": list(FEATURE_NAMES)},
         data={"tseng pictures": int(figures["cells"])},
         split="tseng val (by case); figures cross-validated over its cases",
         command=command,
@@ -202,9 +202,9 @@ def write_rescoring_model(
         steps=0,
     )
     arrays = {
-        "glance": np.round(weights.prescreen_weights, WRITTEN_DECIMALS),
-        "look": np.round(weights.rescoring_weights, WRITTEN_DECIMALS),
-        "worth_a_look": np.asarray(weights.min_prescreen_log_odds, np.float64),
+        "prescreen": np.round(weights.prescreen_weights, WRITTEN_DECIMALS),
+        "rescoring": np.round(weights.rescoring_weights, WRITTEN_DECIMALS),
+        "min_prescreen_log_odds": np.asarray(weights.min_prescreen_log_odds, np.float64),
     }
     return write_parameters(folder, arrays, manifest)
 
