@@ -135,7 +135,7 @@ def _reason(error: AnalysisError) -> str:
 def _line(cell: CaseCell) -> str:
     parts = [f"{cell.iscn or 'no ISCN'}, {cell.level}", *([cell.remark] if cell.remark else [])]
     by = " (edited by a person)" if cell.edited else ""
-    files = ", ".join(f"{drawable(picture.file)} ({picture.kind.value})" for picture in cell.further_pictures)
+    files = ", ".join(f"{picture.file} ({picture.kind.value})" for picture in cell.further_pictures)
     further = f"; the same cell, not counted again: {files}" if files else ""
     return f"{cell.name}{by}: {': '.join(parts)}{further}"
 

@@ -17,6 +17,7 @@ from analysis.case.same_picture import PictureSignature, groups_of_same_pictures
 from analysis.case.summary import FurtherPicture, PictureKind
 from analysis.errors import AnalysisError
 from analysis.imaging.image_file import read_image
+from analysis.karyogram.text import drawable
 from analysis.karyotyping.external_cells import PICTURE_ENDINGS
 from station.errors import UsageError
 
@@ -198,7 +199,9 @@ def _cell(pictures: Sequence[_Picture], edited: frozenset[str]) -> CellPictures:
     return CellPictures(
         first.path,
         tuple(
-            FurtherPicture(other.path.name, PictureKind.FOCUS_PLANE if _is_plane(other) else PictureKind.COPY)
+            FurtherPicture(
+                drawable(other.path.name), PictureKind.FOCUS_PLANE if _is_plane(other) else PictureKind.COPY
+            )
             for other in sorted(others, key=lambda other: other.path.name)
         ),
     )

@@ -66,7 +66,7 @@ h1 { font-size: 1.3rem; margin-bottom: 0 }
 .pale { color: #666 }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top }
-td.number { text-align: right; font-variant-numeric: tabular-nums }
+th.number, td.number { text-align: right; width: 1%; font-variant-numeric: tabular-nums }
 .excluded { color: #888 }
 .files { font-size: .8rem; white-space: nowrap; display: block } .files a { color: #666 }
 .note { color: #a33a00 }
@@ -76,7 +76,7 @@ figure { margin: 1.5rem 0 } img { max-width: 100%; border: 1px solid #ddd }
 <h1>Case {{ case.name }}</h1>
 <p class="iscn">{{ case.clones.text or "no karyotype" }}</p>
 <p class="pale">{{ figures }}. {{ notice }}</p>
-{% if case.clones.clones %}<table><tr><th>clone</th><th>cells</th><th>which</th></tr>
+{% if case.clones.clones %}<table><tr><th>clone</th><th class="number">cells</th><th>which</th></tr>
 {% for clone in case.clones.clones %}<tr><td>{{ clone.text }}</td><td class="number">{{ clone.cells|length }}</td>
 <td>{{ clone.cells|join(", ") }}</td></tr>{% endfor %}</table>{% endif %}
 {% if case.clones.nonclonal %}<p>In too few cells to be a clone:
@@ -84,7 +84,8 @@ figure { margin: 1.5rem 0 } img { max-width: 100%; border: 1px solid #ddd }
 "" if loop.last else "; " }}{% endfor %}.</p>{% endif %}
 {% for candidate in case.candidates %}<p class="review">Candidate: {{ candidate.text }} ({{
 candidate.cells|join(", ") }}).</p>
-{% endfor %}<table><tr><th>cell</th><th>used as</th><th>ISCN</th><th>chromosomes</th><th>bands</th><th>quality</th>
+{% endfor %}<table><tr><th>cell</th><th>used as</th><th>ISCN</th><th class="number">chromosomes</th>
+<th class="number">bands</th><th class="number">quality</th>
 <th>proposal</th><th>why</th></tr>
 {% for cell in case.cells %}<tr{% if cell.role == "excluded" %} class="excluded"{% endif %}>
 <td>{% if cell.name in pictures %}{% set stem = stems[cell.name] %}

@@ -102,6 +102,8 @@ class KaryotypeReportSettings:
 _SETTINGS: Final = KaryotypeReportSettings()
 _PAGE: Final = PdfPage(A4, margin_mm=12)
 _WHITE: Final = 255
+_ROUNDING: Final = 3
+"""Width of an ideogram over the radius of its ends."""
 
 
 def _colour(bgr: tuple[int, int, int]) -> Color:
@@ -163,7 +165,7 @@ class KaryogramFlowable(Flowable):  # type: ignore[misc]
         canvas.saveState()
         path = canvas.beginPath()
         for top, bottom in ((box.y, split), (split, box.bottom)):
-            radius = max(_SETTINGS.least_radius_px, min(box.width / 3.0, (bottom - top) / 2.0))
+            radius = max(_SETTINGS.least_radius_px, min(box.width / _ROUNDING, (bottom - top) / 2.0))
             path.roundRect(box.x, self._up(bottom), box.width, max(bottom - top, _SETTINGS.least_arm_px), radius)
         canvas.clipPath(path, stroke=0, fill=0)
         for band in drawn.bands.bands:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from analysis.structures.classes import CLASS_NAMES
 
 RESOLUTIONS: Final = (400, 550, 850)
-SHORT_ARM_SHARE: Final = {"13": 0.16, "14": 0.16, "15": 0.16, "21": 0.24, "22": 0.28}
+SHORT_ARM_FRACTION: Final = {"13": 0.16, "14": 0.16, "15": 0.16, "21": 0.24, "22": 0.28}
 """Short arms of the acrocentric chromosomes as they look: in ISCN coordinates they are far too long."""
+_PERCENT: Final = 100.0
 _DARKNESS: Final = {"gneg": 0.0, "gvar": 0.5, "acen": 0.5, "stalk": 0.1}
 
 
@@ -31,7 +32,7 @@ class IdeogramBand:
     name
         Arm and band, such as "q21.3".
     start, stop
-        Share of the chromosome's length from the tip of the short arm.
+        Fraction of the chromosome's length from the tip of the short arm.
     darkness
         0 white to 1 black under G-banding.
     stain
@@ -47,7 +48,7 @@ class IdeogramBand:
 
 @dataclass(frozen=True, slots=True)
 class Ideogram:
-    """Bands of one chromosome from the tip of the short arm, and where its centromere is (share of the length)."""
+    """Bands of one chromosome from the tip of the short arm, and its centromere (fraction of the length)."""
 
     bands: tuple[IdeogramBand, ...]
     centromere: float
@@ -59,14 +60,21 @@ class Ideogram:
         index = np.minimum(np.searchsorted(edges, at), len(self.bands) - 1)
         return np.array([band.darkness for band in self.bands])[index]
 
-    def band_at(self, share: float) -> str:
-        """Name of the band at a share of the length."""
-        return next((band.name for band in self.bands if share <= band.stop), self.bands[-1].name)
+    def band_at(self, fraction: float) -> str:
+        """Name of the band at a fraction of the length."""
+        return next((band.name for band in self.bands if fraction <= band.stop), self.bands[-1].name)
 
 
 @cache
 def ideogram(class_name: str, resolution: int = 550) -> Ideogram:
     """Ideogram of a chromosome.
+
+    Parameters
+    ----------
+    class_name
+        "1".."22", "X" or "Y".
+    resolution
+        Bands a haploid set: 400, 550 or 850.
 
     Raises
     ------
@@ -90,9 +98,9 @@ def _tables(resolution: int) -> dict[str, Ideogram]:
 def _ideogram(name: str, rows: list[dict[str, str]]) -> Ideogram:
     end = float(rows[-1]["iscn_stop"])
     middle = next(float(row["iscn_start"]) for row in rows if row["arm"] == "q")
-    centromere = SHORT_ARM_SHARE.get(name, middle / end)
+    centromere = SHORT_ARM_FRACTION.get(name, middle / end)
 
-    def share(at: float) -> float:
+    def fraction(at: float) -> float:
         if at <= middle:
             return at / middle * centromere
         return centromere + (at - middle) / (end - middle) * (1.0 - centromere)
@@ -100,9 +108,9 @@ def _ideogram(name: str, rows: list[dict[str, str]]) -> Ideogram:
     bands = tuple(
         IdeogramBand(
             row["arm"] + row["band"],
-            share(float(row["iscn_start"])),
-            share(float(row["iscn_stop"])),
-            float(row["density"]) / 100.0 if row["stain"] == "gpos" else _DARKNESS[row["stain"]],
+            fraction(float(row["iscn_start"])),
+            fraction(float(row["iscn_stop"])),
+            float(row["density"]) / _PERCENT if row["stain"] == "gpos" else _DARKNESS[row["stain"]],
             row["stain"],
         )
         for row in rows

@@ -72,7 +72,8 @@ def compare_homologues(
     reference
         Other statistics than the product's.
     covariates
-        How the chromosomes were cut, see `CutQuality.covariates`; None where they count as well cut.
+        Shape (n, `CUT_COVARIATES`): how the chromosomes were cut, see `CutQuality.covariates`; None where they
+        count as well cut.
 
     Returns
     -------

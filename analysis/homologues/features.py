@@ -107,7 +107,7 @@ def pair_evidence(
     )
     best = both[:, :, :STRUCTURAL].max(axis=2)
     apart = own[two] - own[one]
-    # What explains most speaks, and where nothing does, what is the less like its class.
+    # Where no rearrangement decides, the one that is less like its class.
     changed = np.where(np.abs(best[1] - best[0]) > _SETTINGS.decisive_nats, best[1] > best[0], apart > 0).astype(
         np.intp
     )
@@ -125,14 +125,13 @@ def pair_evidence(
         ],
         axis=1,
     )
-    normal = np.sqrt(np.diagonal(reference.pair_covariance, axis1=1, axis2=2))[classes]
-    shown = np.zeros_like(residual)
-    shown[:, INNER] = residual[:, INNER] / normal
     trial_of = np.where(changed[:, None] == 0, trial[one], trial[two])
     explained = both[changed, at]
     # A block may be longer in the one or shorter in the other.
     explained[:, -1] = both[:, :, -1].max(axis=0)
-    return PairEvidence(features.astype(np.float64), shown, changed, explained, trial_of)
+    return PairEvidence(
+        features.astype(np.float64), _over_normal(residual, classes, reference), changed, explained, trial_of
+    )
 
 
 def against_cell(
@@ -160,6 +159,16 @@ def against_cell(
             level[:, column] -= _median_of_others(level[:, column])
     standard = level / reference.feature_spread[classes]
     return np.asarray(np.clip(standard, _SETTINGS.lowest_feature, _SETTINGS.highest_feature))
+
+
+def _over_normal(
+    residual: NDArray[np.float32], classes: NDArray[np.intp], reference: HomologueStatistics
+) -> NDArray[np.float32]:
+    """Residuals over their standard deviation between normal homologues; 0 at the tips."""
+    normal = np.sqrt(np.diagonal(reference.pair_covariance, axis1=1, axis2=2))[classes]
+    standard = np.zeros_like(residual)
+    standard[:, INNER] = residual[:, INNER] / normal
+    return standard
 
 
 def _median_of_others(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.banding.ideogram import SHORT_ARM_SHARE, ideogram
+from analysis.banding.ideogram import SHORT_ARM_FRACTION, ideogram
 from analysis.homologues.rearrangements import BINS, trials
 from analysis.homologues.whitening import Whitener, whitener
 from analysis.parameters.names import ParameterSetName
@@ -176,7 +176,7 @@ def standardised(bands: NDArray[np.floating], own: NDArray[np.bool_] | None = No
 def polymorphic(class_name: str) -> tuple[float, float] | None:
     """Stretch of a chromosome, as fractions of its length, that differs between healthy people."""
     drawn = ideogram(class_name)
-    if class_name in SHORT_ARM_SHARE:
+    if class_name in SHORT_ARM_FRACTION:
         return 0.0, drawn.centromere
     blocks = [band for band in drawn.bands if band.name in POLYMORPHIC.get(class_name, ())]
     return (blocks[0].start, blocks[-1].stop) if blocks else None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from analysis.banding.ideogram import SHORT_ARM_SHARE, ideogram
+from analysis.banding.ideogram import SHORT_ARM_FRACTION, ideogram
 from analysis.straightening.band_profile import profiles
 from analysis.structures.classes import CLASS_NAMES
 
@@ -133,7 +133,7 @@ def _fraction(banding: NDArray[np.float32], narrow: NDArray[np.float64], class_n
     drawn = ideogram(class_name)
     near = np.flatnonzero((np.abs(at - drawn.centromere) <= _SETTINGS.reach) & (at > _SETTINGS.least_place))
     prior = -0.5 * ((at[near] - drawn.centromere) / _SETTINGS.prior_spread) ** 2
-    weight = _SETTINGS.waist_weight * (_SETTINGS.acrocentric_waist if class_name in SHORT_ARM_SHARE else 1.0)
+    weight = _SETTINGS.waist_weight * (_SETTINGS.acrocentric_waist if class_name in SHORT_ARM_FRACTION else 1.0)
     measured = np.asarray(banding, dtype=np.float64)
     bands = _likenesses(measured, _blurred(class_name), drawn.centromere, at[near])
     score = prior + weight * narrow[near] + _SETTINGS.band_weight * bands

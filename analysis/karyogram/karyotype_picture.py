@@ -30,7 +30,7 @@ def draw_karyotype(
     options
         Ideograms and notes.
     sheet
-        The sheet, where it is laid out already; ``options`` are not looked at then.
+        The sheet, where it is laid out already; ``options`` don't count then.
 
     Returns
     -------
@@ -47,7 +47,18 @@ def write_karyotype(
     options: SheetOptions | None = None,
     sheet: KaryogramSheet | None = None,
 ) -> None:
-    """Write the karyotype's data and picture (of ``sheet``, see `draw_karyotype`), each whole or not at all.
+    """Write the karyotype's data and picture, each whole or not at all.
+
+    Parameters
+    ----------
+    karyotype
+        The proposal, fresh or edited.
+    json_path, png_path
+        The files; their folders are made.
+    options
+        Ideograms, notes and accession.
+    sheet
+        The sheet, where it is laid out already, see `draw_karyotype`.
 
     Raises
     ------
