@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -88,13 +87,12 @@ def karyotype_capture(task: KaryotypeTask) -> KaryotypeRecord:
     except Exception as error:  # noqa: BLE001 - one cell's failure is recorded and never ends the run
         _log.exception("karyotyping %s", task.capture_uid)
         return _without_result(task, KaryotypeStatus.FAILED, error, start_s)
-    answer = json.loads(json_path.read_text(encoding="utf-8"))
     return KaryotypeRecord(
         capture_uid=task.capture_uid,
         status=KaryotypeStatus.PROPOSED,
         seconds=time.perf_counter() - start_s,
-        iscn=answer["iscn"],
-        chromosomes=len(answer["chromosomes"]),
+        iscn=karyotype.iscn.text,
+        chromosomes=len(karyotype.chromosomes),
         json_path=str(json_path.relative_to(run_dir)),
         picture_path=str(picture_path.relative_to(run_dir)),
     )

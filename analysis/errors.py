@@ -7,6 +7,7 @@
     |   +-- NoMetaphaseError   readable, but there is no metaphase on it
     +-- WeightsError       weights are missing, damaged or of another net
     +-- DatasetError       a data set isn't there or isn't what it should be
+    |   +-- ProposalFileError  a file is no karyotype proposal, or one that contradicts itself
     +-- IscnError          an ISCN string isn't one, or its parts don't add up
 """
 
@@ -45,6 +46,25 @@ class WeightsError(AnalysisError):
 
 class DatasetError(AnalysisError):
     """A data set isn't there or isn't what it should be."""
+
+
+class ProposalFileError(DatasetError):
+    """A file is no karyotype proposal, or one that contradicts itself.
+
+    Parameters
+    ----------
+    problem
+        What is wrong, and what to do where that isn't plain.
+    place
+        Where in the file, such as ``chromosomes[3].class``; empty where it is the file as a whole.
+    path
+        The file.
+    """
+
+    def __init__(self, problem: str, *, place: str = "", path: Path | None = None) -> None:
+        self.problem = problem
+        self.place = place
+        super().__init__(f"{place}: {problem}" if place else problem, path=path)
 
 
 class IscnError(AnalysisError):

@@ -5,8 +5,8 @@
 Pictures are spread over the val split of the Tseng set, one after the other in one process, as a technician who
 opens one picture would wait. Reading the file isn't counted; the picture of the karyogram is. Beside the median
 and the 90th percentile stand the ratio to KaryoXpert (Chen et al., tables 5 and 6: 0.916 s for segmentation and
-0.144 s for classification, on a GPU, without a picture) and the medians of the stages. "again" is the second look
-at how the cell was cut, less the time its nets take.
+0.144 s for classification, on a GPU, without a picture) and the medians of the stages. "again" is the rescoring
+of how the cell was cut, less the time its nets take.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ PAPER_S = {"segment": 0.916, "classify": 0.144}
 LIMIT_S = 1.0
 # Functions that `analysis.karyotyping.pipeline` calls, by the stage they belong to; what is left is "other".
 STAGES = {
-    "straighten": ("cut_instances", "medial_axes", "crops_of_cell"),
+    "straighten": ("embed_metaphase",),
     "again": ("rescore_metaphase",),
-    "assign": ("assign", "fuse_class_evidence"),
-    "judge": ("look_at", "judge", "estimate_banding", "read_bands"),
+    "assign": ("assign",),
+    "review": ("review_proposal", "complete_karyotype"),
 }
 
 
@@ -90,7 +90,7 @@ def measure(karyotyper: Karyotyper, image: GreyImage, clock: Callable[[], float]
                     stack.enter_context(patch.object(karyotyping, name, changed))
         segmenter, classifier = karyotyper._segmenter, karyotyper._classifier  # noqa: SLF001
         stack.enter_context(patch.object(karyotyper, "_segmenter", watch.timed("segment", segmenter)))
-        for name in ("look_at", "scores_of"):
+        for name in ("embed_crops", "score_embeddings"):
             stack.enter_context(patch.object(classifier, name, watch.timed("net", getattr(classifier, name))))
         started = clock()
         try:

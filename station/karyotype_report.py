@@ -390,7 +390,7 @@ def _row_of(entry: KaryotypedChromosome) -> list[str]:
         ""
         if entry.class_name == UNCLASSIFIED
         else "a person's"
-        if entry.touched
+        if entry.set_by_person
         else f"{100 * entry.probability:.1f} %"
     )
     beside = ", ".join(str(other) for other in entry.instance.overlaps[: _SETTINGS.most_neighbours])

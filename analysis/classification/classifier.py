@@ -29,15 +29,18 @@ from analysis.structures.crop import ChromosomeCrop
 
 CLASSIFIER_WEIGHTS = "classifier"
 CONTEXT_ENDING = "-context"
-"""Added to the name of weights: those of the look at the whole cell."""
+"""Ending of the names of weights of the net that sees the whole cell."""
 CONTEXT_MINIMUM = 8
-"""Fewer chromosomes don't make a cell that could be looked at."""
+"""Fewer chromosomes give no context of a cell."""
 BATCH = 64
+"""Crops embedded at a time: more take memory and gain no speed on processors."""
+_TURNED_FROM = 0.5
+"""Probability of the turned polarity from which a crop counts as upside down: the likelier one."""
 
 
 @dataclass(frozen=True, slots=True)
 class CropEmbeddings:
-    """What the net sees in n crops, each by itself; tensors of n rows.
+    """Embeddings of n crops, each by itself; tensors of n rows.
 
     Attributes
     ----------
@@ -69,16 +72,16 @@ class CropEmbeddings:
 
 
 class Classifier:
-    """Classifies straightened chromosomes; the joint assignment of a cell is `karyogram.assignment`'s.
+    """Classifies straightened chromosomes; the joint assignment of a cell is `analysis.assignment`'s.
 
     Parameters
     ----------
     net
         Scores a chromosome by itself.
     temperature
-        Divides the logits: probabilities then mean what they say on the validation split.
+        Divides the logits: probabilities are calibrated then on the validation split.
     context
-        Corrects the scores in view of the whole cell; None where only single ones are looked at.
+        Corrects the scores in view of the whole cell; None where each chromosome is scored by itself.
     context_temperature
         The same for the corrected logits.
     """
@@ -97,7 +100,14 @@ class Classifier:
 
     @classmethod
     def load(cls, name: str = CLASSIFIER_WEIGHTS, folder: Path = WEIGHTS_DIR) -> Classifier:
-        """Load the product's weights, or those of another folder; the look at the cell where it lies there too.
+        """Load the product's weights, or those of another folder; with the context net where it lies there too.
+
+        Parameters
+        ----------
+        name
+            Name of the weights.
+        folder
+            Where they lie.
 
         Raises
         ------
@@ -113,15 +123,15 @@ class Classifier:
         context_name = name + CONTEXT_ENDING
         if not (folder / f"{context_name}.json").is_file():
             return cls(net, temperature)
-        beside = read_manifest(context_name, folder)
-        context = ContextNet(**beside.arguments)
+        context_manifest = read_manifest(context_name, folder)
+        context = ContextNet(**context_manifest.arguments)
         fill_net(context, load_weights(context_name, folder), context_name)
-        return cls(net, temperature, context, beside.calibration.get("temperature", 1.0))
+        return cls(net, temperature, context, context_manifest.calibration.get("temperature", 1.0))
 
     def score(
         self, crops: Sequence[ChromosomeCrop], *, one_cell: bool = True, banding: str | None = None
     ) -> ClassScores:
-        """Score crops; both ways up are always looked at.
+        """Score crops, in both polarities.
 
         Parameters
         ----------
@@ -133,10 +143,18 @@ class Classifier:
         banding
             One of `analysis.nets.embedding.DOMAINS`; None where it isn't known.
         """
-        return self.scores_of(self.look_at(crops, banding=banding), one_cell=one_cell)
+        return self.score_embeddings(self.embed_crops(crops, banding=banding), one_cell=one_cell)
 
-    def look_at(self, crops: Sequence[ChromosomeCrop], *, banding: str | None = None) -> CropEmbeddings:
-        """Look at crops one by one; parameters as in `score`."""
+    def embed_crops(self, crops: Sequence[ChromosomeCrop], *, banding: str | None = None) -> CropEmbeddings:
+        """Embed crops one by one.
+
+        Parameters
+        ----------
+        crops
+            Chromosomes.
+        banding
+            One of `analysis.nets.embedding.DOMAINS`; None where it isn't known.
+        """
         starts = range(0, len(crops), BATCH)
         parts = [self._embedded(crops[start : start + BATCH], banding) for start in starts]
         nothing = torch.zeros((0, EMBEDDING_SIZE))
@@ -148,13 +166,21 @@ class Classifier:
             torch.stack(features) if features else torch.zeros((0, FEATURE_COUNT)),
         )
 
-    def scores_of(self, seen: CropEmbeddings, *, one_cell: bool = True) -> ClassScores:
-        """Score crops that were looked at, see `score`."""
-        if not one_cell or self._context is None or len(seen) < CONTEXT_MINIMUM:
-            return scores_from_logits(seen.logits, self._temperature)
+    def score_embeddings(self, embeddings: CropEmbeddings, *, one_cell: bool = True) -> ClassScores:
+        """Score embedded crops.
+
+        Parameters
+        ----------
+        embeddings
+            Of the crops.
+        one_cell
+            See `score`.
+        """
+        if not one_cell or self._context is None or len(embeddings) < CONTEXT_MINIMUM:
+            return scores_from_logits(embeddings.logits, self._temperature)
         with torch.inference_mode():
-            both = seen.presented[None], seen.turned[None]
-            refined = self._context(both, seen.logits[None], seen.features[None])[0]
+            both = embeddings.presented[None], embeddings.turned[None]
+            refined = self._context(both, embeddings.logits[None], embeddings.features[None])[0]
         return scores_from_logits(refined, self._context_temperature)
 
     def embed(self, crops: Sequence[ChromosomeCrop]) -> NDArray[np.float32]:
@@ -168,22 +194,30 @@ class Classifier:
         """Logits, and embeddings as presented and turned."""
         views = np.stack([crop.views() for crop in crops])
         features = np.stack([crop.features() for crop in crops])
-        told = torch.zeros((len(crops), len(DOMAINS)))
+        domain = torch.zeros((len(crops), len(DOMAINS)))
         if banding is not None:
-            told[:, DOMAINS.index(banding)] = 1.0
-        given = (
+            domain[:, DOMAINS.index(banding)] = 1.0
+        inputs = (
             torch.from_numpy(views),
             torch.from_numpy(profiles(views[:, 0], PROFILE_BINS)),
             torch.from_numpy(features),
-            told,
+            domain,
         )
         with torch.inference_mode():
-            both = self._net.both(*given)
+            both = self._net.both(*inputs)
             return self._net.logits(both), *both
 
 
 def scores_from_logits(logits: Tensor, temperature: float = 1.0) -> ClassScores:
-    """Turn the 49 logits of `EmbeddingNet` into class scores and polarity."""
+    """Turn logits of `EmbeddingNet` into class scores and polarity.
+
+    Parameters
+    ----------
+    logits
+        float, shape (n, 49): 24 classes in either polarity, and "no single chromosome".
+    temperature
+        Divides the logits.
+    """
     scaled = logits.double() / temperature
     log_none = torch.log_softmax(scaled, dim=1)[:, -1]
     log_prob = torch.log_softmax(scaled[:, :-1], dim=1).reshape(-1, 2, CLASS_COUNT)
@@ -192,7 +226,7 @@ def scores_from_logits(logits: Tensor, temperature: float = 1.0) -> ClassScores:
     return ClassScores(
         classes.numpy().astype(np.float32),
         log_none.numpy().astype(np.float32),
-        np.asarray(turned > 0.5),
+        np.asarray(turned > _TURNED_FROM),
         np.abs(2.0 * turned - 1.0).astype(np.float32),
         (log_prob[:, 1] - log_prob[:, 0]).numpy().astype(np.float32),
     )

@@ -1,4 +1,4 @@
-"""What two nets think of the same chromosome, brought together before a cell is assigned.
+"""Class evidence of two nets for the same chromosome, fused before a cell is assigned.
 
 The classifier sees a chromosome cut out and straightened, the detector sees it where it lies. Their mistakes have
 little in common, so that the weighted sum of their log probabilities is right far more often than either. Weights
@@ -23,12 +23,16 @@ from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.instance import Instance
 
 _LEAST_SCORE: Final = 1e-3
+"""Object scores nearer to 0 or 1 count as this: beyond, log odds would outweigh everything else."""
 _LEAST_LOG_NONE: Final = -20.0
+_GREATEST_LOG_NONE: Final = -1e-6
+_LEAST_PROBABILITY: Final = 1e-9
+"""Bounds that keep log odds and logarithms finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class FusionWeights:
-    """How evidence is brought together: the parameter set ``fusion``.
+    """Weights of the fusion: the parameter set ``fusion``.
 
     Attributes
     ----------
@@ -38,8 +42,8 @@ class FusionWeights:
         Log odds that an object is no single chromosome: of the classifier's, of the detector's score, and a
         constant.
     sharpness, sharpness_found
-        What a nat of an assignment's margin is worth in log odds of being right, where the chromosomes are given
-        and where they were found; see `AssignmentCosts`. It is worth less where an object may be a wrong one.
+        Log odds of being right per nat of an assignment's margin, where the chromosomes are given
+        and where they were found; see `AssignmentCosts`. They are lower where an object may be a wrong one.
     """
 
     classifier: float
@@ -63,45 +67,45 @@ def load_fusion_weights() -> FusionWeights:
     return load_parameters(ParameterSetName.FUSION).coefficients(FusionWeights)
 
 
-def detected_classes(instances: Sequence[Instance]) -> NDArray[np.float64]:
-    """Log probabilities that the detector gave, shape (n, 24); rows of NaN where it saw nothing."""
+def detector_log_prob(instances: Sequence[Instance]) -> NDArray[np.float64]:
+    """Log probabilities that the detector gave: float64, shape (n, 24), rows of NaN where it gave none."""
     table = np.full((len(instances), len(CLASS_NAMES)), np.nan)
-    for row, entry in enumerate(instances):
-        if entry.class_log_prob is not None:
-            table[row] = entry.class_log_prob
+    for row, instance in enumerate(instances):
+        if instance.class_log_prob is not None:
+            table[row] = instance.class_log_prob
     return table
 
 
 def fuse_class_evidence(
     scores: ClassScores,
-    detected: NDArray[np.floating] | None = None,
-    box_scores: NDArray[np.floating] | None = None,
+    detector: NDArray[np.floating] | None = None,
+    object_scores: NDArray[np.floating] | None = None,
     weights: FusionWeights | None = None,
 ) -> ClassEvidence:
-    """Bring the evidence of a cell together.
+    """Fuse the evidence of two nets, chromosome by chromosome (a product of experts with fitted exponents).
 
     Parameters
     ----------
     scores
-        The classifier's.
-    detected
+        The classifier's, of n chromosomes.
+    detector
         Shape (n, 24): log probabilities of the detector; a row with NaN has none; None where there is no detector.
-    box_scores
+    object_scores
         Shape (n,), in [0, 1]: what the detector thinks of each as an object.
     weights
-        How to weigh; the product's where it is None.
+        Exponents of either, and weights of the object score; the product's where they are None.
     """
     weights = weights or load_fusion_weights()
     log_prob = scores.log_prob.astype(np.float64)
     log_none = scores.log_none.astype(np.float64)
-    seen = np.zeros(len(log_prob), np.bool_) if detected is None else np.isfinite(detected).all(axis=1)
-    if detected is None or not seen.any():
+    both = np.zeros(len(log_prob), np.bool_) if detector is None else np.isfinite(detector).all(axis=1)
+    if detector is None or not both.any():
         return ClassEvidence(log_prob, log_none, False)
-    both = weights.classifier * log_prob[seen] + weights.detector * detected[seen].astype(np.float64)
-    log_prob[seen] = both - logsumexp(both, axis=1, keepdims=True)
-    if box_scores is not None:
-        none = np.clip(log_none[seen], _LEAST_LOG_NONE, -1e-6)
-        score = np.clip(box_scores[seen].astype(np.float64), _LEAST_SCORE, 1.0 - _LEAST_SCORE)
+    fused = weights.classifier * log_prob[both] + weights.detector * detector[both].astype(np.float64)
+    log_prob[both] = fused - logsumexp(fused, axis=1, keepdims=True)
+    if object_scores is not None:
+        none = np.clip(log_none[both], _LEAST_LOG_NONE, _GREATEST_LOG_NONE)
+        score = np.clip(object_scores[both].astype(np.float64), _LEAST_SCORE, 1.0 - _LEAST_SCORE)
         odds = weights.none * (none - np.log(-np.expm1(none))) + weights.score * np.log(score / (1.0 - score))
-        log_none[seen] = np.log(np.maximum(expit(odds + weights.bias), 1e-9))
+        log_none[both] = np.log(np.maximum(expit(odds + weights.bias), _LEAST_PROBABILITY))
     return ClassEvidence(log_prob, log_none, True)

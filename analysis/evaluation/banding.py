@@ -85,7 +85,13 @@ def evaluate_levels(
                 objects = [drawn_from_table(name, table, size, blur, rng) for name in names]
                 level = estimate_level(crops_of_cell(objects), names)
                 if level is not None:
-                    figures = {"counted": round(level.counted, 1), **level.to_json()}
+                    figures = {
+                        "counted": round(level.counted, 1),
+                        "bands": level.bands,
+                        "low": level.low,
+                        "high": level.high,
+                        "level": level.level,
+                    }
                     made.append({"table": table, "median_px": size, "blur_px": blur, **figures})
     return made
 

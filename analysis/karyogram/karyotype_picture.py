@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
@@ -13,7 +12,7 @@ from analysis.errors import AnalysisError
 from analysis.karyogram.paint import paint
 from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
 from analysis.karyogram.sheet_geometry import KaryogramSheet
-from analysis.karyotyping.proposal_file import proposal_json
+from analysis.karyotyping.proposal_file import write_proposal
 from analysis.parameters.weights import write_whole
 from analysis.structures.karyotype import Karyotype
 
@@ -68,10 +67,9 @@ def write_karyotype(
     done, picture = cv2.imencode(".png", draw_karyotype(karyotype, options, sheet))
     if not done:
         raise AnalysisError("the karyogram can't be encoded", path=png_path)
-    text = json.dumps(proposal_json(karyotype), indent=1) + "\n"
-    for path, content in ((png_path, picture.tobytes()), (json_path, text.encode())):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, content)
-        except OSError as error:
-            raise AnalysisError(f"can't be written ({error.strerror})", path=path) from error
+    try:
+        png_path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(png_path, picture.tobytes())
+    except OSError as error:
+        raise AnalysisError(f"can't be written ({error.strerror})", path=png_path) from error
+    write_proposal(karyotype, json_path)

@@ -87,7 +87,11 @@ def footer_of(karyotype: Karyotype) -> str:
 
 def mark_of(chromosome: KaryotypedChromosome) -> ReviewMark:
     """Whether a person should look at a chromosome; what has no class needs no mark to be seen."""
-    if chromosome.touched or chromosome.class_name == UNCLASSIFIED or chromosome.probability >= DOUBTFUL_BELOW:
+    if (
+        chromosome.set_by_person
+        or chromosome.class_name == UNCLASSIFIED
+        or chromosome.probability >= DOUBTFUL_BELOW
+    ):
         return ReviewMark.NONE
     return ReviewMark.REVIEW if chromosome.probability < REVIEW_BELOW else ReviewMark.CHECK
 
@@ -164,7 +168,7 @@ def _captions(karyotype: Karyotype, items: list[KaryogramItem], accession: str) 
     probabilities = [
         entry.probability
         for entry in karyotype.chromosomes
-        if not entry.touched and entry.class_name != UNCLASSIFIED
+        if not entry.set_by_person and entry.class_name != UNCLASSIFIED
     ]
     figures = [f"{len(items) - left_out} chromosomes"]
     if probabilities:

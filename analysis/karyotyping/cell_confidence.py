@@ -19,10 +19,15 @@ from numpy.typing import NDArray
 
 from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import PARAMETERS_FOLDER, load_parameters
+from analysis.structures.assignment import Assignment
 from analysis.structures.classes import UNCLASSIFIED
 
 SIGNS: Final = ("constant", "doubt", "least sure object", "best left out", "deviations")
 _DOUBT_UNIT: Final = 0.1
+"""Sum of negative log probabilities that counts as one: small sums are then told apart as well as large ones."""
+_LEAST_PROBABILITY: Final = 1e-6
+_GREATEST_LOG_ODDS: Final = 50.0
+"""Bounds that keep logarithms and exponentials finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class CellConfidence:
 
     def of(self, signs: NDArray[np.float64]) -> float:
         """Probability that the cell is right as it stands, in [0, 1]."""
-        return float(1.0 / (1.0 + np.exp(-np.clip(signs @ self.weights, -50.0, 50.0))))
+        return float(1.0 / (1.0 + np.exp(-np.clip(signs @ self.weights, -_GREATEST_LOG_ODDS, _GREATEST_LOG_ODDS))))
 
 
 def cell_signs(
@@ -68,12 +73,30 @@ def cell_signs(
         left out; chromosomes beyond and short of two of each autosome and two of X and Y together.
     """
     named = np.asarray([name != UNCLASSIFIED for name in classes], np.bool_)
-    chance = np.clip(np.asarray(probability, np.float64)[named], 1e-6, 1.0)
+    chance = np.clip(np.asarray(probability, np.float64)[named], _LEAST_PROBABILITY, 1.0)
     doubt = float(np.log1p(-np.log(chance).sum() / _DOUBT_UNIT))
     counts = Counter(name for name in classes if name != UNCLASSIFIED)
     odd = sum(abs(counts[str(number)] - 2) for number in range(1, 23)) + abs(counts["X"] + counts["Y"] - 2)
     least = float(np.min(object_scores)) if len(object_scores) else 0.0
     return np.asarray([1.0, doubt, least, max(left_out_scores, default=0.0), float(odd)])
+
+
+def confidence_of_cell(
+    assignment: Assignment, object_scores: NDArray[np.floating], left_out_scores: Sequence[float]
+) -> float:
+    """Probability that all of a cell is right, in [0, 1], by the product's weights.
+
+    Parameters
+    ----------
+    assignment
+        Classes of its n objects.
+    object_scores
+        Shape (n,), in [0, 1]: what the detector thinks of each object.
+    left_out_scores
+        The same of what was proposed besides.
+    """
+    signs = cell_signs(assignment.classes, assignment.probability, object_scores, left_out_scores)
+    return load_confidence().of(signs)
 
 
 @cache

@@ -19,6 +19,9 @@ from analysis.structures.iscn import IscnResult
 MIN_COUNT = 35
 MAX_COUNT = 103
 """Counts outside are no whole cell, or several (hypodiploid begins at 35, near-tetraploid ends at 103)."""
+MAX_NEAR_DIPLOID = 57
+MAX_NEAR_TRIPLOID = 80
+"""Largest counts that ISCN calls near-diploid and near-triploid; more are near-tetraploid."""
 LOSSES_BELIEVED = 3
 """Autosomes that a proposal may call lost; more are missing from the picture, or lie in a pile."""
 INCOMPLETE = ",inc"
@@ -48,7 +51,7 @@ def compose_iscn(classes: Iterable[str], *, losses_believed: int | None = None) 
         return IscnResult(None, "no X chromosome was recognised")
     if 2 * unclassified > total:
         return IscnResult(None, f"{unclassified} objects beside {total} chromosomes have no class")
-    ploidy = 2 if total <= 57 else 3 if total <= 80 else 4
+    ploidy = 2 if total <= MAX_NEAR_DIPLOID else 3 if total <= MAX_NEAR_TRIPLOID else 4
     missing = sum(max(0, ploidy - counts[name]) for name in AUTOSOMES)
     missing += max(0, ploidy - counts["X"] - counts["Y"])
     incomplete = unclassified > 0 or (losses_believed is not None and missing > losses_believed)
@@ -85,7 +88,15 @@ def chromosome_counts(text: str) -> Mapping[str, int]:
     if form is None:
         raise ValueError(f"not a numerical karyotype: {text!r}")
     total, sex = int(form["count"]), form["sex"]
-    ploidy = int(form["ploidy"]) if form["ploidy"] else 2 if total <= 57 else 3 if total <= 80 else 4
+    ploidy = (
+        int(form["ploidy"])
+        if form["ploidy"]
+        else 2
+        if total <= MAX_NEAR_DIPLOID
+        else 3
+        if total <= MAX_NEAR_TRIPLOID
+        else 4
+    )
     counts = Counter(dict.fromkeys(AUTOSOMES, ploidy))
     counts.update({"X": sex.count("X"), "Y": sex.count("Y")})
     for change in filter(None, form["changes"].split(",")):

@@ -1,52 +1,48 @@
-"""From an image to a karyotype: cut, straighten, classify, assign jointly, draw."""
+"""From an image to a karyotype, stage by stage.
+
+`Karyotyper.karyotype` is the whole sequence, read from top to bottom; every stage is one call that takes and gives
+types of `analysis.structures` or of this folder. An edited proposal enters at `complete_karyotype`
+(`analysis.karyotyping.edited_proposal`).
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.assignment.joint_assignment import AssignmentCosts, assign, load_assignment_costs
 from analysis.assignment.oversize import OVERSIZE, oversize_ratio
-from analysis.banding.technique import estimate_banding
 from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier
-from analysis.classification.fusion import (
-    FusionWeights,
-    detected_classes,
-    fuse_class_evidence,
-    load_fusion_weights,
-)
+from analysis.classification.fusion import FusionWeights, load_fusion_weights
 from analysis.errors import NoMetaphaseError
-from analysis.homologues.band_reading import read_bands
-from analysis.homologues.cut_quality import measure_cut_quality
 from analysis.imaging.background import estimate_background
-from analysis.karyotyping.cell_confidence import cell_signs, load_confidence
-from analysis.karyotyping.iscn import LOSSES_BELIEVED, compose_iscn
-from analysis.karyotyping.rescoring_pass import ScoredMetaphase, rescore_metaphase
-from analysis.karyotyping.review import (
-    SURE_BANDING_FROM,
-    UNREADABLE_BELOW,
-    CellQualityMeasures,
-    judge_proposal,
-    losses_told,
-    measure_cell_quality,
+from analysis.karyotyping.cell_confidence import confidence_of_cell
+from analysis.karyotyping.completion import complete_karyotype
+from analysis.karyotyping.iscn import LOSSES_BELIEVED
+from analysis.karyotyping.rescoring_pass import rescore_metaphase
+from analysis.karyotyping.review import losses_reportable, review_proposal
+from analysis.karyotyping.review_settings import ReviewSettings
+from analysis.karyotyping.scored_metaphase import (
+    ScoredMetaphase,
+    classifier_domain,
+    embed_metaphase,
+    score_alternatives,
+    score_metaphase,
 )
-from analysis.nets.embedding import DOMAINS
+from analysis.parameters.names import ParameterSetName
 from analysis.parameters.weights import read_manifest
 from analysis.segmentation.contours.segmenter import segment_by_contours
 from analysis.segmentation.hypotheses import RevisableSegmentation
 from analysis.segmentation.segmenter import load_detector_segmenter
 from analysis.selection.features import ProposalFeatures
 from analysis.selection.rescoring import RescoringModel, load_rescoring_model
-from analysis.straightening.crops import crops_of_cell, cut_instances
-from analysis.straightening.medial_axis import medial_axes
 from analysis.structures.assignment import Assignment
-from analysis.structures.banding import BandingEstimate
-from analysis.structures.class_evidence import ClassEvidence, ClassScores
+from analysis.structures.class_evidence import ClassEvidence
 from analysis.structures.classes import UNCLASSIFIED
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
@@ -56,20 +52,75 @@ from analysis.structures.segmentation import Segmentation
 
 
 @runtime_checkable
-class TellsBoxClasses(Protocol):
+class ClassifiesBoxes(Protocol):
     """A segmenter that can tell classes of given boxes by itself, such as a `DetectorSegmenter`."""
 
     def classes_at(
         self, image: GreyImage, boxes_px: NDArray[np.float64], *, padded: bool = True
     ) -> NDArray[np.float32]:
-        """Log probabilities of the classes, shape (n, 24), see `DetectorSegmenter.classes_at`."""
+        """Log probabilities of the classes, shape (n, 24), see `DetectorSegmenter.classes_at`.
+
+        Parameters
+        ----------
+        image
+            The picture, bright field.
+        boxes_px
+            float64, shape (n, 4): xmin, ymin, xmax, ymax in image px.
+        padded
+            Whether the boxes have slide around their chromosomes.
+        """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalScores:
+    """Every proposal of a metaphase, n of them, with its classes by both nets.
+
+    Attributes
+    ----------
+    features
+        What speaks for and against each.
+    selected
+        bool, shape (n,): the initial selection.
+    class_probability
+        float64, shape (n, 24): by both nets; NaN for proposals that weren't classified.
+    boxes_px
+        float64, shape (n, 4): boxes with the slide around them that the detector learned, in image px.
+    """
+
+    features: ProposalFeatures
+    selected: NDArray[np.bool_]
+    class_probability: NDArray[np.float64]
+    boxes_px: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class KaryotyperSettings:
+    """How the stages of a `Karyotyper` are set.
+
+    Attributes
+    ----------
+    costs
+        What deviations from a normal cell cost in the joint assignment, where the classifier alone gave evidence.
+    fusion
+        How the detector's classes are weighted.
+    review
+        Thresholds of the review.
+    banding
+        What the chromosomes of all pictures are stained with: "G", "R", "Q" or "DAPI"; None where pictures differ
+        or nobody knows.
+    """
+
+    costs: AssignmentCosts = field(default_factory=load_assignment_costs)
+    fusion: FusionWeights = field(default_factory=load_fusion_weights)
+    review: ReviewSettings = field(default_factory=ReviewSettings)
+    banding: str | None = None
 
 
 class Karyotyper:
     """Karyotypes images; holds the classifier and the segmentation it was made with.
 
-    In bright field the classes that the segmenter's detector gave are weighed in with the classifier's; of other
+    In bright field the classes that the segmenter's detector gave are fused with the classifier's; of other
     stains the detector knows nothing.
 
     Parameters
@@ -78,32 +129,27 @@ class Karyotyper:
         Scores straightened chromosomes.
     segmenter
         Cuts an image into chromosomes.
-    prices
-        What deviations from a normal cell cost in the joint assignment, where the classifier alone has a say.
-    fusion
-        How the detector's classes are weighed in.
-    banding
-        What the chromosomes of all pictures are stained with: "G", "R", "Q" or "DAPI"; None where pictures differ
-        or nobody knows.
-    second_look
-        How the choice of chromosomes is made again once they were classified; None leaves it as it is.
+    settings
+        How the stages are set.
+    rescoring
+        How the selection of chromosomes is made again once they were classified; None leaves it as it is.
+    weights
+        sha256 of the weights in use, by their names, for the record.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         segmenter: Callable[[GreyImage], Segmentation] = segment_by_contours,
-        prices: AssignmentCosts | None = None,
-        fusion: FusionWeights | None = None,
-        banding: str | None = None,
-        second_look: RescoringModel | None = None,
+        settings: KaryotyperSettings | None = None,
+        rescoring: RescoringModel | None = None,
+        weights: Mapping[str, str] | None = None,
     ) -> None:
         self._classifier = classifier
         self._segmenter = segmenter
-        self._prices = prices or load_assignment_costs()
-        self._fusion = fusion or load_fusion_weights()
-        self._banding = banding
-        self._second_look = second_look
+        self._settings = settings or KaryotyperSettings()
+        self._rescoring = rescoring
+        self._weights = dict(weights or {})
 
     def karyotype(self, image: GreyImage, *, banding: str | None = None) -> Karyotype:
         """Karyotype one image.
@@ -120,46 +166,16 @@ class Karyotyper:
         NoMetaphaseError
             Where the segmentation finds no metaphase.
         """
-        started = time.perf_counter()
-        banding = banding or self._banding
-        scored = self._scored(*self._seen(image, self._segmenter(image), banding))
-        scored = self._cut_again(scored, banding)
-        segmentation, seen = scored.cell.segmentation, scored.banding
-        assignment = self._assigned_whole(scored)
-        chromosomes = _chromosomes(segmentation.instances, scored, assignment)
-        whole = _whole(segmentation, assignment, scored.evidence)
-        verdict = judge_proposal(
-            scored.look,
-            assignment.classes,
-            assignment.probability,
-            unlike_any=assignment.unlike_any,
-            banding=seen,
-            protocol_banding=banding,
-            whole=whole,
-        )
-        believed = LOSSES_BELIEVED if losses_told(whole) else 0
-        iscn = compose_iscn((entry.class_name for entry in chromosomes), losses_believed=believed)
-        if verdict.withheld:
-            iscn = IscnResult(None, verdict.withheld)
-        if not verdict.readable:
-            chromosomes = tuple(replace(entry, class_name=UNCLASSIFIED) for entry in chromosomes)
-        flipped = [entry.flipped for entry in chromosomes]
-        named = [entry.class_name for entry in chromosomes]
-        cuts = measure_cut_quality(scored.cell.crops, named, segmentation.instances, scored.scores)
-        bands = read_bands(scored.cell.crops, flipped, named, seen, banding, cuts)
-        return Karyotype(
-            image,
-            segmentation.background,
-            chromosomes,
-            iscn,
-            assignment.hypothesis,
-            assignment.margin,
-            time.perf_counter() - started,
-            verdict,
-            segmentation.left_out,
-            seen,
-            bands,
-        )
+        started_s = time.perf_counter()
+        protocol_banding = banding or self._settings.banding
+        segmentation = self._segmenter(image)
+        scored = self._score(image, segmentation, protocol_banding)
+        scored = self._rescore(scored, protocol_banding)
+        assignment = self._assign_classes(scored)
+        confidence = self._estimate_confidence(scored, assignment)
+        reviewed = self._review(scored, assignment, confidence, protocol_banding)
+        completed = complete_karyotype(reviewed, scores=scored.scores)
+        return replace(completed, seconds=time.perf_counter() - started_s)
 
     def classify_instances(
         self,
@@ -188,30 +204,21 @@ class Karyotyper:
         if background is None:
             background = estimate_background(image.pixels)
         no_nuclei = np.zeros(image.pixels.shape, np.bool_)
-        cut = Segmentation(self._with_classes(image, instances), background, no_nuclei)
-        scored = self._scored(*self._seen(image, cut, self._banding))
+        segmentation = Segmentation(self._with_detector_classes(image, instances), background, no_nuclei)
+        scored = self._score(image, segmentation, self._settings.banding)
         evidence = scored.evidence
-        assignment = assign(evidence.log_prob, None, self._prices_for(evidence, self._fusion.sharpness))
-        return _chromosomes(instances, scored, assignment)
+        assignment = assign(evidence.log_prob, None, self._costs(evidence, self._settings.fusion.sharpness))
+        return classed_chromosomes(scored, assignment, instances)
 
-    def look_at_all(
-        self, image: GreyImage, *, least_score: float
-    ) -> tuple[ProposalFeatures, NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
-        """Look at every proposal of a cell, as the second look looks at those that nearly were chosen.
+    def score_all_proposals(self, image: GreyImage, *, least_score: float) -> ProposalScores:
+        """Classify every proposal of a cell, as the rescoring classifies those that nearly were selected.
 
         Parameters
         ----------
         image
-            A picture whose segmentation leaves choices.
+            A picture whose segmentation can be revised.
         least_score
-            Proposals of lower scores are left unseen.
-
-        Returns
-        -------
-        tuple
-            Of n proposals: their traits; bool, shape (n,), those chosen at first; float64, shape (n, 24), class
-            probabilities by both nets, NaN where nobody looked; float64, shape (n, 4), boxes with the slide round
-            them that the detector learned, in image px.
+            Proposals of lower scores aren't classified.
 
         Raises
         ------
@@ -221,119 +228,131 @@ class Karyotyper:
         segmentation = self._segmenter(image)
         if not isinstance(segmentation, RevisableSegmentation):
             raise NoMetaphaseError(f"{image.source}: the segmentation leaves no choice")
-        cell, shown = self._seen(image, segmentation, self._banding)
-        found, chosen = segmentation.hypotheses.proposals, segmentation.selected
-        others = np.flatnonzero(~chosen & (found.score >= least_score))
-        classes = cell.classes(others, self._classifier, self._fusion, _domain(shown, self._banding))
-        boxes = found.boxes_px.astype(np.float64) / segmentation.hypotheses.working.factor
-        return segmentation.hypotheses.features, chosen, classes, boxes
+        banding = self._settings.banding
+        embedded = embed_metaphase(image, segmentation, self._classifier, banding)
+        hypotheses, selected = segmentation.hypotheses, segmentation.selected
+        others = np.flatnonzero(~selected & (hypotheses.proposals.score >= least_score))
+        domain = classifier_domain(embedded.banding, banding, self._settings.review)
+        fusion = self._settings.fusion
+        classes = score_alternatives(embedded, segmentation, others, self._classifier, fusion, domain)
+        boxes_px = hypotheses.proposals.boxes_px.astype(np.float64) / hypotheses.working.factor
+        return ProposalScores(hypotheses.features, selected, classes, boxes_px)
 
-    def _cut_again(self, scored: _ScoredCell, banding: str | None) -> _ScoredCell:
-        """Choose the chromosomes again where classes can be read."""
-        cell = scored.cell
-        if self._second_look is None or cell.image.inverted or scored.look.certainty < UNREADABLE_BELOW:
+    def _score(
+        self, image: GreyImage, segmentation: Segmentation, protocol_banding: str | None
+    ) -> ScoredMetaphase:
+        """Straighten the chromosomes, estimate the banding, gather the class evidence."""
+        embedded = embed_metaphase(image, segmentation, self._classifier, protocol_banding)
+        return score_metaphase(embedded, self._classifier, self._settings.fusion, self._settings.review)
+
+    def _rescore(self, scored: ScoredMetaphase, protocol_banding: str | None) -> ScoredMetaphase:
+        """Select the chromosomes again where their classes can be read."""
+        embedded, review = scored.embedded, self._settings.review
+        readable = scored.quality.certainty >= review.unreadable_below
+        if self._rescoring is None or embedded.image.inverted or not readable:
             return scored
-        domain = _domain(scored.banding, banding)
-        again = rescore_metaphase(cell, self._second_look, self._classifier, self._fusion, domain)
-        return scored if again is cell else self._scored(again, scored.banding)
+        domain, fusion = classifier_domain(embedded.banding, protocol_banding, review), self._settings.fusion
+        rescored = rescore_metaphase(embedded, self._rescoring, self._classifier, fusion, domain)
+        return scored if rescored is embedded else score_metaphase(rescored, self._classifier, fusion, review)
 
-    def _with_classes(self, image: GreyImage, instances: Sequence[Instance]) -> tuple[Instance, ...]:
-        """Ask the segmenter for the classes of what it hasn't seen yet."""
-        unseen = [row for row, entry in enumerate(instances) if entry.class_log_prob is None]
-        if image.inverted or not unseen or not isinstance(self._segmenter, TellsBoxClasses):
-            return tuple(instances)
-        boxes = np.array([instances[row].box_px for row in unseen], dtype=np.float64)
-        told = self._segmenter.classes_at(image, boxes, padded=False)
-        seen = list(instances)
-        for row, classes in zip(unseen, told, strict=True):
-            seen[row] = replace(seen[row], class_log_prob=classes)
-        return tuple(seen)
-
-    def _seen(
-        self, image: GreyImage, segmentation: Segmentation, banding: str | None
-    ) -> tuple[ScoredMetaphase, BandingEstimate]:
-        """Straighten a cell's chromosomes and look at each."""
-        objects = cut_instances(image, segmentation.background, segmentation.instances)
-        axes = medial_axes([piece.mask for piece in objects])
-        crops = crops_of_cell(objects, axes)
-        shown = estimate_banding(crops, fluorescent=image.inverted)
-        seen = self._classifier.look_at(crops, banding=_domain(shown, banding))
-        return ScoredMetaphase(image, segmentation, tuple(objects), tuple(axes), crops, seen), shown
-
-    def _scored(self, cell: ScoredMetaphase, banding: BandingEstimate) -> _ScoredCell:
-        """Classify a cell's chromosomes in view of each other."""
-        fluorescent, instances = cell.image.inverted, cell.segmentation.instances
-        scores = self._classifier.scores_of(cell.seen)
-        look = measure_cell_quality(cell.crops, scores, fluorescent=fluorescent)
-        if fluorescent:
-            # What is no chromosome was learned on G-bands alone; under another stain it would refuse the sound.
-            evidence = ClassEvidence(scores.log_prob.astype(np.float64), None, False)
-        else:
-            box_scores = np.array([entry.score for entry in instances])
-            evidence = fuse_class_evidence(scores, detected_classes(instances), box_scores, self._fusion)
-        return _ScoredCell(cell, scores, evidence, look, banding)
-
-    def _assigned_whole(self, scored: _ScoredCell) -> Assignment:
+    def _assign_classes(self, scored: ScoredMetaphase) -> Assignment:
         """Assign what the segmentation found, some of which may be no single chromosome."""
         evidence = scored.evidence
-        prices = self._prices_for(evidence, self._fusion.sharpness_found)
-        assignment = assign(evidence.log_prob, evidence.log_none, prices)
-        areas = np.array([np.count_nonzero(piece.mask) for piece in scored.cell.objects], dtype=np.float64)
-        oversized = oversize_ratio(areas, assignment.classes) > OVERSIZE
+        costs = self._costs(evidence, self._settings.fusion.sharpness_found)
+        assignment = assign(evidence.log_prob, evidence.log_none, costs)
+        areas_px = scored.embedded.straightened.areas_px
+        oversized = oversize_ratio(areas_px, assignment.classes) > OVERSIZE
         if not oversized.any():
             return assignment
         # Chromosomes that could not be parted must not pass as one: their places stay open, and the formula then
         # says that the cell is incomplete instead of claiming losses.
-        none = np.full(len(areas), -np.inf) if evidence.log_none is None else evidence.log_none
-        return assign(evidence.log_prob, np.where(oversized, 0.0, none), prices)
+        log_none = np.full(len(areas_px), -np.inf) if evidence.log_none is None else evidence.log_none
+        return assign(evidence.log_prob, np.where(oversized, 0.0, log_none), costs)
 
-    def _prices_for(self, evidence: ClassEvidence, sharpness: float) -> AssignmentCosts:
-        """Prices that fit the evidence: the classifier's own, or those of fused evidence."""
-        return replace(load_assignment_costs(), sharpness=sharpness) if evidence.fused else self._prices
+    @staticmethod
+    def _estimate_confidence(scored: ScoredMetaphase, assignment: Assignment) -> float:
+        """Probability that all of a cell is right; NaN without the detector's classes: nobody measured it then."""
+        if not scored.evidence.fused:
+            return float("nan")
+        left_out = [each.score for each in scored.segmentation.left_out]
+        return confidence_of_cell(assignment, scored.object_scores, left_out)
+
+    def _review(
+        self, scored: ScoredMetaphase, assignment: Assignment, confidence: float, protocol_banding: str | None
+    ) -> Karyotype:
+        """Say what the proposal asks of a person; classes that can't be read aren't shown."""
+        embedded, segmentation, review = scored.embedded, scored.segmentation, self._settings.review
+        verdict = review_proposal(
+            scored.quality,
+            assignment.classes,
+            assignment.probability,
+            possible_markers=assignment.possible_markers,
+            banding=embedded.banding,
+            protocol_banding=protocol_banding,
+            cell_confidence=confidence,
+            settings=review,
+        )
+        chromosomes = classed_chromosomes(scored, assignment, segmentation.instances)
+        if not verdict.readable:
+            chromosomes = tuple(replace(each, class_name=UNCLASSIFIED) for each in chromosomes)
+        return Karyotype(
+            image=embedded.image,
+            background=segmentation.background,
+            chromosomes=chromosomes,
+            iscn=IscnResult(None),
+            hypothesis=assignment.hypothesis,
+            margin=assignment.margin,
+            seconds=0.0,
+            verdict=verdict,
+            left_out=segmentation.left_out,
+            banding=embedded.banding,
+            protocol_banding=protocol_banding,
+            losses_believed=LOSSES_BELIEVED if losses_reportable(confidence, review) else 0,
+            weights=self._weights,
+        )
+
+    def _with_detector_classes(self, image: GreyImage, instances: Sequence[Instance]) -> tuple[Instance, ...]:
+        """Ask the segmenter for the classes of instances that have none of the detector's."""
+        unclassified = [row for row, each in enumerate(instances) if each.class_log_prob is None]
+        if image.inverted or not unclassified or not isinstance(self._segmenter, ClassifiesBoxes):
+            return tuple(instances)
+        boxes_px = np.array([instances[row].box_px for row in unclassified], dtype=np.float64)
+        log_prob = self._segmenter.classes_at(image, boxes_px, padded=False)
+        classified = list(instances)
+        for row, of_row in zip(unclassified, log_prob, strict=True):
+            classified[row] = replace(classified[row], class_log_prob=of_row)
+        return tuple(classified)
+
+    def _costs(self, evidence: ClassEvidence, sharpness: float) -> AssignmentCosts:
+        """Costs that fit the evidence: the classifier's own, or those of fused evidence."""
+        return replace(load_assignment_costs(), sharpness=sharpness) if evidence.fused else self._settings.costs
 
 
-@dataclass(frozen=True, slots=True)
-class _ScoredCell:
-    """A cell and what is known of each of its objects."""
-
-    cell: ScoredMetaphase
-    scores: ClassScores
-    evidence: ClassEvidence
-    look: CellQualityMeasures
-    banding: BandingEstimate
-
-
-def _domain(seen: BandingEstimate, banding: str | None) -> str | None:
-    """Banding that the classifier is told: the protocol's, else what the cell surely shows."""
-    if banding is not None:
-        return banding
-    sure = seen.kind is not None and seen.kind.value in DOMAINS and seen.confidence >= SURE_BANDING_FROM
-    return seen.kind.value if sure and seen.kind is not None else None
-
-
-def _whole(segmentation: Segmentation, assignment: Assignment, evidence: ClassEvidence) -> float:
-    """Probability that all of a cell is right; NaN where it was never measured, without the detector's classes."""
-    if not evidence.fused:
-        return float("nan")
-    scores = np.array([entry.score for entry in segmentation.instances])
-    left_out = [entry.score for entry in segmentation.left_out]
-    signs = cell_signs(assignment.classes, assignment.probability, scores, left_out)
-    return load_confidence().of(signs)
-
-
-def _chromosomes(
-    instances: Sequence[Instance], scored: _ScoredCell, assignment: Assignment
+def classed_chromosomes(
+    scored: ScoredMetaphase, assignment: Assignment, instances: Sequence[Instance]
 ) -> tuple[KaryotypedChromosome, ...]:
+    """Chromosomes with the classes and polarities they were assigned.
+
+    Parameters
+    ----------
+    scored
+        The metaphase.
+    assignment
+        Its classes.
+    instances
+        Its chromosomes, in the same order.
+    """
     flipped = scored.scores.flipped_as(assignment.classes)
+    straightened = scored.embedded.straightened
     return tuple(
         KaryotypedChromosome(
-            number,
-            assignment.classes[number],
-            float(assignment.probability[number]),
-            instance,
-            bool(flipped[number]),
-            axis=scored.cell.axes[number],
-            crop=scored.cell.crops[number],
+            id=number,
+            class_name=assignment.classes[number],
+            probability=float(assignment.probability[number]),
+            instance=instance,
+            flipped=bool(flipped[number]),
+            axis=straightened.axes[number],
+            crop=straightened.crops[number],
         )
         for number, instance in enumerate(instances)
     )
@@ -343,7 +362,7 @@ def load_karyotyper(
     segmenter: Callable[[GreyImage], Segmentation] | None = None,
     *,
     banding: str | None = None,
-    second_look: bool = True,
+    rescoring: bool = True,
 ) -> Karyotyper:
     """Karyotyper with the product's weights, and its segmentation (detector and contours) unless another is given.
 
@@ -352,16 +371,39 @@ def load_karyotyper(
     segmenter
         Cuts an image into chromosomes.
     banding
-        What the chromosomes are stained with, see `Karyotyper`.
-    second_look
-        Whether the choice of chromosomes is made again once they were classified.
+        What the chromosomes are stained with, see `KaryotyperSettings`.
+    rescoring
+        Whether the selection of chromosomes is made again once they were classified.
 
     Raises
     ------
     WeightsError
         Where the weights are missing or damaged.
     """
-    prices = AssignmentCosts.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration)
-    chosen = segmenter or load_detector_segmenter()
-    weights = load_rescoring_model() if second_look else None
-    return Karyotyper(Classifier.load(), chosen, prices, banding=banding, second_look=weights)
+    costs = AssignmentCosts.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration)
+    return Karyotyper(
+        Classifier.load(),
+        segmenter or load_detector_segmenter(),
+        KaryotyperSettings(costs=costs, banding=banding),
+        load_rescoring_model() if rescoring else None,
+        _weights_in_use(segmentation=segmenter is None),
+    )
+
+
+_SEGMENTATION_SETS: Final = frozenset(
+    {
+        ParameterSetName.DETECTOR,
+        ParameterSetName.PLAUSIBILITY,
+        ParameterSetName.SELECTION,
+        ParameterSetName.STREAM_MASKS,
+    }
+)
+"""Parameter sets of the product's segmentation."""
+_OTHER_SETS: Final = frozenset({ParameterSetName.FINDER, ParameterSetName.STREAM_BLOBS})
+"""Parameter sets that have no part in a karyotype."""
+
+
+def _weights_in_use(*, segmentation: bool) -> dict[str, str]:
+    """sha256 of the parameter sets that propose, by their names."""
+    unused = _OTHER_SETS if segmentation else _OTHER_SETS | _SEGMENTATION_SETS
+    return {name.value: read_manifest(name).sha256 for name in ParameterSetName if name not in unused}

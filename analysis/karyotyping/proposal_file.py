@@ -1,237 +1,346 @@
-"""A karyotype proposal as a file that can be edited and taken up again.
+"""A karyotype proposal as a file that can be edited and taken up again; the only reader and the only writer of it.
 
 What may be edited of a chromosome is its ``class`` ("1" to "22", "X", "Y", "mar" for a marker, "?" for none) and
 ``flipped``; ``confirmed`` says that a person looked and the class is right; one that is deleted from the list
 isn't drawn. ``proposed`` keeps what the software said. The picture itself stays where it was: masks and boxes are
-read against it.
+read against it. The keys are those of `analysis.karyotyping.proposal_model`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from faster_coco_eval import mask as coco_mask
+from numpy.typing import NDArray
 
-from analysis.banding.technique import estimate_banding
-from analysis.errors import DatasetError
-from analysis.homologues.band_reading import read_bands
-from analysis.homologues.cut_quality import measure_cut_quality
+from analysis.errors import AnalysisError, ProposalFileError
 from analysis.imaging.background import estimate_background
-from analysis.imaging.image_file import read_image
-from analysis.karyotyping.iscn import compose_iscn
-from analysis.karyotyping.review import judge_edited_proposal
-from analysis.straightening.crops import crops_of_cell, cut_instances
-from analysis.straightening.medial_axis import medial_axes
-from analysis.structures.band_reading import CutDefect
-from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
+from analysis.karyotyping.completion import report_iscn
+from analysis.karyotyping.edited_proposal import revise_karyotype
+from analysis.karyotyping.proposal_bands import (
+    banding_from_model,
+    banding_to_model,
+    bands_from_model,
+    bands_to_models,
+)
+from analysis.karyotyping.proposal_model import (
+    FORMAT,
+    VERSION,
+    ChromosomeModel,
+    MaskModel,
+    ProposalModel,
+    ProposedClassModel,
+    ReasonModel,
+    UnselectedModel,
+    VerdictModel,
+)
+from analysis.karyotyping.proposal_picture import check_image, find_image, image_reference, image_sha256
+from analysis.karyotyping.proposal_text import load_json, parse_proposal, proposal_text
+from analysis.karyotyping.proposal_v1 import is_version_1, upgraded
+from analysis.karyotyping.run_lengths import decode_run_lengths, encode_run_lengths
+from analysis.parameters.weights import write_whole
 from analysis.structures.grey_image import GreyImage
-from analysis.structures.instance import Instance, SegmentationRoute
+from analysis.structures.instance import Instance
 from analysis.structures.iscn import IscnResult
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
-from analysis.structures.review import ReviewFinding, ReviewLevel, ReviewReason, ReviewVerdict
+from analysis.structures.review import ReviewReason, ReviewVerdict
+from analysis.structures.segmentation import UnselectedProposal
+
+_PROBABILITY_DIGITS = 4
+_LENGTH_DIGITS = 2
+_SECONDS_DIGITS = 3
+"""Decimals that a file keeps: more are noise, and make files of the same proposal differ."""
 
 
 def read_proposal(path: Path, image: GreyImage | None = None) -> Karyotype:
-    """Take up a proposal that `write_karyotype` wrote, edited or not.
+    """Take up a proposal that `write_proposal` wrote, edited or not.
 
-    The ISCN string is composed anew from the classes; what the file says of it isn't believed. Where the verdict
-    withholds it, it stays withheld unless a person named or confirmed most chromosomes (`judge_edited_proposal`).
+    The ISCN string is composed anew from the classes; what the file says of it isn't believed. An edited proposal
+    is reviewed and completed anew like a fresh one. Where the verdict reports no karyotype, none is reported
+    unless a person named or confirmed most chromosomes (`review_edited_proposal`).
 
     Parameters
     ----------
     path
         The JSON file.
     image
-        The picture; read from where the file says where it is None.
+        The picture; looked for where the file says, or beside it, where it is None.
 
     Raises
     ------
-    DatasetError
-        The file isn't a proposal, or names a class, a mask or a picture that can't be.
+    ProposalFileError
+        The file isn't a proposal, contradicts itself, or is of another picture; with the place.
     ImageError
         The picture can't be read.
     """
+    content = load_json(path)
+    first_version = is_version_1(content)
+    if first_version:
+        picture = image or _image_of_version_1(content, path)
+        content = upgraded(content, image_reference(picture.source, path.parent), image_sha256(picture))
+        model = parse_proposal(content, path)
+        check_image(picture, path, (model.height_px, model.width_px), None)
+    else:
+        _refuse_other_versions(content, path)
+        model = parse_proposal(content, path)
+        size = (model.height_px, model.width_px)
+        picture = image or find_image(model.image, path, size, model.image_sha256)
+        check_image(picture, path, size, model.image_sha256)
+    masks = _checked_masks(model, path)
+    _check_verdicts(model, path)
+    recorded = _recorded_karyotype(model, masks, picture)
+    if first_version or recorded.edited or model.proposed_verdict is not None:
+        return revise_karyotype(recorded, [each.not_compared for each in model.chromosomes])
+    return _restored(recorded, model, path)
+
+
+def write_proposal(karyotype: Karyotype, path: Path) -> None:
+    """Write a proposal, whole or not at all.
+
+    Parameters
+    ----------
+    karyotype
+        The proposal, fresh or edited.
+    path
+        The JSON file; its folder is made where it isn't there.
+
+    Raises
+    ------
+    AnalysisError
+        It can't be written.
+    """
+    text = proposal_text(proposal_model(karyotype, path.parent))
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text.encode())
     except OSError as error:
-        raise DatasetError(f"can't be read ({error.strerror or error})", path=path) from error
-    except ValueError as error:
-        raise DatasetError(f"isn't JSON ({error})", path=path) from error
-    try:
-        picture = image or read_image(Path(content["image"]))
-        size = (int(content["height_px"]), int(content["width_px"]))
-        if size != picture.pixels.shape:
-            raise DatasetError(
-                f"is of a picture of {size[1]} x {size[0]} px, this one has another size", path=path
-            )
-        chromosomes = tuple(_chromosome(entry, size, path) for entry in content["chromosomes"])
-        doubts = [entry.get("not_compared") for entry in content["chromosomes"]]
-        told = [_doubt(doubt, entry) for doubt, entry in zip(doubts, chromosomes, strict=True)]
-        verdict = _verdict(content.get("verdict", {}))
-        seconds = float(content["seconds"])
-        objects = int(content.get("proposed_objects", len(chromosomes)))
-        complete = content.get("complete", False)
-        if not isinstance(complete, bool):
-            raise DatasetError("complete is neither true nor false", path=path)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"isn't a karyotype proposal ({error!r})", path=path) from error
-    background = estimate_background(picture.pixels)
-    iscn = IscnResult(None)
-    proposal = Karyotype(
-        picture,
-        background,
-        chromosomes,
-        iscn,
-        "",
-        0.0,
-        seconds,
-        verdict,
-        proposed_objects=objects,
-        complete=complete,
-    )
-    proposal = _judged(proposal)
-    return _with_bands(proposal, told) if chromosomes else proposal
+        raise AnalysisError(f"can't be written ({error.strerror})", path=path) from error
 
 
-def _judged(proposal: Karyotype) -> Karyotype:
-    """Judge anew what was edited, and tell the karyotype or withhold it."""
-    entries, verdict = proposal.chromosomes, proposal.verdict
-    classes = [entry.class_name for entry in entries]
-    if proposal.edited:
-        probability = np.array([entry.probability for entry in entries], dtype=np.float64)
-        touched = np.array([entry.touched for entry in entries], dtype=np.bool_)
-        verdict = judge_edited_proposal(verdict, classes, probability, touched, complete=proposal.complete)
-    believed = 0 if verdict.losses_doubted else None
-    told = compose_iscn(classes, losses_believed=believed)
-    iscn = IscnResult(None, verdict.withheld) if verdict.withheld else told
-    return replace(proposal, verdict=verdict, iscn=iscn)
+def proposal_json(karyotype: Karyotype, folder: Path | None = None) -> dict[str, Any]:
+    """A proposal as plain data.
+
+    Parameters
+    ----------
+    karyotype
+        The proposal.
+    folder
+        Where its file lies, from which the picture is named; None gives the picture's name.
+    """
+    return proposal_model(karyotype, folder).model_dump(mode="json", by_alias=True)
 
 
-def _doubt(told: str | None, entry: KaryotypedChromosome) -> CutDefect | None:
-    """What was doubted of a cut; which way up it stands is no doubt where a person looked."""
-    doubt = CutDefect(told) if told else None
-    looked = entry.confirmed or entry.proposed is not None
-    return None if doubt is CutDefect.TURNED and looked else doubt
-
-
-def _with_bands(proposal: Karyotype, told: Sequence[CutDefect | None]) -> Karyotype:
-    """Read the bands anew: other classes have other homologues."""
-    entries = proposal.chromosomes
-    instances = [entry.instance for entry in entries]
-    objects = cut_instances(proposal.image, proposal.background, instances)
-    axes = medial_axes([piece.mask for piece in objects])
-    crops = crops_of_cell(objects, axes)
-    seen = estimate_banding(crops, fluorescent=proposal.image.inverted)
-    flipped = [entry.flipped for entry in entries]
-    classes = [entry.class_name for entry in entries]
-    bands = read_bands(
-        crops,
-        flipped,
-        classes,
-        seen,
-        cut_quality=measure_cut_quality(crops, classes, instances),
-        recorded_defects=told,
-    )
-    straight = tuple(
-        replace(entry, axis=axis, crop=crop) for entry, axis, crop in zip(entries, axes, crops, strict=True)
-    )
-    return replace(proposal, chromosomes=straight, banding=seen, bands=bands)
-
-
-def _chromosome(entry: dict[str, Any], size: tuple[int, int], path: Path) -> KaryotypedChromosome:
-    name = entry["class"]
-    if name not in {*CLASS_NAMES, MARKER, UNCLASSIFIED}:
-        raise DatasetError(f"chromosome {entry['id']}: there is no class {name!r}", path=path)
-    if not isinstance(entry["flipped"], bool):
-        raise DatasetError(f"chromosome {entry['id']}: flipped is neither true nor false", path=path)
-    xmin, ymin, xmax, ymax = (int(value) for value in entry["box_px"])
-    if tuple(entry["mask"]["size"]) != size or not (0 <= xmin < xmax <= size[1] and 0 <= ymin < ymax <= size[0]):
-        raise DatasetError(f"chromosome {entry['id']}: its box or mask isn't within the picture", path=path)
-    full = coco_mask.decode({"size": list(size), "counts": entry["mask"]["counts"].encode("ascii")})
-    mask = np.ascontiguousarray(full[ymin:ymax, xmin:xmax] > 0)
-    if not mask.any():
-        raise DatasetError(f"chromosome {entry['id']}: its mask is empty", path=path)
-    overlaps = tuple(int(other) for other in entry["overlaps"])
-    instance = Instance((xmin, ymin, xmax, ymax), mask, 1.0, SegmentationRoute.PROPOSAL_FILE, overlaps)
-    flipped, confirmed = entry["flipped"], entry.get("confirmed", False)
-    if not isinstance(confirmed, bool):
-        raise DatasetError(f"chromosome {entry['id']}: confirmed is neither true nor false", path=path)
-    before = entry.get("proposed", {"class": name, "flipped": flipped})
-    was = str(before["class"]), bool(before["flipped"])
-    return KaryotypedChromosome(
-        int(entry["id"]),
-        name,
-        float(entry["probability"]),
-        instance,
-        flipped,
-        None if was == (name, flipped) else was,
-        confirmed,
+def proposal_model(karyotype: Karyotype, folder: Path | None = None) -> ProposalModel:
+    """A proposal as its file holds it; parameters as in `proposal_json`."""
+    image, count = karyotype.image, len(karyotype.chromosomes)
+    level, homologues = bands_to_models(karyotype.bands)
+    defects = karyotype.bands.defects or (None,) * count
+    return ProposalModel(
+        format=FORMAT,
+        version=VERSION,
+        image=image_reference(image.source, folder),
+        image_sha256=image_sha256(image),
+        width_px=image.width_px,
+        height_px=image.height_px,
+        iscn=karyotype.iscn.text,
+        seconds=round(karyotype.seconds, _SECONDS_DIGITS),
+        edited=karyotype.edited,
+        complete=karyotype.complete,
+        proposed_objects=count if karyotype.proposed_objects is None else karyotype.proposed_objects,
+        chromosomes=tuple(
+            _chromosome_model(each, image, not_compared=defect)
+            for each, defect in zip(karyotype.chromosomes, defects, strict=True)
+        ),
+        verdict=_verdict_model(karyotype.verdict),
+        proposed_verdict=None
+        if karyotype.proposed_verdict is None
+        else _verdict_model(karyotype.proposed_verdict),
+        banding=banding_to_model(karyotype.banding),
+        protocol_banding=karyotype.protocol_banding,
+        band_level=level,
+        homologues=homologues,
+        hypothesis=karyotype.hypothesis,
+        margin=round(karyotype.margin, _PROBABILITY_DIGITS),
+        losses_believed=karyotype.losses_believed,
+        left_out=tuple(
+            UnselectedModel(extent_px=_rounded(each.extent_px), score=round(each.score, _PROBABILITY_DIGITS))
+            for each in karyotype.left_out
+        ),
+        weights=dict(karyotype.weights),
     )
 
 
-def _verdict(content: dict[str, Any]) -> ReviewVerdict:
-    review = content.get("level") == ReviewLevel.MUST_REVIEW.value
-    return ReviewVerdict(
-        tuple(
-            ReviewReason(ReviewFinding(entry["finding"]), str(entry["text"]), review)
-            for entry in content.get("reasons", ())
+def _chromosome_model(
+    chromosome: KaryotypedChromosome, image: GreyImage, not_compared: str | None
+) -> ChromosomeModel:
+    instance = chromosome.instance
+    class_name, flipped = chromosome.proposed or (chromosome.class_name, chromosome.flipped)
+    xmin, ymin, xmax, ymax = (int(side) for side in instance.box_px)
+    counts = encode_run_lengths(instance.mask, (xmin, ymin, xmax, ymax), image.height_px, image.width_px)
+    return ChromosomeModel.model_validate(
+        {
+            "id": chromosome.id,
+            "class": chromosome.class_name,
+            "probability": round(chromosome.probability, _PROBABILITY_DIGITS),
+            "box_px": (xmin, ymin, xmax, ymax),
+            "mask": MaskModel(size=(image.height_px, image.width_px), counts=counts),
+            "flipped": chromosome.flipped,
+            "proposed": ProposedClassModel.model_validate({"class": class_name, "flipped": flipped}),
+            "confirmed": chromosome.confirmed,
+            "overlaps": tuple(int(other) for other in instance.overlaps),
+            "not_compared": not_compared,
+            "score": round(float(instance.score), _PROBABILITY_DIGITS),
+            "route": instance.route,
+            "extent_px": None if instance.extent_px is None else _rounded(instance.extent_px),
+            "edits": tuple(dict(record) for record in chromosome.edits),
+        }
+    )
+
+
+def _verdict_model(verdict: ReviewVerdict) -> VerdictModel:
+    return VerdictModel(
+        level=verdict.level,
+        reasons=tuple(
+            ReasonModel(finding=each.finding, text=each.text, review=each.review) for each in verdict.reasons
+        ),
+        mostly_confirmed=verdict.mostly_confirmed,
+    )
+
+
+def _rounded(extent_px: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    xmin, ymin, xmax, ymax = (round(float(side), _LENGTH_DIGITS) for side in extent_px)
+    return xmin, ymin, xmax, ymax
+
+
+def _image_of_version_1(content: dict[str, Any], path: Path) -> GreyImage:
+    reference, size = content.get("image"), (content.get("height_px"), content.get("width_px"))
+    if not isinstance(reference, str) or not all(isinstance(side, int) for side in size):
+        raise ProposalFileError("isn't a karyotype proposal: it names no picture and its size", path=path)
+    return find_image(reference, path, (int(str(size[0])), int(str(size[1]))), None)
+
+
+def _refuse_other_versions(content: dict[str, Any], path: Path) -> None:
+    if content.get("format") == FORMAT and content.get("version") != VERSION:
+        raise ProposalFileError(
+            f"is of version {content.get('version')!r}, this software reads up to {VERSION}: take a newer one",
+            place="version",
+            path=path,
         )
+
+
+def _checked_masks(model: ProposalModel, path: Path) -> list[NDArray[np.bool_]]:
+    """Decode the masks, each within its box; ids and masks have to be unique."""
+    size = (model.height_px, model.width_px)
+    ids: dict[int, int] = {}
+    contents: dict[tuple[tuple[int, ...], bytes], int] = {}
+    masks = []
+    for place, each in enumerate(model.chromosomes):
+        at = f"chromosomes[{place}]"
+        first = ids.setdefault(each.id, place)
+        if first != place:
+            raise ProposalFileError(
+                f"{each.id} is the id of chromosomes[{first}] too", place=f"{at}.id", path=path
+            )
+        full = _decoded(each, size, at, path)
+        rows, columns = np.flatnonzero(full.any(axis=1)), np.flatnonzero(full.any(axis=0))
+        tight = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+        content = full[tight[1] : tight[3], tight[0] : tight[2]].tobytes()
+        first = contents.setdefault((tight, content), place)
+        if first != place:
+            problem = f"is the mask of chromosomes[{first}] too"
+            raise ProposalFileError(problem, place=f"{at}.mask", path=path)
+        xmin, ymin, xmax, ymax = each.box_px
+        masks.append(np.ascontiguousarray(full[ymin:ymax, xmin:xmax]))
+    return masks
+
+
+def _decoded(each: ChromosomeModel, size: tuple[int, int], at: str, path: Path) -> NDArray[np.bool_]:
+    """The mask in the full image, once it is sure that it lies in its box and the box in the picture."""
+    xmin, ymin, xmax, ymax = each.box_px
+    if not (xmin < xmax <= size[1] and ymin < ymax <= size[0]):
+        problem = f"{list(each.box_px)} isn't a box within the picture of {size[1]} x {size[0]} px"
+        raise ProposalFileError(problem, place=f"{at}.box_px", path=path)
+    if each.mask.size != size:
+        raise ProposalFileError("isn't the size of the picture", place=f"{at}.mask.size", path=path)
+    try:
+        full = decode_run_lengths(each.mask.counts, *size)
+    except ValueError as error:
+        raise ProposalFileError(str(error), place=f"{at}.mask.counts", path=path) from error
+    inside = int(np.count_nonzero(full[ymin:ymax, xmin:xmax]))
+    if inside == 0:
+        raise ProposalFileError("its mask is empty within its box", place=f"{at}.mask", path=path)
+    if inside < np.count_nonzero(full):
+        raise ProposalFileError("its mask reaches beyond its box", place=f"{at}.mask", path=path)
+    return full
+
+
+def _check_verdicts(model: ProposalModel, path: Path) -> None:
+    """Refuse a level that its own reasons contradict."""
+    for place, stored in (("verdict", model.verdict), ("proposed_verdict", model.proposed_verdict)):
+        if stored is not None and stored.level is not _verdict_from_model(stored).level:
+            raise ProposalFileError(
+                f"says {stored.level.value!r}, its reasons ask for {_verdict_from_model(stored).level.value!r}",
+                place=f"{place}.level",
+                path=path,
+            )
+
+
+def _verdict_from_model(model: VerdictModel) -> ReviewVerdict:
+    reasons = tuple(ReviewReason(each.finding, each.text, each.review) for each in model.reasons)
+    return ReviewVerdict(reasons, model.mostly_confirmed)
+
+
+def _recorded_karyotype(model: ProposalModel, masks: Sequence[NDArray[np.bool_]], image: GreyImage) -> Karyotype:
+    """What a file records, without what follows from it."""
+    return Karyotype(
+        image=image,
+        background=estimate_background(image.pixels),
+        chromosomes=tuple(
+            _chromosome_from_model(each, mask) for each, mask in zip(model.chromosomes, masks, strict=True)
+        ),
+        iscn=IscnResult(None),
+        hypothesis=model.hypothesis,
+        margin=model.margin,
+        seconds=model.seconds,
+        verdict=_verdict_from_model(model.verdict),
+        left_out=tuple(UnselectedProposal(each.extent_px, each.score) for each in model.left_out),
+        proposed_objects=model.proposed_objects,
+        complete=model.complete,
+        protocol_banding=model.protocol_banding,
+        losses_believed=model.losses_believed,
+        proposed_verdict=None if model.proposed_verdict is None else _verdict_from_model(model.proposed_verdict),
+        weights=dict(model.weights),
     )
 
 
-def proposal_json(karyotype: Karyotype) -> dict[str, Any]:
-    """Karyotype as plain data, masks as COCO run lengths of the full image; ``iscn`` may be None."""
-    doubts = karyotype.bands.defects or (None,) * len(karyotype.chromosomes)
-    return {
-        "image": karyotype.image.source,
-        "width_px": karyotype.image.width_px,
-        "height_px": karyotype.image.height_px,
-        "iscn": karyotype.iscn.text,
-        "seconds": round(karyotype.seconds, 3),
-        "edited": karyotype.edited,
-        "complete": karyotype.complete,
-        "proposed_objects": len(karyotype.chromosomes)
-        if karyotype.proposed_objects is None
-        else karyotype.proposed_objects,
-        "chromosomes": [
-            _chromosome_json(karyotype, entry, doubt)
-            for entry, doubt in zip(karyotype.chromosomes, doubts, strict=True)
-        ],
-        "verdict": karyotype.verdict.to_json(),
-        "banding": None if karyotype.banding is None else karyotype.banding.to_json(),
-        **karyotype.bands.to_json(),
-    }
+def _chromosome_from_model(model: ChromosomeModel, mask: NDArray[np.bool_]) -> KaryotypedChromosome:
+    proposed = (model.proposed.class_name, model.proposed.flipped)
+    return KaryotypedChromosome(
+        id=model.id,
+        class_name=model.class_name,
+        probability=model.probability,
+        instance=Instance(model.box_px, mask, model.score, model.route, model.overlaps, extent_px=model.extent_px),
+        flipped=model.flipped,
+        proposed=None if proposed == (model.class_name, model.flipped) else proposed,
+        confirmed=model.confirmed,
+        edits=tuple(dict(record) for record in model.edits),
+    )
 
 
-def _chromosome_json(karyotype: Karyotype, entry: KaryotypedChromosome, doubt: CutDefect | None) -> dict[str, Any]:
-    proposed = entry.proposed or (entry.class_name, entry.flipped)
-    return {
-        "id": entry.id,
-        "class": entry.class_name,
-        "probability": round(entry.probability, 4),
-        "box_px": [int(value) for value in entry.instance.box_px],
-        "mask": encode_mask(entry.instance, karyotype.image.height_px, karyotype.image.width_px),
-        "flipped": entry.flipped,
-        "proposed": {"class": proposed[0], "flipped": proposed[1]},
-        "confirmed": entry.confirmed,
-        "overlaps": [int(other) for other in entry.instance.overlaps],
-        "not_compared": None if doubt is None else doubt.value,
-    }
-
-
-def encode_mask(instance: Instance, height_px: int, width_px: int) -> dict[str, Any]:
-    """COCO run lengths of an instance in the full image: ``{"size": [height, width], "counts": str}``."""
-    full = np.zeros((height_px, width_px), dtype=np.uint8, order="F")
-    xmin, ymin, xmax, ymax = instance.box_px
-    full[ymin:ymax, xmin:xmax] = instance.mask
-    encoded = coco_mask.encode(full)
-    counts = encoded["counts"]
-    return {
-        "size": [int(height_px), int(width_px)],
-        "counts": counts.decode("ascii") if isinstance(counts, bytes) else str(counts),
-    }
+def _restored(recorded: Karyotype, model: ProposalModel, path: Path) -> Karyotype:
+    """An unedited proposal as it was written; its ISCN string is composed anew all the same."""
+    count = len(model.chromosomes)
+    for number, each in enumerate(model.homologues):
+        if max(each.chromosomes, default=0) >= count:
+            place = f"homologues[{number}].chromosomes"
+            raise ProposalFileError(f"there are {count} chromosomes only", place=place, path=path)
+    defects = tuple(each.not_compared for each in model.chromosomes)
+    restored = replace(
+        recorded,
+        banding=banding_from_model(model.banding),
+        bands=bands_from_model(model.band_level, model.homologues, defects),
+    )
+    return replace(restored, iscn=report_iscn(restored))

@@ -25,7 +25,7 @@ class Assignment:
         Nats by which the best assignment beats the best one that differs in any class; 0 for an empty cell.
     extra, missing
         Class names beyond, and short of, two autosomes each and the winning sex complement, with repetition.
-    unlike_any
+    possible_markers
         Rows left without a class not because they seemed to be no chromosome, but because no class and no place in
         the cell suits them: a marker chromosome has its place here.
     """
@@ -36,4 +36,4 @@ class Assignment:
     margin: float
     extra: tuple[str, ...]
     missing: tuple[str, ...]
-    unlike_any: tuple[int, ...] = ()
+    possible_markers: tuple[int, ...] = ()

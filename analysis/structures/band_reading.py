@@ -6,10 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from analysis.structures.banding import BandLevel
-from analysis.structures.classes import CLASS_NAMES
 
 
 class CutDefect(StrEnum):
@@ -84,20 +82,6 @@ class HomologueDifference:
         """Flagged, and not for standing upside down."""
         return self.flagged and self.kind is not Rearrangement.TURNED
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data; ``difference`` is the fraction of normal pairs that differ less."""
-        return {
-            "class": self.class_name,
-            "chromosomes": list(self.rows),
-            "compared": True,
-            "changed": self.changed_row,
-            "difference": round(1.0 - self.p_value, 4),
-            "flagged": self.flagged,
-            "kind": self.kind.value if self.flagged else None,
-            "where": self.where if self.flagged else None,
-            "text": self.text,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class NotCompared:
@@ -121,17 +105,6 @@ class NotCompared:
     def reason(self) -> str:
         """The defects, each once."""
         return "; ".join(dict.fromkeys(defect.value for _, defect in self.defects))
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "class": self.class_name,
-            "chromosomes": list(self.rows),
-            "compared": False,
-            "flagged": False,
-            "defects": [{"chromosome": row, "defect": defect.value} for row, defect in self.defects],
-            "text": f"not compared: {self.reason}",
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +155,3 @@ class BandReading:
         )
         reasons = ", ".join(f"{text} {number}" for text, number in counts.most_common())
         return f"{len(self.homologues)} of {count} pairs compared" + (f" ({reasons})" if reasons else "")
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data: ``band_level`` (may be None), ``homologues``, those that weren't compared among them."""
-        every: list[HomologueDifference | NotCompared] = [*self.homologues, *self.not_compared]
-        every.sort(key=lambda each: CLASS_NAMES.index(each.class_name))
-        return {
-            "band_level": None if self.level is None else self.level.to_json(),
-            "homologues": [each.to_json() for each in every],
-        }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 WARNING_CONFIDENCE: Final = 0.9
 """Confidence from which on a mismatch with the protocol is warned of: one warning in ten may be wrong."""
@@ -56,15 +56,6 @@ class BandingEstimate:
             return f"the protocol says {protocol} bands, but {self.text}"
         return f"the protocol says {protocol} bands, but these look like {self.kind.value} bands"
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data: kind (None where not estimated), confidence, text, likeness by technique."""
-        return {
-            "kind": None if self.kind is None else self.kind.value,
-            "confidence": round(self.confidence, 3),
-            "text": self.text,
-            "likeness": {name: round(value, 3) for name, value in self.likeness.items()},
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class BandLevel:
@@ -90,7 +81,3 @@ class BandLevel:
         """The finest table whose bands can be counted: "below 400", "400", "550" or "850"."""
         reached = [level for level in LEVELS if self.bands >= _LEVEL_REACHED * level]
         return str(reached[-1]) if reached else "below 400"
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"bands": self.bands, "low": self.low, "high": self.high, "level": self.level}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,9 @@ from analysis.structures.iscn import IscnResult
 from analysis.structures.medial_axis import MedialAxis
 from analysis.structures.review import ReviewVerdict
 from analysis.structures.segmentation import UnselectedProposal
+
+EditRecord = Mapping[str, str | int | float | bool | None]
+"""What was done to a chromosome by hand: names and plain values, as the editor that did it defines them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class KaryotypedChromosome:
         Class and ``flipped`` that the software proposed; None where they are these.
     confirmed
         Whether a person said that the class is right.
+    edits
+        Records that an editor attached, in order; kept as they are.
     axis, crop
         The chromosome straightened; None where that is still to be done, for drawing too.
     """
@@ -49,11 +55,12 @@ class KaryotypedChromosome:
     flipped: bool
     proposed: tuple[str, bool] | None = None
     confirmed: bool = False
+    edits: tuple[EditRecord, ...] = ()
     axis: MedialAxis | None = field(default=None, repr=False, compare=False)
     crop: ChromosomeCrop | None = field(default=None, repr=False, compare=False)
 
     @property
-    def touched(self) -> bool:
+    def set_by_person(self) -> bool:
         """Whether the class is a person's word."""
         return self.confirmed or (self.proposed is not None and self.proposed[0] != self.class_name)
 
@@ -90,6 +97,15 @@ class Karyotype:
         How many objects the software proposed, of which a person may have deleted some; None where they are these.
     complete
         Whether a person said that no chromosome was missed.
+    protocol_banding
+        What the protocol says the chromosomes are stained with; None where there was none.
+    losses_believed
+        With more chromosomes missing the karyotype counts as incomplete, see `compose_iscn`; None where every loss
+        is believed.
+    proposed_verdict
+        The verdict on what the software proposed; None where that is ``verdict``.
+    weights
+        sha256 of the weights that it was proposed with, by their names; empty where they aren't recorded.
     """
 
     image: GreyImage
@@ -105,6 +121,10 @@ class Karyotype:
     bands: BandReading = field(default_factory=BandReading)
     proposed_objects: int | None = None
     complete: bool = False
+    protocol_banding: str | None = None
+    losses_believed: int | None = None
+    proposed_verdict: ReviewVerdict | None = None
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def edited(self) -> bool:
@@ -119,4 +139,4 @@ class Karyotype:
     @property
     def remark(self) -> str:
         """Reasons of the verdict, and how many pairs are to be compared, in one line."""
-        return "; ".join(part for part in (self.verdict.words, self.bands.summary) if part)
+        return "; ".join(part for part in (self.verdict.reasons_text, self.bands.summary) if part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 AUTO_FROM: Final = 0.99
 """Probability from which on a chromosome needs no look of its own."""
@@ -74,12 +74,12 @@ class ReviewVerdict:
     ----------
     reasons
         Why.
-    named
+    mostly_confirmed
         Whether a person named most chromosomes: classes then mean something even where software can't read them.
     """
 
     reasons: tuple[ReviewReason, ...] = ()
-    named: bool = False
+    mostly_confirmed: bool = False
 
     @property
     def level(self) -> ReviewLevel:
@@ -91,32 +91,25 @@ class ReviewVerdict:
     @property
     def readable(self) -> bool:
         """False where classes can't be told from this picture at all."""
-        return self.named or not any(reason.finding in UNREADABLE for reason in self.reasons)
+        return self.mostly_confirmed or not any(reason.finding in UNREADABLE for reason in self.reasons)
 
     @property
-    def losses_doubted(self) -> bool:
+    def losses_uncertain(self) -> bool:
         """Whether what isn't there may have been missed."""
         return any(reason.finding is ReviewFinding.NOT_FOUND for reason in self.reasons)
 
     @property
-    def withheld(self) -> str:
-        """Why no karyotype is told, although the classes may be shown; empty where it is told."""
-        kept = {ReviewFinding.UNSURE} if self.named else UNREADABLE | {ReviewFinding.UNSURE}
-        return "; ".join(reason.text for reason in self.reasons if reason.finding in kept)
+    def no_karyotype_reason(self) -> str:
+        """Why no karyotype is reported, although the classes may be shown; empty where one is."""
+        findings = {ReviewFinding.UNSURE} if self.mostly_confirmed else UNREADABLE | {ReviewFinding.UNSURE}
+        return "; ".join(reason.text for reason in self.reasons if reason.finding in findings)
 
     @property
     def text(self) -> str:
         """Level and reasons in one line."""
-        return ": ".join([self.level.value, *([self.words] if self.reasons else [])])
+        return ": ".join([self.level.value, *([self.reasons_text] if self.reasons else [])])
 
     @property
-    def words(self) -> str:
+    def reasons_text(self) -> str:
         """The reasons in one line."""
         return "; ".join(reason.text for reason in self.reasons)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data: level, and the findings with their words."""
-        return {
-            "level": self.level.value,
-            "reasons": [{"finding": reason.finding.value, "text": reason.text} for reason in self.reasons],
-        }

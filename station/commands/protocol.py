@@ -98,7 +98,7 @@ def new(
 
 
 def schema(
-    kind: Annotated[str, typer.Argument(help="protocol or rig")],
+    kind: Annotated[str, typer.Argument(help="protocol, rig or proposal")],
 ) -> None:
     """Print the JSON Schema of a file, for editors and other programs."""
     from station.errors import UsageError

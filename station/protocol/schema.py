@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from acquisition.protocol import Protocol
+from analysis.karyotyping.proposal_model import ProposalModel
 from scanner.rig import Rig
 
 
@@ -17,11 +18,13 @@ class SchemaOf(StrEnum):
 
     PROTOCOL = "protocol"
     RIG = "rig"
+    PROPOSAL = "proposal"
 
 
 _MODELS: dict[SchemaOf, tuple[type[BaseModel], str]] = {
     SchemaOf.PROTOCOL: (Protocol, "A scan protocol of KaryoScan"),
     SchemaOf.RIG: (Rig, "An instrument of KaryoScan: rig.yaml"),
+    SchemaOf.PROPOSAL: (ProposalModel, "A karyotype proposal of KaryoScan: the JSON file of a cell"),
 }
 
 

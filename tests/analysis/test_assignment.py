@@ -83,9 +83,9 @@ def test_a_chromosome_like_none_has_a_place_of_its_own() -> None:
     odd = np.full((1, 24), -9.0)
     result = assign(np.concatenate([evidence(names), odd]), np.full(47, -8.0))
     assert result.classes[-1] == UNCLASSIFIED
-    assert result.unlike_any == (46,)
+    assert result.possible_markers == (46,)
     debris = assign(np.concatenate([evidence(names), odd]), np.append(np.full(46, -8.0), -0.01))
-    assert (debris.classes[-1], debris.unlike_any) == (UNCLASSIFIED, ())
+    assert (debris.classes[-1], debris.possible_markers) == (UNCLASSIFIED, ())
 
 
 def test_empty_cell() -> None:

@@ -11,6 +11,7 @@ import pytest
 from analysis.banding.band_level import count_bands, estimate_level, level_of
 from analysis.banding.technique import estimate_banding
 from analysis.evaluation.banding import drawn_from_table, evaluate_banding
+from analysis.karyotyping.proposal_bands import banding_to_model
 from analysis.straightening.crops import crops_of_cell
 from analysis.structures.banding import BandingEstimate, BandingKind
 from analysis.training.fits.banding_templates import drawn_cells, unbanded
@@ -47,7 +48,7 @@ def test_of_few_chromosomes_nothing_is_told() -> None:
     judged = estimate_banding([], fluorescent=False)
     assert judged.kind is None
     assert judged.mismatch_warning("G") is None
-    assert judged.to_json()["kind"] is None
+    assert banding_to_model(judged).model_dump()["kind"] is None
 
 
 def test_of_torn_chromosomes_nothing_is_told() -> None:

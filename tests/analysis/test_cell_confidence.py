@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +15,10 @@ from analysis.karyotyping.cell_confidence import (
     cell_signs,
     load_confidence,
 )
+from analysis.karyotyping.cell_quality import CellQualityMeasures
 from analysis.karyotyping.iscn import LOSSES_BELIEVED, compose_iscn
-from analysis.karyotyping.review import (
-    AUTO_CELL_FROM,
-    CellQualityMeasures,
-    judge_edited_proposal,
-    judge_proposal,
-    losses_told,
-)
+from analysis.karyotyping.review import losses_reportable, review_edited_proposal, review_proposal
+from analysis.karyotyping.review_settings import ReviewSettings
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.review import ReviewFinding, ReviewLevel
 from analysis.training.fits.cell_confidence import (
@@ -43,7 +38,7 @@ GOOD = np.full(46, 0.9)
 def test_a_flawless_cell_is_sure_and_every_sign_of_trouble_tells() -> None:
     confidence = load_confidence()
     best = confidence.of(cell_signs(NORMAL, SURE, GOOD, [0.05]))
-    assert best >= AUTO_CELL_FROM
+    assert best >= ReviewSettings().auto_cell_from
     one_doubtful = SURE.copy()
     one_doubtful[3] = 0.4
     assert confidence.of(cell_signs(NORMAL, one_doubtful, GOOD, [0.05])) < best
@@ -68,27 +63,30 @@ def test_whatever_a_cell_looks_like_it_has_a_probability(classes: list[str], dat
 
 
 def test_a_cell_needs_a_look_until_all_of_it_is_likely_right() -> None:
-    assert judge_proposal(SOUND, NORMAL, SURE, whole=AUTO_CELL_FROM).level is ReviewLevel.AUTO
-    doubted = judge_proposal(SOUND, NORMAL, SURE, whole=0.52)
+    assert (
+        review_proposal(SOUND, NORMAL, SURE, cell_confidence=ReviewSettings().auto_cell_from).level
+        is ReviewLevel.AUTO
+    )
+    doubted = review_proposal(SOUND, NORMAL, SURE, cell_confidence=0.52)
     assert doubted.level is ReviewLevel.CHECK
-    assert doubted.words == "all chromosomes are cut and named rightly with 52 % probability"
-    wrong = judge_proposal(SOUND, NORMAL, SURE, whole=0.49)
+    assert doubted.reasons_text == "all chromosomes are cut and named rightly with 52 % probability"
+    wrong = review_proposal(SOUND, NORMAL, SURE, cell_confidence=0.49)
     assert (wrong.level, wrong.reasons[0].finding) == (ReviewLevel.MUST_REVIEW, ReviewFinding.CELL_IN_DOUBT)
-    unmeasured = judge_proposal(SOUND, NORMAL, SURE, whole=float("nan"))
+    unmeasured = review_proposal(SOUND, NORMAL, SURE, cell_confidence=float("nan"))
     assert (unmeasured.level, unmeasured.reasons[0].finding) == (ReviewLevel.CHECK, ReviewFinding.CUTS_UNMEASURED)
     # Who cut the cell elsewhere answers for the cuts.
-    assert judge_proposal(SOUND, NORMAL, SURE).level is ReviewLevel.AUTO
+    assert review_proposal(SOUND, NORMAL, SURE).level is ReviewLevel.AUTO
 
 
 def test_a_chromosome_that_is_not_there_is_lost_only_in_a_cell_that_is_likely_right() -> None:
     without = [name for k, name in enumerate(NORMAL) if k != 40]
-    assert losses_told(None)
-    assert losses_told(0.6)
-    assert not losses_told(0.1)
-    assert not losses_told(float("nan"))
-    believed = judge_proposal(SOUND, without, SURE[:45], whole=0.6)
+    assert losses_reportable(None)
+    assert losses_reportable(0.6)
+    assert not losses_reportable(0.1)
+    assert not losses_reportable(float("nan"))
+    believed = review_proposal(SOUND, without, SURE[:45], cell_confidence=0.6)
     assert believed.reasons[0].text == "not a normal set: -21"
-    doubted = judge_proposal(SOUND, without, SURE[:45], whole=0.1)
+    doubted = review_proposal(SOUND, without, SURE[:45], cell_confidence=0.1)
     assert doubted.level is ReviewLevel.MUST_REVIEW
     assert doubted.reasons[0].finding is ReviewFinding.NOT_FOUND
     assert doubted.reasons[0].text == "nothing found for 21: lost, or missed by the software"
@@ -98,12 +96,12 @@ def test_a_chromosome_that_is_not_there_is_lost_only_in_a_cell_that_is_likely_ri
 
 def test_a_gain_beside_a_doubted_loss_is_still_told() -> None:
     swapped = [*(name for k, name in enumerate(NORMAL) if k != 40), "8"]
-    verdict = judge_proposal(SOUND, swapped, SURE, whole=0.01)
+    verdict = review_proposal(SOUND, swapped, SURE, cell_confidence=0.01)
     assert [reason.finding for reason in verdict.reasons[:2]] == [ReviewFinding.ABNORMAL, ReviewFinding.NOT_FOUND]
-    assert "+8" in verdict.words
-    assert "-21" not in verdict.words
-    one_x = judge_proposal(SOUND, [*PAIRS, "X"], SURE[:45], whole=0.01)
-    assert "nothing found for X or Y" in one_x.words
+    assert "+8" in verdict.reasons_text
+    assert "-21" not in verdict.reasons_text
+    one_x = review_proposal(SOUND, [*PAIRS, "X"], SURE[:45], cell_confidence=0.01)
+    assert "nothing found for X or Y" in one_x.reasons_text
 
 
 def simulated(count: int) -> list[JudgedCell]:
@@ -141,17 +139,17 @@ def test_weights_are_written_and_read_and_others_refused(tmp_path: Path) -> None
 
 def test_a_person_can_say_that_none_was_missed() -> None:
     without = [name for k, name in enumerate(NORMAL) if k != 40]
-    before = judge_proposal(SOUND, without, SURE[:45], whole=0.1)
-    assert before.losses_doubted
+    before = review_proposal(SOUND, without, SURE[:45], cell_confidence=0.1)
+    assert before.losses_uncertain
     untouched = np.zeros(45, np.bool_)
     one = untouched.copy()
     one[3] = True
-    flipped_one = judge_edited_proposal(before, without, SURE[:45], one)
-    assert flipped_one.losses_doubted
-    complete = judge_edited_proposal(before, without, SURE[:45], one, complete=True)
-    assert not complete.losses_doubted
-    assert "not a normal set: -21" in complete.words
-    assert not judge_edited_proposal(before, without, SURE[:45], ~untouched).losses_doubted
+    flipped_one = review_edited_proposal(before, without, SURE[:45], one)
+    assert flipped_one.losses_uncertain
+    complete = review_edited_proposal(before, without, SURE[:45], one, complete=True)
+    assert not complete.losses_uncertain
+    assert "not a normal set: -21" in complete.reasons_text
+    assert not review_edited_proposal(before, without, SURE[:45], ~untouched).losses_uncertain
 
 
 def test_a_few_edits_do_not_make_a_doubtful_cut_sound() -> None:
@@ -162,19 +160,19 @@ def test_a_few_edits_do_not_make_a_doubtful_cut_sound() -> None:
         (0.7, ReviewLevel.CHECK),
         (float("nan"), ReviewLevel.CHECK),
     ):
-        before = judge_proposal(SOUND, NORMAL, SURE, whole=whole)
-        after = judge_edited_proposal(before, NORMAL, SURE, touched)
+        before = review_proposal(SOUND, NORMAL, SURE, cell_confidence=whole)
+        after = review_edited_proposal(before, NORMAL, SURE, touched)
         assert after.level is level
         assert before.reasons[0] in after.reasons
         for seen in (
-            judge_edited_proposal(before, NORMAL, SURE, touched, complete=True),
-            judge_edited_proposal(before, NORMAL, SURE, ~touched),
+            review_edited_proposal(before, NORMAL, SURE, touched, complete=True),
+            review_edited_proposal(before, NORMAL, SURE, ~touched),
         ):
             assert [reason.finding for reason in seen.reasons] == [ReviewFinding.EDITED]
     swapped = ["2" if k == 0 else name for k, name in enumerate(NORMAL)]
-    odd = judge_proposal(SOUND, swapped, SURE, whole=0.7)
-    as_read = replace(odd, reasons=tuple(replace(reason, review=True) for reason in odd.reasons))
-    assert judge_edited_proposal(as_read, NORMAL, SURE, touched).level is ReviewLevel.CHECK
+    odd = review_proposal(SOUND, swapped, SURE, cell_confidence=0.7)
+    assert [reason.review for reason in odd.reasons] == [True, False]
+    assert review_edited_proposal(odd, NORMAL, SURE, touched).level is ReviewLevel.CHECK
 
 
 def test_a_sex_chromosome_may_have_been_missed_as_well() -> None:

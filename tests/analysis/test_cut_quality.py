@@ -15,6 +15,7 @@ from analysis.homologues.cut_quality import CutQuality, cut_defects, measure_cut
 from analysis.homologues.rearrangements import BINS
 from analysis.homologues.reference_statistics import CUT_COVARIATES, load_homologue_statistics
 from analysis.homologues.traces import Traces
+from analysis.karyotyping.proposal_bands import bands_to_models
 from analysis.structures.band_reading import CutDefect, NotCompared
 from analysis.structures.banding import BandingEstimate, BandingKind
 from analysis.structures.class_evidence import ClassScores
@@ -135,7 +136,8 @@ def test_pairs_in_doubt_are_told_apart_from_those_compared() -> None:
         NotCompared("2", (2, 3), ((2, CutDefect.GUESSED),)),
         NotCompared("3", (4, 5), ((5, CutDefect.THICK),)),
     )
-    entries = reading.to_json()["homologues"]
+    _, models = bands_to_models(reading)
+    entries = [model.model_dump(by_alias=True) for model in models]
     assert [entry["class"] for entry in entries] == list(CLASS_NAMES[:22])
     assert entries[1]["compared"] is False
     assert entries[1]["flagged"] is False

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.classification.fusion import detected_classes, fuse_class_evidence, load_fusion_weights
+from analysis.classification.fusion import detector_log_prob, fuse_class_evidence, load_fusion_weights
 from analysis.structures.class_evidence import ClassScores
 from analysis.structures.instance import Instance, SegmentationRoute
 
@@ -51,13 +51,13 @@ def test_what_the_detector_did_not_see_keeps_the_classifiers_word() -> None:
         ),
         Instance((4, 0, 8, 4), mask, 0.9, SegmentationRoute.CUT),
     ]
-    detected = detected_classes(instances)
+    detected = detector_log_prob(instances)
     assert np.isnan(detected[1]).all()
     evidence = fuse_class_evidence(scores, detected, np.full(2, 0.9))
     assert evidence.fused
     assert evidence.log_prob.argmax(axis=1).tolist() == [8, 4]
     np.testing.assert_allclose(evidence.log_prob[1], scores.log_prob[1], atol=1e-6)
-    alone = fuse_class_evidence(scores, detected_classes(instances[1:] * 2), np.full(2, 0.9))
+    alone = fuse_class_evidence(scores, detector_log_prob(instances[1:] * 2), np.full(2, 0.9))
     assert not alone.fused
     np.testing.assert_array_equal(alone.log_prob, scores.log_prob)
     np.testing.assert_array_equal(alone.log_none, scores.log_none)

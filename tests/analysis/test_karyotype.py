@@ -17,7 +17,8 @@ from analysis.imaging.image_file import read_image
 from analysis.karyogram.karyotype_picture import draw_karyotype, write_karyotype
 from analysis.karyotyping.iscn import compose_iscn
 from analysis.karyotyping.pipeline import Karyotyper, load_karyotyper
-from analysis.karyotyping.proposal_file import encode_mask, proposal_json
+from analysis.karyotyping.proposal_file import proposal_json
+from analysis.karyotyping.run_lengths import decode_run_lengths, encode_run_lengths
 from analysis.nets.embedding import EmbeddingNet
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.grey_image import GreyImage
@@ -78,7 +79,10 @@ def karyotype() -> Karyotype:
 def test_json_keeps_the_contract(karyotype: Karyotype) -> None:
     content = json.loads(json.dumps(proposal_json(karyotype)))
     assert list(content) == [
+        "format",
+        "version",
         "image",
+        "image_sha256",
         "width_px",
         "height_px",
         "iscn",
@@ -88,9 +92,16 @@ def test_json_keeps_the_contract(karyotype: Karyotype) -> None:
         "proposed_objects",
         "chromosomes",
         "verdict",
+        "proposed_verdict",
         "banding",
+        "protocol_banding",
         "band_level",
         "homologues",
+        "hypothesis",
+        "margin",
+        "losses_believed",
+        "left_out",
+        "weights",
     ]
     assert (content["image"], content["width_px"], content["height_px"]) == ("drawn.png", 1440, 1080)
     assert content["iscn"] is None
@@ -107,6 +118,10 @@ def test_json_keeps_the_contract(karyotype: Karyotype) -> None:
             "confirmed",
             "overlaps",
             "not_compared",
+            "score",
+            "route",
+            "extent_px",
+            "edits",
         ]
         assert entry["class"] in {*CLASS_NAMES, "?"}
         assert 0 <= entry["probability"] <= 1
@@ -127,9 +142,9 @@ def test_the_karyogram_is_the_same_where_chromosomes_are_straightened_for_it(kar
 
 def test_mask_at_the_border_of_the_image() -> None:
     instance = Instance((7, 0, 10, 2), np.ones((2, 3), np.bool_), 1.0, SegmentationRoute.SINGLE)
-    encoded = encode_mask(instance, 4, 10)
-    assert encoded["size"] == [4, 10]
-    assert coco_mask.decode({**encoded, "counts": encoded["counts"].encode()}).sum() == 6
+    counts = encode_run_lengths(instance.mask, instance.box_px, 4, 10)
+    assert coco_mask.decode({"size": [4, 10], "counts": counts.encode()}).sum() == 6
+    assert np.array_equal(decode_run_lengths(counts, 4, 10)[0:2, 7:10], instance.mask)
 
 
 def test_files_are_whole_or_absent(karyotype: Karyotype, tmp_path: Path) -> None:

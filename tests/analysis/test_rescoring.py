@@ -289,7 +289,7 @@ def scene() -> Scene:
 def test_halves_are_put_together_once_the_classifier_has_seen_them(scene: Scene) -> None:
     segmenter = DetectorSegmenter(scene)
     assert len(segmenter(scene.image).instances) == 48
-    first = load_karyotyper(segmenter, banding="G", second_look=False).karyotype(scene.image)
+    first = load_karyotyper(segmenter, banding="G", rescoring=False).karyotype(scene.image)
     second = load_karyotyper(segmenter, banding="G").karyotype(scene.image)
     assert len(first.chromosomes) == 48
     assert len(second.chromosomes) == 46
@@ -331,7 +331,7 @@ def test_where_contours_cut_there_is_nothing_to_choose(scene: Scene) -> None:
     karyotyper = load_karyotyper(segment_by_contours)
     assert not isinstance(segment_by_contours(scene.image), RevisableSegmentation)
     with pytest.raises(NoMetaphaseError, match="no choice"):
-        karyotyper.look_at_all(scene.image, least_score=0.1)
+        karyotyper.score_all_proposals(scene.image, least_score=0.1)
     assert karyotyper.karyotype(scene.image).chromosomes
 
 
@@ -364,7 +364,7 @@ def labelled(folder: Path, scene: Scene) -> Path:
 
 def test_what_the_fits_are_made_of(scene: Scene, tmp_path: Path) -> None:
     data = labelled(tmp_path, scene)
-    karyotyper = load_karyotyper(DetectorSegmenter(scene), banding="G", second_look=False)
+    karyotyper = load_karyotyper(DetectorSegmenter(scene), banding="G", rescoring=False)
     (cell,) = score_proposals(data, "val", karyotyper, part=(1, 2))
     assert cell.case == "b"
     assert cell.right.sum() == 46
@@ -375,7 +375,7 @@ def test_what_the_fits_are_made_of(scene: Scene, tmp_path: Path) -> None:
     halves = np.isclose(scene.detections.score, 0.85)
     assert np.array_equal(cell.chosen & ~cell.right, halves)
     first, second = (
-        next(judged_cells(data, "val", load_karyotyper(DetectorSegmenter(scene), banding="G", second_look=look)))
+        next(judged_cells(data, "val", load_karyotyper(DetectorSegmenter(scene), banding="G", rescoring=look)))
         for look in (False, True)
     )
     assert not first.right

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from analysis.classification.classifier import Classifier
+from analysis.karyotyping.cell_quality import CellQualityMeasures
 from analysis.karyotyping.pipeline import Karyotyper
-from analysis.karyotyping.review import CellQualityMeasures, judge_proposal
+from analysis.karyotyping.review import review_proposal
 from analysis.structures.banding import BandingEstimate, BandingKind
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 from analysis.structures.grey_image import GreyImage
@@ -89,7 +90,7 @@ def test_what_can_not_be_read_is_not_named(
     assert result.verdict.level is ReviewLevel.MUST_REVIEW
     assert not result.verdict.readable
     assert result.iscn.text is None
-    assert result.iscn.reason == result.verdict.words
+    assert result.iscn.reason == result.verdict.reasons_text
     assert {entry.class_name for entry in result.chromosomes} == {UNCLASSIFIED}
     assert len(result.chromosomes) == len(names)
 
@@ -112,25 +113,25 @@ def test_ninety_two_are_never_forty_six() -> None:
 def test_levels_and_their_reasons() -> None:
     classes = [*PAIRS, "X", "X"]
     sure = np.full(46, 0.99)
-    assert judge_proposal(SOUND, classes, sure).level is ReviewLevel.AUTO
-    assert judge_proposal(SOUND, classes, sure).text == "auto"
+    assert review_proposal(SOUND, classes, sure).level is ReviewLevel.AUTO
+    assert review_proposal(SOUND, classes, sure).text == "auto"
     two = sure.copy()
     two[:2] = 0.5
-    check = judge_proposal(SOUND, classes, two)
+    check = review_proposal(SOUND, classes, two)
     assert check.level is ReviewLevel.CHECK
     assert check.text == "check: 2 chromosomes below 90 % certainty"
     five = sure.copy()
     five[:5] = 0.5
-    assert judge_proposal(SOUND, classes, five).level is ReviewLevel.MUST_REVIEW
-    gained = judge_proposal(SOUND, [*classes, "21"], np.append(sure, 0.99))
+    assert review_proposal(SOUND, classes, five).level is ReviewLevel.MUST_REVIEW
+    gained = review_proposal(SOUND, [*classes, "21"], np.append(sure, 0.99))
     assert (gained.level, gained.reasons[0].finding) == (ReviewLevel.MUST_REVIEW, ReviewFinding.ABNORMAL)
-    assert "+21" in gained.words
-    turner = judge_proposal(SOUND, [*PAIRS, "X"], sure[:45])
-    assert "sex chromosomes X" in turner.words
-    tray = judge_proposal(SOUND, [*classes, "?"], np.append(sure, 0.99))
+    assert "+21" in gained.reasons_text
+    turner = review_proposal(SOUND, [*PAIRS, "X"], sure[:45])
+    assert "sex chromosomes X" in turner.reasons_text
+    tray = review_proposal(SOUND, [*classes, "?"], np.append(sure, 0.99))
     assert [reason.finding for reason in tray.reasons] == [ReviewFinding.UNCLASSIFIED]
     assert tray.level is ReviewLevel.CHECK
-    unclear = judge_proposal(replace(SOUND, certainty=0.7), classes, sure)
+    unclear = review_proposal(replace(SOUND, certainty=0.7), classes, sure)
     assert unclear.reasons[0].finding is ReviewFinding.UNCLEAR_BANDS
     assert unclear.readable
 
@@ -139,15 +140,15 @@ def test_a_cell_that_is_mostly_doubtful_has_no_karyotype() -> None:
     classes = [*PAIRS, "X", "X"]
     chances = np.full(46, 0.995)
     chances[:15] = 0.7
-    assert judge_proposal(SOUND, classes, chances).withheld == ""
+    assert review_proposal(SOUND, classes, chances).no_karyotype_reason == ""
     chances[:16] = 0.7
-    verdict = judge_proposal(SOUND, classes, chances)
-    assert "16 of 46" in verdict.withheld
+    verdict = review_proposal(SOUND, classes, chances)
+    assert "16 of 46" in verdict.no_karyotype_reason
     assert verdict.readable
     assert verdict.level is ReviewLevel.MUST_REVIEW
-    left_out = judge_proposal(SOUND, ["?"] * 16 + classes[16:], np.full(46, 0.995))
-    assert left_out.withheld
-    assert judge_proposal(replace(SOUND, band_contrast=0.01), classes, chances).withheld
+    left_out = review_proposal(SOUND, ["?"] * 16 + classes[16:], np.full(46, 0.995))
+    assert left_out.no_karyotype_reason
+    assert review_proposal(replace(SOUND, band_contrast=0.01), classes, chances).no_karyotype_reason
 
 
 def test_levels_of_a_chromosome() -> None:
@@ -168,53 +169,53 @@ def seen(kind: BandingKind, confidence: float = 0.97) -> BandingEstimate:
 def test_the_protocols_banding_counts_and_what_looks_otherwise_is_warned_of() -> None:
     classes, sure = [*PAIRS, "X", "X"], np.full(46, 0.995)
     assert (
-        judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.G), protocol_banding="G").level
+        review_proposal(SOUND, classes, sure, banding=seen(BandingKind.G), protocol_banding="G").level
         is ReviewLevel.AUTO
     )
-    warned = judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.R), protocol_banding="G")
+    warned = review_proposal(SOUND, classes, sure, banding=seen(BandingKind.R), protocol_banding="G")
     assert [reason.finding for reason in warned.reasons] == [ReviewFinding.BANDING_MISMATCH]
     assert warned.level is ReviewLevel.MUST_REVIEW
     assert warned.readable
-    assert "protocol says G" in warned.words
+    assert "protocol says G" in warned.reasons_text
     assert (
-        judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.R, 0.6), protocol_banding="G").level
+        review_proposal(SOUND, classes, sure, banding=seen(BandingKind.R, 0.6), protocol_banding="G").level
         is ReviewLevel.AUTO
     )
-    unread = judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.G), protocol_banding="R")
+    unread = review_proposal(SOUND, classes, sure, banding=seen(BandingKind.G), protocol_banding="R")
     assert unread.reasons[0].finding is ReviewFinding.WRONG_BANDING
     assert not unread.readable
     # Whatever else is odd about the cell, this is what a person has to know.
     for look in (replace(SOUND, objects=5), replace(SOUND, size_ratio=1.9), replace(SOUND, band_contrast=0.01)):
-        odd = judge_proposal(look, classes, sure, banding=seen(BandingKind.R), protocol_banding="R")
-        assert odd.withheld.endswith("R bands can't be read yet, so that no chromosome is named")
+        odd = review_proposal(look, classes, sure, banding=seen(BandingKind.R), protocol_banding="R")
+        assert odd.no_karyotype_reason.endswith("R bands can't be read yet, so that no chromosome is named")
 
 
 def test_without_a_protocol_the_look_counts_where_it_is_sure() -> None:
     classes, sure = [*PAIRS, "X", "X"], np.full(46, 0.995)
     assert (
-        judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.R)).reasons[0].finding
+        review_proposal(SOUND, classes, sure, banding=seen(BandingKind.R)).reasons[0].finding
         is ReviewFinding.WRONG_BANDING
     )
-    assert judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.R, 0.5)).level is ReviewLevel.AUTO
-    assert judge_proposal(SOUND, classes, sure, banding=seen(BandingKind.Q)).readable
+    assert review_proposal(SOUND, classes, sure, banding=seen(BandingKind.R, 0.5)).level is ReviewLevel.AUTO
+    assert review_proposal(SOUND, classes, sure, banding=seen(BandingKind.Q)).readable
 
 
 def test_sizes_that_are_no_human_cells_need_no_further_proof() -> None:
     classes, sure = [*PAIRS, "X", "X"], np.full(46, 0.995)
-    mouse_like = judge_proposal(replace(SOUND, size_ratio=1.9), classes, sure)
+    mouse_like = review_proposal(replace(SOUND, size_ratio=1.9), classes, sure)
     assert [reason.finding for reason in mouse_like.reasons] == [ReviewFinding.NOT_HUMAN]
-    assert mouse_like.withheld
-    assert judge_proposal(replace(SOUND, size_ratio=2.4), classes, sure).level is ReviewLevel.AUTO
-    assert not judge_proposal(replace(SOUND, size_ratio=2.4, certainty=0.7), classes, sure).readable
+    assert mouse_like.no_karyotype_reason
+    assert review_proposal(replace(SOUND, size_ratio=2.4), classes, sure).level is ReviewLevel.AUTO
+    assert not review_proposal(replace(SOUND, size_ratio=2.4, certainty=0.7), classes, sure).readable
 
 
 def test_a_chromosome_of_no_class_is_told_as_a_possible_marker() -> None:
-    verdict = judge_proposal(SOUND, [*PAIRS, "X", "X", "?"], np.full(47, 0.995), unlike_any=(46,))
+    verdict = review_proposal(SOUND, [*PAIRS, "X", "X", "?"], np.full(47, 0.995), possible_markers=(46,))
     assert ReviewFinding.MARKER in {reason.finding for reason in verdict.reasons}
     assert verdict.level is ReviewLevel.MUST_REVIEW
 
 
 def test_an_empty_picture_is_told_as_such() -> None:
-    verdict = judge_proposal(CellQualityMeasures(0, 0.0, 0.0, 1.0), [], np.zeros(0))
+    verdict = review_proposal(CellQualityMeasures(0, 0.0, 0.0, 1.0), [], np.zeros(0))
     assert verdict.reasons[0].finding is ReviewFinding.NO_CHROMOSOMES
-    assert verdict.to_json()["level"] == "must review"
+    assert verdict.level.value == "must review"

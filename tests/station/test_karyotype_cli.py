@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from analysis.karyotyping.proposal_file import encode_mask
+from analysis.karyotyping.run_lengths import encode_run_lengths
 from analysis.structures.instance import Instance, SegmentationRoute
 from simulators.specimen.chromosome import upright_crop
 from station.cli import main
@@ -67,13 +67,17 @@ def test_an_edited_proposal_is_drawn_and_counted_anew(tmp_path, call):
         "height_px": 120,
         "iscn": "46,XX",
         "seconds": 1.0,
+        "verdict": {"level": "auto", "reasons": []},
         "chromosomes": [
             {
                 "id": 0,
                 "class": "7",
                 "probability": 0.9,
                 "box_px": [30, 20, 44, 80],
-                "mask": encode_mask(instance, 120, 120),
+                "mask": {
+                    "size": [120, 120],
+                    "counts": encode_run_lengths(instance.mask, instance.box_px, 120, 120),
+                },
                 "flipped": True,
                 "overlaps": [],
             }
@@ -87,5 +91,6 @@ def test_an_edited_proposal_is_drawn_and_counted_anew(tmp_path, call):
     content = json.loads((tmp_path / "out" / "cell.json").read_text())
     assert content["iscn"] is None
     kept = {"proposed": {"class": "7", "flipped": True}, "confirmed": False, "not_compared": None}
+    kept |= {"score": 1.0, "route": "proposal", "extent_px": None, "edits": []}
     assert content["chromosomes"] == [proposal["chromosomes"][0] | kept]
     assert (tmp_path / "out" / "cell.karyogram.png").is_file()

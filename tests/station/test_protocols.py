@@ -211,7 +211,7 @@ def test_the_command_prints_the_published_schema(call, what):
 def test_an_unknown_schema_is_refused(call):
     code, _, complaint = call("schema", "slide")
     assert code == 1
-    assert "allowed: protocol, rig" in complaint
+    assert "allowed: protocol, rig, proposal" in complaint
 
 
 def as_json(path):

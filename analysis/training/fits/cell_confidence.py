@@ -16,7 +16,7 @@ from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.karyotyping.cell_confidence import SIGNS, CellConfidence, cell_signs
 from analysis.karyotyping.pipeline import Karyotyper
-from analysis.karyotyping.review import AUTO_CELL_FROM
+from analysis.karyotyping.review_settings import ReviewSettings
 from analysis.parameters.manifest import Manifest, ParameterKind
 from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import write_parameters
@@ -82,7 +82,9 @@ def fit_confidence(cells: Sequence[JudgedCell]) -> CellConfidence:
     return CellConfidence(ridge_logistic(rows, right, _RIDGE))
 
 
-def cross_validated_confidence(cells: Sequence[JudgedCell], *, least: float = AUTO_CELL_FROM) -> dict[str, Any]:
+def cross_validated_confidence(
+    cells: Sequence[JudgedCell], *, least: float = ReviewSettings().auto_cell_from
+) -> dict[str, Any]:
     """What the confidence is worth, each case's by weights fitted on the other cases.
 
     Returns

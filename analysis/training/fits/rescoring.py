@@ -104,8 +104,15 @@ def score_proposals(
 
 
 def _seen_proposals(entry: TsengImage, karyotyper: Karyotyper) -> ScoredProposals:
-    looked = karyotyper.look_at_all(read_image(entry.path), least_score=LEAST_SCORE)
-    return ScoredProposals(entry.case, *looked, entry.boxes_px.astype(np.float64))
+    scored = karyotyper.score_all_proposals(read_image(entry.path), least_score=LEAST_SCORE)
+    return ScoredProposals(
+        entry.case,
+        scored.features,
+        scored.selected,
+        scored.class_probability,
+        scored.boxes_px,
+        entry.boxes_px.astype(np.float64),
+    )
 
 
 def fit_rescoring_model(

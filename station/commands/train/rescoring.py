@@ -43,4 +43,4 @@ def score_portion(portion: Portion) -> list[ScoredProposals]:
 
     torch.set_num_threads(1)
     part = (portion.number, portion.count)
-    return list(score_proposals(portion.data, "val", load_karyotyper(second_look=False), part=part))
+    return list(score_proposals(portion.data, "val", load_karyotyper(rescoring=False), part=part))
