@@ -51,7 +51,7 @@ class KaryotypeReportSettings:
     frame_pt
         Room that the document's frame takes beside its margins, across and down.
     metaphase_height
-        Part of the page's height that the metaphase takes; the rest is for what is said of it.
+        Part of the page's height that the metaphase takes; the rest is for the findings.
     px_a_point
         Labels of the metaphase are placed on a page of 1600 px, printed about 480 points wide.
     label_pt, outline_pt
@@ -260,7 +260,7 @@ def karyotype_pdf(
 ) -> bytes:
     """PDF of one cell: karyogram, metaphase with verdict and notes, table of the chromosomes.
 
-    See `build_pdf` for its date. Of the picture only the file's name is told.
+    See `build_pdf` for its date. Of the picture only the file's name is written.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ def estimate_level(crops: Sequence[ChromosomeCrop], classes: Sequence[str]) -> B
     Parameters
     ----------
     crops
-        Its straightened chromosomes, either way up.
+        Its straightened chromosomes, in either orientation.
     classes
         Their classes; what has none of the 24 doesn't count.
 

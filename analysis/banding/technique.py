@@ -93,7 +93,7 @@ class BandingTemplates:
     log_length
         float32, shape (24,): mean logarithm of the length over the cell's median.
     level
-        float32, shape (techniques,): taken off the likeness; a mean of many cells is smoother and suits anything.
+        float32, shape (techniques,): taken off the likeness; a mean of many cells is smoother and correlates with anything.
     odds
         Factor that turns a difference in likeness into log odds.
     other_light
@@ -135,7 +135,7 @@ def estimate_banding(
     Parameters
     ----------
     crops
-        Its straightened chromosomes, either way up.
+        Its straightened chromosomes, in either orientation.
     fluorescent
         Whether the picture shows emitted light (`GreyImage.inverted`).
     templates
@@ -174,7 +174,7 @@ def likenesses(
     Parameters
     ----------
     bands
-        Shape (n, BINS): banding profiles, either way up.
+        Shape (n, BINS): banding profiles, in either orientation.
     log_length
         Shape (n,): logarithm of the length over the cell's median.
     templates

@@ -78,7 +78,7 @@ class CellKaryotype:
 
 @dataclass(frozen=True, slots=True)
 class Clone:
-    """Cells that share their changes.
+    """Cells with the same changes.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ def find_clones(cells: Sequence[CellKaryotype], origin: CaseOrigin = CaseOrigin.
     Parameters
     ----------
     cells
-        Completely analysed cells; one that is incomplete can't tell a loss and has no place here.
+        Completely analysed cells; of an incomplete one losses aren't certain, so that it has no place here.
     origin
         Decides how sex chromosomes are written (``45,X`` or ``45,X,-Y``) and whether a mosaic is called one.
 

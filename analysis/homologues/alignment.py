@@ -1,7 +1,7 @@
 """Align banding profiles of two chromosomes that are never stretched alike.
 
 Dynamic programming over the displacement between both (dynamic time warping, Sakoe and Chiba 1978), in which both
-give way by half of it: which of them is called the first makes no difference.
+are displaced by half of it: their order makes no difference.
 """
 
 from __future__ import annotations

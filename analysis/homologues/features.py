@@ -29,7 +29,7 @@ class FeatureSettings:
     Attributes
     ----------
     fewest_pairs
-        Of so many pairs or fewer nothing is learnt about their cell: a median of so few is a pair's own noise.
+        Of so many pairs or fewer nothing is estimated of their cell: a median of so few is a pair's own noise.
     decisive_nats
         Difference between what rearrangements explain in either homologue from which on it decides which one is
         changed; 2 nats are odds of seven to one. Below, the one that is less like its class is.

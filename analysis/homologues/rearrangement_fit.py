@@ -25,7 +25,7 @@ NAMED: Final = (
 STRUCTURAL: Final = 4
 """The first of them are structural changes."""
 TRIED: Final = (1, 1, 3, 2, 1, 1)
-"""Rearrangements of each kind that are aligned; the others are told apart by their profiles alone."""
+"""Rearrangements of each kind that are aligned; the others are ranked by their unaligned profiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _nats(
 def length_gain(
     trial: NDArray[np.intp], longer: NDArray[np.float64], spread: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Nats by which a length against the homologue's speaks for each rearrangement.
+    """Nats by which a length against the homologue's supports each rearrangement.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Recurrent flags: a structural change seen in two cells of a case is a candidate for a clone (ISCN)."""
+"""Recurrent flags: a structural change in two cells of a case is a candidate for a clone (ISCN)."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class CandidateClone:
 def candidate_clones(
     cells: Mapping[str, Sequence[HomologueDifference]], *, most_expected: float = _SETTINGS.most_expected
 ) -> tuple[CandidateClone, ...]:
-    """Find flags that two cells or more of a case share, and that chance doesn't explain.
+    """Find flags that recur in two cells or more of a case, and that chance doesn't explain.
 
     Normal pairs of a person's cells are flagged independently of one another (of 94 pairs whose like was flagged
     in another cell of the same person none was), each with the flag's p value. The largest p value of a group

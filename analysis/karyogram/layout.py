@@ -34,7 +34,7 @@ def lay_out(
     """Place the chromosomes of one cell.
 
     The longest chromosome fills its row; all others are to the same scale. In a row whose centromeres are all
-    known they lie on one line. A row with many chromosomes widens the sheet; nothing is left out.
+    measured they lie on one line. A row with many chromosomes widens the sheet; nothing is left out.
 
     Parameters
     ----------

@@ -129,7 +129,7 @@ class KaryogramRow:
         self.least_width = sum(blocks) + SHEET.group_gap_px * (len(blocks) - 1)
 
     def _reach(self) -> tuple[float, float, bool]:
-        """Px needed above and below the line of the centromeres (above alone where one isn't known)."""
+        """Px needed above and below the line of the centromeres (above alone where one isn't measured)."""
         names = [name for group in self._groups for name in group]
         members = [member for name in names for member in self._cell.members(name)]
         places = [member.centromere for member in members if member.centromere is not None]

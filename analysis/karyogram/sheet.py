@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FOOTER: Final = "Research use only - proposal by software, not reviewed"
 FOOTER_EDITED: Final = "Research use only - proposal by software, edited by a person"
 REVIEW_BELOW: Final = 0.5
-"""A class that is more likely wrong than right must be looked at."""
+"""A class that is more likely wrong than right must be reviewed."""
 FINENESS: Final = 2.0
 """Px of a chromosome's picture a px of the sheet, so that a print is sharp."""
 _ROUNDS_TO_ALL: Final = 99.5
@@ -86,7 +86,7 @@ def footer_of(karyotype: Karyotype) -> str:
 
 
 def mark_of(chromosome: KaryotypedChromosome) -> ReviewMark:
-    """Whether a person should look at a chromosome; what has no class needs no mark to be seen."""
+    """What a chromosome asks of a person; without a class it lies in the tray and needs no mark."""
     if (
         chromosome.set_by_person
         or chromosome.class_name == UNCLASSIFIED

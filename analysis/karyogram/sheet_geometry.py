@@ -39,9 +39,9 @@ class KaryogramItem:
     class_name
         "1".."22", "X", "Y", "mar" or "?".
     mark
-        Whether a person should look.
+        What it asks of a person.
     centromere_px
-        Row of the centromere in the picture; None where it isn't known.
+        Row of the centromere in the picture; None where it isn't measured.
     derivative
         True where it is the odd one of a pair: it stands right of its normal homologue.
     length_px
