@@ -93,7 +93,7 @@ class BandingTemplates:
     log_length
         float32, shape (24,): mean logarithm of the length over the cell's median.
     level
-        float32, shape (techniques,): taken off the likeness; a mean of many cells is smoother and correlates with anything.
+        float32, shape (techniques,): taken off the likeness; a smooth mean of many cells correlates with anything.
     odds
         Factor that turns a difference in likeness into log odds.
     other_light
