@@ -45,4 +45,4 @@ def _is_touched(entry: object) -> bool:
     proposed = entry.get("proposed")
     before = proposed if isinstance(proposed, dict) else entry
     changed = any(entry.get(key) != before.get(key) for key in ("class", "flipped"))
-    return changed or bool(entry.get("confirmed"))
+    return changed or bool(entry.get("confirmed")) or bool(entry.get("edits"))

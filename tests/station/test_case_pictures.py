@@ -102,6 +102,7 @@ def test_a_metaphase_that_somebody_named_like_our_drawings_is_a_cell(tmp_path):
             True,
         ),
         ('{"chromosomes": [{"class": "1", "flipped": false, "confirmed": true}]}', True),
+        ('{"chromosomes": [{"class": "1", "flipped": false, "edits": [{}]}]}', True),
         ('{"chromosomes": [], "proposed_objects": 1}', True),
         ('{"chromosomes": [], "complete": true}', True),
         ('{"chromosomes": [], "edited": true}', True),
