@@ -30,8 +30,6 @@ _SIZES_MB: Final = (
 )
 MEGABASES: Final = dict(zip(CLASS_NAMES, _SIZES_MB, strict=True))
 """Lengths of the chromosomes of GRCh38."""
-LARGEST_SHARE: Final = 0.45
-"""A larger part of a chromosome isn't changed."""
 TIP_ROWS: Final = 3
 
 
@@ -59,6 +57,45 @@ SIZES_MB: Final[dict[StructuralChange, tuple[int, ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeSettings:
+    """What a change may be, in fractions of a chromosome's length."""
+
+    largest: float = 0.45
+    """A larger part of a chromosome isn't changed."""
+    largest_inversion: float = 0.8
+    """Of a pericentric inversion."""
+    inversion_arm: float = 0.25
+    """Of a pericentric inversion that lies on the short arm at least."""
+    tip: float = 0.06
+    """Of the short arm that no pericentric break lies in; of the draw, a third less."""
+    arm: float = 0.9
+    """Of the long arm that a change takes at most."""
+    short_arm: float = 0.8
+    """Of the short arm that a terminal deletion takes at most."""
+    first: float = 0.04
+    """First place of a pericentric break."""
+    last_start: float = 0.96
+    """Last place of its second one, before which:"""
+    last_stop: float = 0.98
+    inversion_long_arm: float = 0.75
+    """Of a pericentric inversion on the short arm at most."""
+    centromere_gap: float = 0.02
+    """Between the centromere and an interstitial change."""
+    centromere_room: float = 0.021
+    """The same where no room is left."""
+    last: float = 0.99
+    """End of an interstitial change."""
+    half_width: float = 1.2
+    """Of a straightened chromosome, in widths."""
+    tip_width: float = 0.3
+    """Of the first row of a rounded end, over the width; and more a row:"""
+    tip_growth: float = 0.12
+
+
+_SETTINGS: Final = ChangeSettings()
+
+
+@dataclass(frozen=True, slots=True)
 class ChangedPair:
     """One changed chromosome and its homologue.
 
@@ -73,7 +110,7 @@ class ChangedPair:
     crop
         The changed one.
     start, stop
-        What was changed, as shares of the normal chromosome.
+        What was changed, as fractions of the normal chromosome.
     fit
         Whether it would be compared, by its cut.
     covariates
@@ -226,31 +263,39 @@ def _make(
 
 def change_fits(kind: StructuralChange, size_mb: int, name: str) -> bool:
     """Whether a chromosome is long enough for a change."""
-    share = size_mb / MEGABASES[name]
+    fraction = size_mb / MEGABASES[name]
     if kind is StructuralChange.PERICENTRIC:
         # Both breaks lie in euchromatin, half of the stretch at the least on the long arm.
-        return share < 0.8 and ideogram(name).centromere > 0.5 * share * 0.5 + 0.06
+        return (
+            fraction < _SETTINGS.largest_inversion
+            and ideogram(name).centromere > _SETTINGS.inversion_arm * fraction + _SETTINGS.tip
+        )
     if kind is StructuralChange.TRANSLOCATION:
-        return share < LARGEST_SHARE and name not in ("X", "Y")
-    return share < min(LARGEST_SHARE, 0.9 * (1.0 - ideogram(name).centromere))
+        return fraction < _SETTINGS.largest and name not in ("X", "Y")
+    return fraction < min(_SETTINGS.largest, _SETTINGS.arm * (1.0 - ideogram(name).centromere))
 
 
 def changed_stretch(
     kind: StructuralChange, size_mb: int, name: str, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Draw the stretch of a change: shares of the length from the tip of the short arm."""
-    share, centre = size_mb / MEGABASES[name], ideogram(name).centromere
+    """Draw the stretch of a change: fractions of the length from the tip of the short arm."""
+    fraction, centre = size_mb / MEGABASES[name], ideogram(name).centromere
     if kind is StructuralChange.TERMINAL:
         # Of the short arm where it is long enough, in one of two.
-        short = share < 0.8 * centre and rng.random() < 0.5
-        return (0.0, share) if short else (1.0 - share, 1.0)
+        short = fraction < _SETTINGS.short_arm * centre and rng.random() < 0.5
+        return (0.0, fraction) if short else (1.0 - fraction, 1.0)
     if kind is StructuralChange.PERICENTRIC:
-        low = max(0.04, centre - 0.75 * share)
-        high = min(centre - 0.25 * share, 0.96 - share)
+        low = max(_SETTINGS.first, centre - _SETTINGS.inversion_long_arm * fraction)
+        high = min(centre - _SETTINGS.inversion_arm * fraction, _SETTINGS.last_start - fraction)
         start = float(rng.uniform(low, max(low, high)))
-        return start, min(start + share, 0.98)
-    start = float(rng.uniform(centre + 0.02, max(0.98 - share, centre + 0.021)))
-    return start, min(start + share, 0.99)
+        return start, min(start + fraction, _SETTINGS.last_stop)
+    start = float(
+        rng.uniform(
+            centre + _SETTINGS.centromere_gap,
+            max(_SETTINGS.last_stop - fraction, centre + _SETTINGS.centromere_room),
+        )
+    )
+    return start, min(start + fraction, _SETTINGS.last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +307,7 @@ class _Straight:
 
     @classmethod
     def of(cls, piece: ObjectPixels, axis: MedialAxis, width_px: float) -> _Straight:
-        rows, half = max(round(axis.length_px), 8), 1.2 * width_px
+        rows, half = max(round(axis.length_px), 8), _SETTINGS.half_width * width_px
         columns = 2 * round(half)
         density, _ = sample_straight(
             piece.density, piece.mask, axis, rows=rows, columns=columns, half_width_px=half
@@ -288,7 +333,7 @@ class _Straight:
         away = np.abs(np.arange(columns) - 0.5 * (columns - 1))
         for row in range(min(TIP_ROWS, len(mask) // 4)):
             # The further out, the narrower; what was round already is narrower still.
-            keep = away <= 0.5 * columns * (0.3 + 0.12 * row)
+            keep = away <= 0.5 * columns * (_SETTINGS.tip_width + _SETTINGS.tip_growth * row)
             mask[row] &= keep
             mask[-1 - row] &= keep
         density = np.where(mask, self.density, 0.0).astype(np.float32)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,18 +97,39 @@ def evaluate_levels(
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class TableDrawingSettings:
+    """How a chromosome is drawn from a band table."""
+
+    length_spread: float = 0.03
+    """Of the logarithm of lengths within a cell."""
+    pale: float = 0.19
+    """Density of a pale band; and of a dark one more:"""
+    dark: float = 0.44
+    edge: float = 0.06
+    """Density at which the mask ends."""
+    grain: float = 0.035
+    """Standard deviation of the grain."""
+    white: float = 255.0
+
+
+_SETTINGS: Final = TableDrawingSettings()
+
+
 def drawn_from_table(
     name: str, table: int, median_px: int, blur_px: float, rng: np.random.Generator
 ) -> ObjectPixels:
-    """Draw one chromosome from a band table: a bar of the class' usual length, blurred, with grain."""
+    """Draw one chromosome from a band table: a bar of the class' typical length, blurred, with grain."""
     length = float(np.exp(banding_templates().log_length[CLASS_NAMES.index(name)]))
-    rows = max(round(median_px * length * float(np.exp(rng.normal(0.0, 0.03)))), 8)
+    rows = max(round(median_px * length * float(np.exp(rng.normal(0.0, _SETTINGS.length_spread)))), 8)
     bands = ideogram(name, table).darkness(4 * rows).reshape(rows, 4).mean(axis=1)
     density = np.zeros((rows + 20, 36))
-    density[10:-10, 10:-10] = (0.19 + 0.44 * bands)[:, None]
+    density[10:-10, 10:-10] = (_SETTINGS.pale + _SETTINGS.dark * bands)[:, None]
     density = gaussian_filter(density, blur_px)
-    density *= density > 0.06
+    density *= density > _SETTINGS.edge
     grain: NDArray[np.float64] = gaussian_filter(rng.normal(0.0, 1.0, density.shape), 1.0)
-    density += (density > 0) * grain * 0.035
-    grey = np.clip(256.0 * 10.0 ** -np.maximum(density, 0.0) - 1.0, 0.0, 255.0).astype(np.uint8)
+    density += (density > 0) * grain * _SETTINGS.grain
+    grey = np.clip((_SETTINGS.white + 1.0) * 10 ** -np.maximum(density, 0.0) - 1.0, 0.0, _SETTINGS.white).astype(
+        np.uint8
+    )
     return object_from_picture(np.where(grey > 248, np.uint8(255), grey).astype(np.uint8))

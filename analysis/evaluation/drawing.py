@@ -27,6 +27,12 @@ COLOURS: Final[tuple[Colour, ...]] = (
     (120, 120, 120),
 )
 
+_AXIS_SCALE, _LEGEND_SCALE, _NAME_SCALE, _TITLE_SCALE = 0.4, 0.42, 0.45, 0.52
+"""Sizes of OpenCV's font."""
+
+_FAR_PX = 1e6
+"""Beyond any picture, and within what OpenCV can draw."""
+
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 _SHIFT: Final = 4
 
@@ -77,11 +83,11 @@ class Axes:
             cv2.line(self.picture, (left, y), (right, y), GRID, 1)
             x_value = self.x_range[0] + part * (self.x_range[1] - self.x_range[0])
             y_value = self.y_range[0] + part * (self.y_range[1] - self.y_range[0])
-            put_text(self.picture, f"{x_value:.2f}", (x, bottom + 18), 0.4, centred=True)
-            put_text(self.picture, f"{y_value:.2f}", (left - 36, y + 4), 0.4)
+            put_text(self.picture, f"{x_value:.2f}", (x, bottom + 18), _AXIS_SCALE, centred=True)
+            put_text(self.picture, f"{y_value:.2f}", (left - 36, y + 4), _AXIS_SCALE)
         cv2.rectangle(self.picture, (left, top), (right, bottom), INK, 1)
-        put_text(self.picture, title, (left, top - 12), 0.52)
-        put_text(self.picture, x_name, ((left + right) // 2, bottom + 38), 0.45, centred=True)
+        put_text(self.picture, title, (left, top - 12), _TITLE_SCALE)
+        put_text(self.picture, x_name, ((left + right) // 2, bottom + 38), _NAME_SCALE, centred=True)
         self._upright(y_name)
 
     def shade(self, x_from: float, y_from: float) -> None:
@@ -96,7 +102,7 @@ class Axes:
         inner = np.ascontiguousarray(own)
         moved = [[(x - self.box_px[0]) * 2**_SHIFT, (y - self.box_px[1]) * 2**_SHIFT] for x, y in points]
         if moved:
-            drawn = np.clip(np.array(moved), -1e6, 1e6).astype(np.int32)
+            drawn = np.clip(np.array(moved), -_FAR_PX, _FAR_PX).astype(np.int32)
             cv2.polylines(inner, [drawn], False, colour, width_px, cv2.LINE_AA, _SHIFT)
             own[...] = inner
 
@@ -112,7 +118,7 @@ class Axes:
         for number, (name, colour) in enumerate(entries):
             x, y = at_px[0], at_px[1] + 20 * number
             cv2.line(self.picture, (x, y - 4), (x + 22, y - 4), colour, 3, cv2.LINE_AA)
-            put_text(self.picture, name, (x + 30, y), 0.42)
+            put_text(self.picture, name, (x + 30, y), _LEGEND_SCALE)
 
     def _px(self, x: float, y: float) -> tuple[float, float]:
         left, top, right, bottom = self.box_px
@@ -122,9 +128,9 @@ class Axes:
 
     def _upright(self, text: str) -> None:
         """Write the name of the vertical axis from below upwards."""
-        (width, height), _ = cv2.getTextSize(text, _FONT, 0.45, 1)
+        (width, height), _ = cv2.getTextSize(text, _FONT, _NAME_SCALE, 1)
         strip = blank(height + 8, width + 4)
-        put_text(strip, text, (2, height + 2), 0.45)
+        put_text(strip, text, (2, height + 2), _NAME_SCALE)
         turned = np.rot90(strip)
         left, top, _, bottom = self.box_px
         y = max(0, (top + bottom) // 2 - turned.shape[0] // 2)

@@ -19,6 +19,9 @@ EXHIBIT_UM: Final = 82.0
 EXHIBIT_PX: Final = 144
 _MISS, _FALSE = (20, 110, 220), (220, 60, 30)
 _CAPTION_PX: Final = 32
+_TITLE_SCALE, _NAME_SCALE, _SLIDE_SCALE = 0.6, 0.36, 0.3
+_SHOWN_PERCENT = (0.2, 99.8)
+_WHITE = 255.0
 _GAP_PX: Final = 8
 
 
@@ -89,8 +92,8 @@ def _exhibit(mistake: Mistake, target: Field, place: Planted, kind: str, score: 
     pixels = target.pixels.astype(np.float32)
     outside = float(np.median(pixels[::8, ::8]))
     cut = cv2.warpAffine(pixels, matrix, (EXHIBIT_PX, EXHIBIT_PX), flags=cv2.INTER_LINEAR, borderValue=(outside,))
-    low, high = np.percentile(cut, (0.2, 99.8))
-    stretched = (cut - low) * (255.0 / max(float(high - low), 1.0))
+    low, high = np.percentile(cut, _SHOWN_PERCENT)
+    stretched = (cut - low) * (_WHITE / max(float(high - low), 1.0))
     picture = np.clip(stretched, 0, 255).astype(np.uint8)
     return Exhibit(mistake, picture, kind, score, target.slide, target.number, place.radius_px * zoom)
 
@@ -115,9 +118,9 @@ def exhibit_sheet(exhibits: Sequence[Exhibit], title: str, *, columns: int = 8) 
     rows = max(1, -(-len(exhibits) // columns))
     step_x, step_y = EXHIBIT_PX + _GAP_PX, EXHIBIT_PX + _CAPTION_PX + _GAP_PX
     sheet = blank(48 + rows * step_y, _GAP_PX + columns * step_x)
-    put_text(sheet, title, (_GAP_PX, 28), 0.6)
+    put_text(sheet, title, (_GAP_PX, 28), _TITLE_SCALE)
     if not exhibits:
-        put_text(sheet, "none", (_GAP_PX, 80), 0.6)
+        put_text(sheet, "none", (_GAP_PX, 80), _TITLE_SCALE)
     for number, entry in enumerate(exhibits):
         x, y = _GAP_PX + number % columns * step_x, 44 + number // columns * step_y
         tile = cv2.cvtColor(entry.picture, cv2.COLOR_GRAY2RGB)
@@ -125,6 +128,6 @@ def exhibit_sheet(exhibits: Sequence[Exhibit], title: str, *, columns: int = 8) 
         middle = EXHIBIT_PX // 2
         cv2.circle(tile, (middle, middle), max(3, round(entry.radius_px)), colour, 1, cv2.LINE_AA)
         sheet[y : y + EXHIBIT_PX, x : x + EXHIBIT_PX] = tile
-        put_text(sheet, f"{entry.score:.2f} {entry.kind}"[:22], (x, y + EXHIBIT_PX + 13), 0.36, INK)
-        put_text(sheet, f"{entry.slide}"[-26:], (x, y + EXHIBIT_PX + 27), 0.3, (110, 110, 110))
+        put_text(sheet, f"{entry.score:.2f} {entry.kind}"[:22], (x, y + EXHIBIT_PX + 13), _NAME_SCALE, INK)
+        put_text(sheet, f"{entry.slide}"[-26:], (x, y + EXHIBIT_PX + 27), _SLIDE_SCALE, (110, 110, 110))
     return sheet

@@ -138,7 +138,7 @@ def test_a_cell_is_cut_with_what_is_known_of_it(library: Library) -> None:
     cell = library.cells[0]
     assert cell.chromosomes == 30
     assert 15.0 < cell.body.radius_um < 30.0
-    assert cell.overlap_share == pytest.approx(0.45, abs=0.4)
+    assert cell.overlap_fraction == pytest.approx(0.45, abs=0.4)
     assert cell.spread == pytest.approx(0.6, abs=0.3)
     # The density of the rods: ln(235 / 110).
     on = cell.body.matter > 0.4
@@ -229,7 +229,7 @@ def test_every_spoilt_kind_is_a_metaphase_that_is_not_analysable(library: Librar
         for cell in library.cells
     }
     studio = FieldComposer(library, quality, 1, 2, _SIZE)
-    conditions = replace(studio.conditions(0), metaphases=3.0, spoilt_share=0.6)
+    conditions = replace(studio.conditions(0), metaphases=3.0, spoilt_fraction=0.6)
     canvas = Canvas(*_SIZE, conditions.um_per_px)
     rng = np.random.default_rng(0)
     found = [cell for _ in range(25) for cell in studio._lay_metaphases(canvas, conditions, rng)]
@@ -262,7 +262,7 @@ def test_crowded_cells_are_smaller_and_overlap_more(library: Library) -> None:
     cell = library.cells[0]
     crowded = spoilt(cell, "tight", np.random.default_rng(2)).cell
     assert crowded.body.radius_um < 0.9 * cell.body.radius_um
-    assert (crowded.overlap_share or 0.0) > (cell.overlap_share or 1.0)
+    assert (crowded.overlap_fraction or 0.0) > (cell.overlap_fraction or 1.0)
     assert crowded.body.matter.max() <= 2.3
 
 

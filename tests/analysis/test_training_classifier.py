@@ -92,7 +92,7 @@ def test_augmentation_is_seeded_and_mild() -> None:
     still = replace(
         CropAugmentation(),
         stretch=0.0,
-        end_share=0.0,
+        end_fraction=0.0,
         width=0.0,
         bend=0.0,
         shear=0.0,

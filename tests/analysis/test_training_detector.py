@@ -20,7 +20,7 @@ from analysis.nets.detector_net import DetectorNet, DetectorOutput, points
 from analysis.parameters.weights import read_manifest
 from analysis.training.detector.augmentation import PADDING_PX, DetectorAugmentation, draw_example
 from analysis.training.detector.data import DetectorCell, Single, centre_shift, prepare_cells
-from analysis.training.detector.figures import usual_shift
+from analysis.training.detector.figures import typical_shift
 from analysis.training.detector.loss import DetectorLossWeights, Target, assign_points, detector_loss
 from analysis.training.detector.trainer import (
     DetectorTask,
@@ -117,7 +117,9 @@ def cell_of(boxes: list[tuple[float, float, float, float]], side: int = 400) -> 
 @pytest.mark.parametrize("seed", range(8))
 def test_boxes_follow_what_is_turned_and_scaled(seed: int) -> None:
     cell = cell_of([(100, 80, 140, 180), (220, 200, 330, 240)])
-    calm = DetectorAugmentation(window_px=320, gain=0.0, gamma=0.0, offset=0.0, noise_share=0.0, add_share=0.0)
+    calm = DetectorAugmentation(
+        window_px=320, gain=0.0, gamma=0.0, offset=0.0, noise_fraction=0.0, add_fraction=0.0
+    )
     example = draw_example(cell, (), np.random.default_rng(seed), calm)
     assert len(example.boxes_px) == 2
     for box in example.boxes_px:
@@ -132,7 +134,7 @@ def test_added_chromosomes_bring_box_and_class() -> None:
     cell = cell_of([(100, 80, 140, 180), (220, 200, 330, 240)])
     piece = np.zeros((60, 24), np.uint8)
     piece[4:-4, 4:-4] = 150
-    always = DetectorAugmentation(window_px=320, add_share=1.0, noise_share=0.0, gamma=0.0)
+    always = DetectorAugmentation(window_px=320, add_fraction=1.0, noise_fraction=0.0, gamma=0.0)
     examples = [draw_example(cell, (Single(piece, 17),), np.random.default_rng(k), always) for k in range(6)]
     added = [(e, box) for e in examples for box, c in zip(e.boxes_px, e.classes, strict=True) if c == 17]
     assert len(added) > 6
@@ -171,11 +173,11 @@ def test_right_answers_cost_less() -> None:
     assert float(nothing["score"]) < 0.1
 
 
-def test_usual_shift_is_measured() -> None:
+def test_typical_shift_is_measured() -> None:
     cell = cell_of([(100, 80, 140, 180), (220, 200, 330, 240)])
     boxes = cell.truth_px + np.asarray([1, 2, 1, 2], np.float32)
     found = BoxProposals(boxes, np.ones(2, np.float32), np.full((2, 24), 1 / 24, np.float32))
-    assert usual_shift([found], [cell]).tolist() == [-1.0, -2.0]
+    assert typical_shift([found], [cell]).tolist() == [-1.0, -2.0]
 
 
 def test_stints_decay_and_resumption(drawn_set: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class Cell:
     kind: str
     analysable: bool | None = None
     chromosomes: int | None = None
-    overlap_share: float | None = None
+    overlap_fraction: float | None = None
     spread: float | None = None
     completeness: float | None = None
     contrast: float | None = None
@@ -188,7 +188,7 @@ def spot(x_px: float, y_px: float, count: int) -> tuple[torch.Tensor, FinderBatc
 
 def test_a_view_moves_its_label_along() -> None:
     wide, batch = spot(11.0, -6.5, 24)
-    settings = FinderAugmentation(noise_share=0.0, level_od=0.0, blur_share=0.0, exact_share=0.5)
+    settings = FinderAugmentation(noise_fraction=0.0, level_od=0.0, blur_fraction=0.0, exact_fraction=0.5)
     view = augment(wide, batch, torch.Generator().manual_seed(2), settings)
     od = view.crops[:, 0].clamp(min=0.05) - 0.05
     steps = torch.arange(128.0) - 63.5

@@ -21,6 +21,22 @@ PADDING_PX: Final = 6.0
 
 _LEVELS: Final = np.arange(256, dtype=np.float32) / np.float32(DENSITY_STEPS)
 _TRIES: Final = 8
+_BLUR_PX: Final = (0.4, 1.1)
+"""From hardly to clearly out of focus."""
+
+_SHARPEN_PX: Final = 1.2
+_SHARPEN: Final = 0.6
+"""As laboratory systems sharpen pictures."""
+
+_LEAST_NOISE: Final = 0.01
+_FULL_TURN_DEG: Final = 360.0
+_BODY_LEVEL: Final = 0.35
+"""Of a chromosome's dark pixels: what is fainter is halo and not of its box."""
+
+_OFF_CENTRE: Final = 0.8
+"""How far an added chromosome lies from one that is there, over where they would just touch."""
+
+_NO_AREA: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +53,10 @@ class DetectorAugmentation:
         Half ranges of the logarithms of factor and exponent of the density.
     offset, noise
         Standard deviation of a constant, greatest one of pixel noise, in relative density.
-    blur_share, sharpen_share, noise_share
-        Shares of the examples.
-    add_share, add_most
-        Share of the examples that get further chromosomes, and how many at most.
+    blur_fraction, sharpen_fraction, noise_fraction
+        Fractions of the examples.
+    add_fraction, add_most
+        Fraction of the examples that get further chromosomes, and how many at most.
     least_visible
         Boxes of which less lies in the window are neither chromosome nor slide.
     """
@@ -51,10 +67,10 @@ class DetectorAugmentation:
     gamma: float = 0.25
     offset: float = 0.03
     noise: float = 0.06
-    blur_share: float = 0.2
-    sharpen_share: float = 0.1
-    noise_share: float = 0.25
-    add_share: float = 0.3
+    blur_fraction: float = 0.2
+    sharpen_fraction: float = 0.1
+    noise_fraction: float = 0.25
+    add_fraction: float = 0.3
     add_most: int = 5
     least_visible: float = 0.6
 
@@ -104,13 +120,13 @@ def draw_example(
     window = _window(cell.density, x0, y0, reach)
     boxes = cell.boxes_px - np.asarray([x0, y0, x0, y0], np.float32)
     classes = cell.classes
-    if singles and rng.random() < settings.add_share:
+    if singles and rng.random() < settings.add_fraction:
         window, boxes, classes = _with_added(window, boxes, classes, singles, rng, settings.add_most)
     image = np.asarray(cv2.resize(window, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
     boxes = _rescaled(boxes, side / reach)
     image, boxes = _turned(image, boxes, int(rng.integers(8)))
     clipped = np.clip(boxes, 0.0, float(side))
-    visible = _areas(clipped) / np.maximum(_areas(boxes), 1e-6)
+    visible = _areas(clipped) / np.maximum(_areas(boxes), _NO_AREA)
     kept = visible >= settings.least_visible
     return Example(
         _restained(image, rng, settings), clipped[kept], classes[kept], clipped[~kept & (visible > 0.0)]
@@ -138,14 +154,14 @@ def _rescaled(boxes: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
 
 
 def _turned(
-    image: NDArray[np.uint8], boxes: NDArray[np.float32], way: int
+    image: NDArray[np.uint8], boxes: NDArray[np.float32], turn: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Turn by quarters (way % 4) and mirror (way >= 4) a square picture and its boxes."""
+    """Turn by quarters (turn % 4) and mirror (turn >= 4) a square picture and its boxes."""
     side = float(image.shape[0])
-    for _ in range(way % 4):
+    for _ in range(turn % 4):
         boxes = np.stack([boxes[:, 1], side - boxes[:, 2], boxes[:, 3], side - boxes[:, 0]], axis=1)
-    turned = np.rot90(image, way % 4)
-    if way >= 4:
+    turned = np.rot90(image, turn % 4)
+    if turn >= 4:
         turned = turned[:, ::-1]
         boxes = np.stack([side - boxes[:, 2], boxes[:, 1], side - boxes[:, 0], boxes[:, 3]], axis=1)
     return np.ascontiguousarray(turned, dtype=np.uint8), np.asarray(boxes, dtype=np.float32)
@@ -156,17 +172,17 @@ def _restained(
 ) -> NDArray[np.float32]:
     """Change focus, stain and noise."""
     draw = rng.random()
-    if draw < settings.blur_share:
-        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.1)), dtype=np.uint8)
-    elif draw < settings.blur_share + settings.sharpen_share:
-        smooth = cv2.GaussianBlur(image, (0, 0), 1.2)
-        image = np.asarray(cv2.addWeighted(image, 1.6, smooth, -0.6, 0), dtype=np.uint8)
+    if draw < settings.blur_fraction:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(*_BLUR_PX)), dtype=np.uint8)
+    elif draw < settings.blur_fraction + settings.sharpen_fraction:
+        smooth = cv2.GaussianBlur(image, (0, 0), _SHARPEN_PX)
+        image = np.asarray(cv2.addWeighted(image, 1.0 + _SHARPEN, smooth, -_SHARPEN, 0), dtype=np.uint8)
     gain = np.exp(rng.uniform(-settings.gain, settings.gain))
     gamma = np.exp(rng.uniform(-settings.gamma, settings.gamma))
     curve = np.clip(gain * _LEVELS**gamma + rng.normal(0.0, settings.offset), 0.0, TOP).astype(np.float32)
     out = curve[image]
-    if rng.random() < settings.noise_share:
-        sigma = np.float32(rng.uniform(0.01, settings.noise))
+    if rng.random() < settings.noise_fraction:
+        sigma = np.float32(rng.uniform(_LEAST_NOISE, settings.noise))
         out = np.maximum(out + sigma * rng.standard_normal(out.shape, dtype=np.float32), np.float32(0.0))
     return np.asarray(out, dtype=np.float32)
 
@@ -183,7 +199,7 @@ def _with_added(
     window = window.copy()
     for _ in range(int(rng.integers(1, most + 1))):
         single = singles[int(rng.integers(len(singles)))]
-        piece, tight = _rotated(single.density, float(rng.uniform(0.0, 360.0)))
+        piece, tight = _rotated(single.density, float(rng.uniform(0.0, _FULL_TURN_DEG)))
         place = _place_near(boxes, piece.shape, window.shape[0], rng)
         if place is None:
             continue
@@ -205,7 +221,7 @@ def _rotated(density: NDArray[np.uint8], angle_deg: float) -> tuple[NDArray[np.u
     turn = np.asarray(cv2.getRotationMatrix2D((width / 2.0, height / 2.0), angle_deg, 1.0), dtype=np.float64)
     turn[:, 2] += side / 2.0 - np.asarray([width, height]) / 2.0
     turned = cv2.warpAffine(density, turn, (side, side), flags=cv2.INTER_LINEAR)
-    body = turned > 0.35 * float(np.percentile(density[density > 0], 80))
+    body = turned > _BODY_LEVEL * float(np.percentile(density[density > 0], 80))
     rows, columns = np.flatnonzero(body.any(axis=1)), np.flatnonzero(body.any(axis=0))
     tight = np.asarray([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
     return np.asarray(turned, dtype=np.uint8), tight
@@ -221,7 +237,9 @@ def _place_near(
     for _ in range(_TRIES):
         box = boxes[int(rng.integers(len(boxes)))]
         size = box[2:] - box[:2]
-        centre = (box[:2] + box[2:]) / 2.0 + rng.uniform(-0.8, 0.8, 2) * (size + np.asarray([w, h])) / 2.0
+        centre = (box[:2] + box[2:]) / 2.0 + rng.uniform(-_OFF_CENTRE, _OFF_CENTRE, 2) * (
+            size + np.asarray([w, h])
+        ) / 2.0
         x, y = (int(v) for v in centre - np.asarray([w, h]) / 2.0)
         if not (0 <= x < side - w and 0 <= y < side - h):
             continue

@@ -36,7 +36,7 @@ def detector_figures(detector: Detector, cells: Sequence[DetectorCell]) -> dict[
     cells.
     """
     found = [suppress_overlapping(detector.candidates(relative_of(cell)), iou=NMS_IOU) for cell in cells]
-    shift = usual_shift(found, cells)
+    shift = typical_shift(found, cells)
     boxes = [each.boxes_px.astype(np.float64) + np.asarray([*shift, *shift]) for each in found]
     figures = coco_figures(
         [
@@ -59,7 +59,7 @@ def detector_figures(detector: Detector, cells: Sequence[DetectorCell]) -> dict[
     return {key: round(value, 4) for key, value in {**figures, **best, **shifts}.items()}
 
 
-def usual_shift(found: Sequence[BoxProposals], cells: Sequence[DetectorCell]) -> NDArray[np.float64]:
+def typical_shift(found: Sequence[BoxProposals], cells: Sequence[DetectorCell]) -> NDArray[np.float64]:
     """Median (x, y) from the centres of detections to those of the published boxes they are sure to mean."""
     shifts = [np.zeros((0, 2))]
     for each, cell in zip(found, cells, strict=True):

@@ -14,6 +14,14 @@ from analysis.nets.detector_net import DetectorNet, DetectorOutput, boxes_at
 POINTS_A_BOX: Final = 9
 _IOU_POWER: Final = 6.0
 
+_NO_AREA: Final = 1e-6
+_NO_FIT: Final = 1e-12
+_LAST_BIN: Final = 1e-3
+"""Distances stay so far below the last bin that they lie between two."""
+
+_BACKGROUND_WEIGHT: Final = 0.75
+"""Of points without a chromosome, as in the varifocal loss of Zhang et al. (2021)."""
+
 
 @dataclass(frozen=True, slots=True)
 class DetectorLossWeights:
@@ -70,10 +78,10 @@ def _overlap(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     low, high = torch.maximum(first[:, :2], second[:, :2]), torch.minimum(first[:, 2:], second[:, 2:])
     shared = (high - low).clamp(min=0).prod(1)
     union = (first[:, 2:] - first[:, :2]).prod(1) + (second[:, 2:] - second[:, :2]).prod(1) - shared
-    iou = shared / union.clamp(min=1e-6)
+    iou = shared / union.clamp(min=_NO_AREA)
     outer_low, outer_high = torch.minimum(first[:, :2], second[:, :2]), torch.maximum(first[:, 2:], second[:, 2:])
     outer = (outer_high - outer_low).clamp(min=0).prod(1)
-    return iou, iou - (outer - union) / outer.clamp(min=1e-6)
+    return iou, iou - (outer - union) / outer.clamp(min=_NO_AREA)
 
 
 @torch.no_grad()
@@ -105,7 +113,7 @@ def assign_points(
     box, point = points_inside(places, boxes)
     found = boxes_at(places[point], net.expected(borders[point]))
     iou = box_iou(found, boxes[box])
-    fit = score[point].sigmoid() * iou.pow(_IOU_POWER) + 1e-12
+    fit = score[point].sigmoid() * iou.pow(_IOU_POWER) + _NO_FIT
     counts = torch.bincount(box, minlength=len(boxes))
     first = counts.cumsum(0) - counts
     table = torch.zeros(len(boxes), max(int(counts.max()), POINTS_A_BOX))
@@ -120,7 +128,7 @@ def assign_points(
     point, row, iou, fit = point[own], row[own], iou[own], fit[own]
     most_fit = torch.zeros(len(boxes)).scatter_reduce(0, row, fit, "amax")
     most_iou = torch.zeros(len(boxes)).scatter_reduce(0, row, iou, "amax")
-    return PointAssignment(point, row, fit / most_fit[row].clamp(min=1e-12) * most_iou[row])
+    return PointAssignment(point, row, fit / most_fit[row].clamp(min=_NO_FIT) * most_iou[row])
 
 
 def detector_loss(
@@ -159,7 +167,7 @@ def detector_loss(
 def _score_loss(score: Tensor, goals: Tensor, counted: Tensor) -> Tensor:
     """Cross-entropy of the score, slide that is told already weighted down (varifocal loss, Zhang et al. 2021)."""
     chance = score.detach().sigmoid()
-    weight = torch.where(goals > 0, goals, 0.75 * chance.square()) * counted
+    weight = torch.where(goals > 0, goals, _BACKGROUND_WEIGHT * chance.square()) * counted
     return (functional.binary_cross_entropy_with_logits(score, goals, reduction="none") * weight).sum()
 
 
@@ -180,7 +188,7 @@ def _border_losses(
 def _distribution(distances: Tensor, logits: Tensor, wanted: Tensor) -> Tensor:
     """Cross-entropy with the two distances next to the wanted one, by nearness; mean over the sides: (k,)."""
     last = len(distances) - 1
-    wanted = wanted.clamp(float(distances[0]), float(distances[last]) - 1e-3)
+    wanted = wanted.clamp(float(distances[0]), float(distances[last]) - _LAST_BIN)
     upper = torch.bucketize(wanted, distances, right=True).clamp(1, last)
     low, high = distances[upper - 1], distances[upper]
     share = (wanted - low) / (high - low)

@@ -53,7 +53,7 @@ class FieldObjectLike(Protocol):
     def chromosomes(self) -> int | None: ...  # noqa: D102
 
     @property
-    def overlap_share(self) -> float | None: ...  # noqa: D102
+    def overlap_fraction(self) -> float | None: ...  # noqa: D102
 
     @property
     def spread(self) -> float | None: ...  # noqa: D102
@@ -182,7 +182,7 @@ class _Labeller:
             return
         columns["analysable"][row] = UNKNOWN if cell.analysable is None else int(cell.analysable)
         columns["chromosomes"][row] = _number(cell.chromosomes)
-        measured = (cell.spread, cell.overlap_share, cell.completeness, cell.contrast)
+        measured = (cell.spread, cell.overlap_fraction, cell.completeness, cell.contrast)
         columns["quality"][row] = [_number(value) for value in measured]
 
     def _nearest(self, centre: NDArray[np.float64], *, metaphases: bool, reach: float) -> int | None:

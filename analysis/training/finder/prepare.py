@@ -105,24 +105,24 @@ def prepare_crops(
     DatasetError
         The data isn't there.
     """
-    studios: dict[CropSource, FieldComposer] = {}
+    composers: dict[CropSource, FieldComposer] = {}
     for part, slide in _in_turn(parts):
         path = out_dir / "crops" / shard_name(part, slide)
         if path.is_file():
             continue
-        if part.banding is None and part not in studios:
+        if part.banding is None and part not in composers:
             library = load_library(data_dir, part.stain, part.split, work_dir=out_dir, limit=images)
             # Qualities are looked up when the crops are read: the table may grow in between.
-            studios[part] = FieldComposer(library, {}, _SEED, fields_a_slide)
-        shard = shard_of(_fields(part, slide, fields_a_slide, studios.get(part)))
+            composers[part] = FieldComposer(library, {}, _SEED, fields_a_slide)
+        shard = shard_of(_fields(part, slide, fields_a_slide, composers.get(part)))
         write_shard(path, shard)
         found, planted = int(shard.planted_proposed.sum()), shard.planted_proposed.size
         progress(f"{path.name}: {len(shard.table)} crops, {found} of {planted} metaphases proposed")
 
 
-def _fields(part: CropSource, slide: int, count: int, studio: FieldComposer | None) -> Iterator[ComposedField]:
-    if studio is not None:
-        return (studio.field(slide, number) for number in range(count))
+def _fields(part: CropSource, slide: int, count: int, composer: FieldComposer | None) -> Iterator[ComposedField]:
+    if composer is not None:
+        return (composer.field(slide, number) for number in range(count))
     return rendered_fields(
         part.split,
         seed=_SEED,

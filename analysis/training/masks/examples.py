@@ -26,14 +26,41 @@ _TOP: Final = 3.0
 _STAINED: Final = 0.45
 _MIN_PIECE: Final = 0.3
 _HELD: Final = 0.5
-"""Share of a chromosome's area from which a piece holds it."""
+"""Fraction of a chromosome's area from which a piece holds it."""
 
 _ATTACHED: Final = 0.5
 """Noise of this area, in squared widths, makes a piece one with attached noise."""
 
 _SEED_DEPTH: Final = 0.55
-_PART_SHARE: Final = 0.12
-_PAIR_SHARE: Final = 0.12
+_PART_FRACTION: Final = 0.12
+_PAIR_FRACTION: Final = 0.12
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSettings:
+    """How prompts are drawn."""
+
+    least_shown: float = 0.7
+    """Of a body within the scene: what lies mostly outside can't be asked for."""
+    noise_fraction: float = 0.1
+    """Points on dirt, whose mask is empty."""
+    alone_fraction: float = 0.9
+    """Points of a chromosome where no other one lies; the others can't be told apart by the point alone."""
+    part_kept: tuple[float, float] = (0.4, 0.75)
+    """Of the longer side of a box that was cut off."""
+    near_px: float = 4.0
+    """Chromosomes so near may share a box."""
+    box_noise_px: float = 0.4
+    """Standard deviation of a side of a box, whatever its size; and over the size:"""
+    box_noise: tuple[float, ...] = (0.02, 0.05, 0.1)
+    """As well as a detector's boxes, and worse."""
+    least_side_px: float = 3.0
+    """Of a box."""
+    debris_part: float = 0.1
+    """Of a piece's area that chromosomes hold at most, where it counts as noise."""
+
+
+_PROMPTS: Final = PromptSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +102,14 @@ def mask_examples(scene: Scene, rng: np.random.Generator, count: int) -> Iterato
     masks = [scene.mask_of(body) for body in scene.bodies]
     kinds = [body.is_chromosome for body in scene.bodies]
     # What lies mostly outside of the scene can't be asked for.
-    seen = [k for k, body in enumerate(scene.bodies) if masks[k].sum() > 0.7 * body.mask.sum()]
-    chromosomes = [k for k in seen if kinds[k]]
-    noise = [k for k in seen if not kinds[k]]
+    in_scene = [
+        k for k, body in enumerate(scene.bodies) if masks[k].sum() > _PROMPTS.least_shown * body.mask.sum()
+    ]
+    chromosomes = [k for k in in_scene if kinds[k]]
+    noise = [k for k in in_scene if not kinds[k]]
     others = np.sum([masks[k] for k in range(len(masks)) if kinds[k]], axis=0)
     for _ in range(count):
-        if noise and rng.random() < 0.1:
+        if noise and rng.random() < _PROMPTS.noise_fraction:
             x, y = _seed(masks[noise[int(rng.integers(len(noise)))]] & (others == 0), rng)
             if x >= 0:
                 yield _pointed(level, np.zeros_like(masks[0]), x, y)
@@ -92,7 +121,7 @@ def mask_examples(scene: Scene, rng: np.random.Generator, count: int) -> Iterato
             yield _boxed(level, mask, _asked_by(mask, masks, chromosomes, rng), rng)
         else:
             alone = mask & (others == 1)
-            x, y = _seed(alone if alone.any() and rng.random() < 0.9 else mask, rng)
+            x, y = _seed(alone if alone.any() and rng.random() < _PROMPTS.alone_fraction else mask, rng)
             yield _pointed(level, mask, x, y)
 
 
@@ -130,7 +159,7 @@ def _answers(whole: int, noise_px: float, part_px: float, area: int) -> NDArray[
         return np.asarray([1.0, float(whole > 1), UNKNOWN], np.float32)
     if whole:
         return np.asarray([0.0, UNKNOWN, 1.0], np.float32)
-    if part_px < 0.1 * area:
+    if part_px < _PROMPTS.debris_part * area:
         return np.asarray([0.0, UNKNOWN, 0.0], np.float32)
     return None
 
@@ -145,9 +174,9 @@ def _asked_by(
     """
     box = _box_of(mask)
     kind = rng.random()
-    if kind < _PART_SHARE:
+    if kind < _PART_FRACTION:
         side = int((box[2:] - box[:2]).argmax())
-        kept = float(rng.uniform(0.4, 0.75)) * (box[2 + side] - box[side])
+        kept = float(rng.uniform(*_PROMPTS.part_kept)) * (box[2 + side] - box[side])
         if rng.random() < 0.5:
             box[side] = box[2 + side] - kept
         else:
@@ -155,8 +184,8 @@ def _asked_by(
         # A part of a slanting chromosome has a part of its height too.
         held = _box_of(mask & _within(box, mask.shape))
         return held if held[2] > held[0] else box
-    if kind < _PART_SHARE + _PAIR_SHARE:
-        reach = np.asarray([-4.0, -4.0, 4.0, 4.0])
+    if kind < _PART_FRACTION + _PAIR_FRACTION:
+        reach = _PROMPTS.near_px * np.asarray([-1.0, -1.0, 1.0, 1.0])
         near = [
             k for k in chromosomes if masks[k] is not mask and (masks[k] & _within(box + reach, mask.shape)).any()
         ]
@@ -186,10 +215,11 @@ def _boxed(
 ) -> MaskExample:
     """Ask by a box that is off by as much as a detector's boxes are."""
     size = box[2:] - box[:2]
-    spread = 0.4 + float(rng.choice([0.02, 0.05, 0.1])) * np.tile(size, 2)
+    spread = _PROMPTS.box_noise_px + float(rng.choice(_PROMPTS.box_noise)) * np.tile(size, 2)
     box = box + rng.normal(0.0, 1.0, 4) * spread
     # Never inside out, however far it is off.
-    low, high = np.minimum(box[:2], box[2:] - 3.0), np.maximum(box[2:], box[:2] + 3.0)
+    least = _PROMPTS.least_side_px
+    low, high = np.minimum(box[:2], box[2:] - least), np.maximum(box[2:], box[:2] + least)
     crop, left, top = crop_at(level, *((low + high) / 2.0))
     drawn = box_channel(np.concatenate([low, high]).astype(np.float32) - np.asarray([left, top] * 2, np.float32))
     target, _, _ = crop_at(mask.astype(np.float32), *((low + high) / 2.0))

@@ -46,8 +46,8 @@ class ChromosomePose:
         Factor of its length.
     bend_rad
         How far the direction of its axis turns from end to end.
-    bent_share
-        Share of the length, about the middle, over which it turns: little makes a kink.
+    bent_part
+        Fraction of the length, about the middle, over which it turns: little makes a kink.
     """
 
     width_px: float
@@ -55,7 +55,7 @@ class ChromosomePose:
     mirrored: bool = False
     stretch: float = 1.0
     bend_rad: float = 0.0
-    bent_share: float = 1.0
+    bent_part: float = 1.0
 
 
 def warped(single: FreeSingle, pose: ChromosomePose) -> ChromosomePatch | None:
@@ -74,7 +74,7 @@ def warped(single: FreeSingle, pose: ChromosomePose) -> ChromosomePatch | None:
     if pose.mirrored:
         b = -b
     if abs(pose.bend_rad) > 0.05:
-        a, b = _unbent(a, b, pose.bend_rad, max(1.0, pose.bent_share * length * pose.stretch))
+        a, b = _unbent(a, b, pose.bend_rad, max(1.0, pose.bent_part * length * pose.stretch))
     a = a / np.float32(pose.stretch)
     source_x = centre[0] + a * along[0] - b * along[1]
     source_y = centre[1] + a * along[1] + b * along[0]

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.training.synthesis.cutout import CUTOUT_UM_PER_PX, Cutout
+
+_REDUCED: Final = 1.2
+"""Pixels of the cut-out that a pixel of the field spans from which it gathers several."""
+
+_GATHERED: Final = 0.4
+"""Standard deviation of that gathering over the pixel's width beyond one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,8 @@ class CutoutPose:
 
     def matrix(self, x_px: float, y_px: float, um_per_px: float) -> NDArray[np.float64]:
         """Affine map, shape (2, 3), from px of a cut-out with this centre to px of the field."""
-        share = self.scale * CUTOUT_UM_PER_PX / um_per_px
-        cos, sin = share * math.cos(self.turn_rad), share * math.sin(self.turn_rad)
+        factor = self.scale * CUTOUT_UM_PER_PX / um_per_px
+        cos, sin = factor * math.cos(self.turn_rad), factor * math.sin(self.turn_rad)
         mirror = -1.0 if self.flip else 1.0
         turn = np.array([[cos * mirror, -sin], [sin * mirror, cos]])
         shift = np.array([self.x_px, self.y_px]) - turn @ np.array([x_px, y_px])
@@ -78,9 +85,11 @@ class Canvas:
             return np.zeros((0, 0), np.float32), (x0, y0)
         matter = cutout.matter
         step = self.um_per_px / (pose.scale * CUTOUT_UM_PER_PX)
-        if step > 1.2:
+        if step > _REDUCED:
             # A coarser pixel gathers what several of the cut-out's hold.
-            matter = np.asarray(cv2.GaussianBlur(matter, (0, 0), 0.4 * math.sqrt(step * step - 1.0)), np.float32)
+            matter = np.asarray(
+                cv2.GaussianBlur(matter, (0, 0), _GATHERED * math.sqrt(step * step - 1.0)), np.float32
+            )
         matrix[:, 2] -= (x0, y0)
         stamp = cv2.warpAffine(matter, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
         return np.asarray(stamp, np.float32), (x0, y0)

@@ -45,15 +45,68 @@ WORK_DIR: Final = Path("training/finder")
 
 QUALITY_FILE: Final = "quality.json"
 
-EMPTY_SHARE: Final = 0.25
-"""Share of slides without a metaphase."""
+EMPTY_FRACTION: Final = 0.25
+"""Fraction of slides without a metaphase."""
 
 LEAST_ON_EMPTY: Final = 100
 """Hard negatives on a slide without a metaphase, at least."""
 
-_APART_UM: Final = 14.0
-_EDGE_TRIES: Final = 0.12
-_TRIES: Final = 40
+
+@dataclass(frozen=True, slots=True)
+class LayoutSettings:
+    """How a composed field is laid out. Lengths in um, strengths factors of the slide's stain."""
+
+    apart_um: float = 14.0
+    """Between metaphases, and between them and hard negatives: half a small cell."""
+    at_edge: float = 0.12
+    """Chance that a metaphase is cut by the field's edge."""
+    negative_at_edge: float = 0.05
+    """The same of a hard negative."""
+    tries: int = 40
+    """Places that are tried."""
+    negative_radius_um: float = 16.0
+    """Room that a hard negative gets."""
+    empty_margin: float = 1.15
+    """Negatives drawn on an empty slide over those promised: some come to lie outside."""
+    defocus: tuple[float, float] = (0.0, 2.0)
+    """Of the slide's mean, field by field."""
+    size: tuple[float, float] = (0.85, 1.12)
+    """Factor of a metaphase's size: condensation, and people."""
+    strength: tuple[float, float] = (0.85, 1.15)
+    """Of metaphases: stain differs within a slide."""
+    glow_dirt: float = 0.15
+    """Light of dirt in fluorescence over its density."""
+    coverslip_edge: float = 0.04
+    """Chance of the coverslip's edge in a field."""
+    bubble: float = 0.08
+    """Chance of a bubble."""
+    nucleus_reach: float = 0.75
+    """Of a nucleus' radius that stays off metaphases: touching is common."""
+    nucleus_strength: tuple[float, float] = (0.75, 1.2)
+    nucleus_size: tuple[float, float] = (0.8, 1.2)
+    nucleus_margin_px: float = 20.0
+    """Nuclei lie beyond the edge by so much."""
+    grain_size: tuple[float, float] = (0.4, 1.1)
+    grain_strength: tuple[float, float] = (0.5, 1.2)
+    full_turn_rad: float = 6.28
+    """That grains turn by; it is drawn from, so that it stays as it was first written."""
+    second_cover: float = 0.4
+    """Chance of a second nucleus on a covered metaphase."""
+    cover_away: tuple[float, float] = (0.1, 0.6)
+    """Of the metaphase's radius."""
+    margin_px: float = 2.0
+    """Between a whole metaphase and the edge."""
+    margin_most: float = 0.4
+    """Of the field's sides at most."""
+    beyond: tuple[float, float] = (-0.9, 0.9)
+    """Of a cut metaphase's radius that its centre lies beyond the edge."""
+    metaphase_clear: float = 0.85
+    """Of a metaphase's radius that nuclei stay off."""
+    coarse_px: int = 96
+    """Distance over which the ground's slow unevenness changes."""
+
+
+_SETTINGS: Final = LayoutSettings()
 
 
 def compose_slides(
@@ -118,10 +171,10 @@ def compose_slides(
     library = load_library(data_root, chosen, split, work_dir=work_dir, limit=limit)
     if quality is None:
         quality = {} if work_dir is None else read_quality(work_dir / QUALITY_FILE)
-    studio = FieldComposer(library, quality, seed, fields_per_slide, size_px)
+    composer = FieldComposer(library, quality, seed, fields_per_slide, size_px)
     for slide in range(first_slide, first_slide + slides):
         for number in range(fields_per_slide):
-            yield studio.field(slide, number)
+            yield composer.field(slide, number)
 
 
 def interactions_table(path: Path) -> Mapping[str, int]:
@@ -180,12 +233,12 @@ class FieldComposer:
         """What a slide's fields have in common."""
         rng = np.random.default_rng([*self._seed, slide, 0])
         empty = self.is_empty(slide)
-        least = 1.15 * LEAST_ON_EMPTY / self._fields if empty else 0.0
+        least = _SETTINGS.empty_margin * LEAST_ON_EMPTY / self._fields if empty else 0.0
         return draw_conditions(rng, self.domain, empty=empty, least_negatives=least, size_px=self._size_px)
 
     def is_empty(self, slide: int) -> bool:
         """Whether a slide has no metaphase."""
-        return slide % round(1.0 / EMPTY_SHARE) == 3
+        return slide % round(1.0 / EMPTY_FRACTION) == 3
 
     def field(self, slide: int, number: int) -> ComposedField:
         """Compose one field."""
@@ -196,7 +249,7 @@ class FieldComposer:
         truth = self._lay_metaphases(canvas, conditions, rng)
         truth += self._lay_negatives(canvas, conditions, truth, rng, number)
         truth = self._lay_clutter(canvas, conditions, truth, rng)
-        blur = math.hypot(conditions.blur_um, conditions.defocus_um * float(rng.uniform(0.0, 2.0)))
+        blur = math.hypot(conditions.blur_um, conditions.defocus_um * float(rng.uniform(*_SETTINGS.defocus)))
         return ComposedField(
             pixels=expose(canvas.matter, conditions, self.domain, blur, rng),
             um_per_px=conditions.um_per_px,
@@ -228,7 +281,9 @@ class FieldComposer:
         rows, columns = canvas.matter.shape
         rolled = np.roll(texture, (int(rng.integers(rows)), int(rng.integers(columns))), axis=(0, 1))
         canvas.matter += rolled[:: int(rng.choice((-1, 1))), :: int(rng.choice((-1, 1)))]
-        coarse = rng.standard_normal((rows // 96 + 3, columns // 96 + 3)).astype(np.float32)
+        coarse = rng.standard_normal((rows // _SETTINGS.coarse_px + 3, columns // _SETTINGS.coarse_px + 3)).astype(
+            np.float32
+        )
         slow = cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_CUBIC)
         canvas.matter += np.float32(conditions.haze) * slow
 
@@ -239,16 +294,16 @@ class FieldComposer:
         for _ in range(int(rng.poisson(conditions.metaphases))):
             cell = self.library.cells[int(rng.integers(len(self.library.cells)))]
             kind = METAPHASE
-            if rng.random() < conditions.spoilt_share:
+            if rng.random() < conditions.spoilt_fraction:
                 kind = SPOILT_KINDS[int(rng.integers(len(SPOILT_KINDS)))]
             specimen = spoilt(cell, kind, rng)
-            scale = float(rng.uniform(0.85, 1.12))
-            place = _place(canvas, scale * specimen.cell.body.radius_um, truth, rng, at_edge=_EDGE_TRIES)
+            scale = float(rng.uniform(*_SETTINGS.size))
+            place = _place(canvas, scale * specimen.cell.body.radius_um, truth, rng, at_edge=_SETTINGS.at_edge)
             if place is None:
                 continue
             turn, flip = float(rng.uniform(0.0, 2.0 * np.pi)), bool(rng.random() < 0.5)
             pose = CutoutPose(*place, turn, flip, scale)
-            strength = conditions.stain * float(rng.uniform(0.85, 1.15))
+            strength = conditions.stain * float(rng.uniform(*_SETTINGS.strength))
             canvas.lay(specimen.cell.body, pose, strength)
             truth.append(self._true_cell(canvas, specimen, pose, strength, conditions))
         return truth
@@ -277,7 +332,7 @@ class FieldComposer:
             kind=specimen.kind,
             analysable=self._analysable(specimen, completeness),
             chromosomes=cell.chromosomes,
-            overlap_share=cell.overlap_share,
+            overlap_fraction=cell.overlap_fraction,
             spread=cell.spread,
             completeness=completeness,
             contrast=float(np.clip(contrast, 0.0, 1.0)),
@@ -301,17 +356,21 @@ class FieldComposer:
     ) -> list[ComposedMetaphase]:
         maker = Negatives(self.library, conditions.stain, conditions.nucleus_scale)
         truth: list[ComposedMetaphase] = []
-        dirt = 0.15 if self.domain == FLUORESCENCE else 1.0
-        if rng.random() < 0.04:
+        dirt = _SETTINGS.glow_dirt if self.domain == FLUORESCENCE else 1.0
+        if rng.random() < _SETTINGS.coverslip_edge:
             truth += lay_coverslip_edge(canvas, rng, dirt)
-        if rng.random() < 0.08:
+        if rng.random() < _SETTINGS.bubble:
             truth += lay_bubble(canvas, rng, dirt)
         # An empty slide's number is a promise: it is not left to chance.
         promised = conditions.metaphases == 0.0
         count = math.ceil(conditions.negatives) if promised else int(rng.poisson(conditions.negatives))
         for _ in range(count):
             kind = KINDS[int(rng.integers(len(KINDS)))]
-            place = _place(canvas, 16.0, [*taken, *truth], rng, at_edge=0.0 if promised else 0.05, force=promised)
+            at_edge = 0.0 if promised else _SETTINGS.negative_at_edge
+            taken_places = [*taken, *truth]
+            place = _place(
+                canvas, _SETTINGS.negative_radius_um, taken_places, rng, at_edge=at_edge, force=promised
+            )
             if place is not None:
                 made = maker.lay(kind, canvas, *place, rng)
                 if made is not None:
@@ -325,9 +384,9 @@ class FieldComposer:
         cells = list(truth)
         for _ in range(int(rng.poisson(conditions.nuclei_per_mm2 * conditions.field_mm2))):
             nucleus, pose = self._nucleus(canvas, conditions, rng)
-            reach = 0.75 * nucleus.radius_um * pose.scale / canvas.um_per_px
+            reach = _SETTINGS.nucleus_reach * nucleus.radius_um * pose.scale / canvas.um_per_px
             if not _on_metaphase(cells, pose, reach):
-                canvas.lay(nucleus, pose, conditions.stain * float(rng.uniform(0.75, 1.2)))
+                canvas.lay(nucleus, pose, conditions.stain * float(rng.uniform(*_SETTINGS.nucleus_strength)))
         for cell in cells:
             if cell.kind == COVERED:
                 self._cover(canvas, conditions, cell, rng)
@@ -336,9 +395,13 @@ class FieldComposer:
             grain = grains[int(rng.integers(len(grains)))]
             x_px, y_px = rng.uniform((0.0, 0.0), canvas.matter.shape[::-1])
             pose = CutoutPose(
-                float(x_px), float(y_px), float(rng.uniform(0.0, 6.28)), False, float(rng.uniform(0.4, 1.1))
+                float(x_px),
+                float(y_px),
+                float(rng.uniform(0.0, _SETTINGS.full_turn_rad)),
+                False,
+                float(rng.uniform(*_SETTINGS.grain_size)),
             )
-            canvas.lay(grain, pose, conditions.stain * float(rng.uniform(0.5, 1.2)))
+            canvas.lay(grain, pose, conditions.stain * float(rng.uniform(*_SETTINGS.grain_strength)))
         return cells
 
     def _nucleus(
@@ -347,20 +410,20 @@ class FieldComposer:
         nucleus = self.library.nuclei[int(rng.integers(len(self.library.nuclei)))]
         rows, columns = canvas.matter.shape
         pose = CutoutPose(
-            float(rng.uniform(-20.0, columns + 20.0)),
-            float(rng.uniform(-20.0, rows + 20.0)),
+            float(rng.uniform(-_SETTINGS.nucleus_margin_px, columns + _SETTINGS.nucleus_margin_px)),
+            float(rng.uniform(-_SETTINGS.nucleus_margin_px, rows + _SETTINGS.nucleus_margin_px)),
             float(rng.uniform(0.0, 2.0 * np.pi)),
             bool(rng.random() < 0.5),
-            conditions.nucleus_scale * float(rng.uniform(0.8, 1.2)),
+            conditions.nucleus_scale * float(rng.uniform(*_SETTINGS.nucleus_size)),
         )
         return nucleus, pose
 
     def _cover(
         self, canvas: Canvas, conditions: SlideConditions, cell: ComposedMetaphase, rng: np.random.Generator
     ) -> None:
-        for _ in range(1 + int(rng.random() < 0.4)):
+        for _ in range(1 + int(rng.random() < _SETTINGS.second_cover)):
             nucleus, pose = self._nucleus(canvas, conditions, rng)
-            away = float(rng.uniform(0.1, 0.6)) * cell.radius_px
+            away = float(rng.uniform(*_SETTINGS.cover_away)) * cell.radius_px
             angle = float(rng.uniform(0.0, 2.0 * np.pi))
             x_px, y_px = cell.x_px + away * math.cos(angle), cell.y_px + away * math.sin(angle)
             canvas.lay(nucleus, replace(pose, x_px=x_px, y_px=y_px), conditions.stain)
@@ -379,16 +442,18 @@ def _place(
     rows, columns = canvas.matter.shape
     radius_px = radius_um / canvas.um_per_px
     x_px = y_px = 0.0
-    for _ in range(_TRIES):
-        margin = min(radius_px + 2.0, 0.4 * rows, 0.4 * columns)
+    for _ in range(_SETTINGS.tries):
+        margin = min(
+            radius_px + _SETTINGS.margin_px, _SETTINGS.margin_most * rows, _SETTINGS.margin_most * columns
+        )
         x_px = float(rng.uniform(margin, columns - margin))
         y_px = float(rng.uniform(margin, rows - margin))
         if rng.random() < at_edge:
-            beyond = float(rng.uniform(-0.9, 0.9)) * radius_px
+            beyond = float(rng.uniform(*_SETTINGS.beyond)) * radius_px
             side = int(rng.integers(4))
             x_px = (beyond, columns - 1 - beyond, x_px, x_px)[side]
             y_px = (y_px, y_px, beyond, rows - 1 - beyond)[side]
-        gap = _APART_UM / canvas.um_per_px
+        gap = _SETTINGS.apart_um / canvas.um_per_px
         if all(
             math.hypot(cell.x_px - x_px, cell.y_px - y_px)
             > (cell.radius_px + radius_px if cell.is_metaphase else 0.0) + gap
@@ -401,6 +466,7 @@ def _place(
 def _on_metaphase(cells: list[ComposedMetaphase], pose: CutoutPose, reach_px: float) -> bool:
     return any(
         cell.is_metaphase
-        and math.hypot(cell.x_px - pose.x_px, cell.y_px - pose.y_px) < 0.85 * cell.radius_px + reach_px
+        and math.hypot(cell.x_px - pose.x_px, cell.y_px - pose.y_px)
+        < _SETTINGS.metaphase_clear * cell.radius_px + reach_px
         for cell in cells
     )

@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 CUTOUT_UM_PER_PX: Final = 0.4
 """Pixel size of cut-outs: the finest magnification that fields are composed at."""
 
+_BAR: Final = 0.35
+"""Half length of the bar that a chromosome is in its box, over the box's side."""
+
+_HELD: Final = 0.93
+"""Of the far ends that a cell's circle holds: a few chromosomes always lie apart."""
+
+_NO_AREA: Final = 1e-6
+
 
 @dataclass(frozen=True, slots=True)
 class Cutout:
@@ -51,21 +59,21 @@ class CellCutout:
         where chromosomes are not known.
     chromosomes
         Their number; None where not known.
-    overlap_share, spread
+    overlap_fraction, spread
         See `TrueCell`; None where not known.
     """
 
     body: Cutout
     boxes_px: NDArray[np.float32]
     chromosomes: int | None
-    overlap_share: float | None
+    overlap_fraction: float | None
     spread: float | None
 
 
 def describe(
     stained: NDArray[np.bool_], boxes_px: NDArray[np.float32]
 ) -> tuple[tuple[float, float, float], float, float]:
-    """Circle (x_px, y_px, radius_px), overlap share and spread of chromosomes known by boxes.
+    """Circle (x_px, y_px, radius_px), overlap fraction and spread of chromosomes known by boxes.
 
     Parameters
     ----------
@@ -90,9 +98,9 @@ def circle_of(boxes_px: NDArray[np.float32]) -> tuple[float, float, float]:
     middles = (boxes_px[:, 2:] + boxes_px[:, :2]) / 2.0
     # A chromosome's mass goes with the length of its box, not with the box's area: it lies in it like a bar.
     weight = np.hypot(sides[:, 0], sides[:, 1])
-    centre = (middles * weight[:, None]).sum(axis=0) / max(float(weight.sum()), 1e-6)
-    reach = np.hypot(*(np.abs(middles - centre) + 0.35 * sides).T)
-    return float(centre[0]), float(centre[1]), float(np.quantile(reach, 0.93))
+    centre = (middles * weight[:, None]).sum(axis=0) / max(float(weight.sum()), _NO_AREA)
+    reach = np.hypot(*(np.abs(middles - centre) + _BAR * sides).T)
+    return float(centre[0]), float(centre[1]), float(np.quantile(reach, _HELD))
 
 
 def coverage(shape: tuple[int, ...], boxes_px: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -20,26 +21,47 @@ NATURAL: Final = 2.303
 """Simulated bodies have decadic densities."""
 
 
+@dataclass(frozen=True, slots=True)
+class DrawnSettings:
+    """Sizes of drawn objects in um."""
+
+    nucleus_radius_um: tuple[float, float] = (5.0, 11.0)
+    """Small lymphocytes to blasts."""
+    grain_log_um: tuple[float, float] = (-0.9, 0.5)
+    """Mean and standard deviation of the logarithm: mostly less than half a micrometre."""
+    precipitate_um: tuple[float, float] = (2.0, 12.0)
+    clump_um: tuple[float, float] = (3.0, 8.0)
+    """Of a pyknotic nucleus."""
+    stained: float = 0.05
+    """Density from which a pixel belongs to the body."""
+
+
+_SETTINGS: Final = DrawnSettings()
+
+
 def draw_nuclei(rng: np.random.Generator, count: int) -> list[Cutout]:
     """Interphase nuclei."""
-    return [cutout_of(render_nucleus(rng, float(rng.uniform(5.0, 11.0))), NATURAL) for _ in range(count)]
+    return [
+        cutout_of(render_nucleus(rng, float(rng.uniform(*_SETTINGS.nucleus_radius_um))), NATURAL)
+        for _ in range(count)
+    ]
 
 
 def draw_grains(rng: np.random.Generator, count: int, strength: float) -> list[Cutout]:
     """Grains of dirt."""
-    sizes = np.exp(rng.normal(-0.9, 0.5, count))
+    sizes = np.exp(rng.normal(*_SETTINGS.grain_log_um, count))
     return [cutout_of(render_speck(rng, float(size)), NATURAL * strength) for size in sizes]
 
 
 def draw_precipitates(rng: np.random.Generator, count: int, strength: float) -> list[Cutout]:
     """Clots of precipitated stain."""
-    sizes = rng.uniform(2.0, 12.0, count)
+    sizes = rng.uniform(*_SETTINGS.precipitate_um, count)
     return [cutout_of(render_precipitate(rng, float(size)), NATURAL * strength) for size in sizes]
 
 
 def draw_clumps(rng: np.random.Generator, count: int) -> list[Cutout]:
     """Pyknotic lumps."""
-    return [cutout_of(render_clump(rng, float(rng.uniform(3.0, 8.0))), NATURAL) for _ in range(count)]
+    return [cutout_of(render_clump(rng, float(rng.uniform(*_SETTINGS.clump_um))), NATURAL) for _ in range(count)]
 
 
 def cutout_of(patch: ClutterPatch, strength: float) -> Cutout:
@@ -48,7 +70,7 @@ def cutout_of(patch: ClutterPatch, strength: float) -> Cutout:
     height, width = patch.od.shape
     size = (max(round(width * share), 2), max(round(height * share), 2))
     matter = cv2.resize(np.asarray(patch.od * strength, np.float32), size, interpolation=cv2.INTER_AREA)
-    on = np.argwhere(matter > 0.05)
+    on = np.argwhere(matter > _SETTINGS.stained)
     centre = (np.array(matter.shape) - 1.0) / 2.0
     radius = float(np.hypot(*(on - centre).T).max()) if len(on) else 1.0
     return Cutout(np.asarray(matter, np.float32), float(centre[1]), float(centre[0]), radius * CUTOUT_UM_PER_PX)

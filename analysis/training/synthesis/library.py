@@ -26,8 +26,11 @@ _DRAWN: Final = 40
 _FEWEST_NUCLEI: Final = 8
 _FEWEST_GRAINS: Final = 12
 
+_DIRT_LIGHT: Final = 0.25
+"""Dirt hardly glows."""
+
 _VERSION: Final = 6
-"""Of the way objects are cut; a cache of another version is cut anew."""
+"""Of how objects are cut; a cache of another version is cut anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,7 @@ def load_library(
 def _drawn(found: SourceCutouts, stain: str) -> tuple[list[Cutout], list[Cutout]]:
     """Complete what was cut; always alike for the same images. Returns precipitates and clumps."""
     rng = np.random.default_rng([len(found.cells), len(found.debris), 41])
-    # Dirt hardly glows.
-    dirt = 0.25 if STAINS[stain] == FLUORESCENCE else 1.0
+    dirt = _DIRT_LIGHT if STAINS[stain] == FLUORESCENCE else 1.0
     if len(found.nuclei) < _FEWEST_NUCLEI:
         found.nuclei.extend(draw_nuclei(rng, _DRAWN))
     # Where chromosomes are not labelled only the smallest grains could be cut.
@@ -128,7 +130,7 @@ def _packed(found: SourceCutouts, precipitates: list[Cutout], clumps: list[Cutou
     arrays["boxes"] = np.concatenate([np.zeros((0, 4), np.float32), *(cell.boxes_px for cell in found.cells)])
     arrays["box_count"] = np.array([len(cell.boxes_px) for cell in found.cells], np.int64)
     arrays["known"] = np.array(
-        [[np.nan if value is None else value for value in (c.chromosomes, c.overlap_share, c.spread)]
+        [[np.nan if value is None else value for value in (c.chromosomes, c.overlap_fraction, c.spread)]
          for c in found.cells], np.float64,
     ).reshape(-1, 3)  # fmt: skip
     return arrays

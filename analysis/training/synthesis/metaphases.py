@@ -22,9 +22,39 @@ SPOILT_KINDS: Final = ("blurred", "tight", "incomplete", "faint", COVERED)
 """Metaphases that are metaphases but not to be analysed: out of the plane of focus or fuzzy, chromosomes crowded
 upon one another, a part of them lost, hardly stained, a nucleus upon them."""
 
-_STAINED: Final = 0.08
-_TIGHT_UM: Final = (11.0, 17.0)
-_MOST_MATTER: Final = 2.2
+_NO_SPREAD_UM: Final = 1e-6
+"""A normal distribution has some width."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoilingSettings:
+    """How metaphases are spoilt."""
+
+    known_chromosomes: int = 10
+    """Boxes from which a cell's chromosomes are taken for labelled one by one."""
+    blur_um: tuple[float, float] = (0.9, 2.0)
+    """Out of focus so far that bands are gone."""
+    faint: tuple[float, float] = (0.16, 0.34)
+    """Of the stain: hardly above the glass."""
+    tight_um: tuple[float, float] = (11.0, 17.0)
+    """Radius of a cell whose chromosomes lie upon one another."""
+    tight_pull: float = 0.75
+    """Factor of the distances at most."""
+    tight_jitter_um: float = 1.5
+    """So that a tight cell is no small copy of itself."""
+    most_matter: float = 2.2
+    """Density beyond which stain doesn't grow where chromosomes pile up."""
+    kept: tuple[float, float] = (0.4, 0.82)
+    """Fraction of the chromosomes that an incomplete cell has."""
+    stained: float = 0.08
+    """Density from which there is a chromosome."""
+    soft_px: float = 0.8
+    """Edge of a chromosome's box that is cut out."""
+    bright: float = 0.25
+    """Of the densest pixel: what is less is plasm."""
+
+
+_SETTINGS: Final = SpoilingSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +68,7 @@ class Specimen:
     kind
         ``"metaphase"`` or one of `SPOILT_KINDS`.
     kept
-        Share of its chromosomes that is there, in [0, 1].
+        Fraction of its chromosomes that is there, in [0, 1].
     """
 
     cell: CellCutout
@@ -51,20 +81,24 @@ def spoilt(cell: CellCutout, kind: str, rng: np.random.Generator) -> Specimen:
 
     A cell whose chromosomes are not known one by one is blurred where it should be crowded or incomplete.
     """
-    if kind in ("tight", "incomplete") and len(cell.boxes_px) < 10:
+    if kind in ("tight", "incomplete") and len(cell.boxes_px) < _SETTINGS.known_chromosomes:
         kind = "blurred"
     if kind == "blurred":
-        sigma = float(rng.uniform(0.9, 2.0)) / CUTOUT_UM_PER_PX
+        sigma = float(rng.uniform(*_SETTINGS.blur_um)) / CUTOUT_UM_PER_PX
         return Specimen(_with_matter(cell, _blurred(cell.body.matter, sigma)), kind)
     if kind == "faint":
-        return Specimen(_with_matter(cell, cell.body.matter * np.float32(rng.uniform(0.16, 0.34))), kind)
+        return Specimen(_with_matter(cell, cell.body.matter * np.float32(rng.uniform(*_SETTINGS.faint))), kind)
     if kind == "tight":
-        pull = float(rng.uniform(*_TIGHT_UM)) / max(cell.body.radius_um, 1.0)
-        crowded = rearranged(cell, rng, share=1.0, pull=min(pull, 0.75), jitter_um=1.5)
-        return Specimen(_with_matter(crowded, saturated(crowded.body.matter, _MOST_MATTER)), kind)
+        pull = float(rng.uniform(*_SETTINGS.tight_um)) / max(cell.body.radius_um, 1.0)
+        crowded = rearranged(
+            cell, rng, fraction=1.0, pull=min(pull, _SETTINGS.tight_pull), jitter_um=_SETTINGS.tight_jitter_um
+        )
+        return Specimen(_with_matter(crowded, saturated(crowded.body.matter, _SETTINGS.most_matter)), kind)
     if kind == "incomplete":
-        share = float(rng.uniform(0.4, 0.82))
-        found = rearranged(cell, rng, share=share, pull=1.0, jitter_um=0.0, together=bool(rng.random() < 0.5))
+        fraction = float(rng.uniform(*_SETTINGS.kept))
+        found = rearranged(
+            cell, rng, fraction=fraction, pull=1.0, jitter_um=0.0, together=bool(rng.random() < 0.5)
+        )
         return Specimen(found, kind, len(found.boxes_px) / len(cell.boxes_px))
     return Specimen(cell, kind)
 
@@ -73,12 +107,12 @@ def rearranged(
     cell: CellCutout,
     rng: np.random.Generator,
     *,
-    share: float,
+    fraction: float,
     pull: float,
     jitter_um: float,
     together: bool = False,
 ) -> CellCutout:
-    """Keep a share of the chromosomes and move them towards the centre, or away from it.
+    """Keep a fraction of the chromosomes and move them towards the centre, or away from it.
 
     Parameters
     ----------
@@ -86,7 +120,7 @@ def rearranged(
         With boxes.
     rng
         Source of the choice.
-    share
+    fraction
         Of chromosomes to keep, in (0, 1].
     pull
         Factor of their distance from the centre.
@@ -101,9 +135,9 @@ def rearranged(
     if together:
         away = rng.uniform(0.0, 2.0 * np.pi)
         order = np.argsort(centres @ np.array([np.cos(away), np.sin(away)]))
-    kept = np.sort(order[: max(round(share * len(boxes)), 3)])
+    kept = np.sort(order[: max(round(fraction * len(boxes)), 3)])
     shift = (pull - 1.0) * (centres - (body.x_px, body.y_px))
-    shift += rng.normal(0.0, max(jitter_um, 1e-6) / CUTOUT_UM_PER_PX, shift.shape)
+    shift += rng.normal(0.0, max(jitter_um, _NO_SPREAD_UM) / CUTOUT_UM_PER_PX, shift.shape)
     steps = np.rint(shift[kept]).astype(int)
     placed = boxes[kept] + np.tile(steps, 2)
     pad = 4
@@ -118,7 +152,7 @@ def rearranged(
         height, width = min(piece.shape[0], matter.shape[0] - y), min(piece.shape[1], matter.shape[1] - x)
         matter[y : y + height, x : x + width] += piece[:height, :width]
     placed = np.asarray(placed - np.tile(low, 2), np.float32)
-    (x_px, y_px, radius_px), overlap, spread = describe(matter > _STAINED, placed)
+    (x_px, y_px, radius_px), overlap, spread = describe(matter > _SETTINGS.stained, placed)
     moved = replace(body, matter=matter, x_px=x_px, y_px=y_px, radius_um=radius_px * CUTOUT_UM_PER_PX)
     count = None if cell.chromosomes is None else round(cell.chromosomes * len(kept) / len(boxes))
     return CellCutout(moved, placed, count, overlap, spread)
@@ -128,7 +162,7 @@ def _piece(matter: NDArray[np.float32], box: NDArray[np.int_]) -> NDArray[np.flo
     piece = matter[max(box[1], 0) : box[3], max(box[0], 0) : box[2]]
     weight = np.zeros(piece.shape, np.float32)
     weight[1:-1, 1:-1] = 1.0
-    return np.asarray(piece * cv2.GaussianBlur(weight, (3, 3), 0.8), np.float32)
+    return np.asarray(piece * cv2.GaussianBlur(weight, (3, 3), _SETTINGS.soft_px), np.float32)
 
 
 def saturated(matter: NDArray[np.float32], limit: float) -> NDArray[np.float32]:
@@ -148,5 +182,5 @@ def mean_matter(cell: CellCutout) -> float:
     """Mean density (light) of the chromosomes."""
     cover = coverage(cell.body.matter.shape, cell.boxes_px) > 0
     peak = float(cell.body.matter.max(initial=0.0))
-    on = cover & (cell.body.matter > 0.25 * peak)
+    on = cover & (cell.body.matter > _SETTINGS.bright * peak)
     return float(cell.body.matter[on].mean()) if on.any() else 0.0

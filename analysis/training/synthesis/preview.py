@@ -15,6 +15,11 @@ from analysis.training.synthesis.truth import ComposedField
 
 _GREEN, _YELLOW, _RED = (80, 200, 60), (40, 190, 230), (60, 60, 230)
 _TEXT_PX = 18
+_NAME_SCALE, _TITLE_SCALE = 0.4, 0.42
+_SHOWN_PERCENT = (0.1, 99.9)
+"""Levels between which a picture is drawn: hot pixels and dust don't darken it."""
+
+_WHITE = 255.0
 
 
 def draw_field(field: ComposedField, *, names: bool = True) -> NDArray[np.uint8]:
@@ -25,8 +30,8 @@ def draw_field(field: ComposedField, *, names: bool = True) -> NDArray[np.uint8]
     ndarray
         uint8, shape (height_px, width_px, 3), BGR.
     """
-    low, high = np.percentile(field.pixels[::4, ::4], (0.1, 99.9))
-    grey = np.clip((field.pixels.astype(np.float32) - low) * (255.0 / max(high - low, 1.0)), 0.0, 255.0)
+    low, high = np.percentile(field.pixels[::4, ::4], _SHOWN_PERCENT)
+    grey = np.clip((field.pixels.astype(np.float32) - low) * (_WHITE / max(high - low, 1.0)), 0.0, _WHITE)
     picture = cv2.cvtColor(grey.astype(np.uint8), cv2.COLOR_GRAY2BGR)
     for cell in field.truth:
         colour = _RED if not cell.is_metaphase else _GREEN if cell.analysable else _YELLOW
@@ -34,7 +39,7 @@ def draw_field(field: ComposedField, *, names: bool = True) -> NDArray[np.uint8]
         cv2.circle(picture, centre, max(round(cell.radius_px), 3), colour, 1, cv2.LINE_AA)
         if names:
             place = (centre[0] - 24, centre[1] - max(round(cell.radius_px), 3) - 3)
-            cv2.putText(picture, cell.kind, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
+            cv2.putText(picture, cell.kind, place, cv2.FONT_HERSHEY_SIMPLEX, _NAME_SCALE, colour, 1, cv2.LINE_AA)
     return np.asarray(picture, np.uint8)
 
 
@@ -71,5 +76,5 @@ def _tile(field: ComposedField, width_px: int) -> NDArray[np.uint8]:
     small = cv2.resize(picture, (width_px, height_px), interpolation=cv2.INTER_AREA)
     title = np.zeros((_TEXT_PX, width_px, 3), np.uint8)
     text = f"{field.slide} field {field.number}, {field.um_per_px:.2f} um/px"
-    cv2.putText(title, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(title, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, _TITLE_SCALE, (255, 255, 255), 1, cv2.LINE_AA)
     return np.asarray(np.vstack([title, small]), np.uint8)

@@ -29,6 +29,17 @@ _KEPT_PATCHES: Final = 600
 _EMPTY_EVERY: Final = 4
 _STAINED: Final = 0.08
 _SPACING_UM: Final = 110.0
+_MOST_METAPHASES: Final = 2.0
+"""A field of more cells would take long to draw."""
+
+_FILLED: Final = 0.25
+"""Of the places on a slide that cells may take: they lie by chance."""
+
+_PRECIPITATES_PER_MM2: Final = (0.0, 8.0)
+_PRECIPITATE_CORE: Final = 0.6
+"""Of a clot's radius: its rim is too faint to count."""
+
+_LEAST_RADIUS_UM: Final = 3.0
 
 
 def rendered_fields(
@@ -69,15 +80,17 @@ def rendered_fields(
     """
     mark = zlib.crc32(f"{banding}/{split}".encode())
     for slide in range(first_slide, first_slide + slides):
-        theatre = _Theatre([seed, mark, slide], Banding(banding), fields_per_slide, cells_per_field, size_px)
+        rendered_slide = _RenderedSlide(
+            [seed, mark, slide], Banding(banding), fields_per_slide, cells_per_field, size_px
+        )
         name = f"rendered-{banding}-{split}-{seed}-{slide}"
         for number in range(fields_per_slide):
-            pixels, truth = theatre.field(number)
+            pixels, truth = rendered_slide.field(number)
             yield ComposedField(
                 pixels,
-                theatre.conditions.um_per_px,
+                rendered_slide.conditions.um_per_px,
                 truth,
-                theatre.domain,
+                rendered_slide.domain,
                 f"rendered_{banding}",
                 "rendered",
                 split,
@@ -86,7 +99,7 @@ def rendered_fields(
             )
 
 
-class _Theatre:
+class _RenderedSlide:
     """One slide; its fields lie side by side."""
 
     def __init__(
@@ -101,8 +114,8 @@ class _Theatre:
         rows = math.ceil(fields / self._columns)
         width_um, height_um = self._field_um
         area = (*_CORNER_UM, _CORNER_UM[0] + self._columns * width_um, _CORNER_UM[1] + rows * height_um)
-        mean = 0.0 if empty else cells_per_field * fields * min(self.conditions.metaphases, 2.0)
-        room = 0.25 * (area[2] - area[0]) * (area[3] - area[1]) / _SPACING_UM**2
+        mean = 0.0 if empty else cells_per_field * fields * min(self.conditions.metaphases, _MOST_METAPHASES)
+        room = _FILLED * (area[2] - area[0]) * (area[3] - area[1]) / _SPACING_UM**2
         self._world = SlideWorld(
             SlideSettings(
                 seed=int(rng.integers(2**31)),
@@ -110,7 +123,7 @@ class _Theatre:
                 area_um=area,
                 nuclei_per_mm2=self.conditions.nuclei_per_mm2,
                 specks_per_mm2=self.conditions.debris_per_mm2,
-                precipitates_per_mm2=float(rng.uniform(0.0, 8.0)),
+                precipitates_per_mm2=float(rng.uniform(*_PRECIPITATES_PER_MM2)),
                 spacing_um=_SPACING_UM,
                 qualities=CLINICAL,
                 banding=banding,
@@ -138,7 +151,7 @@ class _Theatre:
             x_px, y_px = self._place(body.x_um - left, body.y_um - top)
             canvas.lay(cutout, CutoutPose(x_px, y_px), conditions.stain)
             if body.patch_key[0] == "precipitate":
-                radius_px = max(0.6 * cutout.radius_um, 3.0) / conditions.um_per_px
+                radius_px = max(_PRECIPITATE_CORE * cutout.radius_um, _LEAST_RADIUS_UM) / conditions.um_per_px
                 truth.append(ComposedMetaphase(x_px, y_px, radius_px, False, "precipitate", analysable=False))
         for cell in self._truth:
             found = self._true_cell(cell, left, top)
@@ -180,7 +193,7 @@ class _Theatre:
         shown = np.all((middles >= 0.0) & (middles < (columns * um_per_px, rows * um_per_px)), axis=1)
         there = len(boxes_um) / (len(boxes_um) + len(cell.lost))
         completeness = there * float(shown.mean())
-        overlap, spread, light = self._look(cell, boxes_um)
+        overlap, spread, light = self._appearance(cell, boxes_um)
         light *= self.conditions.stain
         glows = self.domain == FLUORESCENCE
         contrast = light / (light + self.conditions.background) if glows else 1.0 - math.exp(-light)
@@ -192,15 +205,15 @@ class _Theatre:
             kind=kind,
             analysable=cell.analysable and cell.is_complete and completeness >= 1.0,
             chromosomes=len(boxes_um),
-            overlap_share=overlap,
+            overlap_fraction=overlap,
             spread=spread,
             completeness=completeness,
             contrast=contrast,
             source=cell.uid,
         )
 
-    def _look(self, cell: CellTruth, boxes_um: NDArray[np.float32]) -> tuple[float, float, float]:
-        """Overlap share, spread and mean density (light) of a cell's chromosomes."""
+    def _appearance(self, cell: CellTruth, boxes_um: NDArray[np.float32]) -> tuple[float, float, float]:
+        """Overlap fraction, spread and mean density (light) of a cell's chromosomes."""
         cutout = next(
             self._cutout(body)
             for body in self._world.bodies_in(

@@ -25,20 +25,88 @@ _SOLID_UM_PER_PX: Final = {3264: 0.062, 1920: 0.1, 1440: 0.1}
 """Pixel size of the solid-stained fields by their width, judged by the width of the chromosomes."""
 _SOLID_PATTERN: Final = "giemsa_*"
 
-_STAINED_OD: Final = 0.08
-_STAINED_LIGHT: Final = 0.25
-_NUCLEUS_HALF_UM: Final = 2.0
-_NUCLEUS_UM2: Final = (22.0, 700.0)
-_DEBRIS_UM2: Final = (0.4, 22.0)
-_LEAST_SOLIDITY: Final = 0.93
-_UNLABELLED_DEBRIS_UM2: Final = 1.2
-"""Where chromosomes are not labelled, a larger body may be one that was not seen to belong to a cell."""
-_UNLABELLED_CLEAR_UM: Final = 8.0
-_COMPLETION_UM: Final = 14.0
 _GLASS_SIDE: Final = 32
-_SOFT_UM: Final = 0.7
 _MIN_BODIES: Final = 18
 """Thin bodies that lie together and make a metaphase where no boxes are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class CuttingSettings:
+    """What is cut from an image, and how. Lengths in um, areas in square um, densities natural."""
+
+    stained_od: float = 0.08
+    """Density from which a pixel is stained."""
+    stained_light: float = 0.25
+    """The same of light, over a chromosome's."""
+    nucleus_half_um: float = 2.0
+    """Half width that no chromosome has."""
+    nucleus_um2: tuple[float, float] = (22.0, 700.0)
+    """Whole nuclei."""
+    debris_um2: tuple[float, float] = (0.4, 22.0)
+    """Grains."""
+    least_solidity: float = 0.93
+    """Of a nucleus: area over that of its hull."""
+    unlabelled_debris_um2: float = 1.2
+    """Where chromosomes are not labelled, a larger body may be one that nobody assigned to a cell."""
+    unlabelled_clear_um: float = 8.0
+    """Objects so near to an unlabelled cell may be its own."""
+    completion_um: float = 14.0
+    """How far a nucleus that the frame cuts is gone on."""
+    soft_um: float = 0.7
+    """Soft edge of a cut-out cell."""
+    least_heap_um2: float = 20.0
+    """Thick bodies from this area are nuclei within a cell, unless they are heaps."""
+    least_cell_um2: float = 20.0
+    """Stain of a cell at least."""
+    region_margin_um: float = 1.2
+    """Round the hull of a cell's boxes."""
+    nucleus_margin_um: float = 0.9
+    """Round nuclei that are taken out of a cell."""
+    heap_cover: float = 0.6
+    """Of a thick body that boxes cover: then it is chromosomes upon one another."""
+    within: float = 0.03
+    """Of a nucleus within a cell's region at most."""
+    cut_margin_um: float = 1.0
+    """Round a nucleus that is cut out."""
+    debris_margin_um: float = 0.6
+    """Round a grain."""
+    completed_margin_um: float = 0.4
+    """Round a nucleus that was completed."""
+    ellipse_um: tuple[float, float] = (5.0, 28.0)
+    """Axes of a completed nucleus."""
+    ellipse_ratio: float = 1.7
+    """Longer ellipses are two nuclei."""
+    ellipse_agreement: float = 0.9
+    """Intersection over union of the ellipse and what the image shows."""
+    ellipse_shown: float = 0.3
+    """Of the ellipse within the image."""
+    ellipse_stained: float = 0.93
+    """Of the mirrored texture that is no glass."""
+    cut_blur_px: float = 1.2
+    """Soft edge of a cut-out object."""
+    glass_clear_um: float = 0.8
+    """Between a tile of glass and anything stained."""
+    body_um2: tuple[float, float] = (0.7, 120.0)
+    """Thin bodies that may be chromosomes."""
+    ground_um: float = 20.0
+    """Over which the light of empty glass changes."""
+    glass_level: float = 0.93
+    """Of the ground, from which a pixel is glass."""
+    ground_prior: float = 0.02
+    """Weight of the whole picture's level where no glass is near."""
+    thick_margin_um: float = 1.5
+    """Round thick bodies, within which a thin one is theirs."""
+    group_um: float = 2.6
+    """Bodies nearer than twice this lie together."""
+    group_um2: float = 70.0
+    """Stain of a group that makes a metaphase."""
+
+
+_SETTINGS: Final = CuttingSettings()
+_SOLID_DEFAULT_UM_PER_PX: Final = 0.1
+"""Of a solid-stained field of another width."""
+
+_MANY_CHROMOSOMES: Final = 46
 
 
 @dataclass(slots=True)
@@ -122,7 +190,7 @@ def _tseng_sources(data_root: Path, split: str, limit: int | None) -> Iterator[_
         entry = entries[k]
         matter = _density(_read_grey(entry.path), TSENG_UM_PER_PX)
         boxes = entry.boxes_px.astype(np.float32) * np.float32(TSENG_UM_PER_PX / CUTOUT_UM_PER_PX)
-        yield _Source(matter, boxes, entry.name, entry.case, _STAINED_OD)
+        yield _Source(matter, boxes, entry.name, entry.case, _SETTINGS.stained_od)
 
 
 def _mfish_split(folder: Path, split: str) -> list[MfishCell]:
@@ -152,8 +220,8 @@ def _mfish_sources(data_root: Path, split: str, limit: int | None) -> Iterator[_
                 boxes.astype(np.float32),
                 cells[k].name,
                 cells[k].case,
-                _STAINED_LIGHT,
-                46,
+                _SETTINGS.stained_light,
+                _MANY_CHROMOSOMES,
             )
 
 
@@ -187,8 +255,8 @@ def _solid_sources(data_root: Path, split: str, limit: int | None) -> Iterator[_
     paths = _solid_paths(data_root, split)
     for k in _thinned(len(paths), limit):
         grey = _read_grey(paths[k])
-        matter = _density(grey, _SOLID_UM_PER_PX.get(grey.shape[1], 0.1))
-        yield _Source(matter, None, paths[k].stem, paths[k].stem.split("__")[0], _STAINED_OD)
+        matter = _density(grey, _SOLID_UM_PER_PX.get(grey.shape[1], _SOLID_DEFAULT_UM_PER_PX))
+        yield _Source(matter, None, paths[k].stem, paths[k].stem.split("__")[0], _SETTINGS.stained_od)
 
 
 def _read_grey(path: Path) -> NDArray[np.uint8]:
@@ -212,14 +280,18 @@ def _reduced(grey: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
 def _density(grey: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
     light = np.maximum(_reduced(grey, um_per_px), 2.0)
     level = float(np.percentile(light, 80))
-    sigma = 20.0 / CUTOUT_UM_PER_PX
+    sigma = _SETTINGS.ground_um / CUTOUT_UM_PER_PX
     ground = np.full_like(light, level)
     for _ in range(2):
-        glass = cv2.erode((light > 0.93 * ground).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
+        glass = cv2.erode(
+            (light > _SETTINGS.glass_level * ground).astype(np.uint8), np.ones((5, 5), np.uint8)
+        ).astype(np.float32)
         weight = cv2.GaussianBlur(glass, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
         total = cv2.GaussianBlur(glass * light, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
         # Where hardly any glass is seen the level of the whole picture stands in.
-        ground = np.asarray((total + 0.02 * level) / (weight + 0.02), np.float32)
+        ground = np.asarray(
+            (total + _SETTINGS.ground_prior * level) / (weight + _SETTINGS.ground_prior), np.float32
+        )
     return np.asarray(np.log(ground / light), dtype=np.float32)
 
 
@@ -235,16 +307,16 @@ def _cut(source: _Source, found: SourceCutouts) -> None:
         if cell is not None:
             found.cells.append(cell)
     _cut_nuclei(source, thick, claimed, found)
-    clear = (hulls == 0) & ~_grown(thick, 1.5)
+    clear = (hulls == 0) & ~_grown(thick, _SETTINGS.thick_margin_um)
     if source.boxes_px is None:
-        clear &= ~_grown(hulls > 0, _UNLABELLED_CLEAR_UM)
+        clear &= ~_grown(hulls > 0, _SETTINGS.unlabelled_clear_um)
     _cut_debris(source, stained & clear, found)
     _cut_glass(source, stained, found)
 
 
 def _thick(stained: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Nuclei and other bodies thicker than chromosomes; those that the frame cuts are taken to go on beyond it."""
-    reach = round(_NUCLEUS_HALF_UM / CUTOUT_UM_PER_PX)
+    reach = round(_SETTINGS.nucleus_half_um / CUTOUT_UM_PER_PX)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     closed = cv2.morphologyEx(stained.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     padded = np.pad(closed, 2 * reach, mode="edge")
@@ -276,19 +348,19 @@ def _cut_cell(
     corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
     hull = cv2.convexHull(np.ascontiguousarray(np.rint(corners), dtype=np.int32))
     filled = cv2.fillConvexPoly(np.zeros((height, width), np.uint8), hull, (1,))
-    region: NDArray[np.uint8] = _grown(np.asarray(filled > 0), 1.2).astype(np.uint8)
+    region: NDArray[np.uint8] = _grown(np.asarray(filled > 0), _SETTINGS.region_margin_um).astype(np.uint8)
     # Only bodies much thicker than a heap of chromosomes are nuclei within a cell.
     nuclei = np.zeros((height, width), np.bool_)
     for mask, area_um2, _ in _whole_nuclei(thick):
-        if area_um2 > 20.0 and not _is_heap(mask, boxes):
+        if area_um2 > _SETTINGS.least_heap_um2 and not _is_heap(mask, boxes):
             nuclei |= mask
-    keep = (region > 0) & ~_grown(nuclei, 0.9)
-    softened = cv2.GaussianBlur(keep.astype(np.float32), (0, 0), _SOFT_UM / CUTOUT_UM_PER_PX)
+    keep = (region > 0) & ~_grown(nuclei, _SETTINGS.nucleus_margin_um)
+    softened = cv2.GaussianBlur(keep.astype(np.float32), (0, 0), _SETTINGS.soft_um / CUTOUT_UM_PER_PX)
     soft = np.asarray(softened, np.float32)
     matter = np.asarray(source.matter * _inner(soft), np.float32)
     inside = stained & keep
     (x, y, radius), overlap, spread = describe(inside, boxes)
-    if np.count_nonzero(inside) * CUTOUT_UM_PER_PX**2 < 20.0:
+    if np.count_nonzero(inside) * CUTOUT_UM_PER_PX**2 < _SETTINGS.least_cell_um2:
         return None, region
     x0, y0 = (max(int(value) - 6, 0) for value in boxes[:, :2].min(axis=0))
     x1, y1 = (int(value) + 7 for value in boxes[:, 2:].max(axis=0))
@@ -313,13 +385,13 @@ def _count(source: _Source) -> int:
 def _inner(soft: NDArray[np.float32]) -> NDArray[np.float32]:
     """A mask's soft edge drawn inwards, so that nothing beyond the mask shows."""
     ramp = np.clip(2.0 * soft - 1.0, 0.0, 1.0)
-    return np.asarray(ramp * ramp * (3.0 - 2.0 * ramp), np.float32)
+    return np.asarray(ramp * ramp * (3 - 2.0 * ramp), np.float32)
 
 
 def _is_heap(mask: NDArray[np.bool_], boxes: NDArray[np.float32]) -> bool:
     """Whether boxes of chromosomes cover a thick body: then it is chromosomes upon one another."""
     cover = coverage(mask.shape, boxes)
-    return bool(np.count_nonzero(mask & (cover > 0)) > 0.6 * np.count_nonzero(mask))
+    return bool(np.count_nonzero(mask & (cover > 0)) > _SETTINGS.heap_cover * np.count_nonzero(mask))
 
 
 def _cut_nuclei(
@@ -327,9 +399,13 @@ def _cut_nuclei(
 ) -> None:
     for mask, area_um2, cut in _whole_nuclei(thick):
         within = float(np.mean(claimed[mask] > 0))
-        if within > 0.03 or not _NUCLEUS_UM2[0] <= area_um2 <= _NUCLEUS_UM2[1] or not _is_smooth(mask):
+        if (
+            within > _SETTINGS.within
+            or not _SETTINGS.nucleus_um2[0] <= area_um2 <= _SETTINGS.nucleus_um2[1]
+            or not _is_smooth(mask)
+        ):
             continue
-        nucleus = _completed(source, mask) if cut else _cut_object(source, mask, 1.0)
+        nucleus = _completed(source, mask) if cut else _cut_object(source, mask, _SETTINGS.cut_margin_um)
         if nucleus is not None:
             found.nuclei.append(nucleus)
 
@@ -339,12 +415,12 @@ def _is_smooth(mask: NDArray[np.bool_]) -> bool:
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(contours, key=len)
     hull = cv2.contourArea(cv2.convexHull(outline))
-    return bool(cv2.contourArea(outline) > _LEAST_SOLIDITY * max(hull, 1.0))
+    return bool(cv2.contourArea(outline) > _SETTINGS.least_solidity * max(hull, 1.0))
 
 
 def _completed(source: _Source, mask: NDArray[np.bool_]) -> Cutout | None:
     """A nucleus that the frame cuts, its outline gone on as an ellipse and its texture as its own mirror image."""
-    margin = round(_COMPLETION_UM / CUTOUT_UM_PER_PX)
+    margin = round(_SETTINGS.completion_um / CUTOUT_UM_PER_PX)
     margin = min(margin, min(mask.shape) - 1)
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(contours, key=len)[:, 0]
@@ -355,32 +431,37 @@ def _completed(source: _Source, mask: NDArray[np.bool_]) -> Cutout | None:
         return None
     (cx, cy), axes, angle = cv2.fitEllipseDirect(np.ascontiguousarray(seen[:, None], dtype=np.float32))
     short, long = sorted(float(side) * CUTOUT_UM_PER_PX for side in axes)
-    if not (5.0 <= short <= long <= 28.0 and long < 1.7 * short):
+    if not (
+        _SETTINGS.ellipse_um[0] <= short <= long <= _SETTINGS.ellipse_um[1]
+        and long < _SETTINGS.ellipse_ratio * short
+    ):
         return None
     whole = np.zeros((height + 2 * margin, width + 2 * margin), np.uint8)
     cv2.ellipse(whole, ((cx + margin, cy + margin), axes, angle), (1,), -1)
     shown = whole[margin:-margin, margin:-margin] > 0
-    if np.count_nonzero(shown & mask) < 0.9 * np.count_nonzero(shown | mask):
+    if np.count_nonzero(shown & mask) < _SETTINGS.ellipse_agreement * np.count_nonzero(shown | mask):
         return None
-    if np.count_nonzero(shown) < 0.3 * np.count_nonzero(whole):
+    if np.count_nonzero(shown) < _SETTINGS.ellipse_shown * np.count_nonzero(whole):
         return None
     matter = np.pad(source.matter, margin, mode="symmetric")
     # A mirrored nucleus ends where the ellipse may go on: there is glass then, which is no nucleus.
-    if np.count_nonzero((matter > source.threshold) & (whole > 0)) < 0.93 * np.count_nonzero(whole):
+    if np.count_nonzero((matter > source.threshold) & (whole > 0)) < _SETTINGS.ellipse_stained * np.count_nonzero(
+        whole
+    ):
         return None
     mirrored = _Source(np.asarray(matter, np.float32), None, source.name, source.case, source.threshold)
-    return _cut_object(mirrored, whole > 0, 0.4)
+    return _cut_object(mirrored, whole > 0, _SETTINGS.completed_margin_um)
 
 
 def _cut_debris(source: _Source, loose: NDArray[np.bool_], found: SourceCutouts) -> None:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(loose.astype(np.uint8))
     height, width = loose.shape
-    largest = _DEBRIS_UM2[1] if source.boxes_px is not None else _UNLABELLED_DEBRIS_UM2
+    largest = _SETTINGS.debris_um2[1] if source.boxes_px is not None else _SETTINGS.unlabelled_debris_um2
     for number in range(1, count):
         x, y, w, h, area = stats[number]
         whole = x > 2 and y > 2 and x + w < width - 2 and y + h < height - 2
-        if whole and _DEBRIS_UM2[0] <= area * CUTOUT_UM_PER_PX**2 <= largest:
-            found.debris.append(_cut_object(source, labels == number, 0.6))
+        if whole and _SETTINGS.debris_um2[0] <= area * CUTOUT_UM_PER_PX**2 <= largest:
+            found.debris.append(_cut_object(source, labels == number, _SETTINGS.debris_margin_um))
 
 
 def _cut_object(source: _Source, mask: NDArray[np.bool_], margin_um: float) -> Cutout:
@@ -388,7 +469,7 @@ def _cut_object(source: _Source, mask: NDArray[np.bool_], margin_um: float) -> C
     pad = round(margin_um / CUTOUT_UM_PER_PX) + 5
     y0, y1, x0, x1 = max(ys.min() - pad, 0), ys.max() + pad, max(xs.min() - pad, 0), xs.max() + pad
     keep = _grown(mask[y0:y1, x0:x1], margin_um).astype(np.float32)
-    blurred = np.asarray(cv2.GaussianBlur(np.pad(keep, 2), (0, 0), 1.2), np.float32)
+    blurred = np.asarray(cv2.GaussianBlur(np.pad(keep, 2), (0, 0), _SETTINGS.cut_blur_px), np.float32)
     soft = _inner(blurred[2:-2, 2:-2])
     matter = np.pad(np.asarray(source.matter[y0:y1, x0:x1] * soft, np.float32), 1)
     radius = float(np.hypot(xs - xs.mean(), ys - ys.mean()).max()) * CUTOUT_UM_PER_PX
@@ -398,7 +479,7 @@ def _cut_object(source: _Source, mask: NDArray[np.bool_], margin_um: float) -> C
 
 
 def _cut_glass(source: _Source, stained: NDArray[np.bool_], found: SourceCutouts) -> None:
-    busy = cv2.integral(_grown(stained, 0.8).astype(np.uint8))
+    busy = cv2.integral(_grown(stained, _SETTINGS.glass_clear_um).astype(np.uint8))
     side = _GLASS_SIDE
     taken = 0
     for y in range(0, stained.shape[0] - side, side // 2):
@@ -415,14 +496,14 @@ def _groups_of_thin_bodies(thin: NDArray[np.bool_]) -> list[NDArray[np.float32]]
     """Boxes of thin bodies that lie together, a group a cell, where no labels are known."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(thin.astype(np.uint8))
     areas = stats[:, cv2.CC_STAT_AREA] * CUTOUT_UM_PER_PX**2
-    bodies = (areas >= 0.7) & (areas <= 120.0)
+    bodies = (areas >= _SETTINGS.body_um2[0]) & (areas <= _SETTINGS.body_um2[1])
     bodies[0] = False
-    joined = _grown(bodies[labels], 2.6)
+    joined = _grown(bodies[labels], _SETTINGS.group_um)
     groups, places = cv2.connectedComponents(joined.astype(np.uint8))
     found = []
     for group in range(1, groups):
         members = np.unique(labels[(places == group) & bodies[labels]])
-        if areas[members].sum() >= 70.0 and len(members) >= _MIN_BODIES:
+        if areas[members].sum() >= _SETTINGS.group_um2 and len(members) >= _MIN_BODIES:
             x, y, w, h = stats[members, :4].T.astype(np.float32)
             found.append(np.stack([x, y, x + w, y + h], axis=1))
     return found

@@ -27,6 +27,10 @@ from simulators.specimen.structure import Chromosome, Segment, centromere_of, en
 
 UM_PER_PX: Final = 0.1024
 PSF_PX: Final = 0.9
+TURN_DEG: Final = 4.0
+BEND_DEG: Final = 14.0
+NOISE_OD: Final = 0.01
+"""Standard deviations of turn, bend and pixel noise: those of upright crops that were cut well."""
 
 
 def drawn_changed_cells(count: int, *, seed: int = 0) -> Iterator[ChangedCell]:
@@ -34,15 +38,15 @@ def drawn_changed_cells(count: int, *, seed: int = 0) -> Iterator[ChangedCell]:
     names = (*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "X")
     for number in range(count):
         rng = np.random.default_rng((seed, number))
-        look = draw_appearance(rng)
-        objects = [_drawn(normal(name), look, rng) for name in names]
+        appearance = draw_appearance(rng)
+        objects = [_drawn(normal(name), appearance, rng) for name in names]
         plans: list[tuple[int, StructuralChange, int, int, float, float]] = []
         event = 0
         for kind, sizes in SIZES_MB.items():
             for size_mb in sizes:
                 for row, start, stop, made in _changed(kind, size_mb, names, rng):
                     plans.append((event, kind, size_mb, row, start, stop))
-                    objects.append(_drawn(made, look, rng))
+                    objects.append(_drawn(made, appearance, rng))
                 event += 1
         crops = crops_of_cell(objects)
         changes = tuple(
@@ -96,19 +100,19 @@ def _coordinate(name: str, share: float) -> float:
     return middle + (end - middle) * (share - centre) / (1.0 - centre)
 
 
-def _drawn(chromosome: Chromosome, look: ChromosomeAppearance, rng: np.random.Generator) -> ObjectPixels:
+def _drawn(chromosome: Chromosome, appearance: ChromosomeAppearance, rng: np.random.Generator) -> ObjectPixels:
     body = render_chromosome(
         chromosome,
         rng,
         um_per_px=UM_PER_PX,
-        appearance=look,
-        angle_deg=float(rng.normal(0.0, 4.0)),
-        bend_deg=float(rng.normal(0.0, 14.0)),
+        appearance=appearance,
+        angle_deg=float(rng.normal(0.0, TURN_DEG)),
+        bend_deg=float(rng.normal(0.0, BEND_DEG)),
     )
     xmin, ymin, xmax, ymax = body.box_px
     window = np.s_[max(ymin - 2, 0) : ymax + 2, max(xmin - 2, 0) : xmax + 2]
     density: NDArray[np.float32] = gaussian_filter(body.od, PSF_PX)
-    density = density + (rng.normal(0.0, 0.01, density.shape) * body.mask).astype(np.float32)
+    density = density + (rng.normal(0.0, NOISE_OD, density.shape) * body.mask).astype(np.float32)
     return ObjectPixels(
         np.ascontiguousarray(np.maximum(density[window], 0.0)), np.ascontiguousarray(body.mask[window])
     )

@@ -31,7 +31,7 @@ class ComposedMetaphase:
     x_px, y_px
         Centre of the chromosomes' mass (of the object), in px of the field; may lie a little beyond its edge.
     radius_px
-        Circle about the centre that holds all but stray chromosomes (93 % of them).
+        Circle about the centre that holds all but outlying chromosomes (93 % of them).
     is_metaphase
         False for a hard negative.
     kind
@@ -42,14 +42,14 @@ class ComposedMetaphase:
         spoilt, cut by the field's edge, covered, and for negatives; None where nobody has said.
     chromosomes
         Those there are, in the field or beyond its edge; None where not counted.
-    overlap_share
-        Share of the stained area that lies in more than one chromosome's box, in [0, 1].
+    overlap_fraction
+        Fraction of the stained area that lies in more than one chromosome's box, in [0, 1].
     spread
-        Share of the convex hull that no chromosome covers, in [0, 1]: 0 for a lump.
+        Fraction of the convex hull that no chromosome covers, in [0, 1]: 0 for a lump.
     completeness
-        Share of the cell's chromosomes that is there and within the field, in [0, 1].
+        Fraction of the cell's chromosomes that is there and within the field, in [0, 1].
     contrast
-        Share of light that the chromosomes absorb on average; in fluorescence, their light over theirs and the
+        Fraction of light that the chromosomes absorb on average; in fluorescence, their light over theirs and the
         background's. In [0, 1].
     source, case
         Image and person that it was cut from; empty for what is drawn.
@@ -62,7 +62,7 @@ class ComposedMetaphase:
     kind: str
     analysable: bool | None = None
     chromosomes: int | None = None
-    overlap_share: float | None = None
+    overlap_fraction: float | None = None
     spread: float | None = None
     completeness: float | None = None
     contrast: float | None = None
