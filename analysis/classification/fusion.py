@@ -104,8 +104,29 @@ def fuse_class_evidence(
     fused = weights.classifier * log_prob[both] + weights.detector * detector[both].astype(np.float64)
     log_prob[both] = fused - logsumexp(fused, axis=1, keepdims=True)
     if object_scores is not None:
-        none = np.clip(log_none[both], _LEAST_LOG_NONE, _GREATEST_LOG_NONE)
-        score = np.clip(object_scores[both].astype(np.float64), _LEAST_SCORE, 1.0 - _LEAST_SCORE)
-        odds = weights.none * (none - np.log(-np.expm1(none))) + weights.score * np.log(score / (1.0 - score))
+        none_odds, score_odds = none_evidence(log_none[both], object_scores[both])
+        odds = weights.none * none_odds + weights.score * score_odds
         log_none[both] = np.log(np.maximum(expit(odds + weights.bias), _LEAST_PROBABILITY))
     return ClassEvidence(log_prob, log_none, True)
+
+
+def none_evidence(
+    log_none: NDArray[np.floating], object_scores: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Log odds that say whether an object is no single chromosome.
+
+    Parameters
+    ----------
+    log_none
+        Shape (n,): the classifier's log probability of it.
+    object_scores
+        Shape (n,), in [0, 1]: the detector's score of each as an object.
+
+    Returns
+    -------
+    tuple
+        float64, shape (n,) each: log odds by the classifier that it is none, and by the detector that it is one.
+    """
+    none = np.clip(log_none.astype(np.float64), _LEAST_LOG_NONE, _GREATEST_LOG_NONE)
+    score = np.clip(object_scores.astype(np.float64), _LEAST_SCORE, 1.0 - _LEAST_SCORE)
+    return none - np.log(-np.expm1(none)), np.log(score / (1.0 - score))

@@ -20,6 +20,7 @@ class ParameterSetName(StrEnum):
     FINDER = "finder"
     FUSION = "fusion"
     HOMOLOGUE_STATISTICS = "homologue-statistics"
+    MASK_COVER = "mask-cover"
     PLAUSIBILITY = "plausibility"
     RESCORING = "rescoring"
     SELECTION = "selection"
@@ -55,6 +56,7 @@ _TEXTS: Final = {
         "How normal homologues of one cell differ, class by class: means, covariances, the weights of the "
         "evidence, what the cut does to it, and the score from which a pair is flagged."
     ),
+    ParameterSetName.MASK_COVER: "How masks that explain a pile are weighed against one another.",
     ParameterSetName.PLAUSIBILITY: (
         "Two perceptrons over measures of outline and stain: whether a piece is exactly one chromosome "
         "(single), and whether a split cuts between chromosomes and through none (split)."

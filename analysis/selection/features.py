@@ -55,7 +55,7 @@ _TINY: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class ProposalFeatureSettings:
-    """Where features begin to count; weights of the features are fitted, these bends are not.
+    """Where features begin to count: set by hand, unlike their weights.
 
     Attributes
     ----------

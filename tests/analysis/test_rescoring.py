@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from analysis.training.classifier.labelled_cells import NO_CHROMOSOME
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from analysis.classification.classifier import Classifier
 from analysis.errors import NoMetaphaseError, WeightsError
 from analysis.karyotyping.pipeline import load_karyotyper
 from analysis.segmentation.contours.segmenter import segment_by_contours
@@ -22,9 +24,12 @@ from analysis.selection.features import FEATURE_NAMES, ProposalFeatures, compute
 from analysis.selection.measurements import ProposalMeasurements, measure_proposals
 from analysis.selection.rescoring import RescoringModel, load_rescoring_model
 from analysis.structures.box_proposals import BoxProposals, box_overlaps
+from analysis.structures.boxes import box_iou
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.grey_image import GreyImage
 from analysis.training.fits.cell_confidence import judged_cells
+from analysis.training.fits.cell_evidence import collect_evidence
+from analysis.training.fits.labelled_proposals import LabelledProposals
 from analysis.training.fits.rescoring import (
     ScoredProposals,
     cross_validated,
@@ -205,16 +210,9 @@ def simulated_truths(count: int) -> list[ScoredProposals]:
         table = told(seen)
         table[np.isnan(table)] = 1.0 / 24.0
         traits = boxes_on_stain(boxes, classes, scores)
-        made.append(
-            ScoredProposals(
-                f"case {number % 4}",
-                traits,
-                np.asarray(chosen),
-                table,
-                np.asarray(boxes, np.float64),
-                np.asarray(truth, np.float64),
-            )
-        )
+        iou = box_iou(np.asarray(truth, np.float64), np.asarray(boxes, np.float64))
+        labelled = LabelledProposals(f"case {number % 4}", traits.measurements, iou)
+        made.append(ScoredProposals(labelled, traits, np.asarray(chosen), table))
     return made
 
 
@@ -366,14 +364,20 @@ def test_what_the_fits_are_made_of(scene: Scene, tmp_path: Path) -> None:
     data = labelled(tmp_path, scene)
     karyotyper = load_karyotyper(DetectorSegmenter(scene), banding="G", rescoring=False)
     (cell,) = score_proposals(data, "val", karyotyper, part=(1, 2))
-    assert cell.case == "b"
-    assert cell.right.sum() == 46
+    assert cell.labelled.case == "b"
+    assert cell.labelled.right.sum() == 46
     # The longer half still passes for its chromosome by the measure of the set; the other one is false.
-    assert cell.errors(cell.chosen) == (46, 2, 0)
-    assert cell.errors(cell.right) == (46, 0, 0)
+    assert cell.labelled.outcome(cell.chosen) == (46, 2, 0)
+    assert cell.labelled.outcome(cell.labelled.right) == (46, 0, 0)
     assert not np.isnan(cell.classes).any()
     halves = np.isclose(scene.detections.score, 0.85)
-    assert np.array_equal(cell.chosen & ~cell.right, halves)
+    assert np.array_equal(cell.chosen & ~cell.labelled.right, halves)
+    segmenter = DetectorSegmenter(scene)
+    (evidence,) = collect_evidence(data, "val", Classifier.load(), segmenter, part=(1, 2))
+    assert evidence.given.case == "b"
+    assert np.bincount(evidence.given.classes, minlength=24).tolist() == [2] * 22 + [1, 1]
+    assert np.count_nonzero(evidence.detected.classes == NO_CHROMOSOME) == 2
+    assert np.isfinite(evidence.given.detected).all()
     first, second = (
         next(judged_cells(data, "val", load_karyotyper(DetectorSegmenter(scene), banding="G", rescoring=look)))
         for look in (False, True)

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from analysis.errors import DatasetError, ImageError, NoMetaphaseError
 from analysis.evaluation.box_free.blob_classifier import BlobAnswer, BlobClassifier, BlobKind
-from analysis.evaluation.box_free.mask_cover import CoverSettings, cover, ridge_points
+from analysis.evaluation.box_free.mask_cover import CoverSettings, cover, load_cover_settings, ridge_points
 from analysis.evaluation.box_free.segmenter import StreamSegmenter
 from analysis.imaging.image_file import to_grey
 from analysis.nets.layers import folded
 from analysis.nets.mask_net import BlobNet, MaskNet
+from analysis.parameters.store import load_parameters
 from analysis.parameters.weights import load_weights, read_manifest
 from analysis.segmentation.cluster_splitting import split_cluster
 from analysis.segmentation.contours.plausibility import load_plausibility
@@ -41,6 +42,14 @@ from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import Region, cropped
+from analysis.training.fits.mask_cover import (
+    RANGES,
+    SimulatedPile,
+    cover_errors,
+    fit_cover,
+    simulated_piles,
+    write_cover,
+)
 from analysis.training.masks.batches import draw_batch, drawing
 from analysis.training.masks.examples import UNKNOWN, blob_examples, mask_examples
 from analysis.training.masks.scene import Scene, SceneBody, SceneSettings, draw_scene
@@ -241,7 +250,7 @@ def crossing() -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
 def test_a_crossing_is_covered_by_its_two_chromosomes() -> None:
     level, masks = crossing()
     piece = cropped(level > 0.0)
-    found = cover(level, piece, Knowing(masks), CoverSettings(), typical_area=6.0).masks
+    found = cover(level, piece, Knowing(masks), load_cover_settings(), typical_area=6.0).masks
     assert len(found) == 2
     got = [probability_in(piece, answer, 1.0) > 0.5 for answer in found]
     assert sorted(np.count_nonzero(mask) for mask in got) == [630, 720]
@@ -250,8 +259,34 @@ def test_a_crossing_is_covered_by_its_two_chromosomes() -> None:
 def test_a_mask_over_two_chromosomes_is_not_taken_beside_theirs() -> None:
     level, masks = crossing()
     piece = cropped(level > 0.0)
-    covering = cover(level, piece, Knowing([*masks, masks[0] | masks[1]]), CoverSettings(), typical_area=6.0)
+    covering = cover(level, piece, Knowing([*masks, masks[0] | masks[1]]), load_cover_settings(), typical_area=6.0)
     assert len(covering.masks) == 2
+
+
+def test_cover_settings_are_fitted_to_piles(tmp_path: Path) -> None:
+    level, masks = crossing()
+    pile = SimulatedPile(level, cropped(level > 0.0), np.stack(masks))
+    start = load_cover_settings()
+    assert cover_errors([pile], Knowing(masks), start) == 0.0
+    nothing_is_large_enough = replace(start, least_area=100.0)
+    assert cover_errors([pile], Knowing(masks), nothing_is_large_enough) == 1.0
+    fitted = fit_cover([pile], Knowing(masks), nothing_is_large_enough, trials=12, seed=2)
+    assert cover_errors([pile], Knowing(masks), fitted) == 0.0
+    assert RANGES["least_area"][0] <= fitted.least_area <= RANGES["least_area"][1]
+    write_cover(fitted, tmp_path, piles=1, errors=0.0, seed=2, command="karyoscan train cover")
+    assert load_parameters("mask-cover", tmp_path).coefficients(CoverSettings) == fitted
+    with pytest.raises(DatasetError, match="no pile"):
+        fit_cover([], Knowing(masks), start, trials=1, seed=2)
+
+
+def test_simulated_piles_hold_two_chromosomes_or_more(crop_set: Path, tmp_path: Path) -> None:
+    bank = load_bank(crop_set, tmp_path / "cache", "train", sources=("gband612",))
+    piles = list(simulated_piles(bank, 8, seed=1))
+    assert piles
+    for pile in piles:
+        assert len(pile.masks) >= 2
+        assert pile.masks.shape[1:] == pile.level.shape
+        assert pile.masks.any(axis=0).sum() >= pile.piece.area_px
 
 
 def test_points_lie_inside_and_apart() -> None:

@@ -15,7 +15,7 @@ from analysis.training.classifier.calibration import (
     class_accuracy,
     fit_temperature,
     scored_cells,
-    tune_prices,
+    tune_costs,
     with_aneuploid,
 )
 from analysis.training.classifier.crops import ClassifierCropTable
@@ -75,6 +75,6 @@ def test_aneuploid_cells_join_the_normal_ones_and_prices_follow_them() -> None:
     assert len(cells) == 12
     assert [len(cell.classes) for cell in cells[6:]] == [45, 47, 46, 45, 47, 46]
     start = replace(load_assignment_costs(), extra=30.0, missing=30.0)
-    tuned = tune_prices(cells, {"extra": (3.0, 30.0), "missing": (3.0, 30.0)}, start)
+    tuned = tune_costs(cells, {"extra": (3.0, 30.0), "missing": (3.0, 30.0)}, start)
     assert sum(assignment_score(cells, tuned)) >= sum(assignment_score(cells, start))
     assert isinstance(cells[0], ScoredCell)

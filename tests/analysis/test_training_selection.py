@@ -13,21 +13,17 @@ from analysis.errors import DatasetError
 from analysis.parameters.store import load_parameters
 from analysis.selection.initial_selection import SelectionSettings, load_selection_settings
 from analysis.selection.measurements import ProposalMeasurements
-from analysis.training.fits.selection import (
-    ProposedTruth,
-    SelectionTargets,
+from analysis.training.fits.labelled_proposals import (
+    LabelledProposals,
     cached_proposals,
-    compare,
-    figures,
-    outcomes,
     read_cell,
-    refit,
     write_cell,
 )
+from analysis.training.fits.selection import SelectionTargets, compare, figures, outcomes, refit
 from station.cli import app
 
 
-def cell(case: str, right: list[float], wrong: list[float], *, sure: float = 0.95) -> ProposedTruth:
+def cell(case: str, right: list[float], wrong: list[float], *, sure: float = 0.95) -> LabelledProposals:
     """Proposals by their scores; those that are right fit a true chromosome each, all of classes of their own."""
     count = len(right) + len(wrong)
     classes = np.full((count, 24), (1.0 - sure) / 23)
@@ -37,7 +33,7 @@ def cell(case: str, right: list[float], wrong: list[float], *, sure: float = 0.9
     known = ProposalMeasurements(
         np.asarray([*right, *wrong]), np.zeros((count, count)), classes, np.full(count, -1), np.zeros(0)
     )
-    return ProposedTruth(case, known, iou)
+    return LabelledProposals(case, known, iou)
 
 
 def test_outcomes_count_what_was_chosen() -> None:
@@ -88,13 +84,13 @@ def test_cells_are_kept_as_they_are(tmp_path: Path) -> None:
     back = read_cell(tmp_path / "one.npz")
     assert back.case == "a"
     np.testing.assert_array_equal(back.iou, made.iou)
-    np.testing.assert_array_equal(back.known.classes, made.known.classes)
+    np.testing.assert_array_equal(back.measurements.classes, made.measurements.classes)
     assert [path.name for path in tmp_path.iterdir()] == ["one.npz"]
 
 
 def test_the_command_tells_what_a_refit_is_worth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cells = [cell(str(k), [0.6] * 10, [0.45, 0.4]) for k in range(4)]
-    monkeypatch.setattr("analysis.training.fits.selection.cached_proposals", lambda *_, **__: cells)
+    monkeypatch.setattr("analysis.training.fits.labelled_proposals.cached_proposals", lambda *_, **__: cells)
     told = CliRunner().invoke(
         app, ["train", "selection", "--out", str(tmp_path), "--trials", "30", "--data", str(tmp_path)]
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.parameters.names import ParameterSetName
+from analysis.parameters.store import load_parameters
 from analysis.segmentation.mask_net.input import CROP_PX, MASK_NET_WIDTH_PX
 from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.region import Region
@@ -22,7 +25,7 @@ _MOST_POINTS: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class CoverSettings:
-    """How masks are weighed against one another; chosen on simulated piles of the val split's chromosomes.
+    """How masks are weighed against one another: the parameter set ``mask-cover``.
 
     Attributes
     ----------
@@ -43,15 +46,27 @@ class CoverSettings:
         Most masks found by points asked for again by their boxes: what lies far from its point was cut off.
     """
 
-    spacing: float = 1.0
-    same: float = 0.5
-    least_quality: float = 0.55
-    quality_worth: float = 2.0
-    area_power: float = 1.0
-    free_overlap: float = 0.15
-    overlap_price: float = 3.0
-    least_area: float = 0.8
+    spacing: float
+    same: float
+    least_quality: float
+    quality_worth: float
+    area_power: float
+    free_overlap: float
+    overlap_price: float
+    least_area: float
     refined: int = 16
+
+
+@cache
+def load_cover_settings() -> CoverSettings:
+    """The settings that come with the product.
+
+    Raises
+    ------
+    WeightsError
+        Where they are missing or damaged.
+    """
+    return load_parameters(ParameterSetName.MASK_COVER).coefficients(CoverSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.box_free.blob_classifier import BlobAnswer, BlobClassifier, BlobKind
-from analysis.evaluation.box_free.mask_cover import CoverSettings, cover, is_chromosome_after_all
+from analysis.evaluation.box_free.mask_cover import (
+    CoverSettings,
+    cover,
+    is_chromosome_after_all,
+    load_cover_settings,
+)
 from analysis.imaging.foreground import find_foreground
 from analysis.imaging.working_image import at_image_size, make_working_image
 from analysis.parameters.weights import WEIGHTS_DIR
@@ -83,7 +88,7 @@ class StreamSegmenter:
     judge: PieceJudge
     proposer: MaskPredictor
     settings: SegmentationSettings = field(default_factory=SegmentationSettings)
-    cover: CoverSettings = field(default_factory=CoverSettings)
+    cover: CoverSettings = field(default_factory=load_cover_settings)
     second_opinion: float = 0.6
 
     def __call__(self, image: GreyImage) -> Segmentation:

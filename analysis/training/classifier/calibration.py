@@ -19,6 +19,7 @@ from analysis.training.classifier.crops import ClassifierCropTable
 
 TEMPERATURE_RANGE = (0.3, 3.0)
 SHARPNESS_RANGE = (0.1, 3.0)
+_ROUNDS = 2
 CELL_MINIMUM = 30
 """Cells with fewer known chromosomes aren't whole enough to be assigned jointly."""
 
@@ -125,16 +126,28 @@ def _right(cell: ScoredCell, found: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([found[int(row)] == name for row, name in zip(rows, truth, strict=True)], dtype=np.bool_)
 
 
-def tune_prices(
+def tune_costs(
     cells: Sequence[ScoredCell], grid: Mapping[str, Sequence[float]], start: AssignmentCosts
 ) -> AssignmentCosts:
-    """Choose prices one after the other, twice around, by the shares of objects and of cells that are right."""
-    best = start
-    for _ in range(2):
+    """Choose costs one after the other, twice around, by the fractions of objects and of cells that are right.
+
+    Parameters
+    ----------
+    cells
+        Normal and aneuploid cells, see `with_aneuploid`.
+    grid
+        Values to try of each cost, by its name.
+    start
+        Where the search begins; what gains nothing stays as it is there.
+    """
+    best, most = start, sum(assignment_score(cells, start))
+    for _ in range(_ROUNDS):
         for name, values in grid.items():
-            trials = [replace(best, **{name: value}) for value in values]
-            scores = [sum(assignment_score(cells, trial)) for trial in trials]
-            best = trials[int(np.argmax(scores))]
+            for value in values:
+                trial = replace(best, **{name: value})
+                score = most if trial == best else sum(assignment_score(cells, trial))
+                if score > most:
+                    best, most = trial, score
     return best
 
 

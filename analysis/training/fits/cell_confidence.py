@@ -22,6 +22,7 @@ from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import write_parameters
 from analysis.structures.boxes import box_iou, match
 from analysis.structures.classes import UNCLASSIFIED
+from analysis.training.fits.case_folds import case_folds
 from analysis.training.fits.ridge import WRITTEN_DECIMALS, ridge_logistic
 
 _RIDGE: Final = 1.0
@@ -93,12 +94,10 @@ def cross_validated_confidence(
         ``cells``; ``right`` share; ``auc``; ``brier``; ``sure`` share of cells of at least that confidence,
         and how many of those are wrong, ``sure_wrong``.
     """
-    names = np.asarray([cell.case for cell in cells])
-    cases = np.random.default_rng(_SEED).permutation(np.unique(names))
-    fold = {case: number % min(_FOLDS, len(cases)) for number, case in enumerate(cases)}
+    folds = case_folds([cell.case for cell in cells], _FOLDS, seed=_SEED)
     said = np.zeros(len(cells))
-    for number in sorted(set(fold.values())):
-        own = np.asarray([fold[name] == number for name in names])
+    for number in np.unique(folds):
+        own = folds == number
         weights = fit_confidence([cell for cell, held in zip(cells, own, strict=True) if not held])
         for place in np.flatnonzero(own):
             said[place] = weights.of(cells[int(place)].signs)

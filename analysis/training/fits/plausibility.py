@@ -7,9 +7,10 @@ chromosome the whole spanned is spanned by one of the parts and both parts span 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -364,13 +365,20 @@ def _collect_all(
     workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> Samples:
-    samples = Samples()
-    with ProcessPoolExecutor(workers) as pool:
+    if workers == 1:
+        parts: Iterator[Samples] = (collect(entry, known, seed) for entry in entries)
+        return _joined(parts, len(entries), progress)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(collect, entry, known, seed) for entry in entries]
-        for number, job in enumerate(jobs, start=1):
-            samples.extend(job.result())
-            if progress is not None:
-                progress(number, len(jobs))
+        return _joined((job.result() for job in jobs), len(entries), progress)
+
+
+def _joined(parts: Iterator[Samples], total: int, progress: Callable[[int, int], None] | None) -> Samples:
+    samples = Samples()
+    for number, part in enumerate(parts, start=1):
+        samples.extend(part)
+        if progress is not None:
+            progress(number, total)
     return samples
 
 

@@ -24,7 +24,9 @@ from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import write_parameters
 from analysis.selection.features import FEATURE_NAMES, ProposalFeatures
 from analysis.selection.rescoring import RescoringModel
-from analysis.structures.boxes import box_iou, match
+from analysis.structures.boxes import box_iou
+from analysis.training.fits.case_folds import case_folds
+from analysis.training.fits.labelled_proposals import LabelledProposals, SelectionOutcome
 from analysis.training.fits.ridge import WRITTEN_DECIMALS, ridge_logistic
 
 LEAST_SCORE: Final = 0.04
@@ -39,40 +41,24 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class ScoredProposals:
-    """A cell's proposals with the truth; n of them.
+    """A cell's n proposals, classified by both nets.
 
     Attributes
     ----------
-    case
-        Patient.
+    labelled
+        The proposals beside the true chromosomes.
     traits
-        Its proposals.
+        Their features.
     chosen
-        Shape (n,): the first choice.
+        bool, shape (n,): the initial selection.
     classes
-        Shape (n, 24): by both nets, NaN where nobody looked.
-    boxes_px, truth_px
-        Shape (n, 4) and (m, 4): boxes with slide round them, in image px.
+        float64, shape (n, 24): class probabilities by both nets, NaN where none was computed.
     """
 
-    case: str
+    labelled: LabelledProposals
     traits: ProposalFeatures
     chosen: Bools
     classes: Floats
-    boxes_px: Floats
-    truth_px: Floats
-
-    @property
-    def right(self) -> Bools:
-        """Shape (n,): the best proposal of each true chromosome."""
-        found = np.zeros(len(self.traits), np.bool_)
-        found[[j for _, j in match(box_iou(self.truth_px, self.boxes_px))]] = True
-        return found
-
-    def errors(self, chosen: Bools) -> tuple[int, int, int]:
-        """Right, false and missed ones of a choice."""
-        pairs = len(match(box_iou(self.truth_px, self.boxes_px[chosen])))
-        return pairs, int(np.count_nonzero(chosen)) - pairs, len(self.truth_px) - pairs
 
 
 def score_proposals(
@@ -105,14 +91,9 @@ def score_proposals(
 
 def _seen_proposals(entry: TsengImage, karyotyper: Karyotyper) -> ScoredProposals:
     scored = karyotyper.score_all_proposals(read_image(entry.path), least_score=LEAST_SCORE)
-    return ScoredProposals(
-        entry.case,
-        scored.features,
-        scored.selected,
-        scored.class_probability,
-        scored.boxes_px,
-        entry.boxes_px.astype(np.float64),
-    )
+    iou = box_iou(entry.boxes_px.astype(np.float64), scored.boxes_px)
+    labelled = LabelledProposals(entry.case, scored.features.measurements, iou)
+    return ScoredProposals(labelled, scored.features, scored.selected, scored.class_probability)
 
 
 def fit_rescoring_model(
@@ -122,7 +103,7 @@ def fit_rescoring_model(
     truth, prescreen, rescoring = [], [], []
     for cell in cells:
         # Of the hundreds that nobody would look at each is wrong, and says nothing about those that matter.
-        right, seen = cell.right, np.flatnonzero(~np.isnan(cell.classes).any(axis=1))
+        right, seen = cell.labelled.right, np.flatnonzero(~np.isnan(cell.classes).any(axis=1))
         truth.append(right[seen].astype(np.float64))
         prescreen.append(cell.traits.table(right, cell.traits.measurements.classes, seen))
         rescoring.append(cell.traits.table(right, cell.classes, seen))
@@ -143,11 +124,8 @@ def cross_validated(cells: Sequence[ScoredProposals], *, min_prescreen_log_odds:
         ``first`` and ``second``: ``right, false, missed``, ``aer`` and ``cells_whole`` (share without an error);
         ``better``, ``worse``: cells; ``looked_at``: mean proposals a cell that were worth a look.
     """
-    names = np.asarray([cell.case for cell in cells])
-    cases = np.random.default_rng(_SEED).permutation(np.unique(names))
-    fold = {case: number % min(_FOLDS, len(cases)) for number, case in enumerate(cases)}
-    folds = np.asarray([fold[name] for name in names])
-    first = [cell.errors(cell.chosen) for cell in cells]
+    folds = case_folds([cell.labelled.case for cell in cells], _FOLDS, seed=_SEED)
+    first = [cell.labelled.outcome(cell.chosen) for cell in cells]
     second = list(first)
     looked = 0
     for number in np.unique(folds):
@@ -160,7 +138,7 @@ def cross_validated(cells: Sequence[ScoredProposals], *, min_prescreen_log_odds:
             seen = cell.chosen.copy()
             seen[worth] = True
             classes = np.where(seen[:, None], cell.classes, np.nan)
-            second[int(place)] = cell.errors(weights.reselect(cell.traits, cell.chosen, classes))
+            second[int(place)] = cell.labelled.outcome(weights.reselect(cell.traits, cell.chosen, classes))
     wrong = [np.asarray([false + missed for _, false, missed in each]) for each in (first, second)]
     return {
         "cells": len(cells),
@@ -216,7 +194,7 @@ def write_rescoring_model(
     return write_parameters(folder, arrays, manifest)
 
 
-def _summed(errors: Sequence[tuple[int, int, int]]) -> dict[str, float | int]:
+def _summed(errors: Sequence[SelectionOutcome]) -> dict[str, float | int]:
     right, false, missed = (int(value) for value in np.sum(np.asarray(errors).reshape(-1, 3), axis=0))
     whole = [false + missed == 0 for _, false, missed in errors]
     return {

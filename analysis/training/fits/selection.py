@@ -1,8 +1,4 @@
-"""How a cell's proposals are weighed, refitted to new weights of the detector.
-
-The net is run once over a split, which takes a second a picture, and what the selection needs to know is kept on
-the disk. On that a setting costs a third of a second for 141 cells, so that a search takes a minute.
-"""
+"""Fit how the initial selection weighs a cell's proposals, for new weights of the detector."""
 
 from __future__ import annotations
 
@@ -14,21 +10,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.labelled_boxes import grown_boxes
-from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng
-from analysis.detection.detector import DETECTOR_WEIGHTS, Detector
-from analysis.errors import DatasetError, NoMetaphaseError
-from analysis.imaging.image_file import read_image
-from analysis.parameters.manifest import Manifest, ParameterKind, read_manifest
+from analysis.parameters.manifest import Manifest, ParameterKind
 from analysis.parameters.names import ParameterSetName
-from analysis.parameters.store import PARAMETERS_FOLDER, write_coefficients
-from analysis.segmentation.segmenter import DetectorSegmenter
-from analysis.selection.initial_selection import SelectionSettings, class_certainty, select_proposals
-from analysis.selection.measurements import ProposalMeasurements
-from analysis.structures.boxes import box_iou, match
-
-_LEAST_SCORE: Final = 0.1
-"""Proposals below are never chosen (the least chosen one of the val split has .2), and only take time."""
+from analysis.parameters.store import write_coefficients
+from analysis.selection.initial_selection import (
+    SelectionSettings,
+    class_certainty,
+    select_proposals,
+)
+from analysis.training.fits.labelled_proposals import LabelledProposals
 
 _SEARCHED: Final = ("threshold", "slope", "area_price", "third_price")
 """Of proposals merged from four views no two mean the same chromosome: prices of overlap have nothing to do."""
@@ -44,25 +34,6 @@ _UNSURE_BELOW: Final = 0.2
 _USUAL_COUNT: Final = 46
 _DRAWS: Final = 2000
 _SEED: Final = 46
-
-
-@dataclass(frozen=True, slots=True)
-class ProposedTruth:
-    """A cell's proposals beside its true chromosomes.
-
-    Attributes
-    ----------
-    case
-        Patient.
-    known
-        Of the proposals.
-    iou
-        float64, shape (true chromosomes, proposals): overlap of their boxes as the set's are drawn.
-    """
-
-    case: str
-    known: ProposalMeasurements
-    iou: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,116 +87,9 @@ class Comparison:
         return self.aer_difference <= 0.0
 
 
-def cached_proposals(
-    data_dir: Path,
-    split: str,
-    folder: Path,
-    *,
-    limit: int | None = None,
-    weights: Path = PARAMETERS_FOLDER,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[ProposedTruth]:
-    """Propose chromosomes in pictures of the Tseng set, or read what was proposed before by the same weights.
-
-    Parameters
-    ----------
-    data_dir
-        Folder of the set.
-    split
-        ``"train"`` or ``"val"``.
-    folder
-        Where proposals are kept, a file a cell; named by the weights' sum, so that new ones propose anew.
-    limit
-        Only this many, spread evenly.
-    weights
-        Folder of the detector's weights.
-    progress
-        Called with (pictures done, pictures in all).
-
-    Raises
-    ------
-    DatasetError
-        If the set isn't there, or the test split is asked for.
-    WeightsError
-        Where weights are missing or damaged.
-    """
-    if split == "test":
-        raise DatasetError("nothing is chosen on the test split", path=data_dir)
-    entries = load_tseng(data_dir, split)
-    if limit is not None and limit < len(entries):
-        at = np.linspace(0, len(entries) - 1, max(1, limit)).round().astype(int)
-        entries = tuple(entries[k] for k in at)
-    sha256 = read_manifest(DETECTOR_WEIGHTS, weights).sha256
-    folder.mkdir(parents=True, exist_ok=True)
-    segmenter: DetectorSegmenter | None = None
-    cells = []
-    for number, entry in enumerate(entries, start=1):
-        path = folder / f"{sha256[:12]}-{split}-{entry.name}.npz"
-        if not path.exists():
-            segmenter = segmenter or DetectorSegmenter(Detector.load(weights))
-            write_cell(path, propose(entry, segmenter))
-        cells.append(read_cell(path))
-        if progress is not None:
-            progress(number, len(entries))
-    return cells
-
-
-def propose(entry: TsengImage, segmenter: DetectorSegmenter) -> ProposedTruth:
-    """Propose chromosomes in one picture; none where there is nothing like a metaphase."""
-    image = read_image(entry.path)
-    truth = entry.boxes_px.astype(np.float64)
-    try:
-        known, extents_px = segmenter.measure(image)
-    except NoMetaphaseError:
-        nothing = ProposalMeasurements(
-            np.zeros(0), np.zeros((0, 0)), np.zeros((0, 24)), np.zeros(0, np.int64), np.zeros(0)
-        )
-        return ProposedTruth(entry.case, nothing, np.zeros((len(truth), 0)))
-    rows = np.flatnonzero(known.score >= _LEAST_SCORE)
-    boxes = grown_boxes(extents_px[rows], TSENG_PADDING_PX, image.pixels.shape)
-    kept = replace(
-        known,
-        score=known.score[rows],
-        overlap=known.overlap[np.ix_(rows, rows)],
-        classes=known.classes[rows],
-        piece=known.piece[rows],
-    )
-    return ProposedTruth(entry.case, kept, box_iou(truth, boxes))
-
-
-def write_cell(path: Path, cell: ProposedTruth) -> None:
-    """Write a cell, whole or not at all."""
-    part = path.with_suffix(".part.npz")
-    known = cell.known
-    np.savez_compressed(
-        part,
-        case=np.asarray(cell.case),
-        iou=cell.iou,
-        score=known.score,
-        overlap=known.overlap,
-        classes=known.classes,
-        piece=known.piece,
-        piece_areas=known.piece_areas,
-    )
-    part.replace(path)
-
-
-def read_cell(path: Path) -> ProposedTruth:
-    """Read a cell."""
-    with np.load(path, allow_pickle=False) as held:
-        known = ProposalMeasurements(
-            held["score"], held["overlap"], held["classes"], held["piece"], held["piece_areas"]
-        )
-        return ProposedTruth(str(held["case"]), known, held["iou"])
-
-
-def outcomes(cells: Sequence[ProposedTruth], settings: SelectionSettings) -> NDArray[np.float64]:
+def outcomes(cells: Sequence[LabelledProposals], settings: SelectionSettings) -> NDArray[np.float64]:
     """Count matched, false and missed chromosomes of every cell: float64, shape (cells, 3)."""
-    table = []
-    for cell in cells:
-        rows = select_proposals(cell.known, settings)
-        matched = len(match(cell.iou[:, rows]))
-        table.append((matched, len(rows) - matched, len(cell.iou) - matched))
+    table = [cell.outcome(select_proposals(cell.measurements, settings)) for cell in cells]
     return np.asarray(table, np.float64).reshape(-1, 3)
 
 
@@ -242,7 +106,7 @@ def figures(table: NDArray[np.float64]) -> dict[str, float]:
 
 
 def refit(
-    cells: Sequence[ProposedTruth],
+    cells: Sequence[LabelledProposals],
     start: SelectionSettings,
     aims: SelectionTargets | None = None,
     *,
@@ -291,7 +155,7 @@ def refit(
     return best
 
 
-def compare(cells: Sequence[ProposedTruth], before: SelectionSettings, after: SelectionSettings) -> Comparison:
+def compare(cells: Sequence[LabelledProposals], before: SelectionSettings, after: SelectionSettings) -> Comparison:
     """Compare two settings on the same cells, with an interval by bootstrap over cases."""
     first, second = outcomes(cells, before), outcomes(cells, after)
     cases = np.asarray([cell.case for cell in cells])
@@ -348,9 +212,9 @@ def _changed(settings: SelectionSettings, name: str, factor: float) -> Selection
     return replace(settings, **{name: min(value, 0.9) if name == "threshold" else value})
 
 
-def _trusted(cells: Sequence[ProposedTruth], settings: SelectionSettings) -> SelectionSettings:
+def _trusted(cells: Sequence[LabelledProposals], settings: SelectionSettings) -> SelectionSettings:
     """Set from which certainty classes count."""
-    sure = [class_certainty(cell.known, settings) for cell in cells if len(cell.known.score)]
+    sure = [class_certainty(cell.measurements, settings) for cell in cells if len(cell.measurements.score)]
     if not sure:
         return settings
     reached = round(float(np.quantile(sure, _SURE_SHARE)), 2)

@@ -357,7 +357,7 @@ def _write(
             arguments={"width": width},
             data={"+".join(settings.sources): singles},
             split="train (by case); figures on simulated scenes of val",
-            command=f"karyoscan train stream --steps {trainer.step}{sources}",
+            command=f"karyoscan train mask-net --steps {trainer.step}{sources}",
             settings={**asdict(settings), "bfloat16": task.half},
             seed=settings.seed,
             steps=trainer.step,

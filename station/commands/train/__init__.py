@@ -8,10 +8,13 @@ from station.commands.options import examples
 from station.commands.train.bands import bands
 from station.commands.train.classifier import classifier
 from station.commands.train.confidence import confidence
+from station.commands.train.cover import cover
 from station.commands.train.detector import detector
+from station.commands.train.evidence import assignment, fusion
 from station.commands.train.finder import finder
 from station.commands.train.mask_net import mask_net
 from station.commands.train.peer import peer
+from station.commands.train.plausibility import plausibility
 from station.commands.train.rescoring import rescoring
 from station.commands.train.selection import selection
 
@@ -31,6 +34,10 @@ train_app.command(
 )(detector)
 train_app.command("mask-net", epilog=examples("karyoscan train mask-net --steps 9000 --minutes 60"))(mask_net)
 train_app.command("selection", epilog=examples("karyoscan train selection --limit 100"))(selection)
+train_app.command("plausibility", epilog=examples("karyoscan train plausibility --images 300"))(plausibility)
+train_app.command("fusion", epilog=examples("karyoscan train fusion --processes 2"))(fusion)
+train_app.command("assignment", epilog=examples("karyoscan train assignment --processes 2"))(assignment)
+train_app.command("cover", epilog=examples("karyoscan train cover --trials 40"))(cover)
 train_app.command("rescoring", epilog=examples("karyoscan train rescoring --processes 2"))(rescoring)
 train_app.command("confidence", epilog=examples("karyoscan train confidence --processes 2"))(confidence)
 train_app.command("bands", epilog=examples("karyoscan train bands --step 2"))(bands)

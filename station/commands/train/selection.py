@@ -30,9 +30,9 @@ def selection(
     """Refit the initial selection of proposals, on the val split; for new weights of the detector."""
     from analysis.parameters.store import PARAMETERS_FOLDER
     from analysis.selection.initial_selection import load_selection_settings
+    from analysis.training.fits.labelled_proposals import cached_proposals
     from analysis.training.fits.selection import (
         SelectionTargets,
-        cached_proposals,
         compare,
         figures,
         refit,
