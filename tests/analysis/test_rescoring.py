@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from analysis.training.classifier.labelled_cells import NO_CHROMOSOME
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from analysis.classification.classifier import Classifier
+from analysis.datasets.labelled_cells import NO_CHROMOSOME
 from analysis.errors import NoMetaphaseError, WeightsError
 from analysis.karyotyping.pipeline import load_karyotyper
 from analysis.segmentation.contours.segmenter import segment_by_contours

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from analysis.errors import DatasetError, ImageError, NoMetaphaseError
 from analysis.evaluation.box_free.blob_classifier import BlobAnswer, BlobClassifier, BlobKind
-from analysis.evaluation.box_free.mask_cover import CoverSettings, cover, load_cover_settings, ridge_points
 from analysis.evaluation.box_free.segmenter import StreamSegmenter
 from analysis.imaging.image_file import to_grey
 from analysis.nets.layers import folded
@@ -37,6 +36,7 @@ from analysis.segmentation.mask_net.input import (
     crop_at,
     mask_net_picture,
 )
+from analysis.segmentation.mask_net.mask_cover import CoverSettings, cover, load_cover_settings, ridge_points
 from analysis.segmentation.mask_net.placement import assign_by_probability, at_mask_net_scale, probability_in
 from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.grey_image import GreyImage

@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from analysis.training.classifier.labelled_cells import NO_CHROMOSOME
 from scipy.special import log_softmax
 from typer.testing import CliRunner
 
 from analysis.assignment.joint_assignment import AssignmentCosts, load_assignment_costs
 from analysis.classification.fusion import FusionWeights, none_evidence
+from analysis.datasets.labelled_cells import NO_CHROMOSOME
 from analysis.datasets.tseng import TSENG_PADDING_PX
 from analysis.errors import DatasetError
 from analysis.parameters.store import load_parameters

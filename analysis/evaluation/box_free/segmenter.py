@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.box_free.blob_classifier import BlobAnswer, BlobClassifier, BlobKind
-from analysis.evaluation.box_free.mask_cover import (
-    CoverSettings,
-    cover,
-    is_chromosome_after_all,
-    load_cover_settings,
-)
 from analysis.imaging.foreground import find_foreground
 from analysis.imaging.working_image import at_image_size, make_working_image
 from analysis.parameters.weights import WEIGHTS_DIR
 from analysis.segmentation.contours.settings import CONTOURS
 from analysis.segmentation.mask_net.input import MASK_NET_WIDTH_PX, MaskNetPicture, mask_net_picture
+from analysis.segmentation.mask_net.mask_cover import (
+    CoverSettings,
+    cover,
+    is_chromosome_after_all,
+    load_cover_settings,
+)
 from analysis.segmentation.mask_net.placement import assign_by_probability, at_mask_net_scale, probability_in
 from analysis.segmentation.mask_net.predictor import MaskPredictor
 from analysis.segmentation.settings import SegmentationSettings

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from analysis.classification.classifier import Classifier
 from analysis.classification.fusion import FusionWeights, detected_classes, fuse_class_evidence
 from analysis.datasets.labelled_boxes import instances_from_boxes, padded_boxes
+from analysis.datasets.labelled_cells import NO_CHROMOSOME
 from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
@@ -25,7 +26,6 @@ from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
 from analysis.training.classifier.calibration import ScoredCell
-from analysis.training.classifier.labelled_cells import NO_CHROMOSOME
 
 BANDING: Final = "G"
 """Banding of the Tseng set, which the classifier is told."""

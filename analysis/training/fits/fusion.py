@@ -14,12 +14,12 @@ from scipy.special import logsumexp
 
 from analysis.assignment.joint_assignment import AssignmentCosts
 from analysis.classification.fusion import FusionWeights, none_evidence
+from analysis.datasets.labelled_cells import NO_CHROMOSOME
 from analysis.errors import DatasetError
 from analysis.parameters.manifest import Manifest, ParameterKind
 from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import write_coefficients
 from analysis.training.classifier.calibration import assignment_score, fit_sharpness
-from analysis.training.classifier.labelled_cells import NO_CHROMOSOME
 from analysis.training.fits.case_folds import case_folds
 from analysis.training.fits.cell_evidence import CellEvidence, LabelledEvidence
 from analysis.training.fits.ridge import ridge_logistic

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import DatasetError
-from analysis.evaluation.box_free.mask_cover import CoverSettings, cover
 from analysis.parameters.manifest import Manifest, ParameterKind
 from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import write_coefficients
 from analysis.segmentation.mask_net.input import MASK_NET_WIDTH_PX
+from analysis.segmentation.mask_net.mask_cover import CoverSettings, cover
 from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.boxes import match
 from analysis.structures.region import Region, connected_regions

@@ -19,7 +19,7 @@ def cover(
     seed: SeedOption = 33,
 ) -> None:
     """Fit how masks of a pile are weighed, on simulated piles (gband612 val; five minutes)."""
-    from analysis.evaluation.box_free.mask_cover import load_cover_settings
+    from analysis.segmentation.mask_net.mask_cover import load_cover_settings
     from analysis.segmentation.mask_net.predictor import MaskPredictor
     from analysis.training.fits.mask_cover import cover_errors, fit_cover, simulated_piles, write_cover
     from analysis.training.masks.singles import load_bank
