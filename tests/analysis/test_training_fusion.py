@@ -140,7 +140,7 @@ def drawn_set(folder: Path, pictures: int) -> Path:
             row, column = divmod(k, 6)
             name = CLASS_NAMES[k]
             angle = float(rng.uniform(-8, 8))
-            body = render_chromosome(name, rng, um_per_px=0.13, look=ChromosomeAppearance(), angle_deg=angle)
+            body = render_chromosome(name, rng, um_per_px=0.13, appearance=ChromosomeAppearance(), angle_deg=angle)
             xmin, ymin, xmax, ymax = body.box_px
             # One in three touches its left neighbour: there has to be something to part.
             x0, y0 = (reach - TOUCHING_PX - xmin if column in (1, 4) else 30 + column * 115), 20 + row * 130
