@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.classification.classifier import Classifier
-from analysis.classification.fusion import FusionWeights, detected_classes, fuse_class_evidence
+from analysis.classification.fusion import FusionWeights, detector_log_prob, fuse_class_evidence
 from analysis.datasets.labelled_boxes import instances_from_boxes, padded_boxes
 from analysis.datasets.labelled_cells import NO_CHROMOSOME
 from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng
@@ -144,7 +144,7 @@ def _evidence_of(entry: TsengImage, classifier: Classifier, segmenter: DetectorS
     scores = [_scores(image, segmentation.background, instances, classifier) for instances in (given, detected)]
     return LabelledEvidence(
         CellEvidence(entry.case, scores[0], given_classes, _box_scores(given), labels),
-        CellEvidence(entry.case, scores[1], detected_classes(detected), _box_scores(detected), detected_labels),
+        CellEvidence(entry.case, scores[1], detector_log_prob(detected), _box_scores(detected), detected_labels),
     )
 
 
