@@ -166,8 +166,8 @@ def _stretched(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     black, white = np.percentile(picture, _STRETCH)
     if white - black < 1.0:
         return picture
-    levels = (np.arange(256) - black) * (255.0 / (white - black))
-    table = np.clip(levels, 0.0, 255.0).astype(np.uint8)
+    levels = (np.arange(256) - black) * (255 / (white - black))
+    table = np.clip(levels, 0.0, 255).astype(np.uint8)
     return np.ascontiguousarray(table[picture])
 
 

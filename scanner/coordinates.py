@@ -48,7 +48,13 @@ class StagePoint:
         return math.hypot(self.x_um - other.x_um, self.y_um - other.y_um)
 
     def shifted(self, dx_um: float, dy_um: float) -> StagePoint:
-        """The position `dx_um`, `dy_um` further."""
+        """The position `dx_um`, `dy_um` further.
+
+        Parameters
+        ----------
+        dx_um, dy_um
+            How far along the axes.
+        """
         return StagePoint(self.x_um + dx_um, self.y_um + dy_um)
 
 
@@ -107,7 +113,13 @@ class SlideFrame:
         return StagePoint(min(xs), min(ys)), StagePoint(max(xs), max(ys))
 
     def is_crossed(self, start: StagePoint, end: StagePoint) -> bool:
-        """Whether a move from `start` to `end` may pass over the glass; the axes need not run in step."""
+        """Whether a move from `start` to `end` may pass over the glass; the axes need not run in step.
+
+        Parameters
+        ----------
+        start, end
+            Ends of the move.
+        """
         lower, upper = self.glass()
         return (
             min(start.x_um, end.x_um) <= upper.x_um
@@ -168,7 +180,13 @@ class CameraFrame:
         return float(x), float(y)
 
     def point_at(self, dx_um: float, dy_um: float) -> ImagePoint:
-        """Image point at an offset from the centre; the inverse of `offset_um`."""
+        """Image point at an offset from the centre; the inverse of `offset_um`.
+
+        Parameters
+        ----------
+        dx_um, dy_um
+            Offset along the stage axes.
+        """
         x, y = np.linalg.solve(self._matrix(), np.array([dx_um, dy_um]))
         centre = self.centre
         return ImagePoint(centre.x_px + float(x), centre.y_px + float(y))
@@ -216,5 +234,13 @@ class ObjectiveView:
 
 
 def stage_to_centre(point: StagePoint, parcentric: ParcentricOffset) -> StagePoint:
-    """Where the stage has to stand so that an objective sees a specimen point in its centre."""
+    """Where the stage has to stand so that an objective sees a specimen point in its centre.
+
+    Parameters
+    ----------
+    point
+        Specimen point: its stage point under the reference objective.
+    parcentric
+        Offset of the objective.
+    """
     return point.shifted(-parcentric.dx_um, -parcentric.dy_um)

@@ -46,7 +46,17 @@ class DeviceCalls:
 
     @contextmanager
     def device_errors(self, label: str, action: str, wanted: str | None = None) -> Iterator[None]:
-        """Turn whatever a device raises into a typed error that names it."""
+        """Turn whatever a device raises into a typed error that names it.
+
+        Parameters
+        ----------
+        label
+            Label of the device.
+        action
+            What it is asked, for the message.
+        wanted
+            Value asked for.
+        """
         try:
             yield
         except ScannerError:
@@ -127,6 +137,15 @@ class DeviceCalls:
 
     def finite(self, value: float, label: str, axis: str) -> float:
         """A position that is a number.
+
+        Parameters
+        ----------
+        value
+            What the device says.
+        label
+            Label of the device.
+        axis
+            Axis of it.
 
         Raises
         ------

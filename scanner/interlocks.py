@@ -176,7 +176,17 @@ INTERLOCKS: tuple[InterlockRule, ...] = (
 def broken_rule(
     action: Action, situation: Situation, rules: tuple[InterlockRule, ...] = INTERLOCKS
 ) -> InterlockRule | None:
-    """First rule that forbids the action; None where it may go ahead."""
+    """First rule that forbids the action; None where it may go ahead.
+
+    Parameters
+    ----------
+    action
+        What is about to happen.
+    situation
+        State of the instrument.
+    rules
+        The table.
+    """
     for rule in rules:
         if action in rule.actions and rule.forbids(situation):
             return rule

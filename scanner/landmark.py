@@ -23,6 +23,8 @@ from scanner.microscope import Microscope
 # A landmark that has lost more than this of its sharpness is out of focus.
 LEAST_SHARPNESS = 0.5
 _PROCEDURE = "landmark"
+# Keeps a landmark without any sharpness from being divided by nothing.
+_NO_SHARPNESS = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +142,7 @@ def check_landmark(microscope: Microscope, landmark: Landmark, limit_um: float |
     if limit_um is None:
         limit_um = 2.0 * microscope.rig.stage.motion.tolerance_um
     check = _compare(microscope, landmark, frame)
-    for axis, beside_um in (("x", check.dx_um), ("y", check.dy_um)):
-        if abs(beside_um) > limit_um:
-            raise PositionError(
-                "the landmark lies elsewhere: steps were lost, or this is another slide",
-                device=microscope.rig.devices.stage,
-                axis=axis,
-                wanted=0.0,
-                actual=beside_um,
-                allowed=f"+-{limit_um:g}",
-                unit="um",
-            )
+    _refuse_elsewhere(microscope, check, limit_um)
     if check.sharpness < LEAST_SHARPNESS:
         raise FocusError(
             "the landmark is blurred: the focus has drifted",
@@ -162,8 +154,22 @@ def check_landmark(microscope: Microscope, landmark: Landmark, limit_um: float |
     return check
 
 
+def _refuse_elsewhere(microscope: Microscope, check: LandmarkCheck, limit_um: float) -> None:
+    for axis, beside_um in (("x", check.dx_um), ("y", check.dy_um)):
+        if abs(beside_um) > limit_um:
+            raise PositionError(
+                "the landmark lies elsewhere: steps were lost, or this is another slide",
+                device=microscope.rig.devices.stage,
+                axis=axis,
+                wanted=0.0,
+                actual=beside_um,
+                allowed=f"+-{limit_um:g}",
+                unit="um",
+            )
+
+
 def _compare(microscope: Microscope, landmark: Landmark, frame: Frame) -> LandmarkCheck:
-    sharpness = _sharpness(frame.pixels) / max(_sharpness(landmark.pixels), 1e-12)
+    sharpness = _sharpness(frame.pixels) / max(_sharpness(landmark.pixels), _NO_SHARPNESS)
     try:
         shift = image_shift(landmark.pixels, frame.pixels)
     except (BlankCalibrationFieldError, ImplausibleError) as error:

@@ -76,7 +76,17 @@ class OilLedger:
         return () if found is None else found.drops
 
     def has_drop(self, slide: str, at: SlidePoint, radius_um: float) -> bool:
-        """Whether a drop fell within `radius_um` of a point."""
+        """Whether a drop fell within `radius_um` of a point.
+
+        Parameters
+        ----------
+        slide
+            Name of the slide.
+        at
+            Point on it.
+        radius_um
+            Distance within which a drop counts.
+        """
         return any(at.distance_um(drop) <= radius_um for drop in self.drops(slide))
 
     def touched(self, slide: str) -> None:
@@ -85,11 +95,27 @@ class OilLedger:
             self._keep({**self._slides, slide: OiledSlide()})
 
     def add_drop(self, slide: str, at: SlidePoint) -> None:
-        """A drop is about to fall."""
+        """A drop is about to fall.
+
+        Parameters
+        ----------
+        slide
+            Name of the slide.
+        at
+            Where it will fall.
+        """
         self._keep({**self._slides, slide: OiledSlide((*self.drops(slide), at))})
 
     def retract_drop(self, slide: str, at: SlidePoint) -> None:
-        """The dispenser's sensor says that the drop did not fall; the slide stays suspect."""
+        """The dispenser's sensor says that the drop did not fall; the slide stays suspect.
+
+        Parameters
+        ----------
+        slide
+            Name of the slide.
+        at
+            Where it should have fallen.
+        """
         drops = list(self.drops(slide))
         drops.remove(at)
         self._keep({**self._slides, slide: replace(self._slides[slide], drops=tuple(drops))})

@@ -19,6 +19,10 @@ from scanner.slots import overlapping_slides
 from scanner.strict_yaml import load_strict
 
 RIG_FILE = "rig.yaml"
+OIL_INDEX = 1.515
+"""Refractive index of immersion oil (ISO 8036)."""
+GREEN_UM = 0.55
+"""Wavelength of green light, in which G-bands are photographed."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -95,7 +99,7 @@ class Motion(_Strict):
             seconds = 2.0 * (way / self.acceleration_um_s2) ** 0.5
         else:
             seconds = way / self.speed_um_s + self.speed_um_s / self.acceleration_um_s2
-        return seconds + self.settle_ms / 1000.0
+        return seconds + self.settle_ms / 1000
 
 
 class Place(_Strict):
@@ -196,8 +200,8 @@ class Objective(_Strict):
     @property
     def depth_of_field_um(self) -> float:
         """Wave-optical depth of field in green light (0.55 um), without the camera's share."""
-        index = 1.515 if self.immersion == "oil" else 1.0
-        return 0.55 * index / self.numerical_aperture**2
+        index = OIL_INDEX if self.immersion == "oil" else 1.0
+        return GREEN_UM * index / self.numerical_aperture**2
 
 
 class CameraConfig(_Strict):

@@ -11,6 +11,8 @@ from scanner.microscope import Microscope
 
 # A tenth of what the 10x resolves, and half of what the 63x does: no picture shows less.
 LIMIT_UM = 0.1
+# Where pixels are coarse, shifts are measured to a tenth of one and proven to twice that.
+LIMIT_PX = 0.2
 
 
 class StillnessVerdict(StrEnum):
@@ -64,7 +66,7 @@ def prove_stillness(microscope: Microscope, exposure_ms: float, limit_um: float 
     """
     um_per_px = microscope.objective.um_per_px
     if limit_um is None:
-        limit_um = max(LIMIT_UM, 0.2 * um_per_px)
+        limit_um = max(LIMIT_UM, LIMIT_PX * um_per_px)
     first = microscope.snap(exposure_ms)
     second = microscope.snap(exposure_ms)
     try:

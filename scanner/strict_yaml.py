@@ -98,7 +98,15 @@ def key_lines(text: str) -> dict[KeyPath, int]:
 
 
 def line_of(location: KeyPath, lines: dict[KeyPath, int]) -> int | None:
-    """Line of a key, or of the nearest one above it that stands in the file."""
+    """Line of a key, or of the nearest one above it that stands in the file.
+
+    Parameters
+    ----------
+    location
+        Keys and indices that lead to the value.
+    lines
+        Line of every key of the file.
+    """
     location = _written(location, lines)
     while location:
         if location in lines:

@@ -54,7 +54,7 @@ class YamlLimits:
 class YamlTextError(ValueError):
     """A text that isn't acceptable YAML.
 
-    Attributes
+    Parameters
     ----------
     message
         What was found, and what is allowed.

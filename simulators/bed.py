@@ -31,7 +31,13 @@ class Bay:
     slide: TraySlide | None
 
     def distance_um(self, x_um: float, y_um: float) -> float:
-        """How far a place is from the glass; 0 on it."""
+        """How far a place is from the glass; 0 on it.
+
+        Parameters
+        ----------
+        x_um, y_um
+            Place, um from the corner of the first slide.
+        """
         beyond = [
             max(origin - value, value - origin - length, 0.0)
             for value, origin, length in zip((x_um, y_um), self.origin_um, GLASS_UM, strict=True)
@@ -55,7 +61,13 @@ class Bed:
     bays: tuple[Bay, ...]
 
     def at(self, x_um: float, y_um: float) -> Bay:
-        """The place nearest to a point, um from the corner of the first slide."""
+        """The place nearest to a point, um from the corner of the first slide.
+
+        Parameters
+        ----------
+        x_um, y_um
+            The point.
+        """
         return min(self.bays, key=lambda bay: bay.distance_um(x_um, y_um))
 
 

@@ -192,7 +192,13 @@ class TwinXYStage(OnTwin, XYStageDevice):
     """Motorised stage, 76 x 26 mm of travel."""
 
     def set_position_um(self, x: float, y: float) -> None:
-        """Start a move."""
+        """Start a move.
+
+        Parameters
+        ----------
+        x, y
+            Target, um.
+        """
         self.twin.move_stage(float(x), float(y), self.get_label())
 
     def get_position_um(self) -> tuple[float, float]:

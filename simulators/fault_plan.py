@@ -98,7 +98,15 @@ class CountingPlan(Generic[AnyFault]):
             self._struck.clear()
 
     def strikes(self, kind: StrEnum, target: str) -> bool:
-        """Count one operation and say whether it goes wrong in this way."""
+        """Count one operation and say whether it goes wrong in this way.
+
+        Parameters
+        ----------
+        kind
+            Kind of fault.
+        target
+            What the operation concerns.
+        """
         with self._lock:
             struck = False
             for index, fault in enumerate(self._faults):

@@ -35,7 +35,15 @@ class Drive:
         return way / self.speed_um_s + self.speed_um_s / self.acceleration_um_s2
 
     def travelled_um(self, distance_um: float, elapsed_s: float) -> float:
-        """Way gone after a time, with the sign of the distance."""
+        """Way gone after a time, with the sign of the distance.
+
+        Parameters
+        ----------
+        distance_um
+            Distance of the whole move.
+        elapsed_s
+            Time since it began.
+        """
         total_s = self.travel_s(distance_um)
         if elapsed_s >= total_s:
             return distance_um

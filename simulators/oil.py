@@ -34,7 +34,13 @@ class OilDrop:
     radius_um: float = DROP_RADIUS_UM
 
     def covers(self, slide_x_um: float, slide_y_um: float) -> bool:
-        """Whether there is oil at a place."""
+        """Whether there is oil at a place.
+
+        Parameters
+        ----------
+        slide_x_um, slide_y_um
+            Place on the slide.
+        """
         return math.hypot(slide_x_um - self.slide_x_um, slide_y_um - self.slide_y_um) <= self.radius_um
 
 

@@ -76,7 +76,15 @@ class PatchCache:
     _bytes: int = 0
 
     def level(self, body: SpecimenBody, um_per_px: float) -> PatchResolution:
-        """The body at a resolution that suits a camera pixel of this size."""
+        """The body at a resolution that suits a camera pixel of this size.
+
+        Parameters
+        ----------
+        body
+            What lies on the slide.
+        um_per_px
+            Size of a camera pixel on the specimen.
+        """
         key = (*body.patch_key, round(um_per_px, 6))
         level = self._levels.get(key)
         if level is None:

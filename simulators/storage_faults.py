@@ -178,7 +178,15 @@ class FaultyDisk:
         self._on = False
 
     def hear(self, event: str, arguments: tuple[object, ...]) -> None:
-        """What the interpreter is about to ask of the operating system."""
+        """What the interpreter is about to ask of the operating system.
+
+        Parameters
+        ----------
+        event
+            Name of the audit event.
+        arguments
+            What the interpreter hands over with it.
+        """
         if not self._on or event not in _HEARD:
             return
         self.settle()

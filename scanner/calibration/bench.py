@@ -21,6 +21,11 @@ TARGET_SHARE = 0.75
 _FIRST_EXPOSURE_MS = 4.0
 _EXPOSURE_LIMITS_MS = (0.05, 400.0)
 _EXPOSURE_TRIES = 8
+# A black frame may need a lot more light, a saturated one a lot less; both say nothing about how much.
+_BRIGHTEN, _DARKEN = 4.0, 0.25
+# Levels near full scale are clipped in places: they say "less", not how much less.
+_CLIPPED_FRACTION, _DARKEN_CLIPPED = 0.97, 0.4
+_EXPOSURE_TOLERANCE = 0.1
 # Planes of the sweep, in depths of field of the objective.
 _COARSE_DEPTHS = 4.0
 _FINE_DEPTHS = 1.0
@@ -28,7 +33,17 @@ _RANGE_DEPTHS = 28.0
 
 
 def evidence(residual: float, unit: str, measurements: int) -> CalibrationEvidence:
-    """Evidence of a measurement made now."""
+    """Evidence of a measurement made now.
+
+    Parameters
+    ----------
+    residual
+        Scatter of the measurements about the value.
+    unit
+        Unit of it.
+    measurements
+        How many there are.
+    """
     return CalibrationEvidence(float(residual), unit, measurements, datetime.now(UTC).replace(microsecond=0))
 
 
@@ -56,6 +71,13 @@ def arrive(microscope: Microscope, target: StagePoint, *, from_x: int = -1, from
 def find_exposure(microscope: Microscope, share: float = TARGET_SHARE) -> float:
     """Exposure in ms at which the brightest parts of the field reach a share of full scale; light on.
 
+    Parameters
+    ----------
+    microscope
+        Light on.
+    share
+        Brightest level aimed at, over full scale.
+
     Raises
     ------
     CalibrationError
@@ -73,14 +95,14 @@ def find_exposure(microscope: Microscope, share: float = TARGET_SHARE) -> float:
         except FrameError as error:
             if error.defect not in (FrameDefect.BLACK, FrameDefect.SATURATED):
                 raise
-            exposure_ms *= 0.25 if error.defect is FrameDefect.SATURATED else 4.0
+            exposure_ms *= _DARKEN if error.defect is FrameDefect.SATURATED else _BRIGHTEN
             seen = f"; last: {error.message}"
         else:
             level = float(np.percentile(sample, 99)) / full_scale
             seen = f"; last: {level:.0%}"
-            if abs(level - share) < 0.1 * share:
+            if abs(level - share) < _EXPOSURE_TOLERANCE * share:
                 return exposure_ms
-            exposure_ms *= 0.4 if level > 0.97 else share / level
+            exposure_ms *= _DARKEN_CLIPPED if level > _CLIPPED_FRACTION else share / level
         if not low_ms <= exposure_ms <= high_ms:
             break
     raise CalibrationError(
@@ -92,6 +114,17 @@ def find_focus(
     microscope: Microscope, expected_um: float, exposure_ms: float, centre_share: float = 1.0
 ) -> FocusResult:
     """Search focus with steps that suit the objective in the light path; light on.
+
+    Parameters
+    ----------
+    microscope
+        Light on.
+    expected_um
+        Where focus is expected.
+    exposure_ms
+        Exposure.
+    centre_share
+        Middle part of the frame that is measured, over its sides.
 
     Raises
     ------

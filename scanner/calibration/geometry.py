@@ -129,7 +129,7 @@ def _decompose(turn: NDArray[np.float64]) -> tuple[float, bool, bool]:
     flip_x, flip_y = bool(np.linalg.det(turn) < 0), False
     rotation = turn @ np.diag([-1.0 if flip_x else 1.0, 1.0])
     angle = math.degrees(math.atan2(rotation[1, 0], rotation[0, 0]))
-    if abs(angle) > 90.0:
+    if abs(angle) > 90:
         flip_x, flip_y = not flip_x, not flip_y
-        angle -= math.copysign(180.0, angle)
+        angle -= math.copysign(180, angle)
     return angle, flip_x, flip_y

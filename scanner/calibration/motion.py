@@ -33,6 +33,15 @@ _S_TO_MS = 1000.0
 def measure_backlash(microscope: Microscope, geometry: PixelGeometry, exposure_ms: float) -> Backlash:
     """Approach the present position from below and from above, each axis by itself; light on, in focus.
 
+    Parameters
+    ----------
+    microscope
+        Light on, in focus.
+    geometry
+        Pixel size and mounting of the camera.
+    exposure_ms
+        Exposure.
+
     Raises
     ------
     BlankFieldError, ImplausibleError
@@ -106,7 +115,15 @@ def _timed(microscope: Microscope, target: StagePoint, now: Callable[[], float])
 def move_time_s(
     ways_um: NDArray[np.float64], speed_um_s: float, acceleration_um_s2: float, settle_s: float
 ) -> NDArray[np.float64]:
-    """Times of trapezoidal moves, settling included."""
+    """Times of trapezoidal moves, settling included.
+
+    Parameters
+    ----------
+    ways_um
+        float64, shape (n,): distances, not negative.
+    speed_um_s, acceleration_um_s2, settle_s
+        Of the axis.
+    """
     ramp_um = speed_um_s**2 / acceleration_um_s2
     short = 2.0 * np.sqrt(ways_um / acceleration_um_s2)
     long = ways_um / speed_um_s + speed_um_s / acceleration_um_s2

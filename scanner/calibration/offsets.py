@@ -106,6 +106,15 @@ def take_references(
 def find_structure(microscope: Microscope, references: Sequence[Reference], exposure_ms: float) -> None:
     """Bring any structure into view and focus, offsets as yet unknown; light on.
 
+    Parameters
+    ----------
+    microscope
+        Light on.
+    references
+        Places where structure is expected, in the order of trying.
+    exposure_ms
+        Exposure.
+
     Raises
     ------
     BlankCalibrationFieldError

@@ -87,6 +87,13 @@ def write_calibration(rig_folder: Path, results: Sequence[Result]) -> Rig:
 def load_reference_image(rig_folder: Path, image: ReferenceImage) -> NDArray[np.float32]:
     """Read a flat field or dark that a rig names, and prove that it is the one measured.
 
+    Parameters
+    ----------
+    rig_folder
+        Folder of the rig.
+    image
+        Name and digest, as the rig has them.
+
     Returns
     -------
     ndarray

@@ -62,7 +62,13 @@ class PixelGeometry:
         return CameraFrame(shape[1], shape[0], self.um_per_px, self.rotation_deg, self.flip_x, self.flip_y)
 
     def shift_um(self, dx_px: float, dy_px: float) -> tuple[float, float]:
-        """Shift along the stage axes that belongs to a shift in the image."""
+        """Shift along the stage axes that belongs to a shift in the image.
+
+        Parameters
+        ----------
+        dx_px, dy_px
+            Shift in the image.
+        """
         angle = math.radians(self.rotation_deg)
         x = -dx_px if self.flip_x else dx_px
         y = -dy_px if self.flip_y else dy_px

@@ -43,7 +43,13 @@ class SerialXYStage(_OnController, XYStageDevice):
         self.controller.require("x", "y")
 
     def set_position_um(self, x: float, y: float) -> None:
-        """Start a move."""
+        """Start a move.
+
+        Parameters
+        ----------
+        x, y
+            Target, um.
+        """
         self.controller.start_move({"x": float(x), "y": float(y)}, self.get_label())
 
     def get_position_um(self) -> tuple[float, float]:

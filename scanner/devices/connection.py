@@ -190,7 +190,17 @@ class SerialConnection:
                 port.write(data)
 
     def nonsense(self, command: str, answer: bytes | str, wanted: str) -> DeviceError:
-        """Make the error for an answer that can't be one; the line is flushed before it's used again."""
+        """Make the error for an answer that can't be one; the line is flushed before it's used again.
+
+        Parameters
+        ----------
+        command
+            What was sent.
+        answer
+            What came.
+        wanted
+            What an answer looks like.
+        """
         self._trusted = False
         shown = answer if isinstance(answer, str) else repr(answer)
         return DeviceError(

@@ -54,7 +54,15 @@ class CommandRefusedError(Exception):
 
 
 def frame(body: str, number: int) -> str:
-    """The line for a command or an answer, without its terminator."""
+    """The line for a command or an answer, without its terminator.
+
+    Parameters
+    ----------
+    body
+        Command or answer.
+    number
+        Its number; taken modulo `NUMBERS`.
+    """
     text = f"{body} #{number % NUMBERS:02X}"
     return f"{text}*{binascii.crc_hqx(text.encode('ascii'), 0xFFFF):04X}"
 
@@ -129,7 +137,17 @@ class FramedLine:
             return self._exchange(command, *arguments)
 
     def nonsense(self, command: str, answer: str, wanted: str) -> DeviceError:
-        """Make the error for an answer that can't be one; the line is flushed before it is used again."""
+        """Make the error for an answer that can't be one; the line is flushed before it is used again.
+
+        Parameters
+        ----------
+        command
+            What was sent.
+        answer
+            What came.
+        wanted
+            What an answer looks like.
+        """
         return self._connection.nonsense(command, answer, wanted)
 
     def _greet(self, fresh: bool) -> None:

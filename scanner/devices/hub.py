@@ -115,10 +115,10 @@ class ControllerHub(HubDevice):
             str(self.get_property_value("Port")),
             int(self.get_property_value("BaudRate")),
             int(self.get_property_value("StopBits")),
-            self._answer_timeout_ms / 1000.0,
+            self._answer_timeout_ms / 1000,
         )
 
     def _set_answer_timeout(self, value: float) -> None:
         self._answer_timeout_ms = float(value)
         if self._controller is not None:
-            self._controller.answer_timeout_s = self._answer_timeout_ms / 1000.0
+            self._controller.answer_timeout_s = self._answer_timeout_ms / 1000

@@ -57,7 +57,7 @@ class SerialPeripheral(GenericDevice):
         settings = PortSettings(
             str(self.get_property_value("Port")),
             int(self.get_property_value("BaudRate")),
-            answer_timeout_s=self._answer_timeout_ms / 1000.0,
+            answer_timeout_s=self._answer_timeout_ms / 1000,
         )
         self._line = FramedLine(settings, self.get_label() or self.KIND, self.KIND)
         try:
@@ -98,4 +98,4 @@ class SerialPeripheral(GenericDevice):
     def _set_answer_timeout(self, value: float) -> None:
         self._answer_timeout_ms = float(value)
         if self._line is not None:
-            self._line.set_answer_timeout_s(self._answer_timeout_ms / 1000.0)
+            self._line.set_answer_timeout_s(self._answer_timeout_ms / 1000)

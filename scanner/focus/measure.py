@@ -43,7 +43,15 @@ def relative_transmission(pixels: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def object_mask(transmission: NDArray[np.float32], *, grow_px: int = 9) -> NDArray[np.bool_]:
-    """Pixels in or near stained objects, of shape (h, w)."""
+    """Pixels in or near stained objects, of shape (h, w).
+
+    Parameters
+    ----------
+    transmission
+        float32, shape (h, w): light over that of the empty background.
+    grow_px
+        Side of the square by which objects are grown.
+    """
     dark = (transmission < OBJECT_SHARE).astype(np.uint8)
     # Single noisy pixels are no object.
     opened = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
@@ -51,7 +59,15 @@ def object_mask(transmission: NDArray[np.float32], *, grow_px: int = 9) -> NDArr
 
 
 def masked_mean(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """Mean of the masked pixels; 0 where there is none."""
+    """Mean of the masked pixels; 0 where there is none.
+
+    Parameters
+    ----------
+    values
+        float32, shape (h, w).
+    mask
+        bool, shape (h, w): pixels that count.
+    """
     return float(cv2.mean(values, mask.view(np.uint8))[0])
 
 
@@ -66,26 +82,58 @@ def brenner_energy(transmission: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def brenner(transmission: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """Brenner gradient: mean squared difference of pixels two apart, along both axes (Brenner et al. 1976)."""
+    """Brenner gradient: mean squared difference of pixels two apart, along both axes (Brenner et al. 1976).
+
+    Parameters
+    ----------
+    transmission
+        float32, shape (h, w): light over that of the empty background.
+    mask
+        bool, shape (h, w): pixels that count.
+    """
     return masked_mean(brenner_energy(transmission), mask)
 
 
 def tenengrad(transmission: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """Tenengrad: mean squared Sobel gradient (Tenenbaum 1970; Krotkov 1987)."""
+    """Tenengrad: mean squared Sobel gradient (Tenenbaum 1970; Krotkov 1987).
+
+    Parameters
+    ----------
+    transmission
+        float32, shape (h, w): light over that of the empty background.
+    mask
+        bool, shape (h, w): pixels that count.
+    """
     across = cv2.Sobel(transmission, cv2.CV_32F, 1, 0)
     down = cv2.Sobel(transmission, cv2.CV_32F, 0, 1)
     return masked_mean(np.asarray(across**2 + down**2, dtype=np.float32), mask)
 
 
 def vollath4(transmission: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """Vollath's F4: autocorrelation at one pixel minus that at two (Vollath 1987)."""
+    """Vollath's F4: autocorrelation at one pixel minus that at two (Vollath 1987).
+
+    Parameters
+    ----------
+    transmission
+        float32, shape (h, w): light over that of the empty background.
+    mask
+        bool, shape (h, w): pixels that count.
+    """
     product = np.zeros_like(transmission)
     product[:, :-2] = transmission[:, :-2] * (transmission[:, 1:-1] - transmission[:, 2:])
     return masked_mean(product, mask)
 
 
 def normalised_variance(transmission: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """Variance over the mean of the masked pixels (Groen et al. 1985): broad, for the coarse search."""
+    """Variance over the mean of the masked pixels (Groen et al. 1985): broad, for the coarse search.
+
+    Parameters
+    ----------
+    transmission
+        float32, shape (h, w): light over that of the empty background.
+    mask
+        bool, shape (h, w): pixels that count.
+    """
     values = transmission[mask]
     if values.size == 0:
         return 0.0

@@ -110,7 +110,13 @@ def _fit_light(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def noise_of(picture: NDArray[np.float32]) -> float:
-    """Standard deviation of the noise of one pixel, from differences of neighbours, which bodies hardly enter."""
+    """Standard deviation of the noise of one pixel, from differences of neighbours, which bodies hardly enter.
+
+    Parameters
+    ----------
+    picture
+        float32, shape (h, w): light over that of the empty background.
+    """
     sample = picture[::29]
     differences = np.abs(sample[:, 1:] - sample[:, :-1])
     return float(_ROBUST_SCALE * np.median(differences) / np.sqrt(2.0))

@@ -90,7 +90,7 @@ class FocusSurface:
 
 
 def _places_mm(points: Sequence[SlidePoint]) -> NDArray[np.float64]:
-    return np.array([[point.x_um, point.y_um] for point in points]) / 1000.0
+    return np.array([[point.x_um, point.y_um] for point in points]) / 1000
 
 
 # Tilts are counted from the middle of the glass, so that the prior is as wide at one end as at the other.

@@ -91,7 +91,7 @@ class Camera:
             begun_s = self._calls.now()
             self._calls.core.snapImage()
         # Not the time it is now: a twin whose time passes at once has read the frame out already.
-        self._exposed_at_s = begun_s + exposure_ms / 1000.0
+        self._exposed_at_s = begun_s + exposure_ms / 1000
         # Read again after the exposure: a stage that crept or was pushed spoils the picture.
         here = self._stage.check_rests_at(target)
         objective = self._turret.objective
@@ -136,9 +136,9 @@ class Camera:
     def _await_frame(self, exposure_ms: float) -> None:
         read_out_ms = self._rig.camera.read_out_ms
         allowance_s = (
-            self._motion.deadline_factor * (exposure_ms + read_out_ms) / 1000.0 + self._motion.deadline_margin_s
+            self._motion.deadline_factor * (exposure_ms + read_out_ms) / 1000 + self._motion.deadline_margin_s
         )
-        expected_s = self._exposed_at_s + self._settings.sure_read_out * read_out_ms / 1000.0
+        expected_s = self._exposed_at_s + self._settings.sure_read_out * read_out_ms / 1000
         self._calls.wait_until(self.label, expected_s, stoppable=False)
         try:
             self._calls.wait_idle(self.label, allowance_s, stoppable=False, poll_s=self._settings.poll_s)

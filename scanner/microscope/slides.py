@@ -117,7 +117,13 @@ class Slides:
         self._oil.declare_clean(self.here() if slide is None else slide)
 
     def is_path_oiled(self, start: StagePoint, end: StagePoint) -> bool:
-        """Whether a move would cross a slide that carries oil."""
+        """Whether a move would cross a slide that carries oil.
+
+        Parameters
+        ----------
+        start, end
+            Ends of the move.
+        """
         if self._changer is not None:
             return self._oil.is_oiled(self._brought)
         slides = self._rig.slides

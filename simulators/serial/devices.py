@@ -24,7 +24,15 @@ class SerialHubOnTwin(OnALine, ControllerHub):
     """A driver's hub whose line ends in the twin; its parent is a `simulators.devices.TwinHub`."""
 
     def make_simulated(self, mechanics: Mechanics, faults: SerialFaultPlan) -> SimulatedController:
-        """The controller that answers."""
+        """The controller that answers.
+
+        Parameters
+        ----------
+        mechanics
+            What it moves.
+        faults
+            What goes wrong on the line.
+        """
         raise NotImplementedError
 
     def _electronics(self, hub: Device) -> SimulatedController:
@@ -37,7 +45,15 @@ class TwinTango(SerialHubOnTwin, TangoHub):
     """Maerzhaeuser TANGO that moves the twin."""
 
     def make_simulated(self, mechanics: Mechanics, faults: SerialFaultPlan) -> SimulatedController:
-        """A TANGO with encoders."""
+        """A TANGO with encoders.
+
+        Parameters
+        ----------
+        mechanics
+            What it moves.
+        faults
+            What goes wrong on the line.
+        """
         return TangoController(mechanics, faults)
 
 
@@ -52,5 +68,13 @@ class TwinProScan(SerialHubOnTwin, ProScanHub):
         self.register_property("AnswersAtEnd", default_value=0, limits=(0, 1), is_pre_init=True)
 
     def make_simulated(self, mechanics: Mechanics, faults: SerialFaultPlan) -> SimulatedController:
-        """A ProScan."""
+        """A ProScan.
+
+        Parameters
+        ----------
+        mechanics
+            What it moves.
+        faults
+            What goes wrong on the line.
+        """
         return ProScanController(mechanics, faults, answers_at_end=bool(self.get_property_value("AnswersAtEnd")))

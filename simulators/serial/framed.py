@@ -47,6 +47,13 @@ class FramedController(SimulatedController):
     def obey(self, command: str, arguments: list[str]) -> str:
         """Obey a command and tell the values of the answer.
 
+        Parameters
+        ----------
+        command
+            Name of the command.
+        arguments
+            Its arguments.
+
         Raises
         ------
         SimulatedRefusalError
@@ -80,6 +87,15 @@ class FramedController(SimulatedController):
 
 def number_of(arguments: list[str], count: int, index: int = 0) -> int:
     """A whole number among the arguments of a command.
+
+    Parameters
+    ----------
+    arguments
+        Arguments of the command.
+    count
+        How many it has to have.
+    index
+        Which of them is the number.
 
     Raises
     ------

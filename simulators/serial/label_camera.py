@@ -55,7 +55,15 @@ class LabelCameraController(FramedController):
             self._data = b""
 
     def obey(self, command: str, arguments: list[str]) -> str:
-        """Obey a command."""
+        """Obey a command.
+
+        Parameters
+        ----------
+        command
+            Name of the command.
+        arguments
+            Its arguments.
+        """
         if command == "READ":
             offset, count = number_of(arguments, 2), number_of(arguments, 2, 1)
             if not 0 < count <= _LARGEST_PART or offset + count > len(self._data):

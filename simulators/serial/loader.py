@@ -46,7 +46,15 @@ class LoaderController(FramedController):
             self._has_forgotten = True
 
     def obey(self, command: str, arguments: list[str]) -> str:
-        """Obey a command."""
+        """Obey a command.
+
+        Parameters
+        ----------
+        command
+            Name of the command.
+        arguments
+            Its arguments.
+        """
         feeder = self.feeder
         try:
             if command == "LOAD":

@@ -43,7 +43,15 @@ class Mechanics(Protocol):
         """Stop axes where they are."""
 
     def set_speed(self, axis: str, speed_um_s: float) -> None:
-        """Change the speed of an axis from its next move on, where the mechanics allow it."""
+        """Change the speed of an axis from its next move on, where the mechanics allow it.
+
+        Parameters
+        ----------
+        axis
+            Name of the axis.
+        speed_um_s
+            Its new top speed.
+        """
 
 
 STAGE_DRIVE = Drive(20_000.0, 200_000.0, 0.0)
@@ -109,7 +117,15 @@ class FreeMechanics:
                 self._axes[name].halt(self.clock.now_s())
 
     def set_speed(self, axis: str, speed_um_s: float) -> None:
-        """Change the speed of an axis from its next move on."""
+        """Change the speed of an axis from its next move on.
+
+        Parameters
+        ----------
+        axis
+            Name of the axis.
+        speed_um_s
+            Its new top speed.
+        """
         with self._lock:
             mover = self._axes[axis]
             mover.drive = replace(mover.drive, speed_um_s=speed_um_s)
@@ -171,4 +187,12 @@ class TwinMechanics:
             self._twin.halt(self._focus, self._twin.z)
 
     def set_speed(self, axis: str, speed_um_s: float) -> None:
-        """Nothing: the twin's drives are what they are."""
+        """Nothing: the twin's drives are what they are.
+
+        Parameters
+        ----------
+        axis
+            Name of the axis.
+        speed_um_s
+            Its new top speed.
+        """

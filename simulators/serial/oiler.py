@@ -49,7 +49,15 @@ class OilerController(FramedController):
             self._awaited, self._code = None, OilerCode.OK
 
     def obey(self, command: str, arguments: list[str]) -> str:
-        """Obey a command."""
+        """Obey a command.
+
+        Parameters
+        ----------
+        command
+            Name of the command.
+        arguments
+            Its arguments.
+        """
         self._follow()
         if command == "DROP":
             self._drop(number_of(arguments, 1))

@@ -359,10 +359,8 @@ def render_chromosome(
     made_of = normal(chromosome) if isinstance(chromosome, str) else chromosome
     profile = _profile(made_of, rng, appearance)
     axis_um, heading = _axis(profile.length_um, profile.centromere_um, bend_deg, angle_deg, rng)
-    half_um = profile.width_um / 2.0 + _MARGIN_UM
-    origin_um = axis_um.min(axis=0) - half_um
-    width_px, height_px = np.ceil((axis_um.max(axis=0) + half_um - origin_um) / um_per_px).astype(int)
-    along_um, across_um = _unroll(axis_um, heading, origin_um, (int(height_px), int(width_px)), um_per_px)
+    origin_um, shape = _patch_bounds(axis_um, profile.width_um / 2.0 + _MARGIN_UM, um_per_px)
+    along_um, across_um = _unroll(axis_um, heading, origin_um, shape, um_per_px)
     body = _body(along_um, across_um, profile, appearance)
     stain = _stain(along_um, across_um, profile, rng)
     od = (body * stain * (1.0 + _grain(body.shape, rng, appearance, um_per_px))).astype(np.float32)
@@ -378,6 +376,15 @@ def render_chromosome(
         centromere_px=(float(centromere[0]), float(centromere[1])),
         flipped=bool(axis_px[0, 1] > axis_px[-1, 1]),
     )
+
+
+def _patch_bounds(
+    axis_um: NDArray[np.float64], half_um: float, um_per_px: float
+) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Upper left corner of a patch that holds a body of this half width along an axis, and its rows and columns."""
+    origin_um = axis_um.min(axis=0) - half_um
+    width_px, height_px = np.ceil((axis_um.max(axis=0) + half_um - origin_um) / um_per_px).astype(int)
+    return origin_um, (int(height_px), int(width_px))
 
 
 def _grain(

@@ -117,7 +117,15 @@ def karyotype_of(names: Sequence[str]) -> SpecimenKaryotype:
 
 
 def draw_chromosomes(rng: np.random.Generator, abnormal_fraction: float = 0.0) -> tuple[str, ...]:
-    """Draw a cell: normal female or male, or with this probability one of `ABNORMAL`."""
+    """Draw a cell: normal female or male, or with this probability one of `ABNORMAL`.
+
+    Parameters
+    ----------
+    rng
+        Source of the choice.
+    abnormal_fraction
+        Probability of an abnormal cell.
+    """
     sex = "XX" if rng.random() < 0.5 else "XY"
     if rng.random() >= abnormal_fraction:
         return chromosomes_of(sex=sex)
@@ -320,7 +328,15 @@ def format_mixture(mixture: KaryotypeMixture) -> str:
 
 
 def draw_iscn(kind: KaryotypeKind, rng: np.random.Generator) -> str:
-    """Draw one karyotype of a kind: a known one, or breaks drawn at random from the 400-band table."""
+    """Draw one karyotype of a kind: a known one, or breaks drawn at random from the 400-band table.
+
+    Parameters
+    ----------
+    kind
+        Kind of karyotype.
+    rng
+        Source of the choice.
+    """
     sex = "XX" if rng.random() < 0.5 else "XY"
     known = rng.random() >= _RANDOM_SHARE
     if kind in (KaryotypeKind.NORMAL, KaryotypeKind.FEMALE, KaryotypeKind.MALE):

@@ -115,7 +115,7 @@ def picture_od(picture: Path, um_per_px: float) -> NDArray[np.float32]:
     Returns
     -------
     ndarray
-        float32, the picture with the margin on all sides (see `margin_px`).
+        float32, shape (height, width) of the picture with the margin on all sides (see `margin_px`).
 
     Raises
     ------

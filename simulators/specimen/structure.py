@@ -101,6 +101,13 @@ def breakpoint_of(name: str, band: str) -> float:
 def translocated(first: str, first_band: str, second: str, second_band: str) -> tuple[Chromosome, Chromosome]:
     """Both derivatives of a reciprocal translocation: first's centromere, then second's.
 
+    Parameters
+    ----------
+    first, second
+        Names of the chromosomes.
+    first_band, second_band
+        Bands that break, such as ``"q34"``.
+
     Raises
     ------
     ValueError
@@ -123,7 +130,15 @@ def translocated(first: str, first_band: str, second: str, second_band: str) -> 
 
 
 def robertsonian(first: str, second: str, word: str = "rob") -> Chromosome:
-    """Long arms of two chromosomes joined at the centromere, the shorter one up."""
+    """Long arms of two chromosomes joined at the centromere, the shorter one up.
+
+    Parameters
+    ----------
+    first, second
+        Names of the chromosomes.
+    word
+        ISCN's word for it: ``"rob"`` or ``"der"``.
+    """
     lengths = {name: end_of(name) - centromere_of(name) for name in (first, second)}
     upper, lower = (second, first) if lengths[second] <= lengths[first] else (first, second)
     segments = (
@@ -134,7 +149,15 @@ def robertsonian(first: str, second: str, word: str = "rob") -> Chromosome:
 
 
 def isochromosome(name: str, arm: str) -> Chromosome:
-    """One arm twice, as each other's mirror image."""
+    """One arm twice, as each other's mirror image.
+
+    Parameters
+    ----------
+    name
+        ``"1"`` .. ``"22"``, ``"X"`` or ``"Y"``.
+    arm
+        ``"p"`` or ``"q"``.
+    """
     middle = centromere_of(name)
     tip = end_of(name) if arm == "q" else 0.0
     return Chromosome(name, (Segment(name, tip, middle), Segment(name, middle, tip)), f"i({name})")
@@ -142,6 +165,15 @@ def isochromosome(name: str, arm: str) -> Chromosome:
 
 def deleted(name: str, band: str, second_band: str | None = None) -> Chromosome:
     """Terminal deletion beyond one band, or interstitial deletion between two of one arm.
+
+    Parameters
+    ----------
+    name
+        ``"1"`` .. ``"22"``, ``"X"`` or ``"Y"``.
+    band
+        Band that breaks.
+    second_band
+        Second band; None where everything beyond the first is lost.
 
     Raises
     ------
@@ -158,7 +190,15 @@ def deleted(name: str, band: str, second_band: str | None = None) -> Chromosome:
 
 
 def inverted(name: str, band: str, second_band: str) -> Chromosome:
-    """The stretch between two bands turned round."""
+    """The stretch between two bands turned round.
+
+    Parameters
+    ----------
+    name
+        ``"1"`` .. ``"22"``, ``"X"`` or ``"Y"``.
+    band, second_band
+        Bands that break.
+    """
     low, high = _stretch("inv", name, band, second_band)
     segments = (Segment(name, 0.0, low), Segment(name, high, low), Segment(name, high, end_of(name)))
     return Chromosome(name, segments, f"inv({name})")
@@ -166,6 +206,13 @@ def inverted(name: str, band: str, second_band: str) -> Chromosome:
 
 def duplicated(name: str, band: str, second_band: str) -> Chromosome:
     """The stretch between two bands of one arm twice; inverted where the bands aren't named outwards.
+
+    Parameters
+    ----------
+    name
+        ``"1"`` .. ``"22"``, ``"X"`` or ``"Y"``.
+    band, second_band
+        Ends of the stretch.
 
     Raises
     ------
