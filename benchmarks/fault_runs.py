@@ -202,7 +202,7 @@ def run_with(fault: str, rig_name: str, out: Path) -> Row:
         with open_casebook(out / "casebook.sqlite", create=False) as casebook:
             lost_um = 0.0
             if "lost_steps" in fault:
-                table, counted = twin._table_um(), core.getXYPosition(rig.devices.stage)  # noqa: SLF001
+                table, counted = twin._state.table_um(), core.getXYPosition(rig.devices.stage)  # noqa: SLF001
                 lost_um = math.hypot(table[0] - counted[0], table[1] - counted[1])
             return judge(fault, rig, twin, outcome, casebook, out, lost_um, lines=bool(scenario.lines))
     finally:

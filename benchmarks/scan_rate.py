@@ -111,8 +111,8 @@ def bench(count: int, clock: Clock) -> Iterator[Bench]:
                 microscope.focus_to(FOCUS_UM)
                 frames.append(microscope.snap(EXPOSURE_MS).pixels.copy())
         # The twin keeps its camera to itself; a benchmark may know it.
-        prepared = PreparedCamera(twin._slide_camera(), frames)  # noqa: SLF001
-        twin._slide_camera = lambda: prepared  # noqa: SLF001
+        prepared = PreparedCamera(twin._view.camera(), frames)  # noqa: SLF001
+        twin._view.camera = lambda: prepared  # noqa: SLF001
         twin.clock = clock
         yield Bench(rig, core, microscope, fields, protocol, load_finder(protocol.find.model))
     finally:

@@ -381,7 +381,7 @@ def render_chromosome(
 def _patch_bounds(
     axis_um: NDArray[np.float64], half_um: float, um_per_px: float
 ) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """Upper left corner of a patch that holds a body of this half width along an axis, and its rows and columns."""
+    """Upper left corner, and rows and columns, of a patch that holds a body of this half width along an axis."""
     origin_um = axis_um.min(axis=0) - half_um
     width_px, height_px = np.ceil((axis_um.max(axis=0) + half_um - origin_um) / um_per_px).astype(int)
     return origin_um, (int(height_px), int(width_px))

@@ -128,12 +128,12 @@ def make_sound(session):
     twin.faults = TwinFaultPlan()
     twin.halt("XY", twin.x, twin.y)
     twin.halt("Z", twin.z)
-    twin._drifts_s.clear()
+    twin._state.drift_starts_s.clear()
     twin.home("Z", twin.z)
     twin.home("XY", twin.x, twin.y)
     twin.turn_turret(0)
     twin.lamp_open = False
-    twin._events.clear()
+    twin._record._events.clear()
     session.microscope = Microscope(session.core, session.rig)
     session.pictures, session.vouched = [], []
     session.begin()

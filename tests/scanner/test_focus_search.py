@@ -190,7 +190,7 @@ def test_the_same_search_ends_in_the_same_place(bench):
     results: list[FocusResult] = []
     for _ in range(2):
         # The twin's noise follows from the number of the exposure, which starts anew with the slide.
-        bench.twin._exposures = 0
+        bench.twin._record.exposures = 0
         results.append(search_focus(bench.microscope, at_a_cell(bench) + 12.0, TEN_SWEEP))
     assert results[0] == results[1]
 
