@@ -11,6 +11,7 @@ from analysis.finder.drift import (
     ReferenceStatistics,
     SlideSummaries,
     SlideSummary,
+    current_names,
     drifts,
     reference_from_json,
     reference_statistics_of,
@@ -134,3 +135,12 @@ def test_a_slide_sharper_than_usual_raises_no_alarm_and_a_blurred_one_does():
     usual = {"focus": ReferenceStatistics(0.5, 0.05)}
     assert drifts({"focus": SlideSummary(1.2)}, usual) == ()
     assert [drift.statistic for drift in drifts({"focus": SlideSummary(0.1)}, usual)] == ["focus"]
+
+
+def test_statistics_of_older_manifests_are_read_under_their_names_of_today():
+    stored = {"dark_share": {"mean": 0.02, "std": 0.01}, "focus": {"mean": 0.4, "std": 0.1}}
+    assert reference_from_json(stored) == {
+        "dark_fraction": ReferenceStatistics(0.02, 0.01),
+        "focus": ReferenceStatistics(0.4, 0.1),
+    }
+    assert current_names({"uncertain_share": 1, "noise_od": 2}) == {UNCERTAIN_FRACTION: 1, "noise_od": 2}
