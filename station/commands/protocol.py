@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from acquisition.plan.density import Forecast
     from station.protocol.explanation import Explanation
 
-protocol_app = typer.Typer(help="Check, explain and begin scan protocols.", no_args_is_help=True)
+protocol_app = typer.Typer(help="Check, explain, begin and export scan protocols.", no_args_is_help=True)
 
 
 @protocol_app.command(
@@ -95,6 +95,20 @@ def new(
     from station.protocol.template import new_protocol
 
     typer.echo(f"Written: {new_protocol(name, like, folder)}")
+
+
+@protocol_app.command("export", epilog=examples("karyoscan protocol export demo --rig simulated --out demo.json"))
+def export(
+    protocol: ProtocolArgument,
+    rig: RigOption,
+    out: Annotated[Path, typer.Option(help="file for the sequence (JSON)")],
+) -> None:
+    """Write the fields of the scan as a useq MDASequence, for other acquisition software."""
+    from station.protocol.export import scan_sequence, write_sequence
+
+    sequence = scan_sequence(protocol, rig)
+    write_sequence(sequence, out)
+    typer.echo(f"{len(sequence.stage_positions)} fields -> {out}")
 
 
 def schema(

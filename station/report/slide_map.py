@@ -112,7 +112,7 @@ def draw_map(run: RunOnDisk) -> SlideMap | None:
         width=round(width_um * scale, 1),
         height=round(height_um * scale, 1),
         area=area,
-        fields=tuple(_map_field(field, frame, size_um) for field in run.fields) if size_um else (),
+        fields=tuple(_map_field(field, frame, size_um) for field in _by_place(run.fields)) if size_um else (),
         markers=tuple(finds + missed),
         bar_px=round(bar_um * scale, 1),
         bar_label=f"{bar_um / 1000:g} mm" if bar_um >= 1000 else f"{bar_um:g} µm",
@@ -206,6 +206,11 @@ def _missed_marker(cell: ReportedTrueCell, frame: _Frame) -> Marker:
 
 def _words(status: CandidateStatus) -> str:
     return status.value.replace("_", " ")
+
+
+def _by_place(fields: tuple[FieldRecord, ...]) -> list[FieldRecord]:
+    """Row by row from the left: fields overlap, and drawn in the order of the scan they would look like bricks."""
+    return sorted(fields, key=lambda field: (field.row, field.column))
 
 
 def _field_size_um(fields: tuple[FieldRecord, ...]) -> tuple[float, float] | None:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import useq
 import yaml
 
 from acquisition.protocol import DetectedArea, Protocol, load_protocol
+from scanner.coordinates import SlidePoint
+from scanner.rig import load_rig
 from station.cli import main
 from station.compose import open_instrument
 from station.installation.packaged import protocol_names
@@ -52,7 +55,13 @@ def line_with(path, text):
 
 
 def test_every_shipped_protocol_is_in_order_on_the_simulated_rig(call):
-    assert {path.stem for path in PROTOCOLS} == {"amniotic_fluid", "bone_marrow", "constitutional_blood", "demo"}
+    assert {path.stem for path in PROTOCOLS} == {
+        "amniotic_fluid",
+        "bone_marrow",
+        "constitutional_blood",
+        "demo",
+        "quick",
+    }
     code, out, _ = call("protocol", "check", *PROTOCOLS, "--rig", RIG)
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["ok"] * len(PROTOCOLS)
@@ -273,3 +282,26 @@ def test_a_simulated_slide_has_a_coverslip_where_one_is_looked_for(tmp_path):
         if true is not None:
             corners = lying.area.outline_um
             assert all(true.depth_um(*corner) > 1000 for corner in corners)
+
+
+def test_the_fields_of_a_scan_are_exported_for_other_software(call, tmp_path):
+    path = tmp_path / "quick.json"
+    code, output, _ = call("protocol", "export", "quick", "--rig", "simulated", "--out", path)
+    assert code == 0
+    assert "4 fields" in output
+    sequence = useq.MDASequence.model_validate_json(path.read_text(encoding="utf-8"))
+    assert len({(position.x, position.y) for position in sequence.stage_positions}) == 4
+    assert sequence.metadata["karyoscan"]["objective"] == "10x"
+    rig, _ = load_rig(RIG)
+    # The first field is the upper left one: half a field from the corner of the area, slide um.
+    first = sequence.stage_positions[0]
+    corner = rig.slide.frame.to_stage(SlidePoint(30_000.0, 11_000.0))
+    frame = rig.camera_frame(rig.objective("10x"))
+    assert abs(abs(first.x - corner.x_um) - frame.width_um / 2) < 0.2 * frame.width_um
+
+
+def test_an_area_that_is_detected_on_the_slide_can_not_be_exported(call, tmp_path):
+    code, _, complaint = call("protocol", "export", "bone_marrow", "--rig", "simulated", "--out", tmp_path / "x")
+    assert code == 1
+    assert "detected on the slide" in complaint
+    assert not (tmp_path / "x").exists()
