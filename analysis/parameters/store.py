@@ -28,6 +28,8 @@ from analysis.parameters.manifest import (
 from analysis.parameters.names import DESCRIPTIONS, ParameterSetName
 
 PARAMETERS_FOLDER: Final = Path(__file__).parent / "files"
+_MEGABYTE: Final = 1_000_000
+_LEAST_SHOWN_MB: Final = 0.1
 
 
 class _Coefficients(Protocol):
@@ -215,14 +217,44 @@ def write_parameters(folder: Path, arrays: Mapping[str, NDArray[Any]], manifest:
 
 
 def write_coefficients(folder: Path, coefficients: _Coefficients, manifest: Manifest) -> Path:
-    """Write a dataclass of floats as `ParameterSet.coefficients` reads it; parameters as in `write_parameters`."""
+    """Write a dataclass of floats as `ParameterSet.coefficients` reads it.
+
+    Parameters
+    ----------
+    folder
+        Made where it isn't there.
+    coefficients
+        The dataclass; fields with a default are no part of the set.
+    manifest
+        As in `write_parameters`.
+
+    Returns
+    -------
+    Path
+        The ``.safetensors`` file.
+    """
     names = _fitted_fields(type(coefficients))
     arrays = {name: np.asarray(getattr(coefficients, name), np.float64) for name in sorted(names)}
     return write_parameters(folder, arrays, manifest)
 
 
 def write_content(folder: Path, content: bytes, manifest: Manifest) -> Path:
-    """Write an encoded content file and its manifest; parameters as in `write_parameters`."""
+    """Write an encoded content file and its manifest, each whole or not at all; the manifest last.
+
+    Parameters
+    ----------
+    folder
+        Made where it isn't there.
+    content
+        A safetensors file.
+    manifest
+        As in `write_parameters`.
+
+    Returns
+    -------
+    Path
+        The ``.safetensors`` file.
+    """
     complete = replace(
         manifest,
         description=manifest.description or DESCRIPTIONS.get(manifest.name, ""),
@@ -315,4 +347,5 @@ def _status(name: str, folder: Path) -> ParameterStatus:
 
 
 def _size_text(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 100_000 else f"{size_bytes / 1e3:.1f} kB"
+    megabytes = size_bytes / _MEGABYTE
+    return f"{megabytes:.1f} MB" if megabytes >= _LEAST_SHOWN_MB else f"{size_bytes} bytes"

@@ -37,6 +37,10 @@ OTHER_LIGHT: Final = 0.15
 LEVEL: Final = {BandingKind.Q: 0.035}
 DRAWN_CELLS: Final = 8
 DRAWN_SEED: Final = 1
+_BODY_LEVEL: Final = 0.05
+"""Density, over the cell's typical stain, from which a pixel is the chromosome's."""
+_LEAST_SPREAD: Final = 1e-6
+"""Keeps a profile without bands from dividing by nothing."""
 
 
 def learn_templates(data_dir: Path, *, step: int = 2) -> BandingTemplates:
@@ -117,7 +121,17 @@ def write_templates(templates: BandingTemplates, folder: Path, *, step: int, com
 
 
 def drawn_cells(kind: BandingKind, count: int, *, seed: int) -> Iterator[BandedCell]:
-    """Cells drawn from the band tables under one technique."""
+    """Cells drawn from the band tables under one technique.
+
+    Parameters
+    ----------
+    kind
+        The technique.
+    count
+        How many.
+    seed
+        Of the drawing.
+    """
     names = (*CLASS_NAMES[:22], *CLASS_NAMES[:22], "X", "Y")
     technique = Banding(kind.value)
     for number in range(count):
@@ -132,7 +146,7 @@ def unbanded(cell: BandedCell) -> BandedCell:
     """The cell as a solid stain would show it: every chromosome of one density along its length."""
     crops = []
     for crop in cell.crops:
-        inside = crop.image > 0.05
+        inside = crop.image > _BODY_LEVEL
         level = float(crop.image[inside].mean()) if inside.any() else 0.0
         crops.append(replace(crop, image=np.where(inside, np.float32(level), np.float32(0.0))))
     return replace(cell, kind=BandingKind.NONE, crops=tuple(crops))
@@ -147,7 +161,7 @@ def _mean(cells: Iterable[BandedCell], like: NDArray[np.float64] | None = None) 
             if name not in found:
                 continue
             inner = band[TIPS:-TIPS]
-            level = (band - inner.mean()) / max(float(inner.std()), 1e-6)
+            level = (band - inner.mean()) / max(float(inner.std()), _LEAST_SPREAD)
             if like is not None and _turned(level, like[CLASS_NAMES.index(name)]):
                 level = level[::-1]
             found[name].append(level)

@@ -54,7 +54,24 @@ class JudgedCell:
 def judged_cells(
     data_dir: Path, split: str, karyotyper: Karyotyper, *, part: tuple[int, int] = (0, 1)
 ) -> Iterator[JudgedCell]:
-    """Karyotype a split of the Tseng set; parameters as in `score_proposals`."""
+    """Karyotype a split of the Tseng set.
+
+    Parameters
+    ----------
+    data_dir
+        Root of the data sets.
+    split
+        ``"train"`` or ``"val"``.
+    karyotyper
+        Of the product.
+    part
+        (k, n): every n-th image from the k-th on.
+
+    Raises
+    ------
+    DatasetError
+        If the set isn't there.
+    """
     for entry in load_tseng(data_dir / "tseng", split)[part[0] :: part[1]]:
         image = read_image(entry.path)
         try:
@@ -87,6 +104,13 @@ def cross_validated_confidence(
     cells: Sequence[JudgedCell], *, least: float = ReviewSettings().auto_cell_from
 ) -> dict[str, Any]:
     """What the confidence is worth, each case's by weights fitted on the other cases.
+
+    Parameters
+    ----------
+    cells
+        Karyotyped cells with the truth.
+    least
+        Confidence from which a cell counts as sure.
 
     Returns
     -------

@@ -102,7 +102,18 @@ def fusion_figures(
 
 
 def cross_validated_fusion(cells: Sequence[LabelledEvidence], costs: AssignmentCosts) -> dict[str, float]:
-    """Figures of all cells, each case's by weights fitted to the other cases; parameters as in `fit_fusion`."""
+    """Figures of all cells, each case's by weights fitted to the other cases.
+
+    Parameters
+    ----------
+    cells, costs
+        As in `fit_fusion`.
+
+    Returns
+    -------
+    dict
+        As of `fusion_figures`.
+    """
     folds = case_folds([cell.given.case for cell in cells], _FOLDS, seed=_SEED)
     parts: list[tuple[int, dict[str, float]]] = []
     for number in np.unique(folds):

@@ -135,7 +135,15 @@ def cached_proposals(
 
 
 def propose(entry: TsengImage, segmenter: DetectorSegmenter) -> LabelledProposals:
-    """Propose chromosomes in one picture; none where there is nothing like a metaphase."""
+    """Propose chromosomes in one picture; none where there is nothing like a metaphase.
+
+    Parameters
+    ----------
+    entry
+        Picture and true boxes.
+    segmenter
+        With the detector whose proposals are wanted.
+    """
     image = read_image(entry.path)
     truth = entry.boxes_px.astype(np.float64)
     try:
@@ -158,7 +166,15 @@ def propose(entry: TsengImage, segmenter: DetectorSegmenter) -> LabelledProposal
 
 
 def write_cell(path: Path, cell: LabelledProposals) -> None:
-    """Write a cell, whole or not at all."""
+    """Write a cell, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        A ``.npz`` file.
+    cell
+        What is written.
+    """
     part = path.with_suffix(".part.npz")
     measurements = cell.measurements
     np.savez_compressed(

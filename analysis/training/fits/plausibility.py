@@ -60,7 +60,9 @@ _IS_NONE: Final = 0.55
 from."""
 
 _CERTAINLY_ONE: Final = 0.8
-_WRONG_WAYS: Final = 0.5
+_FITS_WELL: Final = 0.85
+"""Box overlap from which a chromosome isn't taken apart further."""
+_WRONG_FOLLOWED: Final = 0.1
 """Share of the pieces without a right split that are followed down a wrong one, as the segmentation will go
 there too."""
 
@@ -257,7 +259,17 @@ def know_nothing() -> Plausibility:
 
 
 def collect(entry: TsengImage, known: Plausibility, seed: int) -> Samples:
-    """Collect the rows of one image, pieces taken apart along right splits and some wrong ones."""
+    """Collect the rows of one image, pieces taken apart along right splits and some wrong ones.
+
+    Parameters
+    ----------
+    entry
+        Picture and true boxes.
+    known
+        Scores of the round before, which rank the splits.
+    seed
+        Of the wrong splits that are followed.
+    """
     samples = Samples()
     rng = np.random.default_rng([seed, int.from_bytes(entry.name.encode()[-6:], "big")])
     try:
@@ -291,10 +303,10 @@ def _take_apart(
         if depth > _MAX_DEPTH or part.shape.area < 2.0 * cell.min_area:
             continue
         right, every = _judge_splits(part, cell, boxes, spanned, samples, rng)
-        if right and not (is_one and fit > 0.85 and len(spanned) == 1):
+        if right and not (is_one and fit > _FITS_WELL and len(spanned) == 1):
             best = max(right, key=lambda parts: sum(_fit_to_boxes(each.region, boxes) for each in parts))
             waiting.extend((child, depth + 1) for child in best)
-        elif every and not right and rng.random() < _WRONG_WAYS * 0.2:
+        elif every and not right and rng.random() < _WRONG_FOLLOWED:
             waiting.extend((child, depth + 4) for child in every[int(rng.integers(len(every)))])
 
 

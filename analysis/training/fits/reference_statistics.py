@@ -52,6 +52,19 @@ ROUNDS: Final = 2
 FOLDS: Final = 2
 TAIL_STEPS: Final = 257
 RIDGE: Final = 2.0
+TAIL_BEND: Final = 0.1
+TAIL_END: Final = 5e-4
+"""Fractions of the normal pairs: evenly spaced down to the first, by equal factors down to the second."""
+LEAST_LENGTH_SPREAD: Final = 0.04
+"""Of the logarithm of two lengths' ratio: what the outline alone makes of equal chromosomes."""
+MEDIAN_AND_UPPER: Final = (0.5, 0.84)
+"""Quantiles: the median, and a standard deviation above it in a normal distribution."""
+LEAST_FEATURE_SPREAD: Final = 0.3
+"""Of a class, in the spread of all classes: few pairs may lie closer together by chance."""
+SHORT_ARM_LOSSES: Final = 0.3
+"""Fraction of the simulated terminal deletions that take the short arm's end."""
+EXCHANGED_SPREAD: Final = 0.35
+"""Of the logarithm of the ratio of two exchanged stretches in a simulated translocation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +123,15 @@ def learn_norms(cells: Sequence[NormalCell], *, seed: int = 0, false_flags: floa
 def normal_cells(folder: Path, split: str, step: int = 1) -> Iterator[NormalCell]:
     """Cells of gband612 with 46 chromosomes, every ``step``-th of the split.
 
+    Parameters
+    ----------
+    folder
+        Of the set.
+    split
+        ``"train"`` or ``"val"``.
+    step
+        One of so many cells is taken.
+
     Raises
     ------
     DatasetError
@@ -123,6 +145,15 @@ def normal_cells(folder: Path, split: str, step: int = 1) -> Iterator[NormalCell
 
 def tseng_pictures(folder: Path, split: str, count: int) -> tuple[Path, ...]:
     """Pictures of the Tseng set, of as many cases as there are: the first of each, then the second.
+
+    Parameters
+    ----------
+    folder
+        Of the set.
+    split
+        ``"train"`` or ``"val"``.
+    count
+        Most pictures.
 
     Raises
     ------
@@ -142,6 +173,13 @@ def own_cut_cells(images: Iterable[Path], karyotyper: Karyotyper) -> Iterator[No
 
     Cells with structural changes among them aren't told apart: of a laboratory's cells they are few, and the
     threshold is the higher for them.
+
+    Parameters
+    ----------
+    images
+        Paths of pictures.
+    karyotyper
+        Cuts and names their chromosomes.
     """
     for path in images:
         image = read_image(path)
@@ -194,8 +232,20 @@ def norms_by_cuts(
 def with_threshold(
     norms: HomologueStatistics, scores: NDArray[np.floating], false_flags: float
 ) -> HomologueStatistics:
-    """The norms with tail and threshold from the scores of normal pairs."""
-    share = np.concatenate([np.linspace(1.0, 0.1, TAIL_STEPS // 2), np.geomspace(0.1, 5e-4, TAIL_STEPS // 2)])
+    """The norms with tail and threshold from the scores of normal pairs.
+
+    Parameters
+    ----------
+    norms
+        The statistics.
+    scores
+        Shape (pairs,).
+    false_flags
+        Fraction of these pairs above the threshold.
+    """
+    share = np.concatenate(
+        [np.linspace(1.0, TAIL_BEND, TAIL_STEPS // 2), np.geomspace(TAIL_BEND, TAIL_END, TAIL_STEPS // 2)]
+    )
     tail = np.quantile(scores, 1.0 - share)
     threshold = float(np.quantile(scores, 1.0 - false_flags))
     return replace(
@@ -295,7 +345,7 @@ def _figures(cells: Sequence[NormalCell]) -> HomologueStatistics:
         pair_covariance=loosened(_covariances(np.concatenate(parts)[:, INNER], pair_kind)),
         class_covariance=loosened(_covariances(own[:, INNER], kind)),
         population_covariance=whatever.astype(np.float32),
-        length_spread=_spreads(np.concatenate(lengths), pair_kind, 0.04),
+        length_spread=_spreads(np.concatenate(lengths), pair_kind, LEAST_LENGTH_SPREAD),
         feature_median=np.zeros((classes_all, len(FEATURES)), dtype=np.float32),
         feature_spread=np.ones((classes_all, len(FEATURES)), dtype=np.float32),
         feature_weight=np.ones(len(FEATURES), dtype=np.float32),
@@ -335,13 +385,13 @@ def _with_usual(
 ) -> HomologueStatistics:
     values = np.concatenate([features for features, _ in normal])
     kind = np.concatenate([kinds for _, kinds in normal])
-    overall = np.quantile(values, [0.5, 0.84], axis=0)
+    overall = np.quantile(values, MEDIAN_AND_UPPER, axis=0)
     usual, spread = [], []
     for index in range(len(CLASS_NAMES)):
         own = values[kind == index]
-        middle, high = np.quantile(own, [0.5, 0.84], axis=0) if len(own) >= 20 else overall
+        middle, high = np.quantile(own, MEDIAN_AND_UPPER, axis=0) if len(own) >= 20 else overall
         usual.append(middle)
-        spread.append(np.maximum(high - middle, 0.3 * (overall[1] - overall[0])))
+        spread.append(np.maximum(high - middle, LEAST_FEATURE_SPREAD * (overall[1] - overall[0])))
     return replace(
         norms, feature_median=np.array(usual, dtype=np.float32), feature_spread=np.array(spread, dtype=np.float32)
     )
@@ -375,7 +425,7 @@ def _changed(bands: NDArray[np.float32], row: int, rng: np.random.Generator) -> 
     size = int(rng.integers(5, 22 if kind is not SimulatedChange.INVERSION else 36))
     start = int(rng.integers(2, BINS - size - 2))
     if kind is SimulatedChange.TERMINAL:
-        made = profile[size:] if rng.random() < 0.3 else profile[:-size]
+        made = profile[size:] if rng.random() < SHORT_ARM_LOSSES else profile[:-size]
     elif kind is SimulatedChange.INTERSTITIAL:
         made = np.concatenate([profile[:start], profile[start + size :]])
     elif kind is SimulatedChange.DUPLICATION:
@@ -384,7 +434,7 @@ def _changed(bands: NDArray[np.float32], row: int, rng: np.random.Generator) -> 
         made = np.concatenate([profile[:start], profile[start : start + size][::-1], profile[start + size :]])
     else:
         other = bands[rng.choice([k for k in range(len(bands)) if k != row])]
-        new = int(np.clip(size * np.exp(rng.normal(0.0, 0.35)), 4, 30))
+        new = int(np.clip(size * np.exp(rng.normal(0.0, EXCHANGED_SPREAD)), 4, 30))
         made = np.concatenate([profile[:-size], other[-new:]])
     at = (np.arange(BINS) + 0.5) / BINS * len(made) - 0.5
     return np.interp(at, np.arange(len(made)), made).astype(np.float32), len(made) / BINS

@@ -99,7 +99,15 @@ def _seen_proposals(entry: TsengImage, karyotyper: Karyotyper) -> ScoredProposal
 def fit_rescoring_model(
     cells: Sequence[ScoredProposals], *, min_prescreen_log_odds: float = -6.0
 ) -> RescoringModel:
-    """Fit the weights on cells."""
+    """Fit the weights on cells.
+
+    Parameters
+    ----------
+    cells
+        Labelled proposals, classified.
+    min_prescreen_log_odds
+        Log odds from which a proposal that wasn't selected is classified; kept as it is given.
+    """
     truth, prescreen, rescoring = [], [], []
     for cell in cells:
         # Of the hundreds that nobody would look at each is wrong, and says nothing about those that matter.
@@ -117,6 +125,11 @@ def fit_rescoring_model(
 
 def cross_validated(cells: Sequence[ScoredProposals], *, min_prescreen_log_odds: float = -6.0) -> dict[str, Any]:
     """Errors of the first choice and of the second, each case's by weights fitted on the other cases.
+
+    Parameters
+    ----------
+    cells, min_prescreen_log_odds
+        As in `fit_rescoring_model`.
 
     Returns
     -------

@@ -33,6 +33,9 @@ _SURE_SHARE: Final = 0.08
 _UNSURE_BELOW: Final = 0.2
 _USUAL_COUNT: Final = 46
 _DRAWS: Final = 2000
+_INTERVAL_PERCENT: Final = (2.5, 97.5)
+_GREATEST_THRESHOLD: Final = 0.9
+"""A score that hardly any right proposal reaches."""
 _SEED: Final = 46
 
 
@@ -88,7 +91,20 @@ class Comparison:
 
 
 def outcomes(cells: Sequence[LabelledProposals], settings: SelectionSettings) -> NDArray[np.float64]:
-    """Count matched, false and missed chromosomes of every cell: float64, shape (cells, 3)."""
+    """Count matched, false and missed chromosomes of every cell.
+
+    Parameters
+    ----------
+    cells
+        Labelled proposals.
+    settings
+        How they are weighed.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (cells, 3), columns as of `SelectionOutcome`.
+    """
     table = [cell.outcome(select_proposals(cell.measurements, settings)) for cell in cells]
     return np.asarray(table, np.float64).reshape(-1, 3)
 
@@ -156,7 +172,15 @@ def refit(
 
 
 def compare(cells: Sequence[LabelledProposals], before: SelectionSettings, after: SelectionSettings) -> Comparison:
-    """Compare two settings on the same cells, with an interval by bootstrap over cases."""
+    """Compare two settings on the same cells, with an interval by bootstrap over cases (Efron 1979).
+
+    Parameters
+    ----------
+    cells
+        Labelled proposals.
+    before, after
+        The settings.
+    """
     first, second = outcomes(cells, before), outcomes(cells, after)
     cases = np.asarray([cell.case for cell in cells])
     groups = [np.flatnonzero(cases == case) for case in np.unique(cases)]
@@ -165,7 +189,7 @@ def compare(cells: Sequence[LabelledProposals], before: SelectionSettings, after
     for _ in range(_DRAWS):
         rows = np.concatenate([groups[k] for k in rng.integers(0, len(groups), len(groups))])
         drawn.append(figures(second[rows])["aer"] - figures(first[rows])["aer"])
-    low, high = (float(value) for value in np.percentile(drawn, (2.5, 97.5)))
+    low, high = (float(value) for value in np.percentile(drawn, _INTERVAL_PERCENT))
     return Comparison(first, second, figures(second)["aer"] - figures(first)["aer"], (low, high))
 
 
@@ -209,7 +233,7 @@ def write_selection(
 
 def _changed(settings: SelectionSettings, name: str, factor: float) -> SelectionSettings:
     value = getattr(settings, name) * factor
-    return replace(settings, **{name: min(value, 0.9) if name == "threshold" else value})
+    return replace(settings, **{name: min(value, _GREATEST_THRESHOLD) if name == "threshold" else value})
 
 
 def _trusted(cells: Sequence[LabelledProposals], settings: SelectionSettings) -> SelectionSettings:
