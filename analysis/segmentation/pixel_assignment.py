@@ -135,18 +135,8 @@ def assign_pixels(
     """
     count, components, measured, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     labels, stats = np.asarray(components, dtype=np.int32), np.asarray(measured, dtype=np.int32)
-    least_px = CONTOURS.min_piece * working.width_px**2
-    boxes_of: dict[int, list[int]] = {}
-    pale: list[int] = []
-    for number, box in enumerate(tight):
-        counts = np.bincount(labels[window_of(box)].ravel(), minlength=1)
-        counts[0] = 0
-        label = int(counts.argmax())
-        area = float((box[2:] - box[:2]).prod())
-        if counts[label] < max(1.0, settings.min_stained * area) or stats[label, cv2.CC_STAT_AREA] < least_px:
-            pale.append(number)
-        else:
-            boxes_of.setdefault(label, []).append(number)
+    min_piece_px = CONTOURS.min_piece * working.width_px**2
+    boxes_of, pale = _boxes_of_pieces(tight, labels, stats, min_piece_px, settings)
     cell = contour_context(working, _median_area(boxes_of, stats, working.width_px))
     splits = {} if split_cache is None else split_cache
     assignments: list[PixelAssignment] = []
@@ -170,6 +160,28 @@ def assign_pixels(
         if assignment is not None:
             assignments.append(assignment)
     return sorted(assignments, key=lambda assignment: assignment.box)
+
+
+def _boxes_of_pieces(
+    tight: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    stats: NDArray[np.int32],
+    min_piece_px: float,
+    settings: PixelAssignmentSettings,
+) -> tuple[dict[int, list[int]], list[int]]:
+    """List the boxes that each piece of stain fills, and those in which hardly anything is stained."""
+    boxes_of: dict[int, list[int]] = {}
+    pale: list[int] = []
+    for number, box in enumerate(tight):
+        counts = np.bincount(labels[window_of(box)].ravel(), minlength=1)
+        counts[0] = 0
+        label = int(counts.argmax())
+        area = float((box[2:] - box[:2]).prod())
+        if counts[label] < max(1.0, settings.min_stained * area) or stats[label, cv2.CC_STAT_AREA] < min_piece_px:
+            pale.append(number)
+        else:
+            boxes_of.setdefault(label, []).append(number)
+    return boxes_of, pale
 
 
 def contour_context(working: WorkingImage, area: float = CONTOURS.typical_area) -> ContourContext:
