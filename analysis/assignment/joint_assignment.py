@@ -23,11 +23,15 @@ from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 
 X_INDEX, Y_INDEX = CLASS_NAMES.index("X"), CLASS_NAMES.index("Y")
 EXTRA_SLOTS = 3
+"""Chromosomes beyond the expected ones that a class has room for: a tetrasomy and one more."""
 LEFT_OUT = len(CLASS_NAMES)
 """Index of what has no class, after those of the classes."""
 _OUTSIDE = LEFT_OUT + 1
 _NODES = LEFT_OUT + 2
 MARGIN_CAP = 30.0
+"""Nats beyond which a margin tells nothing more: its probability is 1 in single precision."""
+_GREATEST_LOG_NONE = -1e-6
+"""Keeps the logarithm of the complement finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ def assign(
     left_out = np.full(len(cost), prices.unclassified)
     sound = np.ones(len(cost), dtype=np.bool_)
     if log_none is not None:
-        none = np.minimum(np.asarray(log_none, dtype=np.float64), -1e-6)
+        none = np.minimum(np.asarray(log_none, dtype=np.float64), _GREATEST_LOG_NONE)
         cost = cost - np.log(-np.expm1(none))[:, None]
         sound = prices.refused - none >= prices.unclassified
         left_out = np.minimum(left_out, prices.refused - none)

@@ -134,7 +134,15 @@ def proposal_json(karyotype: Karyotype, folder: Path | None = None) -> dict[str,
 
 
 def proposal_model(karyotype: Karyotype, folder: Path | None = None) -> ProposalModel:
-    """A proposal as its file holds it; parameters as in `proposal_json`."""
+    """A proposal as its file holds it.
+
+    Parameters
+    ----------
+    karyotype
+        The proposal.
+    folder
+        See `proposal_json`.
+    """
     image, count = karyotype.image, len(karyotype.chromosomes)
     level, homologues = bands_to_models(karyotype.bands)
     defects = karyotype.bands.defects or (None,) * count

@@ -30,7 +30,7 @@ from analysis.karyotyping.proposal_model import (
 )
 
 MAX_BYTES: Final = 64 * 2**20
-"""Largest file that is read: a hundred times the largest proposal of a metaphase."""
+"""Largest file that is read; a proposal of a metaphase has about 40 KiB."""
 
 _MODELS: Final[dict[str, tuple[type[BaseModel], ...]]] = {
     "": (ProposalModel,),

@@ -12,11 +12,11 @@ class ReviewSettings:
     Attributes
     ----------
     sure_banding_from
-        Confidence of a `BandingEstimate` from which the picture decides where there is no protocol. An unsure
-        estimate is wrong too often to withhold a karyotype for it.
+        Confidence of a `BandingEstimate` from which the picture decides where there is no protocol: the one from
+        which on a mismatch with a protocol is warned of.
     auto_cell_from
-        Probability that all of a cell is right from which on it needs no review. Nine of ten such cells are right
-        on the validation split, as many as a second technician agrees on.
+        Probability that all of a cell is right from which on it needs no review: at most one such cell in ten is
+        expected to be wrong.
     likely_wrong_below
         The same probability below which a cell must be reviewed: it is more likely wrong than right.
     losses_from

@@ -1,9 +1,10 @@
-"""What the classifier looks at: straightened, contrast and size relative to the own cell."""
+"""Crops for the classifier: straightened, contrast and size relative to the own cell."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import cv2
 import numpy as np
@@ -15,10 +16,18 @@ from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
 from analysis.structures.medial_axis import MedialAxis
 
-CROP_WIDTHS = 2.0
+CROP_WIDTHS: Final = 2.0
 """Width of a crop in median chromosome widths of the cell."""
-WHITE_LEVEL = 250
+WHITE_LEVEL: Final = 250
 """Grey level from which on a ready-cut picture is background."""
+_WHITE: Final = 255.0
+_LEAST_RATIO: Final = 1e-6
+_LEAST_DENSITY: Final = 1e-3
+"""Bounds that keep logarithms and ratios finite."""
+_LEAST_PART: Final = 0.15
+"""Pieces smaller than this fraction of the largest are specks."""
+_MOST_DENSITY: Final = 4.0
+"""Densities above four times the cell's median are dirt."""
 
 
 def optical_density(grey: NDArray[np.uint8], background: NDArray[np.floating] | float) -> NDArray[np.float32]:
@@ -32,7 +41,7 @@ def optical_density(grey: NDArray[np.uint8], background: NDArray[np.floating] | 
         Grey level of the empty slide, of the same shape or one number.
     """
     ratio = (np.asarray(background, dtype=np.float32) + 1.0) / (grey.astype(np.float32) + 1.0)
-    return np.maximum(np.log10(np.maximum(ratio, 1e-6)), 0.0).astype(np.float32)
+    return np.maximum(np.log10(np.maximum(ratio, _LEAST_RATIO)), 0.0).astype(np.float32)
 
 
 def fluorescence_density(grey: NDArray[np.uint8], background: NDArray[np.floating] | float) -> NDArray[np.float32]:
@@ -45,14 +54,24 @@ def fluorescence_density(grey: NDArray[np.uint8], background: NDArray[np.floatin
     background
         Grey level of the empty slide, of the same shape or one number.
     """
-    dye = (np.asarray(background, dtype=np.float32) - grey.astype(np.float32)) / 255.0
+    dye = (np.asarray(background, dtype=np.float32) - grey.astype(np.float32)) / _WHITE
     return np.asarray(np.maximum(dye, 0.0), dtype=np.float32)
 
 
 def cut_instances(
     image: GreyImage, background: NDArray[np.float32], instances: Sequence[Instance]
 ) -> tuple[ObjectPixels, ...]:
-    """Cut the instances of a segmentation out of their image, each with its own mask."""
+    """Cut the instances of a segmentation out of their image, each with its own mask.
+
+    Parameters
+    ----------
+    image
+        The picture.
+    background
+        float32, shape (height_px, width_px), see `Segmentation`.
+    instances
+        Its chromosomes.
+    """
     density_of = fluorescence_density if image.inverted else optical_density
     pieces = []
     for instance in instances:
@@ -73,14 +92,14 @@ def object_from_picture(grey: NDArray[np.uint8], *, inverted: bool = False) -> O
     inverted
         True where it is an inverted fluorescence picture.
     """
-    density = fluorescence_density(grey, 255.0) if inverted else optical_density(grey, 255.0)
+    density = fluorescence_density(grey, _WHITE) if inverted else optical_density(grey, _WHITE)
     mask = (grey < WHITE_LEVEL).astype(np.uint8)
     closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     if count <= 1:
         return ObjectPixels(density, np.ones(grey.shape, dtype=np.bool_))
     areas = stats[1:, cv2.CC_STAT_AREA]
-    kept = 1 + np.nonzero(areas >= 0.15 * areas.max())[0]
+    kept = 1 + np.nonzero(areas >= _LEAST_PART * areas.max())[0]
     return ObjectPixels(density, np.isin(labels, kept))
 
 
@@ -103,13 +122,21 @@ class CellScale:
 
 
 def scale_of_cell(objects: Sequence[ObjectPixels], axes: Sequence[MedialAxis]) -> CellScale:
-    """Measure what is usual in a cell; ``objects``, with their axes, are as complete as possible, and not none."""
+    """Measure the medians of a cell.
+
+    Parameters
+    ----------
+    objects
+        Its chromosomes, as completely as possible; at least one.
+    axes
+        Their axes, in the same order.
+    """
     densities = [float(piece.density[piece.mask].mean()) for piece in objects]
     return CellScale(
         float(np.median([axis.width_px for axis in axes])),
         float(np.median([axis.length_px for axis in axes])),
         float(np.median([np.count_nonzero(piece.mask) for piece in objects])),
-        max(float(np.median(densities)), 1e-3),
+        max(float(np.median(densities)), _LEAST_DENSITY),
     )
 
 
@@ -162,5 +189,5 @@ def _straight_views(
         columns=CROP_COLUMNS,
         half_width_px=half_width_px,
     )
-    image, around = (np.asarray(np.clip(view / density, 0.0, 4.0), dtype=np.float32) for view in views)
+    image, around = (np.asarray(np.clip(view / density, 0.0, _MOST_DENSITY), dtype=np.float32) for view in views)
     return image, around

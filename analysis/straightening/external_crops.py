@@ -21,20 +21,12 @@ from analysis.errors import ImageError
 from analysis.imaging.image_file import grey_levels
 from analysis.imaging.samples import read_samples
 from analysis.straightening.crops import object_from_picture
+from analysis.straightening.settings import ExternalCropSettings
 from analysis.structures.crop import ObjectPixels
 
-MIN_SIDE_PX: Final = 8
-MIN_CONTRAST: Final = 12
-"""Grey levels between the ground and the chromosome below which a picture counts as empty."""
-PAINTED_SHARE: Final = 0.5
-"""Share of the ground of the very same level from which it was painted and not photographed."""
-CLEAN_TOLERANCE: Final = 6
-PHOTOGRAPHED_SHARE: Final = 0.2
-"""Threshold of a photographed ground, as a share of the contrast."""
-ARTIFICIAL_SHARE: Final = 0.15
-"""Share of a chromosome on the wrong side of its ground from which the ground can't be the empty slide."""
-RIM, CORE = 0.35, 0.6
-"""Depth below the outline, over the greatest depth: up to the first is rim, from the second on core."""
+_SETTINGS: Final = ExternalCropSettings()
+WHITE: Final = 255.0
+"""Level of a ground that was removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +60,7 @@ def read_external_crop(path: Path) -> ExternalCrop:
     ImageError
         If it can't be read, is smaller than 8 px or shows nothing.
     """
-    levels, opaque, _ = grey_levels(read_samples(path).array, str(path), min_side_px=MIN_SIDE_PX)
+    levels, opaque, _ = grey_levels(read_samples(path).array, str(path), min_side_px=_SETTINGS.min_side_px)
     return external_crop_of(levels, str(path), opaque=opaque)
 
 
@@ -93,21 +85,24 @@ def external_crop_of(
     """
     painted = True
     if opaque is not None and not opaque.all():
-        mask, ground = cv2.erode(opaque.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, 255.0
+        mask, ground = cv2.erode(opaque.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, WHITE
         levels = np.where(opaque, levels, np.uint8(255)).astype(np.uint8)
     else:
         border = np.concatenate([levels[0], levels[-1], levels[1:-1, 0], levels[1:-1, -1]])
         # Chromosomes may reach the border: the commonest level there is the ground's all the same.
         ground = _commonest(border)
-        near = border[np.abs(border.astype(np.float64) - ground) < 3 * MIN_CONTRAST]
-        painted = float(np.mean(np.abs(near - ground) < 1.0)) > PAINTED_SHARE
+        near = border[np.abs(border.astype(np.float64) - ground) < 3 * _SETTINGS.min_contrast]
+        painted = float(np.mean(np.abs(near - ground) < 1.0)) > _SETTINGS.painted_fraction
         away = np.abs(levels.astype(np.float64) - ground)
-        threshold = float(CLEAN_TOLERANCE)
+        threshold = float(_SETTINGS.clean_tolerance)
         if not painted:
-            threshold = max(threshold, PHOTOGRAPHED_SHARE * float(np.percentile(away, 95)))
+            threshold = max(
+                threshold,
+                _SETTINGS.photographed_fraction * float(np.percentile(away, _SETTINGS.contrast_percentile)),
+            )
         mask = away >= threshold
     mask = _body(mask)
-    if not mask.any() or float(np.ptp(levels[mask].astype(np.float64))) < MIN_CONTRAST / 2:
+    if not mask.any() or float(np.ptp(levels[mask].astype(np.float64))) < _SETTINGS.min_contrast / 2:
         raise ImageError(f"{source}: there is no chromosome on it")
     lift = _rim_lift(levels, mask) if painted else float(np.sign(ground - np.median(levels[mask])))
     return ExternalCrop(levels, np.asarray(mask), ground, lift)
@@ -131,7 +126,9 @@ def objects_of(cuts: Sequence[ExternalCrop], *, emitted: bool) -> tuple[ObjectPi
     natural = [_natural_ground(cut, emitted=emitted) for cut in cuts]
     inside = np.concatenate([cut.levels[cut.mask] for cut in cuts]) if cuts else np.zeros(1)
     # Without an empty slide to compare with, the palest chromosome of the cell is the best that is left.
-    pale = float(np.percentile(inside, 0.5 if emitted else 99.5))
+    pale = float(
+        np.percentile(inside, 100.0 - _SETTINGS.palest_percentile if emitted else _SETTINGS.palest_percentile)
+    )
     return tuple(
         _object(cut, cut.ground if own else pale, emitted=emitted) for cut, own in zip(cuts, natural, strict=True)
     )
@@ -149,7 +146,7 @@ def _natural_ground(cut: ExternalCrop, *, emitted: bool) -> bool:
     """Whether the ground can be the empty slide: nothing of the chromosome lies beyond it."""
     inside = cut.levels[cut.mask].astype(np.float64)
     beyond = inside < cut.ground if emitted else inside > cut.ground
-    return bool(np.mean(beyond) < ARTIFICIAL_SHARE)
+    return bool(np.mean(beyond) < _SETTINGS.artificial_fraction)
 
 
 def _commonest(values: NDArray[np.uint8]) -> float:
@@ -168,15 +165,15 @@ def _body(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     if count <= 1:
         return np.zeros(mask.shape, dtype=np.bool_)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    kept = 1 + np.nonzero(areas >= 0.15 * areas.max())[0]
+    kept = 1 + np.nonzero(areas >= _SETTINGS.least_part * areas.max())[0]
     return np.asarray(np.isin(labels, kept))
 
 
 def _rim_lift(levels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
     distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     depth = np.asarray(distance, dtype=np.float64) / max(float(distance.max()), 1e-6)
-    rim, core = levels[mask & (depth <= RIM)], levels[depth >= CORE]
+    rim, core = levels[mask & (depth <= _SETTINGS.rim)], levels[depth >= _SETTINGS.core]
     if len(rim) == 0 or len(core) == 0:
         return 0.0
-    low, high = np.percentile(levels[mask], (2, 98))
+    low, high = np.percentile(levels[mask], _SETTINGS.range_percentiles)
     return float((rim.mean() - core.mean()) / max(high - low, 1.0))

@@ -9,6 +9,7 @@ can't tilt.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import cv2
 import numpy as np
@@ -17,20 +18,22 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, dijkstra
 
+from analysis.straightening.settings import MedialAxisSettings
 from analysis.structures.medial_axis import MedialAxis
 
-WORK_AREA_PX = 900.0
-"""Masks are reduced to about this area before the axis is searched: the magnification then costs no time."""
-CONVEX_SOLIDITY = 0.88
-"""Area over the area of the convex hull from which on a chromosome counts as straight."""
-BLOB_ELONGATION = 2.5
-"""Axes shorter than this many widths are too uncertain to bend."""
-AXIS_POINTS = 64
-AT_ONCE = 64
-"""Chromosomes whose axes are found together."""
-MAX_SIDE_PX = 32_000
+_SETTINGS: Final = MedialAxisSettings()
+AXIS_POINTS: Final = 64
+"""Points of an axis; crops interpolate between them."""
+AT_ONCE: Final = 64
+"""Chromosomes whose axes are found together: a cell's."""
+MAX_SIDE_PX: Final = 32_000
 """OpenCV samples pictures of fewer than 32,767 rows and columns."""
-_STEP = np.hypot([1, 1, 1, 0, 0, 1, 1, 1], [1, 0, 1, 1, 1, 1, 0, 1])
+_LEAST_SIGMA: Final = 1e-3
+"""Standard deviation, in points, of a bell that smooths nothing."""
+_TINY: Final = 1e-6
+_TINIEST: Final = 1e-9
+"""Lengths that keep a ratio finite; no two points of an axis lie that near."""
+_STEP: Final = np.hypot([1, 1, 1, 0, 0, 1, 1, 1], [1, 0, 1, 1, 1, 1, 0, 1])
 """Lengths of the steps to the eight neighbours of a pixel, row by row."""
 
 
@@ -88,7 +91,7 @@ def _axes_together(masks: Sequence[NDArray[np.bool_]]) -> list[MedialAxis]:
     areas = [float(np.count_nonzero(mask)) for mask in masks]
     if min(areas, default=1.0) == 0:
         raise ValueError("an empty mask has no axis")
-    scales = [min(1.0, float(np.sqrt(WORK_AREA_PX / area))) for area in areas]
+    scales = [min(1.0, float(np.sqrt(_SETTINGS.work_area_px / area))) for area in areas]
     smalls = [_largest_part(_resized(mask, scale)) for mask, scale in zip(masks, scales, strict=True)]
     tiles = _Tiles(smalls)
     begun = [_initial_axis(small) for small in smalls]
@@ -97,7 +100,7 @@ def _axes_together(masks: Sequence[NDArray[np.bool_]]) -> list[MedialAxis]:
     rough = np.array([bent for _, _, bent in begun])
     if rough.any():
         points[rough] = _smoothed(points[rough], half_widths[rough])
-    for _ in range(2):
+    for _ in range(_SETTINGS.recentring_rounds):
         points = _recentred(points, tiles, half_widths)
     points = _extended(points, tiles, half_widths)
     made = []
@@ -149,8 +152,8 @@ def sample_straight(
     both[..., 1] = values
     # Sampling a fine image coarsely would alias the bands.
     step = max(axis.length_px / rows, 2.0 * half_width_px / columns)
-    if step > 1.5:
-        both = np.asarray(cv2.GaussianBlur(both, (0, 0), 0.4 * step), dtype=np.float32)
+    if step > _SETTINGS.blur_from:
+        both = np.asarray(cv2.GaussianBlur(both, (0, 0), _SETTINGS.blur * step), dtype=np.float32)
     straight = np.asarray(
         cv2.remap(
             both,
@@ -215,14 +218,14 @@ def _initial_axis(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float, 
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     distance = np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5), dtype=np.float32)[1:-1, 1:-1]
     depth = distance[mask]
-    at = int(0.95 * (len(depth) - 1))
+    at = int(_SETTINGS.depth_percentile * (len(depth) - 1))
     half_width = max(float(np.partition(depth, at)[at]), 1.0)
     rows, columns = np.nonzero(mask)
     pixels = np.stack([columns, rows], axis=1).astype(np.float64)
-    if len(pixels) < 12 or _solidity(mask) >= CONVEX_SOLIDITY:
+    if len(pixels) < _SETTINGS.least_pixels or _solidity(mask) >= _SETTINGS.convex_solidity:
         return _principal_axis(pixels), half_width, False
     path = _longest_path(mask, depth, pixels)
-    if _arc_length(path) < BLOB_ELONGATION * 2.0 * half_width:
+    if _arc_length(path) < _SETTINGS.blob_elongation * 2.0 * half_width:
         return _principal_axis(pixels), half_width, False
     trimmed = _trimmed(path, half_width)
     return _resampled(trimmed[None], np.linspace(0.0, 1.0, AXIS_POINTS))[0], half_width, True
@@ -241,11 +244,11 @@ def _principal_axis(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     offset = pixels - centre
     (xx, xy), (_, yy) = offset.T @ offset / len(pixels)
     # A disc has no direction of its own: it is taken to stand upright.
-    angle = 0.5 * np.arctan2(2.0 * xy, xx - yy - 1e-6)
+    angle = 0.5 * np.arctan2(2.0 * xy, xx - yy - _TINY)
     direction = np.array([np.cos(angle), np.sin(angle)])
     along = offset @ direction
     low, high = float(along.min()), float(along.max())
-    inset = 0.15 * (high - low)
+    inset = _SETTINGS.tip_inset * (high - low)
     steps = np.linspace(low + inset, high - inset, AXIS_POINTS)
     return np.asarray(centre + steps[:, None] * direction)
 
@@ -253,48 +256,48 @@ def _principal_axis(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
 def _longest_path(
     mask: NDArray[np.bool_], depth: NDArray[np.float32], pixels: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    ways = _ways(mask, depth)
+    graph = _pixel_graph(mask, depth)
     # The last pixel that a search in breadth meets is the farthest one in steps.
-    first = int(breadth_first_order(ways, 0, return_predecessors=False)[-1])
-    last = int(breadth_first_order(ways, first, return_predecessors=False)[-1])
-    _, before = dijkstra(ways, indices=np.array(first), return_predecessors=True)
-    walk = [last]
-    while walk[-1] != first and before[walk[-1]] >= 0:
-        walk.append(int(before[walk[-1]]))
-    return pixels[walk]
+    first = int(breadth_first_order(graph, 0, return_predecessors=False)[-1])
+    last = int(breadth_first_order(graph, first, return_predecessors=False)[-1])
+    _, before = dijkstra(graph, indices=np.array(first), return_predecessors=True)
+    rows = [last]
+    while rows[-1] != first and before[rows[-1]] >= 0:
+        rows.append(int(before[rows[-1]]))
+    return pixels[rows]
 
 
-def _ways(mask: NDArray[np.bool_], depth: NDArray[np.float32]) -> csr_matrix:
-    """Steps between neighbouring pixels of a mask, numbered row by row, with their prices."""
+def _pixel_graph(mask: NDArray[np.bool_], depth: NDArray[np.float32]) -> csr_matrix:
+    """Steps between neighbouring pixels of a mask, numbered row by row, with their costs."""
     row = mask.shape[1] + 2
     padded = np.zeros((mask.shape[0] + 2, row), dtype=np.bool_)
     padded[1:-1, 1:-1] = mask
     at = np.flatnonzero(padded)
     number = np.full(padded.size, -1, dtype=np.int32)
     number[at] = np.arange(len(at), dtype=np.int32)
-    # In rising order, so that the table of ways needs no sorting.
+    # In rising order, so that the table needs no sorting.
     around = np.array([-row - 1, -row, -row + 1, -1, 1, row - 1, row, row + 1], dtype=at.dtype)
     other = number[(at[:, None] + around).ravel()]
     real = np.flatnonzero(other >= 0)
     ends = other[real]
     square = depth.astype(np.float64) ** 2
-    price = _STEP[real & 7] / np.minimum(square[real >> 3], square[ends])
+    cost = _STEP[real & 7] / np.minimum(square[real >> 3], square[ends])
     first = np.searchsorted(real, 8 * np.arange(len(at) + 1)).astype(np.int32)
-    return csr_matrix((price, ends, first), shape=(len(at), len(at)))
+    return csr_matrix((cost, ends, first), shape=(len(at), len(at)))
 
 
 def _trimmed(path: NDArray[np.float64], half_width: float) -> NDArray[np.float64]:
     # The last half width of the path runs from the middle into a corner of the mask.
     along = _arc(path)
     keep = (along >= half_width) & (along <= along[-1] - half_width)
-    return path[keep] if np.count_nonzero(keep) >= 4 else path
+    return path[keep] if np.count_nonzero(keep) >= _SETTINGS.least_path_points else path
 
 
 def _smoothed(points: NDArray[np.float64], half_widths: NDArray[np.float64]) -> NDArray[np.float64]:
     """Resample lines, shape (n, AXIS_POINTS, 2), evenly and smooth each over half a width."""
     points = _resampled(points, np.linspace(0.0, 1.0, AXIS_POINTS))
-    spacing = np.maximum(_arc(points)[:, -1] / (AXIS_POINTS - 1), 1e-6)
-    sigma = np.maximum(np.minimum(half_widths / spacing, 0.5 * AXIS_POINTS), 1e-3)
+    spacing = np.maximum(_arc(points)[:, -1] / (AXIS_POINTS - 1), _TINY)
+    sigma = np.maximum(np.minimum(half_widths / spacing, 0.5 * AXIS_POINTS), _LEAST_SIGMA)
     # Reflecting through the end points keeps them, and the direction there, in place.
     head = 2 * points[:, :1] - points[:, :0:-1]
     tail = 2 * points[:, -1:] - points[:, -2::-1]
@@ -315,13 +318,16 @@ def _recentred(
 ) -> NDArray[np.float64]:
     tangent = _tangents(points)
     normal = np.stack([-tangent[..., 1], tangent[..., 0]], axis=-1)
-    offset = np.linspace(-1.6, 1.6, 17) * half_widths[:, None]
+    offset = (
+        np.linspace(-_SETTINGS.recentring_reach, _SETTINGS.recentring_reach, _SETTINGS.recentring_samples)
+        * half_widths[:, None]
+    )
     grid = points[:, :, None, :] + normal[:, :, None, :] * offset[:, None, :, None]
     inside = tiles.sample(grid)
     weight = inside.sum(axis=2)
     moment = np.einsum("npk,nk->np", inside, offset)
-    shift = np.where(weight > 0.5, moment / np.maximum(weight, 1e-6), 0.0)
-    reach = 0.8 * half_widths[:, None]
+    shift = np.where(weight > 0.5, moment / np.maximum(weight, _TINY), 0.0)
+    reach = _SETTINGS.most_shift * half_widths[:, None]
     shift = np.clip(shift, -reach, reach)
     return _smoothed(points + normal * shift[..., None], half_widths)
 
@@ -329,8 +335,10 @@ def _recentred(
 def _extended(points: NDArray[np.float64], tiles: _Tiles, half_widths: NDArray[np.float64]) -> NDArray[np.float64]:
     """Lines continued straight on at both ends as far as their mask reaches."""
     count = len(points)
-    spacing = np.maximum(_arc(points)[:, -1] / (AXIS_POINTS - 1), 1e-6)
-    lever = np.clip(np.round(1.5 * half_widths / spacing), 1, AXIS_POINTS - 1).astype(np.intp)
+    spacing = np.maximum(_arc(points)[:, -1] / (AXIS_POINTS - 1), _TINY)
+    lever = np.clip(np.round(_SETTINGS.extension_lever * half_widths / spacing), 1, AXIS_POINTS - 1).astype(
+        np.intp
+    )
     which = np.arange(count)
     ends = points[:, 0], points[:, -1]
     inner = points[which, lever], points[which, AXIS_POINTS - 1 - lever]
@@ -347,16 +355,20 @@ def _run_out(
 ) -> NDArray[np.float64]:
     """Last points, shape (n, 2), on the way from ``start`` at which something of the mask is still met."""
     size = np.hypot(direction[:, 0], direction[:, 1])
-    unit = direction / np.maximum(size, 1e-9)[:, None]
+    unit = direction / np.maximum(size, _TINIEST)[:, None]
     normal = np.stack([-unit[:, 1], unit[:, 0]], axis=1)
-    reach = np.arange(0.5, float(tiles.sizes.max()) + 1.0, 0.5)
-    side = np.linspace(-0.8, 0.8, 9) * half_widths[:, None]
+    step_px = _SETTINGS.extension_step_px
+    reach = np.arange(step_px, float(tiles.sizes.max()) + 1.0, step_px)
+    side = (
+        np.linspace(-_SETTINGS.extension_width, _SETTINGS.extension_width, _SETTINGS.extension_samples)
+        * half_widths[:, None]
+    )
     ahead = start[:, None] + reach[None, :, None] * unit[:, None]
     grid = ahead[:, :, None] + side[:, None, :, None] * normal[:, None, None]
     # The tips of two chromatids may be apart: the end is where nothing is met across the whole width.
     met = tiles.sample(grid).max(axis=2) >= 0.5
-    steps = np.cumprod(met, axis=1).sum(axis=1) * (size >= 1e-9)
-    return np.asarray(start + (0.5 * steps)[:, None] * unit)
+    steps = np.cumprod(met, axis=1).sum(axis=1) * (size >= _TINIEST)
+    return np.asarray(start + (step_px * steps)[:, None] * unit)
 
 
 def _arc(points: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -371,18 +383,18 @@ def _arc_length(points: NDArray[np.floating]) -> float:
     return float(_arc(points)[-1]) if len(points) > 1 else 0.0
 
 
-def _resampled(points: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points at these shares of the arc length of lines, shape (n, m, 2): shape (n, len(shares), 2)."""
+def _resampled(points: NDArray[np.float64], fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points at these fractions of the arc length of lines, shape (n, m, 2): shape (n, len(fractions), 2)."""
     count, length = points.shape[:2]
     if length < 2:
-        return np.repeat(points, len(shares), axis=1)
+        return np.repeat(points, len(fractions), axis=1)
     along = _arc(points)
     # One long table for all lines: every line is brought to length 1 and has its own place in it.
     place = 2.0 * np.arange(count)[:, None]
-    known = (along / np.maximum(along[:, -1:], 1e-12) + place).ravel()
-    wanted = (shares[None] + place).ravel()
-    sides = [np.interp(wanted, known, points[..., k].ravel()) for k in range(2)]
-    return np.stack(sides, axis=1).reshape(count, len(shares), 2)
+    lengths = (along / np.maximum(along[:, -1:], _TINIEST) + place).ravel()
+    wanted = (fractions[None] + place).ravel()
+    sides = [np.interp(wanted, lengths, points[..., k].ravel()) for k in range(2)]
+    return np.stack(sides, axis=1).reshape(count, len(fractions), 2)
 
 
 def _tangents(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -392,7 +404,7 @@ def _tangents(points: NDArray[np.float64]) -> NDArray[np.float64]:
     step[..., 0, :] = points[..., 1, :] - points[..., 0, :]
     step[..., -1, :] = points[..., -1, :] - points[..., -2, :]
     size = np.hypot(step[..., 0], step[..., 1])
-    still = size < 1e-9
+    still = size < _TINIEST
     step[still] = (0.0, 1.0)
     size[still] = 1.0
     return step / size[..., None]

@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 from analysis.structures.classes import CLASS_NAMES
 
 _LEAST_PROBABILITY: Final = 1e-6
+_LEAST_WEIGHT: Final = 1e-12
+_LEAST_UNION_PX: Final = 1e-6
+"""Bounds that keep logarithms and ratios finite."""
 _SAME_IOU: Final = 0.5
+"""Intersection over union from which a proposal stands for the chromosome of a given box."""
 _FIT_POWER: Final = 4.0
+"""How much more a close fit counts than a loose one."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoxProposals:
-    """What a detector proposes, best first.
+    """Boxes that a detector proposes, best first.
 
     Attributes
     ----------
@@ -42,13 +47,13 @@ class BoxProposals:
         return log_probability(self.class_probability)
 
     def classes_at(self, boxes_px: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Tell the classes of chromosomes whose boxes are known, by the proposals that fit those.
+        """Classes of chromosomes whose boxes are given, by the proposals that fit those.
 
         Parameters
         ----------
         boxes_px
             Shape (n, 4), with as much slide round a chromosome as the proposals have. The proposals shouldn't be
-            suppressed yet: every point that stands for a chromosome has a say, by score and fit.
+            suppressed yet: every point that stands for a chromosome counts, by score and fit.
 
         Returns
         -------
@@ -56,10 +61,10 @@ class BoxProposals:
             Shape (n, 24): natural logarithms of probabilities; where nothing fits, all classes are alike.
         """
         iou = box_overlaps(boxes_px, self.boxes_px)
-        say = np.where(iou >= _SAME_IOU, iou, 0.0) ** _FIT_POWER * self.score
-        total = say.sum(axis=1, keepdims=True)
+        weight = np.where(iou >= _SAME_IOU, iou, 0.0) ** _FIT_POWER * self.score
+        total = weight.sum(axis=1, keepdims=True)
         even = np.full(self.class_probability.shape[1:], 1.0 / len(CLASS_NAMES))
-        mean = np.where(total > 0.0, say @ self.class_probability / np.maximum(total, 1e-12), even)
+        mean = np.where(total > 0.0, weight @ self.class_probability / np.maximum(total, _LEAST_WEIGHT), even)
         return log_probability(mean)
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> BoxProposals:
@@ -70,12 +75,23 @@ class BoxProposals:
 def box_overlaps(
     first_px: NDArray[np.float32] | NDArray[np.float64], second_px: NDArray[np.float32] | NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Intersection over union of boxes (n, 4) and (m, 4): shape (n, m)."""
+    """Intersection over union of boxes.
+
+    Parameters
+    ----------
+    first_px, second_px
+        Shape (n, 4) and (m, 4): xmin, ymin, xmax, ymax.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (n, m), in [0, 1].
+    """
     first, second = first_px.astype(np.float64)[:, None], second_px.astype(np.float64)[None]
     sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
     shared = np.clip(sides, 0.0, None).prod(axis=2)
     areas = [(each[..., 2:] - each[..., :2]).prod(axis=2) for each in (first, second)]
-    return np.asarray(shared / np.maximum(areas[0] + areas[1] - shared, 1e-6), dtype=np.float64)
+    return np.asarray(shared / np.maximum(areas[0] + areas[1] - shared, _LEAST_UNION_PX), dtype=np.float64)
 
 
 def log_probability(probability: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from analysis.structures.classes import CLASS_NAMES
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """What the classifier thinks of n crops.
+    """The classifier's scores of n crops.
 
     Attributes
     ----------

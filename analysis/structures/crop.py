@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-CROP_ROWS = 96
+_LEAST_RATIO: Final = 1e-3
+"""Keeps logarithms finite; no chromosome is that small beside the others of its cell."""
+CROP_ROWS: Final = 96
 
-CROP_COLUMNS = 24
+CROP_COLUMNS: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +58,4 @@ class ChromosomeCrop:
     def features(self) -> NDArray[np.float32]:
         """float32, shape (3,): natural logarithms of the relative length, area and density."""
         values = (self.relative_length, self.relative_area, self.relative_density)
-        return np.log(np.maximum(values, 1e-3)).astype(np.float32)
+        return np.log(np.maximum(values, _LEAST_RATIO)).astype(np.float32)

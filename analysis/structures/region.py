@@ -51,7 +51,15 @@ MARGIN_PX = 2
 
 
 def cropped(mask: NDArray[np.bool_], x0_px: int = 0, y0_px: int = 0) -> Region:
-    """Crop a non-empty mask to its content plus the margin."""
+    """Crop a non-empty mask to its content plus the margin.
+
+    Parameters
+    ----------
+    mask
+        bool, shape (h, w).
+    x0_px, y0_px
+        Place of its upper left corner in the working image.
+    """
     rows = np.flatnonzero(mask.any(axis=1))
     columns = np.flatnonzero(mask.any(axis=0))
     top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
@@ -60,7 +68,15 @@ def cropped(mask: NDArray[np.bool_], x0_px: int = 0, y0_px: int = 0) -> Region:
 
 
 def connected_regions(mask: NDArray[np.bool_], *, min_area_px: float) -> list[Region]:
-    """Split a mask of the whole image into its 4-connected pieces, smaller ones left out."""
+    """Split a mask of the whole image into its 4-connected pieces.
+
+    Parameters
+    ----------
+    mask
+        bool, shape (height_px, width_px).
+    min_area_px
+        Smaller pieces are left out.
+    """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     regions = []
     for label in range(1, count):
