@@ -133,7 +133,7 @@ class Karyotype:
         return (
             deleted
             or self.complete
-            or any(entry.confirmed or entry.proposed is not None for entry in self.chromosomes)
+            or any(entry.confirmed or entry.proposed is not None or entry.edits for entry in self.chromosomes)
         )
 
     @property

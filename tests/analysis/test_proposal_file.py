@@ -140,6 +140,13 @@ def test_records_of_an_editor_survive(path: Path, tmp_path: Path) -> None:
     assert content["chromosomes"][5]["edits"] == []
 
 
+def test_a_record_of_an_editor_is_an_edit(path: Path) -> None:
+    edit(path, lambda content: content["chromosomes"][4].update(edits=[{"action": "outline"}]))
+    again = read_proposal(path)
+    assert again.edited
+    assert ReviewFinding.EDITED in {reason.finding for reason in again.verdict.reasons}
+
+
 def test_what_the_file_says_of_iscn_is_not_believed(path: Path) -> None:
     edit(path, lambda content: content.update(iscn="45,X"))
     assert read_proposal(path).iscn.text == "46,XX"
