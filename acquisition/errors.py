@@ -14,9 +14,10 @@
     +-- UnsteadyError      two exposures of one place differ: something moved
     +-- PlacesLostError    what the scan saw is no longer where the stage says it is
     +-- SearchError        a field could not be searched
+    +-- WorkerError        a worker process hangs, or none can be started
     +-- ResumeError        an interrupted run can't be gone on with
     +-- SlideParkedError   the protocol gives the slide up after a fault; the next slide may be taken
-    +-- RunAbortedError    a person gave the run up
+    +-- RunAbortedError    a person aborted the run
     +-- NotConfirmedError  high magnification shows no metaphase where the scan saw one
     +-- CasebookError      the database can't be opened, migrated or written
 """
@@ -90,6 +91,10 @@ class SearchError(AcquisitionError):
     """A field could not be searched."""
 
 
+class WorkerError(AcquisitionError):
+    """A worker process hangs, or none can be started."""
+
+
 class ResumeError(AcquisitionError):
     """An interrupted run can't be gone on with: the slide, the rig or the record is not what it was."""
 
@@ -99,7 +104,7 @@ class SlideParkedError(AcquisitionError):
 
 
 class RunAbortedError(AcquisitionError):
-    """A person gave the run up."""
+    """A person aborted the run."""
 
 
 class NotConfirmedError(AcquisitionError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -11,8 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acquisition.errors import StorageError
 from acquisition.records import KaryotypeRecord, KaryotypeStatus
-from acquisition.workers import Workers, prepare_process, spawned
+from acquisition.workers import DEADLINE_S, RETRIES, Workers, prepare_process, spawned
 from analysis.errors import AnalysisError, ImageError
 from analysis.imaging.image_file import read_image
 
@@ -37,12 +39,15 @@ class KaryotypeTask:
         Path of the picture, relative to `run_dir`.
     banding
         What the protocol says the chromosomes are stained with; None leaves it to the picture.
+    sha256
+        What was recorded of the picture, hexadecimal: one that differs is not karyotyped; None checks nothing.
     """
 
     capture_uid: str
     run_dir: str
     capture: str
     banding: str | None = None
+    sha256: str | None = None
 
 
 Work = Callable[[KaryotypeTask], KaryotypeRecord]
@@ -78,11 +83,12 @@ def karyotype_capture(task: KaryotypeTask) -> KaryotypeRecord:
     json_path = run_dir / "karyograms" / f"{task.capture_uid}.json"
     picture_path = json_path.with_suffix(".png")
     try:
+        _require_recorded(run_dir / task.capture, task.sha256)
         karyotype = _karyotyper().karyotype(read_image(run_dir / task.capture), banding=task.banding)
         write_karyotype(karyotype, json_path, picture_path)
     except ImageError as error:
         return _without_result(task, KaryotypeStatus.REFUSED, error, start_s)
-    except (AnalysisError, OSError) as error:
+    except (AnalysisError, StorageError, OSError) as error:
         return _without_result(task, KaryotypeStatus.FAILED, error, start_s)
     except Exception as error:  # noqa: BLE001 - one cell's failure is recorded and never ends the run
         _log.exception("karyotyping %s", task.capture_uid)
@@ -96,6 +102,11 @@ def karyotype_capture(task: KaryotypeTask) -> KaryotypeRecord:
         json_path=str(json_path.relative_to(run_dir)),
         picture_path=str(picture_path.relative_to(run_dir)),
     )
+
+
+def _require_recorded(path: Path, sha256: str | None) -> None:
+    if sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise StorageError("is not the picture that was recorded (SHA-256 differs)", path=path)
 
 
 def _without_result(
@@ -124,15 +135,27 @@ class Handoff(Workers[KaryotypeTask, KaryotypeRecord]):
         Captures given to the executor at a time.
     work
         What a worker does with a task; has to be importable by name.
+    retries
+        How often a capture whose worker died or hung is given to a new one.
+    deadline_s
+        A worker that takes longer for a capture is killed.
     """
 
     def __init__(
-        self, make_executor: Callable[[], Executor], *, workers: int = 1, work: Work = karyotype_capture
+        self,
+        make_executor: Callable[[], Executor],
+        *,
+        workers: int = 1,
+        work: Work = karyotype_capture,
+        retries: int = RETRIES,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
-        super().__init__(make_executor, work, at_a_time=workers, lost=_lost)
+        super().__init__(
+            make_executor, work, at_a_time=workers, lost=_lost, retries=retries, deadline_s=deadline_s
+        )
 
 
 def _lost(task: KaryotypeTask, error: BaseException) -> KaryotypeRecord:
     return KaryotypeRecord(
-        task.capture_uid, KaryotypeStatus.FAILED, 0.0, error=f"the analysis died on it twice: {error}"
+        task.capture_uid, KaryotypeStatus.FAILED, 0.0, error=f"the analysis died on it every time: {error}"
     )

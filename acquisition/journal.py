@@ -1,12 +1,15 @@
 """The journal of a run: what has been done, one record a line, on the disk before the next step.
 
 A line is ``<CRC-32 of the text, 8 hex digits> <length of the text in bytes> <JSON text>``. Records are numbered
-from 0 without gaps. A last line that was cut short, as a kill or a power cut leaves it, was never finished and is
-dropped; anything else that is wrong is refused.
+from 0 without gaps, and each carries the SHA-256 of the line before it: a record that was changed, taken out or
+put in later shows. (A chain without a key proves nothing against somebody who writes the whole journal anew.) A
+last line that was cut short, as a kill or a power cut leaves it, was never finished and is dropped; anything else
+that is wrong is refused. Journals of earlier versions have no chain; they are read, and go on with one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -16,12 +19,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from acquisition.errors import JournalError
-from acquisition.storage.atomic import storage_errors, sync_folder
+from acquisition.storage.atomic import storage_errors
+from acquisition.storage.spool import NO_LINK
+from scanner.portable.atomic_files import sync_folder
+from scanner.portable.disk import open_descriptor, sync_data, sync_file
 
-NUMBER, KIND = "n", "kind"
+NUMBER, KIND, PREVIOUS = "n", "kind", "prev"
+
+NO_PREVIOUS: Final = "0" * 64
+"""What the first record carries in place of a digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,7 @@ class JournalRecord:
     number
         Place in the journal, from 0.
     kind
-        Machine-readable word.
+        Machine-readable name.
     values
         What JSON gave back.
     """
@@ -41,6 +50,28 @@ class JournalRecord:
     number: int
     kind: str
     values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalContent:
+    """What a journal file holds.
+
+    Attributes
+    ----------
+    records
+        All whole records.
+    size_bytes
+        Their length in the file.
+    last_digest
+        SHA-256 of the last line, hexadecimal.
+    is_chained
+        Whether every record carries the digest of the one before it.
+    """
+
+    records: tuple[JournalRecord, ...] = ()
+    size_bytes: int = 0
+    last_digest: str = NO_PREVIOUS
+    is_chained: bool = True
 
 
 class Journal:
@@ -54,15 +85,24 @@ class Journal:
         The file.
     handle
         Descriptor, open for appending.
-    count, size_bytes
-        Records it holds, and their length.
+    content
+        What it holds.
+
+    Attributes
+    ----------
+    is_chained
+        Whether every record that was there when it was opened carries the digest of the one before it.
     """
 
-    def __init__(self, path: Path, handle: int, count: int = 0, size_bytes: int = 0) -> None:
+    def __init__(self, path: Path, handle: int, content: JournalContent | None = None) -> None:
+        content = content or JournalContent()
         self.path = path
+        self.is_chained = content.is_chained
         self._handle = handle
-        self._count = count
-        self._bytes = size_bytes
+        self._count = len(content.records)
+        self._bytes = content.size_bytes
+        self._previous = content.last_digest
+        self._is_torn = False
         self._lock = threading.Lock()
         self._closed = False
 
@@ -76,7 +116,7 @@ class Journal:
             It exists, or can't be made.
         """
         with storage_errors(path):
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            handle = open_descriptor(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
             sync_folder(path.parent)
         return cls(path, handle)
 
@@ -87,14 +127,18 @@ class Journal:
         Raises
         ------
         JournalError
-            It is absent, damaged, or can't be written.
+            It is absent, damaged or altered, or can't be written.
         """
-        records, whole_bytes = _parse(path)
+        content = _parse(path)
         with storage_errors(path):
-            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-            os.ftruncate(handle, whole_bytes)
-            os.fsync(handle)
-        return cls(path, handle, len(records), whole_bytes), records
+            handle = open_descriptor(path, os.O_WRONLY | os.O_APPEND | NO_LINK)
+            try:
+                os.ftruncate(handle, content.size_bytes)
+                sync_file(handle)
+            except OSError:
+                os.close(handle)
+                raise
+        return cls(path, handle, content), content.records
 
     def __enter__(self) -> Self:
         return self
@@ -129,19 +173,22 @@ class Journal:
         DiskFullError, StorageError
             It was not recorded.
         """
-        record: dict[str, object] = {NUMBER: 0, KIND: kind, **values}
+        record: dict[str, object] = {NUMBER: 0, KIND: kind, PREVIOUS: "", **values}
         with self._lock, storage_errors(self.path):
-            record[NUMBER] = self._count
+            record[NUMBER], record[PREVIOUS] = self._count, self._previous
             text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-            self._write(b"%08x %d %b\n" % (zlib.crc32(text), len(text), text))
+            line = b"%08x %d %b" % (zlib.crc32(text), len(text), text)
+            self._write(line + b"\n")
             self._count += 1
+            self._previous = _digest(line)
             if sync:
-                os.fdatasync(self._handle)
+                sync_data(self._handle)
         # Heard by whoever rehearses power cuts; nobody else pays for it.
         sys.audit("karyoscan.journal_record", kind)
 
     def _write(self, line: bytes) -> None:
-        written = 0
+        if self._is_torn:
+            raise JournalError("ends in half a record, which could not be taken back", path=self.path)
         try:
             sys.audit("karyoscan.journal_write", str(self.path), len(line))
             written = os.write(self._handle, line)
@@ -149,14 +196,16 @@ class Journal:
                 raise JournalError(f"only {written} of {len(line)} bytes could be written", path=self.path)
         except (OSError, JournalError):
             # Half a line would spoil all that follow it: a run that ends for want of room still records its end.
+            self._is_torn = True
             os.ftruncate(self._handle, self._bytes)
+            self._is_torn = False
             raise
         self._bytes += written
 
     def sync(self) -> None:
         """Return when all records are on the disk."""
         with storage_errors(self.path):
-            os.fdatasync(self._handle)
+            sync_data(self._handle)
 
 
 def read_journal(path: Path) -> tuple[JournalRecord, ...]:
@@ -165,38 +214,54 @@ def read_journal(path: Path) -> tuple[JournalRecord, ...]:
     Raises
     ------
     JournalError
-        It is absent or damaged.
+        It is absent, damaged or altered.
     """
-    return _parse(path)[0]
+    return _parse(path).records
 
 
-def _parse(path: Path) -> tuple[tuple[JournalRecord, ...], int]:
-    """Give the records, and how many bytes of the file they take."""
+def _parse(path: Path) -> JournalContent:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise JournalError(f"can't be read: {error.strerror}", path=path) from error
     records: list[JournalRecord] = []
-    start = 0
+    start, digest, chained = 0, NO_PREVIOUS, 0
     while start < len(content):
         end = content.find(b"\n", start)
         # A power cut may leave blocks of zeros where the last line was to stand.
         if end < 0 or not content[start:].strip(b"\0"):
             break
-        records.append(_record(content[start:end], len(records), path))
-        start = end + 1
-    return tuple(records), start
+        line = content[start:end]
+        record, previous = _record(line, len(records), path)
+        if previous is not None or chained:
+            chained += 1
+            if previous != digest:
+                raise JournalError(
+                    f"record {record.number} ({record.kind}) doesn't follow the one before it: one of the two was "
+                    "altered, or records were taken out; the run can't be gone on with",
+                    path=path,
+                    line=record.number + 1,
+                )
+        records.append(record)
+        start, digest = end + 1, _digest(line)
+    return JournalContent(tuple(records), start, digest, chained == len(records))
 
 
-def _record(line: bytes, number: int, path: Path) -> JournalRecord:
+def _record(line: bytes, number: int, path: Path) -> tuple[JournalRecord, str | None]:
+    """Give a record, and the digest that it carries of the line before it."""
     try:
         checksum, length, text = line.split(b" ", 2)
         if checksum != b"%08x" % zlib.crc32(text) or length != b"%d" % len(text):
             raise ValueError("checksum or length differs")
         values = json.loads(text)
-        found, kind = values.pop(NUMBER), values.pop(KIND)
-        if found != number:
-            raise ValueError(f"it is numbered {found}")
+        number_in_file, kind = values.pop(NUMBER), values.pop(KIND)
+        if number_in_file != number:
+            raise ValueError(f"it is numbered {number_in_file}")
+        previous = values.pop(PREVIOUS, None)
     except (ValueError, KeyError, AttributeError) as error:
         raise JournalError(f"record {number} is damaged: {error}", path=path, line=number + 1) from error
-    return JournalRecord(number, str(kind), values)
+    return JournalRecord(number, str(kind), values), previous
+
+
+def _digest(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()

@@ -1,4 +1,4 @@
-"""Work given to other processes a few pieces at a time; a worker that dies costs only the piece that killed it."""
+"""Tasks for worker processes, a few at a time; a worker that dies or hangs costs only its own task."""
 
 from __future__ import annotations
 
@@ -7,30 +7,45 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import connection
-from typing import Generic, TypeVar
+from multiprocessing.process import BaseProcess
+from typing import Final, Generic, TypeVar
+
+from acquisition.errors import WorkerError
 
 _log = logging.getLogger(__name__)
 
-# A piece of work whose worker died is given to a new one this many times.
-RETRIES = 1
+RETRIES: Final = 1
+"""A task whose worker died or hung is given to a new one so often."""
+DEADLINE_S: Final = 300.0
+"""A cell is karyotyped in some seconds, and a worker may load the nets first, on a machine that is busy."""
+CLOSE_PATIENCE_S: Final = 20.0
+"""What is under way at the end may still come to its own end, so that its files are whole sooner."""
+_KILL_PATIENCE_S: Final = 5.0
+"""A killed process is gone at once, unless the system itself waits for a disk."""
+
+_GROUP_SIGNALS: Final = ("SIGINT", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGUSR1", "SIGUSR2")
+"""A terminal sends these to all of its processes."""
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
 
 def prepare_process() -> None:
-    """Make a worker process deaf to Ctrl-C, and let it end when the run is killed.
+    """Make a worker process deaf to what a terminal sends, and let it end when the run is killed.
 
-    Ctrl-C reaches every process of a terminal; when the workers end is for the run to decide. A run that is killed
-    decides nothing any more, and its workers would wait for work for ever.
+    Ctrl-C and a closed terminal reach every process of the terminal; when the workers end is for the run to
+    decide. A run that is killed decides nothing any more, and its workers would wait for tasks for ever.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in _GROUP_SIGNALS:
+        number = getattr(signal, name, None)
+        if number is not None:
+            signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), name="orphaned", daemon=True).start()
@@ -42,7 +57,15 @@ def _end_with(sentinel: int) -> None:
 
 
 def spawned(workers: int, prepare: Callable[[], None] = prepare_process) -> Executor:
-    """Worker processes on this machine; started afresh, since a fork would copy the instrument's threads."""
+    """Start worker processes on this machine; started afresh, since a fork would copy the instrument's threads.
+
+    Parameters
+    ----------
+    workers
+        How many.
+    prepare
+        What each does first; has to be importable by name.
+    """
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=prepare)
 
 
@@ -51,27 +74,37 @@ class _Running(Generic[Task]):
     task: Task
     attempt: int
     executor: Executor
+    since_s: float
 
 
 class Workers(Generic[Task, Answer]):
     """Gives tasks to workers and collects their answers.
 
+    Every task that is submitted gets exactly one answer: the worker's, or the one that `lost` makes where workers
+    raised, died or hung on it too often.
+
     Parameters
     ----------
     make_executor
-        Makes the workers; called again when they died.
+        Makes the workers; called again when they died or were killed.
     work
         What a worker does with a task; has to be importable by name where workers are processes.
     at_a_time
         Tasks given to the executor at a time; the others wait here, so that the death of a worker touches only
         those that were really being worked on.
     lost
-        Makes the answer for a task on which workers died again and again.
+        Makes the answer for a task that no worker came through with.
+    retries
+        How often a task whose worker died or hung is given to a new one.
+    deadline_s
+        A worker that has not answered after this time is killed, since it may never answer.
+    now_s
+        Time source of the deadline.
 
     Notes
     -----
     Used from one thread. A worker that dies breaks its pool: a new pool is made, and what was under way is tried
-    once more, one task at a time, so that the one that kills is told from those that were only near.
+    again, one task at a time, so that the one that kills is told from those that were only near.
     """
 
     def __init__(
@@ -81,30 +114,51 @@ class Workers(Generic[Task, Answer]):
         *,
         at_a_time: int = 1,
         lost: Callable[[Task, BaseException], Answer],
+        retries: int = RETRIES,
+        deadline_s: float = DEADLINE_S,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_executor = make_executor
         self._work = work
         self._at_a_time = at_a_time
         self._lost = lost
+        self._retries = retries
+        self._deadline_s = deadline_s
+        self._now_s = now_s
         self._executor: Executor | None = None
         self._queue: deque[tuple[Task, int]] = deque()
         self._running: dict[Future[Answer], _Running[Task]] = {}
 
-    def warm_up(self, nothing: Callable[[], object]) -> None:
+    def warm_up(self, prepare: Callable[[], object]) -> None:
         """Start all workers now: starting one takes a moment that a running instrument should not wait for.
 
         Parameters
         ----------
-        nothing
+        prepare
             What each does first; what it imports is then there when the first task comes.
+
+        Raises
+        ------
+        WorkerError
+            The system starts no processes.
         """
-        if self._executor is None:
-            self._executor = self._make_executor()
-        for _ in range(self._at_a_time):
-            self._executor.submit(nothing)
+        executor = self._ready_executor()
+        try:
+            for _ in range(self._at_a_time):
+                executor.submit(prepare)
+        except BrokenExecutor:
+            self._discard(executor)
+        except OSError as error:
+            raise _not_started(error) from error
 
     def submit(self, task: Task) -> None:
-        """Queue a task and return at once."""
+        """Queue a task and return at once.
+
+        Raises
+        ------
+        WorkerError
+            The system starts no processes; the task stays queued.
+        """
         self._queue.append((task, 0))
         self._feed()
 
@@ -114,41 +168,66 @@ class Workers(Generic[Task, Answer]):
         return len(self._queue) + len(self._running)
 
     def collect(self, *, timeout_s: float | None = None) -> list[Answer]:
-        """Answers that have come in since the last call.
+        """Give the answers that have come in since the last call.
 
         Parameters
         ----------
         timeout_s
-            0 takes what is there; None waits for the next one.
+            0 takes what is there; None waits for the next one, until its deadline.
+
+        Raises
+        ------
+        WorkerError
+            The system starts no processes; the tasks stay queued.
         """
         self._feed()
         if not self._running:
             return []
-        done, _ = wait(self._running, timeout=timeout_s, return_when=FIRST_COMPLETED)
+        left_s = max(
+            0.0, min(running.since_s for running in self._running.values()) + self._deadline_s - self._now_s()
+        )
+        wait_s = left_s if timeout_s is None else min(timeout_s, left_s)
+        done, _ = wait(self._running, timeout=wait_s, return_when=FIRST_COMPLETED)
         answers = [answer for future in done for answer in self._answers(future)]
+        answers += self._overdue_answers()
         self._feed()
         return answers
 
-    def close(self) -> None:
-        """Drop what has not begun and let the workers end."""
+    def close(self, *, patience_s: float = CLOSE_PATIENCE_S) -> None:
+        """Drop what has not begun, let what has begun come to its end, and kill what does not.
+
+        Parameters
+        ----------
+        patience_s
+            How long what has begun may take.
+        """
         self._queue.clear()
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-            self._executor = None
-        self._running.clear()
+        executor, self._executor = self._executor, None
+        running, self._running = list(self._running), {}
+        if executor is not None:
+            _end_executor(executor, running, patience_s)
+
+    def _ready_executor(self) -> Executor:
+        if self._executor is None:
+            try:
+                self._executor = self._make_executor()
+            except OSError as error:
+                raise _not_started(error) from error
+        return self._executor
 
     def _feed(self) -> None:
         while self._queue and len(self._running) < self._room():
-            task, attempt = self._queue.popleft()
-            if self._executor is None:
-                self._executor = self._make_executor()
+            executor = self._ready_executor()
+            task, attempt = self._queue[0]
             try:
-                future = self._executor.submit(self._work, task)
-            except BrokenProcessPool:
-                self._discard(self._executor)
-                self._queue.appendleft((task, attempt))
+                future = executor.submit(self._work, task)
+            except BrokenExecutor:
+                self._discard(executor)
                 continue
-            self._running[future] = _Running(task, attempt, self._executor)
+            except OSError as error:
+                raise _not_started(error) from error
+            self._queue.popleft()
+            self._running[future] = _Running(task, attempt, executor, self._now_s())
 
     def _room(self) -> int:
         # What was under way when a worker died goes alone: dying again then accuses the right task.
@@ -157,17 +236,95 @@ class Workers(Generic[Task, Answer]):
 
     def _answers(self, future: Future[Answer]) -> list[Answer]:
         running = self._running.pop(future)
-        try:
+        error = None if future.cancelled() else future.exception()
+        if future.cancelled():
+            self._queue.appendleft((running.task, running.attempt))
+            return []
+        if error is None:
             return [future.result()]
-        except BrokenProcessPool as error:
-            self._discard(running.executor)
-            if running.attempt < RETRIES:
-                _log.warning("a worker died; %s is given to a new one", running.task)
-                self._queue.appendleft((running.task, running.attempt + 1))
-                return []
+        if not isinstance(error, BrokenExecutor):
+            # What the work itself raises would raise again.
             return [self._lost(running.task, error)]
+        self._discard(running.executor)
+        return self._again(running, error)
+
+    def _again(self, running: _Running[Task], error: BaseException) -> list[Answer]:
+        if running.attempt >= self._retries:
+            return [self._lost(running.task, error)]
+        _log.warning("%s; %s is given to a new worker", error, running.task)
+        self._queue.appendleft((running.task, running.attempt + 1))
+        return []
+
+    def _overdue_answers(self) -> list[Answer]:
+        """Kill the workers of tasks that are past their deadline, and try these again."""
+        now_s = self._now_s()
+        overdue = [
+            future
+            for future, running in self._running.items()
+            if now_s - running.since_s >= self._deadline_s and not future.done()
+        ]
+        answers: list[Answer] = []
+        for executor in {id(self._running[f].executor): self._running[f].executor for f in overdue}.values():
+            self._discard(executor)
+            others = [
+                future
+                for future, running in self._running.items()
+                if running.executor is executor and future not in overdue
+            ]
+            for future in others:
+                if future.done() and not future.cancelled() and future.exception() is None:
+                    answers += self._answers(future)
+                else:
+                    # Only near: it is no suspect.
+                    running = self._running.pop(future)
+                    self._queue.appendleft((running.task, running.attempt))
+        for future in overdue:
+            error = WorkerError(f"a worker gave no answer for {self._deadline_s:g} s and was killed")
+            answers += self._again(self._running.pop(future), error)
+        return answers
 
     def _discard(self, executor: Executor) -> None:
+        processes = _processes(executor)
         executor.shutdown(wait=False, cancel_futures=True)
+        _kill(processes)
         if self._executor is executor:
             self._executor = None
+
+
+def _not_started(error: OSError) -> WorkerError:
+    return WorkerError(f"no worker processes can be started: {error.strerror or error}")
+
+
+def _processes(executor: Executor) -> list[BaseProcess]:
+    """The processes of a pool; the library has no public way to end one that hangs before Python 3.14."""
+    processes = getattr(executor, "_processes", None)
+    return list(processes.values()) if processes else []
+
+
+def _kill(processes: Iterable[BaseProcess]) -> None:
+    # Not "terminate": a stopped process hears that only when it is continued.
+    alive = [process for process in processes if process.is_alive()]
+    for process in alive:
+        process.kill()
+    _wait_for_ends(alive, _KILL_PATIENCE_S)
+
+
+def _end_executor(executor: Executor, running: Iterable[Future[Answer]], patience_s: float) -> None:
+    processes = _processes(executor)
+    executor.shutdown(wait=False, cancel_futures=True)
+    end_s = time.monotonic() + patience_s
+    wait(list(running), timeout=patience_s)
+    _wait_for_ends(processes, max(0.0, end_s - time.monotonic()))
+    _kill(processes)
+
+
+def _wait_for_ends(processes: Iterable[BaseProcess], timeout_s: float) -> None:
+    # By their sentinels: the pool's own thread joins them meanwhile, and only one of two may.
+    waiting = {process.sentinel for process in processes if process.is_alive()}
+    end_s = time.monotonic() + timeout_s
+    while waiting:
+        left_s = end_s - time.monotonic()
+        ended = connection.wait(list(waiting), timeout=left_s) if left_s > 0 else []
+        if not ended:
+            return
+        waiting.difference_update(ended)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from acquisition.errors import StorageError
 from acquisition.run.run_log import RunLog
 from acquisition.storage import FrameSpool
 
-# Fields that a power cut may cost besides the one under way.
-MAX_UNSYNCED = 1
+_log = logging.getLogger(__name__)
+
+MAX_UNSYNCED: Final = 1
+"""Fields that a power cut may cost besides the one under way."""
+CLOSE_PATIENCE_S: Final = 30.0
+"""A disk that takes longer than this to flush has failed, or is a share whose server is gone."""
 
 
 class BackgroundSync:
@@ -48,7 +53,10 @@ class BackgroundSync:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(CLOSE_PATIENCE_S)
+        if self._thread.is_alive():
+            # Nobody can end a call into the system; the thread ends with the process.
+            _log.error("the disk has not flushed the spool for %g s; nobody waits any more", CLOSE_PATIENCE_S)
 
     def add(self, field_index: int) -> None:
         """Flush this field, whose frame is in the spool; returns at once."""
@@ -57,8 +65,20 @@ class BackgroundSync:
             self._unsynced += 1
             self._changed.notify_all()
 
-    def wait(self, most: int = MAX_UNSYNCED) -> None:
-        """Return when no more than so many fields are not on the disk.
+    def wait(self, most: int = MAX_UNSYNCED, *, timeout_s: float | None = None) -> bool:
+        """Wait until no more than so many fields are not on the disk.
+
+        Parameters
+        ----------
+        most
+            How many may be left.
+        timeout_s
+            How long to wait; None waits as long as it takes.
+
+        Returns
+        -------
+        bool
+            False where the time was up before.
 
         Raises
         ------
@@ -66,9 +86,12 @@ class BackgroundSync:
             The disk refused.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._unsynced <= most or self._error is not None)
+            is_over = self._changed.wait_for(
+                lambda: self._unsynced <= most or self._error is not None, timeout=timeout_s
+            )
             if self._error is not None:
                 raise self._error
+            return is_over
 
     def _run(self) -> None:
         while True:
@@ -78,14 +101,21 @@ class BackgroundSync:
                     return
                 fields = list(self._waiting)
                 self._waiting.clear()
-            try:
-                self._spool.sync()
-                self._log.synced(fields)
-            except StorageError as error:
-                with self._changed:
-                    self._error = error
-                    self._changed.notify_all()
-                return
+            error = self._flush(fields)
             with self._changed:
-                self._unsynced -= len(fields)
+                self._error = error
+                self._unsynced -= 0 if error else len(fields)
                 self._changed.notify_all()
+            if error is not None:
+                return
+
+    def _flush(self, fields: list[int]) -> StorageError | None:
+        try:
+            self._spool.sync()
+            self._log.synced(fields)
+        except StorageError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - whoever waits is told; a thread that dies in silence tells nobody
+            _log.exception("flushing the spool")
+            return StorageError(f"the spool can't be flushed: {error!r}", path=self._spool.path)
+        return None

@@ -22,6 +22,9 @@ from scanner.microscope import Microscope
 SPOOL_BYTES = 256 * 1024 * 1024
 """Room for frames that wait for the finder: some 90 fields of 1.4 megapixels."""
 
+SEARCH_DEADLINE_S = 90.0
+"""A field is searched in a quarter second; a worker starts and loads the net in some seconds."""
+
 
 def one_thread() -> Executor:
     """A single thread that searches: for tests, and where nothing has to be fast."""
@@ -89,11 +92,14 @@ class SearchResources:
         How many fields they are given at a time.
     spool_bytes
         How far the finder may fall behind.
+    deadline_s
+        A worker that takes longer for a field is killed.
     """
 
     make_executor: Callable[[], Executor] = one_thread
     at_a_time: int = 1
     spool_bytes: int = SPOOL_BYTES
+    deadline_s: float = SEARCH_DEADLINE_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a person wants of a running scan, seen at field and capture boundaries."""
+"""What a person asks of a running scan; heard at field and capture boundaries, and while the run waits."""
 
 from __future__ import annotations
 
@@ -20,25 +20,23 @@ class RunCommand(StrEnum):
 
 
 class RunControl:
-    """Carries wishes from any thread, a signal handler, or another process to the run.
+    """Carries requests from any thread, a signal handler, or another process to the run.
 
     Parameters
     ----------
     file
-        Where another process may write a wish (see `send_run_command`); None listens to this process alone.
+        Where another process may write a command (see `send_run_command`); None listens to this process alone.
 
     Notes
     -----
-    The wishes are plain flags: a signal handler must not wait for a lock that the thread it interrupted holds.
+    The requests are plain flags: a signal handler must not wait for a lock that the thread it interrupted holds.
     """
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
         self._batch_file: Path | None = None
-        self._stop = threading.Event()
-        self._abort = threading.Event()
-        self._pause = threading.Event()
-        self._ending = threading.Event()
+        self._stop = self._abort = self._pause = self._ending = False
+        self._ended = threading.Event()
 
     def begin_batch(self, file: Path) -> None:
         """A batch begins; its runs obey commands in this file beside their own."""
@@ -47,39 +45,40 @@ class RunControl:
     def begin(self, file: Path) -> None:
         """A run begins; it obeys commands that other processes write into this file."""
         self._file = file
-        self._ending.clear()
+        self._ending = False
+        self._ended.clear()
 
     def request_stop(self) -> None:
         """Ask the run to end at the next boundary, keeping all it has."""
-        self._stop.set()
+        self._stop = True
 
     def request_abort(self) -> None:
-        """Give the run up at the next boundary: nothing more is searched, captured or karyotyped."""
-        self._abort.set()
-        self._stop.set()
+        """Abort the run at the next boundary: nothing more is searched, captured or karyotyped."""
+        self._abort = True
+        self._stop = True
 
     def request_pause(self) -> None:
         """Ask the run to wait at the next boundary, light off and focus down."""
-        self._pause.set()
+        self._pause = True
 
     def request_resume(self) -> None:
         """Let a paused run go on."""
-        self._pause.clear()
+        self._pause = False
 
     @property
     def stop_requested(self) -> bool:
         """Whether the run should end."""
-        return self._stop.is_set()
+        return self._stop
 
     @property
     def abort_requested(self) -> bool:
-        """Whether the run is given up."""
-        return self._abort.is_set()
+        """Whether the run is aborted."""
+        return self._abort
 
     @property
     def pause_requested(self) -> bool:
         """Whether the run should wait; a stop ends the waiting."""
-        return self._pause.is_set() and not self._stop.is_set()
+        return self._pause and not self._stop
 
     def poll(self) -> None:
         """Take up what other processes wrote; a file that was read is gone, which tells them that it was."""
@@ -106,29 +105,38 @@ class RunControl:
             action()
 
     def begin_ending(self) -> None:
-        """Say that the instrument is being made safe: from here on nothing may interrupt."""
-        self._ending.set()
+        """Say that the instrument is being made safe."""
+        self._ending = True
+
+    def mark_safe(self) -> None:
+        """Say that the instrument is safe, or as safe as it can be made."""
+        self._ended.set()
+
+    def wait_for_end(self, timeout_s: float) -> bool:
+        """Wait, in another thread than the run's, until the instrument is safe; False where the time was up."""
+        return self._ended.wait(timeout_s)
 
     def begin_again(self) -> None:
         """Another run begins: interrupts are heard again. A stop is not taken back."""
-        self._ending.clear()
+        self._ending = False
+        self._ended.clear()
         self._file = None
 
     @property
     def ending(self) -> bool:
         """Whether the instrument is being made safe, or is safe already."""
-        return self._ending.is_set()
+        return self._ending
 
 
-def send_run_command(file: Path, wish: RunCommand) -> None:
-    """Tell a run in another process what is wanted of it.
+def send_run_command(file: Path, command: RunCommand) -> None:
+    """Send a command to a run in another process.
 
     Parameters
     ----------
     file
         The run folder's control file.
-    wish
-        What is wanted.
+    command
+        What is asked for.
 
     Raises
     ------
@@ -137,4 +145,4 @@ def send_run_command(file: Path, wish: RunCommand) -> None:
     """
     if not file.parent.is_dir():
         raise StorageError("there is no such run folder", path=file.parent)
-    write_bytes_atomic(file, f"{wish.value}\n".encode())
+    write_bytes_atomic(file, f"{command.value}\n".encode())

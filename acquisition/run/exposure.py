@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scanner.errors import FrameError
+from scanner.errors import FrameDefect, FrameError
 from scanner.microscope import Microscope
 
 # Share of full scale that the empty slide should reach: room for brighter places and for the lamp's drift.
@@ -47,7 +47,7 @@ def measure_exposure(microscope: Microscope, start_ms: float) -> float:
             share = _brightness(microscope, exposure_ms)
         except FrameError as error:
             last = error
-            factor = STRIDE if "black" in error.message else 1.0 / STRIDE
+            factor = STRIDE if error.defect is FrameDefect.BLACK else 1.0 / STRIDE
         else:
             last = None
             if abs(share - TARGET_FRACTION) <= CLOSE_ENOUGH:

@@ -25,6 +25,11 @@ from scanner.frame import Frame
 
 # Room that stays free while the scan goes on: the record of how it ended has to fit.
 RESERVE_BYTES = 32 * 1024 * 1024
+SYNC_DEADLINE_S = 120.0
+"""A disk that flushes a few frames in no less time has failed, or is a share whose server is gone."""
+_MS_PER_S = 1000.0
+# A wait is broken up, so that commands are heard.
+_WAIT_S = 0.5
 # A search around the surface reaches this many coarse steps to either side.
 REFOCUS_STEPS = 4.0
 
@@ -92,6 +97,7 @@ class FieldLoop:
         self._now_s = now_s
         self._ahead: _Ahead | None = None
         self._failed_in_a_row = 0
+        self._unsynced_since_s: float | None = None
 
     def run(self, fields: Sequence[PlannedField], *, enough: Callable[[], bool] = lambda: False) -> bool:
         """Photograph fields in order.
@@ -154,24 +160,54 @@ class FieldLoop:
                     self._refocus(planned)
             else:
                 self._failed_in_a_row = 0
-                self._search.hand_over(self._done(planned, frame, timing, counter.attempt), frame)
+                start_s = self._now_s()
+                self._wait_for(lambda: self._search.has_room(timeout_s=_WAIT_S), "room: the finder is behind")
+                record = replace(
+                    self._done(planned, frame, timing, counter.attempt), write_ms=self._ms_since(start_s)
+                )
+                self._search.hand_over(record, frame)
                 return
 
     def _attempt(self, planned: PlannedField, following: PlannedField | None, timing: _Timing) -> Frame:
         microscope = self._context.microscope
         if self._ahead is None:
             self._context.folder.require_free(RESERVE_BYTES)
-        self._arrive(planned, timing)
-        # No more than the field under way and the one before it may be lost to a power cut.
-        self._background_sync.wait()
+        while True:
+            self._arrive(planned, timing)
+            # No more than the field under way and the one before it may be lost to a power cut.
+            if not self._wait_for(self._is_synced, "the disk"):
+                break
         start_s = self._now_s()
         exposure = microscope.expose(self._exposure_ms)
         timing.expose_ms = self._ms_since(start_s)
         start_s = self._now_s()
-        self._look_ahead(following)
+        self._move_ahead(following)
         frame = microscope.read(exposure)
         timing.read_ms = self._ms_since(start_s)
         return frame
+
+    def _wait_for(self, is_ready: Callable[[], bool], what: str) -> bool:
+        """Wait; True where the instrument was put to rest meanwhile, and has to arrive anew."""
+        rests = self._boundary.rests
+        self._boundary.wait_for(is_ready, what)
+        if self._boundary.rests == rests:
+            return False
+        self._ahead = None
+        return True
+
+    def _is_synced(self) -> bool:
+        if self._background_sync.wait(timeout_s=_WAIT_S):
+            self._unsynced_since_s = None
+            return True
+        now_s = self._now_s()
+        if self._unsynced_since_s is None:
+            self._unsynced_since_s = now_s
+        if now_s - self._unsynced_since_s > SYNC_DEADLINE_S:
+            raise StorageError(
+                f"the disk has not confirmed the last frames for {SYNC_DEADLINE_S:g} s",
+                path=self._context.folder.path,
+            )
+        return False
 
     # -- arriving ------------------------------------------------------------------------------------------
 
@@ -193,7 +229,7 @@ class FieldLoop:
         if self._context.protocol.scan.focus.strategy is FocusStrategy.EACH_FIELD:
             self._search_focus(planned, timing)
 
-    def _look_ahead(self, following: PlannedField | None) -> None:
+    def _move_ahead(self, following: PlannedField | None) -> None:
         """Bring the stage to the next field while the last one is read out.
 
         A fault on the way belongs to the next field: the picture that is being read out has nothing to do with it.
@@ -329,4 +365,4 @@ class FieldLoop:
         )
 
     def _ms_since(self, start_s: float) -> float:
-        return 1000.0 * (self._now_s() - start_s)
+        return _MS_PER_S * (self._now_s() - start_s)

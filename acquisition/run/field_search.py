@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
-from acquisition.errors import AcquisitionError, SearchError
+from acquisition.errors import AcquisitionError, SearchError, StorageError
 from acquisition.plan.candidates import Sighting
 from acquisition.plan.tiling import PlannedField
 from acquisition.protocol import Background, KeepFields
@@ -30,11 +32,19 @@ from analysis.finder.drift import FieldSummary
 from scanner.coordinates import ImagePoint, ObjectiveView, StagePoint
 from scanner.frame import Exposure, Frame
 
+LONG_WAIT_S: Final = 5.0
+"""Some ten times what a field takes."""
+FINISH_PATIENCE_S: Final = 600.0
+"""Well beyond a worker's deadline and its retries: nothing comes any more."""
+_POLL_S: Final = 0.2
+_MS_PER_S: Final = 1000.0
+
 
 class FieldSearch:
     """Hands frames to the finder and writes down what it finds; used from the thread that drives the instrument.
 
-    The finder may fall behind by as many frames as the spool holds; only then does `hand_over` wait.
+    The finder may fall behind by as many frames as the spool holds. Every field that was handed over is recorded
+    as searched or failed, or left in the spool for when the run is resumed: none is waited for that can't come.
 
     Parameters
     ----------
@@ -51,7 +61,7 @@ class FieldSearch:
     progress
         How far the run had come when it was cut off.
     overview
-        Where each field's share goes; None where the protocol wants no overview.
+        Where each field's part goes; None where the protocol wants no overview.
     now_s
         Time source for the timings.
     """
@@ -75,13 +85,21 @@ class FieldSearch:
         self._now_s = now_s
         self._keeper = LandmarkKeeper(fields, sorted(progress.landmarks))
         self._workers: Workers[SearchTask, SearchAnswer] = Workers(
-            context.search.make_executor, search_field, at_a_time=context.search.at_a_time, lost=_lost
+            context.search.make_executor,
+            search_field,
+            at_a_time=context.search.at_a_time,
+            lost=_lost,
+            deadline_s=context.search.deadline_s,
         )
         self._workers.warm_up(partial(be_ready, context.finders.scan))
         self._overview = overview
+        # What the workers answered, until it is recorded: an answer that is lost would be waited for.
+        self._answers: deque[SearchAnswer] = deque()
         self._writing: deque[tuple[OverviewWrite, Callable[[], None]]] = deque()
+        self._in_journal: set[int] = set()
         self._under: dict[int, WaitingField] = {}
-        self._unsubmitted: list[WaitingField] = []
+        self._left: dict[int, WaitingField] = {}
+        self._unsubmitted: deque[WaitingField] = deque()
         self._faults: dict[int, FaultCounter] = {}
         self._unsearched_in_a_row = 0
         self.landmarks: dict[int, str] = dict(progress.landmarks)
@@ -90,27 +108,47 @@ class FieldSearch:
         self.alarm = DriftAlarm(context, progress.readings)
         self.waited_ms = 0.0
         for waiting in progress.waiting.values():
-            self._submit(waiting)
+            self._under[waiting.record.index] = waiting
+            self._unsubmitted.append(waiting)
 
     @property
     def waiting(self) -> int:
-        """Fields that are photographed but not searched."""
-        return len(self._under)
+        """Fields that are photographed but not searched; those left for a resumed run too."""
+        return len(self._under) + len(self._left)
 
     @property
     def taken(self) -> set[int]:
         """Fields that were handed over, searched or not."""
-        return self.cells_by_field.keys() | self._under.keys()
+        return self.cells_by_field.keys() | self._under.keys() | self._left.keys()
+
+    def has_room(self, *, timeout_s: float = 0.0) -> bool:
+        """Whether a frame can be handed over.
+
+        Parameters
+        ----------
+        timeout_s
+            How long the finder may take to make room.
+
+        Raises
+        ------
+        StorageError, CasebookError, SearchError, SlideParkedError
+            As `take_in`.
+        """
+        if not self._spool.free_slots:
+            start_s = self._now_s()
+            self.take_in(timeout_s=timeout_s)
+            self.waited_ms += _MS_PER_S * (self._now_s() - start_s)
+        return self._spool.free_slots > 0
 
     def hand_over(self, record: FieldRecord, frame: Frame) -> None:
-        """Keep a frame, record its field and let it be searched.
+        """Keep a frame, record its field and let it be searched; there has to be room.
 
         A killed process loses nothing of it once this returns, and a power cut nothing once it is flushed.
 
         Parameters
         ----------
         record
-            What is known so far; `write_ms` is filled in here.
+            What was measured so far; `write_ms` is filled in here.
         frame
             The picture.
 
@@ -118,15 +156,10 @@ class FieldSearch:
         ------
         StorageError
             It can't be kept.
-        SearchError, SlideParkedError
-            An earlier field could not be searched, and the protocol gives up for that.
         """
         start_s = self._now_s()
-        while not self._spool.free_slots:
-            self.take_in(timeout_s=1.0)
-        self.waited_ms += 1000.0 * (self._now_s() - start_s)
         slot = self._spool.put(frame.pixels)
-        record = replace(record, write_ms=1000.0 * (self._now_s() - start_s))
+        record = replace(record, write_ms=record.write_ms + _MS_PER_S * (self._now_s() - start_s))
         waiting = WaitingField(record, frame.objective, frame.exposure_ms, slot)
         self._log.field(waiting)
         self._background_sync.add(record.index)
@@ -154,27 +187,76 @@ class FieldSearch:
         SearchError, SlideParkedError
             A field could not be searched, and the protocol gives up for that.
         """
-        unsubmitted, self._unsubmitted = self._unsubmitted, []
-        for under in unsubmitted:
-            self._submit(under)
-        for answer in self._workers.collect(timeout_s=timeout_s):
-            self._take(answer)
-        # A field counts as searched when its share of the overview is written: a killed run then lacks none.
+        while self._unsubmitted:
+            self._submit(self._unsubmitted.popleft())
+        self._answers.extend(self._workers.collect(timeout_s=0.0 if self._answers else timeout_s))
+        while self._answers:
+            self._take(self._answers[0])
+            self._answers.popleft()
+        # A field counts as searched when its part of the overview is written: a killed run then lacks none.
         while self._writing and (timeout_s > 0 or self._writing[0][0].is_done):
-            write, close = self._writing.popleft()
-            write.finish()
+            write, close = self._writing[0]
+            if not write.finish(timeout_s=timeout_s):
+                break
             close()
+            self._writing.popleft()
 
-    def finish(self, *, stop: Callable[[], bool] = lambda: False) -> None:
-        """Wait until all frames are searched, or `stop` says that nobody waits any more."""
-        left = self.waiting
+    def finish(
+        self,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        on_long_wait: Callable[[], object] = lambda: None,
+        patience_s: float = FINISH_PATIENCE_S,
+    ) -> None:
+        """Wait until all frames are searched, or `stop` says that nobody waits any more.
+
+        Parameters
+        ----------
+        stop
+            Asked again and again.
+        on_long_wait
+            Called once where the wait takes longer than a few fields: nobody may stay near the specimen for that.
+        patience_s
+            The wait ends where no field was searched for this time.
+
+        Raises
+        ------
+        StorageError, CasebookError, SlideParkedError
+            As `take_in`.
+        SearchError
+            As `take_in`; or no field was searched for `patience_s`: those that are left wait for a resumed run.
+        """
+        left = len(self._under)
         if left:
             self._context.listener.phase("search", left)
+        start_s = progress_s = self._now_s()
         while self._under and not stop():
-            self.take_in(timeout_s=0.2)
-            for _ in range(left - self.waiting):
+            self.take_in(timeout_s=_POLL_S)
+            if len(self._under) < left:
+                progress_s = self._now_s()
+            for _ in range(left - len(self._under)):
                 self._context.listener.step("search", f"{len(self.finds)} sightings")
-            left = min(left, self.waiting)
+            left = min(left, len(self._under))
+            if self._under and self._now_s() - start_s > LONG_WAIT_S:
+                on_long_wait()
+                start_s = math.inf
+            if self._now_s() - progress_s > patience_s or not self._is_under_way():
+                self._leave(*self._under)
+                raise SearchError(
+                    f"the finder came to no answer for {patience_s:g} s; {len(self._left)} fields are left to be "
+                    "searched when the run is resumed"
+                )
+
+    def _is_under_way(self) -> bool:
+        """Whether anything can still answer for the fields that wait."""
+        return bool(
+            not self._under or self._workers.waiting or self._answers or self._writing or self._unsubmitted
+        )
+
+    def _leave(self, *indices: int) -> None:
+        """Leave fields for when the run is resumed: their frames stay in the spool."""
+        for index in indices:
+            self._left[index] = self._under.pop(index)
 
     def close(self) -> None:
         """Let the workers go; what they had not answered stays in the spool."""
@@ -182,7 +264,6 @@ class FieldSearch:
 
     def _submit(self, under: WaitingField) -> None:
         index = under.record.index
-        self._under[index] = under
         context = self._context
         exposure = self._exposure(under)
         self._workers.submit(
@@ -206,7 +287,13 @@ class FieldSearch:
         )
 
     def _take(self, answer: SearchAnswer) -> None:
-        under = self._under[answer.field_index]
+        under = self._under.get(answer.field_index)
+        if under is None:
+            # Taken before; what failed then concerned what came after its record.
+            return
+        if answer.is_storage_fault:
+            self._leave(answer.field_index)
+            raise StorageError(f"field {answer.field_index} not searched: {answer.error}")
         self._keeper.answered(answer.field_index, kept=answer.landmark is not None)
         if answer.landmark is not None:
             self.landmarks[answer.field_index] = answer.landmark
@@ -235,7 +322,9 @@ class FieldSearch:
         landmark: str | None,
         reading: FieldSummary | None = None,
     ) -> None:
-        self._log.searched(record, finds, landmark, reading)
+        if record.index not in self._in_journal:
+            self._log.searched(record, finds, landmark, reading)
+            self._in_journal.add(record.index)
         self._context.casebook.record_field(self._context.run_uid, record)
         self.finds.extend(finds)
         self.cells_by_field[record.index] = len(finds)
@@ -249,9 +338,14 @@ class FieldSearch:
         context = self._context
         counter = self._faults.setdefault(index, FaultCounter(context.protocol.errors, context.microscope.rig))
         error = SearchError(f"field {index} not searched: {reason}")
-        if counter.retry(error) is not None:
+        try:
+            is_retried = counter.retry(error) is not None
+        except AcquisitionError:
+            self._leave(index)
+            raise
+        if is_retried:
+            self._unsubmitted.append(under)
             context.note(EventLevel.WARNING, "search_retried", f"{error}; tried again", field=index)
-            self._submit(under)
             return
         self._unsearched_in_a_row += 1
         record = replace(under.record, status=FieldStatus.FAILED, error=str(error))
@@ -295,4 +389,11 @@ class FieldSearch:
 
 
 def _lost(task: SearchTask, error: BaseException) -> SearchAnswer:
-    return SearchAnswer(task.field_index, task.slot, error=f"the finder died on it twice: {error}")
+    return SearchAnswer(
+        task.field_index,
+        task.slot,
+        error=str(error)
+        if isinstance(error, AcquisitionError)
+        else f"the finder died on it every time: {error!r}",
+        is_storage_fault=isinstance(error, (StorageError, OSError)),
+    )

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on. A listener is told, never asked: its failure can't stop the scan."""
+"""Who hears of a run while it goes on. A listener is never asked: its failure can't stop the scan."""
 
 from __future__ import annotations
 
@@ -12,13 +12,29 @@ class RunListener(Protocol):
     """Hears of progress. Called from the thread that drives the instrument; must return at once."""
 
     def phase(self, name: str, total: int) -> None:
-        """A phase of `total` steps begins."""
+        """A phase begins.
+
+        Parameters
+        ----------
+        name
+            Which phase.
+        total
+            Steps it will take.
+        """
 
     def step(self, name: str, note: str = "") -> None:
-        """One step of phase `name` is done."""
+        """One step is done.
+
+        Parameters
+        ----------
+        name
+            Phase it belongs to.
+        note
+            One line about it.
+        """
 
     def message(self, text: str) -> None:
-        """Something a person should know."""
+        """Take in something that a person should read."""
 
 
 class SilentListener:
@@ -63,6 +79,9 @@ class GuardedListener:
             return
         try:
             getattr(self._listener, what)(*arguments)
-        except Exception:  # noqa: BLE001 - a display must not end a scan; recorded in the log
+        except KeyboardInterrupt:
+            # Not the display's own: a person pressed Ctrl-C while it drew.
+            raise
+        except BaseException:  # noqa: BLE001 - a display must not end a scan, nor an exit it asks for; in the log
             _log.exception("progress display failed; the run goes on without it")
             self._listener = None

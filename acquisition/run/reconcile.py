@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from acquisition.errors import ResumeError
 from acquisition.records import CandidateStatus
 from acquisition.run.context import RunContext
 from acquisition.run.ranking import candidate_records
@@ -24,21 +25,35 @@ def reconcile(context: RunContext, progress: Progress) -> None:
     ------
     CasebookError
         It can't be written.
+    ResumeError
+        Casebook and journal contradict each other.
     """
     casebook, uid = context.casebook, context.run_uid
-    known = {record.index for record in casebook.fields(uid)}
+    recorded = {record.index for record in casebook.fields(uid)}
     for index, record in sorted(progress.searched.items()):
-        if index not in known:
+        if index not in recorded:
             casebook.record_field(uid, record)
     if progress.ranked is None:
         casebook.remove_candidates(uid)
         return
     _candidates(context, progress)
-    captured = {record.uid for record in casebook.captures(uid)}
+    captured = {record.uid: record for record in casebook.captures(uid)}
     for capture in progress.captures.values():
         if capture.uid not in captured:
             casebook.record_capture(uid, capture)
+        elif captured[capture.uid] != capture:
+            raise ResumeError(
+                f"capture {capture.uid} stands otherwise in the casebook than in the journal: it was altered",
+                path=casebook.path,
+            )
     statuses = {candidate.uid: candidate.status for candidate in casebook.candidates(uid)}
+    strangers = statuses.keys() ^ {candidate.uid for candidate in progress.ranked}
+    if strangers:
+        raise ResumeError(
+            f"casebook and journal name different candidates ({', '.join(sorted(strangers)[:3])}): "
+            "one of them belongs to another run",
+            path=casebook.path,
+        )
     for cell in progress.captures:
         if statuses[cell] is not CandidateStatus.CAPTURED:
             casebook.set_candidate_status(uid, cell, CandidateStatus.CAPTURED)

@@ -14,14 +14,16 @@ from acquisition.errors import JournalError
 from acquisition.journal import Journal, JournalRecord
 from acquisition.plan.candidates import CandidateScore, Sighting
 from acquisition.plan.tiling import PlannedField
-from acquisition.records import CaptureRecord, FieldRecord, FieldStatus, RunStatus
+from acquisition.records import CaptureRecord, FieldRecord, FieldStatus, KaryotypeStatus, RunStatus
 from analysis.finder.drift import FieldSummary, current_names
 from scanner.coordinates import SlidePoint
 from scanner.focus.surface import FocusPoint
+from scanner.portable.process import boot_id
 
-FORMAT = 1
+FORMAT = 2
+"""Written into the first record. Format 1 named neither slide, protocol, rig nor software, and no proposals."""
+_READABLE = (1, FORMAT)
 _FIELD_NAMES = tuple(item.name for item in fields(FieldRecord))
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class LogKind(StrEnum):
@@ -39,6 +41,7 @@ class LogKind(StrEnum):
     RANKED = "ranked"
     CAPTURED = "captured"
     CAPTURE_FAILED = "capture_failed"
+    KARYOTYPED = "karyotyped"
     ENDED = "ended"
 
 
@@ -85,7 +88,7 @@ class WaitingField:
 
 @dataclass(frozen=True, slots=True)
 class RunStart:
-    """With what a run began.
+    """With what a run began; journals of format 1 tell only plan and barcode.
 
     Attributes
     ----------
@@ -93,10 +96,36 @@ class RunStart:
         Digest of the planned fields, see `plan_digest`.
     barcode
         What the label said; None where there is no label camera.
+    slide
+        Name of the slide in the record.
+    protocol_sha256, rig_sha256
+        SHA-256 of the texts of protocol and rig, hexadecimal.
+    software_version
+        Version of the software that began the run.
     """
 
     plan: str
     barcode: str | None
+    slide: str | None = None
+    protocol_sha256: str | None = None
+    rig_sha256: str | None = None
+    software_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedProposal:
+    """A karyotype proposal as the journal names it.
+
+    Attributes
+    ----------
+    status
+        What became of it.
+    sha256
+        SHA-256 of each of its files by path relative to the run folder, hexadecimal.
+    """
+
+    status: KaryotypeStatus
+    sha256: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -129,6 +158,10 @@ class Progress:
         Pictures by candidate uid.
     failed_captures
         Reason by candidate uid.
+    proposals
+        Karyotype proposals by capture uid.
+    ended
+        How the last session ended, where its end is recorded; the last record then.
     """
 
     start: RunStart | None = None
@@ -143,6 +176,8 @@ class Progress:
     ranked: tuple[RankedCandidate, ...] | None = None
     captures: dict[str, CaptureRecord] = field(default_factory=dict)
     failed_captures: dict[str, str] = field(default_factory=dict)
+    proposals: dict[str, RecordedProposal] = field(default_factory=dict)
+    ended: RunStatus | None = None
 
     @property
     def photographed(self) -> dict[int, FieldRecord]:
@@ -173,7 +208,15 @@ class RunLog:
         self._append(LogKind.RESUMED, boot=self._boot, shifts_um=shifts)
 
     def state(self, before: str, step: str, after: str) -> None:
-        """The run went from one state to another."""
+        """The run went from one state to another.
+
+        Parameters
+        ----------
+        before, after
+            The states.
+        step
+            What brought it there.
+        """
         self._append(LogKind.STATE, before=before, step=step, after=after)
 
     def field(self, field: WaitingField) -> None:
@@ -203,7 +246,19 @@ class RunLog:
         landmark: str | None,
         reading: FieldSummary | None = None,
     ) -> None:
-        """A field was searched, or given up; `record` is final."""
+        """A field was searched, or given up.
+
+        Parameters
+        ----------
+        record
+            Final.
+        finds
+            What it showed.
+        landmark
+            Path of its reduced copy, relative to the run folder; None where none was kept.
+        reading
+            What it says about its slide; None where the finder doesn't say.
+        """
         self._append(
             LogKind.SEARCHED,
             record=_field_json(record),
@@ -242,23 +297,45 @@ class RunLog:
         self._append(LogKind.CAPTURED, record={**asdict(record), "taken_at": record.taken_at.isoformat()})
 
     def capture_failed(self, candidate_uid: str, reason: str) -> None:
-        """A cell was not photographed."""
+        """A cell was not photographed.
+
+        Parameters
+        ----------
+        candidate_uid
+            Which cell.
+        reason
+            Why.
+        """
         self._append(LogKind.CAPTURE_FAILED, candidate=candidate_uid, reason=reason)
 
+    def karyotyped(self, capture_uid: str, proposal: RecordedProposal) -> None:
+        """The analysis came to its end with a capture.
+
+        Parameters
+        ----------
+        capture_uid
+            Which capture.
+        proposal
+            What became of it.
+        """
+        self._append(
+            LogKind.KARYOTYPED, capture=capture_uid, status=proposal.status.value, sha256=dict(proposal.sha256)
+        )
+
     def ended(self, status: RunStatus, error: str | None) -> None:
-        """The instrument is safe and the run over."""
+        """The instrument is safe, and all that the run leaves behind is made: the last record of a session.
+
+        Parameters
+        ----------
+        status
+            How the run ended.
+        error
+            Why, where it did not complete.
+        """
         self._append(LogKind.ENDED, status=status.value, error=error)
 
     def _append(self, kind: LogKind, *, sync: bool = True, **values: object) -> None:
         self._journal.append(kind.value, sync=sync, at=datetime.now(UTC).isoformat(), **values)
-
-
-def boot_id() -> str:
-    """Name of the machine's present boot: what the system holds of a file is gone in the next one."""
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def plan_digest(fields: Sequence[PlannedField]) -> str:
@@ -272,6 +349,13 @@ def read_progress(records: Sequence[JournalRecord], path: Path) -> Progress:
 
     A photographed field counts if its frame is sure to be in the spool: recorded since the machine was started, or
     synced before.
+
+    Parameters
+    ----------
+    records
+        All records of the journal.
+    path
+        The journal, for messages.
 
     Raises
     ------
@@ -295,11 +379,19 @@ def read_progress(records: Sequence[JournalRecord], path: Path) -> Progress:
 
 def _take(record: JournalRecord, progress: Progress, synced: set[int], boots: dict[int, str]) -> None:
     values = record.values
+    progress.ended = None
     match LogKind(record.kind):
         case LogKind.STARTED:
-            if values["format"] != FORMAT:
-                raise ValueError(f"format {values['format']}, this software reads {FORMAT}")
-            progress.start = RunStart(values["plan"], values["barcode"])
+            if values["format"] not in _READABLE:
+                raise ValueError(f"format {values['format']}, this software reads {_READABLE}")
+            progress.start = RunStart(
+                values["plan"],
+                values["barcode"],
+                values.get("slide"),
+                values.get("protocol_sha256"),
+                values.get("rig_sha256"),
+                values.get("software_version"),
+            )
         case LogKind.FIELD:
             waiting = WaitingField(
                 _field(values["record"]), values["objective"], values["exposure_ms"], int(values["slot"])
@@ -328,13 +420,21 @@ def _take(record: JournalRecord, progress: Progress, synced: set[int], boots: di
             progress.captures[capture["candidate_uid"]] = CaptureRecord(**{**capture, "taken_at": taken_at})
         case LogKind.CAPTURE_FAILED:
             progress.failed_captures[values["candidate"]] = values["reason"]
-        case LogKind.RESUMED | LogKind.STATE | LogKind.ENDED:
+        case LogKind.KARYOTYPED:
+            proposal = RecordedProposal(KaryotypeStatus(values["status"]), dict(values["sha256"]))
+            progress.proposals[values["capture"]] = proposal
+        case LogKind.ENDED:
+            progress.ended = RunStatus(values["status"])
+        case LogKind.RESUMED | LogKind.STATE:
             pass
 
 
 def _take_searched(values: Mapping[str, Any], progress: Progress) -> None:
     searched = _field(values["record"])
     progress.waiting.pop(searched.index, None)
+    if searched.index in progress.searched:
+        # Written twice, where the disk failed to confirm the first record: the last one counts.
+        progress.finds = [find for find in progress.finds if find.sighting.field_index != searched.index]
     progress.searched[searched.index] = searched
     # Runs of earlier versions have no crops.
     progress.finds.extend(

@@ -133,15 +133,20 @@ class ScanPass:
         if not context.control.stop_requested:
             self._through = True
 
-    def finish(self) -> None:
+    def finish(self, *, on_long_wait: Callable[[], object] = lambda: None) -> None:
         """Wait until all that was photographed is searched; needs neither light nor stage.
+
+        Parameters
+        ----------
+        on_long_wait
+            As for `FieldSearch.finish`.
 
         Raises
         ------
         StorageError, SearchError, SlideParkedError
             A field could not be searched or recorded.
         """
-        self.search.finish(stop=lambda: self._context.control.abort_requested)
+        self.search.finish(stop=self._is_aborted, on_long_wait=on_long_wait)
         if self.search.waiting or self._recorded_through:
             return
         self.search.alarm.check()
@@ -150,6 +155,10 @@ class ScanPass:
         if self._through:
             self._recorded_through = True
             self._log.scanned()
+
+    def _is_aborted(self) -> bool:
+        self._context.control.poll()
+        return self._context.control.abort_requested
 
     def close(self) -> None:
         """Let everything go; the frames stay on the disk only where one of them is still to be searched."""

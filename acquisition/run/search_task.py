@@ -101,6 +101,8 @@ class SearchAnswer:
         What the finder had of each candidate.
     reading
         What the field says about its slide; None where the finder doesn't say.
+    is_storage_fault
+        Whether the disk is what failed: that says nothing about the field.
     """
 
     field_index: int
@@ -114,6 +116,7 @@ class SearchAnswer:
     error: str | None = None
     crops: Crops = field(default_factory=Crops)
     reading: FieldSummary | None = None
+    is_storage_fault: bool = False
 
 
 def search_field(task: SearchTask) -> SearchAnswer:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from acquisition.errors import (
     AcquisitionError,
+    CasebookError,
     PlacesLostError,
     ResumeError,
     RunAbortedError,
     SlideParkedError,
     StorageError,
 )
-from acquisition.handoff import Handoff, KaryotypeTask
+from acquisition.handoff import Handoff
 from acquisition.journal import Journal, JournalRecord
 from acquisition.plan.density import expected_cells
 from acquisition.plan.scan_plan import plan_fields
@@ -35,11 +36,17 @@ from acquisition.records import (
 from acquisition.review import leave_out_rejected, rejected_cells
 from acquisition.run.boundary import Boundary
 from acquisition.run.capture_loop import CaptureLoop
+from acquisition.run.clean_up import CleanUp, make_safe
 from acquisition.run.context import RunContext
 from acquisition.run.exposure import measure_exposure
 from acquisition.run.focus_map import measure_focus_surface
 from acquisition.run.identity import read_barcode, require_barcode
+from acquisition.run.illumination import lit
+from acquisition.run.integrity import note_altered, require_same_identity, run_start
+from acquisition.run.interruption import interruptions_handled
+from acquisition.run.karyotyping import CaptureKaryotyping
 from acquisition.run.landmarks import recognise, recognise_in_oil
+from acquisition.run.listener import GuardedListener
 from acquisition.run.ranking import candidate_records, rank
 from acquisition.run.reconcile import reconcile
 from acquisition.run.retry import retry_step
@@ -47,13 +54,13 @@ from acquisition.run.run_log import (
     Progress,
     RankedCandidate,
     RunLog,
-    RunStart,
     plan_digest,
     read_progress,
 )
 from acquisition.run.scan_pass import ScanPass, slots_for
 from acquisition.run.scanned_area import scanned_area
 from acquisition.run.states import RunMachine, RunState, RunStep
+from acquisition.run.unfinished import FINISHED, captures_to_karyotype, unfinished_work
 from scanner.errors import MoveStoppedError, ScannerError
 from scanner.focus.surface import FocusSurface
 
@@ -83,6 +90,8 @@ class RunOutcome:
         Duration of each phase of this session.
     safe_state_faults
         What could not be brought into the safe state at the end; empty on a sound instrument.
+    end_faults
+        What else went wrong at the end, one line each; it never hides why the run ended.
     """
 
     status: RunStatus = RunStatus.RUNNING
@@ -93,6 +102,7 @@ class RunOutcome:
     karyotypes: list[KaryotypeRecord] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     safe_state_faults: tuple[str, ...] = ()
+    end_faults: tuple[str, ...] = ()
 
 
 class SlideRun:
@@ -106,23 +116,33 @@ class SlideRun:
         Collaborators; the casebook knows the run already.
     handoff
         Workers that karyotype the captures; None where the protocol does not ask for it.
+    conclude
+        Called at the end, the instrument safe, with how the run ended: makes figures and report, and gives notice.
+        Only where it succeeds is the run recorded as ended; a run that lacks them can be resumed.
     now_s
         Time source for the durations.
     """
 
     def __init__(
-        self, context: RunContext, handoff: Handoff | None, *, now_s: Callable[[], float] = time.perf_counter
+        self,
+        context: RunContext,
+        handoff: Handoff | None,
+        *,
+        conclude: Callable[[RunOutcome], object] | None = None,
+        now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._context = context
+        self._context = replace(context, listener=GuardedListener(context.listener))
         self._handoff = handoff
+        self._conclude = conclude
         self._now_s = now_s
         self._outcome = RunOutcome()
         self._machine = RunMachine(lambda before, step, after: self._log_state(before, step, after))
-        self._boundary = Boundary(context, self._machine)
+        self._boundary = Boundary(self._context, self._machine)
         self._progress = Progress()
         self._is_resumed = False
         self._run_log: RunLog | None = None
         self._scan: ScanPass | None = None
+        self._karyotyping: CaptureKaryotyping | None = None
 
     def run(self) -> RunOutcome:
         """Scan, capture and karyotype; whatever happens, end in the safe state with a truthful record.
@@ -137,17 +157,16 @@ class SlideRun:
         ------
         StorageError
             There is a journal already, or none can be begun; nothing has moved.
-        CasebookError
-            The record itself can't be written; the instrument has been made safe.
         """
         with Journal.create(self._context.folder.journal) as journal:
-            return self._session(journal)
+            return self._session(journal, lambda: None)
 
     def resume(self) -> RunOutcome:
         """Go on with a run that was cut off or ended early: at its first unfinished field or cell.
 
         The plan has to be the same, the barcode too, and landmarks have to look as they did; otherwise the run is
-        refused, and what it had stays as it was.
+        refused, and what it had stays as it was. A run that completed but lacks karyotypes, figures or the report
+        gets them, and nothing moves.
 
         Returns
         -------
@@ -157,36 +176,43 @@ class SlideRun:
         Raises
         ------
         JournalError
-            The journal is damaged; nothing has moved.
+            The journal is damaged or altered; nothing has moved.
         ResumeError
             Nothing can be resumed: the run is complete.
         CasebookError
-            As `run`.
+            The casebook can't be read; nothing has moved.
         """
         journal, records = Journal.reopen(self._context.folder.journal)
         with journal:
             self._progress = read_progress(records, journal.path)
             self._is_resumed = True
-            self._reopen(records)
-            return self._session(journal)
+            self._require_unfinished()
+            return self._session(journal, lambda: self._reopen(journal, records))
 
-    def _session(self, journal: Journal) -> RunOutcome:
+    def _session(self, journal: Journal, begin: Callable[[], None]) -> RunOutcome:
         outcome, control = self._outcome, self._context.control
         self._run_log = RunLog(journal)
+        self._karyotyping = CaptureKaryotyping(self._context, self._run_log, self._handoff)
+        outcome.karyotypes = self._karyotyping.records
+        first: BaseException | None = None
         control.begin(self._context.folder.control)
-        try:
-            self._phases()
-            outcome.status = RunStatus.STOPPED if control.stop_requested else RunStatus.COMPLETED
-        except (ScannerError, AcquisitionError) as error:
-            if not isinstance(error, (MoveStoppedError, RunAbortedError)):
-                _log.exception("run failed")
-            outcome.status, outcome.error = self._status_after(error), str(error)
-        except BaseException as error:
-            # A bug, or a second Ctrl-C: the instrument is made safe and the record closed before it goes on.
-            outcome.status, outcome.error = RunStatus.FAILED, f"{type(error).__name__}: {error}"
-            self._end()
-            raise
-        self._end()
+        # From here on no signal raises: each is a request that the run hears.
+        with interruptions_handled(control, self._context.listener.message):
+            try:
+                begin()
+                self._phases()
+                outcome.status = RunStatus.STOPPED if control.stop_requested else RunStatus.COMPLETED
+            except (ScannerError, AcquisitionError) as error:
+                if not isinstance(error, (MoveStoppedError, RunAbortedError)):
+                    _log.exception("run failed")
+                outcome.status, outcome.error = self._status_after(error), str(error)
+            except BaseException as error:  # noqa: BLE001 - raised again once the instrument is safe
+                first = error
+                outcome.status, outcome.error = RunStatus.FAILED, f"{type(error).__name__}: {error}"
+            clean_up = CleanUp(first)
+            self._end(clean_up)
+        if clean_up.first is not None:
+            raise clean_up.first
         return outcome
 
     def _status_after(self, error: Exception) -> RunStatus:
@@ -197,61 +223,68 @@ class SlideRun:
         if isinstance(error, SlideParkedError):
             return RunStatus.PARKED
         parks = self._context.protocol.errors.storage.then is Then.PARK_SLIDE
-        return RunStatus.PARKED if isinstance(error, StorageError) and parks else RunStatus.FAILED
+        return RunStatus.PARKED if isinstance(error, (StorageError, CasebookError)) and parks else RunStatus.FAILED
 
     # -- phases --------------------------------------------------------------------------------------------
 
     def _phases(self) -> None:
         context, progress = self._context, self._progress
+        candidates = list(progress.ranked or ())
+        if progress.ranked is not None and not self._cells_left(candidates):
+            # The slide may be gone by now: nothing moves, and its label isn't read.
+            self._outcome.fields = len(progress.photographed)
+            self._machine.take(RunStep.NOTHING_LEFT)
+        else:
+            self._take_pictures(candidates)
+            if context.control.stop_requested:
+                return
+            # Analysis needs no light and no objective near the glass: the instrument rests while it catches up.
+            context.microscope.lower_focus()
+        with self._timed("karyotype"):
+            self._captures.finish()
+        if not context.control.stop_requested:
+            self._machine.take(RunStep.KARYOTYPED)
+
+    def _take_pictures(self, candidates: list[RankedCandidate]) -> None:
+        context = self._context
         with self._timed("prepare"):
             area = scanned_area(context)
             fields = plan_fields(context.protocol, context.microscope.rig, area, context.instrument.slide_frame)
             self._outcome.fields = len(fields)
             self._begin(fields)
             self._require_room(fields)
-        candidates = list(progress.ranked or ())
-        if progress.ranked is not None and not self._cells_left(candidates):
-            self._machine.take(RunStep.NOTHING_LEFT)
-        elif progress.ranked is not None and self._is_in_oil():
+        if self._progress.ranked is not None and self._is_in_oil():
             self._go_on_in_oil(candidates)
-            if context.control.stop_requested:
-                return
         else:
-            candidates = self._photograph(fields, candidates)
-            if context.control.stop_requested:
-                return
-        # Analysis needs no light and no objective near the glass: the instrument rests while it catches up.
-        context.microscope.lower_focus()
-        with self._timed("karyotype"):
-            self._collect_rest()
-        if not context.control.stop_requested:
-            self._machine.take(RunStep.KARYOTYPED)
+            self._photograph(fields, candidates)
 
-    def _photograph(
-        self, fields: tuple[PlannedField, ...], candidates: list[RankedCandidate]
-    ) -> list[RankedCandidate]:
+    def _photograph(self, fields: tuple[PlannedField, ...], candidates: list[RankedCandidate]) -> None:
         context, progress = self._context, self._progress
         self._select(context.protocol.scan.objective)
         self._scan = ScanPass(context, self._journal, fields, progress, self._boundary, now_s=self._now_s)
         self._machine.take(RunStep.PLANNED)
-        with context.microscope.lit():
+        if self._is_resumed:
+            # The search makes the landmarks: fields that still wait for it may be the only ones.
+            with self._timed("search"):
+                self._scan.search.finish(stop=self._is_aborted, on_long_wait=context.microscope.lower_focus)
+        with lit(context.microscope):
             with self._timed("focus"):
                 surface = measure_focus_surface(context, fields)
             if surface is None:
-                return []
+                return
             self._journal.surface(surface.points)
             self._recognise(fields, surface)
             with self._timed("scan"):
                 self._scan.run(surface, self._scan_exposure_ms(surface))
         with self._timed("search"):
-            self._scan.finish()
+            self._scan.finish(on_long_wait=context.microscope.lower_focus)
         if not context.control.stop_requested:
             self._machine.take(RunStep.SCANNED)
         if progress.ranked is None:
             candidates = self._rank()
         self._outcome.candidates = len(candidates)
         if context.control.stop_requested:
-            return candidates
+            return
         self._machine.take(RunStep.RANKED)
         if self._cells_left(candidates):
             self._require_sound_places(fields, surface)
@@ -259,7 +292,10 @@ class SlideRun:
             self._capture(self._cells_left(candidates), surface)
         if not context.control.stop_requested:
             self._machine.take(RunStep.CAPTURED)
-        return candidates
+
+    def _is_aborted(self) -> bool:
+        self._context.control.poll()
+        return self._context.control.abort_requested
 
     def _require_sound_places(self, fields: tuple[PlannedField, ...], surface: FocusSurface) -> None:
         """Prove, before oil comes near the slide, that what the scan saw is still where the stage says it is.
@@ -268,7 +304,7 @@ class SlideRun:
         """
         if self._scan is None or not self._scan.search.landmarks:
             return
-        with self._timed("places"), self._context.microscope.lit():
+        with self._timed("places"), lit(self._context.microscope):
             try:
                 recognise(self._context, fields, self._scan.search.landmarks, surface)
             except ResumeError as error:
@@ -286,7 +322,7 @@ class SlideRun:
         surface = FocusSurface.fit(self._progress.surface)
         self._machine.take(RunStep.IN_OIL)
         self._select(capture.objective, oil_allowed=capture.oil == "allowed")
-        with self._timed("recognise"), context.microscope.lit():
+        with self._timed("recognise"), lit(context.microscope):
             recognise_in_oil(context, list(self._progress.captures.values()))
         self._journal.resumed({})
         self._machine.take(RunStep.RANKED)
@@ -300,7 +336,7 @@ class SlideRun:
         digest, barcode = plan_digest(fields), read_barcode(self._context)
         began = self._progress.start
         if began is None:
-            self._journal.started(RunStart(digest, barcode))
+            self._journal.started(run_start(self._context, digest, barcode))
             return
         if began.plan != digest:
             raise ResumeError("the plan is another one: protocol, rig or software changed since the run began")
@@ -314,8 +350,6 @@ class SlideRun:
         pictures = [f for f in self._progress.photographed.values() if f.status is FieldStatus.DONE]
         if pictures and self._scan is not None:
             with self._timed("recognise"):
-                # The search makes the landmarks: fields that still wait for it may be the only ones.
-                self._scan.search.finish(stop=lambda: self._context.control.abort_requested)
                 shifts = recognise(self._context, fields, self._scan.search.landmarks, surface)
             self._journal.resumed(shifts)
         self._machine.take(RunStep.RECOGNISED)
@@ -376,8 +410,8 @@ class SlideRun:
         context = self._context
         capture = context.protocol.capture
         self._select(capture.objective, oil_allowed=capture.oil == "allowed")
-        loop = CaptureLoop(context, self._journal, surface, self._boundary, self._hand_over)
-        with context.microscope.lit():
+        loop = CaptureLoop(context, self._journal, surface, self._boundary, self._take_in)
+        with lit(context.microscope):
             loop.run(candidates)
 
     def _select(self, objective: str, *, oil_allowed: bool = False) -> None:
@@ -388,117 +422,121 @@ class SlideRun:
             lambda: microscope.select_objective(objective, oil_allowed=oil_allowed),
         )
 
-    # -- analysis ------------------------------------------------------------------------------------------
-
-    def _hand_over(self, capture: CaptureRecord) -> None:
+    def _take_in(self, capture: CaptureRecord) -> None:
         self._outcome.captures.append(capture)
-        if self._handoff is None:
-            return
-        self._handoff.submit(self._task(capture))
-        self._take_in(self._handoff.collect(timeout_s=0))
-
-    def _collect_rest(self) -> None:
-        if self._handoff is None:
-            return
-        self._context.listener.phase("karyotype", self._handoff.waiting + len(self._outcome.karyotypes))
-        for record in self._outcome.karyotypes:
-            self._context.listener.step("karyotype", record.iscn or "")
-        while self._handoff.waiting and not self._stop_heard():
-            self._take_in(self._handoff.collect(timeout_s=1.0), tell=True)
-        if self._handoff.waiting:
-            self._context.note(
-                EventLevel.WARNING,
-                "karyotypes_left",
-                f"{self._handoff.waiting} captures were not karyotyped: the run was stopped",
-                left=self._handoff.waiting,
-            )
-
-    def _stop_heard(self) -> bool:
-        self._context.control.poll()
-        return self._context.control.stop_requested
-
-    def _take_in(self, records: Sequence[KaryotypeRecord], *, tell: bool = False) -> None:
-        for record in records:
-            self._context.casebook.record_karyotype(self._context.run_uid, record)
-            self._outcome.karyotypes.append(record)
-            if record.status is not KaryotypeStatus.PROPOSED:
-                self._context.note(
-                    EventLevel.WARNING,
-                    f"karyotype_{record.status.value}",
-                    f"{record.capture_uid}: {record.error}",
-                    capture=record.capture_uid,
-                )
-            if tell:
-                self._context.listener.step("karyotype", record.iscn or record.status.value)
+        self._captures.submit(capture)
 
     # -- going on ------------------------------------------------------------------------------------------
 
-    def _reopen(self, records: Sequence[JournalRecord]) -> None:
-        """Bring the casebook to what the journal says, and hand over what was never karyotyped."""
+    def _require_unfinished(self) -> None:
         context = self._context
-        summary = context.casebook.run(context.run_uid)
-        if summary.status in {RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS}:
-            raise ResumeError(f"the run is {summary.status}: there is nothing to resume", path=context.folder.path)
+        status = context.casebook.run(context.run_uid).status
+        if status in FINISHED and not self._lacking():
+            raise ResumeError(f"the run is {status}: there is nothing to resume", path=context.folder.path)
+
+    def _lacking(self) -> tuple[str, ...]:
+        return unfinished_work(
+            self._context.casebook,
+            self._context.run_uid,
+            self._context.folder,
+            self._progress,
+            karyotypes=self._handoff is not None,
+            derived=self._conclude is not None,
+        )
+
+    def _reopen(self, journal: Journal, records: Sequence[JournalRecord]) -> None:
+        """Bring the casebook to what the journal says, and hand over what was never karyotyped."""
+        context, progress = self._context, self._progress
         context.casebook.reopen_run(
             context.run_uid,
             RunEvent(
                 datetime.now(UTC),
                 EventLevel.INFO,
                 "resumed",
-                f"going on after {len(records)} steps: {len(self._progress.searched)} fields done, "
-                f"{len(self._progress.waiting)} to be searched, {len(self._progress.captures)} cells photographed",
+                f"going on after {len(records)} steps: {len(progress.searched)} fields done, "
+                f"{len(progress.waiting)} to be searched, {len(progress.captures)} cells photographed",
             ),
         )
-        reconcile(context, self._progress)
+        if not journal.is_chained:
+            context.note(
+                EventLevel.INFO,
+                "journal_unchained",
+                "the run was begun by a version whose journal has no chain: alterations before now can't be seen",
+            )
+        if progress.start is not None:
+            require_same_identity(context, progress.start)
+        altered = note_altered(context, progress)
+        reconcile(context, progress)
         leave_out_rejected(context.casebook, context.run_uid)
-        self._outcome.candidates = len(self._progress.ranked or ())
-        self._outcome.captures.extend(self._progress.captures.values())
-        if self._handoff is None:
-            return
-        known = {record.capture_uid for record in context.casebook.karyotypes(context.run_uid)}
-        rejected = rejected_cells(context.casebook, context.run_uid)
-        for capture in self._outcome.captures:
-            if capture.uid not in known and capture.candidate_uid not in rejected:
-                self._handoff.submit(self._task(capture))
-
-    def _task(self, capture: CaptureRecord) -> KaryotypeTask:
-        context = self._context
-        return KaryotypeTask(capture.uid, str(context.folder.path), capture.path, context.protocol.banding)
+        self._outcome.candidates = len(progress.ranked or ())
+        self._outcome.captures.extend(progress.captures.values())
+        to_do = captures_to_karyotype(context.casebook, context.run_uid, progress)
+        self._captures.resubmit(capture for capture in to_do if capture.uid not in altered)
 
     # -- end -----------------------------------------------------------------------------------------------
 
-    def _end(self) -> None:
-        """Make the instrument safe first; only then finish the record and write how it ended."""
+    def _end(self, clean_up: CleanUp) -> None:
+        """Make the instrument safe first; only then finish the record, and write last how the run ended."""
         context, outcome = self._context, self._outcome
         context.control.begin_ending()
-        with ExitStack() as stack:
-            if self._handoff is not None:
-                stack.callback(self._handoff.close)
-            if self._scan is not None:
-                stack.callback(self._scan.close)
-            faults = context.microscope.safe_state()
-            outcome.safe_state_faults = tuple(str(fault) for fault in faults)
+        outcome.safe_state_faults = make_safe(context.microscope)
+        context.control.mark_safe()
+        with clean_up.step("state of the run"):
             self._leave()
+        with clean_up.step("search of what was photographed"):
             self._search_rest()
-        for fault in faults:
-            context.note(EventLevel.ERROR, "unsafe", f"safe state not reached: {fault}")
-        if outcome.status is RunStatus.COMPLETED and self._had_errors():
-            outcome.status = RunStatus.COMPLETED_WITH_ERRORS
-        context.casebook.finish_run(context.run_uid, outcome.status, datetime.now(UTC), outcome.error)
-        with _unless_the_disk_is_full():
+        if self._scan is not None:
+            with clean_up.step("end of the search"):
+                self._scan.close()
+        if self._handoff is not None:
+            with clean_up.step("end of the analysis"):
+                self._handoff.close()
+        for fault in outcome.safe_state_faults:
+            with clean_up.step("record of what is not safe"):
+                context.note(EventLevel.ERROR, "unsafe", f"safe state not reached: {fault}")
+        self._record_end(clean_up)
+        outcome.end_faults = clean_up.faults
+
+    def _record_end(self, clean_up: CleanUp) -> None:
+        """Casebook, figures and report, journal; a run that lacks any of them has not completed."""
+        context, outcome = self._context, self._outcome
+        faults_before = len(clean_up.faults)
+        with clean_up.step("errors of the run"):
+            if outcome.status is RunStatus.COMPLETED and self._had_errors():
+                outcome.status = RunStatus.COMPLETED_WITH_ERRORS
+        with clean_up.step("end in the casebook"):
+            context.casebook.finish_run(context.run_uid, outcome.status, datetime.now(UTC), outcome.error)
+        if self._conclude is not None:
+            with clean_up.step("figures, report and notices"):
+                self._conclude(outcome)
+        if outcome.status in FINISHED and len(clean_up.faults) > faults_before:
+            self._withdraw("; ".join(clean_up.faults[faults_before:]), clean_up)
+        with clean_up.step("end in the journal"):
             self._journal.ended(outcome.status, outcome.error)
+        if outcome.status in FINISHED and len(clean_up.faults) > faults_before:
+            self._withdraw("; ".join(clean_up.faults[faults_before:]), clean_up)
+
+    def _withdraw(self, fault: str, clean_up: CleanUp) -> None:
+        """Say that a run that did all else lacks its record: resuming makes it."""
+        context, outcome = self._context, self._outcome
+        outcome.status = RunStatus.FAILED
+        outcome.error = f"all was photographed, but the record of it is not whole ({fault}); resume the run"
+        with clean_up.step("correction in the casebook"):
+            event = RunEvent(datetime.now(UTC), EventLevel.WARNING, "record_incomplete", outcome.error)
+            context.casebook.reopen_run(context.run_uid, event)
+            context.casebook.finish_run(context.run_uid, outcome.status, datetime.now(UTC), outcome.error)
 
     def _leave(self) -> None:
         """Take the step that the end was; the instrument is safe already."""
         steps = {RunStatus.STOPPED: RunStep.STOP, RunStatus.ABORTED: RunStep.ABORT}
-        with _unless_the_disk_is_full():
+        with _storage_faults_logged():
             if self._machine.state is not RunState.MAKING_SAFE:
                 self._machine.take(steps.get(self._outcome.status, RunStep.FAULT))
-        with _unless_the_disk_is_full():
+        with _storage_faults_logged():
             self._machine.take(RunStep.SAFE)
 
     def _search_rest(self) -> None:
-        """What was photographed before a fault is searched all the same, unless the run was given up."""
+        """What was photographed before a fault is searched all the same, unless the run was aborted."""
         if self._scan is None or self._outcome.status is RunStatus.ABORTED:
             return
         try:
@@ -508,9 +546,16 @@ class SlideRun:
             self._context.note(EventLevel.ERROR, "fields_unsearched", f"fields were left unsearched: {error}")
 
     def _had_errors(self) -> bool:
-        return any(
-            event.level is EventLevel.ERROR for event in self._context.casebook.events(self._context.run_uid)
-        ) or any(record.status is KaryotypeStatus.FAILED for record in self._outcome.karyotypes)
+        casebook, run_uid = self._context.casebook, self._context.run_uid
+        return any(event.level is EventLevel.ERROR for event in casebook.events(run_uid)) or any(
+            record.status is KaryotypeStatus.FAILED for record in casebook.karyotypes(run_uid)
+        )
+
+    @property
+    def _captures(self) -> CaptureKaryotyping:
+        if self._karyotyping is None:
+            raise RuntimeError("the run has no journal yet")
+        return self._karyotyping
 
     @property
     def _journal(self) -> RunLog:
@@ -526,7 +571,7 @@ class SlideRun:
 
 
 @contextmanager
-def _unless_the_disk_is_full() -> Iterator[None]:
+def _storage_faults_logged() -> Iterator[None]:
     """The casebook says how a run ended; a journal that lacks its last lines is one that can be resumed."""
     try:
         yield

@@ -1,22 +1,23 @@
-"""Write a file whole or not at all."""
+"""Write a file whole or not at all, with the errors of this room."""
 
 from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import DiskFullError, StorageError
+from scanner.portable.atomic_files import write_atomic
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+# Windows has no quotas of this kind, and no such error number.
+_NO_ROOM: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @contextmanager
@@ -32,7 +33,16 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def write_bytes_atomic(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, replacing what was there only once all of it is on the disk.
+    """Write a file, replacing what was there only once all of it is on the disk.
+
+    A symbolic link at `path` is replaced, never followed.
+
+    Parameters
+    ----------
+    path
+        File to write; its folder exists.
+    content
+        All of its bytes.
 
     Raises
     ------
@@ -41,23 +51,25 @@ def write_bytes_atomic(path: Path, content: bytes) -> None:
     StorageError
         Anything else went wrong; `path` is as it was before.
     """
-    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     with storage_errors(path):
-        try:
-            with part.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+        write_atomic(path, content)
 
 
 def write_json_atomic(path: Path, value: object) -> None:
-    """Write `value` as indented UTF-8 JSON; what JSON can't hold, NaN included, is a `StorageError`."""
+    """Write a value as indented UTF-8 JSON, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        File to write; its folder exists.
+    value
+        What JSON can hold.
+
+    Raises
+    ------
+    StorageError
+        It holds something else, NaN included, or the file can't be written.
+    """
     try:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -66,28 +78,24 @@ def write_json_atomic(path: Path, value: object) -> None:
 
 
 def write_png_atomic(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
-    """Write a picture as PNG.
+    """Write a picture as PNG, whole or not at all.
 
     Parameters
     ----------
     path
-        File to write.
+        File to write; its folder exists.
     pixels
-        uint8 or uint16, shape (height, width) grey or (height, width, 3) RGB.
+        uint8 or uint16, shape (height_px, width_px) grey or (height_px, width_px, 3) RGB.
+
+    Raises
+    ------
+    StorageError
+        It is no picture, or the file can't be written.
     """
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3) or pixels.size == 0:
         raise StorageError(f"no picture: {pixels.dtype} of shape {pixels.shape}", path=path)
     ordered = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
-    done, encoded = cv2.imencode(".png", ordered)
-    if not done:
+    is_encoded, encoded = cv2.imencode(".png", ordered)
+    if not is_encoded:
         raise StorageError("can't be encoded as PNG", path=path)
     write_bytes_atomic(path, encoded.tobytes())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the new name itself durable; without this a power cut may bring back the old file or none."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -230,8 +230,18 @@ class OverviewWrite:
         """Whether it is through."""
         return bool(self._future.done())
 
-    def finish(self) -> None:
+    def finish(self, *, timeout_s: float | None = None) -> bool:
         """Wait until it is through.
+
+        Parameters
+        ----------
+        timeout_s
+            How long to wait; None waits as long as it takes.
+
+        Returns
+        -------
+        bool
+            False where the time was up before.
 
         Raises
         ------
@@ -239,9 +249,15 @@ class OverviewWrite:
             It could not be written.
         """
         try:
+            if not self.is_done and timeout_s is not None:
+                try:
+                    self._future.result(timeout=timeout_s)
+                except TimeoutError:
+                    return False
             self._future.result()
         except (ValueError, OSError) as error:
             raise StorageError(f"the overview can't be written: {_line(error)}", path=self._path) from error
+        return True
 
 
 def _spec(path: Path) -> dict[str, Any]:

@@ -7,35 +7,34 @@
     +-- request.json        what was asked, for a run that has to be resumed
     +-- journal.log         every step, on the disk before the next one
     +-- spool.raw           fields that wait for the finder; gone when the scan is through
-    +-- control             word for the run: pause, resume, stop or abort
+    +-- control             command for the run: pause, resume, stop or abort
     +-- run.json            figures of the run
     +-- casebook.sqlite
     +-- report.html
-    +-- candidates.csv      the finds, as they were judged and decided about
+    +-- candidates.csv      the candidates, with scores and decisions
     +-- overview.zarr/      the scanned area, reduced; OME-Zarr, where the protocol keeps it
-    +-- finds/              10x thumbnails, and crops as the finder judged them
+    +-- finds/              10x thumbnails, and crops as the finder scored them
     +-- fields/             whole fields, where the protocol keeps them
-    +-- landmarks/          reduced fields by which a resumed run knows the slide again
+    +-- landmarks/          reduced fields by which a resumed run recognises the slide
     +-- captures/           63x pictures
     +-- karyograms/         proposals
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
+import logging
 import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from acquisition.errors import DiskFullError, FolderInUseError, StorageError
 from acquisition.storage.atomic import storage_errors
+from scanner.portable.file_lock import FileLock, LockHeldError, read_lock_owner
+from scanner.portable.process import is_running
 
 LOCK_NAME = "run.lock"
 RUN_JSON_NAME = "run.json"
@@ -47,14 +46,8 @@ SPOOL_NAME = "spool.raw"
 OVERVIEW_NAME = "overview.zarr"
 CONTROL_NAME = "control"
 _PARTS = ("captures", "karyograms", "finds", "fields", "landmarks")
-_LOCK_ATTEMPTS = 5
 _MIB = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class _Owner:
-    pid: int
-    host: str
+_log = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -62,20 +55,20 @@ class RunFolder:
 
     Obtain it from `create`; close it, or use it as a context manager.
 
-    The lock is the operating system's lock on ``run.lock``: it ends with the process that holds it, so that a lock
-    file left by a crash blocks nobody on the same machine.
+    The lock is the operating system's on ``run.lock`` (`scanner.portable.file_lock`): it ends with the process
+    that holds it, so that a lock file left by a crash blocks nobody on the same machine.
 
     Parameters
     ----------
     path
         The folder.
     lock
-        Descriptor of the locked lock file.
+        Its lock, held.
     """
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: FileLock) -> None:
         self.path = path
-        self._lock: int | None = lock
+        self._lock = lock
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
@@ -94,9 +87,9 @@ class RunFolder:
         """
         with storage_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-        lock = _take_lock(path)
-        folder = cls(path, lock)
+        folder = cls(path, _take_lock(path))
         try:
+            _refuse_links(path)
             _refuse_record(path)
             # A command that was written before this run began is not meant for it.
             with storage_errors(path):
@@ -123,9 +116,14 @@ class RunFolder:
         if not (path / JOURNAL_NAME).is_file():
             raise StorageError(f"holds no run that could be resumed: no {JOURNAL_NAME}", path=path)
         folder = cls(path, _take_lock(path))
-        # A wish that was meant for the process that ended is not meant for this one.
-        with storage_errors(path):
-            folder.control.unlink(missing_ok=True)
+        try:
+            _refuse_links(path)
+            # A command that was meant for the process that ended is not meant for this one.
+            with storage_errors(path):
+                folder.control.unlink(missing_ok=True)
+        except BaseException:
+            folder.close()
+            raise
         return folder
 
     def __enter__(self) -> Self:
@@ -137,13 +135,14 @@ class RunFolder:
         self.close()
 
     def close(self) -> None:
-        """Release the lock; a second call does nothing."""
-        if self._lock is None:
-            return
-        lock, self._lock = self._lock, None
-        # The name goes first: whoever opened the file before sees that its name is gone, and starts anew.
-        (self.path / LOCK_NAME).unlink(missing_ok=True)
-        os.close(lock)
+        """Release the lock; a second call does nothing.
+
+        A lock file that can't be removed blocks nobody on this machine, since the lock itself ends here.
+        """
+        try:
+            self._lock.release()
+        except OSError:
+            _log.warning("%s: the lock file can't be removed", self.path / LOCK_NAME, exc_info=True)
 
     @property
     def captures(self) -> Path:
@@ -167,7 +166,7 @@ class RunFolder:
 
     @property
     def landmarks(self) -> Path:
-        """Folder of reduced fields by which the slide is known again."""
+        """Folder of reduced fields by which the slide is recognised."""
         return self.path / "landmarks"
 
     @property
@@ -192,7 +191,7 @@ class RunFolder:
 
     @property
     def control(self) -> Path:
-        """Word for the run from another process."""
+        """Command for the run from another process."""
         return self.path / CONTROL_NAME
 
     @property
@@ -245,79 +244,41 @@ def locked_folder(path: Path) -> Iterator[None]:
 
 
 def is_in_use(folder: Path) -> bool:
-    """Whether a process writes into a folder at this moment, on any machine."""
-    try:
-        lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
+    """Whether a process writes into a folder at this moment; one of another machine counts as running."""
+    owner = read_lock_owner(folder / LOCK_NAME)
+    if owner is None:
         return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        owner = _read_owner(lock)
-        return owner is not None and owner.host != socket.gethostname()
-    finally:
-        os.close(lock)
+    return owner.host != socket.gethostname() or is_running(owner.pid, owner.started_s)
 
 
 def _size(count: int) -> str:
     return f"{count / _MIB:,.1f} MiB"
 
 
-def _take_lock(folder: Path) -> int:
-    path = folder / LOCK_NAME
-    for _ in range(_LOCK_ATTEMPTS):
-        with storage_errors(path):
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            if _try_lock(lock, path):
-                return lock
-        except BaseException:
-            os.close(lock)
+def _take_lock(folder: Path) -> FileLock:
+    try:
+        with storage_errors(folder / LOCK_NAME):
+            return FileLock.acquire(folder / LOCK_NAME)
+    except StorageError as error:
+        held = error.__cause__
+        if not isinstance(held, LockHeldError):
             raise
-        os.close(lock)
-    raise FolderInUseError("is being taken by another run at this very moment", path=folder)
+        if held.on_other_host:
+            message = f"is locked by {held.owner}; if that run is over, remove {LOCK_NAME}"
+        else:
+            message = f"is in use by the run of {held.owner}" if held.owner else "is in use by another run"
+        raise FolderInUseError(message, path=folder) from held
 
 
-def _try_lock(lock: int, path: Path) -> bool:
-    """Lock the open file; False where its name was removed by the former owner in the meantime."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        owner = _read_owner(lock)
-        who = "another run" if owner is None else f"the run of process {owner.pid} on {owner.host}"
-        raise FolderInUseError(f"is in use by {who}", path=path.parent) from error
-    except OSError as error:
-        raise StorageError(f"can't be locked: {error.strerror}", path=path) from error
-    if not _is_named(lock, path):
-        return False
-    owner, here = _read_owner(lock), socket.gethostname()
-    if owner is not None and owner.host != here:
-        raise FolderInUseError(
-            f"is locked by process {owner.pid} on {owner.host}; if that run is over, remove {path.name}",
-            path=path.parent,
-        )
+def _refuse_links(path: Path) -> None:
+    """A folder from elsewhere may hold links that lead out of it: what is written there would go elsewhere."""
     with storage_errors(path):
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, json.dumps({"pid": os.getpid(), "host": here}).encode(), 0)
-        os.fsync(lock)
-    return True
-
-
-def _is_named(lock: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(lock), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _read_owner(lock: int) -> _Owner | None:
-    try:
-        value = json.loads(os.pread(lock, 4096, 0))
-        return _Owner(int(value["pid"]), str(value["host"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        links = sorted(entry.name for entry in path.iterdir() if entry.is_symlink())
+    if links:
+        raise StorageError(
+            f"holds symbolic links ({', '.join(links)}), which are not followed; put the files themselves there",
+            path=path,
+        )
 
 
 def _refuse_record(path: Path) -> None:

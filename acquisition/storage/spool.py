@@ -11,16 +11,20 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import StorageError
-from acquisition.storage.atomic import storage_errors, sync_folder
+from acquisition.storage.atomic import storage_errors
+from scanner.portable.atomic_files import sync_folder
+from scanner.portable.disk import open_descriptor, read_at, reserve_space, sync_data, sync_file, write_at
 
 Shape = tuple[int, int]
 _SAMPLE = np.dtype(np.uint16)
+NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
+"""A link in the run's folder may lead to somebody else's file; Windows has no such flag."""
 
 
 class FrameSpool:
@@ -54,6 +58,15 @@ class FrameSpool:
     def create(cls, path: Path, shape: Shape, slots: int) -> FrameSpool:
         """Make the file and take its room on the disk.
 
+        Parameters
+        ----------
+        path
+            The file; what is there is overwritten.
+        shape
+            Rows and columns of a frame.
+        slots
+            Frames it is to hold.
+
         Raises
         ------
         DiskFullError
@@ -62,10 +75,10 @@ class FrameSpool:
             It can't be made.
         """
         with storage_errors(path):
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            handle = open_descriptor(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | NO_LINK)
             try:
-                os.posix_fallocate(handle, 0, slots * frame_bytes(shape))
-                os.fsync(handle)
+                reserve_space(handle, slots * frame_bytes(shape))
+                sync_file(handle)
             except OSError:
                 os.close(handle)
                 path.unlink(missing_ok=True)
@@ -77,6 +90,15 @@ class FrameSpool:
     def reopen(cls, path: Path, shape: Shape, used: Iterable[int]) -> FrameSpool:
         """Go on with a file that an earlier process filled.
 
+        Parameters
+        ----------
+        path
+            The file.
+        shape
+            Rows and columns of a frame.
+        used
+            Slots that hold a frame somebody still needs.
+
         Raises
         ------
         StorageError
@@ -84,7 +106,7 @@ class FrameSpool:
         """
         taken = set(used)
         with storage_errors(path):
-            handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            handle = open_descriptor(path, os.O_RDWR | NO_LINK)
         slots = os.fstat(handle).st_size // frame_bytes(shape)
         if slots <= max(taken, default=-1):
             os.close(handle)
@@ -129,7 +151,7 @@ class FrameSpool:
         slot = self._free[-1]
         content = np.ascontiguousarray(pixels).data.cast("B")
         with storage_errors(self.path):
-            written = os.pwrite(self._handle, content, slot * len(content))
+            written = write_at(self._handle, content, slot * len(content))
         if written != len(content):
             raise StorageError(f"only {written} of {len(content)} bytes could be written", path=self.path)
         return self._free.pop()
@@ -143,7 +165,7 @@ class FrameSpool:
     def sync(self) -> None:
         """Return when all frames are on the disk."""
         with storage_errors(self.path):
-            os.fdatasync(self._handle)
+            sync_data(self._handle)
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -166,15 +188,29 @@ def frame_bytes(shape: Shape) -> int:
 def read_slot(path: Path, shape: Shape, slot: int) -> NDArray[np.uint16]:
     """Read a frame from a spool, from any process.
 
+    Parameters
+    ----------
+    path
+        The spool's file.
+    shape
+        Rows and columns of a frame.
+    slot
+        Which frame.
+
+    Returns
+    -------
+    NDArray[np.uint16]
+        Grey levels, shape (height_px, width_px).
+
     Raises
     ------
     StorageError
         It can't be read, or the file is too short.
     """
     with storage_errors(path):
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = open_descriptor(path, os.O_RDONLY)
         try:
-            content = os.pread(handle, frame_bytes(shape), slot * frame_bytes(shape))
+            content = read_at(handle, frame_bytes(shape), slot * frame_bytes(shape))
         finally:
             os.close(handle)
     if len(content) != frame_bytes(shape):

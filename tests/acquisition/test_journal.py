@@ -1,7 +1,9 @@
 """What a journal survives, and what it refuses."""
 
 import errno
+import json
 import os
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -99,3 +101,55 @@ def test_what_json_can_not_hold_is_refused_and_leaves_no_trace(written):
     with journal, pytest.raises(ValueError, match="JSON"):
         journal.append("step", z_um=float("nan"))
     assert len(read_journal(written)) == 5
+
+
+def test_a_record_that_was_written_anew_with_its_checksum_shows(written):
+    lines = written.read_bytes().splitlines(keepends=True)
+    text = lines[2].split(b" ", 2)[2].rstrip(b"\n").replace(b'"field":2', b'"field":7')
+    lines[2] = b"%08x %d %b\n" % (zlib.crc32(text), len(text), text)
+    written.write_bytes(b"".join(lines))
+    with pytest.raises(JournalError, match=r"record 3 \(step\) doesn't follow the one before it"):
+        read_journal(written)
+
+
+def without_chain(path):
+    """As versions before the chain wrote it."""
+    lines = []
+    for line in path.read_bytes().splitlines():
+        values = json.loads(line.split(b" ", 2)[2])
+        del values["prev"]
+        text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+        lines.append(b"%08x %d %b\n" % (zlib.crc32(text), len(text), text))
+    path.write_bytes(b"".join(lines))
+
+
+def test_a_journal_without_a_chain_is_read_and_goes_on_with_one(written):
+    without_chain(written)
+    journal, records = Journal.reopen(written)
+    assert (len(records), journal.is_chained) == (5, False)
+    with journal:
+        journal.append("again")
+        journal.append("and again")
+    journal, records = Journal.reopen(written)
+    journal.close()
+    assert [record.kind for record in records[5:]] == ["again", "and again"]
+    lines = written.read_bytes().splitlines(keepends=True)
+    written.write_bytes(b"".join([*lines[:4], lines[4].replace(b" ", b" ", 1), *lines[6:]]))
+    with pytest.raises(JournalError):
+        read_journal(written)
+
+
+def test_a_sound_journal_is_chained_from_its_first_record(written):
+    journal, _ = Journal.reopen(written)
+    journal.close()
+    assert journal.is_chained
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="no such flag")
+def test_a_link_in_the_place_of_a_journal_is_not_followed(written, tmp_path):
+    link = tmp_path / "link.log"
+    link.symlink_to(written)
+    before = written.read_bytes()
+    with pytest.raises(StorageError):
+        Journal.reopen(link)
+    assert written.read_bytes() == before
