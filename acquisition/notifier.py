@@ -1,18 +1,33 @@
-"""Telling the people whom a protocol names. A target that fails is recorded; it never stops a run."""
+"""Notices to the people whom a protocol names. A target that fails is recorded; it never stops a run."""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+import stat
 import subprocess
+import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
+
+import psutil
 
 from acquisition.protocol import NotifyCommand, NotifyFile, NotifyTarget, Occasion
 from acquisition.records import RunStatus
+from acquisition.storage.spool import NO_LINK
+from scanner.portable.disk import open_descriptor
 
 _log = logging.getLogger(__name__)
+
+_POLL_S: Final = 0.1
+_KILL_PATIENCE_S: Final = 5.0
+"""A killed process is gone at once, unless the system itself waits for a disk."""
+_STDERR_BYTES: Final = 200
+"""Enough of what a program complained of for one line."""
 
 # Whoever stopped a run knows of it.
 _OCCASIONS: dict[RunStatus, tuple[Occasion, ...]] = {
@@ -25,17 +40,48 @@ _OCCASIONS: dict[RunStatus, tuple[Occasion, ...]] = {
 
 
 def occasions_of(status: RunStatus, *, unsafe: bool) -> tuple[Occasion, ...]:
-    """Of what the end of a run gives notice; an instrument that is not in its safe state always needs a person."""
+    """Of what the end of a run gives notice.
+
+    Parameters
+    ----------
+    status
+        How the run ended.
+    unsafe
+        Whether the instrument is not in its safe state, which always needs a person.
+    """
     occasions = _OCCASIONS.get(status, ())
     return (*occasions, Occasion.ATTENTION) if unsafe and Occasion.ATTENTION not in occasions else occasions
 
 
-def tell(
+def is_protocol_of_this_machine(path: Path, text: str, run_folder: Path) -> bool:
+    """Whether the text of a run's protocol stands in a file of this machine, outside of the run's folder.
+
+    Only such a protocol may have programs started: a folder that came from elsewhere brings its own text.
+
+    Parameters
+    ----------
+    path
+        Where the protocol is said to be.
+    text
+        The protocol as the run keeps it.
+    run_folder
+        Folder of the run.
+    """
+    try:
+        real = path.resolve(strict=True)
+        return not real.is_relative_to(run_folder.resolve()) and real.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def send_notices(
     targets: Sequence[NotifyTarget],
     occasions: Sequence[Occasion],
     message: Mapping[str, object],
     folder: Path,
     *,
+    trusted: bool = True,
+    is_aborted: Callable[[], bool] = lambda: False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> tuple[str, ...]:
     """Give notice to each target that wants to hear of one of the occasions, once.
@@ -50,13 +96,18 @@ def tell(
         Further values that JSON can hold.
     folder
         Folder of the run: files are relative to it, and programs are started in it.
+    trusted
+        Whether the protocol is of this machine, see `is_protocol_of_this_machine`; where it is not, no program is
+        started and no file written.
+    is_aborted
+        Asked while a program is waited for: whether nobody waits any more.
     now
         Time source.
 
     Returns
     -------
     tuple of str
-        What could not be told, one line a target.
+        What could not be given, one line a target.
     """
     faults: list[str] = []
     for target in targets:
@@ -65,33 +116,74 @@ def tell(
             continue
         line = json.dumps({"occasion": occasion.value, "at": now().isoformat(), **message}, ensure_ascii=False)
         try:
+            if not trusted:
+                raise PermissionError("the run's protocol is not of this machine; its notices are not trusted")
             if isinstance(target, NotifyFile):
                 _append(folder / target.path, line)
             else:
-                _start(target, line, folder)
+                _start(target, line, folder, is_aborted)
         except (OSError, subprocess.SubprocessError) as error:
-            fault = f"{_name(target)} could not be told: {error}"
+            fault = f"no notice to {_name(target)}: {error}"
             _log.warning("%s", fault)
             faults.append(fault)
     return tuple(faults)
 
 
 def _append(path: Path, line: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
+    # Without blocking: a named pipe that nobody reads would be waited for for ever.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK | getattr(os, "O_NONBLOCK", 0)
+    descriptor = open_descriptor(path, flags)
+    with os.fdopen(descriptor, "ab") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{path} is no regular file")
+        file.write(f"{line}\n".encode())
 
 
-def _start(target: NotifyCommand, line: str, folder: Path) -> None:
-    # A list of arguments, no shell: nothing of the message can become a command.
-    subprocess.run(  # noqa: S603
-        list(target.command),
-        input=line.encode(),
-        cwd=folder,
-        timeout=target.timeout_s,
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+def _start(target: NotifyCommand, line: str, folder: Path, is_aborted: Callable[[], bool]) -> None:
+    # Files instead of pipes: neither a program that reads nothing nor a child it leaves behind is waited for.
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as complaints:
+        given.write(line.encode())
+        given.seek(0)
+        # A list of arguments, no shell: nothing of the message can become a command.
+        process = subprocess.Popen(  # noqa: S603
+            list(target.command),
+            stdin=given,
+            stdout=subprocess.DEVNULL,
+            stderr=complaints,
+            cwd=folder,
+            start_new_session=True,
+        )
+        status = _wait(process, target.timeout_s, is_aborted)
+        if status:
+            complaints.seek(0)
+            reason = complaints.read(_STDERR_BYTES).decode(errors="replace").strip()
+            raise OSError(f"it ended with status {status}{': ' + reason if reason else ''}")
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, is_aborted: Callable[[], bool]) -> int:
+    end_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            return process.wait(_POLL_S)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() < end_s and not is_aborted():
+                continue
+            _kill(process)
+            raise subprocess.TimeoutExpired(process.args, timeout_s) from None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        family = psutil.Process(process.pid).children(recursive=True)
+    except psutil.Error:
+        family = []
+    process.kill()
+    for child in family:
+        try:
+            child.kill()
+        except psutil.Error:
+            _log.debug("a child of a notice had ended already")
+    process.wait(_KILL_PATIENCE_S)
 
 
 def _name(target: NotifyTarget) -> str:

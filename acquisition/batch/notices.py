@@ -1,4 +1,4 @@
-"""What is told of a night of slides; of its own end, a slide's run tells by itself."""
+"""Notices about a night of slides; of its own end, a slide's run gives notice by itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from acquisition.batch.report import BatchReport, SlideReport, SlideStatus
 from acquisition.batch.worklist import Worklist
-from acquisition.notifier import tell
+from acquisition.notifier import send_notices
 from acquisition.protocol import NotifyTarget, Occasion, Protocol
 
 
@@ -53,7 +53,7 @@ class BatchNotices:
         entry = None if slide.barcode is None else self._worklist.find(slide.barcode)
         targets = self._everyone() if entry is None else self._protocols[entry.protocol].notify
         message = {"slot": slide.slot, "slide": slide.barcode, "accession": slide.accession, "error": slide.reason}
-        self._tell(targets, (Occasion.PARKED,), message | {"status": slide.status.value})
+        self._send(targets, (Occasion.PARKED,), message | {"status": slide.status.value})
 
     def ended(self, report: BatchReport, page: Path | None, *, by_a_person: bool) -> None:
         """The night is over; whoever stopped it knows of it."""
@@ -68,12 +68,12 @@ class BatchNotices:
             "parked": [{"slot": s.slot, "slide": s.barcode, "error": s.reason} for s in given_up],
             "report": None if page is None else str(page),
         }
-        self._tell(self._everyone(), occasions, message)
+        self._send(self._everyone(), occasions, message)
 
     def failed(self, error: BaseException) -> None:
         """The night ended with an error of the batch itself."""
         message = {"status": "failed", "error": str(error) or type(error).__name__}
-        self._tell(self._everyone(), (Occasion.FAILED, Occasion.ATTENTION), message)
+        self._send(self._everyone(), (Occasion.FAILED, Occasion.ATTENTION), message)
 
     def _everyone(self) -> tuple[NotifyTarget, ...]:
         targets: list[NotifyTarget] = []
@@ -81,11 +81,11 @@ class BatchNotices:
             targets.extend(target for target in protocol.notify if target not in targets)
         return tuple(targets)
 
-    def _tell(
+    def _send(
         self, targets: Iterable[NotifyTarget], occasions: tuple[Occasion, ...], message: dict[str, Any]
     ) -> None:
         about = {"batch": self._folder.name, **message}
-        self._faults.extend(tell(tuple(targets), occasions, about, self._folder, now=self._now))
+        self._faults.extend(send_notices(tuple(targets), occasions, about, self._folder, now=self._now))
 
 
 def _occasions_of(report: BatchReport) -> tuple[Occasion, ...]:

@@ -438,7 +438,7 @@ class SlideRun:
         return unfinished_work(
             self._context.casebook,
             self._context.run_uid,
-            self._context.folder,
+            self._context.folder.path,
             self._progress,
             karyotypes=self._handoff is not None,
             derived=self._conclude is not None,

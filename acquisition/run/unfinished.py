@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from acquisition.casebook import Casebook
 from acquisition.records import CaptureRecord, KaryotypeStatus, RunStatus
 from acquisition.review import rejected_cells
 from acquisition.run.run_log import Progress
-from acquisition.storage import RunFolder
+from acquisition.storage.run_folder import REPORT_NAME, RUN_JSON_NAME
 
 FINISHED = (RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS)
 """How a run ends that did what its protocol asks for."""
@@ -41,7 +43,7 @@ def captures_to_karyotype(casebook: Casebook, run_uid: str, progress: Progress) 
 
 
 def unfinished_work(
-    casebook: Casebook, run_uid: str, folder: RunFolder, progress: Progress, *, karyotypes: bool, derived: bool
+    casebook: Casebook, run_uid: str, folder: Path, progress: Progress, *, karyotypes: bool, derived: bool
 ) -> tuple[str, ...]:
     """Name what a run lacks; empty where it is complete.
 
@@ -69,5 +71,5 @@ def unfinished_work(
     if progress.ended not in FINISHED:
         lacking.append("the end of the run in the journal")
     if derived:
-        lacking += [path.name for path in (folder.run_json, folder.report) if not path.is_file()]
+        lacking += [name for name in (RUN_JSON_NAME, REPORT_NAME) if not (folder / name).is_file()]
     return tuple(lacking)

@@ -12,6 +12,7 @@ from typing import Any
 
 from acquisition.casebook import Casebook, open_casebook
 from acquisition.errors import ResumeError, StorageError
+from acquisition.notifier import is_protocol_of_this_machine
 from acquisition.protocol import Protocol, load_protocol
 from acquisition.records import RunSummary
 from acquisition.run.control import RunControl
@@ -21,7 +22,7 @@ from acquisition.storage import RunFolder
 from acquisition.storage.run_folder import REQUEST_NAME
 from scanner.coordinates import SlideFrame
 from scanner.rig import RIG_FILE
-from station.compose import Instrument, make_handoff, open_instrument
+from station.compose import Instrument, open_instrument
 from station.run.scan import LOG_NAME, RunSession, ScanRequest, ScanResult, log_to, lying_slide
 
 
@@ -86,6 +87,7 @@ class _TakenUp:
     protocol: Protocol
     folder: RunFolder
     casebook: Casebook
+    protocol_yaml: str
 
     def go_on(
         self,
@@ -96,10 +98,16 @@ class _TakenUp:
         frame: SlideFrame | None = None,
     ) -> ScanResult:
         sitting = RunSession(
-            self.request, self.run_uid, instrument, self.protocol, self.folder, self.casebook, frame
+            self.request,
+            self.run_uid,
+            instrument,
+            self.protocol,
+            self.folder,
+            self.casebook,
+            frame,
+            is_protocol_of_this_machine(self.request.protocol, self.protocol_yaml, self.folder.path),
         )
-        run = SlideRun(sitting.context(control, listener), make_handoff(self.protocol))
-        return sitting.finish(run.resume(), start_s)
+        return sitting.carry_out(SlideRun.resume, control, listener, start_s)
 
 
 @contextmanager
@@ -114,7 +122,7 @@ def _taken_up(folder: Path) -> Iterator[_TakenUp]:
         # The protocol as it was used; the file may have been edited since.
         protocol = load_protocol(request.protocol, text=summary.record.protocol_yaml)
         _require_same_rig(request, summary)
-        yield _TakenUp(request, summary.record.uid, protocol, locked, casebook)
+        yield _TakenUp(request, summary.record.uid, protocol, locked, casebook, summary.record.protocol_yaml)
 
 
 def read_request(folder: Path) -> ScanRequest:

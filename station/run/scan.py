@@ -6,7 +6,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.casebook import Casebook, open_casebook
-from acquisition.notifier import occasions_of, tell
+from acquisition.notifier import occasions_of, send_notices
 from acquisition.plan.density import cell_figures
 from acquisition.protocol import DetectedArea, Protocol, load_protocol
 from acquisition.records import CandidateStatus, EventLevel, KaryotypeStatus, RunEvent, RunRecord, RunStatus
@@ -148,8 +148,7 @@ def scan_slide(
         write_json_atomic(folder.request, request.as_json())
         casebook.begin_run(_run_record(run_uid, request, instrument, protocol))
         sitting = RunSession(request, run_uid, instrument, protocol, folder, casebook, frame)
-        outcome = SlideRun(sitting.context(control, listener), make_handoff(protocol)).run()
-        return sitting.finish(outcome, start_s)
+        return sitting.carry_out(SlideRun.run, control, listener, start_s)
 
 
 def lying_slide(request: ScanRequest, protocol: Protocol) -> SimulatedSlide:
@@ -171,6 +170,7 @@ class RunSession:
     folder: RunFolder
     casebook: Casebook
     frame: SlideFrame | None = None
+    trusted_notices: bool = True
 
     def context(self, control: RunControl, listener: RunListener) -> RunContext:
         """Collaborators of the run."""
@@ -205,6 +205,33 @@ class RunSession:
         self.casebook.record_event(self.run_uid, event)
         return chosen
 
+    def carry_out(
+        self, begin: Callable[[SlideRun], RunOutcome], control: RunControl, listener: RunListener, start_s: float
+    ) -> ScanResult:
+        """Let the run go on to its end; figures, report and notices are made before it is recorded as ended.
+
+        Parameters
+        ----------
+        begin
+            `SlideRun.run` or `SlideRun.resume`.
+        control, listener
+            Requests, and who hears of progress.
+        start_s
+            When the session began, of `time.perf_counter`.
+        """
+        concluded: list[ScanResult] = []
+        run = SlideRun(
+            self.context(control, listener),
+            make_handoff(self.protocol),
+            conclude=lambda outcome: concluded.append(self.finish(outcome, start_s)),
+        )
+        outcome = begin(run)
+        if concluded and concluded[-1].summary["status"] == outcome.status.value:
+            return concluded[-1]
+        # What could not be made is made when the run is resumed.
+        summary = _summary(self.request, self.instrument, self.protocol, self.run_uid, outcome, None)
+        return ScanResult(summary, self.folder.report)
+
     def finish(self, outcome: RunOutcome, start_s: float) -> ScanResult:
         """Write figures and report."""
         outcome.seconds["total"] = time.perf_counter() - start_s
@@ -216,8 +243,10 @@ class RunSession:
         write_candidates(read_candidates(self.casebook, self.run_uid), self.folder.path)
         report = build_report(self.folder.path)
         occasions = occasions_of(outcome.status, unsafe=bool(outcome.safe_state_faults))
-        for fault in tell(self.protocol.notify, occasions, summary, self.folder.path):
-            event = RunEvent(datetime.now(UTC), EventLevel.WARNING, "not_told", fault)
+        for fault in send_notices(
+            self.protocol.notify, occasions, summary, self.folder.path, trusted=self.trusted_notices
+        ):
+            event = RunEvent(datetime.now(UTC), EventLevel.WARNING, "notice_failed", fault)
             self.casebook.record_event(self.run_uid, event)
         return ScanResult(summary, report)
 

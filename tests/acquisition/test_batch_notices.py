@@ -84,5 +84,5 @@ def test_what_could_not_be_told_is_kept(tmp_path, notices):
     (tmp_path / "night" / "all.jsonl").mkdir()
     notices.failed(LoaderError("jammed", device="Loader"))
     (fault,) = notices.failed_notices
-    assert "all.jsonl could not be told" in fault
+    assert "no notice to all.jsonl" in fault
     assert "jammed" in heard(tmp_path, "blood")[0]["error"]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from acquisition.notifier import occasions_of, tell
+from acquisition.notifier import occasions_of, send_notices
 from acquisition.protocol import NotifyCommand, NotifyFile, Occasion
 from acquisition.records import RunStatus
 
@@ -25,19 +25,21 @@ def command(*words, **more):
 def test_a_file_gets_one_line_for_each_notice(tmp_path):
     for status in ("completed", "parked"):
         occasions = occasions_of(RunStatus(status), unsafe=False)
-        assert tell([file_target()], occasions, {"slide": "S-17; rm -rf /"}, tmp_path, now=lambda: NOON) == ()
+        assert (
+            send_notices([file_target()], occasions, {"slide": "S-17; rm -rf /"}, tmp_path, now=lambda: NOON) == ()
+        )
     first, second = (json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines())
     assert first == {"occasion": "finished", "at": NOON.isoformat(), "slide": "S-17; rm -rf /"}
     assert second["occasion"] == "parked"
 
 
 def test_a_program_gets_the_notice_on_its_standard_input_in_the_runs_folder(tmp_path):
-    assert tell([command(*COPY)], [Occasion.FAILED], {"why": "lamp"}, tmp_path) == ()
+    assert send_notices([command(*COPY)], [Occasion.FAILED], {"why": "lamp"}, tmp_path) == ()
     assert json.loads((tmp_path / "heard.json").read_text())["why"] == "lamp"
 
 
 def test_a_target_hears_only_of_what_it_asked_for(tmp_path):
-    assert tell([file_target(on=("failed",))], [Occasion.FINISHED], {}, tmp_path) == ()
+    assert send_notices([file_target(on=("failed",))], [Occasion.FINISHED], {}, tmp_path) == ()
     assert not (tmp_path / "events.jsonl").exists()
 
 
@@ -51,7 +53,7 @@ def test_a_target_hears_only_of_what_it_asked_for(tmp_path):
     ],
 )
 def test_a_target_that_fails_is_told_of_and_the_others_still_hear(tmp_path, target, word):
-    (fault,) = tell([target, file_target()], [Occasion.PARKED], {}, tmp_path)
+    (fault,) = send_notices([target, file_target()], [Occasion.PARKED], {}, tmp_path)
     assert word in fault
     assert (tmp_path / "events.jsonl").read_text().count("\n") == 1
 
