@@ -201,6 +201,8 @@ class SlideRun:
             try:
                 begin()
                 self._phases()
+                if control.abort_requested:
+                    raise RunAbortedError("the run was aborted by request")
                 outcome.status = RunStatus.STOPPED if control.stop_requested else RunStatus.COMPLETED
             except (ScannerError, AcquisitionError) as error:
                 if not isinstance(error, (MoveStoppedError, RunAbortedError)):

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from acquisition.records import RunStatus
 from acquisition.run.control import RunCommand, RunControl
-from station.commands.interrupt import stop_on_interrupt
+from acquisition.run.interruption import interruptions_handled
 from station.commands.messages import complain
 from station.commands.options import ProtocolOption, RigOption
 from station.exit_codes import ExitCode
@@ -48,7 +48,7 @@ def scan(
         rig, protocol, out, specimen=specimen, seed=seed, cells=cells, slide=slide, faults=faults
     )
     try:
-        with RichListener(console) as listener, stop_on_interrupt(control, listener.message):
+        with RichListener(console) as listener, interruptions_handled(control, listener.message):
             result = run_scan(request, control, listener)
     except KeyboardInterrupt:
         _end_interrupted(out)
@@ -67,7 +67,7 @@ def resume(
     console = Console()
     control = RunControl()
     try:
-        with RichListener(console) as listener, stop_on_interrupt(control, listener.message):
+        with RichListener(console) as listener, interruptions_handled(control, listener.message):
             result = run_resume(folder, control, listener, seed=seed)
     except KeyboardInterrupt:
         _end_interrupted(folder)
@@ -92,7 +92,7 @@ def batch(
     console = Console()
     control = RunControl()
     try:
-        with RichListener(console) as listener, stop_on_interrupt(control, listener.message):
+        with RichListener(console) as listener, interruptions_handled(control, listener.message):
             report = run_batch(BatchRequest(rig, worklist, out, tray, faults), control, listener)
     except KeyboardInterrupt:
         _end_interrupted(out)

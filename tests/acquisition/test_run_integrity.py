@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
-from tests.acquisition.conftest import small_protocol
+
+PLACEHOLDER
 
 from acquisition.errors import ResumeError, StorageError
 from acquisition.handoff import Handoff, KaryotypeTask, karyotype_capture

@@ -1,7 +1,6 @@
 """The command line: each bad input is one line and a non-zero exit, and nothing half-made is left behind."""
 
 import json
-import signal
 from pathlib import Path
 
 import cv2
@@ -9,9 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from acquisition.run.control import RunControl
 from station.cli import main
-from station.commands.interrupt import stop_on_interrupt
 
 ROOT = Path(__file__).parents[2]
 RIG = ROOT / "hardware_configs" / "simulated"
@@ -237,16 +234,3 @@ def test_usage_faults_are_told_apart_from_failures(call):
     code, _, complaint = call("scan", "--nonsense")
     assert code == 2
     assert "nonsense" in complaint
-
-
-def test_a_second_ctrl_c_interrupts_the_run_but_none_interrupts_the_way_into_the_safe_state():
-    control, told = RunControl(), []
-    with stop_on_interrupt(control, told.append):
-        signal.raise_signal(signal.SIGINT)
-        assert control.stop_requested
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        control.begin_ending()
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGTERM)
-    assert len(told) == 1
