@@ -103,6 +103,8 @@ class SmallRun:
         session.outcome = outcome
         return session
 
+    protocol = staticmethod(small_protocol)
+
     def left(self, name) -> Session:
         path = self._root / name
         with open_casebook(path / "casebook.sqlite") as casebook:

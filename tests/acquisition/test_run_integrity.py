@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-PLACEHOLDER
-
 from acquisition.errors import ResumeError, StorageError
 from acquisition.handoff import Handoff, KaryotypeTask, karyotype_capture
 from acquisition.protocol import ErrorPolicy
@@ -58,14 +56,14 @@ def analysis():
 def stopped_in_capture(run_in):
     control = RunControl()
     session = run_in(
-        "run", protocol=small_protocol(number=2), control=control, listener=StopAfter(control, "capture")
+        "run", protocol=run_in.protocol(number=2), control=control, listener=StopAfter(control, "capture")
     )
     assert session.outcome.status is RunStatus.STOPPED
     return session
 
 
 def go_on(run_in, **more):
-    return run_in("run", protocol=small_protocol(number=2), **more)
+    return run_in("run", protocol=run_in.protocol(number=2), **more)
 
 
 def test_the_first_record_binds_slide_protocol_rig_and_software(stopped_in_capture):
@@ -85,7 +83,7 @@ def test_a_slide_of_another_name_is_refused(stopped_in_capture, run_in):
     ("column", "name"), [("protocol_yaml", "protocol"), ("rig_yaml", "rig"), ("slide", "name of the slide")]
 )
 def test_a_casebook_that_was_changed_is_refused_by_name(stopped_in_capture, run_in, tmp_path, column, name):
-    change(tmp_path / "run", f"UPDATE run SET {column} = 'other'")
+    change(tmp_path / "run", f"UPDATE run SET {column} = 'other'")  # noqa: S608 - a name of this test
     outcome = go_on(run_in).outcome
     assert outcome.status is RunStatus.FAILED
     assert f"the {name} in the casebook is not the one" in outcome.error
@@ -133,15 +131,15 @@ def test_a_worker_refuses_a_picture_that_is_not_the_recorded_one(tmp_path):
 
 
 def test_a_proposal_is_named_in_the_journal_and_its_alteration_noted(run_in, tmp_path, analysis):
-    control = RunControl()
-    listener = StopAfter(control, "capture")
-    session = go_on(run_in, handoff=analysis.workers(), control=control, listener=listener)
-    go_on(run_in, handoff=analysis.workers())
-    named = [record.values for record in run_in.left("run").records if record.kind == "karyotyped"]
-    assert {value["capture"] for value in named} == {capture.uid for capture in session.outcome.captures} | {
-        uid for uid in analysis.asked
-    }
-    assert all(len(sha256) == 64 for value in named for sha256 in value["sha256"].values())
+    session = run_in("run", handoff=analysis.workers())
+    (named,) = [record.values for record in session.records if record.kind == "karyotyped"]
+    ((path, sha256),) = named["sha256"].items()
+    assert (named["capture"], len(sha256)) == ("cell-0001", 64)
+    (tmp_path / "run" / path).write_text("{}", encoding="utf-8")
+    journal = tmp_path / "run" / "journal.log"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
+    session = run_in("run", handoff=analysis.workers())
+    assert [event.context["file"] for event in session.events if event.kind == "altered"] == [path]
 
 
 def test_links_in_a_run_folder_are_refused(stopped_in_capture, run_in, tmp_path):
@@ -172,7 +170,7 @@ def test_a_completed_run_with_a_failed_karyotype_gets_it_when_it_is_resumed(benc
 
 def test_an_analysis_that_fails_is_tried_as_often_as_the_protocol_says(run_in, analysis):
     analysis.fails = {"cell-0001"}
-    protocol = small_protocol(errors={"karyotype": {"retries": 4}})
+    protocol = run_in.protocol(errors={"karyotype": {"retries": 4}})
     run_in("run", protocol=protocol, handoff=analysis.workers())
     assert len(analysis.asked) == 5
 
