@@ -6,10 +6,13 @@ is an error with a name: devices that failed to start, configurations that name 
 
 from __future__ import annotations
 
+import codecs
 import re
+import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -92,7 +95,8 @@ class ScanCore(UniMMCore):
         """
         path = Path(fileName)
         try:
-            super().loadSystemConfiguration(fileName)
+            with _without_byte_order_mark(path) as readable:
+                super().loadSystemConfiguration(readable)
         except FileNotFoundError as error:
             raise RigError("no such Micro-Manager configuration", path=path) from error
         except DeviceError:
@@ -320,6 +324,22 @@ class ScanCore(UniMMCore):
             self.wait_until_idle([camera], READ_OUT_DEADLINE_S)
         image = super().getImage(fix=fix) if numChannel is None else super().getImage(numChannel, fix=fix)
         return np.asarray(image)
+
+
+@contextmanager
+def _without_byte_order_mark(path: Path) -> Iterator[Path]:
+    """The configuration itself, or a copy for reading where an editor put a byte-order mark before it."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        content = b""
+    if not content.startswith(codecs.BOM_UTF8):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="karyoscan-") as folder:
+        copy = Path(folder) / path.name
+        copy.write_bytes(content.removeprefix(codecs.BOM_UTF8))
+        yield copy
 
 
 def _coerce(text: str, kind: PropertyType) -> str | int | float:

@@ -28,6 +28,20 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
+# What physics and trade allow. Ten times beyond what is sold is still accepted; a slip of the unit (mm for um, s
+# for ms) or of the exponent is refused before a deadline of years, or of nothing, is computed from it.
+Position = Annotated[float, Field(ge=-10_000_000, le=10_000_000, allow_inf_nan=False)]
+Speed = Annotated[float, Field(ge=1, le=10_000_000, allow_inf_nan=False)]
+Acceleration = Annotated[float, Field(ge=1, le=100_000_000, allow_inf_nan=False)]
+Tolerance = Annotated[float, Field(ge=0.001, le=1_000, allow_inf_nan=False)]
+Backlash = Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)]
+ShortTimeMs = Annotated[float, Field(ge=0, le=60_000, allow_inf_nan=False)]
+LongTimeS = Annotated[float, Field(ge=0.001, le=3_600, allow_inf_nan=False)]
+Magnification = Annotated[float, Field(ge=0.1, le=500, allow_inf_nan=False)]
+Aperture = Annotated[float, Field(ge=0.01, le=1.7, allow_inf_nan=False)]
+PixelSize = Annotated[float, Field(ge=0.001, le=100, allow_inf_nan=False)]
+PixelCount = Annotated[int, Field(ge=8, le=100_000)]
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,8 +50,8 @@ class _Strict(BaseModel):
 class Span(_Strict):
     """A closed range on one axis, in um."""
 
-    min_um: Finite = Field(description="lowest allowed position")
-    max_um: Finite = Field(description="highest allowed position")
+    min_um: Position = Field(description="lowest allowed position")
+    max_um: Position = Field(description="highest allowed position")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -79,10 +93,10 @@ class DeviceLabels(_Strict):
 class Motion(_Strict):
     """What an axis can do; deadlines are computed from it."""
 
-    speed_um_s: Positive = Field(description="top speed")
-    acceleration_um_s2: Positive = Field(description="acceleration")
-    settle_ms: NotNegative = Field(default=0.0, description="time to come to rest after arrival")
-    tolerance_um: Positive = Field(description="largest accepted distance between target and position read back")
+    speed_um_s: Speed = Field(description="top speed")
+    acceleration_um_s2: Acceleration = Field(description="acceleration")
+    settle_ms: ShortTimeMs = Field(default=0.0, description="time to come to rest after arrival")
+    tolerance_um: Tolerance = Field(description="largest accepted distance between target and position read back")
 
     def duration_s(self, distance_um: float) -> float:
         """Time of a trapezoidal move, settling included.
@@ -120,8 +134,8 @@ class StageConfig(_Strict):
     x: Span = Field(description="allowed positions, stage um")
     y: Span = Field(description="allowed positions, stage um")
     motion: Motion
-    backlash_x_um: NotNegative = Field(default=0.0, description="between approaches from below and from above")
-    backlash_y_um: NotNegative = Field(default=0.0, description="between approaches from below and from above")
+    backlash_x_um: Backlash = Field(default=0.0, description="between approaches from below and from above")
+    backlash_y_um: Backlash = Field(default=0.0, description="between approaches from below and from above")
     load: Place | None = Field(default=None, description="where slides are changed, stage um")
     homing: bool = Field(
         default=False, description="whether the stage may be driven to its limit switches to find its zero"
@@ -177,10 +191,10 @@ class Objective(_Strict):
 
     name: str = Field(description="name used by protocols, such as 10x")
     label: str = Field(description="label of the turret position in the Micro-Manager configuration")
-    magnification: Positive
-    numerical_aperture: Positive
+    magnification: Magnification
+    numerical_aperture: Aperture
     immersion: Literal["air", "oil"]
-    um_per_px: Positive = Field(description="size of a camera pixel on the specimen")
+    um_per_px: PixelSize = Field(description="size of a camera pixel on the specimen")
     focus: Span = Field(description="focus envelope: z this objective may use")
     parcentric_x_um: Finite = Field(default=0.0, description="where its centre looks, against the reference")
     parcentric_y_um: Finite = Field(default=0.0, description="where its centre looks, against the reference")
@@ -191,6 +205,15 @@ class Objective(_Strict):
     )
     travel_drop_um: NotNegative = Field(default=0.0, description="how far the focus is lowered for longer moves")
     flat_field: ReferenceImage | None = Field(default=None, description="light over the field, mean 1")
+
+    @model_validator(mode="after")
+    def _aperture_suits_immersion(self) -> Self:
+        if self.immersion == "air" and self.numerical_aperture >= 1.0:
+            raise ValueError(
+                f"numerical_aperture {self.numerical_aperture:g} can't be that of a dry objective (below 1); "
+                "is its immersion oil?"
+            )
+        return self
 
     @property
     def parcentric(self) -> ParcentricOffset:
@@ -207,10 +230,10 @@ class Objective(_Strict):
 class CameraConfig(_Strict):
     """Camera and how it is mounted."""
 
-    width_px: Annotated[int, Field(gt=0)]
-    height_px: Annotated[int, Field(gt=0)]
+    width_px: PixelCount
+    height_px: PixelCount
     bit_depth: Annotated[int, Field(ge=8, le=16)]
-    read_out_ms: NotNegative = Field(description="time from the end of the exposure to the frame in memory")
+    read_out_ms: ShortTimeMs = Field(description="time from the end of the exposure to the frame in memory")
     rotation_deg: Finite = Field(default=0.0, description="from image to stage axes")
     flip_x: bool = False
     flip_y: bool = False
@@ -247,7 +270,7 @@ class LoaderConfig(_Strict):
     """Feeder that lays one slide after another on the stage."""
 
     slots: Annotated[int, Field(ge=1)] = Field(description="slots of the magazine, counted from 1")
-    change_s: Positive = Field(description="time of one load or unload")
+    change_s: LongTimeS = Field(description="time of one load or unload")
     self_recovery: bool = Field(
         default=False,
         description="whether a gripper that failed may be told to withdraw with nobody looking",
@@ -260,7 +283,7 @@ class OilerConfig(_Strict):
     offset_x_um: Finite = Field(default=0.0, description="where the drop falls, against the image centre")
     offset_y_um: Finite = Field(default=0.0, description="where the drop falls, against the image centre")
     spot_radius_um: Positive = Field(default=2500.0, description="one drop serves captures within this distance")
-    drop_s: Positive = Field(default=5.0, description="time of one drop")
+    drop_s: LongTimeS = Field(default=5.0, description="time of one drop")
 
 
 class LabelCameraConfig(_Strict):
@@ -309,6 +332,12 @@ class Rig(_Strict):
                 )
             if self.focus.down_um in objective.focus:
                 raise ValueError(f"focus.down_um {self.focus.down_um} lies in the envelope of {objective.name}")
+            if self.focus.down_um > objective.focus.max_um:
+                raise ValueError(
+                    f"focus.down_um {self.focus.down_um:g} lies above the envelope {objective.focus} of "
+                    f"{objective.name}, through the slide: a higher z is nearer to the specimen, so down "
+                    f"has to lie below {objective.focus.min_um:g}"
+                )
         self._check_slides()
         return self
 

@@ -87,3 +87,22 @@ def test_the_twin_needs_no_statement() -> None:
     with opened(RIGS / "simulated") as (core, microscope):
         microscope.lower_focus()
         assert core.getPosition("Z") == pytest.approx(microscope.rig.focus.down_um)
+
+
+def test_a_configuration_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    folder = demo_rig(tmp_path, cfg_direction=1, direction=None)
+    cfg = folder / "micro-manager.cfg"
+    cfg.write_bytes(b"\xef\xbb\xbf" + cfg.read_bytes())
+    with opened(folder) as (core, microscope):
+        microscope.lower_focus()
+        assert core.getPosition("Z") == pytest.approx(-300.0)
+
+
+def test_a_line_of_such_a_configuration_is_named_by_its_own_file(tmp_path: Path) -> None:
+    folder = demo_rig(tmp_path, cfg_direction=1, direction=None)
+    cfg = folder / "micro-manager.cfg"
+    cfg.write_bytes(b"\xef\xbb\xbfNonsense,1\n" + cfg.read_bytes())
+    with pytest.raises(RigError) as error, opened(folder):
+        pass
+    assert error.value.path == cfg
+    assert error.value.line == 1
