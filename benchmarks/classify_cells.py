@@ -1,6 +1,6 @@
 """Time to classify 100 karyotypes whose chromosomes are cut already, against the 14.4 s of the paper.
 
-    python benchmarks/classify_cells.py --data ../shared/data --cells 100 --processes 2
+    python benchmarks/classify_cells.py --data FOLDER --cells 100 --processes 2
 
 KaryoXpert (Chen et al., table 6) needs 14.4 s for 100 reports on a graphics processor. Counted here:
 straightening, net, look at the cell and joint assignment of cells of the gband612 train split; the pictures are in
@@ -23,6 +23,7 @@ import torch
 from analysis.assignment.joint_assignment import assign
 from analysis.classification.classifier import Classifier
 from analysis.datasets.gband612 import gband612_cells
+from analysis.datasets.root import data_root
 from analysis.straightening.crops import crops_of_cell, object_from_picture
 from analysis.structures.crop import ObjectPixels
 
@@ -51,10 +52,11 @@ def classify(cells: Sequence[Cell]) -> tuple[float, float, float]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="root of the data sets")
+    parser.add_argument("--data", type=Path, default=None, help="root of the data sets")
     parser.add_argument("--cells", type=int, default=100)
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
+    options.data = data_root(options.data)
     taken = itertools.islice(gband612_cells(options.data / "gband612", "train"), options.cells)
     cells = [tuple(object_from_picture(picture) for picture in cell.pictures) for cell in taken]
     parts = [cells[k :: options.processes] for k in range(options.processes)]

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 import analysis.karyotyping.pipeline as karyotyping
+from analysis.datasets.root import data_root
 from analysis.datasets.tseng import load_tseng
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
@@ -107,12 +108,13 @@ def measure(karyotyper: Karyotyper, image: GreyImage, clock: Callable[[], float]
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--images", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--processor", action="store_true", help="seconds of the processors, not of the wall")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    arguments.data = data_root(arguments.data)
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(arguments.threads)
     entries = load_tseng(arguments.data / "tseng", "val")

@@ -1,6 +1,6 @@
 """Time and memory from pixels to masks, beside the contours alone and the classical ways.
 
-    python benchmarks/segment.py [--data ../shared/data] [--images N] [--stream FOLDER] [--plot PATH] [--json PATH]
+    python benchmarks/segment.py [--data FOLDER] [--images N] [--stream FOLDER] [--plot PATH] [--json PATH]
 
 Every picture of a spread over the val split of the Tseng set is cut by every way in turn, so that a busy machine
 slows all alike: median and 90th percentile on the wall and on the processors, cost against pixels and against
@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from analysis.datasets.root import data_root
 from analysis.datasets.tseng import load_tseng
 from analysis.errors import NoMetaphaseError
 from analysis.evaluation.segmentation_methods import SegmentationMethods
@@ -134,7 +135,7 @@ def plotted(taken: Mapping[str, list[Taken]]) -> NDArray[np.uint8]:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--images", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--stream", type=Path, help="folder of the stream's weights")
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    arguments.data = data_root(arguments.data)
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(arguments.threads)
     segmenters = SegmentationMethods(baselines=True, stream=arguments.stream).segmenters()

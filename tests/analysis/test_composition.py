@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from analysis.errors import AnalysisError, DatasetError
+from analysis.errors import DatasetError
 from analysis.training.synthesis import (
     DAPI,
     FLUORESCENCE,
@@ -25,7 +25,6 @@ from analysis.training.synthesis import (
     compose_slides,
     interactions_table,
     rendered_fields,
-    write_contact_sheet,
 )
 from analysis.training.synthesis import library as library_module
 from analysis.training.synthesis.canvas import Canvas, CutoutPose
@@ -362,16 +361,6 @@ def test_a_rendered_empty_slide_has_no_metaphase() -> None:
     field = next(iter(fields))
     assert field.domain == FLUORESCENCE
     assert not any(cell.is_metaphase for cell in field.truth)
-
-
-def test_a_contact_sheet_is_written(data_root: Path, tmp_path: Path) -> None:
-    path = tmp_path / "sheet.png"
-    write_contact_sheet(_fields(data_root, fields_per_slide=2), path, columns=2, width_px=200)
-    sheet = cv2.imread(str(path))
-    assert sheet is not None
-    assert sheet.shape[1] == 2 * 204
-    with pytest.raises(AnalysisError, match="no field"):
-        write_contact_sheet([], path)
 
 
 @pytest.mark.data

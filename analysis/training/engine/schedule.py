@@ -9,23 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
-
-
-class LearningRateSchedule(Protocol):
-    """A factor of the learning rate for every step; a frozen dataclass of plain numbers."""
-
-    def factor(self, step: int, spent_s: float) -> float:
-        """Factor of the rate.
-
-        Parameters
-        ----------
-        step
-            Steps done before this one.
-        spent_s
-            Seconds spent before it.
-        """
-        ...
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +130,9 @@ class CosineSchedule:
         return warm_up(step, self.warm_up_steps) * half
 
 
+Schedule = ConstantSchedule | LinearDecaySchedule | CosineSchedule
+"""A factor of the learning rate for every step."""
+
 _NO_TIME_S: Final = 1e-9
 """A budget of nothing is over at once; it must not be divided by."""
 
@@ -165,13 +152,13 @@ def warm_up(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / steps)
 
 
-def schedule_to_state(schedule: ConstantSchedule | LinearDecaySchedule | CosineSchedule) -> dict[str, Any]:
+def schedule_to_state(schedule: Schedule) -> dict[str, Any]:
     """What a checkpoint keeps of a schedule: its kind and its numbers."""
     state = {key: str(value) if isinstance(value, StrEnum) else value for key, value in asdict(schedule).items()}
     return {"kind": type(schedule).__name__, **state}
 
 
-def schedule_from_state(state: dict[str, Any]) -> ConstantSchedule | LinearDecaySchedule | CosineSchedule:
+def schedule_from_state(state: dict[str, Any]) -> Schedule:
     """Read what `schedule_to_state` gave.
 
     Raises
@@ -182,5 +169,5 @@ def schedule_from_state(state: dict[str, Any]) -> ConstantSchedule | LinearDecay
     numbers = {key: value for key, value in state.items() if key != "kind"}
     if "floor_kind" in numbers:
         numbers["floor_kind"] = CosineFloor(numbers["floor_kind"])
-    made: ConstantSchedule | LinearDecaySchedule | CosineSchedule = _SCHEDULES[state["kind"]](**numbers)
+    made: Schedule = _SCHEDULES[state["kind"]](**numbers)
     return made

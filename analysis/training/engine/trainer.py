@@ -22,18 +22,11 @@ from analysis.training.engine.average import AverageSettings, WeightAverage, cop
 from analysis.training.engine.checkpoint import read_checkpoint, write_checkpoint
 from analysis.training.engine.log import TrainingLog, means
 from analysis.training.engine.progress import Budget, Progress, silent
-from analysis.training.engine.schedule import (
-    ConstantSchedule,
-    CosineSchedule,
-    LinearDecaySchedule,
-    schedule_from_state,
-    schedule_to_state,
-)
+from analysis.training.engine.schedule import Schedule, schedule_from_state, schedule_to_state
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_NAME = "checkpoint.ckpt"
-Schedule = ConstantSchedule | LinearDecaySchedule | CosineSchedule
 
 
 class TrainingTask(ABC):

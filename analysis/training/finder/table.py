@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -180,11 +180,6 @@ def read_shard(path: Path) -> Shard:
             )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DatasetError("not a shard of crops", path=path) from error
-
-
-def read_shards(paths: Iterable[Path]) -> list[Shard]:
-    """Read shards, by name."""
-    return [read_shard(path) for path in sorted(paths)]
 
 
 def plain_crops(table: FinderCropTable) -> NDArray[np.uint8]:

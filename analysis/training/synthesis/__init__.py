@@ -1,7 +1,6 @@
 """Fields for the metaphase finder: real texture, composed layout."""
 
 from analysis.training.synthesis.compose import compose_slides, interactions_table
-from analysis.training.synthesis.preview import draw_field, write_contact_sheet
 from analysis.training.synthesis.rendered import rendered_fields
 from analysis.training.synthesis.truth import (
     BRIGHTFIELD,
@@ -24,8 +23,6 @@ __all__ = [
     "ComposedField",
     "ComposedMetaphase",
     "compose_slides",
-    "draw_field",
     "interactions_table",
     "rendered_fields",
-    "write_contact_sheet",
 ]

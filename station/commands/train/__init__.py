@@ -12,6 +12,7 @@ from station.commands.train.cover import cover
 from station.commands.train.detector import detector
 from station.commands.train.evidence import assignment, fusion
 from station.commands.train.finder import finder
+from station.commands.train.finder_quality import finder_quality
 from station.commands.train.mask_net import mask_net
 from station.commands.train.peer import peer
 from station.commands.train.plausibility import plausibility
@@ -27,6 +28,7 @@ train_app.command(
     "finder",
     epilog=examples("karyoscan train finder --minutes 45", "karyoscan train finder --from-casebook runs/demo"),
 )(finder)
+train_app.command("finder-quality", epilog=examples("karyoscan train finder-quality --images 40"))(finder_quality)
 train_app.command("classifier", epilog=examples("karyoscan train classifier --minutes 50"))(classifier)
 train_app.command(
     "detector",
