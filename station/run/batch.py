@@ -29,6 +29,7 @@ from acquisition.storage.run_folder import (
     REQUEST_NAME,
     locked_folder,
 )
+from analysis.parameters.store import verify_all
 from scanner.errors import ScannerError
 from simulators.fault_scenario import FaultScenario
 from station.compose import Instrument, open_instrument
@@ -71,6 +72,7 @@ def run_batch(request: BatchRequest, control: RunControl, listener: RunListener)
     worklist = load_worklist(request.worklist)
     for warning in worklist.warnings:
         listener.message(f"{request.worklist.name}: {warning}")
+    verify_all()
     protocols = {path: load_protocol(path) for path in {entry.protocol for entry in worklist.entries}}
     scenario = read_scenario(request.faults, request.rig)
     done = _read_done(request.out)

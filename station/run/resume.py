@@ -20,6 +20,7 @@ from acquisition.run.listener import RunListener
 from acquisition.run.slide_run import SlideRun
 from acquisition.storage import RunFolder
 from acquisition.storage.run_folder import REQUEST_NAME
+from analysis.parameters.store import verify_all
 from scanner.coordinates import SlideFrame
 from scanner.rig import RIG_FILE
 from station.compose import Instrument, open_instrument
@@ -45,6 +46,7 @@ def run_resume(folder: Path, control: RunControl, listener: RunListener, *, seed
         with its status.
     """
     start_s = time.perf_counter()
+    verify_all()
     with _taken_up(folder) as run:
         request = run.request if seed is None else replace(run.request, seed=seed)
         with open_instrument(run.request.rig, lying_slide(request, run.protocol)) as instrument:

@@ -26,6 +26,7 @@ from acquisition.run.listener import GuardedListener, RunListener
 from acquisition.run.slide_run import RunOutcome, SlideRun
 from acquisition.storage import RunFolder, write_json_atomic
 from analysis.finder import find_metaphases
+from analysis.parameters.store import verify_all
 from scanner.coordinates import SlideFrame
 from scanner.rig import RIG_FILE
 from simulators.specimen.pictures import LABEL_PADDING_PX
@@ -98,6 +99,7 @@ def run_scan(request: ScanRequest, control: RunControl, listener: RunListener) -
         The run could not begin. A run that began and failed returns, with its status.
     """
     protocol = load_protocol(request.protocol)
+    verify_all()
     scenario = read_scenario(request.faults, request.rig)
     with (
         open_instrument(request.rig, lying_slide(request, protocol)) as instrument,
