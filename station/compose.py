@@ -144,6 +144,13 @@ def state_folder() -> Path:
 def lay_slide(slide: SimulatedSlide, twin: Twin) -> None:
     """Put a slide on the twin's stage.
 
+    Parameters
+    ----------
+    slide
+        What lies on it.
+    twin
+        The simulated instrument.
+
     Raises
     ------
     UsageError
@@ -171,6 +178,13 @@ def lay_slide(slide: SimulatedSlide, twin: Twin) -> None:
 
 def require_devices(core: ScanCore, rig: Rig) -> None:
     """Refuse a configuration in which a device of the rig is missing.
+
+    Parameters
+    ----------
+    core
+        With the rig's configuration loaded.
+    rig
+        Whose devices are asked for.
 
     Raises
     ------

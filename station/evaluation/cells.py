@@ -107,6 +107,13 @@ def evaluate_cells(
 def write_cells_report(evaluation: CellsEvaluation, folder: Path) -> Path:
     """Write figures, curves, the picture and the records of every cell; returns the folder.
 
+    Parameters
+    ----------
+    evaluation
+        What is written.
+    folder
+        Where to; it is made where it isn't there.
+
     Raises
     ------
     UsageError

@@ -223,7 +223,21 @@ def compose(job: FinderJob) -> Iterator[Field]:
 
 
 def jobs_for(data: Path, split: str, subject: str, limit: int | None, work_dir: Path) -> list[FinderJob]:
-    """Portion the evaluation into jobs; the stain never trained on has the split test alone."""
+    """Portion the evaluation into jobs; the stain never trained on has the split test alone.
+
+    Parameters
+    ----------
+    data
+        Root of the data sets.
+    split
+        ``train``, ``val`` or ``test``.
+    subject
+        Finder that is measured, by its name or by the folder of its weights.
+    limit
+        Brightfield fields; None for `FIELDS`.
+    work_dir
+        Where cut-outs are kept.
+    """
     jobs = []
     for population, plan in PLANS.items():
         if population is Population.NEVER_TRAINED and split != "test":

@@ -77,6 +77,13 @@ class _Sheet:
 def write_finder_report(evaluation: FinderEvaluation, folder: Path) -> Path:
     """Write ``index.html``, ``figures.json`` and pictures into a folder, which is made where it isn't there.
 
+    Parameters
+    ----------
+    evaluation
+        What is written.
+    folder
+        Where to.
+
     Returns
     -------
     Path

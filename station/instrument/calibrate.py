@@ -57,6 +57,13 @@ def run_calibration(
 ) -> tuple[Result, ...]:
     """Open the instrument, measure, make it safe, and write the rig if all went well.
 
+    Parameters
+    ----------
+    request
+        What to measure, and where.
+    tell
+        Called with every result as it comes.
+
     Raises
     ------
     ScannerError
@@ -73,6 +80,15 @@ def calibrate_instrument(
     instrument: Instrument, request: CalibrationRequest, tell: Callable[[Result], None] = lambda _result: None
 ) -> tuple[Result, ...]:
     """Measure on an open instrument and leave it in the safe state; writes nothing.
+
+    Parameters
+    ----------
+    instrument
+        Open, and left in the safe state.
+    request
+        What to measure, and where; that it shall be written is passed over.
+    tell
+        Called with every result as it comes.
 
     Raises
     ------

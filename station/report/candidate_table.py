@@ -70,13 +70,28 @@ def word(decision: DecisionRecord) -> str:
 
 
 def read_candidates(casebook: Casebook, run_uid: str) -> CandidateTable:
-    """The candidates of a run."""
+    """The candidates of a run.
+
+    Parameters
+    ----------
+    casebook
+        Database of the run.
+    run_uid
+        Which run.
+    """
     candidates = casebook.candidates(run_uid)
     return CandidateTable(candidates, decided(candidates, casebook.decisions(run_uid)))
 
 
 def write_candidates(table: CandidateTable, run_dir: Path) -> Path:
     """Write ``candidates.csv`` into a run's folder.
+
+    Parameters
+    ----------
+    table
+        The candidates.
+    run_dir
+        Folder of the run.
 
     Raises
     ------

@@ -49,14 +49,30 @@ class RichListener:
         self._progress.stop()
 
     def phase(self, name: str, total: int) -> None:
-        """Start a bar."""
+        """Start a bar.
+
+        Parameters
+        ----------
+        name
+            Of the phase, as the run calls it.
+        total
+            Steps it will take.
+        """
         title = _TITLES.get(name, name)
         self._tasks[name] = self._progress.add_task(title, total=total, note="")
         if not self._console.is_terminal:
             self._console.print(f"{title}: {total}")
 
     def step(self, name: str, note: str = "") -> None:
-        """Advance a bar."""
+        """Advance a bar.
+
+        Parameters
+        ----------
+        name
+            Of the phase.
+        note
+            What was done, in a few words.
+        """
         if name in self._tasks:
             self._progress.update(self._tasks[name], advance=1, note=note)
 

@@ -93,6 +93,15 @@ class ScanResult:
 def run_scan(request: ScanRequest, control: RunControl, listener: RunListener) -> ScanResult:
     """Run a protocol on one slide.
 
+    Parameters
+    ----------
+    request
+        What was asked.
+    control
+        Stops, pauses or gives up the run.
+    listener
+        Hears of progress.
+
     Raises
     ------
     ScannerError, AcquisitionError, AnalysisError, UsageError
@@ -154,7 +163,15 @@ def scan_slide(
 
 
 def lying_slide(request: ScanRequest, protocol: Protocol) -> SimulatedSlide:
-    """What a simulated rig has on its stage."""
+    """What a simulated rig has on its stage.
+
+    Parameters
+    ----------
+    request
+        Specimen, seed and number of cells.
+    protocol
+        Whose area they are planted on.
+    """
     area = protocol.scan.area
     looked_for = isinstance(area, DetectedArea)
     planted = area.bounds.middle_half if looked_for else area.bounds
@@ -175,7 +192,15 @@ class RunSession:
     trusted_notices: bool = True
 
     def context(self, control: RunControl, listener: RunListener) -> RunContext:
-        """Collaborators of the run."""
+        """Collaborators of the run.
+
+        Parameters
+        ----------
+        control
+            Stops, pauses or gives up the run.
+        listener
+            Hears of progress.
+        """
         chosen = self._choose_finder()
         return RunContext(
             run_uid=self.run_uid,
@@ -235,7 +260,15 @@ class RunSession:
         return ScanResult(summary, self.folder.report)
 
     def finish(self, outcome: RunOutcome, start_s: float) -> ScanResult:
-        """Write figures and report."""
+        """Write figures and report.
+
+        Parameters
+        ----------
+        outcome
+            How the run ended.
+        start_s
+            When it began, on the clock of `time.perf_counter`.
+        """
         outcome.seconds["total"] = time.perf_counter() - start_s
         score = _score(self.request, self.instrument, self.folder, self.casebook, self.run_uid)
         summary = _summary(self.request, self.instrument, self.protocol, self.run_uid, outcome, score)

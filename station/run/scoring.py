@@ -67,7 +67,15 @@ class Score:
 def match_cells(
     cells: Sequence[ScoredTrueCell], candidates: Sequence[CandidateRecord]
 ) -> tuple[tuple[str, str], ...]:
-    """Pairs of cell and candidate: each used once, centre within the cell's radius, nearest pairs first."""
+    """Pairs of cell and candidate: each used once, centre within the cell's radius, nearest pairs first.
+
+    Parameters
+    ----------
+    cells
+        What lies on the scanned area.
+    candidates
+        From the casebook.
+    """
     pairs = [
         (cell.where.distance_um(SlidePoint(candidate.slide_x_um, candidate.slide_y_um)), cell.uid, candidate.uid)
         for cell in cells

@@ -48,6 +48,13 @@ def fill_feeder(core: ScanCore, path: Path, like: SlideSettings) -> None:
 def read_tray(path: Path, like: SlideSettings) -> dict[int, TraySlide]:
     """Slides by slot.
 
+    Parameters
+    ----------
+    path
+        The table (CSV).
+    like
+        What the slides have in common.
+
     Raises
     ------
     UsageError

@@ -199,7 +199,15 @@ def read_status(folder: Path, *, now: datetime | None = None) -> RunProgress | B
 
 
 def read_run_progress(folder: Path, now: datetime) -> RunProgress:
-    """How far the run in a folder is, as `read_status`."""
+    """How far the run in a folder is, as `read_status`.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    now
+        The present moment, with a zone.
+    """
     running = is_in_use(folder)
     with open_casebook(folder / CASEBOOK_NAME, create=False) as casebook:
         runs = casebook.runs()
@@ -239,7 +247,15 @@ def read_run_progress(folder: Path, now: datetime) -> RunProgress:
 
 
 def read_batch_progress(folder: Path, now: datetime) -> BatchProgress:
-    """How far the batch in a folder is, as `read_status`."""
+    """How far the batch in a folder is, as `read_status`.
+
+    Parameters
+    ----------
+    folder
+        Of the batch.
+    now
+        The present moment, with a zone.
+    """
     report = read_report(folder) or BatchReport(())
     running = is_in_use(folder)
     current = _current_run(folder, now) if running else None

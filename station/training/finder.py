@@ -61,6 +61,13 @@ def train_finder(asked: FinderTraining, tell: Callable[[str], None]) -> None:
     With a casebook the training begins from the shipped weights and mixes the reviewed crops in. The product's own
     weights stay as they are.
 
+    Parameters
+    ----------
+    asked
+        What the command was asked for.
+    tell
+        Called with a line about each step.
+
     Raises
     ------
     UsageError

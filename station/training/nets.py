@@ -18,6 +18,19 @@ def train_classifier(
 
     The product's own weights stay as they are: to ship new ones is a decision, made by copying both files to
     ``analysis/parameters/files``.
+
+    Parameters
+    ----------
+    data, out
+        Root of the data sets; folder for checkpoints, cache and weights.
+    minutes
+        Stop after this time.
+    resume
+        Go on from the last checkpoint.
+    seed
+        Seed of everything random.
+    tell
+        Called with a line about each step.
     """
     _train_classifier(data, out, minutes=minutes, resume=resume, seed=seed, progress=tell)
     tell(f"weights and manifest are in {out}; copy classifier*.* to {WEIGHTS_DIR} to ship them")
@@ -37,6 +50,23 @@ def train_detector(
     """Train the detector at a constant rate, or take the rate down from the last checkpoint and write weights.
 
     The product's own weights stay as they are, as with the classifier.
+
+    Parameters
+    ----------
+    data, out
+        Root of the data sets; folder for checkpoints, cache and weights.
+    minutes
+        Stop after this time in all.
+    decay_steps
+        Steps in which the learning rate goes down to nothing; None for a constant rate.
+    decay_from
+        Fraction of the rate that a decay begins with, 0 to 1.
+    resume
+        Go on from the last checkpoint.
+    seed
+        Seed of everything random.
+    tell
+        Called with a line about each step.
     """
     settings = DetectorTrainSettings(seed=seed)
     result = _train_detector(

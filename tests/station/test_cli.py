@@ -156,7 +156,7 @@ def test_one_refused_picture_does_not_keep_the_others_from_their_karyogram(tmp_p
     assert {"image", "iscn", "seconds", "chromosomes"} <= set(result)
     first = result["chromosomes"][0]
     known = {"id", "class", "probability", "box_px", "mask", "flipped", "proposed", "confirmed", "overlaps"}
-    known.add("not_compared")
+    known |= {"not_compared", "route", "edits", "extent_px", "score"}
     assert set(first) == known
     assert first["mask"]["size"] == [400, 500]
 
