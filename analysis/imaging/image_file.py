@@ -7,6 +7,7 @@ chromosomes on a bright background.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,36 @@ MIN_SIDE_PX: Final = 64
 # The weights of blue, green, red. Giemsa (azure B and eosin) absorbs most near 550-650 nm: green carries the
 # bands, red some of them, blue hardly any and most of the noise.
 _STAIN_WEIGHTS_BGR: Final = (0.05, 0.75, 0.20)
+
+
+_WHITE: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class GreyImageSettings:
+    """How samples become grey levels.
+
+    Attributes
+    ----------
+    scaled_percentiles
+        Of more than 8 bits, what becomes black and white: a tenth of a per mille keeps hot and dead pixels out
+        without touching a small dark chromosome.
+    light_percentiles
+        Dark end, middle and bright end of a field's levels, robust against half a per cent of dirt or glare.
+    dark_ground
+        Fraction of that range below which the middle lies near the dark end: fluorescence. Nuclei and chromosomes
+        never fill half of a metaphase picture, so that the middle is the ground.
+    least_contrast
+        Grey levels of that range below which nothing is to be seen, so that nothing glows.
+    """
+
+    scaled_percentiles: tuple[float, float] = (0.01, 99.99)
+    light_percentiles: tuple[float, float, float] = (0.5, 50.0, 99.5)
+    dark_ground: float = 0.35
+    least_contrast: float = 12.0
+
+
+_SETTINGS: Final = GreyImageSettings()
 
 
 def read_image(path: Path, plane: int | None = None) -> GreyImage:
@@ -92,6 +123,15 @@ def grey_levels(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None, bool]:
     """Bring samples to one channel of 8 bits, bright where they are bright.
 
+    Parameters
+    ----------
+    array
+        See `to_grey`.
+    source
+        Path or name for messages.
+    min_side_px
+        Smaller pictures are refused.
+
     Returns
     -------
     levels, opaque, colour
@@ -140,11 +180,10 @@ def _eight_bit(grey: NDArray[Any], bit_depth: int) -> NDArray[np.uint8]:
     if bit_depth == 8:
         return grey.astype(np.uint8)
     values = np.nan_to_num(grey.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
-    # A tenth of a per mille keeps hot and dead pixels out without touching a small dark chromosome.
-    low, high = np.percentile(values, (0.01, 99.99))
+    low, high = np.percentile(values, _SETTINGS.scaled_percentiles)
     if high <= low:
         return np.full(values.shape, 255, np.uint8)
-    scaled = np.clip(np.rint((values - low) * (255.0 / (high - low))), 0, 255)
+    scaled = np.clip(np.rint((values - low) * (float(_WHITE) / (high - low))), 0, _WHITE)
     return np.asarray(scaled.astype(np.uint8))
 
 
@@ -161,5 +200,6 @@ def _is_bright_on_dark(levels: NDArray[np.uint8], lit: NDArray[np.bool_] | None 
         # Some systems export a thin frame round the field; it says nothing about the light.
         frame = max(2, min(levels.shape) // 40)
         values = levels[frame:-frame, frame:-frame]
-    low, median, high = np.percentile(values, (0.5, 50.0, 99.5))
-    return bool(high - low > 12.0 and median - low < 0.35 * (high - low))
+    low, median, high = np.percentile(values, _SETTINGS.light_percentiles)
+    dark = median - low < _SETTINGS.dark_ground * (high - low)
+    return bool(high - low > _SETTINGS.least_contrast and dark)

@@ -98,7 +98,7 @@ def _read_bytes(path: Path) -> bytes:
     if not data:
         raise ImageError("the file is empty", path=path)
     if len(data) > MAX_BYTES:
-        raise ImageError(f"more than {MAX_BYTES / 1e9:.0f} GB: no picture of a metaphase", path=path)
+        raise ImageError(f"more than {MAX_BYTES // 10**9} GB: no picture of a metaphase", path=path)
     return data
 
 

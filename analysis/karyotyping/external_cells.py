@@ -14,8 +14,15 @@ from analysis.assignment.joint_assignment import AssignmentCosts, assign, load_a
 from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier
 from analysis.errors import DatasetError, ImageError
 from analysis.parameters.weights import read_manifest
-from analysis.straightening.crops import crops_of_cell
-from analysis.straightening.external_crops import ExternalCrop, emits_light, objects_of, read_external_crop
+from analysis.straightening.crops import CellScale, crops_of_cell, scale_of_cell
+from analysis.straightening.external_crops import (
+    ExternalCrop,
+    emits_light,
+    objects_of,
+    palest_level,
+    read_external_crop,
+)
+from analysis.straightening.medial_axis import medial_axes
 from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
 
 PICTURE_ENDINGS: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -63,6 +70,45 @@ class RefusedCrop:
 
     file: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CropReference:
+    """What single chromosomes of one preparation are held against.
+
+    Attributes
+    ----------
+    emitted
+        Whether the pictures show light that is emitted.
+    palest
+        Grey level of the palest stain, see `palest_level`.
+    scale
+        Typical length, width, area and density of a chromosome.
+    """
+
+    emitted: bool
+    palest: float
+    scale: CellScale
+
+
+@dataclass(frozen=True, slots=True)
+class CropFolderSettings:
+    """How many pictures without a cell are held in memory.
+
+    Attributes
+    ----------
+    most_together
+        Up to so many are read together; of more, so many evenly spaced ones tell what the preparation is like: the
+        median of 512 lengths is known to 3 %.
+    at_once
+        Of more, so many are read and classified at once: 256 pictures of 256 px are some 50 MB with their views.
+    """
+
+    most_together: int = 512
+    at_once: int = 256
+
+
+SETTINGS: Final = CropFolderSettings()
 
 
 class CropClassifier:
@@ -123,25 +169,48 @@ class CropClassifier:
         files = sorted(found | set(cells))
         if not files:
             raise DatasetError(f"no picture in it ({', '.join(sorted(PICTURE_ENDINGS))})", path=folder)
-        cuts: dict[str, ExternalCrop] = {}
-        refused = []
-        for file in files:
-            try:
-                cuts[file] = read_external_crop(folder / file)
-            except ImageError as error:
-                refused.append(RefusedCrop(file, str(error)))
         groups: dict[str | None, list[str]] = {}
-        for file in cuts:
+        for file in files:
             groups.setdefault(cells.get(file), []).append(file)
-        done = {
-            entry.file: entry
-            for cell, members in groups.items()
-            for entry in self.classify(members, [cuts[file] for file in members], one_cell=cell is not None)
-        }
-        return tuple(done[file] for file in files if file in done), tuple(refused)
+        refused: dict[str, RefusedCrop] = {}
+        classified: dict[str, ClassifiedCrop] = {}
+        for cell, members in groups.items():
+            reference = None if cell is not None else self._reference(folder, members)
+            at_once = len(members) if reference is None else SETTINGS.at_once
+            for start in range(0, len(members), max(at_once, 1)):
+                crops, failed = _read(folder, members[start : start + at_once])
+                refused.update(failed)
+                entries = self.classify(
+                    list(crops), list(crops.values()), one_cell=cell is not None, reference=reference
+                )
+                classified.update((entry.file, entry) for entry in entries)
+        return (
+            tuple(classified[file] for file in files if file in classified),
+            tuple(refused[file] for file in files if file in refused),
+        )
+
+    def _reference(self, folder: Path, files: Sequence[str]) -> CropReference | None:
+        """Measure the preparation on a sample of many pictures; None where few enough are read together."""
+        if len(files) <= SETTINGS.most_together:
+            return None
+        every = -(-len(files) // SETTINGS.most_together)
+        crops, _ = _read(folder, files[::every])
+        if not crops:
+            return None
+        sample = list(crops.values())
+        emitted = emits_light(sample)
+        palest = palest_level(sample, emitted=emitted)
+        objects = objects_of(sample, emitted=emitted, palest=palest)
+        scale = scale_of_cell(objects, medial_axes([piece.mask for piece in objects]))
+        return CropReference(emitted, palest, scale)
 
     def classify(
-        self, files: Sequence[str], cuts: Sequence[ExternalCrop], *, one_cell: bool
+        self,
+        files: Sequence[str],
+        cuts: Sequence[ExternalCrop],
+        *,
+        one_cell: bool,
+        reference: CropReference | None = None,
     ) -> tuple[ClassifiedCrop, ...]:
         """Classify pictures of one magnification.
 
@@ -153,8 +222,14 @@ class CropClassifier:
             The pictures.
         one_cell
             True where they are all that there is of one cell, and nothing else.
+        reference
+            What the whole preparation is like, where these are a part of it; measured on them where it is None.
         """
-        crops = crops_of_cell(objects_of(cuts, emitted=emits_light(cuts)))
+        if reference is None:
+            crops = crops_of_cell(objects_of(cuts, emitted=emits_light(cuts)))
+        else:
+            objects = objects_of(cuts, emitted=reference.emitted, palest=reference.palest)
+            crops = crops_of_cell(objects, scale=reference.scale)
         scores = self._classifier.score(crops, one_cell=one_cell)
         ranked = np.argsort(-scores.log_prob, axis=1, kind="stable")
         if one_cell:
@@ -175,6 +250,18 @@ class CropClassifier:
             )
             for row, file in enumerate(files)
         )
+
+
+def _read(folder: Path, files: Sequence[str]) -> tuple[dict[str, ExternalCrop], dict[str, RefusedCrop]]:
+    """Read pictures, by file: those that show a chromosome, and those that can't be used."""
+    crops: dict[str, ExternalCrop] = {}
+    refused: dict[str, RefusedCrop] = {}
+    for file in files:
+        try:
+            crops[file] = read_external_crop(folder / file)
+        except ImageError as error:
+            refused[file] = RefusedCrop(file, str(error))
+    return crops, refused
 
 
 def read_cells(path: Path) -> dict[str, str]:

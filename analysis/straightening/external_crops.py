@@ -113,8 +113,8 @@ def emits_light(cuts: Sequence[ExternalCrop]) -> bool:
     return bool(cuts) and float(np.median([cut.rim_lift for cut in cuts])) < 0.0
 
 
-def objects_of(cuts: Sequence[ExternalCrop], *, emitted: bool) -> tuple[ObjectPixels, ...]:
-    """Densities of the chromosomes of one cell, to be handed to `crops_of_cell`.
+def palest_level(cuts: Sequence[ExternalCrop], *, emitted: bool) -> float:
+    """Grey level of the palest stain of a cell: without an empty slide to compare with, the best that is left.
 
     Parameters
     ----------
@@ -123,14 +123,30 @@ def objects_of(cuts: Sequence[ExternalCrop], *, emitted: bool) -> tuple[ObjectPi
     emitted
         True for fluorescence.
     """
-    natural = [_natural_ground(cut, emitted=emitted) for cut in cuts]
     inside = np.concatenate([cut.levels[cut.mask] for cut in cuts]) if cuts else np.zeros(1)
-    # Without an empty slide to compare with, the palest chromosome of the cell is the best that is left.
-    pale = float(
-        np.percentile(inside, 100.0 - _SETTINGS.palest_percentile if emitted else _SETTINGS.palest_percentile)
-    )
+    palest = _SETTINGS.palest_percentile
+    return float(np.percentile(inside, 100.0 - palest if emitted else palest))
+
+
+def objects_of(
+    cuts: Sequence[ExternalCrop], *, emitted: bool, palest: float | None = None
+) -> tuple[ObjectPixels, ...]:
+    """Densities of the chromosomes of one cell, to be handed to `crops_of_cell`.
+
+    Parameters
+    ----------
+    cuts
+        Pictures of one cell.
+    emitted
+        True for fluorescence.
+    palest
+        See `palest_level`; measured on ``cuts`` where it is None.
+    """
+    natural = [_natural_ground(cut, emitted=emitted) for cut in cuts]
+    ground = palest_level(cuts, emitted=emitted) if palest is None else palest
     return tuple(
-        _object(cut, cut.ground if own else pale, emitted=emitted) for cut, own in zip(cuts, natural, strict=True)
+        _object(cut, cut.ground if own else ground, emitted=emitted)
+        for cut, own in zip(cuts, natural, strict=True)
     )
 
 

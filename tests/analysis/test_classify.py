@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from analysis.errors import DatasetError, ImageError
-from analysis.karyotyping.external_cells import CropClassifier, read_cells
+from analysis.karyotyping import external_cells
+from analysis.karyotyping.external_cells import CropClassifier, CropFolderSettings, read_cells
 from analysis.straightening.external_crops import emits_light, external_crop_of, objects_of, read_external_crop
 from analysis.structures.classes import CLASS_NAMES
 from simulators.specimen.chromosome import ChromosomeAppearance, render_chromosome
@@ -158,3 +159,22 @@ def test_bad_tables_are_refused_by_line(text: str, word: str, tmp_path: Path) ->
     table.write_text(text)
     with pytest.raises(DatasetError, match=word):
         read_cells(table)
+
+
+def test_a_folder_of_any_number_of_pictures_is_classified_a_part_at_a_time(
+    tmp_path: Path, crop_classifier: CropClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = whole("XX")
+    pictures, _ = drawn_cell(names, painted(255))
+    for number, picture in enumerate(pictures):
+        cv2.imwrite(str(tmp_path / f"{number:03}.png"), cv2.copyMakeBorder(picture, 40, 40, 40, 40, 0, value=255))
+    (tmp_path / "empty.png").write_bytes(b"")
+    together, refused = crop_classifier.classify_folder(tmp_path)
+    monkeypatch.setattr(external_cells, "SETTINGS", CropFolderSettings(most_together=20, at_once=8))
+    parts, refused_of_parts = crop_classifier.classify_folder(tmp_path)
+    assert (
+        [entry.file for entry in parts] == [entry.file for entry in together] == [f"{k:03}.png" for k in range(46)]
+    )
+    assert [entry.file for entry in refused_of_parts] == [entry.file for entry in refused] == ["empty.png"]
+    same = [a.class_name == b.class_name for a, b in zip(parts, together, strict=True)]
+    assert np.mean(same) >= 0.93
