@@ -189,7 +189,7 @@ def _picture(microscope: Microscope, z_um: float, sweep: FocusSweep) -> np.ndarr
     microscope.focus_to(z_um)
     pixels = microscope.snap(sweep.exposure_ms).pixels
     height, width = pixels.shape
-    rows, columns = int(height * sweep.centre_share), int(width * sweep.centre_share)
+    rows, columns = int(height * sweep.centre_fraction), int(width * sweep.centre_fraction)
     top, left = (height - rows) // 2, (width - columns) // 2
     return pixels[top : top + rows, left : left + columns].astype(np.float32)
 
@@ -251,7 +251,7 @@ def visit(table: Table, points: list[FocusPoint], where: SlidePoint, outcome: Ou
     """Search one spot with every method."""
     table.go(where)
     expected_um, sweep = plan_for(table, points, where)
-    kind = table.shows(where, sweep.centre_share)
+    kind = table.shows(where, sweep.centre_fraction)
     if kind == "empty":
         visit_blank(table, expected_um, sweep, outcome.blanks)
         return

@@ -19,7 +19,7 @@ _NOISE_ROW_STEP = 8
 _PX_PER_WORD = 4
 _WEIGHTS_SEED = 64
 # Neighbouring pixels of a picture differ by shot noise, a few percent; those of noise by as much as they hold.
-NOISE_SHARE = 0.2
+NOISE_FRACTION = 0.2
 
 
 class RepeatedFrameDetector:
@@ -80,13 +80,13 @@ class RepeatedFrameDetector:
         sample = rows[::_NOISE_ROW_STEP]
         steps = np.abs(np.diff(sample[:, ::2].astype(np.int32), axis=1))
         share = _middle(steps) / max(_middle(sample), 1.0)
-        if share > NOISE_SHARE:
+        if share > NOISE_FRACTION:
             raise FrameError(
                 "noise and no picture: neighbouring pixels have nothing in common",
                 device=self._camera,
                 defect=FrameDefect.NOISE,
                 actual=share,
-                allowed=f"steps up to {NOISE_SHARE} of the grey level",
+                allowed=f"steps up to {NOISE_FRACTION} of the grey level",
             )
 
     def _digests(self, rows: NDArray[np.uint16]) -> NDArray[np.uint64]:

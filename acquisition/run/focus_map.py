@@ -27,7 +27,7 @@ def sweep_for(
         coarse_step_um=COARSE_DEPTHS * depth_of_field_um,
         fine_step_um=FINE_DEPTHS * depth_of_field_um,
         exposure_ms=exposure_ms,
-        centre_share=share,
+        centre_fraction=share,
     )
 
 

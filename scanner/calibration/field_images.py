@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.calibration.bench import evidence, find_exposure
+from scanner.calibration.common_steps import evidence, find_exposure
 from scanner.calibration.errors import ImplausibleError
 from scanner.calibration.results import FieldImages
 from scanner.coordinates import StagePoint
@@ -20,7 +20,7 @@ _LOW_REPEATS = 3
 _HIGH_SHARE = 0.75
 # Light falls off towards the corners; more than this is a condenser out of place.
 MIN_FLAT, MAX_FLAT = 0.4, 1.6
-MAX_DARK_SHARE = 0.15
+MAX_DARK_FRACTION = 0.15
 # Larger structure than this stays in the flat field whatever its depth; smaller one, dust, where it stands out of
 # the noise by so many deviations. Noise does not stay.
 _SMOOTH_PX = 31
@@ -108,9 +108,9 @@ def compute_field_images(
         raise ImplausibleError(procedure, "the field does not brighten with the exposure")
     dark = low - np.float32(low_ms) * slope
     level = float(np.median(dark))
-    if not -0.01 * full_scale <= level <= MAX_DARK_SHARE * full_scale:
+    if not -0.01 * full_scale <= level <= MAX_DARK_FRACTION * full_scale:
         raise ImplausibleError(
-            procedure, f"dark level {level:.0f}, allowed up to {MAX_DARK_SHARE * full_scale:.0f}"
+            procedure, f"dark level {level:.0f}, allowed up to {MAX_DARK_FRACTION * full_scale:.0f}"
         )
     raw = slope / np.float32(rate)
     flat = _without_noise(raw)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.calibration.bench import arrive, evidence
+from scanner.calibration.common_steps import arrive, evidence
 from scanner.calibration.errors import ImplausibleError
 from scanner.calibration.results import PixelGeometry
 from scanner.calibration.shift import image_shift

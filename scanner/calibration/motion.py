@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from scanner.calibration.bench import arrive, evidence, spread
+from scanner.calibration.common_steps import arrive, evidence, spread
 from scanner.calibration.errors import CalibrationError, ImplausibleError
 from scanner.calibration.results import Backlash, PixelGeometry, ReadOut, StageMotion
 from scanner.calibration.shift import image_shift
@@ -23,7 +23,7 @@ MAX_BACKLASH_UM = 15.0
 MIN_BACKLASH_UM = -0.3
 MAX_BACKLASH_SPREAD_UM = 0.5
 DISTANCES_UM = (100.0, 300.0, 1_000.0, 3_000.0, 6_000.0, 12_000.0, 20_000.0)
-MAX_TIME_RESIDUAL_SHARE = 0.15
+MAX_TIME_RESIDUAL_FRACTION = 0.15
 EXPOSURES_MS = (4.0, 20.0, 60.0)
 READ_OUT_REPEATS = 3
 MAX_READ_OUT_MS = 2_000.0
@@ -113,25 +113,25 @@ def _timed(microscope: Microscope, target: StagePoint, now: Callable[[], float])
 
 
 def move_time_s(
-    ways_um: NDArray[np.float64], speed_um_s: float, acceleration_um_s2: float, settle_s: float
+    distances_um: NDArray[np.float64], speed_um_s: float, acceleration_um_s2: float, settle_s: float
 ) -> NDArray[np.float64]:
     """Times of trapezoidal moves, settling included.
 
     Parameters
     ----------
-    ways_um
+    distances_um
         float64, shape (n,): distances, not negative.
     speed_um_s, acceleration_um_s2, settle_s
         Of the axis.
     """
     ramp_um = speed_um_s**2 / acceleration_um_s2
-    short = 2.0 * np.sqrt(ways_um / acceleration_um_s2)
-    long = ways_um / speed_um_s + speed_um_s / acceleration_um_s2
-    return np.asarray(np.where(ways_um < ramp_um, short, long) + settle_s, dtype=np.float64)
+    short = 2.0 * np.sqrt(distances_um / acceleration_um_s2)
+    long = distances_um / speed_um_s + speed_um_s / acceleration_um_s2
+    return np.asarray(np.where(distances_um < ramp_um, short, long) + settle_s, dtype=np.float64)
 
 
 def fit_motion(
-    ways_um: NDArray[np.float64],
+    distances_um: NDArray[np.float64],
     times_s: NDArray[np.float64],
     expected_speed_um_s: float,
     expected_acceleration_um_s2: float,
@@ -140,7 +140,7 @@ def fit_motion(
 
     Parameters
     ----------
-    ways_um, times_s
+    distances_um, times_s
         Shape (n,).
     expected_speed_um_s, expected_acceleration_um_s2
         Where the fit begins.
@@ -156,7 +156,7 @@ def fit_motion(
     def misses(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
         speed, acceleration = np.exp(parameters[:2])
         settle_s = parameters[2]
-        return (move_time_s(ways_um, speed, acceleration, settle_s) - times_s) / times_s
+        return (move_time_s(distances_um, speed, acceleration, settle_s) - times_s) / times_s
 
     fits = []
     # The two regimes make the sum of squares uneven: several starts, the best one counts.
@@ -171,10 +171,10 @@ def fit_motion(
     best = min(fits, key=lambda fit: float(fit.cost))
     share = float(np.sqrt(np.mean(best.fun**2)))
     residual_ms = float(np.sqrt(np.mean((best.fun * times_s) ** 2))) * _S_TO_MS
-    if share > MAX_TIME_RESIDUAL_SHARE:
+    if share > MAX_TIME_RESIDUAL_FRACTION:
         raise ImplausibleError("stage motion", f"times follow no trapezoid of speed: {share:.0%} off")
     speed, acceleration = (float(value) for value in np.exp(best.x[:2]))
-    reached = speed**2 / acceleration < 0.8 * float(np.max(ways_um))
+    reached = speed**2 / acceleration < 0.8 * float(np.max(distances_um))
     return StageMotion(
         speed if reached else None,
         acceleration,

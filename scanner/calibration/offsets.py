@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.calibration.bench import arrive, evidence, find_focus, spread
+from scanner.calibration.common_steps import arrive, evidence, find_focus, spread
 from scanner.calibration.errors import BlankCalibrationFieldError, CalibrationError, ImplausibleError
 from scanner.calibration.results import ObjectiveOffset, PixelGeometry
 from scanner.calibration.shift import MIN_OBJECT_PX
@@ -88,7 +88,7 @@ def take_references(
     for point in _richest(object_mask(relative_transmission(frame.pixels)), (window[0], window[1])):
         arrive(microscope, overview.to_stage(point))
         try:
-            z_um = find_focus(microscope, z_um, exposure_ms, centre_share=0.4).z_um
+            z_um = find_focus(microscope, z_um, exposure_ms, centre_fraction=0.4).z_um
         except FocusError:
             continue
         picture = microscope.snap(exposure_ms)

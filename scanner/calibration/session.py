@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from scanner.calibration.bench import arrive, find_exposure, find_focus
+from scanner.calibration.common_steps import arrive, find_exposure, find_focus
 from scanner.calibration.errors import CalibrationError
 from scanner.calibration.field_images import measure_field_images
 from scanner.calibration.geometry import measure_pixel_geometry
@@ -60,7 +60,7 @@ def calibrate(
     microscope: Microscope,
     plan: CalibrationPlan,
     now: Callable[[], float],
-    tell: Callable[[Result], None] = lambda _result: None,
+    report: Callable[[Result], None] = lambda _result: None,
 ) -> tuple[Result, ...]:
     """Run procedures; whoever calls answers for the safe state afterwards.
 
@@ -72,7 +72,7 @@ def calibrate(
         What to measure.
     now
         Time source in s: the one by which stage and camera move.
-    tell
+    report
         Handed each result as it is found.
 
     Returns
@@ -87,7 +87,7 @@ def calibrate(
     """
     if not plan.what:
         raise CalibrationError("plan", "nothing to measure")
-    session = _Session(microscope, plan, now, tell)
+    session = _Session(microscope, plan, now, report)
     with microscope.lit():
         session.through_reference()
         if Procedure.OFFSETS in plan.what or Procedure.PIXELS in plan.what:
@@ -104,19 +104,19 @@ class _Session:
         microscope: Microscope,
         plan: CalibrationPlan,
         now: Callable[[], float],
-        tell: Callable[[Result], None],
+        report: Callable[[Result], None],
     ) -> None:
         self._microscope = microscope
         self._plan = plan
         self._now = now
-        self._tell = tell
+        self._report = report
         self._geometry: PixelGeometry | None = None
         self._references: dict[str, tuple[Reference, ...]] = {}
         self.results: list[Result] = []
 
     def keep(self, result: Result) -> None:
         self.results.append(result)
-        self._tell(result)
+        self._report(result)
 
     def _others(self) -> tuple[Objective, ...]:
         # Dry ones first: none of them may follow oil.

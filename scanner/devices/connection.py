@@ -111,7 +111,7 @@ class SerialConnection:
             self._make_ready()
             yield
 
-    def tell(self, command: str) -> None:
+    def send(self, command: str) -> None:
         """Send a command that has no answer.
 
         Raises

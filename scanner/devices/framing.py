@@ -170,7 +170,7 @@ class FramedLine:
         self._number = (self._number + 1) % NUMBERS
         body = " ".join([command, *map(str, arguments)])
         self._connection.flush_unexpected()
-        self._connection.tell(frame(body, self._number))
+        self._connection.send(frame(body, self._number))
         for _ in range(_MOST_STALE):
             try:
                 line = self._connection.read_line(body)

@@ -200,7 +200,7 @@ class ProScan(MotionController):
         if not self._owed:
             answer = self._connection.ask(command)
         else:
-            self._connection.tell(command)
+            self._connection.send(command)
             answer = self._connection.read_line(command)
             while answer == DONE and self._owed:
                 self._owed -= 1
@@ -212,8 +212,8 @@ class ProScan(MotionController):
         """Send what is answered with R, now or later, and find out whether it was refused."""
         if not self._owed:
             self._connection.flush_unexpected()
-        self._connection.tell(command)
-        self._connection.tell("$")
+        self._connection.send(command)
+        self._connection.send("$")
         # Never more than one R is waited for in vain: a stopped move may or may not be answered as well.
         owed = min(self._owed, 1) + 1
         refused: DeviceError | None = None

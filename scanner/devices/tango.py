@@ -89,7 +89,7 @@ class Tango(MotionController):
 
     def _identify(self) -> str:
         # An empty line ends whatever half a command the controller may still hold.
-        self._connection.tell("")
+        self._connection.send("")
         answer = self._connection.ask("?version")
         for _ in range(STALE_LINES):
             if answer.upper().startswith("TANGO"):
@@ -98,7 +98,7 @@ class Tango(MotionController):
         raise DeviceNotReadyError("another device answers", device=self.device, wanted="TANGO", actual=answer)
 
     def _set_up(self) -> None:
-        self._connection.tell("!autostatus 0")
+        self._connection.send("!autostatus 0")
         # What went wrong before this session is not ours to raise.
         self._read_error()
         status = self._read_status()
@@ -158,7 +158,7 @@ class Tango(MotionController):
 
     def _send_stop(self, axes: Iterable[Axis]) -> None:
         for axis in axes:
-            self._connection.tell(f"!a {axis}")
+            self._connection.send(f"!a {axis}")
 
     def _interrupt(self) -> None:
         self._connection.interrupt(ABORT)
@@ -185,7 +185,7 @@ class Tango(MotionController):
     # -- inside --------------------------------------------------------------------------------------------
 
     def _order(self, command: str) -> None:
-        self._connection.tell(command)
+        self._connection.send(command)
         self._check_error()
 
     def _order_each(self, command: str, axes: Iterable[Axis]) -> None:

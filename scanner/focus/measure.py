@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Grey levels, as a share of the local background, below which a pixel counts as part of an object.
-OBJECT_SHARE = 0.93
+OBJECT_TRANSMISSION = 0.93
 _BACKGROUND_BLOCK_PX = 16
 _TWO_APART = np.array([[-1.0, 0.0, 1.0]], np.float32)
 
@@ -52,7 +52,7 @@ def object_mask(transmission: NDArray[np.float32], *, grow_px: int = 9) -> NDArr
     grow_px
         Side of the square by which objects are grown.
     """
-    dark = (transmission < OBJECT_SHARE).astype(np.uint8)
+    dark = (transmission < OBJECT_TRANSMISSION).astype(np.uint8)
     # Single noisy pixels are no object.
     opened = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     return np.asarray(cv2.dilate(opened, np.ones((grow_px, grow_px), np.uint8)) > 0)

@@ -65,7 +65,7 @@ class FocusSweep:
         The last plane photographed lies within half of this from the focus.
     exposure_ms
         Exposure of each picture.
-    centre_share
+    centre_fraction
         Share of the picture, around its centre, that is measured.
     flat_field
         Takes dust and shading off the pictures; without it, dust is recognised by its not changing with z.
@@ -75,7 +75,7 @@ class FocusSweep:
     coarse_step_um: float
     fine_step_um: float
     exposure_ms: float
-    centre_share: float = 1.0
+    centre_fraction: float = 1.0
     flat_field: FlatField | None = None
 
 
@@ -111,7 +111,7 @@ class _Search:
         self._microscope = microscope
         self._expected_um = expected_um
         self._sweep = sweep
-        self._stack = FocusStack(microscope, sweep.exposure_ms, sweep.centre_share, sweep.flat_field)
+        self._stack = FocusStack(microscope, sweep.exposure_ms, sweep.centre_fraction, sweep.flat_field)
         envelope = microscope.objective.focus
         reach_um = 2.0 * sweep.half_range_um
         self._low_um = max(envelope.min_um, expected_um - reach_um)

@@ -70,18 +70,18 @@ class FocusStack:
         Light on, stage at rest.
     exposure_ms
         Of each picture.
-    centre_share
+    centre_fraction
         Share of the picture, around its centre, that is measured.
     flat_field
         Takes dust and shading off.
     """
 
     def __init__(
-        self, microscope: Microscope, exposure_ms: float, centre_share: float, flat_field: FlatField | None
+        self, microscope: Microscope, exposure_ms: float, centre_fraction: float, flat_field: FlatField | None
     ) -> None:
         self._microscope = microscope
         self._exposure_ms = exposure_ms
-        self._centre_share = centre_share
+        self._centre_share = centre_fraction
         self._flat_field = flat_field
         self._planes: list[_Plane] = []
 

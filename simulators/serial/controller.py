@@ -10,8 +10,8 @@ from simulators.serial.faults import SerialFaultKind, SerialFaultPlan
 from simulators.serial.mechanics import Mechanics
 
 # How much of a move is made before a fault ends it, and how much of one remains undone when steps are lost.
-SHARE_BEFORE_FAULT = 0.4
-SHARE_LOST = 0.02
+FRACTION_BEFORE_FAULT = 0.4
+FRACTION_LOST = 0.02
 
 
 class SimulatedController(ABC):
@@ -136,7 +136,7 @@ class SimulatedController(ABC):
         share = 1.0
         for kind in (SerialFaultKind.LIMIT_SWITCH, SerialFaultKind.EMERGENCY_STOP):
             if self.faults.strikes(kind, command):
-                spoiled, share = kind, SHARE_BEFORE_FAULT
+                spoiled, share = kind, FRACTION_BEFORE_FAULT
         if spoiled is SerialFaultKind.EMERGENCY_STOP:
             self.emergency_stop = True
         loses_steps = self.faults.strikes(SerialFaultKind.LOST_STEPS, command)
@@ -144,7 +144,7 @@ class SimulatedController(ABC):
         for axis, target in targets_um.items():
             here = self.mechanics.position_um(axis)
             way = share * (target - self._position_um(axis))
-            lost = SHARE_LOST * way if loses_steps else 0.0
+            lost = FRACTION_LOST * way if loses_steps else 0.0
             self._slip_um[axis] += lost
             machine[axis] = self._before_the_stop(axis, here + way - lost)
         self.mechanics.send(machine)

@@ -129,7 +129,7 @@ class TwinCamera:
         state = self._state
         is_path_free = not state.is_turret_busy and not state.is_turret_between
         light = state.lamp_intensity if state.lamp_open and is_path_free else 0.0
-        light *= state.configuration.lamp.share_at(state.clock.now_s())
+        light *= state.configuration.lamp.fraction_at(state.clock.now_s())
         if state.faults.strikes(TwinFaultKind.LAMP_DEAD, lamp):
             self._record.note("fault", f"{lamp}: no light")
             light = 0.0

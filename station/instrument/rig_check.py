@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from scanner.calibration.bench import find_exposure
+from scanner.calibration.common_steps import find_exposure
 from scanner.coordinates import StagePoint
 from scanner.core import ScanCore
 from scanner.errors import DeviceError, DeviceNotReadyError, LimitError, ScannerError

@@ -146,7 +146,7 @@ def test_a_nucleus_is_seen_however_far_off_the_focus_is(defocus_um):
 
 TEN_SWEEP = FocusSweep(half_range_um=40.0, coarse_step_um=5.4, fine_step_um=1.9, exposure_ms=8.0)
 OIL_SWEEP = FocusSweep(
-    half_range_um=6.0, coarse_step_um=0.85, fine_step_um=0.3, exposure_ms=32.0, centre_share=0.7
+    half_range_um=6.0, coarse_step_um=0.85, fine_step_um=0.3, exposure_ms=32.0, centre_fraction=0.7
 )
 
 

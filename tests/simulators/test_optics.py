@@ -252,27 +252,27 @@ def test_impossible_dust_is_refused(wrong: dict[str, float]) -> None:
 
 @given(st.floats(0.0, 1e6), st.floats(0.0, 0.3), st.integers(0, 1000))
 def test_a_lamp_stays_within_its_drift(time_s: float, drift: float, seed: int) -> None:
-    lamp = LampModel(drift_share=drift, seed=seed)
-    assert abs(lamp.share_at(time_s) - 1.0) <= drift + 1e-12
-    assert lamp.share_at(time_s) == LampModel(drift_share=drift, seed=seed).share_at(time_s)
+    lamp = LampModel(drift_fraction=drift, seed=seed)
+    assert abs(lamp.fraction_at(time_s) - 1.0) <= drift + 1e-12
+    assert lamp.fraction_at(time_s) == LampModel(drift_fraction=drift, seed=seed).fraction_at(time_s)
 
 
 def test_a_lamp_drifts_slowly_and_warms_up() -> None:
-    lamp = LampModel(drift_share=0.04, period_s=2400.0, seed=1)
-    shares = [lamp.share_at(float(second)) for second in range(3600)]
+    lamp = LampModel(drift_fraction=0.04, period_s=2400.0, seed=1)
+    shares = [lamp.fraction_at(float(second)) for second in range(3600)]
     assert max(shares) - min(shares) > 0.04
     assert max(abs(b - a) for a, b in itertools.pairwise(shares)) < 5e-4
-    cold = LampModel(warm_up_share=0.1, warm_up_s=300.0)
-    assert cold.share_at(0.0) == pytest.approx(0.9)
-    assert cold.share_at(3000.0) == pytest.approx(1.0, abs=1e-4)
-    assert LampModel().share_at(12.0) == 1.0
+    cold = LampModel(warm_up_fraction=0.1, warm_up_s=300.0)
+    assert cold.fraction_at(0.0) == pytest.approx(0.9)
+    assert cold.fraction_at(3000.0) == pytest.approx(1.0, abs=1e-4)
+    assert LampModel().fraction_at(12.0) == 1.0
     with pytest.raises(ValueError, match="lamp"):
-        LampModel(drift_share=1.0)
+        LampModel(drift_fraction=1.0)
 
 
 def test_the_twins_lamp_drifts_with_simulated_time() -> None:
     twin = Twin(SlideSettings(cells=0, nuclei_per_mm2=0.0, specks_per_mm2=0.0))
-    twin.configuration = replace(twin.configuration, lamp=LampModel(warm_up_share=0.2, warm_up_s=60.0))
+    twin.configuration = replace(twin.configuration, lamp=LampModel(warm_up_fraction=0.2, warm_up_s=60.0))
     twin.lamp_open = True
     levels = []
     for _ in range(2):

@@ -17,7 +17,7 @@ from scanner.microscope import Microscope
 # More than the backlash of any stage worth calibrating: a move of this length takes up the play.
 APPROACH_UM = 20.0
 # Brightest level aimed at, as a share of full scale: enough light, and room for its scatter.
-TARGET_SHARE = 0.75
+TARGET_FRACTION = 0.75
 _FIRST_EXPOSURE_MS = 4.0
 _EXPOSURE_LIMITS_MS = (0.05, 400.0)
 _EXPOSURE_TRIES = 8
@@ -68,14 +68,14 @@ def arrive(microscope: Microscope, target: StagePoint, *, from_x: int = -1, from
     return microscope.move_to(target)
 
 
-def find_exposure(microscope: Microscope, share: float = TARGET_SHARE) -> float:
-    """Exposure in ms at which the brightest parts of the field reach a share of full scale; light on.
+def find_exposure(microscope: Microscope, fraction: float = TARGET_FRACTION) -> float:
+    """Exposure in ms at which the brightest parts of the field reach a fraction of full scale; light on.
 
     Parameters
     ----------
     microscope
         Light on.
-    share
+    fraction
         Brightest level aimed at, over full scale.
 
     Raises
@@ -100,18 +100,18 @@ def find_exposure(microscope: Microscope, share: float = TARGET_SHARE) -> float:
         else:
             level = float(np.percentile(sample, 99)) / full_scale
             seen = f"; last: {level:.0%}"
-            if abs(level - share) < _EXPOSURE_TOLERANCE * share:
+            if abs(level - fraction) < _EXPOSURE_TOLERANCE * fraction:
                 return exposure_ms
-            exposure_ms *= _DARKEN_CLIPPED if level > _CLIPPED_FRACTION else share / level
+            exposure_ms *= _DARKEN_CLIPPED if level > _CLIPPED_FRACTION else fraction / level
         if not low_ms <= exposure_ms <= high_ms:
             break
     raise CalibrationError(
-        "exposure", f"no exposure between {low_ms:g} and {high_ms:g} ms gives {share:.0%} of full scale{seen}"
+        "exposure", f"no exposure between {low_ms:g} and {high_ms:g} ms gives {fraction:.0%} of full scale{seen}"
     )
 
 
 def find_focus(
-    microscope: Microscope, expected_um: float, exposure_ms: float, centre_share: float = 1.0
+    microscope: Microscope, expected_um: float, exposure_ms: float, centre_fraction: float = 1.0
 ) -> FocusResult:
     """Search focus with steps that suit the objective in the light path; light on.
 
@@ -123,7 +123,7 @@ def find_focus(
         Where focus is expected.
     exposure_ms
         Exposure.
-    centre_share
+    centre_fraction
         Middle part of the frame that is measured, over its sides.
 
     Raises
@@ -137,7 +137,7 @@ def find_focus(
         coarse_step_um=_COARSE_DEPTHS * depth_um,
         fine_step_um=_FINE_DEPTHS * depth_um,
         exposure_ms=exposure_ms,
-        centre_share=centre_share,
+        centre_fraction=centre_fraction,
     )
     return search_focus(microscope, expected_um, sweep)
 
