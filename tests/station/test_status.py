@@ -89,7 +89,7 @@ def test_a_run_that_was_cut_off_says_how_to_go_on(tmp_path, protocol):
         def step(self, name: str, note: str = "") -> None:
             # What a kill leaves: the record as it stood, and nobody who holds the lock.
             if name == "capture" and not copy.exists():
-                shutil.copytree(out, copy)
+                shutil.copytree(out, copy, ignore=shutil.ignore_patterns("run.lock*"))
 
     run_scan(ScanRequest(RIGS / "simulated", protocol, out, seed=3, cells=2), RunControl(), Copier())
     state = read_status(copy)
