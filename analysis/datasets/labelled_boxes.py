@@ -27,6 +27,15 @@ def padded_boxes(
 
     The extent where the detector gave one, the box of the mask elsewhere: people draw boxes round chromosomes as
     they believe them to go on beneath others.
+
+    Parameters
+    ----------
+    found
+        Instances of a picture.
+    padding_px
+        Left, top, right, bottom.
+    size
+        Height and width of the picture.
     """
     boxes = [entry.box_px if entry.extent_px is None else entry.extent_px for entry in found]
     return grown_boxes(np.asarray(boxes, np.float64).reshape(-1, 4), padding_px, size)
@@ -64,7 +73,17 @@ def ranked_boxes(
 def grown_boxes(
     boxes_px: NDArray[np.float64], padding_px: Sequence[float], size: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Grow boxes (n, 4) by a padding (left, top, right, bottom), kept inside an image of this (height, width)."""
+    """Grow boxes (n, 4) by a padding (left, top, right, bottom), kept inside an image of this (height, width).
+
+    Parameters
+    ----------
+    boxes_px
+        float64, shape (n, 4).
+    padding_px
+        Left, top, right, bottom.
+    size
+        Height and width of the picture.
+    """
     left, top, right, bottom = padding_px
     height, width = size[:2]
     grown = boxes_px + np.asarray([-left, -top, right, bottom])

@@ -54,7 +54,15 @@ class LabelledCell:
 
 
 def gband612_cells(data_dir: Path, split: str) -> Iterator[LabelledCell]:
-    """Cells of the gband612 set: crops are upright, so that the polarity is known."""
+    """Cells of the gband612 set: crops are upright, so that the polarity is known.
+
+    Parameters
+    ----------
+    data_dir
+        Root of the data sets.
+    split
+        ``"train"``, ``"val"`` or ``"test"``.
+    """
     for cell in read_gband612_cells(data_dir / "gband612", split):
         yield _labelled_crops(cell)
 
@@ -67,7 +75,15 @@ def _labelled_crops(cell: CropCell) -> LabelledCell:
 
 
 def bioimlab_cells(data_dir: Path, split: str) -> Iterator[LabelledCell]:
-    """Q-banded cells of the set's train split; its test split is never looked at."""
+    """Q-banded cells of the set's train split; its test split is never looked at.
+
+    Parameters
+    ----------
+    data_dir
+        Root of the data sets.
+    split
+        ``"train"`` or ``"val"``.
+    """
     for number, cell in enumerate(read_bioimlab_cells(data_dir / "bioimlab_qband", "train")):
         if (number % BIOIMLAB_VAL_EVERY == BIOIMLAB_VAL_EVERY // 2) == (split == "val"):
             yield _labelled_crops(cell)
@@ -76,7 +92,19 @@ def bioimlab_cells(data_dir: Path, split: str) -> Iterator[LabelledCell]:
 def mfish_cells(
     data_dir: Path, split: str, segment: Callable[[GreyImage], Segmentation], read: Callable[[Path], GreyImage]
 ) -> Iterator[LabelledCell]:
-    """DAPI cells of the set's train split, cut by its maps of classes; its test split is never looked at."""
+    """DAPI cells of the set's train split, cut by its maps of classes; its test split is never looked at.
+
+    Parameters
+    ----------
+    data_dir
+        Root of the data sets.
+    split
+        ``"train"`` or ``"val"``.
+    segment
+        Gives the background.
+    read
+        Reads a picture.
+    """
     for entry in load_mfish(data_dir / "mfish", "train"):
         if (entry.case in MFISH_VAL_SLIDES) != (split == "val"):
             continue
@@ -132,7 +160,17 @@ class TsengViews:
 def tseng_views(
     entry: TsengImage, segment: Callable[[GreyImage], Segmentation], read: Callable[[Path], GreyImage]
 ) -> TsengViews | None:
-    """Cut one metaphase by the segmentation and by its true boxes; None where it can't be cut."""
+    """Cut one metaphase by the segmentation and by its true boxes; None where it can't be cut.
+
+    Parameters
+    ----------
+    entry
+        The metaphase.
+    segment
+        Cuts it.
+    read
+        Reads the picture.
+    """
     image = read(entry.path)
     try:
         segmentation = segment(image)

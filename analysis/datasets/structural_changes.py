@@ -188,7 +188,21 @@ def changed_cell(
     classes: Sequence[str],
     rng: np.random.Generator,
 ) -> ChangedCell:
-    """Make the changes of one normal cell, whose objects are upright."""
+    """Make the changes of one normal cell, whose objects are upright.
+
+    Parameters
+    ----------
+    name
+        Of the cell.
+    case
+        Of the patient.
+    objects
+        Its chromosomes, upright.
+    classes
+        Theirs.
+    rng
+        Source of all choices.
+    """
     axes = [medial_axis(piece.mask) for piece in objects]
     width_px = float(np.median([axis.width_px for axis in axes]))
     made: list[tuple[_Plan, ObjectPixels]] = []
@@ -262,7 +276,17 @@ def _make(
 
 
 def change_fits(kind: StructuralChange, size_mb: int, name: str) -> bool:
-    """Whether a chromosome is long enough for a change."""
+    """Whether a chromosome is long enough for a change.
+
+    Parameters
+    ----------
+    kind
+        The change.
+    size_mb
+        Megabases it concerns.
+    name
+        Class of the chromosome.
+    """
     fraction = size_mb / MEGABASES[name]
     if kind is StructuralChange.PERICENTRIC:
         # Both breaks lie in euchromatin, half of the stretch at the least on the long arm.
@@ -278,7 +302,19 @@ def change_fits(kind: StructuralChange, size_mb: int, name: str) -> bool:
 def changed_stretch(
     kind: StructuralChange, size_mb: int, name: str, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Draw the stretch of a change: fractions of the length from the tip of the short arm."""
+    """Draw the stretch of a change: fractions of the length from the tip of the short arm.
+
+    Parameters
+    ----------
+    kind
+        The change.
+    size_mb
+        Megabases it concerns.
+    name
+        Class of the chromosome.
+    rng
+        Source of the place.
+    """
     fraction, centre = size_mb / MEGABASES[name], ideogram(name).centromere
     if kind is StructuralChange.TERMINAL:
         # Of the short arm where it is long enough, in one of two.

@@ -27,6 +27,15 @@ def evaluate_banding(
 ) -> dict[str, Any]:
     """Measure the recogniser.
 
+    Parameters
+    ----------
+    cells
+        Of labelled banding.
+    templates
+        Other ones than the product's.
+    progress
+        Called with (cells done, cells done).
+
     Returns
     -------
     dict
@@ -119,7 +128,21 @@ _SETTINGS: Final = TableDrawingSettings()
 def drawn_from_table(
     name: str, table: int, median_px: int, blur_px: float, rng: np.random.Generator
 ) -> ObjectPixels:
-    """Draw one chromosome from a band table: a bar of the class' typical length, blurred, with grain."""
+    """Draw one chromosome from a band table: a bar of the class' typical length, blurred, with grain.
+
+    Parameters
+    ----------
+    name
+        Class.
+    table
+        Bands of a haploid set: one of the tables' levels.
+    median_px
+        Length of a chromosome of median length.
+    blur_px
+        Standard deviation.
+    rng
+        Source of length and grain.
+    """
     length = float(np.exp(banding_templates().log_length[CLASS_NAMES.index(name)]))
     rows = max(round(median_px * length * float(np.exp(rng.normal(0.0, _SETTINGS.length_spread)))), 8)
     bands = ideogram(name, table).darkness(4 * rows).reshape(rows, 4).mean(axis=1)

@@ -108,7 +108,17 @@ def named_counts(named: Sequence[Named]) -> Counter[str]:
 
 
 def count_cells(data_dir: Path, dataset: str, split: str) -> int:
-    """Cells of a split of ``"tseng"`` or ``"gband612"``."""
+    """Cells of a split of ``"tseng"`` or ``"gband612"``.
+
+    Parameters
+    ----------
+    data_dir
+        Root of the data sets.
+    dataset
+        ``"tseng"`` or ``"gband612"``.
+    split
+        Of the set.
+    """
     if dataset == "tseng":
         return len(load_tseng(data_dir / "tseng", split))
     return sum(1 for _ in _whole_cells(data_dir / "gband612", split))
@@ -152,6 +162,19 @@ def gband612_records(
     """Name the cut chromosomes of the gband612 set, shown upright or turned at random; parameters as above.
 
     Crops whose axis doesn't rise say nothing about which way is up, and count as no flip.
+
+    Parameters
+    ----------
+    data_dir
+        Root of the data sets.
+    split
+        ``"train"``, ``"val"`` or ``"test"``.
+    classifier
+        What is evaluated.
+    prices
+        Of the joint assignment.
+    places
+        Which of the split's cells; all where it is None.
     """
     rng = np.random.default_rng(_TURN_SEED)
     wanted = None if places is None else frozenset(places)

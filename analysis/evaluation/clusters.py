@@ -40,7 +40,15 @@ class BlobSheet:
 
 
 def lay_out(crops: Sequence[NDArray[np.uint8]], name: str) -> BlobSheet:
-    """Lay crops (uint8, white background) out in rows on one sheet."""
+    """Lay crops (uint8, white background) out in rows on one sheet.
+
+    Parameters
+    ----------
+    crops
+        uint8, each of shape (h, w), white background.
+    name
+        Of the sheet.
+    """
     tiles = []
     x = y = _GAP_PX
     row_height = 0

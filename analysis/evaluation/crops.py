@@ -77,6 +77,21 @@ def evaluate_bioimlab(
     """Evaluate on single Q-band chromosomes, another stain than the classifier was trained on.
 
     Parameters and result are those of `evaluate_gband612`.
+
+    Parameters
+    ----------
+    data_dir
+        Root of the data sets, or the folder of this one.
+    split
+        ``"train"`` or ``"test"``.
+    classifier
+        What is evaluated.
+    limit
+        Only the first cells.
+    progress
+        Called with (cells done, cells in all).
+    prices
+        Of the joint assignment.
     """
     folder = _folder(data_dir, "bioimlab_qband")
     return _evaluated(

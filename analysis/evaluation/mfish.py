@@ -27,6 +27,19 @@ def evaluate_mfish(
 ) -> dict[str, float | int]:
     """Evaluate a segmenter on a split of the M-FISH set.
 
+    Parameters
+    ----------
+    data_dir
+        Folder of the set.
+    split
+        ``"train"`` or ``"test"``.
+    segmenter
+        What is evaluated.
+    limit
+        Only this many images.
+    progress
+        Called with (images done, images in all).
+
     Returns
     -------
     dict

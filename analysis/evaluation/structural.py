@@ -110,6 +110,19 @@ def own_changed_cells(
     A changed chromosome takes the place of the one it was made of after the cut: hidden where that was hidden, of
     the class and the way up that were told of it. Cells aren't known to be normal; the few that hold changes of
     their own count as false flags.
+
+    Parameters
+    ----------
+    folder
+        Of the Tseng set.
+    split
+        ``"train"``, ``"val"`` or ``"test"``.
+    karyotyper
+        Cuts and classifies.
+    limit
+        Pictures at most.
+    seed
+        Of the changes.
     """
     images = load_tseng(folder, split)
     step = max(1, len(images) // (limit or len(images)))

@@ -121,6 +121,13 @@ def auc(score: Floats, positive: Bools) -> float:
     """Area under the ROC curve: chance that a positive scores above a negative, ties counting half.
 
     NaN where either kind is missing. Computed from ranks (Mann and Whitney 1947).
+
+    Parameters
+    ----------
+    score
+        float64, shape (n,).
+    positive
+        bool, shape (n,).
     """
     positives = int(positive.sum())
     negatives = positive.size - positives

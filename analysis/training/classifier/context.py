@@ -290,7 +290,17 @@ def _padded(parts: list[Tensor], fill: float = 0.0) -> Tensor:
 
 
 def context_logits(net: EmbeddingNet, context: ContextNet, cells: EmbeddedCells) -> tuple[Tensor, Tensor]:
-    """Logits, each of shape (n, 49), of cells that were embedded as they are: alone, and in view of their cell."""
+    """Logits, each of shape (n, 49), of cells that were embedded as they are: alone, and in view of their cell.
+
+    Parameters
+    ----------
+    net
+        Embeds.
+    context
+        Sees the whole cell.
+    cells
+        Embedded as they are.
+    """
     presented, turned = cells.presented[0].float(), cells.turned[0].float()
     alone = net.logits((presented, turned)).detach()
     refined = alone.clone()
@@ -303,7 +313,15 @@ def context_logits(net: EmbeddingNet, context: ContextNet, cells: EmbeddedCells)
 
 
 def wrong_share(logits: Tensor, classes: Tensor) -> float:
-    """Share of the chromosomes of known class whose likeliest class is another one."""
+    """Share of the chromosomes of known class whose likeliest class is another one.
+
+    Parameters
+    ----------
+    logits
+        float32, shape (n, 49).
+    classes
+        int64, shape (n,); -1 unknown.
+    """
     real = (classes >= 0) & (classes < CLASS_COUNT)
     both = torch.logsumexp(torch.stack([logits[:, :CLASS_COUNT], logits[:, CLASS_COUNT : 2 * CLASS_COUNT]]), 0)
     return float((both.argmax(1)[real] != classes[real]).float().mean())

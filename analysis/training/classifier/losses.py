@@ -43,7 +43,17 @@ class ClassCentres:
         self._decay = decay
 
     def upright(self, embeddings: tuple[Tensor, Tensor], classes: Tensor, polarity: Tensor) -> Tensor:
-        """Embeddings, shape (n, 128), the short arm up: as known, or else the way that is nearer to the centre."""
+        """Embeddings, shape (n, 128), the short arm up: as known, or else the way that is nearer to the centre.
+
+        Parameters
+        ----------
+        embeddings
+            Presented and turned, each of shape (n, size).
+        classes
+            int64, shape (n,).
+        polarity
+            int64, shape (n,); -1 unknown.
+        """
         presented, turned = embeddings
         centre = self.vectors[classes.clamp(max=CLASS_COUNT - 1)]
         nearer = ((turned - presented).detach() * centre).sum(dim=1) > 0
@@ -51,7 +61,17 @@ class ClassCentres:
         return torch.where(swap[:, None], turned, presented)
 
     def update(self, upright: Tensor, classes: Tensor, polarity: Tensor) -> None:
-        """Move the centres towards a batch; only what lies a known way up counts."""
+        """Move the centres towards a batch; only what lies a known way up counts.
+
+        Parameters
+        ----------
+        upright
+            Shape (n, size).
+        classes
+            int64, shape (n,).
+        polarity
+            int64, shape (n,); -1 unknown.
+        """
         known = (polarity >= 0) & (classes < CLASS_COUNT)
         mean = torch.zeros_like(self.vectors).index_add_(0, classes[known], upright.detach()[known])
         seen = torch.bincount(classes[known], minlength=CLASS_COUNT) > 0

@@ -47,7 +47,17 @@ _FULL_TURN_DEG: Final = 360.0
 
 
 def rendered_cells(count: int, seed: int, banding: Banding = Banding.G) -> Iterator[LabelledCell]:
-    """Drawn cells, female and male by turns: class and polarity are known, the pictures are nobody's."""
+    """Drawn cells, female and male by turns: class and polarity are known, the pictures are nobody's.
+
+    Parameters
+    ----------
+    count
+        How many.
+    seed
+        Of all that is drawn.
+    banding
+        Technique.
+    """
     rng = np.random.default_rng(seed)
     for number in range(count):
         appearance = banded(draw_appearance(rng), banding)

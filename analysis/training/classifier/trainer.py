@@ -376,7 +376,17 @@ class ClassifierTask(TrainingTask):
         return figures_of_logits(self.logits(weights, some), some)
 
     def validated(self, step: int, figures: Mapping[str, float], weights: Mapping[str, Tensor]) -> None:
-        """Call `after_validation`."""
+        """Call `after_validation`.
+
+        Parameters
+        ----------
+        step
+            Steps done.
+        figures
+            Of the validation.
+        weights
+            Averaged weights, by parameter name, of any shape.
+        """
         del step, weights
         if self.after_validation is not None:
             self.after_validation(figures)
@@ -523,7 +533,19 @@ def domain_of(source: str) -> Tensor:
 def logits_of_table(
     net: nn.Module, table: ClassifierCropTable, source: str | None = None, batch: int = 256
 ) -> Tensor:
-    """Logits, shape (n, 49), of prepared crops; the net is given the banding of ``source``, or none."""
+    """Logits, shape (n, 49), of prepared crops; the net is given the banding of ``source``, or none.
+
+    Parameters
+    ----------
+    net
+        Ready for use.
+    table
+        Crops.
+    source
+        Source whose banding the net is given; None gives none.
+    batch
+        Crops at a time.
+    """
     parts = [torch.zeros((0, OUTPUT_COUNT))]
     with torch.no_grad():
         for start in range(0, len(table), batch):

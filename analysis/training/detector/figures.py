@@ -34,6 +34,13 @@ def detector_figures(detector: Detector, cells: Sequence[DetectorCell]) -> dict[
     Boxes are compared with the published ones after a shift that is the same for all: the labellers' boxes don't
     lie centred on their chromosomes. The threshold is the one with the highest Acc; both are choices on these
     cells.
+
+    Parameters
+    ----------
+    detector
+        What is measured.
+    cells
+        Of the val split.
     """
     found = [suppress_overlapping(detector.candidates(relative_of(cell)), iou=NMS_IOU) for cell in cells]
     shift = typical_shift(found, cells)
@@ -60,7 +67,15 @@ def detector_figures(detector: Detector, cells: Sequence[DetectorCell]) -> dict[
 
 
 def typical_shift(found: Sequence[BoxProposals], cells: Sequence[DetectorCell]) -> NDArray[np.float64]:
-    """Median (x, y) from the centres of detections to those of the published boxes they are sure to mean."""
+    """Median (x, y) from the centres of detections to those of the published boxes they are sure to mean.
+
+    Parameters
+    ----------
+    found
+        Proposals of each cell; boxes of shape (n, 4).
+    cells
+        The cells.
+    """
     shifts = [np.zeros((0, 2))]
     for each, cell in zip(found, cells, strict=True):
         sure = each.take(each.score > 0.5)

@@ -69,7 +69,15 @@ class PointAssignment(NamedTuple):
 
 
 def box_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of boxes (k, 4) one to one: shape (k,)."""
+    """Intersection over union of boxes (k, 4) one to one: shape (k,).
+
+    Parameters
+    ----------
+    first
+        Shape (n, 4).
+    second
+        Shape (n, 4), box by box.
+    """
     return _overlap(first, second)[0]
 
 
@@ -86,7 +94,15 @@ def _overlap(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def points_inside(places: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Pairs (box, point) of the points (points, 2) that lie in the boxes (n, 4), in the order of the boxes."""
+    """Pairs (box, point) of the points (points, 2) that lie in the boxes (n, 4), in the order of the boxes.
+
+    Parameters
+    ----------
+    places
+        Shape (p, 2).
+    boxes
+        Shape (n, 4).
+    """
     x, y = places[:, 0].contiguous(), places[:, 1].contiguous()
     xmin, ymin, xmax, ymax = boxes[:, :, None].unbind(1)
     box, point = ((x > xmin) & (x < xmax) & (y > ymin) & (y < ymax)).nonzero(as_tuple=True)
@@ -134,7 +150,21 @@ def assign_points(
 def detector_loss(
     net: DetectorNet, places: Tensor, output: DetectorOutput, targets: list[Target], weights: DetectorLossWeights
 ) -> dict[str, Tensor]:
-    """Parts of the loss of a batch, weighted: ``score, overlap, offset, distribution, classes``."""
+    """Parts of the loss of a batch, weighted: ``score, overlap, offset, distribution, classes``.
+
+    Parameters
+    ----------
+    net
+        Whose outputs they are.
+    places
+        Shape (p, 2): points that the net speaks of.
+    output
+        Of a batch.
+    targets
+        One a picture.
+    weights
+        Of the parts.
+    """
     goals = torch.zeros_like(output.score)
     counted = torch.ones_like(output.score)
     image, point, box, label, goal = [], [], [], [], []

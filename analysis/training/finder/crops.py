@@ -121,6 +121,13 @@ def shard_of(fields: Iterable[TrueField]) -> Shard:
 def label_field(field: TrueField, found: Proposals) -> tuple[FinderCropTable, list[tuple[str, bool]]]:
     """Crops of a field's proposals with what the truth says of each.
 
+    Parameters
+    ----------
+    field
+        With its truth.
+    found
+        Proposals on it.
+
     Returns
     -------
     tuple

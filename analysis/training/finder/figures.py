@@ -26,7 +26,15 @@ _LEAST: Final = 20
 
 
 def outputs_of(net: FinderNet, table: FinderCropTable) -> FinderOutput:
-    """What a net, ready for use, says of every crop of a table."""
+    """What a net, ready for use, says of every crop of a table.
+
+    Parameters
+    ----------
+    net
+        Ready for use.
+    table
+        Crops.
+    """
     parts = []
     with torch.inference_mode():
         for start in range(0, len(table), _BATCH):
@@ -40,7 +48,15 @@ def outputs_of(net: FinderNet, table: FinderCropTable) -> FinderOutput:
 
 
 def fit_calibration(output: FinderOutput, table: FinderCropTable) -> ScoreCalibration:
-    """Temperature and shift of both heads by least negative log likelihood (Platt 1999; Guo et al., 2017)."""
+    """Temperature and shift of both heads by least negative log likelihood (Platt 1999; Guo et al., 2017).
+
+    Parameters
+    ----------
+    output
+        Of the net.
+    table
+        Crops it is of.
+    """
     metaphase = _fit(output.metaphase, table.metaphase)
     analysable = _fit(output.analysable, table.analysable)
     plain = ScoreCalibration(metaphase[0], metaphase[1], analysable[0], analysable[1])
@@ -93,6 +109,13 @@ def _fit(logits: Tensor, labels: NDArray[np.int8]) -> tuple[float, float]:
 def figures_of(found: FinderScore, table: FinderCropTable) -> dict[str, float]:
     """Figures of calibrated answers to the proposals of a table.
 
+    Parameters
+    ----------
+    found
+        Calibrated scores.
+    table
+        Crops they are of.
+
     Returns
     -------
     dict
@@ -135,7 +158,15 @@ def choice_score(figures: Mapping[str, float]) -> float:
 
 
 def agreement(found: FinderScore, reviewed: FinderCropTable) -> float:
-    """Share of a reviewer's decisions that the finder shares: worth a picture from a probability of 0.5 on."""
+    """Share of a reviewer's decisions that the finder shares: worth a picture from a probability of 0.5 on.
+
+    Parameters
+    ----------
+    found
+        Calibrated scores.
+    reviewed
+        Crops with decisions.
+    """
     wanted = found.metaphase * found.analysable >= CALL_SCORE
     return round(float(np.mean(wanted == (reviewed.wanted == 1))), 4)
 

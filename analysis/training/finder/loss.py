@@ -51,7 +51,17 @@ class Labels:
 
 
 def finder_loss(output: FinderOutput, labels: Labels, weights: FinderLossWeights) -> dict[str, Tensor]:
-    """Parts of the loss, each weighted, each a mean over the crops of which it is known."""
+    """Parts of the loss, each weighted, each a mean over the crops of which it is known.
+
+    Parameters
+    ----------
+    output
+        Of n crops.
+    labels
+        Theirs, of shape (n,) each.
+    weights
+        Of the parts.
+    """
     found = labels.metaphase == 1
     # A reviewer wants a picture of what is a metaphase and can be analysed; a no leaves open which failed.
     wanted = functional.logsigmoid(output.metaphase) + functional.logsigmoid(output.analysable)

@@ -135,7 +135,15 @@ def _fields(part: CropSource, slide: int, count: int, composer: FieldComposer | 
 
 
 def shard_name(part: CropSource, slide: int) -> str:
-    """Name of a slide's file."""
+    """Name of a slide's file.
+
+    Parameters
+    ----------
+    part
+        Split and stain.
+    slide
+        Number of the slide.
+    """
     return f"{part.split}-{part.stain}-{slide:04d}.npz"
 
 
@@ -181,6 +189,15 @@ class Prepared:
 
 def read_prepared(out_dir: Path, split: str, quality: QualityTable) -> Prepared:
     """Read what was composed of a split, with what is known of its cells by now.
+
+    Parameters
+    ----------
+    out_dir
+        Where crops were prepared.
+    split
+        ``"train"`` or ``"val"``.
+    quality
+        How cells karyotype.
 
     Raises
     ------

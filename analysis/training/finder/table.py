@@ -136,7 +136,15 @@ class Shard:
 
 
 def write_shard(path: Path, shard: Shard) -> None:
-    """Write a shard whole or not at all."""
+    """Write a shard whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shard
+        What goes into it.
+    """
     columns = {f"table.{entry.name}": getattr(shard.table, entry.name) for entry in fields(FinderCropTable)}
     statistics = {f"statistics.{name}": values for name, values in shard.statistics.items()}
     buffer = io.BytesIO()

@@ -351,7 +351,17 @@ def finder_trainer(task: FinderTask, settings: FinderTrainSettings, out_dir: Pat
 def drawn_batch(
     tables: Sequence[FinderCropTable], generator: torch.Generator, settings: FinderAugmentation
 ) -> tuple[FinderBatch, Labels]:
-    """New views of the crops of some tables, and their labels."""
+    """New views of the crops of some tables, and their labels.
+
+    Parameters
+    ----------
+    tables
+        Rows that make the batch.
+    generator
+        Source of all randomness.
+    settings
+        How much is changed.
+    """
 
     def column(name: str) -> Tensor:
         return torch.from_numpy(np.concatenate([getattr(table, name) for table in tables]))

@@ -150,7 +150,19 @@ def _draw_for(workplace: _Workplace, end: Connection) -> None:
 def draw_batch(
     bank: SingleBank, scene: SceneSettings, prompts: int, seeds: Sequence[tuple[int, int]]
 ) -> MaskBatch:
-    """Draw the examples of scenes, one scene a seed."""
+    """Draw the examples of scenes, one scene a seed.
+
+    Parameters
+    ----------
+    bank
+        Chromosomes.
+    scene
+        How scenes vary.
+    prompts
+        Asked in a scene.
+    seeds
+        One a scene.
+    """
     return _as_batch(_arrays(_Workplace(bank, scene, prompts), seeds))
 
 

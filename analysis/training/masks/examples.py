@@ -97,7 +97,17 @@ class BlobExample:
 
 
 def mask_examples(scene: Scene, rng: np.random.Generator, count: int) -> Iterator[MaskExample]:
-    """Draw prompts for a scene: boxes, as they are detected, and points."""
+    """Draw prompts for a scene: boxes, as they are detected, and points.
+
+    Parameters
+    ----------
+    scene
+        The scene.
+    rng
+        Decides everything.
+    count
+        Prompts at most.
+    """
     level = np.clip(scene.level, 0.0, _TOP)
     masks = [scene.mask_of(body) for body in scene.bodies]
     kinds = [body.is_chromosome for body in scene.bodies]

@@ -368,7 +368,17 @@ def _write(
 
 
 def mask_losses(logits: Tensor, quality: Tensor, batch: MaskBatch) -> dict[str, Tensor]:
-    """Losses of the mask net: cross entropy where there is stain, overlap, and foretelling of the overlap."""
+    """Losses of the mask net: cross entropy where there is stain, overlap, and foretelling of the overlap.
+
+    Parameters
+    ----------
+    logits
+        Shape (n, h, w).
+    quality
+        Shape (n,): logits of the foretold overlap.
+    batch
+        What was asked.
+    """
     target = batch.target
     weight = torch.where((batch.prompted[:, 0] > _SLIDE_LEVEL) | (target > 0.5), 1.0, _SLIDE_WEIGHT)
     crossed = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
@@ -386,7 +396,15 @@ def mask_losses(logits: Tensor, quality: Tensor, batch: MaskBatch) -> dict[str, 
 
 
 def blob_loss(logits: Tensor, answers: Tensor) -> Tensor:
-    """Cross entropy over the questions that arise."""
+    """Cross entropy over the questions that arise.
+
+    Parameters
+    ----------
+    logits
+        Shape (n, 3).
+    answers
+        Shape (n, 3): 1, 0, or less where the question doesn't arise.
+    """
     known = (answers >= 0.0).float()
     each = functional.binary_cross_entropy_with_logits(logits, answers.clamp(min=0.0), reduction="none")
     return (each * known).sum() / known.sum().clamp(min=1.0)

@@ -62,6 +62,13 @@ def warped(single: FreeSingle, pose: ChromosomePose) -> ChromosomePatch | None:
     """Lay a chromosome down in a pose; None where nothing is left of it.
 
     It is bent to an arc along the axis of its largest extent. Turning, scaling and bending are one resampling.
+
+    Parameters
+    ----------
+    single
+        The chromosome.
+    pose
+        How it lies.
     """
     centre, along, length = _axis(single.mask)
     scale = pose.width_px / single.width_px
@@ -108,7 +115,15 @@ def _unbent(
 
 
 def cut_to(level: NDArray[np.float32], mask: NDArray[np.bool_]) -> ChromosomePatch | None:
-    """Cut a body to its mask and halo; None where the mask is empty."""
+    """Cut a body to its mask and halo; None where the mask is empty.
+
+    Parameters
+    ----------
+    level
+        float32, shape (h, w).
+    mask
+        bool, shape (h, w).
+    """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
         return None

@@ -42,7 +42,17 @@ class CutoutPose:
     scale: float = 1.0
 
     def matrix(self, x_px: float, y_px: float, um_per_px: float) -> NDArray[np.float64]:
-        """Affine map, shape (2, 3), from px of a cut-out with this centre to px of the field."""
+        """Affine map, shape (2, 3), from px of a cut-out with this centre to px of the field.
+
+        Parameters
+        ----------
+        x_px
+            Centre of the cut-out.
+        y_px
+            Centre of the cut-out.
+        um_per_px
+            Pixel size of the field.
+        """
         factor = self.scale * CUTOUT_UM_PER_PX / um_per_px
         cos, sin = factor * math.cos(self.turn_rad), factor * math.sin(self.turn_rad)
         mirror = -1.0 if self.flip else 1.0
@@ -67,12 +77,30 @@ class Canvas:
         self.um_per_px = um_per_px
 
     def lay(self, cutout: Cutout, pose: CutoutPose, strength: float = 1.0) -> None:
-        """Add a cut-out: densities add where bodies lie upon one another, and so does light."""
+        """Add a cut-out: densities add where bodies lie upon one another, and so does light.
+
+        Parameters
+        ----------
+        cutout
+            What is added.
+        pose
+            How it lies.
+        strength
+            Factor of its density or light.
+        """
         stamp, corner = self.stamp(cutout, pose)
         self.add(stamp, corner, strength)
 
     def stamp(self, cutout: Cutout, pose: CutoutPose) -> tuple[NDArray[np.float32], tuple[int, int]]:
-        """A cut-out as it lies on the field, and the column and row of its first pixel."""
+        """A cut-out as it lies on the field, and the column and row of its first pixel.
+
+        Parameters
+        ----------
+        cutout
+            What lies there; float32, shape (h, w).
+        pose
+            How it lies.
+        """
         matrix = pose.matrix(cutout.x_px, cutout.y_px, self.um_per_px)
         height, width = cutout.matter.shape
         corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], np.float64)
@@ -95,7 +123,17 @@ class Canvas:
         return np.asarray(stamp, np.float32), (x0, y0)
 
     def add(self, stamp: NDArray[np.float32], corner: tuple[int, int], strength: float = 1.0) -> None:
-        """Add a stamp at a column and row; what lies beyond the field is left out."""
+        """Add a stamp at a column and row; what lies beyond the field is left out.
+
+        Parameters
+        ----------
+        stamp
+            float32, shape (h, w).
+        corner
+            Column and row of its first pixel.
+        strength
+            Factor.
+        """
         rows, columns = self.matter.shape
         x0, y0 = max(corner[0], 0), max(corner[1], 0)
         x1, y1 = min(corner[0] + stamp.shape[1], columns), min(corner[1] + stamp.shape[0], rows)
@@ -105,7 +143,15 @@ class Canvas:
 
 
 def moved(boxes_px: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Upright boxes round boxes that were mapped; somewhat tight, as chromosomes do not fill the corners."""
+    """Upright boxes round boxes that were mapped; somewhat tight, as chromosomes do not fill the corners.
+
+    Parameters
+    ----------
+    boxes_px
+        float32, shape (n, 4).
+    matrix
+        float64, shape (2, 3).
+    """
     centres = (boxes_px[:, :2] + boxes_px[:, 2:]) / 2.0
     sides = boxes_px[:, 2:] - boxes_px[:, :2]
     there = centres @ matrix[:, :2].T + matrix[:, 2]

@@ -241,7 +241,15 @@ class FieldComposer:
         return slide % round(1.0 / EMPTY_FRACTION) == 3
 
     def field(self, slide: int, number: int) -> ComposedField:
-        """Compose one field."""
+        """Compose one field.
+
+        Parameters
+        ----------
+        slide
+            Number of the slide.
+        number
+            Of the field on it.
+        """
         conditions, texture = self._of_slide(slide)
         rng = np.random.default_rng([*self._seed, slide, 1, number])
         canvas = Canvas(conditions.height_px, conditions.width_px, conditions.um_per_px)

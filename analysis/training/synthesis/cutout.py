@@ -104,7 +104,15 @@ def circle_of(boxes_px: NDArray[np.float32]) -> tuple[float, float, float]:
 
 
 def coverage(shape: tuple[int, ...], boxes_px: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """How many boxes cover each pixel."""
+    """How many boxes cover each pixel.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns.
+    boxes_px
+        float32, shape (n, 4).
+    """
     cover = np.zeros(shape, np.uint8)
     for xmin, ymin, xmax, ymax in np.rint(boxes_px).astype(int):
         cover[max(ymin, 0) : ymax, max(xmin, 0) : xmax] += 1

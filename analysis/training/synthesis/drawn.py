@@ -40,7 +40,15 @@ _SETTINGS: Final = DrawnSettings()
 
 
 def draw_nuclei(rng: np.random.Generator, count: int) -> list[Cutout]:
-    """Interphase nuclei."""
+    """Interphase nuclei.
+
+    Parameters
+    ----------
+    rng
+        Source of all variation.
+    count
+        How many.
+    """
     return [
         cutout_of(render_nucleus(rng, float(rng.uniform(*_SETTINGS.nucleus_radius_um))), NATURAL)
         for _ in range(count)
@@ -48,24 +56,60 @@ def draw_nuclei(rng: np.random.Generator, count: int) -> list[Cutout]:
 
 
 def draw_grains(rng: np.random.Generator, count: int, strength: float) -> list[Cutout]:
-    """Grains of dirt."""
+    """Grains of dirt.
+
+    Parameters
+    ----------
+    rng
+        Source of all variation.
+    count
+        How many.
+    strength
+        Factor of their density.
+    """
     sizes = np.exp(rng.normal(*_SETTINGS.grain_log_um, count))
     return [cutout_of(render_speck(rng, float(size)), NATURAL * strength) for size in sizes]
 
 
 def draw_precipitates(rng: np.random.Generator, count: int, strength: float) -> list[Cutout]:
-    """Clots of precipitated stain."""
+    """Clots of precipitated stain.
+
+    Parameters
+    ----------
+    rng
+        Source of all variation.
+    count
+        How many.
+    strength
+        Factor of their density.
+    """
     sizes = rng.uniform(*_SETTINGS.precipitate_um, count)
     return [cutout_of(render_precipitate(rng, float(size)), NATURAL * strength) for size in sizes]
 
 
 def draw_clumps(rng: np.random.Generator, count: int) -> list[Cutout]:
-    """Pyknotic lumps."""
+    """Pyknotic lumps.
+
+    Parameters
+    ----------
+    rng
+        Source of all variation.
+    count
+        How many.
+    """
     return [cutout_of(render_clump(rng, float(rng.uniform(*_SETTINGS.clump_um))), NATURAL) for _ in range(count)]
 
 
 def cutout_of(patch: ClutterPatch, strength: float) -> Cutout:
-    """A drawn body at the scale of cut-outs, about its patch's middle; densities times ``strength``."""
+    """A drawn body at the scale of cut-outs, about its patch's middle; densities times ``strength``.
+
+    Parameters
+    ----------
+    patch
+        What was drawn.
+    strength
+        Factor of its density.
+    """
     share = patch.um_per_px / CUTOUT_UM_PER_PX
     height, width = patch.od.shape
     size = (max(round(width * share), 2), max(round(height * share), 2))

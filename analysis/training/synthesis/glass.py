@@ -104,7 +104,17 @@ def ground(
 
 
 def lay_coverslip_edge(canvas: Canvas, rng: np.random.Generator, strength: float) -> list[ComposedMetaphase]:
-    """Lay the coverslip's edge across a field; places along it are its truth."""
+    """Lay the coverslip's edge across a field; places along it are its truth.
+
+    Parameters
+    ----------
+    canvas
+        The field.
+    rng
+        Source of the place.
+    strength
+        Factor of its density.
+    """
     height, width = (side * canvas.um_per_px for side in canvas.matter.shape)
     angle = float(rng.uniform(-_HALF_TURN_DEG, _HALF_TURN_DEG))
     offset = float(rng.uniform(-_SETTINGS.edge_offset, _SETTINGS.edge_offset)) * min(height, width)
@@ -126,7 +136,17 @@ def lay_coverslip_edge(canvas: Canvas, rng: np.random.Generator, strength: float
 
 
 def lay_bubble(canvas: Canvas, rng: np.random.Generator, strength: float) -> list[ComposedMetaphase]:
-    """Lay an air bubble, now and then larger than the field; places along its rim are its truth."""
+    """Lay an air bubble, now and then larger than the field; places along its rim are its truth.
+
+    Parameters
+    ----------
+    canvas
+        The field.
+    rng
+        Source of place and size.
+    strength
+        Factor of its density.
+    """
     height, width = (side * canvas.um_per_px for side in canvas.matter.shape)
     radius = float(np.exp(rng.uniform(*np.log(_SETTINGS.bubble_radius_um))))
     bubble = Bubble(

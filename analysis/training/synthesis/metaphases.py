@@ -80,6 +80,15 @@ def spoilt(cell: CellCutout, kind: str, rng: np.random.Generator) -> Specimen:
     """Spoil a cell; ``covered`` is left to the layout, which knows where nuclei lie.
 
     A cell whose chromosomes are not known one by one is blurred where it should be crowded or incomplete.
+
+    Parameters
+    ----------
+    cell
+        Unspoilt.
+    kind
+        One of `SPOILT_KINDS`, or ``"metaphase"``.
+    rng
+        Source of all variation.
     """
     if kind in ("tight", "incomplete") and len(cell.boxes_px) < _SETTINGS.known_chromosomes:
         kind = "blurred"
@@ -166,7 +175,15 @@ def _piece(matter: NDArray[np.float32], box: NDArray[np.int_]) -> NDArray[np.flo
 
 
 def saturated(matter: NDArray[np.float32], limit: float) -> NDArray[np.float32]:
-    """Chromosomes upon one another, of which the stain does not grow without end."""
+    """Chromosomes upon one another, of which the stain does not grow without end.
+
+    Parameters
+    ----------
+    matter
+        float32, shape (h, w): density.
+    limit
+        That it never exceeds.
+    """
     return np.asarray(limit * (1.0 - np.exp(-matter / np.float32(limit))), np.float32)
 
 

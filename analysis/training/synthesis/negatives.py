@@ -158,7 +158,21 @@ class Negatives:
     def lay(
         self, kind: str, canvas: Canvas, x_px: float, y_px: float, rng: np.random.Generator
     ) -> ComposedMetaphase | None:
-        """Lay one of `KINDS` about a place; None where nothing of it came to lie on the field."""
+        """Lay one of `KINDS` about a place; None where nothing of it came to lie on the field.
+
+        Parameters
+        ----------
+        kind
+            One of `KINDS`.
+        canvas
+            The field.
+        x_px
+            Where.
+        y_px
+            Where.
+        rng
+            Source of all variation.
+        """
         makers: dict[str, Callable[[Canvas, float, float, np.random.Generator], _Made]] = {
             "nuclei_row": self._row,
             "nuclei_heap": self._heap,

@@ -170,7 +170,17 @@ def cut_sources(data_root: Path, stain: str, split: str, limit: int | None = Non
 
 
 def image_names(data_root: Path, stain: str, split: str) -> tuple[str, ...]:
-    """Names of the images that `cut_sources` reads."""
+    """Names of the images that `cut_sources` reads.
+
+    Parameters
+    ----------
+    data_root
+        Folder of the data sets.
+    stain
+        One of `STAINS`.
+    split
+        Of the set.
+    """
     if stain == GBAND:
         return tuple(entry.name for entry in load_tseng(data_root / "tseng", split))
     if stain == DAPI:

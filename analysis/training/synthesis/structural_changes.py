@@ -34,7 +34,15 @@ NOISE_OD: Final = 0.01
 
 
 def drawn_changed_cells(count: int, *, seed: int = 0) -> Iterator[ChangedCell]:
-    """Drawn normal cells, each with one change of every kind and size."""
+    """Drawn normal cells, each with one change of every kind and size.
+
+    Parameters
+    ----------
+    count
+        How many.
+    seed
+        Of all that is drawn.
+    """
     names = (*(name for name in CLASS_NAMES[:22] for _ in range(2)), "X", "X")
     for number in range(count):
         rng = np.random.default_rng((seed, number))
