@@ -21,7 +21,7 @@ _OWN_CORE_SHARE: Final = 0.15
 
 
 def padded_boxes(
-    found: Sequence[Instance], padding_px: Sequence[float], size: tuple[int, ...]
+    instances: Sequence[Instance], padding_px: Sequence[float], size: tuple[int, ...]
 ) -> NDArray[np.float64]:
     """Return the instances' boxes (n, 4), padded left, top, right, bottom, kept inside the image.
 
@@ -30,20 +30,20 @@ def padded_boxes(
 
     Parameters
     ----------
-    found
+    instances
         Instances of a picture.
     padding_px
         Left, top, right, bottom.
     size
         Height and width of the picture.
     """
-    boxes = [entry.box_px if entry.extent_px is None else entry.extent_px for entry in found]
+    boxes = [entry.box_px if entry.extent_px is None else entry.extent_px for entry in instances]
     return grown_boxes(np.asarray(boxes, np.float64).reshape(-1, 4), padding_px, size)
 
 
 def ranked_boxes(
     boxes_px: NDArray[np.float64],
-    found: Sequence[Instance],
+    instances: Sequence[Instance],
     left_out: Sequence[UnselectedProposal],
     padding_px: Sequence[float],
     size: tuple[int, ...],
@@ -56,14 +56,14 @@ def ranked_boxes(
     ----------
     boxes_px
         float64, shape (n, 4): padded boxes of the instances.
-    found, left_out
+    instances, left_out
         Of a segmentation.
     padding_px, size
         As of `padded_boxes`.
     """
     extents = np.asarray([entry.extent_px for entry in left_out], np.float64).reshape(-1, 4)
     rows = np.concatenate([boxes_px, grown_boxes(extents, padding_px, size)])
-    scores = [*(entry.score for entry in found), *(entry.score for entry in left_out)]
+    scores = [*(entry.score for entry in instances), *(entry.score for entry in left_out)]
     return [
         CocoObject((float(row[0]), float(row[1]), float(row[2]), float(row[3])), score=score)
         for row, score in zip(rows, scores, strict=True)
@@ -94,7 +94,7 @@ def grown_boxes(
 def instances_from_boxes(
     image: GreyImage,
     boxes_px: NDArray[np.int32] | NDArray[np.float64],
-    found: Sequence[Instance],
+    instances: Sequence[Instance],
     stained: NDArray[np.bool_],
     *,
     padding_px: Sequence[float] = TSENG_PADDING_PX,
@@ -111,7 +111,7 @@ def instances_from_boxes(
         The picture.
     boxes_px
         Shape (n, 4), padded.
-    found
+    instances
         What the segmentation found in the picture.
     stained
         bool, the image's shape: stained pixels, see `analysis.segmentation.contours.segmenter.find_stained`.
@@ -120,15 +120,15 @@ def instances_from_boxes(
     """
     size = image.pixels.shape
     tight = grown_boxes(boxes_px.astype(np.float64), [-side for side in padding_px], size)
-    found_boxes = np.asarray([entry.box_px for entry in found], np.float64).reshape(-1, 4)
+    found_boxes = np.asarray([entry.box_px for entry in instances], np.float64).reshape(-1, 4)
     agreeing = dict(match(box_iou(tight, found_boxes), _SAME_IOU))
     taken = np.zeros(size, np.bool_)
     for j in agreeing.values():
-        _view(taken, found[j].box_px)[...] |= found[j].mask
+        _view(taken, instances[j].box_px)[...] |= instances[j].mask
     made = []
     for i in range(len(boxes_px)):
         if i in agreeing:
-            made.append(found[agreeing[i]])
+            made.append(instances[agreeing[i]])
         else:
             made.append(_from_pixels(tight[i], stained, taken))
     return tuple(made)

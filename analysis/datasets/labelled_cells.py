@@ -197,7 +197,7 @@ def tseng_views(
 
 
 def match_classes(
-    found: Sequence[tuple[int, int, int, int]],
+    boxes_px: Sequence[tuple[int, int, int, int]],
     truth: Sequence[tuple[int, tuple[float, float, float, float]]],
     padding_px: float = PADDING_PX,
 ) -> tuple[int, ...]:
@@ -207,14 +207,14 @@ def match_classes(
 
     Parameters
     ----------
-    found
+    boxes_px
         Boxes (xmin, ymin, xmax, ymax) in px.
     truth
         Class index and box, padded by ``padding_px`` on every side.
     """
-    if not found or not truth:
-        return (NO_CHROMOSOME,) * len(found)
-    a = np.asarray(found, dtype=np.float64)
+    if not boxes_px or not truth:
+        return (NO_CHROMOSOME,) * len(boxes_px)
+    a = np.asarray(boxes_px, dtype=np.float64)
     b = np.asarray([box for _, box in truth]) + np.array([1, 1, -1, -1]) * padding_px
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])

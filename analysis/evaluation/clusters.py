@@ -170,10 +170,10 @@ def evaluate_cut_blobs(
     }
 
 
-def _counts(sheet: BlobSheet, found: Sequence[Instance]) -> list[int]:
+def _counts(sheet: BlobSheet, instances: Sequence[Instance]) -> list[int]:
     """Count for each tile the instances whose box centre lies in it."""
     counts = []
-    centres = [((e.box_px[0] + e.box_px[2]) / 2.0, (e.box_px[1] + e.box_px[3]) / 2.0) for e in found]
+    centres = [((e.box_px[0] + e.box_px[2]) / 2.0, (e.box_px[1] + e.box_px[3]) / 2.0) for e in instances]
     for x0, y0, x1, y1 in sheet.tiles_px:
         counts.append(sum(x0 - 1 <= x <= x1 + 1 and y0 - 1 <= y <= y1 + 1 for x, y in centres))
     return counts

@@ -166,7 +166,7 @@ def planted_of(field: Field) -> tuple[Planted, ...]:
     return tuple(made)
 
 
-def judge(planted: Sequence[Planted], found: Sequence[JudgedPlace]) -> tuple[JudgedFind, ...]:
+def judge(planted: Sequence[Planted], finds: Sequence[JudgedPlace]) -> tuple[JudgedFind, ...]:
     """Pair finds with metaphases one to one, best score first.
 
     A find takes the nearest metaphase whose centre is not farther away than the metaphase's radius and that no
@@ -179,7 +179,7 @@ def judge(planted: Sequence[Planted], found: Sequence[JudgedPlace]) -> tuple[Jud
     ----------
     planted
         Truth of one field.
-    found
+    finds
         Finds of one field, in any order.
 
     Returns
@@ -187,7 +187,7 @@ def judge(planted: Sequence[Planted], found: Sequence[JudgedPlace]) -> tuple[Jud
     tuple of JudgedFind
         Best score first.
     """
-    order = sorted(found, key=lambda find: -find.score)
+    order = sorted(finds, key=lambda find: -find.score)
     metaphases = [number for number, entry in enumerate(planted) if entry.is_metaphase]
     negatives = [number for number, entry in enumerate(planted) if not entry.is_metaphase]
     taken: set[int] = set()

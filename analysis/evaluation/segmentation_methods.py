@@ -80,7 +80,7 @@ class SegmentationMethods:
 def run_segmentation_methods(
     data_dir: Path,
     split: str,
-    ways: SegmentationMethods,
+    methods: SegmentationMethods,
     *,
     limit: int | None = None,
     processes: int = 1,
@@ -94,7 +94,7 @@ def run_segmentation_methods(
         Folder of the Tseng set.
     split
         ``"train"``, ``"val"`` or ``"test"``.
-    ways
+    methods
         Which.
     limit
         Only this many cells, spread evenly.
@@ -119,7 +119,7 @@ def run_segmentation_methods(
     parts: dict[int, dict[str, list[CellOutcome]]] = {}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_one_thread) as pool:
-        waiting = {pool.submit(_part, data_dir, split, ways, limit, (k, count)): k for k in range(count)}
+        waiting = {pool.submit(_part, data_dir, split, methods, limit, (k, count)): k for k in range(count)}
         for done in as_completed(waiting):
             parts[waiting[done]] = done.result()
             if progress is not None:
@@ -138,6 +138,6 @@ def _one_thread() -> None:
 
 
 def _part(
-    data_dir: Path, split: str, ways: SegmentationMethods, limit: int | None, part: tuple[int, int]
+    data_dir: Path, split: str, methods: SegmentationMethods, limit: int | None, part: tuple[int, int]
 ) -> dict[str, list[CellOutcome]]:
-    return run_segmenters(data_dir, split, ways.segmenters(), limit=limit, part=part)
+    return run_segmenters(data_dir, split, methods.segmenters(), limit=limit, part=part)

@@ -226,10 +226,10 @@ def _outcome(case: str, outcomes: Sequence[tuple[HomologueDifference, ChangedPai
     )
 
 
-def _off_bands(found: HomologueDifference, change: ChangedPair) -> float:
-    drawn = ideogram(found.class_name)
+def _off_bands(difference: HomologueDifference, change: ChangedPair) -> float:
+    drawn = ideogram(difference.class_name)
     edges = np.array([0.0, *(band.stop for band in drawn.bands)])
-    places = [0.5 * (found.start + found.stop), 0.5 * (change.start + change.stop)]
+    places = [0.5 * (difference.start + difference.stop), 0.5 * (change.start + change.stop)]
     at = np.interp(places, edges, np.arange(len(edges)))
     return float(abs(at[0] - at[1]))
 
@@ -256,16 +256,16 @@ def _figures(tally: _Tally) -> dict[str, Any]:
 
 
 def _change_figures(
-    found: Sequence[_Outcome],
+    outcomes: Sequence[_Outcome],
     normal: NDArray[np.float64],
     normal_case: NDArray[np.intp],
     number: dict[str, int],
     lines: dict[float, float],
 ) -> dict[str, Any]:
-    compared = np.array([each.score is not None for each in found])
-    score = np.array([-np.inf if each.score is None else each.score for each in found])
-    flagged = np.array([each.flagged for each in found])
-    case = np.array([number[each.case] for each in found])
+    compared = np.array([each.score is not None for each in outcomes])
+    score = np.array([-np.inf if each.score is None else each.score for each in outcomes])
+    flagged = np.array([each.flagged for each in outcomes])
+    case = np.array([number[each.case] for each in outcomes])
     of_case = [np.flatnonzero(case == k) for k in range(len(number))]
     normal_of_case = [normal[normal_case == k] for k in range(len(number))]
 
@@ -285,9 +285,9 @@ def _change_figures(
         )
 
     everything = np.arange(len(number))
-    off = [each.off_bands for each in found if each.off_bands is not None]
+    off = [each.off_bands for each in outcomes if each.off_bands is not None]
     return {
-        "n": len(found),
+        "n": len(outcomes),
         "compared": float(compared.mean()),
         "sensitivity": float(flagged.mean()),
         "sensitivity_interval": bootstrap(len(number), sensitivity, rounds=400),

@@ -156,10 +156,10 @@ def centre_shift(paddings_px: NDArray[np.float32]) -> NDArray[np.float32]:
     paddings_px
         Shape (n, 4): slide left, above, right and below of n isolated chromosomes of the cell.
     """
-    usual = np.asarray(TSENG_PADDING_PX, np.float32)
+    reference = np.asarray(TSENG_PADDING_PX, np.float32)
     weight = len(paddings_px) / (len(paddings_px) + _PRIOR_COUNT)
-    own = np.median(paddings_px, axis=0) if len(paddings_px) else usual
-    padding = weight * own + (1.0 - weight) * usual
+    own = np.median(paddings_px, axis=0) if len(paddings_px) else reference
+    padding = weight * own + (1.0 - weight) * reference
     return np.asarray((padding[:2] - padding[2:]) / 2.0, dtype=np.float32)
 
 

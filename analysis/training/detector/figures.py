@@ -42,9 +42,9 @@ def detector_figures(detector: Detector, cells: Sequence[DetectorCell]) -> dict[
     cells
         Of the val split.
     """
-    found = [suppress_overlapping(detector.candidates(relative_of(cell)), iou=NMS_IOU) for cell in cells]
-    shift = typical_shift(found, cells)
-    boxes = [each.boxes_px.astype(np.float64) + np.asarray([*shift, *shift]) for each in found]
+    proposals = [suppress_overlapping(detector.candidates(relative_of(cell)), iou=NMS_IOU) for cell in cells]
+    shift = typical_shift(proposals, cells)
+    boxes = [each.boxes_px.astype(np.float64) + np.asarray([*shift, *shift]) for each in proposals]
     figures = coco_figures(
         [
             CocoImage(
@@ -53,31 +53,31 @@ def detector_figures(detector: Detector, cells: Sequence[DetectorCell]) -> dict[
                 [CocoObject(_box(row)) for row in cell.truth_px],
                 [CocoObject(_box(row), score=float(s)) for row, s in zip(own[:_MOST], each.score, strict=False)],
             )
-            for cell, own, each in zip(cells, boxes, found, strict=True)
+            for cell, own, each in zip(cells, boxes, proposals, strict=True)
         ],
         "bbox",
     )
     best: dict[str, float] = {}
     for threshold in _THRESHOLDS:
-        counted = _enumeration(boxes, found, cells, float(threshold))
+        counted = _enumeration(boxes, proposals, cells, float(threshold))
         if not best or counted["acc"] > best["acc"]:
             best = {"threshold": float(threshold), **counted}
     shifts = {"shift_x_px": float(shift[0]), "shift_y_px": float(shift[1])}
     return {key: round(value, 4) for key, value in {**figures, **best, **shifts}.items()}
 
 
-def typical_shift(found: Sequence[BoxProposals], cells: Sequence[DetectorCell]) -> NDArray[np.float64]:
+def typical_shift(proposals: Sequence[BoxProposals], cells: Sequence[DetectorCell]) -> NDArray[np.float64]:
     """Median (x, y) from the centres of detections to those of the published boxes they are sure to mean.
 
     Parameters
     ----------
-    found
+    proposals
         Proposals of each cell; boxes of shape (n, 4).
     cells
         The cells.
     """
     shifts = [np.zeros((0, 2))]
-    for each, cell in zip(found, cells, strict=True):
+    for each, cell in zip(proposals, cells, strict=True):
         sure = each.take(each.score > 0.5)
         truth = cell.truth_px.astype(np.float64)
         own = sure.boxes_px.astype(np.float64)

@@ -103,12 +103,12 @@ def shard_of(fields: Iterable[TrueField]) -> Shard:
     proposed: list[bool] = []
     readings: list[dict[str, float]] = []
     for each in fields:
-        found = propose(each.pixels, each.um_per_px)
-        table, planted = label_field(each, found)
+        proposals = propose(each.pixels, each.um_per_px)
+        table, planted = label_field(each, proposals)
         tables.append(table)
         kinds += [kind for kind, _ in planted]
         proposed += [is_proposed for _, is_proposed in planted]
-        readings.append(statistics_of(found).measured())
+        readings.append(statistics_of(proposals).measured())
     return Shard(
         joined(tables),
         np.array(kinds, dtype="<U48"),
@@ -118,14 +118,14 @@ def shard_of(fields: Iterable[TrueField]) -> Shard:
     )
 
 
-def label_field(field: TrueField, found: Proposals) -> tuple[FinderCropTable, list[tuple[str, bool]]]:
+def label_field(field: TrueField, proposals: Proposals) -> tuple[FinderCropTable, list[tuple[str, bool]]]:
     """Crops of a field's proposals with what the truth says of each.
 
     Parameters
     ----------
     field
         With its truth.
-    found
+    proposals
         Proposals on it.
 
     Returns
@@ -133,13 +133,13 @@ def label_field(field: TrueField, found: Proposals) -> tuple[FinderCropTable, li
     tuple
         The crops; and of every whole metaphase its kind and whether a proposal lies on it.
     """
-    return _Labeller(field, found).run()
+    return _Labeller(field, proposals).run()
 
 
 class _Labeller:
-    def __init__(self, field: TrueField, found: Proposals) -> None:
-        self._field, self._found = field, found
-        scale = found.field.scale
+    def __init__(self, field: TrueField, proposals: Proposals) -> None:
+        self._field, self._found = field, proposals
+        scale = proposals.field.scale
         self._truth = list(field.truth)
         # Centres of pixels: the work image's (0, 0) lies half a work pixel inside the given image.
         self._places = np.array(

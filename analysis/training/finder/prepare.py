@@ -230,13 +230,13 @@ def drift_of(
     slides
         Whose fields' statistics count.
     """
-    usual = reference_statistics_of(_summary(shard) for shard in slides)
+    of_fields = reference_statistics_of(_summary(shard) for shard in slides)
     scores = calibrated_scores(outputs_of(net, scored), calibration).metaphase
     by_slide = [
         summarise([FieldSummary({}, tuple(float(score) for score in scores[scored.slide == slide]))])
         for slide in np.unique(scored.slide)
     ]
-    return reference_to_json(reference_statistics_of(by_slide) | usual)
+    return reference_to_json(reference_statistics_of(by_slide) | of_fields)
 
 
 def _summary(shard: Shard) -> dict[str, SlideSummary]:

@@ -410,6 +410,6 @@ def blob_loss(logits: Tensor, answers: Tensor) -> Tensor:
     return (each * known).sum() / known.sum().clamp(min=1.0)
 
 
-def _overlap(found: Tensor, target: Tensor) -> Tensor:
-    shared = (found & target).sum(dim=(1, 2)).float()
-    return shared / (found | target).sum(dim=(1, 2)).float().clamp(min=1.0)
+def _overlap(predicted: Tensor, target: Tensor) -> Tensor:
+    shared = (predicted & target).sum(dim=(1, 2)).float()
+    return shared / (predicted | target).sum(dim=(1, 2)).float().clamp(min=1.0)

@@ -91,8 +91,8 @@ def load_library(
     if path is not None and path.is_file():
         with np.load(path, allow_pickle=False) as arrays:
             return _unpacked(stain, split, arrays)
-    found = cut_sources(data_root, stain, split, limit)
-    packed = _packed(found, *_drawn(found, stain))
+    cutouts = cut_sources(data_root, stain, split, limit)
+    packed = _packed(cutouts, *_drawn(cutouts, stain))
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = io.BytesIO()
@@ -102,22 +102,22 @@ def load_library(
     return _unpacked(stain, split, packed)
 
 
-def _drawn(found: SourceCutouts, stain: str) -> tuple[list[Cutout], list[Cutout]]:
+def _drawn(cutouts: SourceCutouts, stain: str) -> tuple[list[Cutout], list[Cutout]]:
     """Complete what was cut; always alike for the same images. Returns precipitates and clumps."""
-    rng = np.random.default_rng([len(found.cells), len(found.debris), 41])
+    rng = np.random.default_rng([len(cutouts.cells), len(cutouts.debris), 41])
     dirt = _DIRT_LIGHT if STAINS[stain] == FLUORESCENCE else 1.0
-    if len(found.nuclei) < _FEWEST_NUCLEI:
-        found.nuclei.extend(draw_nuclei(rng, _DRAWN))
+    if len(cutouts.nuclei) < _FEWEST_NUCLEI:
+        cutouts.nuclei.extend(draw_nuclei(rng, _DRAWN))
     # Where chromosomes are not labelled only the smallest grains could be cut.
-    if len(found.debris) < _FEWEST_GRAINS or stain == HELD_OUT_STAIN:
-        found.debris.extend(draw_grains(rng, _DRAWN, dirt))
+    if len(cutouts.debris) < _FEWEST_GRAINS or stain == HELD_OUT_STAIN:
+        cutouts.debris.extend(draw_grains(rng, _DRAWN, dirt))
     return draw_precipitates(rng, _DRAWN, dirt), draw_clumps(rng, _DRAWN)
 
 
-def _packed(found: SourceCutouts, precipitates: list[Cutout], clumps: list[Cutout]) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {"glass": np.array(found.glass, np.float16)}
+def _packed(cutouts: SourceCutouts, precipitates: list[Cutout], clumps: list[Cutout]) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {"glass": np.array(cutouts.glass, np.float16)}
     for name, bodies in (
-        ("cell", [cell.body for cell in found.cells]), ("nucleus", found.nuclei), ("debris", found.debris),
+        ("cell", [cell.body for cell in cutouts.cells]), ("nucleus", cutouts.nuclei), ("debris", cutouts.debris),
         ("precipitate", precipitates), ("clump", clumps)
     ):  # fmt: skip
         pieces = [body.matter.astype(np.float16).ravel() for body in bodies]
@@ -127,11 +127,11 @@ def _packed(found: SourceCutouts, precipitates: list[Cutout], clumps: list[Cutou
             [(body.x_px, body.y_px, body.radius_um) for body in bodies], np.float64
         ).reshape(-1, 3)
         arrays[f"{name}_source"] = np.array([(body.source, body.case) for body in bodies], np.str_).reshape(-1, 2)
-    arrays["boxes"] = np.concatenate([np.zeros((0, 4), np.float32), *(cell.boxes_px for cell in found.cells)])
-    arrays["box_count"] = np.array([len(cell.boxes_px) for cell in found.cells], np.int64)
+    arrays["boxes"] = np.concatenate([np.zeros((0, 4), np.float32), *(cell.boxes_px for cell in cutouts.cells)])
+    arrays["box_count"] = np.array([len(cell.boxes_px) for cell in cutouts.cells], np.int64)
     arrays["known"] = np.array(
         [[np.nan if value is None else value for value in (c.chromosomes, c.overlap_fraction, c.spread)]
-         for c in found.cells], np.float64,
+         for c in cutouts.cells], np.float64,
     ).reshape(-1, 3)  # fmt: skip
     return arrays
 

@@ -105,10 +105,10 @@ def spoilt(cell: CellCutout, kind: str, rng: np.random.Generator) -> Specimen:
         return Specimen(_with_matter(crowded, saturated(crowded.body.matter, _SETTINGS.most_matter)), kind)
     if kind == "incomplete":
         fraction = float(rng.uniform(*_SETTINGS.kept))
-        found = rearranged(
+        remaining = rearranged(
             cell, rng, fraction=fraction, pull=1.0, jitter_um=0.0, together=bool(rng.random() < 0.5)
         )
-        return Specimen(found, kind, len(found.boxes_px) / len(cell.boxes_px))
+        return Specimen(remaining, kind, len(remaining.boxes_px) / len(cell.boxes_px))
     return Specimen(cell, kind)
 
 

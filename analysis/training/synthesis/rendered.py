@@ -154,9 +154,9 @@ class _RenderedSlide:
                 radius_px = max(_PRECIPITATE_CORE * cutout.radius_um, _LEAST_RADIUS_UM) / conditions.um_per_px
                 truth.append(ComposedMetaphase(x_px, y_px, radius_px, False, "precipitate", analysable=False))
         for cell in self._truth:
-            found = self._true_cell(cell, left, top)
-            if found is not None:
-                truth.append(found)
+            true_cell = self._true_cell(cell, left, top)
+            if true_cell is not None:
+                truth.append(true_cell)
         blur = math.hypot(conditions.blur_um, conditions.defocus_um * float(rng.uniform(0.0, 2.0)))
         return expose(canvas.matter, conditions, self.domain, blur, rng), tuple(truth)
 

@@ -161,12 +161,12 @@ def cut_sources(data_root: Path, stain: str, split: str, limit: int | None = Non
     readers = {GBAND: _tseng_sources, DAPI: _mfish_sources, HELD_OUT_STAIN: _solid_sources}
     if stain not in readers:
         raise DatasetError(f"stain {stain!r} is none of {', '.join(readers)}")
-    found = SourceCutouts()
+    cutouts = SourceCutouts()
     for source in readers[stain](data_root, split, limit):
-        _cut(source, found)
-    if not found.cells:
+        _cut(source, cutouts)
+    if not cutouts.cells:
         raise DatasetError(f"no metaphase could be cut for stain {stain}, split {split}", path=data_root)
-    return found
+    return cutouts
 
 
 def image_names(data_root: Path, stain: str, split: str) -> tuple[str, ...]:
@@ -305,7 +305,7 @@ def _density(grey: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
     return np.asarray(np.log(ground / light), dtype=np.float32)
 
 
-def _cut(source: _Source, found: SourceCutouts) -> None:
+def _cut(source: _Source, cutouts: SourceCutouts) -> None:
     stained = source.matter > source.threshold
     thick = _thick(stained)
     groups = [source.boxes_px] if source.boxes_px is not None else _groups_of_thin_bodies(stained & ~thick)
@@ -315,13 +315,13 @@ def _cut(source: _Source, found: SourceCutouts) -> None:
         claimed |= (coverage(stained.shape, boxes) > 0).astype(np.uint8)
         hulls |= region
         if cell is not None:
-            found.cells.append(cell)
-    _cut_nuclei(source, thick, claimed, found)
+            cutouts.cells.append(cell)
+    _cut_nuclei(source, thick, claimed, cutouts)
     clear = (hulls == 0) & ~_grown(thick, _SETTINGS.thick_margin_um)
     if source.boxes_px is None:
         clear &= ~_grown(hulls > 0, _SETTINGS.unlabelled_clear_um)
-    _cut_debris(source, stained & clear, found)
-    _cut_glass(source, stained, found)
+    _cut_debris(source, stained & clear, cutouts)
+    _cut_glass(source, stained, cutouts)
 
 
 def _thick(stained: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -405,7 +405,7 @@ def _is_heap(mask: NDArray[np.bool_], boxes: NDArray[np.float32]) -> bool:
 
 
 def _cut_nuclei(
-    source: _Source, thick: NDArray[np.bool_], claimed: NDArray[np.uint8], found: SourceCutouts
+    source: _Source, thick: NDArray[np.bool_], claimed: NDArray[np.uint8], cutouts: SourceCutouts
 ) -> None:
     for mask, area_um2, cut in _whole_nuclei(thick):
         within = float(np.mean(claimed[mask] > 0))
@@ -417,7 +417,7 @@ def _cut_nuclei(
             continue
         nucleus = _completed(source, mask) if cut else _cut_object(source, mask, _SETTINGS.cut_margin_um)
         if nucleus is not None:
-            found.nuclei.append(nucleus)
+            cutouts.nuclei.append(nucleus)
 
 
 def _is_smooth(mask: NDArray[np.bool_]) -> bool:
@@ -463,7 +463,7 @@ def _completed(source: _Source, mask: NDArray[np.bool_]) -> Cutout | None:
     return _cut_object(mirrored, whole > 0, _SETTINGS.completed_margin_um)
 
 
-def _cut_debris(source: _Source, loose: NDArray[np.bool_], found: SourceCutouts) -> None:
+def _cut_debris(source: _Source, loose: NDArray[np.bool_], cutouts: SourceCutouts) -> None:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(loose.astype(np.uint8))
     height, width = loose.shape
     largest = _SETTINGS.debris_um2[1] if source.boxes_px is not None else _SETTINGS.unlabelled_debris_um2
@@ -471,7 +471,7 @@ def _cut_debris(source: _Source, loose: NDArray[np.bool_], found: SourceCutouts)
         x, y, w, h, area = stats[number]
         whole = x > 2 and y > 2 and x + w < width - 2 and y + h < height - 2
         if whole and _SETTINGS.debris_um2[0] <= area * CUTOUT_UM_PER_PX**2 <= largest:
-            found.debris.append(_cut_object(source, labels == number, _SETTINGS.debris_margin_um))
+            cutouts.debris.append(_cut_object(source, labels == number, _SETTINGS.debris_margin_um))
 
 
 def _cut_object(source: _Source, mask: NDArray[np.bool_], margin_um: float) -> Cutout:
@@ -488,7 +488,7 @@ def _cut_object(source: _Source, mask: NDArray[np.bool_], margin_um: float) -> C
     )
 
 
-def _cut_glass(source: _Source, stained: NDArray[np.bool_], found: SourceCutouts) -> None:
+def _cut_glass(source: _Source, stained: NDArray[np.bool_], cutouts: SourceCutouts) -> None:
     busy = cv2.integral(_grown(stained, _SETTINGS.glass_clear_um).astype(np.uint8))
     side = _GLASS_SIDE
     taken = 0
@@ -496,7 +496,7 @@ def _cut_glass(source: _Source, stained: NDArray[np.bool_], found: SourceCutouts
         for x in range(0, stained.shape[1] - side, side // 2):
             if busy[y + side, x + side] - busy[y, x + side] - busy[y + side, x] + busy[y, x] == 0:
                 tile = source.matter[y : y + side, x : x + side]
-                found.glass.append(np.asarray(tile - tile.mean(), np.float32))
+                cutouts.glass.append(np.asarray(tile - tile.mean(), np.float32))
                 taken += 1
                 if taken >= 4:
                     return
