@@ -41,6 +41,8 @@ class KaryotypeTask:
         What the protocol says the chromosomes are stained with; None leaves it to the picture.
     sha256
         What was recorded of the picture, hexadecimal: one that differs is not karyotyped; None checks nothing.
+    accession
+        Written on the karyogram; empty where nobody said.
     """
 
     capture_uid: str
@@ -48,6 +50,7 @@ class KaryotypeTask:
     capture: str
     banding: str | None = None
     sha256: str | None = None
+    accession: str = ""
 
 
 Work = Callable[[KaryotypeTask], KaryotypeRecord]
@@ -77,6 +80,7 @@ def karyotype_capture(task: KaryotypeTask) -> KaryotypeRecord:
         broke.
     """
     from analysis.karyogram.karyotype_picture import write_karyotype
+    from analysis.karyogram.sheet import SheetOptions
 
     start_s = time.perf_counter()
     run_dir = Path(task.run_dir)
@@ -85,7 +89,7 @@ def karyotype_capture(task: KaryotypeTask) -> KaryotypeRecord:
     try:
         _require_recorded(run_dir / task.capture, task.sha256)
         karyotype = _karyotyper().karyotype(read_image(run_dir / task.capture), banding=task.banding)
-        write_karyotype(karyotype, json_path, picture_path)
+        write_karyotype(karyotype, json_path, picture_path, SheetOptions(accession=task.accession))
     except ImageError as error:
         return _without_result(task, KaryotypeStatus.REFUSED, error, start_s)
     except (AnalysisError, StorageError, OSError) as error:

@@ -16,7 +16,7 @@ from analysis.karyogram.text import drawable
 from analysis.karyotyping.pipeline import Karyotyper
 from analysis.karyotyping.proposal_file import read_proposal
 from analysis.structures.karyotype import Karyotype
-from station.case_pictures import CellPictures, case_pictures, stem_of
+from station.case_pictures import CellPictures, case_pictures, output_stem, refuse_overwriting, stem_of
 from station.case_report import write_case
 from station.cell_files import write_cell
 from station.edited_proposals import edited_stems
@@ -78,17 +78,18 @@ def run_case(
     Raises
     ------
     UsageError
-        The folder isn't there or holds nothing to karyotype.
+        The folder isn't there, holds nothing to karyotype, or a picture that a result would replace.
     """
     edited = frozenset() if run.discard_edits else edited_stems(run.out)
     pictures = case_pictures(run.folder, edited)
+    refuse_overwriting([cell.path for cell in pictures.cells], run.out)
     if pictures.own_drawings:
         progress(f"left out, drawn by KaryoScan itself: {', '.join(map(drawable, pictures.own_drawings))}")
     cells: list[CaseCell] = []
     drawn: dict[str, str] = {}
     names = _display_names([stem_of(cell.path) for cell in pictures.cells])
     for name, of_cell in zip(names, pictures.cells, strict=True):
-        stem = stem_of(of_cell.path)
+        stem = output_stem(of_cell.path)
         cell, is_drawn = _case_cell(run, karyotyper, of_cell, name, edited=stem in edited)
         if is_drawn:
             drawn[name] = f"{stem}.karyogram.png"
@@ -104,7 +105,7 @@ def _case_cell(
     run: CaseRun, karyotyper: Karyotyper, pictures: CellPictures, name: str, *, edited: bool
 ) -> tuple[CaseCell, bool]:
     """A cell of the case, and whether its files were written."""
-    stem = stem_of(pictures.path)
+    stem = output_stem(pictures.path)
     try:
         result = _karyotype(run, karyotyper, pictures.path, edited=edited)
         write_cell(result, run.out, stem, run.sheet_options)
@@ -123,7 +124,7 @@ def _case_cell(
 
 def _karyotype(run: CaseRun, karyotyper: Karyotyper, path: Path, *, edited: bool) -> Karyotype:
     if edited:
-        return read_proposal(run.out / f"{stem_of(path)}.json", read_image(path))
+        return read_proposal(run.out / f"{output_stem(path)}.json", read_image(path))
     return karyotyper.karyotype(read_image(path))
 
 

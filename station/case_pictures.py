@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from analysis.errors import AnalysisError
 from analysis.imaging.image_file import read_image
 from analysis.karyogram.text import drawable
 from analysis.karyotyping.external_cells import PICTURE_ENDINGS
+from scanner.portable.file_names import file_stem
+from station.cell_files import ENDINGS
+from station.edited_proposals import CASE_STEM
 from station.errors import UsageError
 
 _OME_ENDINGS: Final = (".ome.tiff", ".ome.tif")
@@ -80,6 +84,11 @@ def stem_of(path: Path) -> str:
     return path.stem
 
 
+def output_stem(path: Path) -> str:
+    """What the names of a picture's results begin with: its own name, altered where no file system takes it."""
+    return file_stem(stem_of(path))
+
+
 def refuse_twins(images: Sequence[Path]) -> None:
     """Refuse pictures whose results would have the same name.
 
@@ -88,10 +97,35 @@ def refuse_twins(images: Sequence[Path]) -> None:
     UsageError
         There are such.
     """
-    stems = [stem_of(image) for image in images]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    counts = Counter(output_stem(image) for image in images)
+    twice = sorted(stem for stem, count in counts.items() if count > 1)
     if twice:
         raise UsageError(f"several pictures would be written to {twice[0]}.json; karyotype them apart")
+
+
+def refuse_overwriting(images: Sequence[Path], out: Path) -> None:
+    """Refuse a folder for the results in which they would replace one of the pictures.
+
+    Parameters
+    ----------
+    images
+        The pictures.
+    out
+        Where the results go.
+
+    Raises
+    ------
+    UsageError
+        A result would have the place of a picture.
+    """
+    resolved = {image.resolve(): image for image in images}
+    for image in images:
+        for ending in ENDINGS:
+            overwritten = resolved.get((out / f"{output_stem(image)}.{ending}").resolve())
+            if overwritten is not None:
+                raise UsageError(
+                    f"{overwritten}: would be replaced by a result of {image.name}; choose another --out"
+                )
 
 
 def case_pictures(folder: Path, edited: frozenset[str] = frozenset()) -> CasePictures:
@@ -111,7 +145,8 @@ def case_pictures(folder: Path, edited: frozenset[str] = frozenset()) -> CasePic
     Raises
     ------
     UsageError
-        There is no such folder, no picture in it, or two of different cells that only differ in their ending.
+        There is no such folder, no picture in it, two of different cells that only differ in their ending, or one
+        whose results would have the names of the case's own.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
@@ -120,7 +155,7 @@ def case_pictures(folder: Path, edited: frozenset[str] = frozenset()) -> CasePic
         for path in folder.iterdir()
         if path.is_file() and path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".")
     )
-    drawn = [path for path in paths if _is_own_drawing(path)]
+    drawn = [path for path in paths if is_own_drawing(path)]
     paths = [path for path in paths if path not in drawn]
     if not paths:
         raise UsageError(f"{folder}: no picture in it ({', '.join(sorted(PICTURE_ENDINGS))})")
@@ -135,10 +170,13 @@ def case_pictures(folder: Path, edited: frozenset[str] = frozenset()) -> CasePic
     cells = [_cell([readable[row] for row in group], edited) for group in _groups(readable)]
     ordered = sorted([*cells, *unreadable], key=lambda cell: cell.path.name)
     refuse_twins([cell.path for cell in ordered])
+    named_as_case = [cell.path for cell in ordered if output_stem(cell.path).casefold() == CASE_STEM]
+    if named_as_case:
+        raise UsageError(f"{named_as_case[0]}: its results would be called as the case's own; rename the picture")
     return CasePictures(tuple(ordered), tuple(path.name for path in drawn))
 
 
-def _is_own_drawing(path: Path) -> bool:
+def is_own_drawing(path: Path) -> bool:
     """Whether a picture is a karyogram or an outlined metaphase that was written beside a proposal."""
     for ending, companions in ((_KARYOGRAM, (".json", _METAPHASE)), (_METAPHASE, (".json", _KARYOGRAM))):
         if path.name.endswith(ending):
@@ -185,7 +223,7 @@ def _groups(pictures: Sequence[_Picture]) -> list[list[int]]:
 def _cell(pictures: Sequence[_Picture], edited: frozenset[str]) -> CellPictures:
     def preference(picture: _Picture) -> tuple[bool, bool, bool, int, int, bool, float, str]:
         return (
-            stem_of(picture.path) not in edited,
+            output_stem(picture.path) not in edited,
             picture.metadata is None,
             _is_plane(picture),
             -picture.bit_depth,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-_CASE_FILE = "case"
+CASE_STEM: Final = "case"
+"""Of the files about the case itself."""
 
 
 def edited_stems(folder: Path) -> frozenset[str]:
@@ -15,7 +16,7 @@ def edited_stems(folder: Path) -> frozenset[str]:
     A file that can't be read as JSON counts as edited: somebody's work may be in it.
     """
     return frozenset(
-        path.stem for path in folder.glob("*.json") if path.stem != _CASE_FILE and is_edited_proposal(path)
+        path.stem for path in folder.glob("*.json") if path.stem != CASE_STEM and is_edited_proposal(path)
     )
 
 

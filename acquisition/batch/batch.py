@@ -19,6 +19,7 @@ from acquisition.run.control import RunControl
 from acquisition.run.listener import RunListener
 from scanner.coordinates import SlideFrame
 from scanner.errors import ScannerError
+from scanner.portable.file_names import file_name_part
 
 _log = logging.getLogger(__name__)
 
@@ -225,7 +226,7 @@ class SlideBatch:
 
     def _scan(self, slide: RecordedSlides) -> None:
         entry = slide.entry
-        folder = self._folder / f"slot-{slide.slot}-{_file_name(entry.barcode)}"
+        folder = self._folder / f"slot-{file_name_part(slide.slot)}-{file_name_part(entry.barcode)}"
         try:
             self._tray.bring(slide.slot)
             label = self._tray.read_label(slide.slot)
@@ -345,8 +346,3 @@ class SlideBatch:
         report = BatchReport(slides, self._ended, name, self._started_at, self._finished_at)
         write_report(self._folder, report)
         return report
-
-
-def _file_name(barcode: str) -> str:
-    """A barcode as part of a file name; what else a label may hold is replaced."""
-    return "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in barcode)[:60]

@@ -137,7 +137,7 @@ def _scan(protocol: Protocol, rig: Rig, objective: Objective) -> Iterator[Protoc
             f"{objective.name} may use z {objective.focus} um; the search is cut there",
         )
     yield from _search_range("scan.focus.range_um", scan.focus.range_um, objective)
-    if scan.exposure is ExposureMode.FIXED and protocol.banding in {"Q", "DAPI"}:
+    if scan.exposure is ExposureMode.FIXED and protocol.is_fluorescence:
         yield _warning("scan.exposure", "fixed", "auto", "fluorescence differs from slide to slide and fades")
 
 

@@ -36,6 +36,11 @@ class Protocol(Strict):
     errors: ErrorPolicy = Field(default=ErrorPolicy(), description="what is done about each kind of fault")
     notify: tuple[NotifyTarget, ...] = Field(default=(), description="who is told of the end, and of faults")
 
+    @property
+    def is_fluorescence(self) -> bool:
+        """Whether the chromosomes shine by their stain; otherwise they darken the light of the lamp."""
+        return self.banding in {"Q", "DAPI"}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (

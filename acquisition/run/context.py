@@ -124,6 +124,8 @@ class RunContext:
         Hears of progress.
     search
         Workers and room for the search of the fields.
+    accession
+        The case to which the slide belongs; empty where nobody said.
     """
 
     run_uid: str
@@ -135,6 +137,7 @@ class RunContext:
     control: RunControl = field(default_factory=RunControl)
     listener: RunListener = field(default_factory=SilentListener)
     search: SearchResources = field(default_factory=SearchResources)
+    accession: str = ""
 
     @property
     def microscope(self) -> Microscope:

@@ -48,7 +48,7 @@ def run_start(context: RunContext, plan: str, barcode: str | None) -> RunStart:
     record = context.casebook.run(context.run_uid).record
     return RunStart(
         plan, barcode, context.slide, _text_digest(record.protocol_yaml), _text_digest(record.rig_yaml),
-        metadata.version("karyoscan"),
+        metadata.version("karyoscan"), context.accession,
     )  # fmt: skip
 
 
@@ -90,6 +90,7 @@ def require_same_identity(context: RunContext, start: RunStart) -> None:
 def _identities(context: RunContext, start: RunStart, record: RunRecord) -> list[tuple[str, str | None, str]]:
     return [
         ("name of the slide", start.slide, context.slide),
+        ("accession", start.accession, context.accession),
         ("name of the slide in the casebook", start.slide, record.slide),
         ("protocol in the casebook", start.protocol_sha256, _text_digest(record.protocol_yaml)),
         ("rig in the casebook", start.rig_sha256, _text_digest(record.rig_yaml)),

@@ -104,6 +104,7 @@ class CaptureKaryotyping:
                 capture.path,
                 context.protocol.banding,
                 capture.sha256,
+                context.accession,
             )
         )
 

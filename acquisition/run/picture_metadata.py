@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from acquisition.run.context import RunContext
-from acquisition.storage import CaptureMetadata, ObjectiveMetadata
+from acquisition.storage import CaptureMetadata, Modality, ObjectiveMetadata
 from acquisition.storage.capture_metadata import Immersion
 from scanner.frame import Exposure, Frame
 from scanner.rig import Objective
@@ -40,6 +40,8 @@ def picture_metadata(
         taken_at=taken.taken_at,
         objective=_described(rig.objective(taken.objective)),
         significant_bits=rig.camera.bit_depth,
+        accession=context.accession,
+        modality=Modality.FLUORESCENCE if context.protocol.is_fluorescence else Modality.BRIGHT_FIELD,
     )
 
 

@@ -102,6 +102,8 @@ class RunStart:
         SHA-256 of the texts of protocol and rig, hexadecimal.
     software_version
         Version of the software that began the run.
+    accession
+        The case to which the slide belongs; empty where nobody said.
     """
 
     plan: str
@@ -110,6 +112,7 @@ class RunStart:
     protocol_sha256: str | None = None
     rig_sha256: str | None = None
     software_version: str | None = None
+    accession: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +394,7 @@ def _take(record: JournalRecord, progress: Progress, synced: set[int], boots: di
                 values.get("protocol_sha256"),
                 values.get("rig_sha256"),
                 values.get("software_version"),
+                values.get("accession"),
             )
         case LogKind.FIELD:
             waiting = WaitingField(

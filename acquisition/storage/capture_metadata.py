@@ -17,6 +17,13 @@ class Immersion(StrEnum):
     GLYCEROL = "Glycerol"
 
 
+class Modality(StrEnum):
+    """How the light makes the picture."""
+
+    BRIGHT_FIELD = "bright field"
+    FLUORESCENCE = "fluorescence"
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectiveMetadata:
     """The objective a picture was taken with."""
@@ -51,6 +58,10 @@ class CaptureMetadata:
         The objective in the light path.
     significant_bits
         Bits of a sample that the camera fills, 1..16.
+    accession
+        The case to which the slide belongs; empty where nobody said.
+    modality
+        Bright field, or fluorescence.
     """
 
     uid: str
@@ -67,6 +78,8 @@ class CaptureMetadata:
     taken_at: datetime
     objective: ObjectiveMetadata
     significant_bits: int = 12
+    accession: str = ""
+    modality: Modality = Modality.BRIGHT_FIELD
 
     def __post_init__(self) -> None:
         """Refuse what no picture can have."""

@@ -1,16 +1,18 @@
-"""OME-XML (schema 2016-06) of one bright-field picture.
+"""OME-XML (schema 2016-06) of one picture, in bright field or fluorescence.
 
 Written here rather than by the TIFF library, whose writer knows neither instruments nor annotations. What OME has
-no place for (the position on the slide, our uids) stands in a map annotation of `ANNOTATION_NAMESPACE`.
+no place for (accession, position on the slide, our uids) stands in a map annotation of `ANNOTATION_NAMESPACE`.
 """
 
 from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
-from acquisition.storage.capture_metadata import CaptureMetadata, Immersion, ObjectiveMetadata
+from acquisition.storage.capture_metadata import CaptureMetadata, Immersion, Modality, ObjectiveMetadata
 
 OME_NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 ANNOTATION_NAMESPACE = "karyoscan/capture/1"
@@ -18,8 +20,23 @@ ANNOTATION_NAMESPACE = "karyoscan/capture/1"
 _SCHEMA = f"{OME_NAMESPACE} {OME_NAMESPACE}/ome.xsd"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _UM = "µm"
-# XML 1.0 has no way at all to hold these, not even escaped.
-_UNWRITABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# XML 1.0 has no way at all to hold these, not even escaped; a carriage return comes back as a line feed.
+_UNWRITABLE = re.compile("[^\t\n\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class _ChannelTerms:
+    """The terms of the OME schema for a modality."""
+
+    illumination: str
+    contrast: str
+    acquisition_mode: str = "WideField"
+
+
+_CHANNELS: Final = {
+    Modality.BRIGHT_FIELD: _ChannelTerms("Transmitted", "Brightfield"),
+    Modality.FLUORESCENCE: _ChannelTerms("Epifluorescence", "Fluorescence"),
+}
 
 
 def to_ome_xml(metadata: CaptureMetadata, *, width_px: int, height_px: int) -> bytes:
@@ -75,14 +92,16 @@ def _add_image(root: ET.Element, metadata: CaptureMetadata, *, width_px: int, he
         PhysicalSizeY=repr(metadata.um_per_px),
         PhysicalSizeYUnit=_UM,
     )
+    terms = _CHANNELS[metadata.modality]
     ET.SubElement(
         pixels,
         "Channel",
         ID="Channel:0:0",
-        Name="bright field",
+        Name=metadata.modality.value,
         SamplesPerPixel="1",
-        IlluminationType="Transmitted",
-        ContrastMethod="Brightfield",
+        IlluminationType=terms.illumination,
+        ContrastMethod=terms.contrast,
+        AcquisitionMode=terms.acquisition_mode,
     )
     ET.SubElement(pixels, "TiffData", IFD="0", PlaneCount="1")
     ET.SubElement(
@@ -139,9 +158,19 @@ def from_ome_xml(text: str) -> CaptureMetadata:
                 Immersion(objective.attrib["Immersion"]),
             ),
             significant_bits=int(pixels.attrib["SignificantBits"]),
+            # Captures of earlier versions have no accession.
+            accession=notes.get("accession", ""),
+            modality=_modality(_find(pixels, "Channel").attrib["ContrastMethod"]),
         )
     except KeyError as error:
         raise ValueError(f"{error.args[0]} is missing") from error
+
+
+def _modality(contrast: str) -> Modality:
+    for modality, terms in _CHANNELS.items():
+        if terms.contrast == contrast:
+            return modality
+    raise ValueError(f"contrast method {contrast!r}")
 
 
 def _annotation(metadata: CaptureMetadata) -> dict[str, str]:
@@ -150,6 +179,7 @@ def _annotation(metadata: CaptureMetadata) -> dict[str, str]:
         "run_uid": metadata.run_uid,
         "candidate_uid": metadata.candidate_uid,
         "slide": metadata.slide,
+        "accession": metadata.accession,
         "slide_x_um": repr(metadata.slide_x_um),
         "slide_y_um": repr(metadata.slide_y_um),
     }

@@ -11,7 +11,7 @@ import typer
 from acquisition.storage import write_json_atomic
 from analysis.case.clones import CaseOrigin
 from analysis.errors import AnalysisError
-from station.commands.messages import complain
+from station.commands.messages import complain, say
 from station.commands.options import JsonOption
 from station.errors import UsageError
 from station.exit_codes import ExitCode
@@ -97,13 +97,14 @@ def karyotype(
 ) -> None:
     """Propose a karyogram for each picture; with --cells for a whole case, with its clones."""
     from analysis.karyotyping.pipeline import load_karyotyper
-    from station.case_pictures import refuse_twins
+    from station.case_pictures import refuse_overwriting, refuse_twins
 
     if sum((cells is not None, bool(images), edit is not None)) != 1:
         raise UsageError("karyotype takes either pictures, or --cells and a folder, or --edit and a proposal")
     if not laid_out <= analysed <= counted:
         raise UsageError("--laid-out, --analysed and --counted: each includes the one before it")
     refuse_twins(images or [])
+    refuse_overwriting(images or [], out)
     options = _sheet_options(ideograms, accession)
     if edit is not None:
         _make_folder(out)
@@ -142,14 +143,14 @@ def _edited(proposal: Path, out: Path, options: SheetOptions) -> None:
     result = read_proposal(proposal)
     files = write_cell(result, out, proposal.stem, options)
     by = " (edited by a person)" if result.edited else ""
-    typer.echo(f"{proposal}: {result.iscn.text or f'no ISCN: {result.iscn.reason}'}{by} -> {files}")
+    say(f"{proposal}: {result.iscn.text or f'no ISCN: {result.iscn.reason}'}{by} -> {files}")
 
 
 def _case(run: CaseRun, karyotyper: Karyotyper, policy: CasePolicy) -> None:
     from station.case import run_case
 
-    summary = run_case(run, karyotyper, policy, typer.echo)
-    typer.echo(f"{summary.name}: {summary.clones.text or 'no karyotype'}  (proposal; {run.out / 'case.html'})")
+    summary = run_case(run, karyotyper, policy, say)
+    say(f"{summary.name}: {summary.clones.text or 'no karyotype'}  (proposal; {run.out / 'case.html'})")
     if not summary.clones.clones:
         complain("no cell of the case could be read completely")
         raise typer.Exit(ExitCode.FAILED)
@@ -159,20 +160,24 @@ def _pictures(
     images: list[Path], out: Path, karyotyper: Karyotyper, options: SheetOptions, *, discard_edits: bool
 ) -> None:
     from analysis.imaging.image_file import read_image
-    from station.case_pictures import stem_of
+    from station.case_pictures import is_own_drawing, output_stem
     from station.cell_files import write_cell
     from station.edited_proposals import is_edited_proposal
 
     refused = 0
     for image in images:
-        proposal = out / f"{stem_of(image)}.json"
+        if is_own_drawing(image):
+            refused += 1
+            complain(f"{image}: was drawn by KaryoScan; karyotype the picture that it was made from")
+            continue
+        proposal = out / f"{output_stem(image)}.json"
         if not discard_edits and is_edited_proposal(proposal):
             refused += 1
             complain(f"{image}: {proposal} was edited by a person; --edit draws it, --discard-edits makes it anew")
             continue
         try:
             result = karyotyper.karyotype(read_image(image))
-            files = write_cell(result, out, stem_of(image), options)
+            files = write_cell(result, out, output_stem(image), options)
         except AnalysisError as error:
             refused += 1
             complain(str(error) if str(image) in str(error) else f"{image}: {error}")
@@ -180,6 +185,6 @@ def _pictures(
         text = result.iscn.text or f"no ISCN: {result.iscn.reason}"
         count = len(result.chromosomes)
         review = ": ".join(filter(None, (result.verdict.level.value, result.remark)))
-        typer.echo(f"{image}: {text}, {count} chromosomes, {result.seconds:.2f} s, {review} -> {files}")
+        say(f"{image}: {text}, {count} chromosomes, {result.seconds:.2f} s, {review} -> {files}")
     if refused:
         raise typer.Exit(ExitCode.FAILED)

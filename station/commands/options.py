@@ -11,6 +11,8 @@ from station.errors import UsageError
 from station.installation.packaged import resolve_protocol, resolve_rig
 from station.suggestions import not_allowed
 
+LONGEST_NAME: Final = 200
+"""Characters of a slide's name or an accession: more fits on no label."""
 DATA_VARIABLE: Final = "KARYOSCAN_DATA"
 SPLITS: Final = ("train", "val", "test")
 
@@ -31,6 +33,21 @@ def _protocol(value: Path) -> Path:
 
 def _protocols(values: list[Path]) -> list[Path]:
     return [resolve_protocol(value) for value in values]
+
+
+def record_text(value: str) -> str:
+    """A name that goes into the record and onto pages.
+
+    Raises
+    ------
+    UsageError
+        It holds control characters, bytes that aren't UTF-8, or more than a label can.
+    """
+    if not value.isprintable():
+        raise UsageError(f"found {value!r}; allowed: printable characters in one line")
+    if len(value) > LONGEST_NAME:
+        raise UsageError(f"found a name of {len(value)} characters; allowed: at most {LONGEST_NAME}")
+    return value.strip()
 
 
 RigOption = Annotated[

@@ -14,7 +14,7 @@ from acquisition.records import RunStatus
 from acquisition.run.control import RunCommand, RunControl
 from acquisition.run.interruption import interruptions_handled
 from station.commands.messages import complain
-from station.commands.options import ProtocolOption, RigOption
+from station.commands.options import ProtocolOption, RigOption, record_text
 from station.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ def scan(
     ] = "rendered",
     seed: Annotated[int, typer.Option(help="simulated rigs: seed of the slide")] = 1,
     cells: Annotated[int, typer.Option(help="simulated rigs: metaphases planted on the area", min=0)] = 12,
-    slide: Annotated[str, typer.Option(help="name of the slide in the record")] = "slide-1",
+    slide: Annotated[str, typer.Option(callback=record_text, help="name of the slide in the record")] = "slide-1",
+    accession: Annotated[
+        str, typer.Option(callback=record_text, help="the case: written on report, karyograms and captures")
+    ] = "",
     faults: FaultsOption = "",
 ) -> None:
     """Scan one slide: find metaphases, photograph them and propose karyograms."""
@@ -45,7 +48,15 @@ def scan(
     console = Console()
     control = RunControl()
     request = ScanRequest(
-        rig, protocol, out, specimen=specimen, seed=seed, cells=cells, slide=slide, faults=faults
+        rig,
+        protocol,
+        out,
+        specimen=specimen,
+        seed=seed,
+        cells=cells,
+        slide=slide,
+        faults=faults,
+        accession=accession,
     )
     try:
         with RichListener(console) as listener, interruptions_handled(control, listener.message):

@@ -89,6 +89,7 @@ class Circumstances:
 
     run_uid: str | None
     slide: str | None
+    accession: str | None
     specimen: str | None
     seed: int | None
     rig: str | None
@@ -225,6 +226,7 @@ def _circumstances(values: dict[str, object], summary: RunSummary | None) -> Cir
     return Circumstances(
         run_uid=_text(values.get("run_uid")) if record is None else record.uid,
         slide=known("slide"),
+        accession=_text(values.get("accession")),
         specimen=_text(values.get("specimen")),
         seed=_count(values.get("seed")),
         rig=known("rig"),

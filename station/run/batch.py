@@ -152,7 +152,9 @@ def _runner(
             result = resume_slide(instrument, job.folder, control, listener, frame=job.frame)
         else:
             _set_aside(job.folder)
-            scan = ScanRequest(request.rig, job.entry.protocol, job.folder, slide=job.entry.barcode)
+            scan = ScanRequest(
+                request.rig, job.entry.protocol, job.folder, slide=job.entry.barcode, accession=job.entry.accession
+            )
             result = scan_slide(instrument, scan, protocol, control, listener, frame=job.frame)
         return _result_of(result, protocol)
 

@@ -64,6 +64,8 @@ class ScanRequest:
         Name of the slide in the record.
     faults
         What goes wrong on purpose, on a simulated rig; see `simulators.fault_scenario`.
+    accession
+        The case to which the slide belongs; empty where nobody said.
     """
 
     rig: Path
@@ -74,6 +76,7 @@ class ScanRequest:
     cells: int = 12
     slide: str = "slide-1"
     faults: str = ""
+    accession: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """What ``request.json`` keeps; paths are absolute, since a run may be resumed from another folder."""
@@ -218,6 +221,7 @@ class RunSession:
             listener=GuardedListener(listener),
             # One more than are worked on: a worker that is done finds its next field waiting.
             search=SearchResources(make_searchers, SEARCH_WORKERS + 1),
+            accession=self.request.accession,
         )
 
     def _choose_finder(self) -> ChosenFinder:
@@ -365,6 +369,7 @@ def _summary(
         "status": outcome.status.value,
         "error": outcome.error,
         "slide": request.slide,
+        "accession": request.accession or None,
         "rig": instrument.rig.name,
         "protocol": protocol.name,
         "specimen": request.specimen if instrument.twin is not None else None,

@@ -75,6 +75,7 @@ class SmallRun:
         handoff=None,
         conclude=None,
         search=None,
+        accession="",
     ):
         path = self._root / name
         is_resumed = (path / "journal.log").exists()
@@ -96,6 +97,7 @@ class SmallRun:
                 control or RunControl(),
                 listener or SilentListener(),
                 search or SearchResources(),
+                accession,
             )
             run = SlideRun(context, handoff, conclude=conclude)
             outcome = run.resume() if is_resumed else run.run()

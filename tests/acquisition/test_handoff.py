@@ -3,10 +3,13 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 
-from acquisition.handoff import Handoff, KaryotypeTask, process_pool
+from acquisition.handoff import Handoff, KaryotypeTask, karyotype_capture, process_pool
 from acquisition.records import KaryotypeRecord, KaryotypeStatus
 
 
@@ -42,6 +45,20 @@ def test_every_capture_is_answered_once(workers):
     assert handoff.waiting == 10
     assert sorted(drain(handoff)) == sorted(f"c{n}" for n in range(10))
     handoff.close()
+
+
+def test_the_accession_stands_on_the_karyogram(tmp_path, monkeypatch):
+    captions = []
+    drawn = SimpleNamespace(iscn=SimpleNamespace(text="46,XX"), chromosomes=[])
+    karyotyper = SimpleNamespace(karyotype=lambda _image, *, banding: drawn)
+    monkeypatch.setattr("acquisition.handoff._karyotyper", lambda: karyotyper)
+    monkeypatch.setattr(
+        "analysis.karyogram.karyotype_picture.write_karyotype", lambda *arguments: captions.append(arguments[3])
+    )
+    cv2.imwrite(str(tmp_path / "c.png"), np.random.default_rng(1).integers(0, 255, (400, 400), np.uint8))
+    record = karyotype_capture(KaryotypeTask("c", str(tmp_path), "c.png", accession="17-0042"))
+    assert record.status is KaryotypeStatus.PROPOSED
+    assert [options.accession for options in captions] == ["17-0042"]
 
 
 def test_nothing_submitted_needs_no_worker():

@@ -16,6 +16,7 @@ from acquisition.run import integrity
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
 from acquisition.run.unfinished import FINISHED
+from acquisition.storage import Modality, read_capture
 
 
 class StopAfter(SilentListener):
@@ -31,9 +32,10 @@ class Analysis:
     """A stand-in for the analysis that writes what the product writes."""
 
     def __init__(self):
-        self.asked, self.fails = [], set()
+        self.asked, self.tasks, self.fails = [], [], set()
 
     def __call__(self, task):
+        self.tasks.append(task)
         self.asked.append(task.capture_uid)
         if task.capture_uid in self.fails:
             return KaryotypeRecord(task.capture_uid, KaryotypeStatus.FAILED, 0.1, error="no memory")
@@ -77,6 +79,26 @@ def test_a_slide_of_another_name_is_refused(stopped_in_capture, run_in):
     outcome = go_on(run_in, slide="other").outcome
     assert outcome.status is RunStatus.FAILED
     assert "name of the slide is not the one with which the run began" in outcome.error
+
+
+def test_captures_say_case_and_modality_and_another_case_is_refused(run_in, tmp_path, analysis):
+    control = RunControl()
+    session = run_in(
+        "run",
+        protocol=run_in.protocol(number=2, banding="DAPI"),
+        control=control,
+        listener=StopAfter(control, "capture"),
+        accession="17-0042",
+        handoff=analysis.workers(),
+    )
+    assert session.outcome.captures
+    for capture in session.outcome.captures:
+        metadata = read_capture(tmp_path / "run" / capture.path).metadata
+        assert (metadata.accession, metadata.modality) == ("17-0042", Modality.FLUORESCENCE)
+    assert {task.accession for task in analysis.tasks} == {"17-0042"}
+    outcome = go_on(run_in, accession="17-0043").outcome
+    assert outcome.status is RunStatus.FAILED
+    assert "accession is not the one with which the run began" in outcome.error
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-from ome_types import from_tiff
+from ome_types import from_tiff, to_xml
 
 from acquisition.errors import DiskFullError, StorageError
 from acquisition.storage import (
     CaptureMetadata,
     Immersion,
+    Modality,
     ObjectiveMetadata,
     read_capture,
     write_capture,
 )
+from acquisition.storage.ome_xml import from_ome_xml, to_ome_xml
 
 OIL = ObjectiveMetadata("Plan-Apochromat 63x/1.4 Öl", 63.0, 1.4, Immersion.OIL)
 METADATA = CaptureMetadata(
@@ -113,7 +115,7 @@ words = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), max_size=2
         objective=st.builds(
             ObjectiveMetadata, words, positive, st.floats(0.01, 1.6), st.sampled_from(Immersion)
         ),
-        significant_bits=st.integers(12, 16),
+        significant_bits=st.integers(12, 16), accession=words, modality=st.sampled_from(Modality),
     ),
 )  # fmt: skip
 def test_axes_and_sizes_survive(tmp_path: Path, pixels: NDArray[np.uint16], metadata: CaptureMetadata) -> None:
@@ -122,9 +124,44 @@ def test_axes_and_sizes_survive(tmp_path: Path, pixels: NDArray[np.uint16], meta
     capture = read_capture(path)
     np.testing.assert_array_equal(capture.pixels, pixels)
     assert capture.metadata == metadata
-    described = from_tiff(path).images[0].pixels
+    ome = from_tiff(path)
+    described = ome.images[0].pixels
     assert (described.size_y, described.size_x) == pixels.shape
     assert described.physical_size_x == metadata.um_per_px
+    # What another program reads and writes again still says the same.
+    assert from_ome_xml(to_xml(ome)) == metadata
+
+
+@pytest.mark.parametrize(
+    ("modality", "illumination", "contrast"),
+    [
+        (Modality.BRIGHT_FIELD, "Transmitted", "Brightfield"),
+        (Modality.FLUORESCENCE, "Epifluorescence", "Fluorescence"),
+    ],
+)
+def test_the_modality_is_in_the_terms_of_the_schema(tmp_path, pixels, modality, illumination, contrast):
+    path = tmp_path / "p.ome.tiff"
+    write_capture(path, pixels, replace(METADATA, modality=modality, accession="17-0042"))
+    ome = from_tiff(path)
+    channel = ome.images[0].pixels.channels[0]
+    assert (channel.illumination_type.value, channel.contrast_method.value) == (illumination, contrast)
+    assert (channel.acquisition_mode.value, channel.name) == ("WideField", modality.value)
+    notes = {item.k: item.value for item in ome.structured_annotations[0].value.ms}
+    assert notes["accession"] == "17-0042"
+    assert read_capture(path).metadata.accession == "17-0042"
+
+
+def test_a_capture_of_an_earlier_version_is_read():
+    xml = to_ome_xml(METADATA, width_px=4, height_px=3).decode()
+    older = xml.replace('<M K="accession" />', "").replace(' AcquisitionMode="WideField"', "")
+    assert len(older) < len(xml) - 40
+    assert from_ome_xml(older) == METADATA
+
+
+def test_another_contrast_is_not_taken_for_one_of_ours():
+    xml = to_ome_xml(METADATA, width_px=4, height_px=3).decode()
+    with pytest.raises(ValueError, match="contrast method 'DIC'"):
+        from_ome_xml(xml.replace('"Brightfield"', '"DIC"'))
 
 
 def test_characters_xml_cannot_hold_are_replaced(tmp_path: Path, pixels: NDArray[np.uint16]) -> None:

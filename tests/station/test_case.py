@@ -17,9 +17,11 @@ from analysis.karyotyping.pipeline import Karyotyper
 from analysis.nets.embedding import EmbeddingNet
 from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.segmentation import Segmentation
+from scanner.portable.file_names import file_stem
 from station.case import CaseRun, run_case
 from station.case_report import case_page, case_pdf
 from station.cli import main
+from station.commands.messages import say
 from station.errors import UsageError
 
 
@@ -204,9 +206,67 @@ def test_a_file_name_that_is_not_utf8_is_written_with_a_substitute(tmp_path):
     "".join(lines).encode("utf-8")
     page = (out / "case.html").read_text(encoding="utf-8")
     assert "uml_\N{REPLACEMENT CHARACTER}" in page
-    assert 'href="uml_%FC.karyogram.png"' in page
+    stem = file_stem("uml_\udcfc")
+    assert f'href="{stem}.karyogram.png"' in page
     assert json.loads((out / "case.json").read_text(encoding="utf-8"))["cells"][0]["name"].startswith("uml_")
-    assert os.path.exists(os.fsencode(out) + b"/uml_\xfc.pdf")
+    assert (out / f"{stem}.pdf").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows refuses such names itself")
+@pytest.mark.parametrize("stem", ["x" * 240, "a:b", "CON", "nul.1", "ends ."])
+def test_results_of_odd_names_have_names_that_every_system_takes(tmp_path, stem):
+    folder, out = case_folders(tmp_path)
+    cv2.imwrite(str(folder / f"{stem}.png"), noise(1))
+    for _ in range(2):
+        summary = run_case(CaseRun(folder, out), karyotyper_of_one(), CasePolicy())
+    assert [cell.name for cell in summary.cells] == [stem]
+    name = file_stem(stem)
+    assert name != stem
+    written = {f"{name}.{ending}" for ending in ("json", "karyogram.png", "metaphase.png", "pdf")}
+    assert {path.name for path in out.iterdir()} == written | {"case.json", "case.html", "case.pdf"}
+
+
+def test_results_beside_the_pictures_are_no_cells_of_the_case(tmp_path):
+    folder, _ = case_folders(tmp_path)
+    cv2.imwrite(str(folder / "a.png"), noise(1))
+    names = []
+    for _ in range(2):
+        summary = run_case(CaseRun(folder, folder), karyotyper_of_one(), CasePolicy())
+        names.append([cell.name for cell in summary.cells])
+    assert names == [["a"], ["a"]]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["case.png"], "called as the case's own"),
+        (["a.png", "a.metaphase.png"], "would be replaced by a result of a.png"),
+    ],
+)
+def test_a_result_never_takes_the_place_of_a_picture_or_of_the_case(tmp_path, names, words):
+    folder, _ = case_folders(tmp_path)
+    for seed, name in enumerate(names):
+        cv2.imwrite(str(folder / name), noise(seed))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(UsageError, match=words):
+        run_case(CaseRun(folder, folder), karyotyper_of_one(), CasePolicy())
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_drawing_of_our_own_is_refused_as_a_picture(tmp_path, monkeypatch, capsys):
+    for name in ("a.karyogram.png", "a.metaphase.png"):
+        cv2.imwrite(str(tmp_path / name), noise(1))
+    monkeypatch.setattr("analysis.karyotyping.pipeline.load_karyotyper", lambda **_: karyotyper_of_one())
+    with pytest.raises(SystemExit) as caught:
+        main(["karyotype", str(tmp_path / "a.karyogram.png"), "--out", str(tmp_path / "out")])
+    assert caught.value.code == 1
+    assert "was drawn by KaryoScan" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_line_with_odd_bytes_reaches_the_terminal(capsys):
+    say("uml_\udcfc\x1b[31m.jpg:  46,XX")
+    assert capsys.readouterr().out == "uml_??[31m.jpg:  46,XX\n"
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,9 @@ def make_run(
 def run_json(slide: str, finds: int, *, truth: bool) -> dict[str, object]:
     captured = captured_of(finds)
     return {
-        "run_uid": RUN_UID, "slide": slide, "specimen": "rendered", "seed": 7, "rig": "simulated",
-        "protocol": "demo", "software_version": "0.1.0", "status": "completed_with_errors", "error": None,
+        "run_uid": RUN_UID, "slide": slide, "accession": "17-0042", "specimen": "rendered", "seed": 7,
+        "rig": "simulated", "protocol": "demo", "software_version": "0.1.0", "status": "completed_with_errors",
+        "error": None,
         "area_um": [10_000.0, 5_000.0, 10_000 + COLUMNS * STEP_X_UM, 5_000 + ROWS * STEP_Y_UM],
         "planted": finds if truth else None, "found": finds, "captured": captured,
         "karyotyped": max(captured - 1, 0),
@@ -317,7 +318,8 @@ def test_figures_times_and_events_are_told(tmp_path: Path) -> None:
     words = Page(build(tmp_path)).words
     for word in (
         "completed with errors", "172", "of 184 (93.5 %)", "2026-03-04 20:00:00 UTC", "1 min 35 s", "1 h 02 min",
-        "over 11 fields that succeeded", "wanted_um = 100.0", "All events (2)", "(seed 7)", "KaryoScan 0.1.0",
+        "over 11 fields that succeeded", "wanted_um = 100.0", "All events (2)", "(seed 7)", "17-0042",
+        "KaryoScan 0.1.0",
     ):  # fmt: skip
         assert word in words, word
 

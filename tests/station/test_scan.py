@@ -21,6 +21,7 @@ from station.run.scan import ScanRequest, lying_slide
 ROOT = Path(__file__).parents[2]
 RIG = ROOT / "hardware_configs" / "simulated"
 SMALL = {"x_min_um": 30_000, "y_min_um": 11_000, "x_max_um": 31_600, "y_max_um": 12_200}
+CASE = ("--accession", "17-0042")
 
 
 def write_protocol(folder: Path, *, area=SMALL, **capture) -> Path:
@@ -42,11 +43,11 @@ def scan(out: Path, protocol: Path, *more: str) -> int:
 @pytest.mark.slow
 def test_a_slide_goes_all_the_way_to_karyograms_and_a_report(tmp_path):
     out = tmp_path / "run"
-    assert scan(out, write_protocol(tmp_path), "--cells", "2", "--seed", "3", "--slide", "S-17") == 0
+    assert scan(out, write_protocol(tmp_path), "--cells", "2", "--seed", "3", "--slide", "S-17", *CASE) == 0
     run = json.loads((out / "run.json").read_text())
     assert (run["planted"], run["found"], run["captured"], run["karyotyped"]) == (2, 2, 2, 2)
     assert run["false_finds"] == 0
-    assert run["status"] == "completed"
+    assert (run["status"], run["accession"]) == ("completed", "17-0042")
     assert run["chromosomes_true"] in range(90, 95)
     # Rendered cells are made to be seen working; below this the shipped weights or the cutting are broken.
     assert run["chromosomes_right"] >= 0.9 * run["chromosomes_true"]
@@ -67,13 +68,24 @@ def test_a_slide_goes_all_the_way_to_karyograms_and_a_report(tmp_path):
         for capture in captures.values():
             stored = read_capture(out / capture.path, sha256=capture.sha256)
             assert stored.pixels.shape == (1024, 1360)
+            assert stored.metadata.accession == "17-0042"
     truth = json.loads((out / "truth.json").read_text())
     assert sorted(cell["uid"] for cell in truth["cells"]) == sorted(
         match["cell_uid"] for match in truth["matches"]
     )
     page = (out / "report.html").read_text()
     assert "S-17" in page
+    assert "17-0042" in page
     assert not (out / "run.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("--slide", "a\udcfc"), ("--accession", "a\nb"), ("--slide", "x" * 201)]
+)
+def test_a_name_that_no_record_can_hold_is_refused_before_anything_is_made(tmp_path, capsys, option, name):
+    assert scan(tmp_path / "run", write_protocol(tmp_path), option, name) == 1
+    assert capsys.readouterr().err.startswith("karyoscan: found ")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("drawn_anew")
