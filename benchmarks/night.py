@@ -2,8 +2,8 @@
 
 `karyoscan batch` takes a tray of small simulated slides (simulated instrument) while, one after the other, a
 worker is stopped and never answers (SIGSTOP), another is killed, the disk is full in the middle of a slide, and
-the terminal is closed (SIGHUP). The night is then taken up again. Told is what became of each slide, whether any is
-missing from the record, and the memory of the process slide by slide.
+the terminal is closed (SIGHUP). The night is then taken up again. Told is what became of each slide, whether any
+is missing from the record, and the memory of the process slide by slide.
 """
 
 from __future__ import annotations

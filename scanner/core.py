@@ -68,11 +68,14 @@ class ScanCore(UniMMCore):
     * `wait_until_idle` asks only the devices named, every ms, and gives up at a deadline;
     * `getImage` waits for a camera that reads out while the stage already moves;
     * Python devices are handed the hub of their ``Parent`` line;
-    * it delivers no events while the interpreter ends, which would abort the process.
+    * without devices it delivers no events: where the last reference to a core goes in the thread that delivers
+      its events, as a garbage collection may have it, the core waits for this thread in itself and aborts the
+      process. The same holds for the end of the interpreter.
     """
 
     def __init__(self, mm_path: str | None = None) -> None:
         super().__init__(mm_path)
+        self._is_loading = False
         self.setAutoShutter(False)
         weakref.finalize(self, _silence, weakref.ref(self))
 
@@ -94,6 +97,8 @@ class ScanCore(UniMMCore):
             A device failed to start; with the names and reasons of all that failed. No device stays loaded.
         """
         path = Path(fileName)
+        self._is_loading = True
+        pymmcore.CMMCore.registerCallback(self, self._callback_relay)
         try:
             with _without_byte_order_mark(path) as readable:
                 super().loadSystemConfiguration(readable)
@@ -103,8 +108,16 @@ class ScanCore(UniMMCore):
             raise
         except Exception as error:  # the core raises whatever a device or adapter raised
             raise self._cfg_error(error, path) from error
+        finally:
+            self._is_loading = False
         self._check_started()
         self.setAutoShutter(False)
+
+    def unloadAllDevices(self) -> None:  # noqa: N802
+        """Let all devices go; from then on no events are delivered until a configuration is loaded again."""
+        super().unloadAllDevices()
+        if not self._is_loading:
+            _silence(weakref.ref(self))
 
     def initializeAllDevices(self) -> None:  # noqa: N802
         """Connect Python devices to their hubs and start all devices.

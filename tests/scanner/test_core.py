@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from pymmcore_plus.experimental.unicore import GenericDevice, HubDevice, StateDevice
 
 from scanner.core import ScanCore
 from scanner.errors import DeviceNotReadyError, MoveTimeoutError, RigError
+
+DEMO_CFG = Path(__file__).parents[2] / "hardware_configs" / "demo-camera" / "micro-manager.cfg"
 
 
 class Turret(StateDevice):
@@ -244,3 +248,29 @@ for core in cores:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_core_without_devices_has_no_thread_left_that_could_drop_its_last_reference():
+    process = psutil.Process()
+    cores = [ScanCore() for _ in range(4)]
+    for core in cores:
+        core.loadSystemConfiguration(DEMO_CFG)
+    loaded = process.num_threads()
+    for core in cores:
+        core.unloadAllDevices()
+    # One thread of a device, and the one that delivers events.
+    assert process.num_threads() <= loaded - 2 * len(cores)
+
+
+def test_events_are_delivered_again_once_a_configuration_is_loaded_again():
+    core = ScanCore()
+    try:
+        heard = threading.Event()
+        core.loadSystemConfiguration(DEMO_CFG)
+        core.unloadAllDevices()
+        core.events.propertyChanged.connect(lambda *_: heard.set())
+        core.loadSystemConfiguration(DEMO_CFG)
+        core.setProperty("Objective", "State", 1)
+        assert heard.wait(30)
+    finally:
+        core.unloadAllDevices()
