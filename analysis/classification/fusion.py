@@ -8,7 +8,7 @@ other than one make up for nets that are too sure, or not sure enough, of themse
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
 from analysis.parameters.names import ParameterSetName
-from analysis.parameters.store import load_parameters
+from analysis.parameters.store import STORED_AS, load_parameters
 from analysis.structures.class_evidence import ClassEvidence, ClassScores
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.instance import Instance
@@ -41,9 +41,9 @@ class FusionWeights:
     none, score, bias
         Log odds that an object is no single chromosome: of the classifier's, of the detector's score, and a
         constant.
-    sharpness, sharpness_found
+    sharpness, sharpness_detected
         Log odds of being right per nat of an assignment's margin, where the chromosomes are given
-        and where they were found; see `AssignmentCosts`. They are lower where an object may be a wrong one.
+        and where they were detected; see `AssignmentCosts`. They are lower where an object may be a wrong one.
     """
 
     classifier: float
@@ -52,7 +52,7 @@ class FusionWeights:
     score: float
     bias: float
     sharpness: float
-    sharpness_found: float
+    sharpness_detected: float = field(metadata={STORED_AS: "sharpness_found"})
 
 
 @cache

@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.structures.box_proposals import BoxProposals, box_overlaps
+from analysis.structures.box_proposals import BoxProposals
+from analysis.structures.boxes import box_iou
 
 _SAME_IOU: Final = 0.65
 """Proposals that overlap by more than this mean the same chromosome."""
@@ -98,7 +99,7 @@ def merged(views: Sequence[BoxProposals]) -> BoxProposals:
         if not free[row]:
             continue
         left = np.flatnonzero(free[row:]) + row
-        overlap = box_overlaps(whole.boxes_px[row : row + 1], whole.boxes_px[left])[0]
+        overlap = box_iou(whole.boxes_px[row : row + 1], whole.boxes_px[left])[0]
         overlap[0] = 1.0
         near = overlap >= _SAME_IOU
         same, fit = left[near], overlap[near]

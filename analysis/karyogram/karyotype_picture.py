@@ -13,8 +13,8 @@ from analysis.karyogram.paint import paint
 from analysis.karyogram.sheet import SheetOptions, karyogram_sheet
 from analysis.karyogram.sheet_geometry import KaryogramSheet
 from analysis.karyotyping.proposal_file import write_proposal
-from analysis.parameters.weights import write_whole
 from analysis.structures.karyotype import Karyotype
+from scanner.portable.atomic_files import write_atomic
 
 
 def draw_karyotype(
@@ -69,7 +69,7 @@ def write_karyotype(
         raise AnalysisError("the karyogram can't be encoded", path=png_path)
     try:
         png_path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(png_path, picture.tobytes())
+        write_atomic(png_path, picture.tobytes())
     except OSError as error:
         raise AnalysisError(f"can't be written ({error.strerror})", path=png_path) from error
     write_proposal(karyotype, json_path)

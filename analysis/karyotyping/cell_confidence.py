@@ -43,7 +43,7 @@ class CellConfidence:
     weights: NDArray[np.float64]
 
     def of(self, signs: NDArray[np.float64]) -> float:
-        """Probability that the cell is right as it stands, in [0, 1]."""
+        """Probability in [0, 1] that the cell is right as it stands, from signs of shape (signs,)."""
         return float(1.0 / (1.0 + np.exp(-np.clip(signs @ self.weights, -_GREATEST_LOG_ODDS, _GREATEST_LOG_ODDS))))
 
 

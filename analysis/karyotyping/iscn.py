@@ -9,9 +9,8 @@ holds where software alone misses more than a few: they then weren't found rathe
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from analysis.structures.classes import AUTOSOMES, MARKER, UNCLASSIFIED
 from analysis.structures.iscn import IscnResult
@@ -26,9 +25,6 @@ LOSSES_BELIEVED = 3
 """Autosomes that a proposal may call lost; more are missing from the picture, or lie in a pile."""
 INCOMPLETE = ",inc"
 """End of the string of an incomplete karyotype, which doesn't list its losses."""
-_FORM = re.compile(
-    r"(?P<count>\d+)(?:<(?P<ploidy>[234])n>)?,(?P<sex>X+Y*)(?P<changes>(?:,[+-]\d+)*)(?:,\+(?P<markers>[2-9]|[1-9]\d+)?(?P<mar>mar))?(?P<inc>,inc)?"
-)
 
 
 def compose_iscn(classes: Iterable[str], *, losses_believed: int | None = None) -> IscnResult:
@@ -68,44 +64,3 @@ def compose_iscn(classes: Iterable[str], *, losses_believed: int | None = None) 
     level = f"<{ploidy}n>" if ploidy > 2 and (changes or incomplete) else ""
     parts = [f"{total}{level}", "X" * counts["X"] + "Y" * counts["Y"], *changes]
     return IscnResult(",".join(parts + (["inc"] if incomplete else [])))
-
-
-def chromosome_counts(text: str) -> Mapping[str, int]:
-    """Count the chromosomes an ISCN string of `compose_iscn` speaks of.
-
-    Returns
-    -------
-    Mapping
-        Copies of every class, and of markers ("mar"); of an incomplete karyotype at most so many, because its
-        losses aren't listed.
-
-    Raises
-    ------
-    ValueError
-        Where the string has another form, or its parts don't add up to its count.
-    """
-    form = _FORM.fullmatch(text)
-    if form is None:
-        raise ValueError(f"not a numerical karyotype: {text!r}")
-    total, sex = int(form["count"]), form["sex"]
-    ploidy = (
-        int(form["ploidy"])
-        if form["ploidy"]
-        else 2
-        if total <= MAX_NEAR_DIPLOID
-        else 3
-        if total <= MAX_NEAR_TRIPLOID
-        else 4
-    )
-    counts = Counter(dict.fromkeys(AUTOSOMES, ploidy))
-    counts.update({"X": sex.count("X"), "Y": sex.count("Y")})
-    for change in filter(None, form["changes"].split(",")):
-        if change[1:] not in AUTOSOMES:
-            raise ValueError(f"there is no chromosome {change[1:]!r}: {text!r}")
-        counts[change[1:]] += 1 if change[0] == "+" else -1
-    if form["mar"]:
-        counts[MARKER] = int(form["markers"] or 1)
-    named = sum(counts.values())
-    if min(counts.values()) < 0 or (named != total and not form["inc"]):
-        raise ValueError(f"the parts make {named}, not {total}: {text!r}")
-    return counts

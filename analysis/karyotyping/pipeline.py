@@ -258,7 +258,7 @@ class Karyotyper:
     def _assign_classes(self, scored: ScoredMetaphase) -> Assignment:
         """Assign what the segmentation found, some of which may be no single chromosome."""
         evidence = scored.evidence
-        costs = self._costs(evidence, self._settings.fusion.sharpness_found)
+        costs = self._costs(evidence, self._settings.fusion.sharpness_detected)
         assignment = assign(evidence.log_prob, evidence.log_none, costs)
         areas_px = scored.embedded.straightened.areas_px
         oversized = oversize_ratio(areas_px, assignment.classes) > OVERSIZE

@@ -41,13 +41,13 @@ from analysis.karyotyping.proposal_picture import check_image, find_image, image
 from analysis.karyotyping.proposal_text import load_json, parse_proposal, proposal_text
 from analysis.karyotyping.proposal_v1 import is_version_1, upgraded
 from analysis.karyotyping.run_lengths import decode_run_lengths, encode_run_lengths
-from analysis.parameters.weights import write_whole
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
 from analysis.structures.iscn import IscnResult
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 from analysis.structures.review import ReviewReason, ReviewVerdict
 from analysis.structures.segmentation import UnselectedProposal
+from scanner.portable.atomic_files import write_atomic
 
 _PROBABILITY_DIGITS = 4
 _LENGTH_DIGITS = 2
@@ -115,22 +115,9 @@ def write_proposal(karyotype: Karyotype, path: Path) -> None:
     text = proposal_text(proposal_model(karyotype, path.parent))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text.encode())
+        write_atomic(path, text.encode())
     except OSError as error:
         raise AnalysisError(f"can't be written ({error.strerror})", path=path) from error
-
-
-def proposal_json(karyotype: Karyotype, folder: Path | None = None) -> dict[str, Any]:
-    """A proposal as plain data.
-
-    Parameters
-    ----------
-    karyotype
-        The proposal.
-    folder
-        Where its file lies, from which the picture is named; None gives the picture's name.
-    """
-    return proposal_model(karyotype, folder).model_dump(mode="json", by_alias=True)
 
 
 def proposal_model(karyotype: Karyotype, folder: Path | None = None) -> ProposalModel:
@@ -141,7 +128,7 @@ def proposal_model(karyotype: Karyotype, folder: Path | None = None) -> Proposal
     karyotype
         The proposal.
     folder
-        See `proposal_json`.
+        Where its file lies, from which the picture is named; None gives the picture's name.
     """
     image, count = karyotype.image, len(karyotype.chromosomes)
     level, homologues = bands_to_models(karyotype.bands)

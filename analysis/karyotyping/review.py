@@ -34,7 +34,7 @@ _OF_THE_PICTURE: Final = frozenset(
     }
 )
 """What no edit of classes changes."""
-_OF_THE_SEGMENTATION: Final = frozenset({ReviewFinding.CELL_IN_DOUBT, ReviewFinding.CUTS_UNMEASURED})
+_OF_THE_SEGMENTATION: Final = frozenset({ReviewFinding.CELL_UNCERTAIN, ReviewFinding.CUTS_UNMEASURED})
 """What no edit of a few classes changes."""
 
 

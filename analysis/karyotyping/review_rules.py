@@ -37,7 +37,7 @@ REQUIRE_REVIEW: Final = UNREADABLE | {
     ReviewFinding.UNCLEAR_BANDS,
     ReviewFinding.UNSURE,
     ReviewFinding.ABNORMAL,
-    ReviewFinding.NOT_FOUND,
+    ReviewFinding.MISSING_CLASSES,
     ReviewFinding.MARKER,
 }
 """Findings that always take a review; of the others the number decides."""
@@ -184,7 +184,7 @@ def class_reasons(
         review = unclassified > settings.few_unclassified
         reasons.append(reason(ReviewFinding.UNCLASSIFIED, text, review=review))
     elif open_places:
-        reasons.append(reason(ReviewFinding.NOT_FOUND, f"{nothing}: lost, or missed by the software"))
+        reasons.append(reason(ReviewFinding.MISSING_CLASSES, f"{nothing}: lost, or missed by the software"))
     if possible_markers:
         text = f"{_counted(possible_markers, 'object')} like a chromosome of no class: a marker, or two in one"
         reasons.append(reason(ReviewFinding.MARKER, text))
@@ -223,9 +223,9 @@ def confidence_reasons(cell_confidence: float | None, settings: ReviewSettings) 
     if np.isnan(cell_confidence):
         text = "how often software cuts cells of this kind rightly isn't known"
         return [reason(ReviewFinding.CUTS_UNMEASURED, text)]
-    text = f"all chromosomes are cut and named rightly with {100.0 * cell_confidence:.0f} % probability"
+    text = f"all chromosomes are cut and named rightly with {100 * cell_confidence:.0f} % probability"
     review = cell_confidence < settings.likely_wrong_below
-    return [reason(ReviewFinding.CELL_IN_DOUBT, text, review=review)]
+    return [reason(ReviewFinding.CELL_UNCERTAIN, text, review=review)]
 
 
 def _deviations(counts: Mapping[str, int]) -> list[str]:

@@ -52,7 +52,20 @@ class CocoImage:
 
 
 def coco_figures(images: Sequence[CocoImage], kind: Literal["bbox", "segm"]) -> dict[str, float]:
-    """Return ``ap50``, ``map`` (IoU .5 to .95) and ``mar`` (100 finds an image at most) of one class."""
+    """Average precision and recall of one class as COCO defines them (Lin et al. 2014).
+
+    Parameters
+    ----------
+    images
+        Truth and detections, image by image.
+    kind
+        Whether boxes or masks are compared.
+
+    Returns
+    -------
+    dict
+        ``ap50``, ``map`` (IoU .5 to .95) and ``mar`` (100 detections an image at most).
+    """
     truth: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for number, image in enumerate(images, start=1):

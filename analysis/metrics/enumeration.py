@@ -1,4 +1,4 @@
-"""Were all chromosomes found, and nothing else? WCR, AER and Acc."""
+"""Enumeration of chromosomes: WCR, AER and Acc."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BOOTSTRAPS: Final = 1000
+_INTERVAL_PERCENTILES: Final = (2.5, 97.5)
+"""Ends of a 95 % interval."""
 _SEED: Final = 20230104
 
 
@@ -22,11 +24,11 @@ class Count:
     case
         Patient.
     matched
-        True chromosomes found (TP).
+        True chromosomes that were detected (TP).
     false
-        Finds that are none (FP).
+        Detections that are none (FP).
     missed
-        True chromosomes not found (FN).
+        True chromosomes that were missed (FN).
     """
 
     case: str
@@ -38,7 +40,7 @@ class Count:
 def enumeration_figures(counts: Sequence[Count]) -> dict[str, float]:
     """Return ``wcr, aer, acc`` pooled over all chromosomes and ``_per_image`` twins, as fractions of 1.
 
-    Acc = TP / (TP + FP + FN); AER = (FP + FN) / (TP + FN); WCR is the share of images without any error.
+    Acc = TP / (TP + FP + FN); AER = (FP + FN) / (TP + FN); WCR is the fraction of images without any error.
     KaryoXpert defines the sums over all images but tabulates means over images: both are given. For WCR
     the two are the same.
     """
@@ -67,7 +69,24 @@ def bootstrap_interval(
     cases: Sequence[str],
     figure: Callable[[NDArray[np.float64]], float],
 ) -> dict[str, float]:
-    """Return the 95 % interval of a figure of a table's rows, the rows of a case drawn together."""
+    """95 % interval of a figure of a table's rows by the bootstrap (Efron 1979), whole cases drawn together.
+
+    Parameters
+    ----------
+    name
+        Name of the figure.
+    table
+        Shape (n, columns): what the figure is made of.
+    cases
+        The case of each row.
+    figure
+        Computes the figure of some rows.
+
+    Returns
+    -------
+    dict
+        ``NAME_ci95_low`` and ``NAME_ci95_high``.
+    """
     by_case: dict[str, list[int]] = {}
     for row, case in enumerate(cases):
         by_case.setdefault(case, []).append(row)
@@ -77,7 +96,7 @@ def bootstrap_interval(
     for _ in range(_BOOTSTRAPS):
         drawn = rng.integers(0, len(groups), len(groups))
         values.append(figure(table[np.concatenate([groups[k] for k in drawn])]))
-    low, high = np.percentile(values, (2.5, 97.5))
+    low, high = np.percentile(values, _INTERVAL_PERCENTILES)
     return {f"{name}_ci95_low": float(low), f"{name}_ci95_high": float(high)}
 
 

@@ -4,10 +4,10 @@ The pieces of the proposal and the true chromosomes form a bipartite graph. A pi
 costs k - 1 separations, a chromosome in k pieces k - 1 joins, a missed one is added, a false one deleted; then
 chromosomes are moved to their class, two that only changed places by one swap.
 
-The white paper of Ikaros tells the share of cells that take at most two operations "e.g., adding or deleting a
+The white paper of Ikaros gives the fraction of cells that take at most two operations "e.g., adding or deleting a
 chromosome or drawing a separation line", under the heading of separation, and interactions for ten cells;
 KaryoXpert asks whether every piece is exactly one chromosome. Neither speaks of moves or flips. So edits of the
-pieces are told apart here, and the headline is all edits but flips.
+pieces are counted apart here, and the headline is all edits but flips.
 """
 
 from __future__ import annotations
@@ -24,11 +24,16 @@ from analysis.metrics.statistics import bootstrap
 from analysis.structures.boxes import match, overlap_ratio
 from analysis.structures.classes import UNCLASSIFIED
 
+_LEAST_AREA_PX: Final = 1e-9
+"""Bound that keeps ratios of areas finite."""
+_CELLS_OF_WHITE_PAPER: Final = 10
+"""Ikaros gives interactions for ten cells."""
+
 FEW_INTERACTIONS: Final = 2
 """A proposal that needs no more edits counts as nearly right."""
 
-COVER_SHARE: Final = 0.7
-"""Share of a chromosome within a piece (or of a piece within a chromosome) from which it belongs to it."""
+COVER_FRACTION: Final = 0.7
+"""Fraction of a chromosome within a piece (or of a piece within a chromosome) from which it belongs to it."""
 _KINDS: Final = ("separations", "joins", "adds", "deletes", "tray", "moves", "swaps", "flips")
 
 
@@ -90,7 +95,7 @@ def count_interactions(
     truth_classes, piece_classes
         Classes of either side.
     turned
-        For every piece, whether it stands upside down when its true chromosome is upright; None: not known.
+        For every piece, whether it stands upside down when its true chromosome is upright; None where nobody says.
     """
     truths, pieces = len(truth_areas), len(piece_areas)
     same = np.asarray(truth_classes, dtype=np.str_)[:, None] == np.asarray(piece_classes, dtype=np.str_)[None, :]
@@ -100,12 +105,12 @@ def count_interactions(
     matched_piece = {j for _, j in pairs}
     if truths and pieces:
         for i in sorted(set(range(truths)) - matched_truth):
-            covered = shared[i] / max(truth_areas[i], 1e-9)
-            if covered.max() >= COVER_SHARE:
+            covered = shared[i] / max(truth_areas[i], _LEAST_AREA_PX)
+            if covered.max() >= COVER_FRACTION:
                 edges.add((i, _smallest_covering(covered, piece_areas)))
         for j in sorted(set(range(pieces)) - matched_piece):
-            inside = shared[:, j] / max(piece_areas[j], 1e-9)
-            if inside.max() >= COVER_SHARE:
+            inside = shared[:, j] / max(piece_areas[j], _LEAST_AREA_PX)
+            if inside.max() >= COVER_FRACTION:
                 edges.add((int(np.argmax(inside)), j))
     truth_degree = Counter(i for i, _ in edges)
     piece_degree = Counter(j for _, j in edges)
@@ -160,7 +165,7 @@ def interaction_figures(edits: Sequence[Interactions], cases: Sequence[str]) -> 
         }
     return {
         "mean": float(total.mean()),
-        "mean_10_cells": float(10.0 * total.mean()),
+        "mean_10_cells": float(_CELLS_OF_WHITE_PAPER * total.mean()),
         "median": float(np.median(total)),
         "share_le2": float(few.mean()),
         "share_le2_ci95": bootstrap(len(groups), share),
@@ -173,7 +178,7 @@ def interaction_figures(edits: Sequence[Interactions], cases: Sequence[str]) -> 
 
 def _smallest_covering(covered: NDArray[np.float64], piece_areas: NDArray[np.float64]) -> int:
     """Choose among the pieces that cover a chromosome the tightest."""
-    candidates = np.flatnonzero(covered >= COVER_SHARE)
+    candidates = np.flatnonzero(covered >= COVER_FRACTION)
     return int(candidates[np.argmin(piece_areas[candidates])])
 
 

@@ -46,5 +46,13 @@ class ProposesKaryotypes(Protocol):
         ...
 
     def classify_instances(self, image: GreyImage, instances: Sequence[Instance]) -> Sequence[ProposedChromosome]:
-        """Classify given chromosomes jointly, in their order."""
+        """Classify given chromosomes jointly, in their order.
+
+        Parameters
+        ----------
+        image
+            The picture.
+        instances
+            Chromosomes with their masks.
+        """
         ...

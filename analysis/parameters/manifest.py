@@ -19,7 +19,6 @@ CONTENT_SUFFIX: Final = ".safetensors"
 MANIFEST_SUFFIX: Final = ".json"
 LIBRARIES: Final = ("numpy", "safetensors", "scipy", "torch")
 """Libraries whose version can change what a fit comes to."""
-FINGERPRINT_DIGITS: Final = 12
 
 
 class ParameterKind(StrEnum):
@@ -98,11 +97,6 @@ class Manifest:
     def commands(self) -> tuple[str, ...]:
         """The command lines one by one."""
         return tuple(line.strip() for line in self.command.split("&&"))
-
-    @property
-    def fingerprint(self) -> str:
-        """First digits of the content's sha256."""
-        return self.sha256[:FINGERPRINT_DIGITS]
 
     def calibration_digest(self) -> str:
         """Compute what `calibration_sha256` should be."""

@@ -16,18 +16,19 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from analysis.errors import WeightsError
-from analysis.parameters.atomic_file import write_whole
 from analysis.parameters.manifest import (
     CONTENT_SUFFIX,
-    FINGERPRINT_DIGITS,
     MANIFEST_SUFFIX,
     Manifest,
     library_versions,
     read_manifest,
 )
 from analysis.parameters.names import DESCRIPTIONS, ParameterSetName
+from scanner.portable.atomic_files import write_atomic
 
 PARAMETERS_FOLDER: Final = Path(__file__).parent / "files"
+STORED_AS: Final = "stored_as"
+"""Metadata of a field that has another name in the file: shipped files keep their sha256."""
 _MEGABYTE: Final = 1_000_000
 _LEAST_SHOWN_MB: Final = 0.1
 
@@ -87,7 +88,7 @@ class ParameterSet:
         value = self.arrays[name].astype(np.float64)
         if shape is not None and (
             value.ndim != len(shape)
-            or any(wanted not in (-1, given) for wanted, given in zip(shape, value.shape, strict=True))
+            or any(expected not in (-1, actual) for expected, actual in zip(shape, value.shape, strict=True))
         ):
             raise self._refused(f"{name!r} has shape {value.shape} instead of {shape}")
         if columns is not None and (value.ndim == 0 or value.shape[-1] != len(columns)):
@@ -119,11 +120,12 @@ class ParameterSet:
         WeightsError
             Where names differ.
         """
-        wanted = _fitted_fields(kind)
-        if wanted != self.arrays.keys():
-            odd = sorted(wanted ^ self.arrays.keys())
+        stored = _fitted_fields(kind)
+        expected = set(stored.values())
+        if expected != self.arrays.keys():
+            odd = sorted(expected ^ self.arrays.keys())
             raise self._refused(f"these are other numbers than this version has, such as {odd[0]!r}")
-        return kind(**{name: self.scalar(name) for name in sorted(wanted)})
+        return kind(**{name: self.scalar(key) for name, key in stored.items()})
 
     def _refused(self, reason: str) -> WeightsError:
         return WeightsError(f"the parameter set {self.manifest.name!r} can't be used: {reason}")
@@ -204,7 +206,7 @@ def write_parameters(folder: Path, arrays: Mapping[str, NDArray[Any]], manifest:
     folder
         Made where it isn't there.
     arrays
-        Content by name.
+        Content by name: arrays of any shape and number type.
     manifest
         Where it comes from; sha256 and whatever else is filled at writing may be empty.
 
@@ -233,8 +235,8 @@ def write_coefficients(folder: Path, coefficients: _Coefficients, manifest: Mani
     Path
         The ``.safetensors`` file.
     """
-    names = _fitted_fields(type(coefficients))
-    arrays = {name: np.asarray(getattr(coefficients, name), np.float64) for name in sorted(names)}
+    stored = _fitted_fields(type(coefficients))
+    arrays = {key: np.asarray(getattr(coefficients, name), np.float64) for name, key in sorted(stored.items())}
     return write_parameters(folder, arrays, manifest)
 
 
@@ -265,8 +267,8 @@ def write_content(folder: Path, content: bytes, manifest: Manifest) -> Path:
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{manifest.name}{CONTENT_SUFFIX}"
-    write_whole(path, content)
-    write_whole(folder / f"{manifest.name}{MANIFEST_SUFFIX}", complete.to_json().encode())
+    write_atomic(path, content)
+    write_atomic(folder / f"{manifest.name}{MANIFEST_SUFFIX}", complete.to_json().encode())
     return path
 
 
@@ -304,36 +306,9 @@ def verify_all(folder: Path = PARAMETERS_FOLDER) -> None:
         raise WeightsError(f"parameters are missing or damaged, install them anew: {reasons}")
 
 
-def parameters_fingerprint(folder: Path = PARAMETERS_FOLDER) -> dict[str, str]:
-    """Name every parameter set by its content, for the record of what a result was made with.
-
-    Parameters
-    ----------
-    folder
-        Where the parameter sets lie; the product's own by default.
-
-    Returns
-    -------
-    dict
-        First 12 digits of the sha256 by name; of sets with a calibration, that of the calibration as well, by
-        ``NAME calibration``. Reads the manifests alone.
-
-    Raises
-    ------
-    WeightsError
-        Where a manifest is missing or damaged.
-    """
-    digits = {}
-    for name in parameter_names(folder):
-        manifest = read_manifest(name, folder)
-        digits[name] = manifest.fingerprint
-        if manifest.calibration or manifest.drift:
-            digits[f"{name} calibration"] = manifest.calibration_digest()[:FINGERPRINT_DIGITS]
-    return digits
-
-
-def _fitted_fields(kind: type[_Coefficients]) -> set[str]:
-    return {entry.name for entry in fields(kind) if entry.default is MISSING}
+def _fitted_fields(kind: type[_Coefficients]) -> dict[str, str]:
+    """Key in the file by name of the field."""
+    return {each.name: each.metadata.get(STORED_AS, each.name) for each in fields(kind) if each.default is MISSING}
 
 
 def _status(name: str, folder: Path) -> ParameterStatus:

@@ -60,7 +60,7 @@ def load_weights(name: str, folder: Path = WEIGHTS_DIR) -> dict[str, Tensor]:
     Returns
     -------
     dict
-        Tensors by parameter name.
+        Tensors by parameter name, of the shapes that the net had.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def fill_net(net: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
     net
         Of the class and arguments that the manifest names.
     tensors
-        Weights by parameter name.
+        Weights by parameter name, of the shapes that the net has.
     name
         Of the weights, for the message.
 
@@ -109,7 +109,7 @@ def write_weights(folder: Path, tensors: Mapping[str, Tensor], manifest: Manifes
     folder
         Made where it isn't there.
     tensors
-        Weights by parameter name.
+        Weights by parameter name, of any shape.
     manifest
         Where they come from; sha256 and whatever else is filled at writing may be empty.
 

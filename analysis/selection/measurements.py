@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.structures.box_proposals import BoxProposals, box_overlaps
+from analysis.structures.box_proposals import BoxProposals
+from analysis.structures.boxes import box_iou
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def measure_proposals(
         counts[0] = 0
         if counts.max() > 0:
             piece[number] = int(counts.argmax()) - 1
-    overlap = box_overlaps(proposals.boxes_px, proposals.boxes_px)
+    overlap = box_iou(proposals.boxes_px, proposals.boxes_px)
     np.fill_diagonal(overlap, 0.0)
     return ProposalMeasurements(
         proposals.score.astype(np.float64),

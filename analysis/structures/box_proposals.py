@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.structures.boxes import box_iou
 from analysis.structures.classes import CLASS_NAMES
 
 _LEAST_PROBABILITY: Final = 1e-6
 _LEAST_WEIGHT: Final = 1e-12
-_LEAST_UNION_PX: Final = 1e-6
 """Bounds that keep logarithms and ratios finite."""
 _SAME_IOU: Final = 0.5
 """Intersection over union from which a proposal stands for the chromosome of a given box."""
@@ -60,7 +60,7 @@ class BoxProposals:
         NDArray[np.float32]
             Shape (n, 24): natural logarithms of probabilities; where nothing fits, all classes are alike.
         """
-        iou = box_overlaps(boxes_px, self.boxes_px)
+        iou = box_iou(boxes_px, self.boxes_px)
         weight = np.where(iou >= _SAME_IOU, iou, 0.0) ** _FIT_POWER * self.score
         total = weight.sum(axis=1, keepdims=True)
         even = np.full(self.class_probability.shape[1:], 1.0 / len(CLASS_NAMES))
@@ -68,30 +68,8 @@ class BoxProposals:
         return log_probability(mean)
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> BoxProposals:
-        """Take some of them, in the order given."""
+        """Take some of them in the order given, by rows of shape (m,) or a mask of shape (n,)."""
         return BoxProposals(self.boxes_px[rows], self.score[rows], self.class_probability[rows])
-
-
-def box_overlaps(
-    first_px: NDArray[np.float32] | NDArray[np.float64], second_px: NDArray[np.float32] | NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Intersection over union of boxes.
-
-    Parameters
-    ----------
-    first_px, second_px
-        Shape (n, 4) and (m, 4): xmin, ymin, xmax, ymax.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        Shape (n, m), in [0, 1].
-    """
-    first, second = first_px.astype(np.float64)[:, None], second_px.astype(np.float64)[None]
-    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
-    shared = np.clip(sides, 0.0, None).prod(axis=2)
-    areas = [(each[..., 2:] - each[..., :2]).prod(axis=2) for each in (first, second)]
-    return np.asarray(shared / np.maximum(areas[0] + areas[1] - shared, _LEAST_UNION_PX), dtype=np.float64)
 
 
 def log_probability(probability: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float32]:

@@ -43,6 +43,11 @@ class ClassScores:
         ----------
         classes
             Class names, one an object; "?" keeps the polarity of all classes together.
+
+        Returns
+        -------
+        NDArray[np.bool_]
+            Shape (n,): True where the short arm points down in the crop.
         """
         flipped = self.flipped.copy()
         for row, name in enumerate(classes):
@@ -56,7 +61,7 @@ class ClassScores:
 
 @dataclass(frozen=True, slots=True)
 class ClassEvidence:
-    """What is known of the objects of a cell, one by one.
+    """Class evidence of the objects of a cell, one by one.
 
     Attributes
     ----------

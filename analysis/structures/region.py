@@ -31,7 +31,7 @@ class Region:
         return int(np.count_nonzero(self.mask))
 
     def crop_of(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cut this piece's frame out of the working image; what lies outside the image is 0."""
+        """Cut this piece's frame out of the working image (height, width); what lies outside is 0."""
         height, width = self.mask.shape
         y0, x0 = max(0, self.y0_px), max(0, self.x0_px)
         y1, x1 = min(image.shape[0], self.y0_px + height), min(image.shape[1], self.x0_px + width)
@@ -42,7 +42,7 @@ class Region:
         return out
 
     def part(self, mask: NDArray[np.bool_]) -> Region:
-        """Make a region of a mask given in this region's frame, cropped anew."""
+        """Make a region of a mask in this region's frame, of the same shape, cropped anew."""
         return cropped(mask, self.x0_px, self.y0_px)
 
 

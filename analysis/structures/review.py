@@ -38,8 +38,8 @@ class ReviewFinding(StrEnum):
     UNCLASSIFIED = "unclassified"
     UNSURE = "mostly_doubtful"
     DOUBTFUL = "doubtful_classes"
-    CELL_IN_DOUBT = "cell_in_doubt"
-    NOT_FOUND = "not_found"
+    CELL_UNCERTAIN = "cell_in_doubt"
+    MISSING_CLASSES = "not_found"
     CUTS_UNMEASURED = "cuts_unmeasured"
     EDITED = "edited_by_a_person"
 
@@ -96,7 +96,7 @@ class ReviewVerdict:
     @property
     def losses_uncertain(self) -> bool:
         """Whether what isn't there may have been missed."""
-        return any(reason.finding is ReviewFinding.NOT_FOUND for reason in self.reasons)
+        return any(reason.finding is ReviewFinding.MISSING_CLASSES for reason in self.reasons)
 
     @property
     def no_karyotype_reason(self) -> str:

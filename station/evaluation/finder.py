@@ -68,7 +68,7 @@ class Plan:
 
     Attributes
     ----------
-    share
+    fraction
         Its fields over those of brightfield.
     domain, stain
         What is composed; None for the stain of the domain that the finder was trained on.
@@ -78,7 +78,7 @@ class Plan:
         Fields of each.
     """
 
-    share: float
+    fraction: float
     domain: str
     stain: str | None = None
     slides: int = 4
@@ -242,7 +242,7 @@ def jobs_for(data: Path, split: str, subject: str, limit: int | None, work_dir: 
     for population, plan in PLANS.items():
         if population is Population.NEVER_TRAINED and split != "test":
             continue
-        left = max(1, round(plan.share * (FIELDS if limit is None else limit)))
+        left = max(1, round(plan.fraction * (FIELDS if limit is None else limit)))
         number = 0
         while left > 0:
             fields = min(left, plan.fields)

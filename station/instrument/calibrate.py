@@ -53,7 +53,7 @@ class CalibrationRequest:
 
 
 def run_calibration(
-    request: CalibrationRequest, tell: Callable[[Result], None] = lambda _result: None
+    request: CalibrationRequest, on_result: Callable[[Result], None] = lambda _result: None
 ) -> tuple[Result, ...]:
     """Open the instrument, measure, make it safe, and write the rig if all went well.
 
@@ -61,7 +61,7 @@ def run_calibration(
     ----------
     request
         What to measure, and where.
-    tell
+    on_result
         Called with every result as it comes.
 
     Raises
@@ -70,14 +70,14 @@ def run_calibration(
         A procedure refused, or the instrument could not be made safe; nothing was written.
     """
     with open_instrument(request.rig, tolerated=(MismatchKind.PIXEL_SIZE,)) as instrument:
-        results = calibrate_instrument(instrument, request, tell)
+        results = calibrate_instrument(instrument, request, on_result)
     if request.write:
         write_calibration(request.rig, results)
     return results
 
 
 def calibrate_instrument(
-    instrument: Instrument, request: CalibrationRequest, tell: Callable[[Result], None] = lambda _result: None
+    instrument: Instrument, request: CalibrationRequest, on_result: Callable[[Result], None] = lambda _result: None
 ) -> tuple[Result, ...]:
     """Measure on an open instrument and leave it in the safe state; writes nothing.
 
@@ -87,7 +87,7 @@ def calibrate_instrument(
         Open, and left in the safe state.
     request
         What to measure, and where; that it shall be written is passed over.
-    tell
+    on_result
         Called with every result as it comes.
 
     Raises
@@ -100,7 +100,7 @@ def calibrate_instrument(
     at = microscope.stage_position() if place is None else instrument.rig.slide.frame.to_stage(place)
     plan = CalibrationPlan(at, request.focus_um, request.what, request.oil_allowed)
     try:
-        return calibrate(microscope, plan, _time_source(instrument), tell)
+        return calibrate(microscope, plan, _time_source(instrument), on_result)
     finally:
         faults = microscope.safe_state()
         if faults:

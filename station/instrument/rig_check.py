@@ -20,7 +20,7 @@ from station.instrument.exclusive_use import exclusive_use
 
 # Way of the trial moves: far enough to be seen, near enough to be harmless.
 NUDGE_UM = 500.0
-NUDGE_SHARE = 0.05
+NUDGE_FRACTION = 0.05
 
 
 class RigCheckState(StrEnum):
@@ -207,7 +207,7 @@ def _nudge(microscope: Microscope, axis: str) -> str:
 
 
 def _inward(span: Span, start_um: float) -> float:
-    size_um = min(NUDGE_UM, NUDGE_SHARE * (span.max_um - span.min_um))
+    size_um = min(NUDGE_UM, NUDGE_FRACTION * (span.max_um - span.min_um))
     middle_um = (span.min_um + span.max_um) / 2.0
     return size_um if start_um <= middle_um else -size_um
 
@@ -219,7 +219,7 @@ def _focus(microscope: Microscope) -> str:
     envelope = objective.focus
     microscope.focus_to(envelope.min_um)
     first_um = microscope.focus_position_um()
-    there_um = microscope.focus_to(envelope.min_um + NUDGE_SHARE * (envelope.max_um - envelope.min_um))
+    there_um = microscope.focus_to(envelope.min_um + NUDGE_FRACTION * (envelope.max_um - envelope.min_um))
     back_um = microscope.focus_to((envelope.min_um + envelope.max_um) / 2.0)
     return f"{first_um:.2f} -> {there_um:.2f} -> {back_um:.2f} um"
 

@@ -43,7 +43,7 @@ class CaptureCard:
     candidate: CandidateRecord
     karyotype: KaryotypeRecord | None
     cell: ReportedTrueCell | None
-    truth_known: bool
+    has_truth: bool
     thumbnail: Picture
     picture: Picture
 
@@ -129,7 +129,7 @@ def _capture_cards(run: RunOnDisk) -> list[CaptureCard]:
             candidate=candidates[capture.candidate_uid],
             karyotype=karyotypes.get(capture.uid),
             cell=_cell(run, capture.candidate_uid),
-            truth_known=run.truth is not None,
+            has_truth=run.truth is not None,
             thumbnail=plain_picture(
                 run.folder,
                 candidates[capture.candidate_uid].thumbnail,

@@ -48,7 +48,15 @@ class Picture:
 
 
 def capture_picture(folder: Path, relative: str) -> Picture:
-    """A capture with its contrast stretched, as JPEG of at most `CAPTURE_WIDTH_PX`."""
+    """A capture with its contrast stretched, as JPEG of at most `CAPTURE_WIDTH_PX`.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run.
+    relative
+        Path of the capture in it.
+    """
     try:
         capture = read_capture(_inside(folder, relative))
     except StorageError as error:
@@ -60,7 +68,19 @@ def capture_picture(folder: Path, relative: str) -> Picture:
 
 
 def plain_picture(folder: Path, relative: str | None, *, width_px: int, stretched: bool = False) -> Picture:
-    """A PNG or JPEG of the run folder as PNG of at most `width_px`."""
+    """A PNG or JPEG of the run folder as PNG.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run.
+    relative
+        Path of the picture in it; None where none was recorded.
+    width_px
+        Greatest width.
+    stretched
+        Whether contrast is stretched.
+    """
     if relative is None:
         return Picture(None, "none was recorded")
     try:

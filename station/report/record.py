@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from acquisition.casebook import Casebook, open_casebook
 from acquisition.errors import StorageError
@@ -29,6 +30,8 @@ from acquisition.review import decided
 from acquisition.storage.run_folder import CASEBOOK_NAME, RUN_JSON_NAME
 
 TRUTH_NAME = "truth.json"
+_FIGURE_KEYS: Final = {"detected": "found"}
+"""Keys of run.json that differ from the names here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,10 @@ class ReportArea:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The figures of a run; None where they are not known."""
+    """The figures of a run; None where they weren't recorded."""
 
     planted: int | None = None
-    found: int | None = None
+    detected: int | None = None
     captured: int | None = None
     karyotyped: int | None = None
     false_finds: int | None = None
@@ -56,7 +59,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class ReportedTrueCell:
-    """A metaphase that is known to lie on the slide."""
+    """A metaphase that lies on the slide by its truth."""
 
     uid: str
     slide_x_um: float
@@ -74,8 +77,8 @@ class Truth:
 
     def missed(self) -> tuple[ReportedTrueCell, ...]:
         """Cells no find belongs to."""
-        found = set(self.cell_of.values())
-        return tuple(cell for cell in self.cells if cell.uid not in found)
+        matched = set(self.cell_of.values())
+        return tuple(cell for cell in self.cells if cell.uid not in matched)
 
     def cell(self, candidate_uid: str) -> ReportedTrueCell | None:
         """The cell a find belongs to; None for a false find."""
@@ -201,7 +204,9 @@ def _run(
     return RunOnDisk(
         folder=folder,
         circumstances=_circumstances(values, summary),
-        figures=Figures(**{name: _count(values.get(name)) for name in Figures.__dataclass_fields__}),
+        figures=Figures(
+            **{name: _count(values.get(_FIGURE_KEYS.get(name, name))) for name in Figures.__dataclass_fields__}
+        ),
         seconds=_seconds(seconds) if isinstance(seconds, dict) else {},
         area=None if area is None else ReportArea(*area),
         field_um=None if field_um is None else (field_um[0], field_um[1]),

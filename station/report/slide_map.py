@@ -25,7 +25,7 @@ class MarkerKind(StrEnum):
     """What a marker of the map stands for; false and missed exist only where the truth is known."""
 
     CAPTURED = "captured"
-    FOUND = "found"
+    DETECTED = "found"
     NOT_SELECTED = "not_selected"
     FAILED = "failed"
     FALSE = "false"

@@ -27,7 +27,7 @@ class ChosenFinder:
         Name of the finder that searches.
     finder
         The finder.
-    usual
+    reference
         What the slides are like that it learnt from; empty where it learnt from none.
     sha256
         Of its weights; None where it has none.
@@ -36,7 +36,7 @@ class ChosenFinder:
     asked: str
     name: str
     finder: FieldFinder
-    usual: Mapping[str, ReferenceStatistics]
+    reference: Mapping[str, ReferenceStatistics]
     sha256: str | None = None
 
     def __str__(self) -> str:

@@ -216,7 +216,7 @@ class RunSession:
             protocol=self.protocol,
             storage=RunStorage(self.folder, self.casebook),
             # The net knows cells as the scan sees them; where one lies at high magnification, the rules tell.
-            finders=RunFinders(chosen.finder, find_metaphases, chosen.usual),
+            finders=RunFinders(chosen.finder, find_metaphases, chosen.reference),
             control=control,
             listener=GuardedListener(listener),
             # One more than are worked on: a worker that is done finds its next field waiting.
@@ -378,7 +378,7 @@ def _summary(
         "field_um": [frame.width_um, frame.height_um],
         "fields": outcome.fields,
         "planted": score.planted if score else None,
-        "found": score.found if score else outcome.candidates,
+        "found": score.detected if score else outcome.candidates,
         "candidates": outcome.candidates,
         "captured": len(outcome.captures),
         "karyotyped": sum(record.status is KaryotypeStatus.PROPOSED for record in outcome.karyotypes),

@@ -44,7 +44,7 @@ class Score:
     ----------
     planted
         Metaphases on the scanned area.
-    found
+    detected
         Of these, how many became a candidate.
     false_finds
         Candidates that are none of them.
@@ -57,7 +57,7 @@ class Score:
     """
 
     planted: int
-    found: int
+    detected: int
     false_finds: int
     chromosomes_true: int
     chromosomes_right: int
@@ -126,7 +126,7 @@ def score_run(
             right += _right(cell, capture, proposals[capture.uid], rig, pad_px)
     return Score(
         planted=len(cells),
-        found=len(matches),
+        detected=len(matches),
         false_finds=len(candidates) - len(matches),
         chromosomes_true=sum(len(cell.chromosomes) for cell in cells),
         chromosomes_right=right,

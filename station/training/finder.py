@@ -55,7 +55,7 @@ class FinderTraining:
     start: Path = WEIGHTS_DIR
 
 
-def train_finder(asked: FinderTraining, tell: Callable[[str], None]) -> None:
+def train_finder(asked: FinderTraining, progress: Callable[[str], None]) -> None:
     """Compose what is missing, train, and write weights with their manifest to the folder asked for.
 
     With a casebook the training begins from the shipped weights and mixes the reviewed crops in. The product's own
@@ -65,7 +65,7 @@ def train_finder(asked: FinderTraining, tell: Callable[[str], None]) -> None:
     ----------
     asked
         What the command was asked for.
-    tell
+    progress
         Called with a line about each step.
 
     Raises
@@ -86,13 +86,13 @@ def train_finder(asked: FinderTraining, tell: Callable[[str], None]) -> None:
         if not crops:
             raise UsageError(f"--from-casebook: {asked.casebook} holds no decision on a find whose crop was kept")
         reviewed, held_back = reviewed_tables(crops)
-        tell(f"{len(reviewed)} decisions to learn from, {len(held_back)} to judge by")
-    prepare_crops(asked.data, asked.out, asked.parts, progress=tell)
+        progress(f"{len(reviewed)} decisions to learn from, {len(held_back)} to judge by")
+    prepare_crops(asked.data, asked.out, asked.parts, progress=progress)
     if asked.prepare_only:
         return
     quality = read_quality(asked.out / QUALITY_FILE)
     train, val = (read_prepared(asked.out, split, quality) for split in ("train", "val"))
-    tell(f"proposal recall {train.proposal_recall:.4f} on train, {val.proposal_recall:.4f} on val")
+    progress(f"proposal recall {train.proposal_recall:.4f} on train, {val.proposal_recall:.4f} on val")
     about = train.about | ({} if reviewed is None else {"reviewed": len(reviewed)})
     fine = asked.casebook is not None
     _train_finder(
@@ -104,9 +104,9 @@ def train_finder(asked: FinderTraining, tell: Callable[[str], None]) -> None:
         command="karyoscan train finder" + (" --from-casebook" if fine else ""),
         drift=lambda net, calibration: drift_of(net, calibration, val.table, (*train.shards, *val.shards)),
         settings=asked.settings or _settings(asked, fine=fine),
-        progress=tell,
+        progress=progress,
     )
-    tell(f"weights and manifest are in {asked.out / 'reviewed' if fine else asked.out}")
+    progress(f"weights and manifest are in {asked.out / 'reviewed' if fine else asked.out}")
 
 
 def _settings(asked: FinderTraining, *, fine: bool) -> FinderTrainSettings:

@@ -12,7 +12,7 @@ from analysis.training.detector.trainer import train_detector as _train_detector
 
 
 def train_classifier(
-    data: Path, out: Path, *, minutes: float, resume: bool, seed: int, tell: Callable[[str], None]
+    data: Path, out: Path, *, minutes: float, resume: bool, seed: int, progress: Callable[[str], None]
 ) -> None:
     """Prepare crops, train, and write weights with their manifest to `out`.
 
@@ -29,11 +29,11 @@ def train_classifier(
         Go on from the last checkpoint.
     seed
         Seed of everything random.
-    tell
+    progress
         Called with a line about each step.
     """
-    _train_classifier(data, out, minutes=minutes, resume=resume, seed=seed, progress=tell)
-    tell(f"weights and manifest are in {out}; copy classifier*.* to {WEIGHTS_DIR} to ship them")
+    _train_classifier(data, out, minutes=minutes, resume=resume, seed=seed, progress=progress)
+    progress(f"weights and manifest are in {out}; copy classifier*.* to {WEIGHTS_DIR} to ship them")
 
 
 def train_detector(
@@ -45,7 +45,7 @@ def train_detector(
     decay_from: float,
     resume: bool,
     seed: int,
-    tell: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> None:
     """Train the detector at a constant rate, or take the rate down from the last checkpoint and write weights.
 
@@ -65,7 +65,7 @@ def train_detector(
         Go on from the last checkpoint.
     seed
         Seed of everything random.
-    tell
+    progress
         Called with a line about each step.
     """
     settings = DetectorTrainSettings(seed=seed)
@@ -77,11 +77,11 @@ def train_detector(
         decay_from=decay_from,
         resume=resume,
         settings=settings,
-        progress=tell,
+        progress=progress,
     )
     if result.weights_path is not None:
-        tell(f"weights and manifest are in {out}; copy detector.* to {WEIGHTS_DIR} to ship them")
+        progress(f"weights and manifest are in {out}; copy detector.* to {WEIGHTS_DIR} to ship them")
     elif decay_steps is None:
-        tell(f"step {result.steps}; --decay-steps makes weights of it")
+        progress(f"step {result.steps}; --decay-steps makes weights of it")
     else:
-        tell(f"step {result.steps}: the decay isn't at its end; the same command goes on with it")
+        progress(f"step {result.steps}: the decay isn't at its end; the same command goes on with it")

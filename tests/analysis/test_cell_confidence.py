@@ -71,7 +71,7 @@ def test_a_cell_needs_a_look_until_all_of_it_is_likely_right() -> None:
     assert doubted.level is ReviewLevel.CHECK
     assert doubted.reasons_text == "all chromosomes are cut and named rightly with 52 % probability"
     wrong = review_proposal(SOUND, NORMAL, SURE, cell_confidence=0.49)
-    assert (wrong.level, wrong.reasons[0].finding) == (ReviewLevel.MUST_REVIEW, ReviewFinding.CELL_IN_DOUBT)
+    assert (wrong.level, wrong.reasons[0].finding) == (ReviewLevel.MUST_REVIEW, ReviewFinding.CELL_UNCERTAIN)
     unmeasured = review_proposal(SOUND, NORMAL, SURE, cell_confidence=float("nan"))
     assert (unmeasured.level, unmeasured.reasons[0].finding) == (ReviewLevel.CHECK, ReviewFinding.CUTS_UNMEASURED)
     # Who cut the cell elsewhere answers for the cuts.
@@ -88,7 +88,7 @@ def test_a_chromosome_that_is_not_there_is_lost_only_in_a_cell_that_is_likely_ri
     assert believed.reasons[0].text == "not a normal set: -21"
     doubted = review_proposal(SOUND, without, SURE[:45], cell_confidence=0.1)
     assert doubted.level is ReviewLevel.MUST_REVIEW
-    assert doubted.reasons[0].finding is ReviewFinding.NOT_FOUND
+    assert doubted.reasons[0].finding is ReviewFinding.MISSING_CLASSES
     assert doubted.reasons[0].text == "nothing found for 21: lost, or missed by the software"
     assert compose_iscn(without, losses_believed=LOSSES_BELIEVED).text == "45,XY,-21"
     assert compose_iscn(without, losses_believed=0).text == "45,XY,inc"
@@ -97,7 +97,10 @@ def test_a_chromosome_that_is_not_there_is_lost_only_in_a_cell_that_is_likely_ri
 def test_a_gain_beside_a_doubted_loss_is_still_told() -> None:
     swapped = [*(name for k, name in enumerate(NORMAL) if k != 40), "8"]
     verdict = review_proposal(SOUND, swapped, SURE, cell_confidence=0.01)
-    assert [reason.finding for reason in verdict.reasons[:2]] == [ReviewFinding.ABNORMAL, ReviewFinding.NOT_FOUND]
+    assert [reason.finding for reason in verdict.reasons[:2]] == [
+        ReviewFinding.ABNORMAL,
+        ReviewFinding.MISSING_CLASSES,
+    ]
     assert "+8" in verdict.reasons_text
     assert "-21" not in verdict.reasons_text
     one_x = review_proposal(SOUND, [*PAIRS, "X"], SURE[:45], cell_confidence=0.01)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -7,10 +8,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.case.case_iscn import parse_case
-from analysis.karyotyping.iscn import LOSSES_BELIEVED, chromosome_counts, compose_iscn
-from analysis.structures.classes import CLASS_NAMES
+from analysis.karyotyping.iscn import LOSSES_BELIEVED, MAX_NEAR_DIPLOID, MAX_NEAR_TRIPLOID, compose_iscn
+from analysis.structures.classes import AUTOSOMES, CLASS_NAMES, MARKER
 
-AUTOSOMES = [name for name in CLASS_NAMES[:22] for _ in range(2)]
+PAIRS = [name for name in CLASS_NAMES[:22] for _ in range(2)]
+_FORM = re.compile(
+    r"(?P<count>\d+)(?:<(?P<ploidy>[234])n>)?,(?P<sex>X+Y*)(?P<changes>(?:,[+-]\d+)*)(?:,\+(?P<markers>[2-9]|[1-9]\d+)?(?P<mar>mar))?(?P<inc>,inc)?"
+)
+
+
+def chromosome_counts(text: str) -> Counter[str]:
+    """Copies of every class that an ISCN string speaks of; a ValueError where its parts don't add up."""
+    form = _FORM.fullmatch(text)
+    if form is None:
+        raise ValueError(f"not a numerical karyotype: {text!r}")
+    total, sex = int(form["count"]), form["sex"]
+    ploidy = (
+        int(form["ploidy"])
+        if form["ploidy"]
+        else 2
+        if total <= MAX_NEAR_DIPLOID
+        else 3
+        if total <= MAX_NEAR_TRIPLOID
+        else 4
+    )
+    counts = Counter(dict.fromkeys(AUTOSOMES, ploidy))
+    counts.update({"X": sex.count("X"), "Y": sex.count("Y")})
+    for change in filter(None, form["changes"].split(",")):
+        if change[1:] not in AUTOSOMES:
+            raise ValueError(f"there is no chromosome {change[1:]!r}: {text!r}")
+        counts[change[1:]] += 1 if change[0] == "+" else -1
+    if form["mar"]:
+        counts[MARKER] = int(form["markers"] or 1)
+    named = sum(counts.values())
+    if min(counts.values()) < 0 or (named != total and not form["inc"]):
+        raise ValueError(f"the parts make {named}, not {total}: {text!r}")
+    return counts
 
 
 def cell(sex: str, gained: tuple[str, ...] = (), lost: tuple[str, ...] = (), sets: int = 2) -> list[str]:
@@ -75,7 +108,7 @@ def test_refusals_have_a_reason(names: list[str], reason: str) -> None:
     st.integers(0, 11),
 )
 def test_composed_strings_count_back(sex: str, gained: list[str], lost: set[int], markers: int) -> None:
-    names = [name for k, name in enumerate(AUTOSOMES) if k not in lost] + gained + list(sex) + ["mar"] * markers
+    names = [name for k, name in enumerate(PAIRS) if k not in lost] + gained + list(sex) + ["mar"] * markers
     text = compose_iscn(names).text
     assert text is not None
     counted = chromosome_counts(text)
@@ -107,7 +140,7 @@ def test_a_case_reads_the_markers_of_its_cells() -> None:
 
 
 def test_many_missing_chromosomes_are_not_called_losses() -> None:
-    cell = [*AUTOSOMES, "X", "Y"]
+    cell = [*PAIRS, "X", "Y"]
     for name in ("2", "7", "13"):
         cell.remove(name)
     assert compose_iscn(cell, losses_believed=LOSSES_BELIEVED).text == "43,XY,-2,-7,-13"

@@ -17,7 +17,7 @@ from analysis.imaging.image_file import read_image
 from analysis.karyogram.karyotype_picture import draw_karyotype, write_karyotype
 from analysis.karyotyping.iscn import compose_iscn
 from analysis.karyotyping.pipeline import Karyotyper, load_karyotyper
-from analysis.karyotyping.proposal_file import proposal_json
+from analysis.karyotyping.proposal_file import proposal_model
 from analysis.karyotyping.run_lengths import decode_run_lengths, encode_run_lengths
 from analysis.nets.embedding import EmbeddingNet
 from analysis.structures.classes import CLASS_NAMES
@@ -77,7 +77,7 @@ def karyotype() -> Karyotype:
 
 
 def test_json_keeps_the_contract(karyotype: Karyotype) -> None:
-    content = json.loads(json.dumps(proposal_json(karyotype)))
+    content = json.loads(proposal_model(karyotype).model_dump_json(by_alias=True))
     assert list(content) == [
         "format",
         "version",

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.detection.non_maximum_suppression import suppress_overlapping
-from analysis.structures.box_proposals import BoxProposals, box_overlaps
+from analysis.structures.box_proposals import BoxProposals
+from analysis.structures.boxes import box_iou
 
 
 def proposals_of(boxes: list[tuple[int, int, int, int]], scores: list[float]) -> BoxProposals:
@@ -33,7 +34,7 @@ def proposals(draw: st.DrawFn) -> BoxProposals:
 @settings(max_examples=100, deadline=None)
 def test_kept_proposals_do_not_overlap_and_are_kept_again(given_proposals: BoxProposals, iou: float) -> None:
     kept = suppress_overlapping(given_proposals, iou=iou)
-    overlap = box_overlaps(kept.boxes_px, kept.boxes_px)
+    overlap = box_iou(kept.boxes_px, kept.boxes_px)
     np.fill_diagonal(overlap, 0.0)
     assert (overlap <= iou + 1e-6).all()
     again = suppress_overlapping(kept, iou=iou)

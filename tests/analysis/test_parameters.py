@@ -22,7 +22,6 @@ from analysis.parameters.store import (
     PARAMETERS_FOLDER,
     load_parameters,
     parameter_names,
-    parameters_fingerprint,
     parameters_status,
     verify_all,
     write_coefficients,
@@ -238,15 +237,3 @@ def test_a_set_that_the_product_needs_is_missed(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr("analysis.parameters.store.PARAMETERS_FOLDER", tmp_path)
     with pytest.raises(WeightsError, match="fusion"):
         verify_all(tmp_path)
-
-
-def test_fingerprints_name_content_and_calibration(tmp_path: Path) -> None:
-    shipped = parameters_fingerprint()
-    assert set(NAMES) <= shipped.keys()
-    assert shipped["detector"] == read_manifest("detector", PARAMETERS_FOLDER).sha256[:12]
-    write_coefficients(tmp_path, Costs(1.0, 2.0), manifest(calibration={"temperature": 1.5}))
-    first = parameters_fingerprint(tmp_path)
-    write_coefficients(tmp_path, Costs(1.0, 2.0), manifest(calibration={"temperature": 1.6}))
-    second = parameters_fingerprint(tmp_path)
-    assert first["costs"] == second["costs"]
-    assert first["costs calibration"] != second["costs calibration"]

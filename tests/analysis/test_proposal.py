@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from analysis.karyogram.karyotype_picture import write_karyotype
 from analysis.karyogram.sheet import FOOTER_EDITED, karyogram_sheet, mark_of
 from analysis.karyogram.sheet_geometry import ReviewMark
 from analysis.karyotyping.iscn import compose_iscn
-from analysis.karyotyping.proposal_file import proposal_json, read_proposal
+from analysis.karyotyping.proposal_file import proposal_model, read_proposal
 from analysis.metrics.interactions import count_interactions
 from analysis.structures.band_reading import BandReading, CutDefect
 from analysis.structures.classes import MARKER
@@ -23,6 +24,10 @@ from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.iscn import IscnResult
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 from analysis.structures.review import ReviewFinding, ReviewLevel, ReviewReason, ReviewVerdict
+
+
+def as_plain_data(karyotype: Karyotype) -> dict[str, Any]:
+    return proposal_model(karyotype).model_dump(mode="json", by_alias=True)
 
 
 @pytest.fixture
@@ -48,7 +53,7 @@ def proposal(tmp_path: Path) -> Karyotype:
 def test_an_unedited_proposal_comes_back_as_it_was(proposal: Karyotype, tmp_path: Path) -> None:
     write_karyotype(proposal, tmp_path / "cell.json", tmp_path / "cell.karyogram.png")
     again = read_proposal(tmp_path / "cell.json")
-    assert proposal_json(again) == proposal_json(proposal)
+    assert as_plain_data(again) == as_plain_data(proposal)
     assert again.verdict == proposal.verdict
     write_karyotype(again, tmp_path / "b.json", tmp_path / "b.karyogram.png")
     assert (tmp_path / "b.json").read_bytes() == (tmp_path / "cell.json").read_bytes()
@@ -89,7 +94,7 @@ def test_what_is_like_no_class_can_be_moved_to_the_place_of_markers(unreadable: 
     assert sheet.texts[-1].text == FOOTER_EDITED
     write_karyotype(edited, tmp_path / "b.json", tmp_path / "b.karyogram.png")
     again = read_proposal(tmp_path / "b.json")
-    assert proposal_json(again) == proposal_json(edited)
+    assert as_plain_data(again) == as_plain_data(edited)
     assert again.chromosomes[-1].proposed == ("?", False)
     for wrong in ("marker", "23", "", None):
         content["chromosomes"][0]["class"] = wrong
@@ -156,7 +161,7 @@ def test_what_a_person_named_is_told_and_the_record_says_so(unreadable: Path, tm
     content = json.loads((tmp_path / "b.json").read_text())
     assert content["edited"] is True
     assert content["chromosomes"][0]["proposed"]["class"] == "?"
-    assert proposal_json(read_proposal(tmp_path / "b.json")) == proposal_json(edited)
+    assert as_plain_data(read_proposal(tmp_path / "b.json")) == as_plain_data(edited)
 
 
 def test_a_deleted_or_turned_chromosome_is_an_edit_and_a_confirmed_one_is_sure(
@@ -226,7 +231,7 @@ def test_why_a_chromosome_is_not_compared_is_kept(proposal: Karyotype, tmp_path:
         again = read_proposal(path)
     # Which way up it stands is no doubt any more where a person looked.
     assert given == [CutDefect.HIDDEN, CutDefect.TURNED, None]
-    assert proposal_json(again)["chromosomes"][0]["not_compared"] == CutDefect.HIDDEN.value
+    assert as_plain_data(again)["chromosomes"][0]["not_compared"] == CutDefect.HIDDEN.value
     content["chromosomes"][0]["not_compared"] = "whim"
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match="whim"):
@@ -250,7 +255,7 @@ def test_what_was_not_found_is_lost_once_a_person_says_that_none_was_missed(
             for k, name in enumerate(names)
         )
         missed = ReviewReason(
-            ReviewFinding.NOT_FOUND, "nothing found for 22: lost, or missed by the software", True
+            ReviewFinding.MISSING_CLASSES, "nothing found for 22: lost, or missed by the software", True
         )
         text = compose_iscn(names, losses_believed=0)
         verdict = ReviewVerdict((missed,))
@@ -267,7 +272,7 @@ def test_what_was_not_found_is_lost_once_a_person_says_that_none_was_missed(
     told = read_proposal(path)
     assert told.iscn.text == "45,XX,-22"
     assert told.edited
-    assert proposal_json(told)["complete"] is True
+    assert as_plain_data(told)["complete"] is True
     path.write_text(json.dumps({**content, "complete": "yes"}))
     with pytest.raises(DatasetError, match="complete: is neither true nor false"):
         read_proposal(path)

@@ -23,7 +23,7 @@ from analysis.segmentation.segmenter import DetectorSegmenter
 from analysis.selection.features import FEATURE_NAMES, ProposalFeatures, compute_proposal_features
 from analysis.selection.measurements import ProposalMeasurements, measure_proposals
 from analysis.selection.rescoring import RescoringModel, load_rescoring_model
-from analysis.structures.box_proposals import BoxProposals, box_overlaps
+from analysis.structures.box_proposals import BoxProposals
 from analysis.structures.boxes import box_iou
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.grey_image import GreyImage
@@ -336,9 +336,7 @@ def test_where_contours_cut_there_is_nothing_to_choose(scene: Scene) -> None:
 def test_overlaps_of_proposals_are_those_of_their_boxes() -> None:
     traits = boxes_on_stain(HALVES, [1, 2, 0, 0], [0.8, 0.8, 0.4, 0.9])
     known: ProposalMeasurements = traits.measurements
-    assert known.overlap[0, 2] == pytest.approx(
-        box_overlaps(np.asarray([HALVES[0]]), np.asarray([HALVES[2]]))[0, 0]
-    )
+    assert known.overlap[0, 2] == pytest.approx(box_iou(np.asarray([HALVES[0]]), np.asarray([HALVES[2]]))[0, 0])
     assert traits.inside[0, 2] == 1.0
     assert traits.inside[2, 0] == 0.5
 

@@ -85,14 +85,14 @@ def test_what_is_no_chromosome_is_learned_from_both_nets() -> None:
     weights = fit_fusion(simulated(16), load_assignment_costs())
     assert weights.none > 0.2
     assert weights.score < -0.5
-    assert 0.1 <= weights.sharpness_found <= 3.0
+    assert 0.1 <= weights.sharpness_detected <= 3.0
 
 
 def test_fused_evidence_is_better_than_one_net_and_figures_are_of_held_out_cases() -> None:
     cells, costs = simulated(12), load_assignment_costs()
     figures = cross_validated_fusion(cells, costs)
     classifier_alone = FusionWeights(
-        classifier=1.0, detector=0.0, none=1.0, score=0.0, bias=0.0, sharpness=1.0, sharpness_found=1.0
+        classifier=1.0, detector=0.0, none=1.0, score=0.0, bias=0.0, sharpness=1.0, sharpness_detected=1.0
     )
     assert figures["top1"] > fusion_figures(cells, classifier_alone, costs)["top1"] + 0.005
     assert figures["detected_assigned"] > 0.9

@@ -20,12 +20,15 @@ from pathlib import Path
 ROOMS = ("scanner", "acquisition", "analysis", "simulators", "station")
 PLAIN_FLOATS = frozenset({0.0, 0.5, 1.0, 2.0})
 """Numbers that carry no choice: nothing, all, half, double."""
+COMMANDS_FOLDER = "station/commands/"
+"""Where the functions are that `typer` calls."""
 LONG_FUNCTION = 60
 MANY_TYPES = 4
 """A name with so many types is counted as one that tells nothing."""
 
 _SHAPES = re.compile(r"\bshape\b|\bshaped\b|\((?:n|m|h|height\w*|rows?|count)\b[^)]*\)", re.IGNORECASE)
 _PARAMETERS = re.compile(r"^\s*Parameters\n\s*-{4,}", re.MULTILINE)
+_OPTION_ALIAS = re.compile(r"\w(Option|Argument)\b|^OutFolder$")
 _FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -61,10 +64,16 @@ class Function:
 
     @property
     def is_command(self) -> bool:
-        """Whether the command line documents its parameters itself, option by option."""
-        return any(
-            "typer" in ast.unparse(d) or ".command(" in ast.unparse(d) for d in self.node.decorator_list
-        ) or (any(each.annotation and "typer." in ast.unparse(each.annotation) for each in self.parameters))
+        """Whether the command line documents its parameters itself, option by option.
+
+        Options may be aliases of ``Annotated[..., typer.Option(...)]``, named ``...Option`` or ``...Argument``.
+        """
+        if any("typer" in ast.unparse(d) or ".command(" in ast.unparse(d) for d in self.node.decorator_list):
+            return True
+        texts = [ast.unparse(each.annotation) for each in self.parameters if each.annotation]
+        if any("typer." in text for text in texts):
+            return True
+        return self.path.startswith(COMMANDS_FOLDER) and any(_OPTION_ALIAS.search(text) for text in texts)
 
 
 def sources(root: Path) -> Iterator[tuple[str, ast.Module, str]]:

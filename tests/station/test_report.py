@@ -509,7 +509,7 @@ def test_figures_of_the_wrong_kind_are_absent(tmp_path: Path) -> None:
     }
     write_json_atomic(tmp_path / "run.json", values)
     run = read_run(tmp_path)
-    assert (run.figures.planted, run.figures.found, run.area, run.seconds) == (None, None, None, {})
+    assert (run.figures.planted, run.figures.detected, run.area, run.seconds) == (None, None, None, {})
     assert draw_map(run) is not None
 
 

@@ -164,7 +164,7 @@ def test_find_takes_the_finder_by_name(tmp_path, call):
 def test_without_weights_the_rules_search_and_say_so(monkeypatch, tmp_path):
     monkeypatch.setattr(finders, "WEIGHTS_DIR", tmp_path)
     chosen = choose_finder("default")
-    assert (chosen.name, chosen.finder, chosen.usual) == ("rules", RuleFinder(), {})
+    assert (chosen.name, chosen.finder, chosen.reference) == ("rules", RuleFinder(), {})
     assert str(chosen) == "finder rules, since the weights of finder default are not installed"
     assert choose_finder("rules").asked == "rules"
     with pytest.raises(AnalysisError, match="gpt"):
@@ -198,7 +198,7 @@ def test_a_finder_brings_what_is_usual_on_its_slides(monkeypatch, tmp_path):
     monkeypatch.setattr(finders, "load_finder", lambda name: MetaphaseFinder("finder", tmp_path, "ab" * 32))
     monkeypatch.setattr(finders, "read_manifest", manifest)
     chosen = choose_finder("default")
-    assert (chosen.name, chosen.usual) == ("default", {"focus": ReferenceStatistics(0.4, 0.1)})
+    assert (chosen.name, chosen.reference) == ("default", {"focus": ReferenceStatistics(0.4, 0.1)})
     assert str(chosen) == "finder default, weights abababababab"
     drift["focus"] = {"mean": 0.4}
     with pytest.raises(WeightsError, match=r"drift\.focus"):

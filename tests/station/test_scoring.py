@@ -62,13 +62,13 @@ def test_only_the_right_class_in_the_right_place_counts():
     ]
     score = score_run([truth], [candidate("k1", *centre)], [capture(*centre)], {"c1": {"chromosomes": seen}}, RIG)
     assert (score.chromosomes_true, score.chromosomes_right) == (3, 1)
-    assert (score.planted, score.found, score.false_finds) == (1, 1, 0)
+    assert (score.planted, score.detected, score.false_finds) == (1, 1, 0)
 
 
 def test_a_cell_that_was_missed_counts_all_its_chromosomes_as_lost():
     lost = cell("a", 0, 0, [TrueChromosome("1", (0, 0, 4, 8))] * 46)
     score = score_run([lost], [candidate("k1", 900, 900)], [], {}, RIG)
-    assert (score.found, score.false_finds, score.chromosomes_true, score.chromosomes_right) == (0, 1, 46, 0)
+    assert (score.detected, score.false_finds, score.chromosomes_true, score.chromosomes_right) == (0, 1, 46, 0)
 
 
 def test_an_empty_proposal_is_no_crash():

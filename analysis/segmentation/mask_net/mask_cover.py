@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.parameters.names import ParameterSetName
-from analysis.parameters.store import load_parameters
+from analysis.parameters.store import STORED_AS, load_parameters
 from analysis.segmentation.mask_net.input import CROP_PX, MASK_NET_WIDTH_PX
 from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.region import Region
@@ -21,11 +21,18 @@ _SEED_DEPTH: Final = 0.25
 """Depth below the border, in widths, from which a point is well inside."""
 
 _MOST_POINTS: Final = 40
+_RIDGE_SLACK_PX: Final = 0.3
+"""Discretisation of the distance transform: less below its neighbours a point is on the ridge still."""
+_PROBE_SPACING: Final = 1.5
+"""Distance of the points that probe a doubtful piece, in widths: one a chromosome arm is enough."""
+_PROBES: Final = 3
+_LEAST_GAIN: Final = 1e-6
+"""Improvements below are rounding."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoverSettings:
-    """How masks are weighed against one another: the parameter set ``mask-cover``.
+    """How masks are chosen among one another: the parameter set ``mask-cover``.
 
     Attributes
     ----------
@@ -35,21 +42,22 @@ class CoverSettings:
         Of masks that overlap by more (intersection over union) the better one is kept.
     least_quality
         Expected overlap from which a mask speaks for itself.
-    quality_worth, area_power
-        What a mask of full quality is worth, in chromosomes explained: for a small mask less, by this power of its
-        share of a typical chromosome. At 0 two halves are worth more than their whole.
+    quality_gain, area_power
+        Gain of a mask of full quality, in chromosomes explained: for a small mask less, by this power of its
+        fraction of a typical chromosome. At 0 two halves gain more than their whole.
     free_overlap, overlap_price
-        Share of the smaller mask that a crossing may hide, and the price of full overlap beyond.
+        Fraction of the smaller mask that a crossing may hide, and the price of full overlap beyond.
     least_area
         Smallest chromosome, in squared widths.
     refined
-        Most masks found by points asked for again by their boxes: what lies far from its point was cut off.
+        Most masks that points gave and that are asked for again by their boxes: what lies far from its point was
+        cut off.
     """
 
     spacing: float
     same: float
     least_quality: float
-    quality_worth: float
+    quality_gain: float = field(metadata={STORED_AS: "quality_worth"})
     area_power: float
     free_overlap: float
     overlap_price: float
@@ -71,7 +79,7 @@ def load_cover_settings() -> CoverSettings:
 
 @dataclass(frozen=True, slots=True)
 class Covering:
-    """What a piece was found to consist of.
+    """The masks that explain a piece.
 
     Attributes
     ----------
@@ -110,25 +118,25 @@ def cover(
     Parameters
     ----------
     level
-        The stream's picture.
+        The stream's picture: float32, shape (height, width).
     piece
         In its px.
     proposer
         Answers points and boxes.
     settings
-        How to weigh.
+        How to choose.
     typical_area
         Area of a chromosome of this cell, in squared widths.
     """
     corner = np.asarray([piece.x0_px, piece.y0_px] * 2, np.float32)
-    found = _candidates(proposer.at_points(level, ridge_points(piece, settings.spacing)), piece, settings)
-    boxes = [_box(one) for one in found[: settings.refined]]
+    candidates = _candidates(proposer.at_points(level, ridge_points(piece, settings.spacing)), piece, settings)
+    boxes = [_box(one) for one in candidates[: settings.refined]]
     if boxes:
         again = _candidates(proposer.at_boxes(level, np.stack(boxes) + corner), piece, settings)
-        found = _distinct([*again, *found], settings.same)
-    chosen = _chosen(found, piece, settings, typical_area * MASK_NET_WIDTH_PX**2)
-    left_out = [(_box(found[k]) + corner, found[k].answer.quality) for k in np.flatnonzero(~chosen)]
-    return Covering([found[k].answer for k in np.flatnonzero(chosen)], left_out)
+        candidates = _distinct([*again, *candidates], settings.same)
+    chosen = _chosen(candidates, piece, settings, typical_area * MASK_NET_WIDTH_PX**2)
+    left_out = [(_box(candidates[k]) + corner, candidates[k].answer.quality) for k in np.flatnonzero(~chosen)]
+    return Covering([candidates[k].answer for k in np.flatnonzero(chosen)], left_out)
 
 
 def is_chromosome_after_all(
@@ -139,7 +147,7 @@ def is_chromosome_after_all(
     Parameters
     ----------
     level
-        The stream's picture.
+        The stream's picture: float32, shape (height, width).
     piece
         In its px.
     proposer
@@ -147,7 +155,7 @@ def is_chromosome_after_all(
     quality
         Expected overlap from which the piece holds a chromosome.
     """
-    answers = proposer.at_points(level, ridge_points(piece, 1.5)[:3])
+    answers = proposer.at_points(level, ridge_points(piece, _PROBE_SPACING)[:_PROBES])
     return any(
         answer.quality >= quality and np.count_nonzero(_in_frame(answer, piece)) >= 0.5 * piece.area_px
         for answer in answers
@@ -165,7 +173,7 @@ def ridge_points(piece: Region, spacing: float) -> NDArray[np.float32]:
         Least distance of two points, in widths.
     """
     depth = cv2.distanceTransform(piece.mask.astype(np.uint8), cv2.DIST_L2, 5)
-    ridge = (depth >= cv2.dilate(depth, np.ones((3, 3), np.uint8)) - 0.3) & (
+    ridge = (depth >= cv2.dilate(depth, np.ones((3, 3), np.uint8)) - _RIDGE_SLACK_PX) & (
         depth >= _SEED_DEPTH * MASK_NET_WIDTH_PX
     )
     if not ridge.any():
@@ -196,36 +204,39 @@ def _candidates(answers: list[PromptedMask], piece: Region, settings: CoverSetti
     return _distinct(made, settings.same)
 
 
-def _distinct(found: list[_Candidate], same: float) -> list[_Candidate]:
+def _distinct(candidates: list[_Candidate], same: float) -> list[_Candidate]:
     kept: list[_Candidate] = []
-    for one in sorted(found, key=lambda each: -each.answer.quality):
+    for one in sorted(candidates, key=lambda each: -each.answer.quality):
         if all(_iou(one, other) <= same for other in kept):
             kept.append(one)
     return kept
 
 
-def _chosen(found: list[_Candidate], piece: Region, settings: CoverSettings, area_px: float) -> NDArray[np.bool_]:
+def _chosen(
+    candidates: list[_Candidate], piece: Region, settings: CoverSettings, area_px: float
+) -> NDArray[np.bool_]:
     """Choose by single changes, from nothing on, until none is an improvement."""
-    count = len(found)
+    count = len(candidates)
     chosen = np.zeros(count, np.bool_)
     if count == 0:
         return chosen
-    masks = np.stack([one.mask.ravel() for one in found]).astype(np.int32)
+    masks = np.stack([one.mask.ravel() for one in candidates]).astype(np.int32)
     areas = masks.sum(axis=1)
-    shared = masks @ masks.T
-    beyond = np.clip(shared / np.minimum(areas[:, None], areas[None]) - settings.free_overlap, 0.0, None)
+    common = masks @ masks.T
+    beyond = np.clip(common / np.minimum(areas[:, None], areas[None]) - settings.free_overlap, 0.0, None)
     np.fill_diagonal(beyond, 0.0)
     unit = min(area_px, float(np.count_nonzero(piece.mask)))
-    worth = settings.quality_worth * (np.asarray([one.answer.quality for one in found]) - settings.least_quality)
-    worth *= np.minimum(areas / unit, 1.0) ** settings.area_power
+    quality = np.asarray([one.answer.quality for one in candidates])
+    gain_alone = settings.quality_gain * (quality - settings.least_quality)
+    gain_alone *= np.minimum(areas / unit, 1.0) ** settings.area_power
     for _ in range(_ROUNDS):
         covered = masks[chosen].sum(axis=0)
         alone = (masks @ np.where(covered == 0, 1, 0)).astype(np.float64)
         lost = (masks @ np.where(covered == 1, 1, 0)).astype(np.float64)
         pairs = settings.overlap_price * beyond[:, chosen].sum(axis=1)
-        gain = np.where(chosen, pairs - worth - lost / unit, worth + alone / unit - pairs)
+        gain = np.where(chosen, pairs - gain_alone - lost / unit, gain_alone + alone / unit - pairs)
         best = int(gain.argmax())
-        if gain[best] <= 1e-6:
+        if gain[best] <= _LEAST_GAIN:
             break
         chosen[best] = not chosen[best]
     return chosen
@@ -248,5 +259,5 @@ def _box(one: _Candidate) -> NDArray[np.float32]:
 
 
 def _iou(first: _Candidate, second: _Candidate) -> float:
-    shared = int(np.count_nonzero(first.mask & second.mask))
-    return shared / max(first.area + second.area - shared, 1)
+    common = int(np.count_nonzero(first.mask & second.mask))
+    return common / max(first.area + second.area - common, 1)

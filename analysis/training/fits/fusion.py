@@ -58,12 +58,12 @@ def fit_fusion(cells: Sequence[LabelledEvidence], costs: AssignmentCosts) -> Fus
         score=score,
         bias=bias,
         sharpness=1.0,
-        sharpness_found=1.0,
+        sharpness_detected=1.0,
     )
     given = [cell.given.scored(weights, given=True) for cell in cells]
     detected = [cell.detected.scored(weights, given=False) for cell in cells]
     weights = replace(
-        weights, sharpness=fit_sharpness(given, costs), sharpness_found=fit_sharpness(detected, costs)
+        weights, sharpness=fit_sharpness(given, costs), sharpness_detected=fit_sharpness(detected, costs)
     )
     rounded = {entry.name: round(getattr(weights, entry.name), _DECIMALS) for entry in fields(weights)}
     return FusionWeights(**rounded)

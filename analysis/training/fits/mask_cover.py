@@ -28,7 +28,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
         "spacing": (0.8, 1.6),
         "same": (0.4, 0.7),
         "least_quality": (0.4, 0.7),
-        "quality_worth": (1.0, 3.0),
+        "quality_gain": (1.0, 3.0),
         "area_power": (0.0, 1.5),
         "free_overlap": (0.05, 0.3),
         "overlap_price": (1.5, 5.0),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from station.commands.options import DataOption, data_root
-from station.commands.train.outputs import OutFolder, command_line, tell_where
+from station.commands.train.outputs import OutFolder, command_line, report_location
 
 
 def bands(
@@ -39,6 +39,6 @@ def bands(
     manifest = norms_manifest(
         norms, cells=len(cells), own_cells=len(own_cells), settings={"step": step, "cut": cut}, command=command
     )
-    tell_where(write_norms(norms, out, manifest))
-    tell_where(write_templates(learn_templates(root, step=step), out, step=step, command=command))
+    report_location(write_norms(norms, out, manifest))
+    report_location(write_templates(learn_templates(root, step=step), out, step=step, command=command))
     typer.echo(f"pairs are flagged from a score of {norms.threshold:.2f}")

@@ -20,4 +20,4 @@ def classifier(
     """Train the chromosome classifier; resumable."""
     from station.training.nets import train_classifier
 
-    train_classifier(data_root(data), out, minutes=minutes, resume=resume, seed=seed, tell=typer.echo)
+    train_classifier(data_root(data), out, minutes=minutes, resume=resume, seed=seed, progress=typer.echo)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from station.commands.options import DataOption, ProcessesOption, data_root
-from station.commands.train.outputs import OutFolder, command_line, parameters_folder, tell_where
+from station.commands.train.outputs import OutFolder, command_line, parameters_folder, report_location
 from station.training.portions import Portion, in_processes
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def confidence(
         fit_confidence(cells), parameters_folder(out), figures=figures, command=command_line("confidence")
     )
     typer.echo("  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
-    tell_where(path)
+    report_location(path)
 
 
 def score_portion(portion: Portion) -> list[JudgedCell]:

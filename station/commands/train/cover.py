@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from station.commands.options import DataOption, SeedOption, data_root
-from station.commands.train.outputs import OutFolder, command_line, tell_where
+from station.commands.train.outputs import OutFolder, command_line, report_location
 
 
 def cover(
@@ -40,4 +40,4 @@ def cover(
     before = cover_errors(piles, predictor, start)
     typer.echo(f"{len(piles)} piles, errors a chromosome {before:.3f} before, {errors:.3f} after")
     command = command_line("cover", scenes=scenes, trials=trials, seed=seed)
-    tell_where(write_cover(settings, out, piles=len(piles), errors=errors, seed=seed, command=command))
+    report_location(write_cover(settings, out, piles=len(piles), errors=errors, seed=seed, command=command))

@@ -34,5 +34,5 @@ def detector(
         decay_from=decay_from,
         resume=resume,
         seed=seed,
-        tell=typer.echo,
+        progress=typer.echo,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from station.commands.options import DataOption, ProcessesOption, data_root
-from station.commands.train.outputs import OutFolder, command_line, tell_where
+from station.commands.train.outputs import OutFolder, command_line, report_location
 
 if TYPE_CHECKING:
     from analysis.training.fits.cell_evidence import LabelledEvidence
@@ -35,7 +35,7 @@ def fusion(
     typer.echo(f"{weights}")
     typer.echo("  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
     command = command_line("fusion", limit=limit)
-    tell_where(write_fusion(weights, out, cells=len(cells), figures=figures, command=command))
+    report_location(write_fusion(weights, out, cells=len(cells), figures=figures, command=command))
 
 
 def assignment(
@@ -63,7 +63,7 @@ def assignment(
         typer.echo(f"{name:7}" + "  ".join(f"{key} {value:.4f}" for key, value in each.items()))
     typer.echo(f"{costs}")
     command = command_line("assignment", limit=limit)
-    tell_where(write_assignment_costs(costs, out, cells=len(evidence), figures=figures, command=command))
+    report_location(write_assignment_costs(costs, out, cells=len(evidence), figures=figures, command=command))
 
 
 def _evidence(data: Path, processes: int, limit: int | None) -> list[LabelledEvidence]:

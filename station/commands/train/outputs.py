@@ -29,7 +29,7 @@ def command_line(command: str, **options: float | None) -> str:
     return f"karyoscan train {command}{''.join(given)}"
 
 
-def tell_where(path: Path) -> None:
+def report_location(path: Path) -> None:
     """Say where a parameter set lies and how the product gets it."""
     from analysis.parameters.store import PARAMETERS_FOLDER
 

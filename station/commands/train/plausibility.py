@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from station.commands.options import DataOption, ProcessesOption, SeedOption, data_root
-from station.commands.train.outputs import OutFolder, command_line, tell_where
+from station.commands.train.outputs import OutFolder, command_line, report_location
 
 
 def plausibility(
@@ -35,4 +35,4 @@ def plausibility(
         )
     typer.echo("  ".join(f"{name} {value:.4f}" for name, value in fitted.metrics.items()))
     command = command_line("plausibility", images=images, seed=seed)
-    tell_where(write_plausibility(fitted, out, seed=seed, command=command))
+    report_location(write_plausibility(fitted, out, seed=seed, command=command))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from station.commands.options import DataOption, ProcessesOption, data_root
-from station.commands.train.outputs import OutFolder, command_line, parameters_folder, tell_where
+from station.commands.train.outputs import OutFolder, command_line, parameters_folder, report_location
 from station.training.portions import Portion, in_processes
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def rescoring(
     for name in ("first", "second"):
         typer.echo(f"{name:7}" + "  ".join(f"{key} {value:.4g}" for key, value in figures[name].items()))
     typer.echo(f"{figures['better']} cells better, {figures['worse']} worse, of {figures['cells']}")
-    tell_where(path)
+    report_location(path)
 
 
 def score_portion(portion: Portion) -> list[ScoredProposals]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from station.commands.options import DataOption, data_root
-from station.commands.train.outputs import command_line, tell_where
+from station.commands.train.outputs import command_line, report_location
 
 
 def selection(
@@ -67,4 +67,4 @@ def selection(
     if not result.no_worse:
         typer.echo("more errors than before for fewer missed ones: consider it before you take it")
     command = command_line("selection", limit=limit, trials=trials, missed_weight=missed_weight)
-    tell_where(write_selection(best, out, result=result, aims=aims, command=command))
+    report_location(write_selection(best, out, result=result, aims=aims, command=command))
