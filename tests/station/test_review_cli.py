@@ -153,7 +153,10 @@ def test_a_candidate_is_told_with_all_that_the_finder_says():
 
 def test_find_takes_the_finder_by_name(tmp_path, call):
     picture = tmp_path / "field.png"
-    cv2.imwrite(str(picture), np.full((200, 260), 220, np.uint8))
+    pixels = np.full((200, 260), 220, np.uint8)
+    # A picture of one grey value is refused.
+    pixels[0, 0] = 219
+    cv2.imwrite(str(picture), pixels)
     code, out, complaint = call("find", picture, "--um-per-px", 0.645, "--model", "rules")
     assert (code, complaint) == (0, "")
     assert "Found by finder rules." in out
