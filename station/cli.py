@@ -88,7 +88,7 @@ def _add_run_commands(app: typer.Typer) -> None:
         rich_help_panel=RUN_PANEL,
         epilog=examples(
             "karyoscan scan --rig simulated --protocol demo --out runs/demo",
-            "karyoscan scan --rig rigs/room-3 --protocol ward_7.yaml --out runs/B1024 --slide B1024",
+            "karyoscan scan --rig rigs/room-3 --protocol ward_7.yaml --out runs/B1 --slide B1 --accession 24-0117",
         ),
     )(scan)
     app.command(rich_help_panel=RUN_PANEL, epilog=examples("karyoscan resume runs/demo"))(resume)
@@ -96,6 +96,7 @@ def _add_run_commands(app: typer.Typer) -> None:
         rich_help_panel=RUN_PANEL,
         epilog=examples(
             "karyoscan batch --rig simulated-feeder --worklist night.csv --out runs/night",
+            "karyoscan batch --check --rig simulated-feeder --worklist night.csv --out runs/night",
             "karyoscan batch --rig simulated-feeder --worklist night.csv --tray tray.csv --out runs/night",
         ),
     )(batch)

@@ -16,5 +16,7 @@ class ExitCode(IntEnum):
     """The command line can't be read: an unknown command, option or value."""
     NOTHING_DONE = 3
     """It came to its end with nothing to show: no cell photographed, no slide of a batch scanned, no answer."""
+    PARTLY_DONE = 4
+    """A batch came to its end, and slides were parked or are missing."""
     STOPPED = 130
     """A person stopped it; it can be resumed."""

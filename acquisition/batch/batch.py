@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from acquisition.batch.barcodes import near_misses
 from acquisition.batch.report import BatchReport, SlideReport, SlideStatus, in_order, write_report
 from acquisition.batch.tray import SlideTray
 from acquisition.batch.worklist import Worklist, WorklistEntry
@@ -70,7 +71,7 @@ class SlideResult:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedSlides:
+class IdentifiedSlide:
     """A slide whose label was read and stands on the worklist, once."""
 
     slot: str
@@ -97,9 +98,13 @@ class SlideBatch:
     done
         Slides that an earlier sitting has dealt with, by barcode; they are not scanned again.
     on_parked
-        Told of each slide that is given up and whose run, if it had one, did not come to its own end.
+        Called with each slide that is given up and whose run, if it had one, did not come to its own end.
+    on_missing
+        Called with each slide of the worklist that isn't in the tray, as soon as all labels have been read.
     now
-        Time source.
+        Time source of the dates.
+    now_s
+        Time source of the durations, which no setting of the clock changes.
     """
 
     def __init__(
@@ -113,7 +118,9 @@ class SlideBatch:
         *,
         done: dict[str, SlideReport] | None = None,
         on_parked: Callable[[SlideReport], None] = lambda _slide: None,
+        on_missing: Callable[[SlideReport], None] = lambda _slide: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tray = tray
         self._worklist = worklist
@@ -123,11 +130,15 @@ class SlideBatch:
         self._listener = listener
         self._done = done or {}
         self._on_parked = on_parked
+        self._on_missing = on_missing
         self._now = now
+        self._now_s = now_s
         self._reports: dict[str, SlideReport] = {}
         self._ended = ""
         self._started_at: str | None = None
         self._finished_at: str | None = None
+        self._start_s = 0.0
+        self._read_barcodes: frozenset[str] = frozenset()
 
     def run(self) -> BatchReport:
         """Read all labels, then scan what is wanted in the order of the worklist.
@@ -144,23 +155,24 @@ class SlideBatch:
         ScannerError
             Not even the tray can be looked into; nothing was scanned.
         """
-        self._started_at = self._now().isoformat()
+        self._started_at, self._start_s = self._now().isoformat(), self._now_s()
         self._tray.make_ready()
         slots = list(self._tray.slots())
-        known = self._identify(slots)
+        identified = self._identify(slots)
+        self._report_missing()
+        self._write()
         satisfied: set[str] = set()
-        for slide in sorted(known, key=lambda slide: (slide.entry.priority, slide.entry.line)):
+        for slide in sorted(identified, key=lambda slide: (slide.entry.priority, slide.entry.line)):
             if self._is_over():
                 self._report(slide, SlideStatus.NOT_REACHED, self._ended)
                 continue
             self._take(slide, satisfied)
-        self._add_missing(known)
         self._finished_at = self._now().isoformat()
         return self._write()
 
     # -- who they are --------------------------------------------------------------------------------------
 
-    def _identify(self, slots: list[str]) -> list[RecordedSlides]:
+    def _identify(self, slots: list[str]) -> list[IdentifiedSlide]:
         """Read every label before anything is scanned: a name that is there twice can't be seen otherwise."""
         labels: dict[str, str] = {}
         self._listener.phase("labels", len(slots))
@@ -173,7 +185,7 @@ class SlideBatch:
                 labels[slot] = label
             self._listener.step("labels", label or "unreadable")
         counts = Counter(labels.values())
-        known = []
+        identified = []
         for slot, label in labels.items():
             entry = self._worklist.find(label)
             if counts[label] > 1:
@@ -184,9 +196,9 @@ class SlideBatch:
                 reason = f"barcode {label} is not on the worklist {self._worklist.path.name}"
                 self._park(slot, label, f"{reason}; {hint}" if hint else reason)
             else:
-                known.append(RecordedSlides(slot, entry))
-        self._write()
-        return known
+                identified.append(IdentifiedSlide(slot, entry))
+        self._read_barcodes = frozenset(labels.values())
+        return identified
 
     def _read_label(self, slot: str) -> str | None:
         try:
@@ -201,10 +213,17 @@ class SlideBatch:
 
     # -- one slide -----------------------------------------------------------------------------------------
 
-    def _take(self, slide: RecordedSlides, satisfied: set[str]) -> None:
+    def _take(self, slide: IdentifiedSlide, satisfied: set[str]) -> None:
         entry = slide.entry
-        earlier = self._done.get(entry.barcode)
-        if earlier is not None and earlier.status is SlideStatus.FINISHED:
+        earlier = self._finished_before(entry)
+        if earlier is not None and earlier.accession != entry.accession:
+            self._give_up(
+                slide,
+                f"was scanned as {earlier.accession}, the worklist says {entry.accession} now: put the worklist "
+                "right, or scan the slide anew into the folder of another batch",
+            )
+            return
+        if earlier is not None:
             self._reports[slide.slot] = earlier
             if not earlier.poor:
                 satisfied.add(entry.accession)
@@ -213,18 +232,27 @@ class SlideBatch:
             self._report(slide, SlideStatus.NOT_NEEDED, f"another slide of {entry.accession} gave enough cells")
             return
         self._listener.message(f"slot {slide.slot}: {entry.barcode} ({entry.accession})")
-        start_s = time.perf_counter()
+        start_s = self._now_s()
         try:
             self._scan(slide)
         finally:
             self._clear_stage(slide.slot)
-        report = replace(self._reports[slide.slot], seconds=round(time.perf_counter() - start_s, 1))
+        report = replace(self._reports[slide.slot], seconds=round(self._now_s() - start_s, 1))
         self._reports[slide.slot] = report
         if report.status is SlideStatus.FINISHED and not report.poor:
             satisfied.add(entry.accession)
         self._write()
 
-    def _scan(self, slide: RecordedSlides) -> None:
+    def _finished_before(self, entry: WorklistEntry) -> SlideReport | None:
+        """Report of a slide that an earlier session finished, as long as its run is still there."""
+        earlier = self._done.get(entry.barcode)
+        if earlier is None or earlier.status is not SlideStatus.FINISHED:
+            return None
+        if earlier.folder is not None and not (self._folder / Path(earlier.folder).name).is_dir():
+            return None
+        return earlier
+
+    def _scan(self, slide: IdentifiedSlide) -> None:
         entry = slide.entry
         folder = self._folder / f"slot-{file_name_part(slide.slot)}-{file_name_part(entry.barcode)}"
         try:
@@ -245,7 +273,7 @@ class SlideBatch:
         else:
             self._take_in(slide, result, folder)
 
-    def _take_in(self, slide: RecordedSlides, result: SlideResult, folder: Path) -> None:
+    def _take_in(self, slide: IdentifiedSlide, result: SlideResult, folder: Path) -> None:
         if result.status is RunStatus.STOPPED:
             status, reason = SlideStatus.NOT_REACHED, result.error or "stopped by a person before its end"
         elif result.status in FINISHED:
@@ -292,7 +320,7 @@ class SlideBatch:
         self._put(slot, SlideReport(slot, barcode, accession, SlideStatus.PARKED, reason))
         self._on_parked(self._reports[slot])
 
-    def _give_up(self, slide: RecordedSlides, reason: str, folder: Path | None = None) -> None:
+    def _give_up(self, slide: IdentifiedSlide, reason: str, folder: Path | None = None) -> None:
         exists = folder is not None and folder.exists()
         self._report(slide, SlideStatus.PARKED, reason, folder if exists else None)
         self._on_parked(self._reports[slide.slot])
@@ -305,7 +333,7 @@ class SlideBatch:
 
     def _report(
         self,
-        slide: RecordedSlides,
+        slide: IdentifiedSlide,
         status: SlideStatus,
         reason: str,
         folder: Path | None = None,
@@ -329,20 +357,49 @@ class SlideBatch:
             ),
         )
 
-    def _add_missing(self, known: list[RecordedSlides]) -> None:
-        seen = {slide.entry.barcode for slide in known} | {report.barcode for report in self._reports.values()}
+    def _report_missing(self) -> None:
+        """Name what is on the worklist and not in the tray before the hours of scanning, not after them."""
+        reported = self._read_barcodes | {report.barcode for report in self._reports.values()}
+        unread = sum(
+            report.status is SlideStatus.PARKED and report.barcode is None for report in self._reports.values()
+        )
         for entry in self._worklist.entries:
-            if entry.barcode not in seen:
-                self._put(
-                    f"missing {entry.barcode}",
-                    SlideReport(
-                        None, entry.barcode, entry.accession, SlideStatus.MISSING, "no such label in the tray"
-                    ),
+            if entry.barcode in reported:
+                continue
+            earlier = self._finished_before(entry)
+            if earlier is not None:
+                # Somebody took it away, its run done.
+                self._reports[f"finished {entry.barcode}"] = earlier
+                continue
+            if self._ended:
+                status, reason = SlideStatus.NOT_REACHED, f"{self._ended}, before all labels were read"
+            else:
+                status, reason = SlideStatus.MISSING, self._missing_reason(entry, unread)
+            key = f"missing {entry.barcode}"
+            self._put(key, SlideReport(None, entry.barcode, entry.accession, status, reason))
+            if status is SlideStatus.MISSING:
+                self._listener.message(
+                    f"missing: {entry.barcode} ({entry.accession}, line {entry.line} of the worklist): {reason}"
                 )
+                self._on_missing(self._reports[key])
+
+    def _missing_reason(self, entry: WorklistEntry, unread: int) -> str:
+        reason = "no such label in the tray"
+        if unread:
+            reason += f"; {unread} label{'s' * (unread != 1)} could not be read"
+        strangers = {
+            report.barcode: report.slot
+            for report in self._reports.values()
+            if report.barcode is not None and self._worklist.find(report.barcode) is None
+        }
+        for label in near_misses(entry.barcode, list(strangers)):
+            reason += f"; slot {strangers[label]} reads {label}, nearly the same"
+        return reason
 
     def _write(self) -> BatchReport:
         slides = in_order(self._reports.values())
         name = self._worklist.path.name
-        report = BatchReport(slides, self._ended, name, self._started_at, self._finished_at)
+        elapsed_s = round(self._now_s() - self._start_s, 1)
+        report = BatchReport(slides, self._ended, name, self._started_at, self._finished_at, elapsed_s=elapsed_s)
         write_report(self._folder, report)
         return report

@@ -55,6 +55,18 @@ class BatchNotices:
         message = {"slot": slide.slot, "slide": slide.barcode, "accession": slide.accession, "error": slide.reason}
         self._send(targets, (Occasion.PARKED,), message | {"status": slide.status.value})
 
+    def missing(self, slide: SlideReport) -> None:
+        """Give notice of an urgent slide that isn't in the tray; of others the end of the night says it."""
+        entry = None if slide.barcode is None else self._worklist.find(slide.barcode)
+        if entry is None or not entry.is_urgent:
+            return
+        message = {"slot": None, "slide": slide.barcode, "accession": slide.accession, "error": slide.reason}
+        self._send(
+            self._protocols[entry.protocol].notify,
+            (Occasion.ATTENTION,),
+            message | {"status": slide.status.value, "priority": entry.priority},
+        )
+
     def ended(self, report: BatchReport, page: Path | None, *, by_a_person: bool) -> None:
         """The night is over; whoever stopped it knows of it."""
         if by_a_person:
@@ -89,5 +101,4 @@ class BatchNotices:
 
 
 def _occasions_of(report: BatchReport) -> tuple[Occasion, ...]:
-    lacking = report.count(SlideStatus.PARKED) + report.count(SlideStatus.MISSING)
-    return (Occasion.FINISHED, Occasion.ATTENTION) if lacking else (Occasion.FINISHED,)
+    return (Occasion.FINISHED, Occasion.ATTENTION) if report.needs_person else (Occasion.FINISHED,)

@@ -80,9 +80,11 @@ class BatchReport:
     worklist
         Name of the worklist's file.
     started_at, finished_at
-        Of this sitting, ISO 8601; the second is None while it goes on.
+        Of this session, ISO 8601; the second is None while it goes on.
     failed_notices
         Notices that could not be given.
+    elapsed_s
+        Duration of this session so far, by a clock that nobody sets; None where that is not known.
     """
 
     slides: tuple[SlideReport, ...]
@@ -91,10 +93,16 @@ class BatchReport:
     started_at: str | None = None
     finished_at: str | None = None
     failed_notices: tuple[str, ...] = ()
+    elapsed_s: float | None = field(default=None, compare=False)
 
-    def count(self, status: SlideStatus) -> int:
-        """Slides of a status."""
-        return sum(slide.status is status for slide in self.slides)
+    def count(self, *statuses: SlideStatus) -> int:
+        """How many slides have one of these statuses."""
+        return sum(slide.status in statuses for slide in self.slides)
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether a slide was parked or is missing."""
+        return self.count(SlideStatus.PARKED, SlideStatus.MISSING) > 0
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in ``batch.json``."""
@@ -104,6 +112,7 @@ class BatchReport:
             "worklist": self.worklist,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
+            "elapsed_s": self.elapsed_s,
             "failed_notices": list(self.failed_notices),
             "slides": [asdict(slide) | {"status": slide.status.value} for slide in self.slides],
         }
@@ -146,6 +155,7 @@ def read_report(folder: Path) -> BatchReport | None:
             record.get("started_at"),
             record.get("finished_at"),
             tuple(record.get("failed_notices", record.get("not_told", ()))),
+            record.get("elapsed_s"),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError("the record of the batch can't be read", path=path) from error

@@ -12,6 +12,7 @@ from acquisition.errors import WorklistError
 
 COLUMNS = ("barcode", "accession", "protocol", "priority")
 ROUTINE_PRIORITY = 5
+"""Of rows that name none; a smaller number is urgent."""
 _PRIORITIES = range(1, 10)
 
 
@@ -38,6 +39,11 @@ class WorklistEntry:
     accession: str
     protocol: Path
     priority: int = ROUTINE_PRIORITY
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether somebody asked for it before the others."""
+        return self.priority < ROUTINE_PRIORITY
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,12 @@ from acquisition.run.control import RunCommand, RunControl
 from acquisition.run.interruption import interruptions_handled
 from station.commands.messages import complain
 from station.commands.options import ProtocolOption, RigOption, record_text
+from station.errors import UsageError
 from station.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from acquisition.batch.report import BatchReport
+    from station.run.batch_request import BatchRequest
     from station.run.scan import ScanResult
 
 FaultsOption = Annotated[
@@ -94,21 +96,40 @@ def batch(
         Path | None, typer.Option(help="simulated rigs: what is in the magazine (CSV): slot, barcode, cells, seed")
     ] = None,
     faults: FaultsOption = "",
+    check: Annotated[
+        bool, typer.Option("--check", help="dry run: what would become of each row, how long, how much room")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="with --check: write it to this file as well")
+    ] = None,
 ) -> None:
     """Scan a tray of slides against a worklist; what can't be identified is parked, never guessed."""
-    from station.run.batch import run_batch
     from station.run.batch_request import BatchRequest
+
+    request = BatchRequest(rig, worklist, out, tray, faults)
+    if check:
+        from station.commands.batch_check import print_check
+
+        print_check(request, json_file)
+        return
+    if json_file is not None:
+        raise UsageError("--json goes with --check; the record of a night is batch.json in --out")
+    _run_batch(request)
+
+
+def _run_batch(request: BatchRequest) -> None:
+    from station.run.batch import run_batch
     from station.run.progress import RichListener
 
     console = Console()
     control = RunControl()
     try:
         with RichListener(console) as listener, interruptions_handled(control, listener.message):
-            report = run_batch(BatchRequest(rig, worklist, out, tray, faults), control, listener)
+            report = run_batch(request, control, listener)
     except KeyboardInterrupt:
-        _end_interrupted(out)
+        _end_interrupted(request.out)
     else:
-        _end_batch(console, out, report, stopped=control.stop_requested)
+        _end_batch(console, request.out, report, stopped=control.stop_requested)
 
 
 def control(
@@ -175,6 +196,10 @@ def _end_batch(console: Console, folder: Path, report: BatchReport, *, stopped: 
     if not report.count(SlideStatus.FINISHED):
         complain("no slide was scanned; the table says why for each")
         raise typer.Exit(ExitCode.NOTHING_DONE)
+    if report.needs_person:
+        parked, missing = report.count(SlideStatus.PARKED), report.count(SlideStatus.MISSING)
+        complain(f"{parked} slides were parked and {missing} are missing; the table says why for each")
+        raise typer.Exit(ExitCode.PARTLY_DONE)
 
 
 def _print_run(console: Console, summary: dict[str, Any]) -> None:

@@ -54,11 +54,18 @@ def explain_protocol(
     experience = Experience() if measured is None else experience_of(measured)
     result = estimate(protocol, rig, experience, expected_cells=cells)
     if out is not None:
-        result = with_free_room(result, _free_bytes(out))
+        result = with_free_room(result, free_bytes(out))
     return Explanation(result, ProtocolCheck(path, None, result.findings, key_lines(text or "")))
 
 
-def _free_bytes(folder: Path) -> int:
+def free_bytes(folder: Path) -> int:
+    """Room on the disk of a folder, which need not be there yet.
+
+    Raises
+    ------
+    StorageError
+        It can't be told.
+    """
     existing = next((part for part in (folder, *folder.resolve().parents) if part.exists()), Path("/"))
     try:
         return shutil.disk_usage(existing).free

@@ -116,5 +116,6 @@ def _state(batch: BatchReport) -> tuple[str, str]:
         return "failed", "ended early"
     if batch.finished_at is None:
         return "running", "not finished"
-    lacking = batch.count(SlideStatus.PARKED) + batch.count(SlideStatus.MISSING)
-    return ("completed_with_errors", "finished, slides need a person") if lacking else ("completed", "finished")
+    if batch.needs_person:
+        return "completed_with_errors", "finished, slides need a person"
+    return "completed", "finished"

@@ -12,9 +12,9 @@ from acquisition.batch.batch import FINISHED, SlideBatch, SlideJob, SlideResult
 from acquisition.batch.notices import BatchNotices
 from acquisition.batch.report import BatchReport, SlideReport, read_report, write_report
 from acquisition.batch.tray import tray_of
-from acquisition.batch.worklist import Worklist, load_worklist
+from acquisition.batch.worklist import Worklist, WorklistEntry, load_worklist
 from acquisition.casebook import open_casebook
-from acquisition.errors import AcquisitionError
+from acquisition.errors import AcquisitionError, ResumeError
 from acquisition.protocol import Protocol, load_protocol
 from acquisition.records import RunStatus
 from acquisition.run.control import RunControl
@@ -38,7 +38,7 @@ from station.report import build_report
 from station.report.batch_page import build_batch_page
 from station.run.batch_request import BatchRequest
 from station.run.rehearsal import read_scenario, rehearsed
-from station.run.resume import resume_slide
+from station.run.resume import read_request, resume_slide
 from station.run.scan import ScanRequest, ScanResult, lying_slide, scan_slide
 from station.run.simulated_tray import fill_feeder
 
@@ -93,6 +93,7 @@ def run_batch(request: BatchRequest, control: RunControl, listener: RunListener)
                     GuardedListener(listener),
                     done=done,
                     on_parked=notices.parked,
+                    on_missing=notices.missing,
                 )
                 report = _run(batch, instrument, scenario, request.out)
         except (ScannerError, AcquisitionError) as error:
@@ -144,6 +145,7 @@ def _runner(
 ) -> Callable[[SlideJob], SlideResult]:
     def run_slide(job: SlideJob) -> SlideResult:
         protocol = protocols[job.entry.protocol]
+        require_same_case(job.folder, job.entry)
         finished = _finished_before(job.folder, protocol)
         if finished is not None:
             return finished
@@ -159,6 +161,34 @@ def _runner(
         return _result_of(result, protocol)
 
     return run_slide
+
+
+def require_same_case(folder: Path, entry: WorklistEntry) -> None:
+    """Refuse to go on with a run under another accession than that which stands on its pictures.
+
+    Parameters
+    ----------
+    folder
+        Of the run; nothing is refused where none was begun.
+    entry
+        What the worklist says of its slide.
+
+    Raises
+    ------
+    ResumeError
+        The run was begun under another accession.
+    StorageError
+        What it was asked can't be read.
+    """
+    if not (folder / JOURNAL_NAME).is_file():
+        return
+    before = read_request(folder).accession
+    if before and before != entry.accession:
+        raise ResumeError(
+            f"was begun as {before}, the worklist says {entry.accession} now: put the worklist right, or move "
+            "this folder away so that the slide is scanned anew",
+            path=folder,
+        )
 
 
 def _result_of(result: ScanResult, protocol: Protocol) -> SlideResult:

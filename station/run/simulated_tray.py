@@ -38,22 +38,20 @@ def fill_feeder(core: ScanCore, path: Path, like: SlideSettings) -> None:
         feeder = feeder_of(core)
     except DeviceNotReadyError as error:
         raise UsageError(f"--tray: {error}") from error
-    slides = read_tray(path, like)
-    try:
-        feeder.tray = Tray(feeder.slots, slides)
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}") from error
+    feeder.tray = Tray(feeder.slots, read_tray(path, like, slots=feeder.slots))
 
 
-def read_tray(path: Path, like: SlideSettings) -> dict[int, TraySlide]:
+def read_tray(path: Path, like: SlideSettings, *, slots: int | None = None) -> dict[int, TraySlide]:
     """Slides by slot.
 
     Parameters
     ----------
     path
-        The table (CSV).
+        CSV with the columns slot, barcode, cells and seed.
     like
         What the slides have in common.
+    slots
+        How many slots there are; None checks nothing.
 
     Raises
     ------
@@ -77,5 +75,7 @@ def read_tray(path: Path, like: SlideSettings) -> dict[int, TraySlide]:
             raise UsageError(f"{path}:{line}: {error}; wanted {','.join(COLUMNS)}") from error
         if number in slides:
             raise UsageError(f"{path}:{line}: slot {number} stands there twice")
+        if slots is not None and not 1 <= number <= slots:
+            raise UsageError(f"{path}:{line}: found slot {slot}; the magazine has slots 1 .. {slots}")
         slides[number] = TraySlide(barcode, settings)
     return slides

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,14 @@ RIG = Path(__file__).parents[2] / "hardware_configs" / "simulated-feeder"
 SLOTS = 4
 
 
+class Lines(SilentListener):
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+
+    def message(self, text: str) -> None:
+        self._lines.append(text)
+
+
 @dataclass
 class Night:
     """A tray of four slides, all of them wanted, and a scan that only writes down what it was asked."""
@@ -45,6 +54,9 @@ class Night:
     control: RunControl = field(default_factory=RunControl)
     stop_after: int | None = None
     told: list[SlideReport] = field(default_factory=list)
+    missing: list[tuple[str | None, int]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    seconds: Iterator[float] = field(default_factory=lambda: itertools.count(0.0, 1.0))
 
     def barcode(self, slot: int) -> str:
         return self.feeder.tray.slides[slot].label
@@ -58,6 +70,7 @@ class Night:
 
     def scan(self, job: SlideJob) -> SlideResult:
         self.jobs.append(job)
+        job.folder.mkdir(exist_ok=True)
         on_stage = self.feeder.slide_on_stage
         self.labels_seen.append(None if on_stage is None else on_stage.label)
         if self.stop_after == len(self.jobs):
@@ -78,11 +91,16 @@ class Night:
             self.scan,
             self.folder,
             self.control,
-            SilentListener(),
+            Lines(self.lines),
             done=done,
             on_parked=self.told.append,
+            on_missing=self.take_missing,
+            now_s=lambda: next(self.seconds),
         )
         return batch.run()
+
+    def take_missing(self, slide: SlideReport) -> None:
+        self.missing.append((slide.barcode, len(self.jobs)))
 
     def status(self, report: BatchReport) -> dict[str | None, str]:
         return {slide.slot: slide.status.value for slide in report.slides}
@@ -139,6 +157,52 @@ def test_a_slide_that_nobody_asked_for_is_parked_and_one_that_is_not_there_is_to
     assert "not on the worklist" in reason(report, 4)
     assert len(night.jobs) == 3
     assert [slide.slot for slide in night.told] == ["4"]
+
+
+def test_what_is_not_in_the_tray_is_named_before_anything_is_scanned(night):
+    near = f"{night.barcode(4)}0"
+    rows = [f"{night.barcode(slot)},case-{slot},blood.yaml," for slot in (1, 2, 3)] + [
+        f"{near},case-9,blood.yaml,1"
+    ]
+    written = []
+    night.take_missing = lambda slide: night.missing.append((slide.barcode, len(night.jobs)))
+    scan = night.scan
+
+    def scan_and_look(job):
+        written.append([s.barcode for s in read_report(night.folder).slides if s.status is SlideStatus.MISSING])
+        return scan(job)
+
+    night.scan = scan_and_look
+    night.run(rows)
+    assert night.missing == [(near, 0)]
+    assert written == [[near]] * 3
+    (line,) = [line for line in night.lines if line.startswith("missing: ")]
+    assert f"{near} (case-9, line 5 of the worklist)" in line
+    assert f"slot 4 reads {night.barcode(4)}, nearly the same" in line
+
+
+def test_where_labels_could_not_be_read_that_is_said_of_what_is_missing(night):
+    night.feeder.twin.faults.add(TwinFault(TwinFaultKind.LABEL_UNREADABLE, "LabelCamera", nth=2, times=1))
+    report = night.run()
+    (slide,) = [slide for slide in report.slides if slide.status is SlideStatus.MISSING]
+    assert slide.barcode == night.barcode(2)
+    assert "1 label could not be read" in slide.reason
+
+
+def test_after_a_stop_among_the_labels_nobody_says_that_slides_are_missing(night):
+    night.control.request_stop()
+    report = night.run()
+    assert report.count(SlideStatus.MISSING) == 0
+    assert {slide.status for slide in report.slides} == {SlideStatus.NOT_REACHED}
+    assert night.missing == []
+
+
+def test_durations_are_those_of_a_clock_that_nobody_sets(night):
+    # Dates may run backwards; here they don't run at all.
+    report = night.run([f"{night.barcode(1)},case-1,blood.yaml,"])
+    assert [slide.seconds for slide in report.slides if slide.status is SlideStatus.FINISHED] == [1.0]
+    assert report.elapsed_s is not None
+    assert report.elapsed_s > 1.0
 
 
 def test_an_unreadable_label_is_parked(night):
@@ -241,6 +305,37 @@ def test_a_second_sitting_scans_what_the_first_left(night):
     report = night.run(done=done)
     assert report.count(SlideStatus.FINISHED) == SLOTS
     assert [job.slot for job in night.jobs[jobs:]] == ["2", "3", "4"]
+
+
+def test_a_finished_slide_whose_folder_is_gone_is_scanned_again(night):
+    first = night.run()
+    done = {slide.barcode: slide for slide in first.slides if slide.barcode}
+    (night.folder / done[night.barcode(2)].folder).rmdir()
+    jobs = len(night.jobs)
+    assert night.run(done=done).count(SlideStatus.FINISHED) == SLOTS
+    assert [job.slot for job in night.jobs[jobs:]] == ["2"]
+
+
+def test_a_finished_slide_that_was_taken_away_is_not_missing(night):
+    first = night.run()
+    done = {slide.barcode: slide for slide in first.slides if slide.barcode}
+    rows = [f"{night.barcode(slot)},case-{slot},blood.yaml," for slot in range(1, SLOTS + 1)]
+    slides = dict(night.feeder.tray.slides)
+    del slides[3]
+    night.feeder.tray = replace(night.feeder.tray, slides=slides)
+    report = night.run(rows, done=done)
+    assert report.count(SlideStatus.FINISHED) == SLOTS
+    assert not report.needs_person
+
+
+def test_a_finished_slide_is_parked_when_the_worklist_names_another_case(night):
+    first = night.run()
+    done = {slide.barcode: slide for slide in first.slides if slide.barcode}
+    rows = [f"{night.barcode(slot)},case-{slot + (slot == 2)},blood.yaml," for slot in range(1, SLOTS + 1)]
+    report = night.run(rows, done=done)
+    assert night.status(report)["2"] == "parked"
+    assert "was scanned as case-2, the worklist says case-3 now" in reason(report, 2)
+    assert len(night.jobs) == SLOTS
 
 
 @pytest.mark.parametrize("nth", [1, 2])

@@ -29,7 +29,7 @@ def notices(tmp_path):
         data = yaml.safe_load((ROOT / "protocols" / "demo.yaml").read_text())
         data["notify"] = [{"type": "file", "path": f"{name}.jsonl"}, {"type": "file", "path": "all.jsonl"}]
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(data))
-    rows = ["barcode,accession,protocol,priority", "KS-1,case-1,blood.yaml,", "KS-3,case-3,marrow.yaml,"]
+    rows = ["barcode,accession,protocol,priority", "KS-1,case-1,blood.yaml,", "KS-3,case-3,marrow.yaml,2"]
     (tmp_path / "night.csv").write_text("\n".join(rows))
     worklist = load_worklist(tmp_path / "night.csv")
     protocols = {entry.protocol: load_protocol(entry.protocol) for entry in worklist.entries}
@@ -56,6 +56,14 @@ def test_of_a_parked_slide_its_own_protocol_tells(tmp_path, notices):
 def test_of_a_slide_that_nobody_knows_everybody_hears_once(tmp_path, notices):
     notices.parked(STRANGER)
     assert [len(heard(tmp_path, name)) for name in ("blood", "marrow", "all")] == [1, 1, 1]
+
+
+def test_of_an_urgent_slide_that_is_missing_its_protocol_hears_at_once(tmp_path, notices):
+    for barcode, case in (("KS-1", "case-1"), ("KS-3", "case-3")):
+        notices.missing(SlideReport(None, barcode, case, SlideStatus.MISSING, "no such label in the tray"))
+    (notice,) = heard(tmp_path, "all")
+    assert (notice["occasion"], notice["slide"], notice["priority"]) == ("attention", "KS-3", 2)
+    assert heard(tmp_path, "blood") == []
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,12 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, line, words):
     assert (caught.value.path, caught.value.line) == (path, line)
 
 
+def test_the_shipped_example_is_a_worklist():
+    worklist = load_worklist(Path(__file__).parents[2] / "protocols" / "worklist_example.csv")
+    assert [entry.barcode for entry in worklist.entries][:2] == ["M240120001", "A240122001"]
+    assert worklist.warnings == ()
+
+
 def test_a_worklist_that_is_not_there(tmp_path):
     with pytest.raises(WorklistError, match="can't be read"):
         load_worklist(tmp_path / "none.csv")

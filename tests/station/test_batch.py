@@ -10,15 +10,17 @@ import pytest
 from typer.testing import CliRunner
 
 from acquisition.batch.report import BatchReport, SlideReport, SlideStatus, write_report
-from acquisition.errors import DiskFullError, StorageError
+from acquisition.batch.worklist import load_worklist
+from acquisition.errors import DiskFullError, ResumeError, StorageError
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
 from station.cli import app
 from station.errors import UsageError
 from station.exit_codes import ExitCode
 from station.report.batch_page import build_batch_page
-from station.run.batch import run_batch
+from station.run.batch import require_same_case, run_batch
 from station.run.batch_request import BatchRequest
+from station.run.scan import ScanRequest
 
 RIG = Path(__file__).parents[2] / "hardware_configs" / "simulated-feeder"
 PROTOCOL = """\
@@ -83,6 +85,7 @@ def test_a_night_leaves_a_run_for_every_known_slide_and_a_reason_for_every_other
         assert text == summaries.get(by_slot[slot].folder, text), "a run that was through was taken up again"
         summary = json.loads(text)
         assert summary["slide"] == by_slot[slot].barcode
+        assert summary["accession"] == by_slot[slot].accession
         assert summary["status"] == "completed"
         assert told(asked.out / by_slot[slot].folder) == [("finished", "completed")]
     assert [path.name for path in asked.out.glob("*-not-begun-*")] == ["slot-1-KS-1-not-begun-1"]
@@ -101,7 +104,39 @@ def test_the_command_prints_what_became_of_every_slide(asked):
     assert result.exit_code == ExitCode.NOTHING_DONE, result.output
     assert "no slide was scanned" in result.output
     assert "KS-9 is not on the worklist" in result.output
-    assert result.output.count("missing") == 3
+    assert result.output.count("missing: ") == 3
+    assert result.output.count(" missing ") == 3
+
+
+@pytest.mark.parametrize(
+    ("statuses", "ended", "code"),
+    [
+        (["finished", "not_needed"], "", ExitCode.DONE),
+        (["finished", "parked"], "", ExitCode.PARTLY_DONE),
+        (["finished", "missing"], "", ExitCode.PARTLY_DONE),
+        (["parked", "missing"], "", ExitCode.NOTHING_DONE),
+        (["missing"], "", ExitCode.NOTHING_DONE),
+        ([], "", ExitCode.NOTHING_DONE),
+        (["finished", "not_reached"], "slot 2: jam", ExitCode.FAILED),
+    ],
+)
+def test_the_exit_code_says_how_the_night_went(asked, monkeypatch, statuses, ended, code):
+    slides = [SlideReport(str(n), f"KS-{n}", "case", SlideStatus(status)) for n, status in enumerate(statuses)]
+    report = BatchReport(tuple(slides), ended)
+    monkeypatch.setattr("station.run.batch.run_batch", lambda *_: report)
+    arguments = ["--rig", str(asked.rig), "--worklist", str(asked.worklist), "--out", str(asked.out)]
+    assert CliRunner().invoke(app, ["batch", *arguments]).exit_code == code
+
+
+def test_a_run_is_not_gone_on_with_under_another_accession(asked):
+    folder = asked.out / "slot-1-KS-1"
+    folder.mkdir(parents=True)
+    (folder / "journal.log").write_text("")
+    scan = ScanRequest(asked.rig, asked.worklist.with_name("quick.yaml"), folder, accession="case-7")
+    (folder / "request.json").write_text(json.dumps(scan.as_json()))
+    entry = load_worklist(asked.worklist).find("KS-1")
+    with pytest.raises(ResumeError, match="was begun as case-7, the worklist says case-1 now"):
+        require_same_case(folder, entry)
 
 
 @pytest.mark.parametrize(
