@@ -238,7 +238,7 @@ def _parse(path: Path) -> JournalContent:
             if previous != digest:
                 raise JournalError(
                     f"record {record.number} ({record.kind}) doesn't follow the one before it: one of the two was "
-                    "altered, or records were taken out; the run can't be gone on with",
+                    "altered, or records were taken out; the run can't be resumed",
                     path=path,
                     line=record.number + 1,
                 )

@@ -139,7 +139,7 @@ def the_barcode(picture: NDArray[np.uint8], device: str = "label camera") -> Bar
     # One check character lets one of a hundred misread Code 128 pass; DataMatrix and QR correct what they read.
     if all(code.format is BarcodeFormat.CODE_128 and code.sightings < _SURE_SIGHTINGS for code in barcodes):
         raise LabelError(
-            "the Code 128 can hardly be read", device=device, wanted=wanted, actual=f"{text!r}, seen once"
+            "the Code 128 can hardly be read", device=device, wanted=wanted, actual=f"{text!r}, read once"
         )
     # A name with blanks at its ends, or with a character nobody sees, is taken for another one sooner or later.
     if not text or not text.isprintable() or text != text.strip() or len(text) > _LONGEST_TEXT:

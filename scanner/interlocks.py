@@ -96,7 +96,7 @@ INTERLOCKS: tuple[InterlockRule, ...] = (
         "nothing_moves_after_a_loader_failure",
         frozenset({Action.MOVE, Action.HOME, Action.TURN_TURRET, Action.FOCUS, Action.CHANGE_SLIDE}),
         lambda s: s.loader_failed,
-        "the loader failed and a slide may be in the way: clear it by hand, then say so",
+        "the loader failed and a slide may be in the way: clear it by hand, then confirm that",
     ),
     InterlockRule(
         "no_dry_travel_into_oil",

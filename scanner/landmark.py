@@ -174,7 +174,7 @@ def _compare(microscope: Microscope, landmark: Landmark, frame: Frame) -> Landma
         shift = image_shift(landmark.pixels, frame.pixels)
     except (BlankCalibrationFieldError, ImplausibleError) as error:
         raise PositionError(
-            "the landmark is not to be seen: steps were lost, the focus is far off, or this is another slide",
+            "the landmark was not recognised: steps were lost, the focus is far off, or this is another slide",
             device=microscope.rig.devices.stage,
         ) from error
     view = frame.view

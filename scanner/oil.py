@@ -140,7 +140,7 @@ def _read(path: Path) -> dict[str, OiledSlide]:
         return {}
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         raise OilRecordError(
-            "the record of oiled slides can't be read; look at the slides, then delete it", path=path
+            "the record of oiled slides can't be read; check the slides for oil, then delete it", path=path
         ) from error
     return {
         name: OiledSlide(tuple(SlidePoint(drop.x_um, drop.y_um) for drop in drops))

@@ -104,7 +104,7 @@ class RepeatedFrameDetector:
             message,
             device=self._camera,
             defect=defect,
-            actual=None if rows is None else f"{rows} of {of_rows} rows looked at",
+            actual=None if rows is None else f"{rows} of {of_rows} rows compared",
         )
 
 

@@ -174,8 +174,8 @@ class FocusConfig(_Strict):
     motion: Motion
     direction: FocusSense | None = Field(
         default=None,
-        description="which way the drive counts: toward_specimen_positive, or toward_specimen_negative, where "
-        "every z of this file is minus the drive's position; left out: FocusDirection of the Micro-Manager "
+        description="direction in which the drive counts: toward_specimen_positive, or toward_specimen_negative, "
+        "where every z of this file is minus the drive's position; left out: FocusDirection of the Micro-Manager "
         "configuration",
     )
 
@@ -196,8 +196,8 @@ class Objective(_Strict):
     immersion: Literal["air", "oil"]
     um_per_px: PixelSize = Field(description="size of a camera pixel on the specimen")
     focus: Span = Field(description="focus envelope: z this objective may use")
-    parcentric_x_um: Finite = Field(default=0.0, description="where its centre looks, against the reference")
-    parcentric_y_um: Finite = Field(default=0.0, description="where its centre looks, against the reference")
+    parcentric_x_um: Finite = Field(default=0.0, description="where its image centre lies, against the reference")
+    parcentric_y_um: Finite = Field(default=0.0, description="where its image centre lies, against the reference")
     parfocal_um: Finite = Field(default=0.0, description="its focus minus the reference objective's focus")
     travel_free_um: NotNegative = Field(
         default=float(1_000_000),
@@ -273,7 +273,7 @@ class LoaderConfig(_Strict):
     change_s: LongTimeS = Field(description="time of one load or unload")
     self_recovery: bool = Field(
         default=False,
-        description="whether a gripper that failed may be told to withdraw with nobody looking",
+        description="whether a gripper that failed may be commanded to withdraw without a person present",
     )
 
 
@@ -289,8 +289,8 @@ class OilerConfig(_Strict):
 class LabelCameraConfig(_Strict):
     """Camera over the label, where it looks at the stage beside the objective."""
 
-    offset_x_um: Finite = Field(description="what it sees, against the image centre")
-    offset_y_um: Finite = Field(description="what it sees, against the image centre")
+    offset_x_um: Finite = Field(description="its field of view, against the image centre")
+    offset_y_um: Finite = Field(description="its field of view, against the image centre")
     label_x_um: Finite = Field(description="centre of the label, slide um")
     label_y_um: Finite = Field(description="centre of the label, slide um")
 
@@ -316,7 +316,7 @@ class Rig(_Strict):
     loader: LoaderConfig | None = None
     oiler: OilerConfig | None = None
     label_camera: LabelCameraConfig | None = Field(
-        default=None, description="where the label camera looks; left out: at the load position"
+        default=None, description="stage position at which the label camera reads; left out: the load position"
     )
     calibration: tuple[CalibrationEntry, ...] = Field(default=(), description="what was measured, and how well")
 
@@ -355,7 +355,7 @@ class Rig(_Strict):
         if self.label_camera is not None and self.devices.label_camera is None:
             raise ValueError("label_camera needs devices.label_camera")
         if self.devices.label_camera is not None and self.label_camera is None and self.stage.load is None:
-            raise ValueError("a label camera needs label_camera, or stage.load: where does it look?")
+            raise ValueError("a label camera needs its reading position: give label_camera, or stage.load")
         if self.loader is not None and len(self.slots) > 1:
             raise ValueError("a loader lays one slide on the stage: slots must name one at most")
         load = self.stage.load

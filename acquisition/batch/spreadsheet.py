@@ -69,7 +69,9 @@ def _read_bytes(path: Path) -> bytes:
     except OSError as error:
         raise WorklistError(f"can't be read: {error.strerror or error}", path=path) from error
     if len(content) > MAX_BYTES:
-        raise WorklistError(f"more than {MAX_BYTES:,} bytes: no worklist of a night is as long", path=path)
+        raise WorklistError(
+            f"more than {MAX_BYTES:,} bytes: not a worklist; check the path, or split the file", path=path
+        )
     return content
 
 

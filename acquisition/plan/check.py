@@ -126,7 +126,7 @@ def _scan(protocol: Protocol, rig: Rig, objective: Objective) -> Iterator[Protoc
             "scan.overlap",
             f"{scan.overlap:g} ({overlap_um:.0f} um)",
             f"at least {share:.2f} ({METAPHASE_UM:.0f} um)",
-            "a cell on the edge is seen whole by no field",
+            "a cell on the edge of a field lies whole in no field",
         )
     half_um = (objective.focus.max_um - objective.focus.min_um) / 2
     if scan.focus.range_um > half_um:
@@ -168,7 +168,7 @@ def _capture(protocol: Protocol, objective: Objective) -> Iterator[ProtocolFindi
             "capture.objective",
             f"{objective.name} ({objective.um_per_px:g} um/px)",
             f"at most {KARYOTYPE_UM_PER_PX:g} um/px",
-            "bands can't be told",
+            "bands can't be resolved",
         )
 
 
@@ -206,7 +206,10 @@ def _area(
         and bounds.y_max_um <= GLASS_UM[1]
     ):
         yield _warning(
-            "scan.area", _box(bounds), f"(0, 0) .. ({GLASS_UM[0]:g}, {GLASS_UM[1]:g}) um", "it leaves the glass"
+            "scan.area",
+            _box(bounds),
+            f"(0, 0) .. ({GLASS_UM[0]:g}, {GLASS_UM[1]:g}) um",
+            "it reaches beyond the slide",
         )
     targets: list[StagePoint] = []
     for slide in (frame,) if frame is not None else rig.slides.values():

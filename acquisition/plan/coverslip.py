@@ -130,11 +130,11 @@ def find_coverslip(tiles: Iterable[CoarseTile], area: DetectedArea) -> LocatedCo
     if found is None:
         wanted = f" of {area.size_mm} mm" if area.size_mm is not None else " of a size that is sold"
         raise CoverslipError(
-            f"no coverslip{wanted} is seen on four sides; {len(points)} places of edges in {len(strips)} strips"
+            f"no coverslip{wanted} was detected on four sides; {len(points)} edge points in {len(strips)} strips"
         )
     if found.confidence < area.min_confidence:
         raise CoverslipError(
-            f"a coverslip of {found.width_um / 1000:.1f} x {found.height_um / 1000:.1f} mm is seen with "
+            f"a coverslip of {found.width_um / 1000:.1f} x {found.height_um / 1000:.1f} mm was detected with "
             f"confidence {found.confidence:.2f}; at least {area.min_confidence:g} is asked for"
         )
     return found

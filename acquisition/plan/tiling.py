@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
+from acquisition.errors import PlanError
 from acquisition.plan.outline import touches
 from acquisition.protocol import AnyArea, Area
 from scanner.coordinates import SlidePoint
+
+LARGEST_GRID: Final = 1_000_000
+"""More than five whole slides under a 63x objective: beyond it a length was written in another unit than um."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,21 @@ def serpentine(
     -------
     tuple of PlannedField
         In order of photographing; every point of the area lies in at least one field.
+
+    Raises
+    ------
+    PlanError
+        The area takes more than `LARGEST_GRID` fields.
     """
     bounds = area.bounds
+    count = steps_to_cover(bounds.x_max_um - bounds.x_min_um, field_width_um, overlap) * steps_to_cover(
+        bounds.y_max_um - bounds.y_min_um, field_height_um, overlap
+    )
+    if count > LARGEST_GRID:
+        raise PlanError(
+            f"scan.area: takes {count:,} fields of {field_width_um:.0f} x {field_height_um:.0f} um, at most "
+            f"{LARGEST_GRID:,} can be planned; lengths are in um, a slide is 76,000 x 26,000 um"
+        )
     xs = _centres(bounds.x_min_um, bounds.x_max_um, field_width_um, overlap)
     ys = _centres(bounds.y_min_um, bounds.y_max_um, field_height_um, overlap)
     half_width, half_height = field_width_um / 2, field_height_um / 2

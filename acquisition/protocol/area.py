@@ -216,7 +216,7 @@ class DetectedArea(_Bounded):
     )
     search: Area = Field(
         default=Area(x_min_um=20_000, y_min_um=300, x_max_um=75_700, y_max_um=25_700),
-        description="where to look; the label left out",
+        description="where to search; the label left out",
     )
     step_um: LengthUm | None = Field(
         default=None, description="distance of the coarse pass's lines of fields; default from the size"

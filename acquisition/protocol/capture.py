@@ -53,7 +53,7 @@ class CaptureSettings(Strict):
     number: Annotated[int, Field(ge=0, le=1000)] = Field(description="at most this many cells, best ranked first")
     max_rank_delay: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=0,
-        description="places that a cell may lose to lower ranked ones that lie on the way; 0: strict rank",
+        description="ranks that a cell may lose to lower ranked ones on the stage's path; 0: strict rank",
     )
     exposure: ExposureMode = Field(
         default=ExposureMode.FIXED, description="auto: measured on the first cell, beginning with exposure_ms"

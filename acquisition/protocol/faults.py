@@ -87,7 +87,7 @@ class ErrorPolicy(Strict):
         default=FaultRule(then=Then.ABORT), description="the turret did not end where it was sent"
     )
     oil: FaultRule = Field(
-        default=FaultRule(retries=0, then=Then.PARK_SLIDE), description="no drop of oil, or nobody knows"
+        default=FaultRule(retries=0, then=Then.PARK_SLIDE), description="no drop of oil, or it can't be proven"
     )
     storage: FaultRule = Field(
         default=FaultRule(retries=0, then=Then.PARK_SLIDE), description="a picture or the record can't be written"
@@ -114,6 +114,6 @@ class ErrorPolicy(Strict):
             raise cross_check(f"found {rule.then}; must be skip_and_mark: it concerns one cell alone", "then")
         if kind is FaultKind.OIL and rule.retries:
             raise cross_check(
-                f"found {rule.retries}; must be 0: a second drop may follow one that nobody saw", "retries"
+                f"found {rule.retries}; must be 0: a second drop may follow one that the sensor missed", "retries"
             )
         return rule

@@ -34,7 +34,7 @@ class Protocol(Strict):
         default=KaryotypeSettings(), description="what the analysis makes of the captures"
     )
     errors: ErrorPolicy = Field(default=ErrorPolicy(), description="what is done about each kind of fault")
-    notify: tuple[NotifyTarget, ...] = Field(default=(), description="who is told of the end, and of faults")
+    notify: tuple[NotifyTarget, ...] = Field(default=(), description="who gets notice of the end, and of faults")
 
     @property
     def is_fluorescence(self) -> bool:

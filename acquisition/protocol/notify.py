@@ -29,7 +29,7 @@ class NotifyFile(Strict):
 
     type: Literal["file"] = Field(description="kind of target")
     path: Path = Field(description="file to append to; relative to the run's folder")
-    on: Occasions = Field(default=_ALL, description="of what to tell")
+    on: Occasions = Field(default=_ALL, description="of what to give notice")
 
 
 class NotifyCommand(Strict):
@@ -40,7 +40,7 @@ class NotifyCommand(Strict):
     timeout_s: Annotated[float, Field(gt=0, le=600, json_schema_extra={"unit": "s"})] = Field(
         default=30.0, description="a program that takes longer is ended"
     )
-    on: Occasions = Field(default=_ALL, description="of what to tell")
+    on: Occasions = Field(default=_ALL, description="of what to give notice")
 
 
 NotifyTarget = Annotated[NotifyFile | NotifyCommand, Field(discriminator="type")]

@@ -66,7 +66,8 @@ class Scan(Strict):
     objective: str = Field(description="name of a dry objective of the rig")
     area: AnyArea = Field(description="what has to be covered")
     overlap: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0.1, description="share of a field shared with its neighbour; at least one metaphase's diameter"
+        default=0.1,
+        description="fraction of a field that its neighbour covers too; at least one metaphase's diameter",
     )
     exposure: ExposureMode = Field(
         default=ExposureMode.FIXED, description="auto: measured on the slide, beginning with exposure_ms"
@@ -75,7 +76,8 @@ class Scan(Strict):
     focus: Focus = Field(default=Focus(), description="how the focus of the scan is known")
     order: FieldOrder = Field(
         default=FieldOrder.SERPENTINE,
-        description="densest_first: a thin sample of fields first, then where it saw most; pays with a stop rule",
+        description="densest_first: a thin sample of fields first, then where most cells were detected; "
+        "useful with a stop rule",
     )
     keep_fields: KeepFields = Field(
         default=KeepFields.NONE,

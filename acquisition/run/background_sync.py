@@ -56,7 +56,9 @@ class BackgroundSync:
         self._thread.join(CLOSE_PATIENCE_S)
         if self._thread.is_alive():
             # Nobody can end a call into the system; the thread ends with the process.
-            _log.error("the disk has not flushed the spool for %g s; nobody waits any more", CLOSE_PATIENCE_S)
+            _log.error(
+                "the disk has not flushed the spool for %g s; the run no longer waits for it", CLOSE_PATIENCE_S
+            )
 
     def add(self, field_index: int) -> None:
         """Flush this field, whose frame is in the spool; returns at once."""

@@ -118,7 +118,7 @@ class Boundary:
                 )
         if is_dark:
             context.microscope.light(on=True)
-            context.note(EventLevel.INFO, "continued", f"going on after waiting for {what}", waits_for=what)
+            context.note(EventLevel.INFO, "continued", f"continued after waiting for {what}", waits_for=what)
 
     def _rest_while_paused(self, idle: Callable[[], object]) -> None:
         """Light off and focus down: somebody may want to reach under the objective."""
@@ -135,7 +135,7 @@ class Boundary:
             return
         context.microscope.light(on=True)
         self._machine.take(RunStep.CONTINUE)
-        context.note(EventLevel.INFO, "continued", "going on")
+        context.note(EventLevel.INFO, "continued", "continued")
 
     def _rest(self) -> None:
         self.rests += 1

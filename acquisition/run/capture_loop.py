@@ -253,7 +253,7 @@ class CaptureLoop:
     def _require_still(self, candidate: RankedCandidate, exposure_ms: float) -> None:
         stillness = prove_stillness(self._context.microscope, exposure_ms)
         if stillness.verdict is StillnessVerdict.MOVED:
-            way = "by an unknown way" if stillness.shift_um is None else f"by {stillness.shift_um:.2f} um"
+            way = "by an unknown distance" if stillness.shift_um is None else f"by {stillness.shift_um:.2f} um"
             raise UnsteadyError(
                 f"{candidate.uid} moved {way} between two exposures, allowed {stillness.limit_um:.2f} um"
             )
@@ -299,5 +299,8 @@ def _flat_field(context: RunContext) -> FlatField | None:
     if context.protocol.capture.background is Background.NONE:
         return None
     if context.instrument.rig_folder is None:
-        raise RigError("capture.background: nobody said where the rig's flat-field pictures are")
+        raise RigError(
+            "capture.background: the rig has no folder of flat-field pictures; open the rig from its "
+            "folder, or set capture.background: none"
+        )
     return FlatField.of_rig(context.microscope.rig, context.instrument.rig_folder)

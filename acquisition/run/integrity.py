@@ -81,7 +81,7 @@ def require_same_identity(context: RunContext, start: RunStart) -> None:
         context.note(
             EventLevel.WARNING,
             "software_changed",
-            f"the run began with version {start.software_version} of the software and goes on with {version}",
+            f"the run began with version {start.software_version} of the software and is resumed with {version}",
             before=start.software_version,
             now=version,
         )

@@ -107,7 +107,7 @@ def recognise(
         The instrument failed.
     """
     if not landmarks:
-        raise ResumeError("no field photographed before shows enough to know the slide again; scan it anew")
+        raise ResumeError("no field photographed before has enough detail to recognise the slide; scan it anew")
     by_index = {f.index: f for f in fields}
     scan = context.protocol.scan
     shifts: dict[int, tuple[float, float]] = {}
@@ -142,7 +142,7 @@ def recognise_in_oil(context: RunContext, captures: Sequence[CaptureRecord]) -> 
     """
     if not captures:
         raise ResumeError(
-            "there is oil on the slide, and no cell was photographed by which to know it: clean it, declare it "
+            "there is oil on the slide, and no capture by which to recognise it: clean it, declare it "
             "clean, and resume"
         )
     by_uid = {capture.uid: capture for capture in captures}
@@ -184,7 +184,7 @@ def _measured_shift_um(context: RunContext, place: _Place, stored: NDArray[np.ui
         shift = image_shift(stored, reduced(frame.pixels))
     except CalibrationError as error:
         raise ResumeError(
-            f"another slide, or it lies elsewhere: {place.name} looks different ({error})"
+            f"another slide, or it lies elsewhere: {place.name} doesn't match its picture ({error})"
         ) from error
     camera = frame.view.camera
     centre = camera.centre
@@ -203,7 +203,7 @@ def _judge(shifts: Mapping[_Name, tuple[float, float]]) -> None:
     if apart_um > LARGEST_DISAGREEMENT_UM:
         raise ResumeError(
             f"landmarks disagree by {apart_um:.1f} um (allowed {LARGEST_DISAGREEMENT_UM:g}): "
-            "the slide was turned, or the stage lost its way"
+            "the slide was turned, or the stage lost steps"
         )
     off_um = math.hypot(*middle)
     if off_um > LARGEST_SHIFT_UM:

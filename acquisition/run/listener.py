@@ -83,5 +83,5 @@ class GuardedListener:
             # Not the display's own: a person pressed Ctrl-C while it drew.
             raise
         except BaseException:  # noqa: BLE001 - a display must not end a scan, nor an exit it asks for; in the log
-            _log.exception("progress display failed; the run goes on without it")
+            _log.exception("progress display failed; the run continues without it")
             self._listener = None

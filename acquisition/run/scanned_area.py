@@ -38,7 +38,7 @@ def scanned_area(context: RunContext) -> AnyArea:
     def step() -> bool:
         if context.control.stop_requested:
             raise MoveStoppedError(
-                "stopped while the coverslip was looked for", device=microscope.rig.devices.stage
+                "stopped during the search for the coverslip", device=microscope.rig.devices.stage
             )
         return True
 

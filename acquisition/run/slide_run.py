@@ -455,7 +455,7 @@ class SlideRun:
                 datetime.now(UTC),
                 EventLevel.INFO,
                 "resumed",
-                f"going on after {len(records)} steps: {len(progress.searched)} fields done, "
+                f"continued after {len(records)} steps: {len(progress.searched)} fields done, "
                 f"{len(progress.waiting)} to be searched, {len(progress.captures)} cells photographed",
             ),
         )
@@ -463,7 +463,7 @@ class SlideRun:
             context.note(
                 EventLevel.INFO,
                 "journal_unchained",
-                "the run was begun by a version whose journal has no chain: alterations before now can't be seen",
+                "the run was begun by a version whose journal has no chain: earlier alterations can't be detected",
             )
         if progress.start is not None:
             require_same_identity(context, progress.start)

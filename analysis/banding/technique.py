@@ -142,7 +142,7 @@ def estimate_banding(
         Others than the product's.
     """
     if len(crops) < _SETTINGS.fewest:
-        return BandingEstimate(None, 0.0, "too few chromosomes to tell the banding", {})
+        return BandingEstimate(None, 0.0, "too few chromosomes to estimate the banding", {})
     templates = templates or banding_templates()
     images = np.stack([crop.image for crop in crops])
     contrast = float(np.median(band_contrast(images)))

@@ -77,7 +77,10 @@ def read_image(path: Path, plane: int | None = None) -> GreyImage:
     """
     samples = read_samples(path, plane)
     if samples.array.min() == samples.array.max():
-        raise ImageError("every pixel is alike, so that there is nothing to see; was the light on?", path=path)
+        raise ImageError(
+            "all pixels have the same value, so that nothing can be detected; check the light and the exposure",
+            path=path,
+        )
     return to_grey(samples.array, str(path), samples.remarks)
 
 

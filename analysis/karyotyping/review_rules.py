@@ -138,7 +138,7 @@ def _unread_banding(
     if banding is None or banding.kind is None or banding.confidence < settings.sure_banding_from:
         return None
     readable = banding.kind in READ_BANDINGS or banding.kind is BandingKind.NONE
-    return None if readable else f"these look like {banding.kind.value} bands, which {_UNREAD}"
+    return None if readable else f"the bands resemble {banding.kind.value} bands, which {_UNREAD}"
 
 
 def class_reasons(
@@ -199,7 +199,7 @@ def _certainty_reasons(
     doubtful = sum(chromosome_level(chance) is ReviewLevel.MUST_REVIEW for chance in named)
     uncertain = doubtful + unclassified
     if len(classes) >= settings.min_objects and uncertain > settings.uncertain_fraction * len(classes):
-        text = f"{uncertain} of {len(classes)} objects are doubtful or without a class: no karyotype is told"
+        text = f"{uncertain} of {len(classes)} objects are uncertain or without a class: no karyotype is given"
         reasons.append(reason(ReviewFinding.UNSURE, text))
     if doubtful:
         text = f"{_counted(doubtful, 'chromosome')} below {100 * DOUBTFUL_BELOW:.0f} % certainty"

@@ -54,7 +54,7 @@ class BandingEstimate:
             return None
         if self.kind is BandingKind.NONE:
             return f"the protocol says {protocol} bands, but {self.text}"
-        return f"the protocol says {protocol} bands, but these look like {self.kind.value} bands"
+        return f"the protocol says {protocol} bands, but they resemble {self.kind.value} bands"
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,10 @@ def compute_field_images(
     """
     procedure = f"field images of {objective}"
     if not high_ms > low_ms:
-        raise ImplausibleError(procedure, f"exposures {low_ms:g} and {high_ms:g} ms tell nothing")
+        raise ImplausibleError(
+            procedure,
+            f"exposures {low_ms:g} and {high_ms:g} ms: the second has to be the longer one",
+        )
     slope = (high - low) / np.float32(high_ms - low_ms)
     rate = float(np.mean(slope))
     if rate <= 0.0:

@@ -96,7 +96,7 @@ def measure_stage_motion(microscope: Microscope, now: Callable[[], float]) -> St
     direction = 1.0 if span.max_um - home.x_um >= home.x_um - span.min_um else -1.0
     distances = [distance for distance in DISTANCES_UM if distance <= room_um]
     if len(distances) < 4:
-        raise CalibrationError("stage motion", f"only {room_um:.0f} um of way within the limits")
+        raise CalibrationError("stage motion", f"only {room_um:.0f} um of travel within the limits")
     ways, times = [], []
     for distance in distances:
         for target in (home.shifted(direction * distance, 0.0), home):

@@ -135,7 +135,7 @@ def _edits_of(rig: Rig, folder: Path, result: Result) -> tuple[_Edits, list[Cali
     if isinstance(result, ReadOut):
         read_out: _Edits = [(("camera", "read_out_ms"), _number(result.read_out_ms, 1))]
         return read_out, [_entry("read_out", result.evidence)]
-    raise CalibrationError("record", f"nobody knows how to write a {type(result).__name__}")
+    raise CalibrationError("record", f"no writer for results of type {type(result).__name__}")
 
 
 def _geometry_edits(rig: Rig, result: PixelGeometry) -> tuple[_Edits, list[CalibrationEntry]]:

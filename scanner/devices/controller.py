@@ -312,7 +312,7 @@ class MotionController(ABC):
         lost = [axis for axis in axes if axis in self._unreferenced]
         if lost:
             raise DeviceNotReadyError(
-                "the connection was lost and nobody can tell whether the coordinates still hold: home it",
+                "the connection was lost and the coordinates may have changed: home it",
                 device=device,
                 axis=", ".join(lost),
             )

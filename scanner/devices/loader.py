@@ -291,7 +291,7 @@ class SerialLoader(SerialPeripheral):
             raise self._failure(report.code or LoaderCode.HALTED, motion.wanted)
         if not motion.is_done(report):
             raise LoaderError(
-                "the sensors do not show what was asked for",
+                "the sensors do not show the state that was commanded",
                 device=self.get_label(),
                 axis="gripper",
                 wanted=motion.wanted,

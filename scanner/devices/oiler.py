@@ -36,7 +36,7 @@ class OilerCode(IntEnum):
 REASONS = {
     OilerCode.COMMAND: "the oiler does not know the command",
     OilerCode.CHECKSUM: "the command arrived damaged and was not obeyed",
-    OilerCode.ARGUMENT: "the drop that was asked for is not the next one",
+    OilerCode.ARGUMENT: "the requested drop is not the next one",
     OilerCode.BUSY: "a drop is under way",
     OilerCode.EMPTY: "the reservoir is empty",
     OilerCode.NO_DROP: "the pump ran and no drop fell",
@@ -118,7 +118,9 @@ class SerialOiler(SerialPeripheral):
         if awaited is None:
             return False
         if report.code != OilerCode.OK or report.drops_given != awaited:
-            reason = _reason(report.code) if report.code != OilerCode.OK else "the drop sensor saw another number"
+            reason = (
+                _reason(report.code) if report.code != OilerCode.OK else "the drop sensor counted another number"
+            )
             raise OilError(
                 reason,
                 device=self.get_label(),

@@ -245,7 +245,7 @@ class ProScan(MotionController):
 class ProScanHub(ControllerHub):
     """Prior ProScan II/III controller; XY and focus hang on it.
 
-    Properties, besides those of every hub: the travel in um, which the controller can't tell (``XMin_um`` ..
+    Properties, besides those of every hub: the travel in um, which the controller doesn't report (``XMin_um`` ..
     ``ZMax_um``; no Z where ``ZMin_um`` equals ``ZMax_um``), ``HomeX_um`` and ``HomeY_um`` (coordinates of the
     corner to which homing drives), ``Resolution_um``, ``Speed_percent``, ``Acceleration_percent`` and
     ``SCurve_percent`` of X and Y (0 leaves what the controller has stored).
@@ -280,7 +280,7 @@ class ProScanHub(ControllerHub):
         lower, upper = self._number(f"{axis}Min_um"), self._number(f"{axis}Max_um")
         if not lower < upper:
             raise DeviceNotReadyError(
-                "needs the travel, which the controller can't tell",
+                "needs the travel, which the controller doesn't report",
                 device=self.get_label(),
                 axis=axis.lower(),
                 wanted=f"{axis}Min_um below {axis}Max_um",

@@ -154,7 +154,9 @@ class _Search:
         self._stack.take(third_um)
         measures = self._stack.measures()
         if _is_unchanged(measures.coarse) and _is_unchanged(measures.fine):
-            raise self._blank("blank field: what is seen does not change with the focus, as dust does not")
+            raise self._blank(
+                "blank field: the picture does not change with the focus (dust on the camera doesn't either)"
+            )
 
     def _next_plane(self) -> float | None:
         """Where to look next; None when the peak is known."""

@@ -101,7 +101,10 @@ class SlideChanger:
         if not state.on_stage:
             raise LoaderError("no slide on the stage", device=self._label)
         if state.taken_from is None:
-            raise LoaderError("nobody knows which slot the slide came from", device=self._label)
+            raise LoaderError(
+                "the slot that the slide came from is not recorded; put it back by hand, then clear the loader",
+                device=self._label,
+            )
         if state.taken_from in state.occupied:
             raise LoaderError("the slide's slot is taken", device=self._label, wanted=f"slot {state.taken_from}")
         return state.taken_from

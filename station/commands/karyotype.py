@@ -83,7 +83,8 @@ def karyotype(
     analysed: Annotated[int, typer.Option(help="with --cells: cells of them to analyse", min=0)] = 5,
     laid_out: Annotated[int, typer.Option(help="with --cells: cells of them to lay out", min=0)] = 2,
     banding: Annotated[
-        BandingOption | None, typer.Option(help="what the chromosomes are stained with; default: as they look")
+        BandingOption | None,
+        typer.Option(help="what the chromosomes are stained with; default: estimated from the bands"),
     ] = None,
     ideograms: Annotated[
         Ideograms, typer.Option(help="ideograms beside the pairs, at so many bands")

@@ -25,10 +25,14 @@ from station.report.candidate_table import CandidateTable, read_candidates, word
 
 def review(
     run_dir: Annotated[Path, typer.Argument(help="folder of a run")],
-    accept: Annotated[list[str] | None, typer.Option(help="candidate that is a metaphase worth a picture")] = None,
+    accept: Annotated[
+        list[str] | None, typer.Option(help="candidate that is a metaphase to be photographed")
+    ] = None,
     reject: Annotated[list[str] | None, typer.Option(help="candidate that is not; repeat for several")] = None,
-    reviewer: Annotated[str, typer.Option(help="who says so; default: your name on this computer")] = "",
-    reason: Annotated[str | None, typer.Option(help="why, in a few words")] = None,
+    reviewer: Annotated[
+        str, typer.Option(help="who decides; default: the name of your account on this computer")
+    ] = "",
+    reason: Annotated[str | None, typer.Option(help="the reason, one line")] = None,
     show: Annotated[
         bool, typer.Option("--list", help="list the candidates; without a decision they are listed")
     ] = False,
@@ -87,7 +91,9 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError) as error:
-        raise UsageError("--reviewer: this computer doesn't know who you are; say who decides") from error
+        raise UsageError(
+            "--reviewer: the name of the account can't be read; give the reviewer's name with --reviewer"
+        ) from error
 
 
 def _list(table: CandidateTable) -> None:

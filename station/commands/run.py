@@ -172,7 +172,7 @@ def _end_run(console: Console, result: ScanResult) -> None:
         complain(f"run {status}: {result.summary['error']}")
         raise typer.Exit(ExitCode.FAILED)
     if status is RunStatus.STOPPED:
-        complain(f"run stopped before its end; go on with: karyoscan resume {result.report.parent}")
+        complain(f"run stopped before its end; continue it with: karyoscan resume {result.report.parent}")
         raise typer.Exit(ExitCode.STOPPED)
     if result.summary["remark"]:
         complain(result.summary["remark"])

@@ -140,7 +140,7 @@ def _note(loaded: list[tuple[Rig, Path]], found: tuple[Rig, Path]) -> str:
 
 def _claim(claimed: ExitStack, rig: Rig) -> str:
     claimed.enter_context(exclusive_use(rig, state_folder()))
-    return "simulated, shared by nobody" if rig.simulated else "no other process has it"
+    return "simulated, used by this process alone" if rig.simulated else "no other process has it"
 
 
 def _load(core: ScanCore, rig: Rig, cfg: Path) -> str:
@@ -242,7 +242,7 @@ def _stillness(microscope: Microscope, exposures: list[float]) -> str:
         raise _NotJudgedError("no picture to compare")
     found = prove_stillness(microscope, exposures[0])
     if found.verdict is StillnessVerdict.UNDECIDED:
-        raise _NotJudgedError("blank field: nothing to see a shift by")
+        raise _NotJudgedError("blank field: a shift can't be measured on it")
     if found.verdict is StillnessVerdict.MOVED:
         way = "pictures differ" if found.shift_um is None else f"moved {found.shift_um:.3f} um"
         raise DeviceError(f"{way} between two exposures at rest", device=microscope.rig.devices.stage)

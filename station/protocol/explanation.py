@@ -70,4 +70,4 @@ def free_bytes(folder: Path) -> int:
     try:
         return shutil.disk_usage(existing).free
     except OSError as error:
-        raise StorageError(f"can't tell the room on the disk: {error.strerror}", path=folder) from error
+        raise StorageError(f"the free space of the disk can't be read: {error.strerror}", path=folder) from error

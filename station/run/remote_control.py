@@ -16,7 +16,7 @@ POLL_S: Final = 0.05
 """A person doesn't notice it, and a disk answers far sooner."""
 
 _EFFECTS: Final = {
-    RunCommand.PAUSE: "pauses: light off, focus down, until it is told to resume",
+    RunCommand.PAUSE: "pauses: light off, focus down, until the command resume",
     RunCommand.RESUME: "goes on",
     RunCommand.STOP: "stops, and can be resumed later",
     RunCommand.ABORT: "is given up",
@@ -70,7 +70,7 @@ def send_and_wait(
             raise NoAnswerError(f"the {kind} in {folder} ended before it read the command")
         if now_s() - start_s > timeout_s:
             raise NoAnswerError(
-                f"nobody took {command} up within {timeout_s:g} s; the {kind} in {folder} may be in a "
+                f"{command} was not carried out within {timeout_s:g} s; the {kind} in {folder} may be in a "
                 f"long step, or hang. The command waits for its next field or cell; remove {file} to take it back"
             )
         pause(POLL_S)
@@ -85,9 +85,9 @@ def _require_running(folder: Path) -> str:
     if is_in_use(folder):
         return "run" if (folder / JOURNAL_NAME).is_file() else "batch"
     if is_batch:
-        raise UsageError(f"no batch goes on in {folder}; the same 'karyoscan batch' command takes it up again")
+        raise UsageError(f"no batch is running in {folder}; the same 'karyoscan batch' command continues it")
     if (folder / JOURNAL_NAME).is_file():
         raise UsageError(
-            f"no run goes on in {folder}: it ended, or was cut off; 'karyoscan status {folder}' tells which"
+            f"no run is running in {folder}: it ended, or was cut off; 'karyoscan status {folder}' shows which"
         )
     raise UsageError(f"{folder} holds neither a run nor a batch")

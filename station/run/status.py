@@ -102,7 +102,7 @@ class RunProgress:
         if self.error:
             lines.append(f"why         {self.error}")
         if self.is_cut_off or self.status in {RunStatus.STOPPED, RunStatus.FAILED, RunStatus.ABORTED}:
-            lines.append(f"go on with: karyoscan resume {self.folder}")
+            lines.append(f"continue with: karyoscan resume {self.folder}")
         return lines
 
     def to_json(self) -> dict[str, Any]:
@@ -144,7 +144,7 @@ class BatchProgress:
         report = self.report
         stands = "running" if self.running else "ended early" if report.ended else "ended"
         if not self.running and report.finished_at is None:
-            stands = "cut off; the same 'karyoscan batch' command goes on with it"
+            stands = "cut off; the same 'karyoscan batch' command continues it"
         lines = [f"{self.folder}: batch {stands} (worklist {report.worklist or '?'})"]
         lines += [f"{status.replace('_', ' '):12}{report.count(status)}" for status in SlideStatus]
         if self.slides_left is not None:

@@ -86,7 +86,7 @@ def train_finder(asked: FinderTraining, progress: Callable[[str], None]) -> None
         if not crops:
             raise UsageError(f"--from-casebook: {asked.casebook} holds no decision on a find whose crop was kept")
         reviewed, held_back = reviewed_tables(crops)
-        progress(f"{len(reviewed)} decisions to learn from, {len(held_back)} to judge by")
+        progress(f"{len(reviewed)} decisions to train on, {len(held_back)} held back for evaluation")
     prepare_crops(asked.data, asked.out, asked.parts, progress=progress)
     if asked.prepare_only:
         return

@@ -84,4 +84,4 @@ def train_detector(
     elif decay_steps is None:
         progress(f"step {result.steps}; --decay-steps makes weights of it")
     else:
-        progress(f"step {result.steps}: the decay isn't at its end; the same command goes on with it")
+        progress(f"step {result.steps}: the decay isn't at its end; the same command continues it")

@@ -208,7 +208,7 @@ def test_ways_stay_within_the_limits_they_are_shown_with(rig):
         (lambda d: d["scan"].update(overlap=0.02), "warning", "scan.overlap: found 0.02 (13 um)"),
         (lambda d: d["scan"]["focus"].update(range_um=500), "warning", "scan.focus.range_um: found 500"),
         (lambda d: d["capture"].update(focus_range_um=0.3), "warning", "less than one step"),
-        (lambda d: d["capture"].update(objective="10x"), "warning", "bands can't be told"),
+        (lambda d: d["capture"].update(objective="10x"), "warning", "bands can't be resolved"),
         (lambda d: d["capture"].update(number=5), "warning", "capture.number: found 5; allowed: at least 20"),
         (lambda d: d.update(stop={"cells": 5}), "warning", "stop.cells: found 5"),
         (lambda d: d.update(banding="DAPI"), "warning", "scan.exposure: found fixed; allowed: auto"),

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from useq import MDAEvent
 
+from acquisition.errors import PlanError
 from acquisition.plan.candidates import Sighting, merge, same_cell
 from acquisition.plan.capture_order import capture_order
 from acquisition.plan.events import as_events
@@ -79,6 +80,12 @@ def test_a_whole_coverslip_takes_the_number_of_fields_of_the_formula():
 def test_impossible_tilings_are_refused(length, field, overlap):
     with pytest.raises(ValueError, match="can't cover"):
         steps_to_cover(length, field, overlap)
+
+
+def test_an_area_in_the_wrong_unit_is_refused_before_it_is_planned():
+    area = Area(x_min_um=0, y_min_um=0, x_max_um=1e9, y_max_um=1e9)
+    with pytest.raises(PlanError, match=r"scan\.area: takes [\d,]+ fields .* a slide is 76,000 x 26,000 um"):
+        serpentine(area, 877.0, 660.0, 0.05)
 
 
 @st.composite

@@ -120,7 +120,7 @@ def test_the_area_lies_within_the_edges_by_the_margin():
 
 
 def test_a_slide_without_a_coverslip_is_refused():
-    with pytest.raises(CoverslipError, match="no coverslip of 22x50 mm is seen on four sides"):
+    with pytest.raises(CoverslipError, match="no coverslip of 22x50 mm was detected on four sides"):
         find_coverslip(draw(SIZED), SIZED)
 
 
@@ -149,7 +149,7 @@ def test_an_edge_that_shows_only_in_part_is_refused_with_the_confidence():
 
     # Mounting medium over half of the left edge.
     broken = Changed(true, lambda od, x, y: np.where((x < 30_000) & (y > 12_500), 0.0, od))
-    with pytest.raises(CoverslipError, match=r"22.0 mm is seen with confidence 0\.[3-7]"):
+    with pytest.raises(CoverslipError, match=r"22.0 mm was detected with confidence 0\.[3-7]"):
         find_coverslip(draw(SIZED, broken), SIZED)
 
 

@@ -28,7 +28,7 @@ def test_drawn_bands_are_recognised(kind: BandingKind) -> None:
     other = "R" if kind is BandingKind.G else "G"
     warning = judged.mismatch_warning(other)
     assert warning is not None
-    assert f"look like {kind.value} bands" in warning
+    assert f"resemble {kind.value} bands" in warning
     solid = unbanded(cell)
     none = estimate_banding(solid.crops, fluorescent=False)
     assert none.kind is BandingKind.NONE

@@ -311,7 +311,7 @@ def test_a_saturated_white_ground_is_no_border() -> None:
 def test_a_picture_without_any_contrast_is_refused(tmp_path: Path, level: int) -> None:
     path = tmp_path / "flat.png"
     cv2.imwrite(str(path), np.full((100, 100), level, np.uint8))
-    with pytest.raises(ImageError, match="every pixel is alike"):
+    with pytest.raises(ImageError, match="all pixels have the same value"):
         read_image(path)
 
 

@@ -46,7 +46,7 @@ def test_a_retracted_drop_leaves_the_slide_suspect():
 def test_a_record_that_cannot_be_read_is_no_clean_slate(tmp_path, text):
     path = tmp_path / "oil.json"
     path.write_text(text)
-    with pytest.raises(OilRecordError, match=r"oil\.json.*look at the slides"):
+    with pytest.raises(OilRecordError, match=r"oil\.json.*check the slides for oil"):
         OilLedger(path)
 
 

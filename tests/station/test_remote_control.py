@@ -42,7 +42,7 @@ def test_a_command_is_acknowledged_once_the_run_has_taken_it_up(running, command
 def test_a_run_that_does_not_answer_is_named_after_the_deadline(running):
     folder, _ = running
     clock = iter(range(100))
-    with pytest.raises(NoAnswerError, match="nobody took pause up within 3 s"):
+    with pytest.raises(NoAnswerError, match="pause was not carried out within 3 s"):
         send_and_wait(
             folder, RunCommand.PAUSE, timeout_s=3, now_s=lambda: next(clock), pause=lambda _seconds: None
         )
@@ -62,8 +62,8 @@ def test_a_run_that_ends_without_reading_leaves_no_command_behind(tmp_path):
     [
         (None, "no such folder"),
         ((), "neither a run nor a batch"),
-        ((JOURNAL_NAME,), "no run goes on"),
-        (("batch.json",), "no batch goes on"),
+        ((JOURNAL_NAME,), "no run is running"),
+        (("batch.json",), "no batch is running"),
     ],
 )
 def test_a_command_to_nobody_is_refused_and_leaves_nothing(tmp_path, files, words):

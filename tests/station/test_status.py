@@ -95,7 +95,7 @@ def test_a_run_that_was_cut_off_says_how_to_go_on(tmp_path, protocol):
     state = read_status(copy)
     assert isinstance(state, RunProgress)
     assert state.is_cut_off
-    assert f"go on with: karyoscan resume {copy}" in state.lines()
+    assert f"continue with: karyoscan resume {copy}" in state.lines()
     assert len(read_journal(copy / "journal.log")) < len(read_journal(out / "journal.log"))
 
 

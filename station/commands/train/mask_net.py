@@ -14,7 +14,9 @@ def mask_net(
     out: Annotated[Path, typer.Option(help="folder for checkpoints, cache and log")] = Path("training/stream"),
     data: DataOption = None,
     steps: Annotated[int, typer.Option(help="steps of the whole training", min=1)] = 9000,
-    minutes: Annotated[float, typer.Option(help="stop after this time; the same command goes on", min=0.1)] = 60.0,
+    minutes: Annotated[
+        float, typer.Option(help="stop after this time; the same command continues", min=0.1)
+    ] = 60.0,
     source: Annotated[
         list[str] | None,
         typer.Option(help="tseng, or a folder of crops; default tseng and gband612"),
@@ -36,6 +38,6 @@ def mask_net(
         data_root(data), out, steps=steps, minutes=minutes, resume=resume, settings=settings, progress=typer.echo
     )
     if result.weights_paths is None:
-        typer.echo(f"step {result.steps} of {steps}; the same command goes on")
+        typer.echo(f"step {result.steps} of {steps}; the same command continues")
     else:
         typer.echo(f"weights and manifests are in {out}; copy stream-*.* to {WEIGHTS_DIR} to ship them")
