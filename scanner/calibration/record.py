@@ -76,7 +76,7 @@ def write_calibration(rig_folder: Path, results: Sequence[Result]) -> Rig:
     # The name ends as load_rig expects of a file, and starts so that nobody takes it for the rig.
     draft = path.with_name(f".draft-{os.getpid()}.yaml")
     try:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", newline="\n")
         written, _ = load_rig(draft, tolerated=(MismatchKind.PIXEL_SIZE,))
     finally:
         draft.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ class TrainingLog:
         line = json.dumps(dict(entry))
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with (self._folder / LOG_NAME).open("a", encoding="utf-8") as file:
+            with (self._folder / LOG_NAME).open("a", encoding="utf-8", newline="\n") as file:
                 file.write(line + "\n")
         self._progress(line)
 

@@ -6,9 +6,8 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Final
+from typing import Any, Final, Protocol
 
 import cv2
 import numpy as np
@@ -55,6 +54,17 @@ class _Workplace:
     prompts: int
 
 
+class _PipeEnd(Protocol):
+    """One end of a pipe; its class has another name on Windows."""
+
+    def send(self, obj: object, /) -> None: ...
+
+    # What comes is as it was sent, which no type tells.
+    def recv(self) -> Any: ...  # noqa: ANN401
+
+    def close(self) -> None: ...
+
+
 class Batches:
     """Batches by their seeds, drawn when they are taken.
 
@@ -82,7 +92,7 @@ class _DrawnAhead(Batches):
 
     ahead = _AHEAD
 
-    def __init__(self, drawers: Sequence[Connection]) -> None:
+    def __init__(self, drawers: Sequence[_PipeEnd]) -> None:
         self._drawers = drawers
         self._asked = 0
         self._taken = 0
@@ -118,7 +128,7 @@ def drawing(bank: SingleBank, scene: SceneSettings, prompts: int, processes: int
         return
     # Forked copies of a process that computes with threads may hang.
     context = multiprocessing.get_context("spawn")
-    ends: list[Connection] = []
+    ends: list[_PipeEnd] = []
     drawers: list[BaseProcess] = []
     try:
         for _ in range(processes):
@@ -138,7 +148,7 @@ def drawing(bank: SingleBank, scene: SceneSettings, prompts: int, processes: int
             drawer.join()
 
 
-def _draw_for(workplace: _Workplace, end: Connection) -> None:
+def _draw_for(workplace: _Workplace, end: _PipeEnd) -> None:
     """Draw what is asked for until the other end is closed, or its process gone."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
