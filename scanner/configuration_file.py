@@ -1,4 +1,4 @@
-"""A Micro-Manager configuration as text: labels, pixel sizes and directions, before any device is loaded."""
+"""A Micro-Manager configuration as text: devices, roles, labels, pixel sizes, directions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from scanner.errors import RigError
 MAX_BYTES: Final = 4_000_000
 """The largest configurations of laboratories with every device of a frame have some 100 kB."""
 _COMMENT: Final = "#"
+_PYTHON_LINE: Final = "#py "
+"""Such a line is read by the scanner's core and a comment to other programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ class ConfigurationFile:
         -1, 0 (unknown) or 1, by the label of the drive.
     pixel_sizes
         Presets of pixel sizes.
+    core_roles
+        Label of a device, by its role: ``XYStage``, ``Focus``, ``Camera``, ``Shutter`` and other settings of the
+        core.
+    device_properties
+        Value as it is set at loading, by device and property.
     """
 
     path: Path
@@ -59,12 +66,15 @@ class ConfigurationFile:
     duplicate_labels: tuple[tuple[str, str], ...] = ()
     focus_directions: Mapping[str, int] = field(default_factory=dict)
     pixel_sizes: tuple[PixelSizePreset, ...] = ()
+    core_roles: Mapping[str, str] = field(default_factory=dict)
+    device_properties: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def read_configuration_file(path: Path) -> ConfigurationFile:
     """Read a Micro-Manager configuration (``.cfg``) without loading any device.
 
-    Lines that say nothing of labels, pixel sizes and directions are passed over: the core knows them better.
+    Lines of other kinds are passed over: the core knows them better. A byte-order mark is no part of the text.
+    Bytes that aren't UTF-8 are taken for Windows-1252, in which Micro-Manager writes on many instrument computers.
 
     Raises
     ------
@@ -79,10 +89,19 @@ def read_configuration_file(path: Path) -> ConfigurationFile:
     if len(content) > MAX_BYTES:
         raise RigError(f"{path}: more than {MAX_BYTES:,} bytes, which no Micro-Manager configuration has")
     reader = _Reader(path)
-    for number, line in enumerate(content.decode("utf-8-sig", errors="replace").splitlines(), start=1):
-        if line.strip() and not line.lstrip().startswith(_COMMENT):
-            reader.take([part.strip() for part in line.split(",")], number)
+    for number, line in enumerate(decode_configuration(content).splitlines(), start=1):
+        command = line.strip().removeprefix(_PYTHON_LINE).lstrip()
+        if command and not command.startswith(_COMMENT):
+            reader.take([part.strip() for part in command.split(",")], number)
     return reader.result()
+
+
+def decode_configuration(content: bytes) -> str:
+    """Text of a configuration, whichever program wrote it."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
 
 
 class _Reader:
@@ -95,13 +114,26 @@ class _Reader:
         self._directions: dict[str, int] = {}
         self._settings: dict[str, dict[tuple[str, str], str]] = {}
         self._sizes: dict[str, float] = {}
+        self._roles: dict[str, str] = {}
+        self._properties: dict[tuple[str, str], str] = {}
 
     def take(self, parts: list[str], line: int) -> None:
         """Take in one line."""
         try:
             match parts:
-                case ["Device", label, adapter, name]:
+                case ["Device" | "pyDevice", label, adapter, name]:
                     self._devices[label] = (adapter, name)
+                case ["Property", "Core", role, *value] | [
+                    "ConfigGroup",
+                    "System",
+                    "Startup",
+                    "Core",
+                    role,
+                    *value,
+                ]:
+                    self._roles[role] = ",".join(value)
+                case ["Property", device, name, *value]:
+                    self._properties[device, name] = ",".join(value)
                 case ["Label", device, position, *label]:
                     self._labels.setdefault(device, {})[int(position)] = ",".join(label)
                 case ["FocusDirection", device, direction]:
@@ -134,4 +166,6 @@ class _Reader:
             duplicate_labels=doubled,
             focus_directions=self._directions,
             pixel_sizes=presets,
+            core_roles=self._roles,
+            device_properties=self._properties,
         )

@@ -6,7 +6,7 @@ is an error with a name: devices that failed to start, configurations that name 
 
 from __future__ import annotations
 
-import codecs
+import locale
 import re
 import tempfile
 import time
@@ -22,6 +22,7 @@ from pymmcore_plus import DeviceInitializationState, PropertyType
 from pymmcore_plus.experimental.unicore import UniMMCore
 from pymmcore_plus.experimental.unicore.devices._device_base import Device
 
+from scanner.configuration_file import decode_configuration
 from scanner.errors import DeviceError, DeviceNotReadyError, MoveTimeoutError, RigError
 
 POLL_S = 0.001
@@ -100,11 +101,11 @@ class ScanCore(UniMMCore):
         self._is_loading = True
         pymmcore.CMMCore.registerCallback(self, self._callback_relay)
         try:
-            with _without_byte_order_mark(path) as readable:
+            with _readable_by_core(path) as readable:
                 super().loadSystemConfiguration(readable)
         except FileNotFoundError as error:
             raise RigError("no such Micro-Manager configuration", path=path) from error
-        except DeviceError:
+        except (DeviceError, RigError):
             raise
         except Exception as error:  # the core raises whatever a device or adapter raised
             raise self._cfg_error(error, path) from error
@@ -340,18 +341,30 @@ class ScanCore(UniMMCore):
 
 
 @contextmanager
-def _without_byte_order_mark(path: Path) -> Iterator[Path]:
-    """The configuration itself, or a copy for reading where an editor put a byte-order mark before it."""
+def _readable_by_core(path: Path) -> Iterator[Path]:
+    """The configuration itself, or a copy where it has a byte-order mark or letters beyond ASCII.
+
+    The core reads a configuration in the encoding of the system, which on Windows is rarely the file's.
+    """
     try:
         content = path.read_bytes()
     except OSError:
         content = b""
-    if not content.startswith(codecs.BOM_UTF8):
+    if content.isascii():
         yield path
         return
+    encoding = locale.getpreferredencoding(do_setlocale=False)
+    try:
+        encoded = decode_configuration(content).encode(encoding)
+    except UnicodeEncodeError as error:
+        raise RigError(
+            f"holds {error.object[error.start]!r}, which this system's encoding ({error.encoding}) lacks: rename "
+            "the label, or set the environment variable PYTHONUTF8 to 1",
+            path=path,
+        ) from error
     with tempfile.TemporaryDirectory(prefix="karyoscan-") as folder:
         copy = Path(folder) / path.name
-        copy.write_bytes(content.removeprefix(codecs.BOM_UTF8))
+        copy.write_bytes(encoded)
         yield copy
 
 

@@ -16,7 +16,8 @@ from scanner.configuration_file import read_configuration_file
 from scanner.coordinates import GLASS_UM, CameraFrame, ParcentricOffset, SlideFrame, StagePoint
 from scanner.errors import RigError
 from scanner.slots import overlapping_slides
-from scanner.strict_yaml import load_strict
+from scanner.strict_yaml import load_strict, read_text_file
+from scanner.unfinished_rig import refuse_unfinished
 
 RIG_FILE = "rig.yaml"
 OIL_INDEX = 1.515
@@ -428,10 +429,12 @@ def load_rig(folder: Path, *, tolerated: Collection[MismatchKind] = ()) -> tuple
     Raises
     ------
     RigError
-        Anything is missing or wrong; with file, line, key, found and allowed.
+        Anything is missing, still to be measured or wrong; with file, line, key, found and allowed.
     """
     path = folder if folder.suffix in {".yaml", ".yml"} else folder / RIG_FILE
-    rig = load_strict(Rig, path, _rig_fault)
+    text = read_text_file(path, _rig_fault)
+    refuse_unfinished(text, path)
+    rig = load_strict(Rig, path, _rig_fault, text=text)
     cfg = path.parent / rig.micro_manager_cfg
     if not cfg.is_file():
         raise RigError(f"micro_manager_cfg: no such file {cfg}", path=path)

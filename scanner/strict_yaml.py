@@ -45,7 +45,7 @@ def load_strict(model: type[Model], path: Path, fault: Fault, *, text: str | Non
         Whatever `fault` makes: file missing, not YAML, duplicate key, unknown key or bad value.
     """
     if text is None:
-        text = _read_text(path, fault)
+        text = read_text_file(path, fault)
     try:
         document = parse_yaml(text)
     except YamlTextError as error:
@@ -67,8 +67,21 @@ def load_strict(model: type[Model], path: Path, fault: Fault, *, text: str | Non
         raise fault(message, path, line_of(location, lines)) from error
 
 
-def _read_text(path: Path, fault: Fault) -> str:
-    """Read a regular file of sensible size; a byte-order mark is no part of it."""
+def read_text_file(path: Path, fault: Fault) -> str:
+    """Read a regular file of sensible size; a byte-order mark is no part of it.
+
+    Parameters
+    ----------
+    path
+        File to read; named in every message.
+    fault
+        Makes the exception to raise, from message, path and line.
+
+    Raises
+    ------
+    Exception
+        Whatever `fault` makes: file missing, no regular file, too large, or not UTF-8.
+    """
     limit = YamlLimits().bytes_
     try:
         if path.exists() and not path.is_file():

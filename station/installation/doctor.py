@@ -52,6 +52,7 @@ def examine(rigs: Path) -> list[InstallationFinding]:
     """
     findings = [InstallationFinding("python", sys.version_info >= (3, 11), sys.version.split()[0])]
     findings += [_package(name) for name in PACKAGES]
+    findings.append(_device_interface())
     findings += [_rig(path.parent) for path in sorted(rigs.glob(f"*/{RIG_FILE}"))] or [
         InstallationFinding("rigs", False, f"none in {rigs}")
     ]
@@ -70,6 +71,13 @@ def _package(name: str) -> InstallationFinding:
         return InstallationFinding(name, True, metadata.version(name))
     except metadata.PackageNotFoundError:
         return InstallationFinding(name, False, "not installed")
+
+
+def _device_interface() -> InstallationFinding:
+    """Number that adapters have to be built for, and where they are looked for."""
+    core = ScanCore()
+    folders = ", ".join(core.getDeviceAdapterSearchPaths()) or "no folder"
+    return InstallationFinding("device interface", True, f"{core.getAPIVersionInfo()}; adapters in {folders}")
 
 
 def _rig(folder: Path) -> InstallationFinding:

@@ -1,6 +1,7 @@
 """The command line: each bad input is one line and a non-zero exit, and nothing half-made is left behind."""
 
 import json
+from importlib import metadata
 from pathlib import Path
 
 import cv2
@@ -218,7 +219,13 @@ def test_doctor_finds_everything_in_order(call):
     code, output, _ = call("doctor", "--rigs", ROOT / "hardware_configs")
     assert code == 0
     assert "rig simulated" in output
+    assert f"Device API version {device_interface()}" in " ".join(output.split())
     assert "parameters classifier" in output
+
+
+def device_interface():
+    """The fourth number of pymmcore's version: the interface that adapters have to be built for."""
+    return metadata.version("pymmcore").split(".")[3]
 
 
 def test_doctor_names_a_rig_that_does_not_load(tmp_path, call):
