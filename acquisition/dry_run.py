@@ -11,6 +11,7 @@ from acquisition.plan.density import CellDensity, density_of, forecast
 from acquisition.plan.estimate import DiskPart, Estimate, Phase, Reach
 from acquisition.plan.experience import Experience, RunFigures, disk_figures, read_run
 from acquisition.plan.order import sample
+from acquisition.plan.quantities import BYTES_PER_GB
 from acquisition.protocol import FieldOrder, Protocol, load_protocol
 from scanner.errors import RigError
 from scanner.rig import Rig
@@ -160,14 +161,22 @@ def _overhead_s(phases: dict[str, float], coarse_s: float, otherwise_s: float) -
 
 
 def with_free_room(result: Estimate, free_bytes: int) -> Estimate:
-    """The estimate, refused where the disk has less room than the run needs."""
+    """The estimate, refused where the disk has less room than the run needs.
+
+    Parameters
+    ----------
+    result
+        The estimate.
+    free_bytes
+        Free room on the disk of the run's folder.
+    """
     if result.needed_bytes <= free_bytes:
         return result
     finding = ProtocolFinding(
         Severity.REFUSED,
         ("scan", "keep_fields"),
-        f"{result.needed_bytes / 1e9:.2f} GB needed",
-        f"{free_bytes / 1e9:.2f} GB free",
+        f"{result.needed_bytes / BYTES_PER_GB:.2f} GB needed",
+        f"{free_bytes / BYTES_PER_GB:.2f} GB free",
         "the disk has no room for the run",
     )
     return replace(result, findings=(finding, *result.findings))

@@ -30,7 +30,8 @@ class FieldStatus(StrEnum):
 class CandidateStatus(StrEnum):
     """What became of a candidate."""
 
-    FOUND = "found"
+    SELECTED = "found"
+    """To be photographed; the stored value is that of the first casebooks."""
     CAPTURED = "captured"
     NOT_SELECTED = "not_selected"
     FAILED = "failed"

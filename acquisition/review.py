@@ -51,6 +51,13 @@ def same_place(first: DecisionRecord, second: DecisionRecord | CandidateRecord) 
     """Whether a decision is about the cell of another decision or candidate.
 
     The place says it, not the name: candidates of a scan that was stopped are named anew when it goes on.
+
+    Parameters
+    ----------
+    first
+        A decision.
+    second
+        Another decision, or a candidate.
     """
     reach_um = WHOLE_REACH * max(first.radius_um, second.radius_um)
     here, there = SlidePoint(first.slide_x_um, first.slide_y_um), SlidePoint(second.slide_x_um, second.slide_y_um)
@@ -75,7 +82,15 @@ def latest_decisions(decisions: Iterable[DecisionRecord]) -> tuple[DecisionRecor
 def decided(
     candidates: Sequence[CandidateRecord], decisions: Iterable[DecisionRecord]
 ) -> dict[str, DecisionRecord]:
-    """The decision that counts, by uid of the candidate it belongs to now; candidates without one are left out."""
+    """The decision that counts, by uid of the candidate it belongs to now; candidates without one are left out.
+
+    Parameters
+    ----------
+    candidates
+        As the casebook gives them now.
+    decisions
+        All decisions of the run, earliest first.
+    """
     standing = latest_decisions(decisions)
     found = {}
     for candidate in candidates:
@@ -91,7 +106,13 @@ def _distance_um(decision: DecisionRecord, candidate: CandidateRecord) -> float:
 
 
 def rejected_cells(casebook: Casebook, run_uid: str) -> dict[str, DecisionRecord]:
-    """Candidates that reviewers don't want, by uid, with their last word on each."""
+    """Candidates that reviewers don't want, by uid, with their last word on each.
+
+    Parameters
+    ----------
+    casebook, run_uid
+        The record of the run.
+    """
     decisions = casebook.decisions(run_uid)
     if not decisions:
         return {}
@@ -100,13 +121,19 @@ def rejected_cells(casebook: Casebook, run_uid: str) -> dict[str, DecisionRecord
 
 
 def leave_out_rejected(casebook: Casebook, run_uid: str) -> None:
-    """Say of rejected candidates that were to be photographed that they will not be, and why."""
+    """Say of rejected candidates that were to be photographed that they will not be, and why.
+
+    Parameters
+    ----------
+    casebook, run_uid
+        The record of the run; changed.
+    """
     rejected = rejected_cells(casebook, run_uid)
     if not rejected:
         return
     for candidate in casebook.candidates(run_uid):
         decision = rejected.get(candidate.uid)
-        if decision is not None and candidate.status is CandidateStatus.FOUND:
+        if decision is not None and candidate.status is CandidateStatus.SELECTED:
             why = f"rejected by {decision.reviewer}" + (f": {decision.reason}" if decision.reason else "")
             casebook.set_candidate_status(run_uid, candidate.uid, CandidateStatus.NOT_SELECTED, why)
 

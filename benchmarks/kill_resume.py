@@ -207,7 +207,7 @@ def judge(out: Path, kills: int, planned: int, swapped_refused: bool | None) -> 
     done = Counter(field.index for field in fields if field.status is FieldStatus.DONE)
     exposures = Counter((out / EXPOSURES_NAME).read_text().split())
     wrong = abs(len(captures) - sum(c.status is CandidateStatus.CAPTURED for c in candidates))
-    wrong += sum(c.status is CandidateStatus.FOUND for c in candidates)
+    wrong += sum(c.status is CandidateStatus.SELECTED for c in candidates)
     for capture in captures:
         read_capture(out / capture.path, sha256=capture.sha256)
     return Verdict(

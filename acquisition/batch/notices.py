@@ -68,7 +68,17 @@ class BatchNotices:
         )
 
     def ended(self, report: BatchReport, page: Path | None, *, by_a_person: bool) -> None:
-        """The night is over; whoever stopped it knows of it."""
+        """The night is over; whoever stopped it knows of it.
+
+        Parameters
+        ----------
+        report
+            What became of each slide.
+        page
+            The batch's page; None where it could not be written.
+        by_a_person
+            Whether a person ended the batch: nobody is then notified.
+        """
         if by_a_person:
             return
         occasions = (Occasion.FAILED, Occasion.ATTENTION) if report.ended else _occasions_of(report)

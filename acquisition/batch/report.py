@@ -126,6 +126,13 @@ def in_order(slides: Iterable[SlideReport]) -> tuple[SlideReport, ...]:
 def write_report(folder: Path, report: BatchReport) -> None:
     """Write ``batch.json``, as a whole or not at all.
 
+    Parameters
+    ----------
+    folder
+        Folder of the batch.
+    report
+        What became of each slide so far.
+
     Raises
     ------
     StorageError

@@ -105,12 +105,28 @@ class Casebook:
             session.add(RunRow(**_values(run), status=RunStatus.RUNNING))
 
     def record_field(self, run_uid: str, record: FieldRecord) -> None:
-        """Record what became of a field; an index can be recorded once in a run."""
+        """Record what became of a field; an index can be recorded once in a run.
+
+        Parameters
+        ----------
+        run_uid
+            The run.
+        record
+            The field.
+        """
         with self._write(f"field {record.index} of run {run_uid}") as session:
             session.add(FieldRow(run_id=self._run_id(session, run_uid), **_values(record)))
 
     def record_candidates(self, run_uid: str, records: Sequence[CandidateRecord]) -> None:
-        """Record candidates, all or none; their fields have to be recorded already."""
+        """Record candidates, all or none; their fields have to be recorded already.
+
+        Parameters
+        ----------
+        run_uid
+            The run.
+        records
+            The candidates, in their order.
+        """
         with self._write(f"candidates of run {run_uid}") as session:
             run_id = self._run_id(session, run_uid)
             session.add_all(CandidateRow(run_id=run_id, **_values(record)) for record in records)
@@ -123,7 +139,24 @@ class Casebook:
     def set_candidate_status(
         self, run_uid: str, candidate_uid: str, status: CandidateStatus, error: str | None = None
     ) -> None:
-        """Say what became of a candidate; `error` replaces the former one."""
+        """Say what became of a candidate; `error` replaces the former one.
+
+        Parameters
+        ----------
+        run_uid
+            The run.
+        candidate_uid
+            The candidate; unique within its run.
+        status
+            What became of it.
+        error
+            Why; None where nothing went wrong.
+
+        Raises
+        ------
+        CasebookError
+            There is no such candidate, or the casebook can't be written.
+        """
         with self._write(f"candidate {candidate_uid} of run {run_uid}") as session:
             row = session.get(CandidateRow, (self._run_id(session, run_uid), candidate_uid))
             if row is None:
@@ -141,7 +174,28 @@ class Casebook:
         at: datetime,
         reason: str | None = None,
     ) -> DecisionRecord:
-        """Add a reviewer's word on a candidate; earlier ones stay, and the last one counts."""
+        """Add a reviewer's word on a candidate; earlier ones stay, and the last one counts.
+
+        Parameters
+        ----------
+        run_uid
+            The run.
+        candidate_uid
+            The candidate.
+        accepted
+            Whether it is to be photographed and karyotyped.
+        reviewer
+            Who decided.
+        at
+            When, with its time zone.
+        reason
+            Why, in the reviewer's words.
+
+        Raises
+        ------
+        CasebookError
+            There is no such candidate, or the casebook can't be written.
+        """
         with self._write(f"decision on candidate {candidate_uid} of run {run_uid}") as session:
             run_id = self._run_id(session, run_uid)
             row = session.get(CandidateRow, (run_id, candidate_uid))
@@ -163,23 +217,64 @@ class Casebook:
         return decision
 
     def record_capture(self, run_uid: str, record: CaptureRecord) -> None:
-        """Record a picture; its candidate has to be recorded already."""
+        """Record a picture; its candidate has to be recorded already.
+
+        Parameters
+        ----------
+        run_uid
+            The run.
+        record
+            The picture.
+        """
         with self._write(f"capture {record.uid} of run {run_uid}") as session:
             session.add(CaptureRow(run_id=self._run_id(session, run_uid), **_values(record)))
 
     def record_karyotype(self, run_uid: str, record: KaryotypeRecord) -> None:
-        """Record the proposal for a capture; a second one for the same capture replaces the first."""
+        """Record the proposal for a capture; a second one for the same capture replaces the first.
+
+        Parameters
+        ----------
+        run_uid
+            The run.
+        record
+            The proposal, or why there is none.
+        """
         with self._write(f"karyotype of capture {record.capture_uid} of run {run_uid}") as session:
             session.merge(KaryotypeRow(run_id=self._run_id(session, run_uid), **_values(record)))
 
     def record_event(self, run_uid: str, record: RunEvent) -> None:
-        """Add an event to the run."""
+        """Add an event to the run.
+
+        Parameters
+        ----------
+        run_uid
+            The run.
+        record
+            The event.
+        """
         with self._write(f"event {record.kind} of run {run_uid}") as session:
             values = {**_values(record), "context": dict(record.context)}
             session.add(RunEventRow(run_id=self._run_id(session, run_uid), **values))
 
     def finish_run(self, run_uid: str, status: RunStatus, finished_at: datetime, error: str | None = None) -> None:
-        """Close a running run; how a run ended is said once and never rewritten."""
+        """Close a running run; how a run ended is said once and never rewritten.
+
+        Parameters
+        ----------
+        run_uid
+            The run.
+        status
+            How it ended; not ``RUNNING``.
+        finished_at
+            When, with its time zone.
+        error
+            Why it ended early; None where it did not.
+
+        Raises
+        ------
+        CasebookError
+            The run has ended already, or the casebook can't be written.
+        """
         if status is RunStatus.RUNNING:
             raise CasebookError(f"run {run_uid} can't be finished as running", path=self.path)
         with self._write(f"end of run {run_uid}") as session:
@@ -189,7 +284,15 @@ class Casebook:
             row.status, row.finished_at, row.error = status, finished_at, error
 
     def reopen_run(self, run_uid: str, event: RunEvent) -> None:
-        """Let an ended run go on; the event, recorded in the same transaction, keeps how it had ended."""
+        """Let an ended run go on; the event, recorded in the same transaction, keeps how it had ended.
+
+        Parameters
+        ----------
+        run_uid
+            The run.
+        event
+            Why it goes on.
+        """
         with self._write(f"resumption of run {run_uid}") as session:
             row = session.get_one(RunRow, self._run_id(session, run_uid))
             former = {

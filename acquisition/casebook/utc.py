@@ -18,7 +18,20 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Turn an aware time into what the database keeps."""
+        """Turn an aware time into what the database keeps.
+
+        Parameters
+        ----------
+        value
+            Time with a zone, or None.
+        dialect
+            Which database it goes to.
+
+        Raises
+        ------
+        ValueError
+            The time has no zone.
+        """
         if value is None:
             return None
         if value.tzinfo is None:
@@ -27,7 +40,15 @@ class UtcDateTime(TypeDecorator[datetime]):
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Turn what the database kept into an aware UTC time."""
+        """Turn what the database kept into an aware UTC time.
+
+        Parameters
+        ----------
+        value
+            Time as the database gives it, or None.
+        dialect
+            Which database it comes from.
+        """
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

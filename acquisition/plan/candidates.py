@@ -84,6 +84,11 @@ def same_cell(first: Sighting, second: Sighting) -> bool:
     """Whether two sightings show the same cell.
 
     A cell cut by the edge of a field shows a part of itself, whose centre lies anywhere within the whole.
+
+    Parameters
+    ----------
+    first, second
+        Sightings in two fields, or in one.
     """
     cut = first.is_cut or second.is_cut
     reach = (CUT_REACH if cut else WHOLE_REACH) * max(first.radius_um, second.radius_um)

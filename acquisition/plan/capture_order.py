@@ -10,6 +10,8 @@ from scanner.coordinates import SlidePoint
 Cost = Callable[[SlidePoint, SlidePoint], float]
 
 _ROUNDS = 4
+# Rounding alone makes a way shorter by about this: turning a stretch over for it would never end.
+_LEAST_GAIN = 1e-9
 
 
 def capture_order(
@@ -115,7 +117,7 @@ def _improved(
                 after = order[last + 1] if last + 1 < count else None
                 gain = leg(before, stretch[0]) + leg(stretch[-1], after)
                 gain -= leg(before, stretch[-1]) + leg(stretch[0], after)
-                if gain > 1e-9:
+                if gain > _LEAST_GAIN:
                     order[first : last + 1] = stretch[::-1]
                     better = True
         if not better:

@@ -38,7 +38,7 @@ class ProtocolFinding:
         Whether the run would be refused.
     key
         Way to the key in the protocol.
-    found, allowed
+    value, allowed
         What stands there, and what may.
     reason
         Why, in a few words.
@@ -46,12 +46,12 @@ class ProtocolFinding:
 
     level: Severity
     key: tuple[str, ...]
-    found: str
+    value: str
     allowed: str
     reason: str
 
     def __str__(self) -> str:
-        return f"{'.'.join(self.key)}: found {self.found}; allowed: {self.allowed} ({self.reason})"
+        return f"{'.'.join(self.key)}: found {self.value}; allowed: {self.allowed} ({self.reason})"
 
 
 def check(
@@ -86,12 +86,12 @@ def check(
     return tuple(sorted(findings, key=lambda finding: finding.level is not Severity.REFUSED))
 
 
-def _refused(key: str, found: object, allowed: str, reason: str) -> ProtocolFinding:
-    return ProtocolFinding(Severity.REFUSED, tuple(key.split(".")), str(found), allowed, reason)
+def _refused(key: str, value: object, allowed: str, reason: str) -> ProtocolFinding:
+    return ProtocolFinding(Severity.REFUSED, tuple(key.split(".")), str(value), allowed, reason)
 
 
-def _warning(key: str, found: object, allowed: str, reason: str) -> ProtocolFinding:
-    return ProtocolFinding(Severity.WARNING, tuple(key.split(".")), str(found), allowed, reason)
+def _warning(key: str, value: object, allowed: str, reason: str) -> ProtocolFinding:
+    return ProtocolFinding(Severity.WARNING, tuple(key.split(".")), str(value), allowed, reason)
 
 
 def _objectives(protocol: Protocol, rig: Rig) -> Iterator[ProtocolFinding]:

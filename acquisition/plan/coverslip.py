@@ -13,6 +13,7 @@ from scipy.optimize import least_squares
 
 from acquisition.errors import CoverslipError
 from acquisition.plan.edge_points import CoarseTile, Direction, EdgePoint, Strip, search_tiles
+from acquisition.plan.quantities import ROUNDING
 from acquisition.plan.tiling import PlannedField
 from acquisition.protocol import CoverslipSize, DetectedArea, PolygonArea
 from scanner.coordinates import SlidePoint
@@ -26,6 +27,15 @@ _NEAR_UM = 30.0
 # The turns that are tried: at the end of a 60 mm edge one step is 25 um.
 _TURN_STEP_DEG = 0.025
 _MAX_OFFSETS = 8
+# Turns whose lines are nearly as sharp as the sharpest: their middle is the turn.
+_SHARP_FRACTION = 0.98
+# Points this near to a line are taken for its own: half a bin more than `_NEAR_UM`, since the line lies
+# somewhere in its bin.
+_TAKEN_UM = 1.5 * _NEAR_UM
+# Distance from which on a point pulls the fit less: edge points of a sharp edge scatter by a few um.
+_SOFT_UM = 5.0
+# Steps of the fit that change the residuals alike: 1 mrad moves the end of a 20 mm edge by 10 um from its middle.
+_TURN_SCALE_RAD, _OFFSET_SCALE_UM = 1e-3, 10.0
 # An edge seen by fewer strips than this could be a scratch.
 _MIN_STRIPS = 6
 # Edges this near to each other are one edge in two versions, and no rivals.
@@ -186,12 +196,12 @@ class _Search:
 
     def _best_turn(self) -> float:
         """The turn at which the points fall most sharply into lines."""
-        turns = np.radians(np.arange(-MAX_TURN_DEG, MAX_TURN_DEG + 1e-9, _TURN_STEP_DEG))
+        turns = np.radians(np.arange(-MAX_TURN_DEG, MAX_TURN_DEG + _TURN_STEP_DEG / 2, _TURN_STEP_DEG))
         scores = [
             sum(float(np.sum(np.sort(self._histogram(d, turn)[1])[-2:] ** 2)) for d in Direction) for turn in turns
         ]
         # Lines are as sharp a little beside the true turn: the middle of the best ones is taken.
-        best = np.flatnonzero(np.asarray(scores) >= 0.98 * max(scores))
+        best = np.flatnonzero(np.asarray(scores) >= _SHARP_FRACTION * max(scores))
         return float(turns[best].mean())
 
     def _histogram(self, direction: Direction, turn: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -211,7 +221,7 @@ class _Search:
         while len(peaks) < _MAX_OFFSETS and counts.max() >= _MIN_STRIPS / 2:
             index = int(np.argmax(counts))
             offsets = _offset(self._points[direction], direction, turn)
-            near = offsets[np.abs(offsets - places[index]) <= 1.5 * _NEAR_UM]
+            near = offsets[np.abs(offsets - places[index]) <= _TAKEN_UM]
             peaks.append(float(np.median(near)))
             counts[np.abs(places - places[index]) < _SAME_EDGE_UM / 2] = 0.0
         return sorted(peaks)
@@ -262,7 +272,7 @@ class _Search:
         crossed &= (place > between[0] + _SAME_EDGE_UM) & (place < between[1] - _SAME_EDGE_UM)
         if np.count_nonzero(crossed) < _MIN_STRIPS:
             return 0.0
-        near = np.abs(_offset(self._points[direction], direction, turn) - offset) <= 1.5 * _NEAR_UM
+        near = np.abs(_offset(self._points[direction], direction, turn) - offset) <= _TAKEN_UM
         showing = np.isin(strips[crossed, 4].astype(int), self._numbers[direction][near])
         return float(np.mean(showing))
 
@@ -272,14 +282,18 @@ class _Search:
         for number, offset in enumerate(best.offsets):
             direction = Direction.ACROSS if number < 2 else Direction.ALONG
             points = self._points[direction]
-            near = np.abs(_offset(points, direction, best.turn) - offset) <= 1.5 * _NEAR_UM
+            near = np.abs(_offset(points, direction, best.turn) - offset) <= _TAKEN_UM
             kept.append((direction, number, points[near]))
 
         def residuals(values: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.concatenate([_offset(p, d, float(values[0])) - values[1 + n] for d, n, p in kept])
 
         fit = least_squares(
-            residuals, [best.turn, *best.offsets], loss="soft_l1", f_scale=5.0, x_scale=[1e-3, *4 * [10.0]]
+            residuals,
+            [best.turn, *best.offsets],
+            loss="soft_l1",
+            f_scale=_SOFT_UM,
+            x_scale=[_TURN_SCALE_RAD, *4 * [_OFFSET_SCALE_UM]],
         )
         turn, left, right, top, bottom = (float(value) for value in fit.x)
         u, v = (left + right) / 2, (top + bottom) / 2
@@ -312,7 +326,7 @@ def _pairs(offsets: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def _touching(low_um: float, high_um: float, field_um: float) -> list[float]:
-    count = max(1, math.ceil((high_um - low_um) / field_um - 1e-9))
+    count = max(1, math.ceil((high_um - low_um) / field_um - ROUNDING))
     if count == 1:
         return [(low_um + high_um) / 2]
     step_um = (high_um - low_um - field_um) / (count - 1)

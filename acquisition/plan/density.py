@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import gamma, nbinom, poisson
 
+from acquisition.plan.quantities import ROUNDING, UM2_PER_MM2
 from acquisition.plan.stopping import count_distribution
 from acquisition.protocol import Stop
 from acquisition.records import CandidateRecord, FieldRecord, FieldStatus
 
 LEVEL = 0.95
-"""Share of the cases that an interval holds."""
-
-_UM2_PER_MM2 = 1e6
+"""Fraction of the cases that an interval holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,8 @@ def expected_cells(probabilities: Sequence[float]) -> Expected:
         Of the Poisson binomial distribution; its interval holds whole numbers.
     """
     below = np.cumsum(count_distribution(probabilities))
-    low, high = (int(np.searchsorted(below, share - 1e-12)) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    quantiles = (1 - LEVEL) / 2, (1 + LEVEL) / 2
+    low, high = (int(np.searchsorted(below, quantile - ROUNDING)) for quantile in quantiles)
     last = len(probabilities)
     return Expected(float(sum(probabilities)), min(low, last), min(high, last))
 
@@ -112,7 +112,7 @@ def step_mm2(fields: Sequence[FieldRecord]) -> float | None:
     """
     x_um = _step_um([(field.column, field.slide_x_um) for field in fields])
     y_um = _step_um([(field.row, field.slide_y_um) for field in fields])
-    return None if x_um is None or y_um is None else x_um * y_um / _UM2_PER_MM2
+    return None if x_um is None or y_um is None else x_um * y_um / UM2_PER_MM2
 
 
 def _step_um(places: Iterable[tuple[int, float]]) -> float | None:
@@ -170,7 +170,17 @@ class CellDensity:
         return Expected(float(counts.mean()), float(low), float(high))
 
     def area_for(self, cells: int, probability: float, *, at_most_mm2: float) -> float | None:
-        """Area on which at least so many cells lie with that probability; None where the most is too little."""
+        """Area on which at least so many cells lie with that probability; None where the most is too little.
+
+        Parameters
+        ----------
+        cells
+            How many analysable cells are wanted.
+        probability
+            With which they have to lie on the area, in (0, 1).
+        at_most_mm2
+            The whole area, mm2.
+        """
         if self._probability(cells, at_most_mm2) < probability:
             return None
         low_mm2, high_mm2 = 0.0, at_most_mm2
@@ -188,7 +198,7 @@ class CellDensity:
     def _counts(self, fields: float) -> Any:  # noqa: ANN401 - scipy's distributions have no types
         mean = self.per_field * fields
         variance = self.dispersion * mean * (1.0 + fields / self.fields)
-        if variance <= mean * (1 + 1e-9):
+        if variance <= mean * (1 + ROUNDING):
             return poisson(mean)
         return nbinom(mean * mean / (variance - mean), mean / variance)
 

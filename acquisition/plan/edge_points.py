@@ -28,6 +28,8 @@ STRIP_UM = 80.0
 # A line stands out from its strip by this many robust deviations, and by at least this much optical density.
 _MIN_NOISES = 6.0
 _MIN_OD = 0.03
+# Standard deviation of a normal distribution, from its median absolute deviation.
+_SIGMA_OF_MAD = 1.4826
 # What is wider than this is light that falls off, a nucleus on every row, or the label: no line.
 _LINE_UM = 60.0
 # Lines nearer than this to each other are the dark and bright sides of one.
@@ -63,7 +65,15 @@ class CoarseTile:
 
     @classmethod
     def of_frame(cls, frame: Frame, slide: SlideFrame) -> CoarseTile:
-        """A picture as the microscope took it."""
+        """A picture as the microscope took it.
+
+        Parameters
+        ----------
+        frame
+            The picture and where it was taken.
+        slide
+            How the slide lies on the stage.
+        """
 
         def seen_at(x_px: float, y_px: float) -> SlidePoint:
             return slide.to_slide(frame.view.to_stage(ImagePoint(x_px, y_px)))
@@ -82,7 +92,13 @@ class CoarseTile:
         return float(np.hypot(*self.column_um))
 
     def on_slide(self, column: float, row: float) -> tuple[float, float]:
-        """Slide point, (x, y), of a pixel; fractions are allowed."""
+        """Slide point, (x, y), of a pixel; fractions are allowed.
+
+        Parameters
+        ----------
+        column, row
+            Place in the picture, px.
+        """
         return (
             self.corner.x_um + column * self.column_um[0] + row * self.row_um[0],
             self.corner.y_um + column * self.column_um[1] + row * self.row_um[1],
@@ -194,7 +210,7 @@ def _deviations(
     """Narrow deviations of profiles, without sign, and from what on they count."""
     width = 2 * round(_LINE_UM / coarse_um) + 1
     rests = np.abs(profiles - median_filter(profiles, size=(1, width), mode="reflect"))
-    limits = np.maximum(_MIN_OD, _MIN_NOISES * 1.4826 * np.median(rests, axis=1))
+    limits = np.maximum(_MIN_OD, _MIN_NOISES * _SIGMA_OF_MAD * np.median(rests, axis=1))
     return rests, limits.astype(np.float32)
 
 

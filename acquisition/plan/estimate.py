@@ -156,7 +156,7 @@ class Estimate:
                 {
                     "level": f.level.value,
                     "key": ".".join(f.key),
-                    "found": f.found,
+                    "found": f.value,
                     "allowed": f.allowed,
                     "reason": f.reason,
                 }

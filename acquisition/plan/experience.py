@@ -12,12 +12,15 @@ from pathlib import Path
 from acquisition.casebook import open_casebook
 from acquisition.errors import PlanError
 from acquisition.plan.density import CellDensity, FieldYield, step_mm2, yields_of
+from acquisition.plan.quantities import MS_PER_S
 from acquisition.records import CaptureRecord, FieldRecord, FieldStatus, KaryotypeRecord, KaryotypeStatus
 from acquisition.review import rejected_cells
 from acquisition.storage.run_folder import CASEBOOK_NAME, RUN_JSON_NAME, SPOOL_NAME
 
 # Steps between two fields or captures longer than this many medians are faults and waits, not the run's pace.
 _OUTLIER = 5.0
+# Of times that are all the same, as in records made by a program, the median may be 0.
+_LEAST_STEP_S = 1e-6
 # A field's lines in casebook and journal; what is left over of a small run is its fixed part.
 _LARGEST_FIELD_RECORD = 1_200
 
@@ -154,7 +157,7 @@ def read_run(folder: Path) -> RunFigures:
     return RunFigures(
         field_period_s=_pace(fields),
         capture_period_s=_pace(captures),
-        find_s=_median([field.find_ms / 1000.0 for field in fields]),
+        find_s=_median([field.find_ms / MS_PER_S for field in fields]),
         karyotype_s=_mean(_analysed(karyotypes)),
         phases_s=_phases(folder),
         fields=len(fields),
@@ -171,11 +174,23 @@ def read_run(folder: Path) -> RunFigures:
 
 
 def disk_figures(experience: Experience, figures: RunFigures, picture_bytes: int) -> Experience:
-    """The experience with an earlier run's bytes."""
-    share = experience.capture_fraction if figures.capture_bytes is None else figures.capture_bytes / picture_bytes
+    """The experience with an earlier run's bytes.
+
+    Parameters
+    ----------
+    experience
+        What was assumed so far.
+    figures
+        What the earlier run took.
+    picture_bytes
+        Size of an uncompressed picture.
+    """
+    fraction = experience.capture_fraction
+    if figures.capture_bytes is not None:
+        fraction = figures.capture_bytes / picture_bytes
     return replace(
         experience,
-        capture_fraction=share,
+        capture_fraction=fraction,
         cell_bytes=figures.cell_bytes if figures.cells else experience.cell_bytes,
         field_bytes=figures.field_bytes,
         run_bytes=figures.run_bytes,
@@ -188,8 +203,8 @@ def _pace(records: Sequence[FieldRecord] | Sequence[CaptureRecord]) -> float | N
     steps = [(after - before).total_seconds() for before, after in pairwise(times)]
     if not steps:
         return None
-    usual = statistics.median(steps)
-    return statistics.fmean(step for step in steps if step <= _OUTLIER * max(usual, 1e-6))
+    typical_s = statistics.median(steps)
+    return statistics.fmean(step for step in steps if step <= _OUTLIER * max(typical_s, _LEAST_STEP_S))
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from acquisition.plan.quantities import ROUNDING
 from scanner.coordinates import ImagePoint, SlideFrame, StagePoint
 from scanner.rig import Objective, Rig
 
@@ -46,9 +47,9 @@ def upright_within(width_um: float, height_um: float, cosine: float, sine: float
     cosine, sine
         Absolute values for the angle by which it is turned.
     """
-    if sine < 1e-9:
+    if sine < ROUNDING:
         return width_um, height_um
-    if cosine < 1e-9:
+    if cosine < ROUNDING:
         return height_um, width_um
     # A corner (w, h) / 2 lies within the turned rectangle iff  c w + s h <= width  and  s w + c h <= height.
     found: list[tuple[float, float]] = [
@@ -56,14 +57,14 @@ def upright_within(width_um: float, height_um: float, cosine: float, sine: float
         (height_um / (2 * sine), height_um / (2 * cosine)),
     ]
     spread = cosine**2 - sine**2
-    if abs(spread) > 1e-9:
+    if abs(spread) > ROUNDING:
         found.append(
             (
                 (width_um * cosine - height_um * sine) / spread,
                 (height_um * cosine - width_um * sine) / spread,
             )
         )
-    slack = 1 + 1e-9
+    slack = 1 + ROUNDING
     fitting = [
         (w, h)
         for w, h in found

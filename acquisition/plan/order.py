@@ -13,8 +13,8 @@ from scanner.coordinates import SlidePoint
 SAMPLE_STEP = 3
 """Every third field of every third row: a ninth of the area, one in the middle of each block of nine."""
 
-# A block within this share of the best expectation may be taken before it, where it lies nearer.
-WORTH_A_DETOUR = 0.8
+# A block within this fraction of the best expectation may be taken before it, where it lies nearer.
+DETOUR_FRACTION = 0.8
 # Cells per field that an unseen block is thought to hold, in units of one field's evidence; keeps zeros apart.
 _PRIOR_WEIGHT = 0.25
 # How far the density of a slide stays alike, in blocks.
@@ -36,7 +36,7 @@ def sample(fields: Sequence[PlannedField]) -> tuple[PlannedField, ...]:
 
 def densest_first(
     fields: Sequence[PlannedField],
-    seen: Mapping[int, float],
+    cells_by_field: Mapping[int, float],
     start: SlidePoint | None = None,
     *,
     at_most: int | None = None,
@@ -44,14 +44,14 @@ def densest_first(
     """Order the fields that are not yet photographed by what is expected of them.
 
     The expectation of a block is the mean of what the fields around it gave, weighted by nearness. The blocks that
-    promise at least `WORTH_A_DETOUR` of the best one come first, the nearest of them next. Within a block the way
+    promise at least `DETOUR_FRACTION` of the best one come first, the nearest of them next. Within a block the way
     is a serpentine.
 
     Parameters
     ----------
     fields
         The whole plan.
-    seen
+    cells_by_field
         Field index to the (expected) number of usable cells found there; these fields are left out.
     start
         Where the stage stands, slide um.
@@ -61,13 +61,13 @@ def densest_first(
     Returns
     -------
     tuple of PlannedField
-        Every field not in `seen`, once. The same arguments give the same order.
+        Every field not in `cells_by_field`, once. The same arguments give the same order.
     """
-    evidence = [(field, seen[field.index]) for field in fields if field.index in seen]
+    evidence = [(field, cells_by_field[field.index]) for field in fields if field.index in cells_by_field]
     left = {
         block: rest
         for block, members in sorted(_blocks(fields).items())
-        if (rest := [field for field in members if field.index not in seen])
+        if (rest := [field for field in members if field.index not in cells_by_field])
     }
     blocks = list(left)
     promise = _expectations(blocks, evidence)
@@ -78,7 +78,7 @@ def densest_first(
     waiting = np.ones(len(blocks), dtype=bool)
     ordered: list[PlannedField] = []
     while waiting.any() and (at_most is None or len(ordered) < at_most):
-        worthy = np.flatnonzero(waiting & (promise >= WORTH_A_DETOUR * promise[waiting].max()))
+        worthy = np.flatnonzero(waiting & (promise >= DETOUR_FRACTION * promise[waiting].max()))
         chosen = worthy[0]
         if here is not None:
             chosen = worthy[np.argmin(np.hypot(*(middles[worthy] - (here.x_um, here.y_um)).T))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from acquisition.plan.quantities import UM2_PER_MM2
+
 Outline = Sequence[tuple[float, float]]
 """Corners (x, y) in order; the last one is joined to the first."""
 
@@ -12,7 +14,15 @@ BoxUm = tuple[float, float, float, float]
 
 
 def contains(outline: Outline, x_um: float, y_um: float) -> bool:
-    """Whether a point lies inside; points on the edge may count either way."""
+    """Whether a point lies inside; points on the edge may count either way.
+
+    Parameters
+    ----------
+    outline
+        Corners, slide um.
+    x_um, y_um
+        The point, slide um.
+    """
     inside = False
     for (ax, ay), (bx, by) in _edges(outline):
         if (ay > y_um) != (by > y_um) and x_um < ax + (bx - ax) * (y_um - ay) / (by - ay):
@@ -22,11 +32,19 @@ def contains(outline: Outline, x_um: float, y_um: float) -> bool:
 
 def area_mm2(outline: Outline) -> float:
     """Area inside (the shoelace formula)."""
-    return abs(sum(ax * by - bx * ay for (ax, ay), (bx, by) in _edges(outline))) / 2 / 1e6
+    return abs(sum(ax * by - bx * ay for (ax, ay), (bx, by) in _edges(outline))) / 2 / UM2_PER_MM2
 
 
 def touches(outline: Outline, box_um: BoxUm) -> bool:
-    """Whether an outline and a box have a point in common."""
+    """Whether an outline and a box have a point in common.
+
+    Parameters
+    ----------
+    outline
+        Corners, slide um.
+    box_um
+        (x_min, y_min, x_max, y_max), slide um.
+    """
     x_min, y_min, x_max, y_max = box_um
     if any(_meets(a, b, box_um) for a, b in _edges(outline)):
         return True

@@ -47,6 +47,11 @@ def require_possible(
 ) -> None:
     """Refuse a protocol that a rig can't carry out; parameters as of `plan_fields`.
 
+    Parameters
+    ----------
+    protocol, rig, area, frame
+        As for `plan_fields`.
+
     Raises
     ------
     PlanError

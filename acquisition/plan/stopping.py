@@ -8,6 +8,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.plan.quantities import S_PER_MIN
 from acquisition.protocol import Stop
 
 
@@ -82,6 +83,6 @@ def stop_reason(stop: Stop, probabilities: Sequence[float], scanning_s: float) -
     """
     if stop.cells is not None and probability_of_at_least(stop.cells, probabilities) >= stop.probability:
         return StopReason.ENOUGH_CELLS
-    if stop.max_minutes is not None and scanning_s >= 60.0 * stop.max_minutes:
+    if stop.max_minutes is not None and scanning_s >= S_PER_MIN * stop.max_minutes:
         return StopReason.TIME
     return None

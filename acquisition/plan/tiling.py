@@ -8,6 +8,7 @@ from typing import Final
 
 from acquisition.errors import PlanError
 from acquisition.plan.outline import touches
+from acquisition.plan.quantities import ROUNDING
 from acquisition.protocol import AnyArea, Area
 from scanner.coordinates import SlidePoint
 
@@ -38,6 +39,15 @@ class PlannedField:
 def steps_to_cover(length_um: float, field_um: float, overlap: float) -> int:
     """Smallest number of fields along one side that covers it with at least this overlap.
 
+    Parameters
+    ----------
+    length_um
+        Length of the side.
+    field_um
+        Length of a field along it.
+    overlap
+        Least overlap of neighbours, as fraction of a field, in [0, 1).
+
     Raises
     ------
     ValueError
@@ -48,7 +58,7 @@ def steps_to_cover(length_um: float, field_um: float, overlap: float) -> int:
     if length_um <= field_um:
         return 1
     # The epsilon keeps an area of exactly n fields from needing n + 1 for the sake of rounding.
-    return math.ceil((length_um - field_um) / (field_um * (1 - overlap)) - 1e-9) + 1
+    return math.ceil((length_um - field_um) / (field_um * (1 - overlap)) - ROUNDING) + 1
 
 
 def _centres(low_um: float, high_um: float, field_um: float, overlap: float) -> list[float]:
@@ -113,7 +123,15 @@ def serpentine(
 
 
 def spread_out(fields: tuple[PlannedField, ...], count: int) -> tuple[PlannedField, ...]:
-    """Choose fields far from each other: the centre first, then always the one furthest from those chosen."""
+    """Choose fields far from each other: the centre first, then always the one furthest from those chosen.
+
+    Parameters
+    ----------
+    fields
+        The plan.
+    count
+        How many to choose; fewer where there are fewer.
+    """
     if not fields:
         return ()
     middle = SlidePoint(

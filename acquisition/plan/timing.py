@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from acquisition.plan.quantities import MS_PER_S
 from acquisition.plan.tiling import PlannedField
 from scanner.coordinates import SlideFrame, SlidePoint
 from scanner.rig import Objective, Rig
@@ -27,7 +28,15 @@ class InstrumentTiming:
     rig: Rig
 
     def stage_s(self, start: SlidePoint, end: SlidePoint, objective: Objective) -> float:
-        """One stage move, settling included; through oil, long moves lower the focus and raise it again."""
+        """One stage move, settling included; through oil, long moves lower the focus and raise it again.
+
+        Parameters
+        ----------
+        start, end
+            Places on the slide.
+        objective
+            Under which the slide moves.
+        """
         way_x_um, way_y_um = abs(end.x_um - start.x_um), abs(end.y_um - start.y_um)
         frame = next(iter(self.rig.slides.values()))
         if _is_turned(frame):
@@ -38,10 +47,20 @@ class InstrumentTiming:
         return seconds
 
     def fields_s(self, fields: Sequence[PlannedField], exposure_ms: float, objective: Objective) -> float:
-        """The scan's pass: while one field is read out, stage and focus go to the next."""
+        """The scan's pass: while one field is read out, stage and focus go to the next.
+
+        Parameters
+        ----------
+        fields
+            In the order in which they are photographed.
+        exposure_ms
+            Exposure of each.
+        objective
+            The scan's.
+        """
         if not fields:
             return 0.0
-        exposure_s, read_out_s = exposure_ms / 1000.0, self.read_out_s
+        exposure_s, read_out_s = exposure_ms / MS_PER_S, self.read_out_s
         focus_s = self.rig.focus.motion.duration_s(FIELD_RISE_UM)
         total_s = exposure_s + read_out_s
         for before, after in pairwise(fields):
@@ -50,12 +69,20 @@ class InstrumentTiming:
         return total_s
 
     def plane_s(self, exposure_ms: float, step_um: float) -> float:
-        """One plane of a focus search or a stack: nothing overlaps."""
-        return self.rig.focus.motion.duration_s(step_um) + exposure_ms / 1000.0 + self.read_out_s
+        """One plane of a focus search or a stack: nothing overlaps.
+
+        Parameters
+        ----------
+        exposure_ms
+            Exposure of the plane.
+        step_um
+            Distance from the plane before.
+        """
+        return self.rig.focus.motion.duration_s(step_um) + exposure_ms / MS_PER_S + self.read_out_s
 
     def picture_s(self, exposure_ms: float) -> float:
         """One picture in focus."""
-        return exposure_ms / 1000.0 + self.read_out_s
+        return exposure_ms / MS_PER_S + self.read_out_s
 
     def objective_change_s(self, turret_s: float) -> float:
         """Focus down, turret, focus up."""
@@ -65,7 +92,7 @@ class InstrumentTiming:
     @property
     def read_out_s(self) -> float:
         """From the end of an exposure to the frame in memory."""
-        return self.rig.camera.read_out_ms / 1000.0
+        return self.rig.camera.read_out_ms / MS_PER_S
 
 
 def _is_turned(frame: SlideFrame) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
@@ -15,6 +15,7 @@ from scanner.strict_yaml import cross_check
 
 GLASS_WIDTH_UM = 76_000.0
 GLASS_HEIGHT_UM = 26_000.0
+UM_PER_MM: Final = 1000.0
 
 PointUm = tuple[PositionUm, PositionUm]
 
@@ -35,12 +36,12 @@ class CoverslipSize(StrEnum):
     @property
     def width_um(self) -> float:
         """Side along the slide's length."""
-        return 1000.0 * max(self._sides_mm)
+        return UM_PER_MM * max(self._sides_mm)
 
     @property
     def height_um(self) -> float:
         """Side across the slide."""
-        return 1000.0 * min(self._sides_mm)
+        return UM_PER_MM * min(self._sides_mm)
 
     @property
     def _sides_mm(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ LengthUm = Annotated[float, Field(gt=0, allow_inf_nan=False, json_schema_extra={
 MarginUm = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False, json_schema_extra={**_UM})]
 ExposureMs = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, json_schema_extra={**_MS})]
 Minutes = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, json_schema_extra={**_MIN})]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Strict(BaseModel):

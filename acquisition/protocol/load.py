@@ -10,7 +10,17 @@ from scanner.strict_yaml import load_strict
 
 
 def protocol_fault(message: str, path: Path, line: int | None) -> ProtocolError:
-    """Error that names file and line."""
+    """Error that names file and line.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    path
+        The protocol.
+    line
+        Line of the fault, from 1; None where no line is to blame.
+    """
     return ProtocolError(message, path=path, line=line)
 
 

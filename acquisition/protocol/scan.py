@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from acquisition.protocol.area import AnyArea
-from acquisition.protocol.fields import ExposureMs, LengthUm, Minutes, Share, Strict
+from acquisition.protocol.fields import ExposureMs, Fraction, LengthUm, Minutes, Strict
 
 
 class ExposureMode(StrEnum):
@@ -94,7 +94,7 @@ class FindSettings(Strict):
     model: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_.-]*$")] = Field(
         default="default", description="which finder; default is the one that the software ships with"
     )
-    min_score: Share = Field(default=0.5, description="candidates below are recorded nowhere")
+    min_score: Fraction = Field(default=0.5, description="candidates below are recorded nowhere")
 
 
 class Stop(Strict):

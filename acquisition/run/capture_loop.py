@@ -191,7 +191,7 @@ class CaptureLoop:
         for tries in range(1, CENTRING_TRIES + 1):
             microscope.move_to(stage_to_centre(where, objective.parcentric), one_sided=True)
             exposure_ms = self._exposure_ms or capture.exposure_ms
-            sweep = sweep_for(objective.depth_of_field_um, range_um, exposure_ms, share=FOCUS_FRACTION)
+            sweep = sweep_for(objective.depth_of_field_um, range_um, exposure_ms, centre_fraction=FOCUS_FRACTION)
             focus = search_focus(microscope, expected_um, sweep)
             expected_um = focus.z_um
             frame = self._picture(candidate)

@@ -7,9 +7,11 @@ import numpy as np
 from scanner.errors import FrameDefect, FrameError
 from scanner.microscope import Microscope
 
-# Share of full scale that the empty slide should reach: room for brighter places and for the lamp's drift.
+# Fraction of full scale that the empty slide should reach: room for brighter places and for the lamp's drift.
 TARGET_FRACTION = 0.75
 CLOSE_ENOUGH = 0.05
+# From here on noise has clipped part of the brightest pixels, and their level is too low.
+CLIPPED_FRACTION = 0.98
 TRIES = 8
 # Where a frame is black or clipped its level says nothing: this much more or less light is tried.
 STRIDE = 4.0
@@ -44,16 +46,16 @@ def measure_exposure(microscope: Microscope, start_ms: float) -> float:
     last: FrameError | None = None
     for _ in range(TRIES):
         try:
-            share = _brightness(microscope, exposure_ms)
+            level = _brightness(microscope, exposure_ms)
         except FrameError as error:
             last = error
             factor = STRIDE if error.defect is FrameDefect.BLACK else 1.0 / STRIDE
         else:
             last = None
-            if abs(share - TARGET_FRACTION) <= CLOSE_ENOUGH:
+            if abs(level - TARGET_FRACTION) <= CLOSE_ENOUGH:
                 return exposure_ms
             # Near full scale the level is clipped and says only "less".
-            factor = TARGET_FRACTION / share if share < 0.98 else 1.0 / 2.0
+            factor = TARGET_FRACTION / level if level < CLIPPED_FRACTION else 1.0 / 2.0
         following_ms = float(np.clip(exposure_ms * factor, SHORTEST_MS, LONGEST_MS))
         if following_ms == exposure_ms:
             break

@@ -19,15 +19,27 @@ TRIES_PER_POINT = 3
 
 
 def sweep_for(
-    depth_of_field_um: float, half_range_um: float, exposure_ms: float, share: float = 1.0
+    depth_of_field_um: float, half_range_um: float, exposure_ms: float, centre_fraction: float = 1.0
 ) -> FocusSweep:
-    """A sweep whose steps suit an objective's depth of field."""
+    """A sweep whose steps suit an objective's depth of field.
+
+    Parameters
+    ----------
+    depth_of_field_um
+        Of the objective.
+    half_range_um
+        How far to search on either side of what is expected.
+    exposure_ms
+        Exposure of each plane.
+    centre_fraction
+        Part of the picture's width and height, in its middle, on which focus is measured, in (0, 1].
+    """
     return FocusSweep(
         half_range_um=half_range_um,
         coarse_step_um=COARSE_DEPTHS * depth_of_field_um,
         fine_step_um=FINE_DEPTHS * depth_of_field_um,
         exposure_ms=exposure_ms,
-        centre_fraction=share,
+        centre_fraction=centre_fraction,
     )
 
 

@@ -31,6 +31,13 @@ def read_barcode(context: RunContext) -> str | None:
 def require_barcode(before: str | None, now: str | None) -> None:
     """Refuse another slide.
 
+    Parameters
+    ----------
+    before
+        Barcode with which the run began; None where it had none, which asks for nothing.
+    now
+        Barcode read now; None where none can be read.
+
     Raises
     ------
     ResumeError

@@ -72,7 +72,15 @@ class LandmarkKeeper:
         return True
 
     def answered(self, index: int, *, kept: bool) -> None:
-        """Hear what became of a field."""
+        """Hear what became of a field.
+
+        Parameters
+        ----------
+        index
+            The field.
+        kept
+            Whether its landmark was kept.
+        """
         self._asked.discard(index)
         if kept:
             self._kept.add(index)

@@ -41,10 +41,22 @@ class SilentListener:
     """Listens to nothing."""
 
     def phase(self, name: str, total: int) -> None:
-        """Ignore a phase."""
+        """Ignore a phase.
+
+        Parameters
+        ----------
+        name, total
+            As for `RunListener.phase`.
+        """
 
     def step(self, name: str, note: str = "") -> None:
-        """Ignore a step."""
+        """Ignore a step.
+
+        Parameters
+        ----------
+        name, note
+            As for `RunListener.step`.
+        """
 
     def message(self, text: str) -> None:
         """Ignore a message."""
@@ -63,11 +75,23 @@ class GuardedListener:
         self._listener: RunListener | None = listener
 
     def phase(self, name: str, total: int) -> None:
-        """Pass on."""
+        """Pass on.
+
+        Parameters
+        ----------
+        name, total
+            As for `RunListener.phase`.
+        """
         self._pass("phase", name, total)
 
     def step(self, name: str, note: str = "") -> None:
-        """Pass on."""
+        """Pass on.
+
+        Parameters
+        ----------
+        name, note
+            As for `RunListener.step`.
+        """
         self._pass("step", name, note)
 
     def message(self, text: str) -> None:

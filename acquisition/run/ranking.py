@@ -64,7 +64,7 @@ def _record(candidate: RankedCandidate, find: RecordedFind, wanted: int) -> Cand
         radius_um=sighting.radius_um,
         score=sighting.score,
         rank=candidate.rank,
-        status=CandidateStatus.FOUND if candidate.rank <= wanted else CandidateStatus.NOT_SELECTED,
+        status=CandidateStatus.SELECTED if candidate.rank <= wanted else CandidateStatus.NOT_SELECTED,
         thumbnail=find.thumbnail,
         crop=find.crop,
         noise_od=find.noise_od,

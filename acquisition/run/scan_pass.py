@@ -36,7 +36,15 @@ OVERVIEW_UM_PER_PX = 4.0
 
 
 def slots_for(context: RunContext, fields: int) -> int:
-    """Frames the spool has to hold: what the context allows, and never more than there are fields."""
+    """Frames the spool has to hold: what the context allows, and never more than there are fields.
+
+    Parameters
+    ----------
+    context
+        The run.
+    fields
+        Number of fields in the plan.
+    """
     camera = context.microscope.rig.camera
     affordable = context.search.spool_bytes // frame_bytes((camera.height_px, camera.width_px))
     return max(1, min(fields, max(LEAST_SLOTS, affordable)))
@@ -111,6 +119,13 @@ class ScanPass:
 
     def run(self, surface: FocusSurface, exposure_ms: float) -> None:
         """Photograph what is left of the plan; light on, scan objective selected.
+
+        Parameters
+        ----------
+        surface
+            Focus of the scan objective over the slide.
+        exposure_ms
+            Exposure of each field.
 
         Raises
         ------

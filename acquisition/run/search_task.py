@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
@@ -26,6 +27,9 @@ from scanner.frame import Exposure, Frame
 from scanner.rig import load_rig
 
 THUMBNAIL_UM = 120.0
+WHITE: Final = 255
+"""Largest grey level of an 8-bit picture."""
+MS_PER_S: Final = 1000
 # A landmark is kept at half the size: nuclei of 10 um are still 8 px wide at 10x, and three suffice for a shift.
 LANDMARK_FOLD = 2
 
@@ -173,17 +177,27 @@ def be_ready(finder: Finder) -> None:
 def thumbnail(pixels: NDArray[np.uint16], candidate: Candidate, um_per_px: float) -> NDArray[np.uint8]:
     """Cut the picture that a person will want to see.
 
+    Parameters
+    ----------
+    pixels
+        The field: uint16, shape (height_px, width_px).
+    candidate
+        The cell, px.
+    um_per_px
+        Size of a pixel on the slide.
+
     Returns
     -------
     NDArray[np.uint8]
-        `THUMBNAIL_UM` wide where the field's edge allows; grey levels stretched.
+        Shape (height_px, width_px): `THUMBNAIL_UM` wide where the field's edge allows; grey levels stretched to
+        [0, 255].
     """
     half = round(THUMBNAIL_UM / um_per_px / 2)
     row, column = round(candidate.y_px), round(candidate.x_px)
     height, width = pixels.shape
     part = pixels[max(0, row - half) : min(height, row + half), max(0, column - half) : min(width, column + half)]
     low, high = float(part.min()), float(np.percentile(part, 99))
-    stretched = np.clip((part.astype(np.float32) - low) * (255.0 / max(high - low, 1.0)), 0, 255)
+    stretched = np.clip((part.astype(np.float32) - low) * (WHITE / max(high - low, 1.0)), 0, 255)
     return np.asarray(cv2.convertScaleAbs(stretched), dtype=np.uint8)
 
 
@@ -206,7 +220,13 @@ def reduced(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
 
 def shows_enough(small: NDArray[np.uint16]) -> bool:
-    """Whether a reduced field has enough on it to be known again."""
+    """Whether a reduced field has enough on it to be recognised.
+
+    Parameters
+    ----------
+    small
+        As `reduced` gives it: uint16, shape (height_px, width_px).
+    """
     return int(np.count_nonzero(object_mask(relative_transmission(small)))) >= MIN_LANDMARK_PX
 
 
@@ -247,4 +267,4 @@ def _landmark(task: SearchTask, pixels: NDArray[np.uint16]) -> str | None:
 
 
 def _ms_since(start_s: float) -> float:
-    return 1000.0 * (time.perf_counter() - start_s)
+    return MS_PER_S * (time.perf_counter() - start_s)

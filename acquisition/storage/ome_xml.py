@@ -42,6 +42,13 @@ _CHANNELS: Final = {
 def to_ome_xml(metadata: CaptureMetadata, *, width_px: int, height_px: int) -> bytes:
     """Describe a picture in OME-XML.
 
+    Parameters
+    ----------
+    metadata
+        Where, when and how the picture was taken.
+    width_px, height_px
+        Its size.
+
     Returns
     -------
     bytes

@@ -102,7 +102,7 @@ def overview_tile(grid: OverviewGrid, pixels: NDArray[np.uint16], view: Objectiv
     to_small[:, 2] += 0.5 * np.array([(width // fold) / width, (height // fold) / height]) - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = cv2.warpAffine(small, to_small, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    scaled = warped.astype(np.float32) * (255.0 / grid.full_scale)
+    scaled = warped.astype(np.float32) * (EMPTY / grid.full_scale)
     return OverviewTile(row, column, np.asarray(np.clip(scaled + 0.5, 0, 255), dtype=np.uint8))
 
 
@@ -140,6 +140,13 @@ class Overview:
     @classmethod
     def create(cls, path: Path, grid: OverviewGrid) -> Overview:
         """Make an empty overview.
+
+        Parameters
+        ----------
+        path
+            The OME-Zarr folder; an overview that lies there is replaced.
+        grid
+            Its pixels over the slide.
 
         Raises
         ------

@@ -36,7 +36,7 @@ RUN = RunRecord("run-1", "S 26/017 <b>", "simulated", "version: 1\n", "demo", "v
 FIELD = FieldRecord(
     0, 0, 0, 100.5, 200.25, 1100.5, 1200.25, 3.5, FieldStatus.DONE, NOON, 35.0, 12.0, 10.0, 60.0, 1
 )
-CANDIDATE = CandidateRecord("c0001", 0, 110.0, 190.0, 22.5, 0.93, 1, CandidateStatus.FOUND, "finds/c0001.png")
+CANDIDATE = CandidateRecord("c0001", 0, 110.0, 190.0, 22.5, 0.93, 1, CandidateStatus.SELECTED, "finds/c0001.png")
 CAPTURE = CaptureRecord(
     "p0001", "c0001", "captures/p0001.ome.tiff", "ab" * 32, 110.2, 189.7, 1110.2, 1189.7, 4.25,
     "63x/1.4 oil", 0.1024, 15.0, 123.4, 0.4, NOON,
@@ -92,7 +92,7 @@ def test_records_are_there_after_reopening(tmp_path: Path) -> None:
 def test_two_runs_may_use_the_same_uids(filled: Casebook) -> None:
     fill(filled, "run-2")
     filled.set_candidate_status("run-2", "c0001", CandidateStatus.CAPTURED)
-    assert filled.candidates("run-1")[0].status is CandidateStatus.FOUND
+    assert filled.candidates("run-1")[0].status is CandidateStatus.SELECTED
     assert filled.candidates("run-2")[0].status is CandidateStatus.CAPTURED
 
 

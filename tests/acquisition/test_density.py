@@ -30,7 +30,7 @@ def field(index, *, status=FieldStatus.DONE, columns=4):
 
 def candidate(field_index, score, analysable=None):
     return CandidateRecord(
-        f"c{field_index}-{score}-{analysable}", field_index, 0.0, 0.0, 20.0, score, 1, CandidateStatus.FOUND,
+        f"c{field_index}-{score}-{analysable}", field_index, 0.0, 0.0, 20.0, score, 1, CandidateStatus.SELECTED,
         analysable=analysable,
     )  # fmt: skip
 

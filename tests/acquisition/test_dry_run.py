@@ -369,7 +369,7 @@ def test_the_density_is_learnt_from_the_record_and_not_from_fields_chosen_for_th
                 place = (f.index, f.row, f.column, f.centre.x_um, f.centre.y_um, 0.0, 0.0, 0.0)
                 casebook.record_field("r", FieldRecord(*place, FieldStatus.DONE, at, 1, 1, 1, 1, 0))
             cells = [
-                CandidateRecord(f"c{n}", f.index, 0, 0, 25, 1.0, n + 1, CandidateStatus.FOUND, analysable=0.5)
+                CandidateRecord(f"c{n}", f.index, 0, 0, 25, 1.0, n + 1, CandidateStatus.SELECTED, analysable=0.5)
                 for n, f in enumerate(f for f in planned if f.index not in thin)
             ]
             casebook.record_candidates("r", cells)

@@ -20,7 +20,7 @@ from acquisition.storage import write_png_atomic
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 FIELD = FieldRecord(0, 0, 0, 500.0, 500.0, 500.0, 500.0, 3.0, FieldStatus.DONE, NOON, 35.0, 1.0, 10.0, 60.0, 2)
 FIRST = CandidateRecord(
-    "cell-0001", 0, 100.0, 100.0, 20.0, 0.95, 1, CandidateStatus.FOUND, "finds/a.png",
+    "cell-0001", 0, 100.0, 100.0, 20.0, 0.95, 1, CandidateStatus.SELECTED, "finds/a.png",
     rank_score=0.8, analysable=0.7, spread=0.9, overlap=0.1, completeness=1.0, contrast=0.5, chromosomes=45.6,
     crop="finds/a.crop.png", noise_od=0.012,
 )  # fmt: skip

@@ -132,7 +132,7 @@ def test_a_stopped_capture_goes_on_at_the_next_cell(bench, sit, monkeypatch):
     before = {c.uid: (c.slide_x_um, c.slide_y_um) for c in candidates}
     outcome, _, candidates, captures, _ = sit(protocol=protocol)
     assert {c.uid: (c.slide_x_um, c.slide_y_um) for c in candidates} == before
-    assert CandidateStatus.FOUND not in {c.status for c in candidates}
+    assert CandidateStatus.SELECTED not in {c.status for c in candidates}
     captured = [c.uid for c in candidates if c.status is CandidateStatus.CAPTURED]
     assert sorted(capture.candidate_uid for capture in captures) == sorted(captured)
 
@@ -221,7 +221,7 @@ def test_wherever_the_journal_ends_the_run_is_brought_to_the_same_end(bench, sit
         assert outcome.status in {RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS}, (where, outcome.error)
         assert [field.index for field in fields] == list(range(4)), where
         assert len(candidates) == 4, where
-        assert CandidateStatus.FOUND not in {c.status for c in candidates}, where
+        assert CandidateStatus.SELECTED not in {c.status for c in candidates}, where
 
 
 def copy_run(source: Path, target: Path) -> None:

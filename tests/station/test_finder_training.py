@@ -41,7 +41,7 @@ def reviewed_run(tmp_path: Path) -> Path:
             crop = f"finds/{number}.crop.png"
             write_png_atomic(folder / crop, np.full((128, 128), 20 + number, np.uint8))
             find = CandidateRecord(
-                f"cell-{number}", 0, 200.0 * number, 100.0, 20.0, 0.9, number + 1, CandidateStatus.FOUND,
+                f"cell-{number}", 0, 200.0 * number, 100.0, 20.0, 0.9, number + 1, CandidateStatus.SELECTED,
                 crop=crop, noise_od=0.012,
             )  # fmt: skip
             book.record_candidates("r", [find])

@@ -49,7 +49,7 @@ def run_dir(tmp_path):
             "r",
             [
                 CandidateRecord(
-                    "cell-0001", 0, 1100.0, 100.0, 20.0, 0.953, 1, CandidateStatus.FOUND, "finds/a.png",
+                    "cell-0001", 0, 1100.0, 100.0, 20.0, 0.953, 1, CandidateStatus.SELECTED, "finds/a.png",
                     rank_score=0.8, analysable=0.72346, spread=0.9, overlap=0.1, completeness=1.0, contrast=0.5,
                     chromosomes=45.6, crop="finds/a.crop.png",
                 ),
