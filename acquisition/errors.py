@@ -91,6 +91,10 @@ class SearchError(AcquisitionError):
     """A field could not be searched."""
 
 
+class DeadlineError(AcquisitionError):
+    """A call gave no answer in the time it has."""
+
+
 class WorkerError(AcquisitionError):
     """A worker process hangs, or none can be started."""
 

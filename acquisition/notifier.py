@@ -11,11 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import psutil
 
+from acquisition.deadline import call_within
+from acquisition.errors import DeadlineError
 from acquisition.protocol import NotifyCommand, NotifyFile, NotifyTarget, Occasion
 from acquisition.records import RunStatus
 from acquisition.storage.spool import NO_LINK
@@ -23,7 +26,12 @@ from scanner.portable.disk import open_descriptor
 
 _log = logging.getLogger(__name__)
 
+FILE_DEADLINE_S: Final = 10.0
+"""A line is appended in milliseconds, over a network too; a share whose server is gone never answers."""
 _POLL_S: Final = 0.1
+NOT_TRUSTED: Final = (
+    "the run's protocol is not of this machine; its notices are not trusted (--trust-notices sends them)"
+)
 _KILL_PATIENCE_S: Final = 5.0
 """A killed process is gone at once, unless the system itself waits for a disk."""
 _STDERR_BYTES: Final = 200
@@ -82,6 +90,7 @@ def send_notices(
     *,
     trusted: bool = True,
     is_aborted: Callable[[], bool] = lambda: False,
+    file_deadline_s: float = FILE_DEADLINE_S,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> tuple[str, ...]:
     """Give notice to each target that wants to hear of one of the occasions, once.
@@ -100,7 +109,9 @@ def send_notices(
         Whether the protocol is of this machine, see `is_protocol_of_this_machine`; where it is not, no program is
         started and no file written.
     is_aborted
-        Asked while a program is waited for: whether nobody waits any more.
+        Asked while a program or a disk is waited for: whether nobody waits any more.
+    file_deadline_s
+        A file that takes no line in this time gets none.
     now
         Time source.
 
@@ -117,12 +128,13 @@ def send_notices(
         line = json.dumps({"occasion": occasion.value, "at": now().isoformat(), **message}, ensure_ascii=False)
         try:
             if not trusted:
-                raise PermissionError("the run's protocol is not of this machine; its notices are not trusted")
+                raise PermissionError(NOT_TRUSTED)
             if isinstance(target, NotifyFile):
-                _append(folder / target.path, line)
+                path = folder / target.path
+                call_within(file_deadline_s, partial(_append, path, line), str(path), is_aborted=is_aborted)
             else:
                 _start(target, line, folder, is_aborted)
-        except (OSError, subprocess.SubprocessError) as error:
+        except (OSError, subprocess.SubprocessError, DeadlineError) as error:
             fault = f"no notice to {_name(target)}: {error}"
             _log.warning("%s", fault)
             faults.append(fault)

@@ -26,6 +26,8 @@ DEADLINE_S: Final = 300.0
 """A cell is karyotyped in some seconds, and a worker may load the nets first, on a machine that is busy."""
 CLOSE_PATIENCE_S: Final = 20.0
 """What is under way at the end may still come to its own end, so that its files are whole sooner."""
+_POLL_S: Final = 0.1
+"""How soon an abort is heard while the end of the workers is waited for."""
 _KILL_PATIENCE_S: Final = 5.0
 """A killed process is gone at once, unless the system itself waits for a disk."""
 
@@ -193,19 +195,23 @@ class Workers(Generic[Task, Answer]):
         self._feed()
         return answers
 
-    def close(self, *, patience_s: float = CLOSE_PATIENCE_S) -> None:
+    def close(
+        self, *, patience_s: float = CLOSE_PATIENCE_S, is_aborted: Callable[[], bool] = lambda: False
+    ) -> None:
         """Drop what has not begun, let what has begun come to its end, and kill what does not.
 
         Parameters
         ----------
         patience_s
             How long what has begun may take.
+        is_aborted
+            Asked again and again: whether it is killed now.
         """
         self._queue.clear()
         executor, self._executor = self._executor, None
         running, self._running = list(self._running), {}
         if executor is not None:
-            _end_executor(executor, running, patience_s)
+            _end_executor(executor, running, patience_s, is_aborted)
 
     def _ready_executor(self) -> Executor:
         if self._executor is None:
@@ -309,12 +315,17 @@ def _kill(processes: Iterable[BaseProcess]) -> None:
     _wait_for_ends(alive, _KILL_PATIENCE_S)
 
 
-def _end_executor(executor: Executor, running: Iterable[Future[Answer]], patience_s: float) -> None:
+def _end_executor(
+    executor: Executor, running: Iterable[Future[Answer]], patience_s: float, is_aborted: Callable[[], bool]
+) -> None:
     processes = _processes(executor)
     executor.shutdown(wait=False, cancel_futures=True)
     end_s = time.monotonic() + patience_s
-    wait(list(running), timeout=patience_s)
-    _wait_for_ends(processes, max(0.0, end_s - time.monotonic()))
+    left = set(running)
+    while left and time.monotonic() < end_s and not is_aborted():
+        left = wait(left, timeout=min(_POLL_S, max(0.0, end_s - time.monotonic()))).not_done
+    if not left:
+        _wait_for_ends(processes, max(0.0, end_s - time.monotonic()))
     _kill(processes)
 
 

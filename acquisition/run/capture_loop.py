@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acquisition.errors import AcquisitionError, NotConfirmedError, UnsteadyError
+from acquisition.deadline import call_within
+from acquisition.errors import (
+    AcquisitionError,
+    DeadlineError,
+    NotConfirmedError,
+    RunAbortedError,
+    SearchError,
+    UnsteadyError,
+)
 from acquisition.plan.capture_order import capture_order
 from acquisition.protocol import Background, ExposureMode
 from acquisition.records import CandidateStatus, CaptureRecord, EventLevel
@@ -126,7 +134,7 @@ class CaptureLoop:
                 capture = self._capture(candidate, range_um)
             except MoveStoppedError:
                 raise
-            except (DeviceError, NotConfirmedError, UnsteadyError) as error:
+            except (DeviceError, NotConfirmedError, SearchError, UnsteadyError) as error:
                 rule = counter.retry(error)
                 if rule is None:
                     self._fail(candidate, error)
@@ -265,9 +273,29 @@ class CaptureLoop:
         def distance_um(candidate: Candidate) -> float:
             return float(np.hypot(candidate.x_px - centre.x_px, candidate.y_px - centre.y_px)) * um_per_px
 
-        locator = self._context.finders.locator or self._context.finders.scan
-        near = [c for c in locator(frame.pixels, um_per_px) if distance_um(c) <= SAME_CELL_UM]
+        near = [c for c in self._located(frame) if distance_um(c) <= SAME_CELL_UM]
         return min(near, key=distance_um, default=None)
+
+    def _located(self, frame: Frame) -> Sequence[Candidate]:
+        """Candidates at high magnification; searched in this process, and waited for only so long."""
+        finders, control = self._context.finders, self._context.control
+        locator = finders.locator or finders.scan
+
+        def is_aborted() -> bool:
+            control.poll()
+            return control.abort_requested
+
+        try:
+            return call_within(
+                finders.locator_deadline_s,
+                lambda: locator(frame.pixels, frame.view.camera.um_per_px),
+                "search at high magnification",
+                is_aborted=is_aborted,
+            )
+        except DeadlineError as error:
+            if control.abort_requested:
+                raise RunAbortedError("the run was aborted by request") from error
+            raise SearchError(str(error)) from error
 
     def _fail(self, candidate: RankedCandidate, error: DeviceError | AcquisitionError) -> None:
         context = self._context

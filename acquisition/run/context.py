@@ -25,6 +25,9 @@ SPOOL_BYTES = 256 * 1024 * 1024
 SEARCH_DEADLINE_S = 90.0
 """A field is searched in a quarter second; a worker starts and loads the net in some seconds."""
 
+LOCATOR_DEADLINE_S = 60.0
+"""A picture at high magnification is searched in about a second; light and objective wait meanwhile."""
+
 
 def one_thread() -> Executor:
     """A single thread that searches: for tests, and where nothing has to be fast."""
@@ -72,11 +75,14 @@ class RunFinders:
     reference
         Statistics of the slides that the finder learnt from, see `analysis.finder.drift`; without, no slide is
         reported to differ from them.
+    locator_deadline_s
+        A picture that the locator has not searched in this time counts as not searched.
     """
 
     scan: Finder
     locator: Finder | None = None
     reference: Mapping[str, ReferenceStatistics] = field(default_factory=dict)
+    locator_deadline_s: float = LOCATOR_DEADLINE_S
 
 
 @dataclass(frozen=True, slots=True)

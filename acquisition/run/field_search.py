@@ -260,7 +260,7 @@ class FieldSearch:
 
     def close(self) -> None:
         """Let the workers go; what they had not answered stays in the spool."""
-        self._workers.close()
+        self._workers.close(is_aborted=lambda: self._context.control.abort_requested)
 
     def _submit(self, under: WaitingField) -> None:
         index = under.record.index

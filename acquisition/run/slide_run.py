@@ -492,7 +492,7 @@ class SlideRun:
                 self._scan.close()
         if self._handoff is not None:
             with clean_up.step("end of the analysis"):
-                self._handoff.close()
+                self._handoff.close(is_aborted=self._is_aborted)
         for fault in outcome.safe_state_faults:
             with clean_up.step("record of what is not safe"):
                 context.note(EventLevel.ERROR, "unsafe", f"safe state not reached: {fault}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -19,6 +19,9 @@ from scanner.coordinates import ObjectiveView, SlideFrame, SlidePoint
 CHUNK_PX = 512
 LEVELS = 4
 """Full size, and each further one of half the side."""
+
+DEADLINE_S: Final = 60.0
+"""A chunk is written in milliseconds; a disk that takes longer than this is gone, and so is a share's server."""
 
 EMPTY = 255
 """Where no field was photographed, the picture is as bright as empty slide."""
@@ -158,7 +161,7 @@ class Overview:
             for level in range(LEVELS):
                 shape = [math.ceil(grid.height_px / 2**level), math.ceil(grid.width_px / 2**level)]
                 levels.append(
-                    ts.open(_array(path / str(level), shape), create=True, delete_existing=True).result()
+                    ts.open(_array(path / str(level), shape), create=True, delete_existing=True).result(DEADLINE_S)
                 )
             write_json_atomic(path / "zarr.json", _group(grid))
         except (ValueError, OSError) as error:
@@ -182,7 +185,7 @@ class Overview:
             It is absent or damaged.
         """
         try:
-            levels = [ts.open(_spec(path / str(level)), open=True).result() for level in range(LEVELS)]
+            levels = [ts.open(_spec(path / str(level)), open=True).result(DEADLINE_S) for level in range(LEVELS)]
             if tuple(levels[0].shape) != (grid.height_px, grid.width_px):
                 raise ValueError(f"shape {levels[0].shape}, not {(grid.height_px, grid.width_px)}")
             return cls(path, grid, levels)
@@ -208,11 +211,11 @@ class Overview:
                 height, width = coarse.shape
                 for row in range(0, height, CHUNK_PX):
                     last = min(row + CHUNK_PX, height)
-                    band = np.asarray(fine[2 * row : min(2 * last, fine.shape[0]), :].read().result())
+                    band = np.asarray(fine[2 * row : min(2 * last, fine.shape[0]), :].read().result(DEADLINE_S))
                     # An odd last line is alone in its pixel.
                     padded = np.pad(band, ((0, -band.shape[0] % 2), (0, -band.shape[1] % 2)), mode="edge")
                     half = cv2.resize(padded, (width, last - row), interpolation=cv2.INTER_AREA)
-                    coarse[row:last, :].write(half).result()
+                    coarse[row:last, :].write(half).result(DEADLINE_S)
         except (ValueError, OSError) as error:
             raise StorageError(f"the overview's smaller sizes: {_line(error)}", path=self.path) from error
 
@@ -309,4 +312,6 @@ def _group(grid: OverviewGrid) -> dict[str, Any]:
 
 
 def _line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+    if isinstance(error, TimeoutError):
+        return f"the disk gave no answer for {DEADLINE_S:g} s"
+    return (str(error).splitlines() or [type(error).__name__])[0]

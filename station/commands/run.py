@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from station.run.batch_request import BatchRequest
     from station.run.scan import ScanResult
 
+TrustNoticesOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-notices",
+        help="send the notices of a run whose protocol is not on this machine: its programs are started",
+    ),
+]
 FaultsOption = Annotated[
     str, typer.Option(help="simulated rigs: what goes wrong on purpose, as 'karyoscan faults' lists it")
 ]
@@ -72,6 +79,7 @@ def scan(
 def resume(
     folder: Annotated[Path, typer.Argument(help="folder of a run that was cut off, or ended early")],
     seed: Annotated[int | None, typer.Option(help="simulated rigs: another slide lies on the stage now")] = None,
+    trust_notices: TrustNoticesOption = False,
 ) -> None:
     """Go on with a run at its first unfinished field, once its slide is recognised."""
     from station.run.progress import RichListener
@@ -81,7 +89,7 @@ def resume(
     control = RunControl()
     try:
         with RichListener(console) as listener, interruptions_handled(control, listener.message):
-            result = run_resume(folder, control, listener, seed=seed)
+            result = run_resume(folder, control, listener, seed=seed, trust_notices=trust_notices)
     except KeyboardInterrupt:
         _end_interrupted(folder)
     else:
@@ -102,6 +110,7 @@ def batch(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="with --check: write it to this file as well")
     ] = None,
+    trust_notices: TrustNoticesOption = False,
 ) -> None:
     """Scan a tray of slides against a worklist; what can't be identified is parked, never guessed."""
     from station.run.batch_request import BatchRequest
@@ -114,10 +123,10 @@ def batch(
         return
     if json_file is not None:
         raise UsageError("--json goes with --check; the record of a night is batch.json in --out")
-    _run_batch(request)
+    _run_batch(request, trust_notices=trust_notices)
 
 
-def _run_batch(request: BatchRequest) -> None:
+def _run_batch(request: BatchRequest, *, trust_notices: bool) -> None:
     from station.run.batch import run_batch
     from station.run.progress import RichListener
 
@@ -125,7 +134,7 @@ def _run_batch(request: BatchRequest) -> None:
     control = RunControl()
     try:
         with RichListener(console) as listener, interruptions_handled(control, listener.message):
-            report = run_batch(request, control, listener)
+            report = run_batch(request, control, listener, trust_notices=trust_notices)
     except KeyboardInterrupt:
         _end_interrupted(request.out)
     else:

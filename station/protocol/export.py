@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from useq import MDASequence, Position
+from useq import MDASequence
 
 from acquisition.errors import PlanError
-from acquisition.plan.events import as_events
 from acquisition.plan.scan_plan import plan_fields
+from acquisition.plan.sequence import plan_as_sequence
 from acquisition.protocol import DetectedArea, load_protocol
 from acquisition.storage import write_bytes_atomic
 from scanner.rig import load_rig
@@ -35,15 +35,13 @@ def scan_sequence(protocol_path: Path, rig_folder: Path) -> MDASequence:
     if isinstance(area, DetectedArea):
         raise PlanError("the area is detected on the slide: there are no fields to export before a run")
     fields = plan_fields(protocol, rig, area)
-    events = as_events(fields, rig.slide.frame, protocol.scan.exposure_ms)
-    positions = [Position(x=event.x_pos, y=event.y_pos, name=event.pos_name) for event in events]
     metadata = {
         "protocol": protocol.name,
         "rig": rig.name,
         "objective": protocol.scan.objective,
         "exposure_ms": protocol.scan.exposure_ms,
     }
-    return MDASequence(stage_positions=positions, metadata={"karyoscan": metadata})
+    return plan_as_sequence(fields, rig.slide.frame, metadata)
 
 
 def write_sequence(sequence: MDASequence, path: Path) -> None:

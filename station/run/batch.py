@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from acquisition.batch.batch import FINISHED, SlideBatch, SlideJob, SlideResult
+from acquisition.batch.batch import SlideBatch, SlideJob, SlideResult
 from acquisition.batch.notices import BatchNotices
-from acquisition.batch.report import BatchReport, SlideReport, read_report, write_report
+from acquisition.batch.report import BATCH_NAME, BatchReport, SlideReport, SlideStatus, read_report, write_report
 from acquisition.batch.tray import tray_of
 from acquisition.batch.worklist import Worklist, WorklistEntry, load_worklist
-from acquisition.casebook import open_casebook
 from acquisition.errors import AcquisitionError, ResumeError
 from acquisition.protocol import Protocol, load_protocol
 from acquisition.records import RunStatus
@@ -21,22 +20,21 @@ from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
 from acquisition.storage import write_json_atomic
 from acquisition.storage.run_folder import (
-    CASEBOOK_NAME,
     CONTROL_NAME,
     JOURNAL_NAME,
     LOCK_NAME,
-    REPORT_NAME,
     REQUEST_NAME,
     locked_folder,
 )
 from analysis.parameters.store import verify_all
 from scanner.errors import ScannerError
+from scanner.portable.file_names import file_name_part
 from simulators.fault_scenario import FaultScenario
 from station.compose import Instrument, open_instrument
 from station.errors import UsageError
-from station.report import build_report
 from station.report.batch_page import build_batch_page
 from station.run.batch_request import BatchRequest
+from station.run.finished import cells_wanted, finished_run
 from station.run.rehearsal import read_scenario, rehearsed
 from station.run.resume import read_request, resume_slide
 from station.run.scan import ScanRequest, ScanResult, lying_slide, scan_slide
@@ -48,7 +46,9 @@ _BEGUN: Final = frozenset({REQUEST_NAME, LOCK_NAME, CONTROL_NAME})
 """What is in the folder of a batch that was cut off before its first record."""
 
 
-def run_batch(request: BatchRequest, control: RunControl, listener: RunListener) -> BatchReport:
+def run_batch(
+    request: BatchRequest, control: RunControl, listener: RunListener, *, trust_notices: bool = False
+) -> BatchReport:
     """Scan every slide of the tray that the worklist wants; a batch that was stopped there is gone on with.
 
     Parameters
@@ -59,6 +59,8 @@ def run_batch(request: BatchRequest, control: RunControl, listener: RunListener)
         Stops, pauses or gives up; commands of other processes come through the batch's folder.
     listener
         Hears of progress.
+    trust_notices
+        As for `station.run.resume.run_resume`, for the slides that are gone on with.
 
     Raises
     ------
@@ -75,7 +77,7 @@ def run_batch(request: BatchRequest, control: RunControl, listener: RunListener)
     verify_all()
     protocols = {path: load_protocol(path) for path in {entry.protocol for entry in worklist.entries}}
     scenario = read_scenario(request.faults, request.rig)
-    done = _read_done(request.out)
+    done = _read_done(request.out, worklist, protocols, listener)
     with locked_folder(request.out):
         write_json_atomic(request.out / REQUEST_NAME, request.to_json())
         control.begin_batch(request.out / CONTROL_NAME)
@@ -83,7 +85,7 @@ def run_batch(request: BatchRequest, control: RunControl, listener: RunListener)
         try:
             with open_instrument(request.rig) as instrument:
                 _fill(request, instrument, worklist, protocols)
-                run_slide = _runner(request, instrument, protocols, control, listener)
+                run_slide = _runner(request, instrument, protocols, control, listener, trust_notices=trust_notices)
                 batch = SlideBatch(
                     tray_of(instrument.microscope),
                     worklist,
@@ -142,16 +144,20 @@ def _runner(
     protocols: dict[Path, Protocol],
     control: RunControl,
     listener: RunListener,
+    *,
+    trust_notices: bool,
 ) -> Callable[[SlideJob], SlideResult]:
     def run_slide(job: SlideJob) -> SlideResult:
         protocol = protocols[job.entry.protocol]
         require_same_case(job.folder, job.entry)
-        finished = _finished_before(job.folder, protocol)
+        finished = finished_run(job.folder, job.entry.barcode, protocol).result
         if finished is not None:
             return finished
         control.begin_again()
         if (job.folder / JOURNAL_NAME).is_file():
-            result = resume_slide(instrument, job.folder, control, listener, frame=job.frame)
+            result = resume_slide(
+                instrument, job.folder, control, listener, frame=job.frame, trust_notices=trust_notices
+            )
         else:
             _set_aside(job.folder)
             scan = ScanRequest(
@@ -195,7 +201,7 @@ def _result_of(result: ScanResult, protocol: Protocol) -> SlideResult:
     summary = result.summary
     cells = int(summary["candidates"])
     return SlideResult(
-        RunStatus(summary["status"]), summary["error"], cells, enough=cells >= _cells_wanted(protocol)
+        RunStatus(summary["status"]), summary["error"], cells, enough=cells >= cells_wanted(protocol)
     )
 
 
@@ -204,24 +210,6 @@ def _set_aside(folder: Path) -> None:
     if folder.exists():
         number = 1 + sum(1 for _ in folder.parent.glob(f"{folder.name}-not-begun-*"))
         folder.rename(folder.with_name(f"{folder.name}-not-begun-{number}"))
-
-
-def _cells_wanted(protocol: Protocol) -> int:
-    return protocol.stop.cells or protocol.capture.number
-
-
-def _finished_before(folder: Path, protocol: Protocol) -> SlideResult | None:
-    """Result of a run that came to its end while the batch did not come to writing it down."""
-    if not (folder / JOURNAL_NAME).is_file() or not (folder / CASEBOOK_NAME).is_file():
-        return None
-    with open_casebook(folder / CASEBOOK_NAME, create=False) as casebook:
-        finished = [run for run in casebook.runs() if run.status in FINISHED]
-        if not finished:
-            return None
-        cells = len(casebook.candidates(finished[0].record.uid))
-    if not (folder / REPORT_NAME).is_file():
-        build_report(folder)
-    return SlideResult(finished[0].status, finished[0].error, cells, enough=cells >= _cells_wanted(protocol))
 
 
 def _fill(
@@ -240,11 +228,30 @@ def _fill(
     fill_feeder(instrument.core, request.tray, settings)
 
 
-def _read_done(folder: Path) -> dict[str, SlideReport]:
-    """Slides that were finished before the batch was stopped, by barcode."""
+def _read_done(
+    folder: Path, worklist: Worklist, protocols: Mapping[Path, Protocol], listener: RunListener
+) -> dict[str, SlideReport]:
+    """Slides that were finished before the batch was stopped, by barcode.
+
+    The batch's own record may be older than the runs, copied or edited: what it calls finished is believed only
+    where the folder of the slide holds a complete run.
+    """
     report = read_report(folder)
     if report is None:
         if folder.is_dir() and any(path.name not in _BEGUN for path in folder.iterdir()):
             raise UsageError(f"--out: {folder} holds something else than a batch")
         return {}
-    return {slide.barcode: slide for slide in report.slides if slide.barcode is not None}
+    done: dict[str, SlideReport] = {}
+    for slide in report.slides:
+        entry = None if slide.barcode is None else worklist.find(slide.barcode)
+        if slide.barcode is None or slide.status is not SlideStatus.FINISHED or entry is None:
+            continue
+        run = finished_run(folder / file_name_part(slide.folder or ""), slide.barcode, protocols[entry.protocol])
+        if run.result is None:
+            GuardedListener(listener).message(
+                f"{slide.barcode}: {BATCH_NAME} calls it finished, but its folder does not ({run.lacks}); "
+                "it is scanned or gone on with"
+            )
+            continue
+        done[slide.barcode] = replace(slide, cells=run.result.cells, poor=not run.result.enough)
+    return done

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from acquisition.casebook import Casebook, open_casebook
 from acquisition.errors import ResumeError, StorageError
@@ -16,7 +16,7 @@ from acquisition.notifier import is_protocol_of_this_machine
 from acquisition.protocol import Protocol, load_protocol
 from acquisition.records import RunSummary
 from acquisition.run.control import RunControl
-from acquisition.run.listener import RunListener
+from acquisition.run.listener import GuardedListener, RunListener
 from acquisition.run.slide_run import SlideRun
 from acquisition.storage import RunFolder
 from acquisition.storage.run_folder import REQUEST_NAME
@@ -26,8 +26,20 @@ from scanner.rig import RIG_FILE
 from station.compose import Instrument, open_instrument
 from station.run.scan import LOG_NAME, RunSession, ScanRequest, ScanResult, log_to, lying_slide
 
+NOTICES_NOT_TRUSTED: Final = (
+    "the protocol of this run is no file of this machine as it stands, so its notices won't be sent; if you know "
+    "where the run comes from, stop it and go on with --trust-notices"
+)
 
-def run_resume(folder: Path, control: RunControl, listener: RunListener, *, seed: int | None = None) -> ScanResult:
+
+def run_resume(
+    folder: Path,
+    control: RunControl,
+    listener: RunListener,
+    *,
+    seed: int | None = None,
+    trust_notices: bool = False,
+) -> ScanResult:
     """Go on with the run in a folder.
 
     Parameters
@@ -38,6 +50,9 @@ def run_resume(folder: Path, control: RunControl, listener: RunListener, *, seed
         As for a scan.
     seed
         Simulated rigs: lay this slide on the stage instead of the one the run began with.
+    trust_notices
+        Whether files are written and programs started that the run's protocol names for notices, though that
+        protocol is not a file of this machine.
 
     Raises
     ------
@@ -50,7 +65,7 @@ def run_resume(folder: Path, control: RunControl, listener: RunListener, *, seed
     with _taken_up(folder) as run:
         request = run.request if seed is None else replace(run.request, seed=seed)
         with open_instrument(run.request.rig, lying_slide(request, run.protocol)) as instrument:
-            return run.go_on(instrument, control, listener, start_s)
+            return run.go_on(instrument, control, listener, start_s, trust_notices=trust_notices)
 
 
 def resume_slide(
@@ -60,6 +75,7 @@ def resume_slide(
     listener: RunListener,
     *,
     frame: SlideFrame | None = None,
+    trust_notices: bool = False,
 ) -> ScanResult:
     """Go on with the run in a folder, its slide lying on the stage of an instrument that is open already.
 
@@ -69,6 +85,8 @@ def resume_slide(
         As for `station.run.scan.scan_slide`.
     folder
         Folder of the run.
+    trust_notices
+        As for `run_resume`.
 
     Raises
     ------
@@ -77,7 +95,7 @@ def resume_slide(
     """
     start_s = time.perf_counter()
     with _taken_up(folder) as run:
-        return run.go_on(instrument, control, listener, start_s, frame)
+        return run.go_on(instrument, control, listener, start_s, frame=frame, trust_notices=trust_notices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +115,16 @@ class _TakenUp:
         control: RunControl,
         listener: RunListener,
         start_s: float,
+        *,
         frame: SlideFrame | None = None,
+        trust_notices: bool,
     ) -> ScanResult:
-        sitting = RunSession(
+        is_trusted = trust_notices or is_protocol_of_this_machine(
+            self.request.protocol, self.protocol_yaml, self.folder.path
+        )
+        if self.protocol.notify and not is_trusted:
+            GuardedListener(listener).message(NOTICES_NOT_TRUSTED)
+        session = RunSession(
             self.request,
             self.run_uid,
             instrument,
@@ -107,9 +132,9 @@ class _TakenUp:
             self.folder,
             self.casebook,
             frame,
-            is_protocol_of_this_machine(self.request.protocol, self.protocol_yaml, self.folder.path),
+            is_trusted,
         )
-        return sitting.carry_out(SlideRun.resume, control, listener, start_s)
+        return session.carry_out(SlideRun.resume, control, listener, start_s)
 
 
 @contextmanager

@@ -254,7 +254,7 @@ class RunSession:
         run = SlideRun(
             self.context(control, listener),
             make_handoff(self.protocol),
-            conclude=lambda outcome: concluded.append(self.finish(outcome, start_s)),
+            conclude=lambda outcome: concluded.append(self.finish(outcome, start_s, control)),
         )
         outcome = begin(run)
         if concluded and concluded[-1].summary["status"] == outcome.status.value:
@@ -263,8 +263,8 @@ class RunSession:
         summary = _summary(self.request, self.instrument, self.protocol, self.run_uid, outcome, None)
         return ScanResult(summary, self.folder.report)
 
-    def finish(self, outcome: RunOutcome, start_s: float) -> ScanResult:
-        """Write figures and report.
+    def finish(self, outcome: RunOutcome, start_s: float, control: RunControl) -> ScanResult:
+        """Write figures and report, and give notice.
 
         Parameters
         ----------
@@ -272,6 +272,8 @@ class RunSession:
             How the run ended.
         start_s
             When it began, on the clock of `time.perf_counter`.
+        control
+            An abort ends the wait for whoever is notified.
         """
         outcome.seconds["total"] = time.perf_counter() - start_s
         score = _score(self.request, self.instrument, self.folder, self.casebook, self.run_uid)
@@ -283,7 +285,12 @@ class RunSession:
         report = build_report(self.folder.path)
         occasions = occasions_of(outcome.status, unsafe=bool(outcome.safe_state_faults))
         for fault in send_notices(
-            self.protocol.notify, occasions, summary, self.folder.path, trusted=self.trusted_notices
+            self.protocol.notify,
+            occasions,
+            summary,
+            self.folder.path,
+            trusted=self.trusted_notices,
+            is_aborted=_aborted_from_now_on(control),
         ):
             event = RunEvent(datetime.now(UTC), EventLevel.WARNING, "notice_failed", fault)
             self.casebook.record_event(self.run_uid, event)
@@ -296,6 +303,17 @@ class RunSession:
             event = RunEvent(datetime.now(UTC), EventLevel.WARNING, NOTHING_PHOTOGRAPHED, remark)
             self.casebook.record_event(self.run_uid, event)
         return remark
+
+
+def _aborted_from_now_on(control: RunControl) -> Callable[[], bool]:
+    """Whether a person aborts what follows; that an aborted run is notified of is no reason not to."""
+    was_aborted = control.abort_requested
+
+    def is_aborted() -> bool:
+        control.poll()
+        return control.abort_requested and not was_aborted
+
+    return is_aborted
 
 
 def _run_record(run_uid: str, request: ScanRequest, instrument: Instrument, protocol: Protocol) -> RunRecord:

@@ -13,7 +13,14 @@ from acquisition.casebook import open_casebook
 from acquisition.journal import JournalRecord, read_journal
 from acquisition.protocol import Protocol
 from acquisition.records import KaryotypeRecord, RunEvent, RunRecord, RunStatus
-from acquisition.run.context import RunContext, RunFinders, RunInstrument, RunStorage, SearchResources
+from acquisition.run.context import (
+    LOCATOR_DEADLINE_S,
+    RunContext,
+    RunFinders,
+    RunInstrument,
+    RunStorage,
+    SearchResources,
+)
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
 from acquisition.run.slide_run import RunOutcome, SlideRun
@@ -76,6 +83,7 @@ class SmallRun:
         conclude=None,
         search=None,
         accession="",
+        locator_deadline_s=LOCATOR_DEADLINE_S,
     ):
         path = self._root / name
         is_resumed = (path / "journal.log").exists()
@@ -93,7 +101,7 @@ class SmallRun:
                 RunInstrument(self._bench.microscope),
                 protocol or small_protocol(),
                 RunStorage(folder, casebook),
-                RunFinders(finder, locator),
+                RunFinders(finder, locator, locator_deadline_s=locator_deadline_s),
                 control or RunControl(),
                 listener or SilentListener(),
                 search or SearchResources(),

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from useq import MDAEvent
+from useq import MDASequence
 
 from acquisition.errors import PlanError
 from acquisition.plan.candidates import Sighting, merge, same_cell
 from acquisition.plan.capture_order import capture_order
-from acquisition.plan.events import as_events
 from acquisition.plan.field_size import upright_within
 from acquisition.plan.order import densest_first, sample
+from acquisition.plan.sequence import plan_as_sequence
 from acquisition.plan.stopping import StopReason, probability_of_at_least, stop_reason
 from acquisition.plan.tiling import serpentine, spread_out, steps_to_cover
 from acquisition.protocol import Area, PolygonArea, Stop
@@ -322,13 +322,15 @@ def test_the_order_in_which_fields_were_seen_does_not_matter(order):
     assert len(merge(seen)) == 3
 
 
-def test_the_plan_can_be_told_in_useq_events_and_read_back():
+def test_the_plan_can_be_given_as_a_useq_sequence_and_read_back():
     area = Area(x_min_um=1000, y_min_um=2000, x_max_um=4000, y_max_um=5000)
     fields = serpentine(area, 877, 660, 0.1)
     frame = SlideFrame(StagePoint(50_000, 0), rotation_deg=90)
-    events = list(as_events(fields, frame, 5.0))
-    assert [event.index["p"] for event in events] == [field.index for field in fields]
+    sequence = plan_as_sequence(fields, frame, {"exposure_ms": 5.0})
+    assert MDASequence.model_validate_json(sequence.model_dump_json()) == sequence
+    assert sequence.metadata == {"karyoscan": {"exposure_ms": 5.0}}
+    events = list(sequence)
+    assert [event.pos_name for event in events] == [f"field-{field.index:05d}" for field in fields]
     for event, field in zip(events, fields, strict=True):
         back = frame.to_slide(StagePoint(event.x_pos, event.y_pos))
         assert back.distance_um(field.centre) < 1e-6
-        assert MDAEvent.model_validate_json(event.model_dump_json()) == event

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 from datetime import UTC, datetime
 
 import psutil
@@ -97,6 +98,16 @@ def test_an_abort_is_heard_while_a_program_is_waited_for(tmp_path):
     sleeping = command(sys.executable, "-c", "import time; time.sleep(60)", timeout_s=60)
     (fault,) = send_notices([sleeping], [Occasion.FAILED], {}, tmp_path, is_aborted=lambda: True)
     assert sys.executable in fault
+
+
+def test_a_file_on_a_disk_that_never_answers_is_given_up_and_the_next_target_hears(tmp_path, monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr("acquisition.notifier.open_descriptor", lambda *_arguments: release.wait())
+    targets = [file_target(), command(*COPY)]
+    (fault,) = send_notices(targets, [Occasion.FAILED], {"why": "lamp"}, tmp_path, file_deadline_s=0.2)
+    release.set()
+    assert "events.jsonl: no answer for 0.2 s" in fault
+    assert json.loads((tmp_path / "heard.json").read_text())["why"] == "lamp"
 
 
 def test_a_protocol_from_elsewhere_starts_nothing_and_writes_nothing(tmp_path):

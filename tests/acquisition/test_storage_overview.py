@@ -1,5 +1,7 @@
 """The overview: readable by others, every field where it belongs, whatever way the camera is turned."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorstore as ts
@@ -89,3 +91,20 @@ def test_a_folder_that_can_not_be_made_is_an_error_of_storage(tmp_path):
         Overview.create(tmp_path / "file" / "overview.zarr", grid_of(SlideFrame()))
     with pytest.raises(StorageError, match="no overview"):
         Overview.reopen(tmp_path / "none.zarr", grid_of(SlideFrame()))
+
+
+def test_a_disk_that_never_answers_is_named_when_the_smaller_sizes_are_made(tmp_path, monkeypatch):
+    made = Overview.create(tmp_path / "overview.zarr", grid_of(SlideFrame()))
+    _promise, never = ts.Promise.new()
+    monkeypatch.setattr("acquisition.storage.overview.DEADLINE_S", 0.2)
+
+    class Silent:
+        """A level on a disk that takes requests and never answers."""
+
+        shape = (203, 301)
+
+        def __getitem__(self, _part):
+            return SimpleNamespace(read=lambda: never)
+
+    with pytest.raises(StorageError, match=r"smaller sizes: the disk gave no answer for 0\.2 s"):
+        Overview(made.path, made.grid, [Silent(), Silent()]).build_pyramid()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +96,44 @@ def test_a_night_leaves_a_run_for_every_known_slide_and_a_reason_for_every_other
         assert words in page
     again = run(asked)
     assert again.slides == report.slides
+
+
+class Messages(SilentListener):
+    """Keeps what a person is to read."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def test_a_slide_is_finished_only_where_its_folder_says_so(asked):
+    asked.out.mkdir()
+    (asked.out / "other").mkdir()
+    finished = [
+        SlideReport("1", "KS-1", "case-1", SlideStatus.FINISHED, "9 metaphases", "slot-1-KS-1", 9),
+        SlideReport("2", "KS-2", "case-2", SlideStatus.FINISHED, "9 metaphases", "../elsewhere", 9),
+    ]
+    write_report(asked.out, BatchReport(tuple(finished)))
+    messages = Messages()
+    by_barcode = {slide.barcode: slide for slide in run_batch(asked, RunControl(), messages).slides}
+    assert (by_barcode["KS-1"].status, by_barcode["KS-1"].cells) == (SlideStatus.FINISHED, 1)
+    assert (by_barcode["KS-2"].status, by_barcode["KS-2"].cells) == (SlideStatus.FINISHED, 0)
+    for barcode in ("KS-1", "KS-2"):
+        assert any(text.startswith(f"{barcode}: batch.json calls it finished") for text in messages.texts)
+
+    (asked.out / "slot-2-KS-2" / "report.html").unlink()
+    shutil.rmtree(asked.out / "slot-1-KS-1")
+    shutil.copytree(asked.out / "slot-2-KS-2", asked.out / "slot-1-KS-1")
+    (asked.out / "slot-1-KS-1" / "journal.log").unlink()
+    messages = Messages()
+    again = {slide.barcode: slide for slide in run_batch(asked, RunControl(), messages).slides}
+    assert (again["KS-1"].status, again["KS-1"].cells) == (SlideStatus.FINISHED, 1)
+    assert (again["KS-2"].status, again["KS-2"].cells) == (SlideStatus.FINISHED, 0)
+    assert any("slot-1-KS-1 holds no run" in text for text in messages.texts)
+    assert any("lacks report.html" in text for text in messages.texts)
+    assert (asked.out / "slot-2-KS-2" / "report.html").is_file()
 
 
 def test_the_command_prints_what_became_of_every_slide(asked):

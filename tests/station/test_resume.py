@@ -14,6 +14,7 @@ import yaml
 from acquisition.casebook import open_casebook
 from acquisition.journal import read_journal
 from acquisition.records import FieldStatus, RunStatus
+from acquisition.storage import RunFolder
 from station.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -112,9 +113,16 @@ def test_what_is_no_run_is_not_resumed(tmp_path, capsys):
     assert command("resume", str(tmp_path)) == 1
     assert "no request" in capsys.readouterr().err
     assert command("control", str(tmp_path / "none"), "pause") == 1
-    assert "no such run folder" in capsys.readouterr().err
+    assert "no such folder" in capsys.readouterr().err
 
 
-def test_a_wish_is_left_where_the_run_looks_for_it(tmp_path):
-    assert command("control", str(tmp_path), "stop") == 0
-    assert (tmp_path / "control").read_text() == "stop\n"
+def test_a_command_is_left_where_the_run_looks_for_it(tmp_path, capsys):
+    out = tmp_path / "run"
+    with RunFolder.create(out) as folder:
+        folder.journal.touch()
+        assert command("control", str(out), "stop", "--timeout", "0") == 0
+        assert folder.control.read_text() == "stop\n"
+    folder.control.unlink()
+    assert command("control", str(out), "stop") == 1
+    assert "no run goes on" in capsys.readouterr().err
+    assert not folder.control.exists(), "nobody would ever read it"
