@@ -162,7 +162,7 @@ def test_the_command_prints_what_became_of_every_slide(asked):
 def test_the_exit_code_says_how_the_night_went(asked, monkeypatch, statuses, ended, code):
     slides = [SlideReport(str(n), f"KS-{n}", "case", SlideStatus(status)) for n, status in enumerate(statuses)]
     report = BatchReport(tuple(slides), ended)
-    monkeypatch.setattr("station.run.batch.run_batch", lambda *_: report)
+    monkeypatch.setattr("station.run.batch.run_batch", lambda *_, **_options: report)
     arguments = ["--rig", str(asked.rig), "--worklist", str(asked.worklist), "--out", str(asked.out)]
     assert CliRunner().invoke(app, ["batch", *arguments]).exit_code == code
 
