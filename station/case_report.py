@@ -100,7 +100,9 @@ candidate.cells|join(", ") }}).</p>
 <span class="note">{{ pair.text }}</span>
 {% endfor %}{% if cell.edited %}<br><span class="pale">edited by a person</span>{% endif %}
 {% for picture in cell.further_pictures %}<br>
-<span class="pale">not counted again: {{ picture.file }} ({{ picture.kind.value }})</span>{% endfor %}</td></tr>
+<span class="pale">not counted again: {{ picture.file }} ({{ picture.kind.value }})</span>{% endfor %}
+{% if cell.picture_remarks %}<br>
+<span class="pale">picture: {{ cell.picture_remarks|join("; ") }}</span>{% endif %}</td></tr>
 {% endfor %}</table>
 {% for cell in case.cells if cell.role == "karyotyped" and cell.name in pictures %}
 <figure><img src="{{ pictures[cell.name] | link }}" alt="karyogram of {{ cell.name }}">
@@ -242,6 +244,8 @@ def _remark(cell: CaseCell) -> str:
 def _why(cell: CaseCell) -> str:
     """The remark, and what else a reader of the table has to know."""
     parts = [cell.remark, *(["edited by a person"] if cell.edited else [])]
+    if cell.picture_remarks:
+        parts.append(f"picture: {'; '.join(cell.picture_remarks)}")
     parts += [f"not counted again: {picture.file} ({picture.kind.value})" for picture in cell.further_pictures]
     return "; ".join(part for part in parts if part)
 

@@ -346,6 +346,7 @@ def _figures(karyotype: Karyotype) -> list[str]:
     lines = [
         f"Picture: {Path(image.source).name}",
         f"{image.width_px} x {image.height_px} px, {', '.join(kind)}",
+        *([f"Read with: {'; '.join(image.remarks)}"] if image.remarks else []),
         f"{len(entries) - left_out} chromosomes with a class, {left_out} objects without",
     ]
     if karyotype.bands.level is not None:

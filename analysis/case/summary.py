@@ -130,6 +130,8 @@ class CaseCell:
         Whether a person edited its proposal.
     further_pictures
         Other pictures of the same cell, which aren't counted, each with what it is.
+    picture_remarks
+        What was chosen or changed when its picture was read.
     """
 
     name: str
@@ -145,6 +147,7 @@ class CaseCell:
     homologues: tuple[HomologueDifference, ...] = ()
     edited: bool = False
     further_pictures: tuple[FurtherPicture, ...] = ()
+    picture_remarks: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -165,6 +168,7 @@ class CaseCell:
             "verdict": self.level,
             "remark": self.remark,
             "edited": self.edited,
+            "picture_remarks": list(self.picture_remarks),
             "further_pictures": [
                 {"file": picture.file, "kind": picture.kind.value} for picture in self.further_pictures
             ],
@@ -280,6 +284,7 @@ def cell_of(name: str, karyotype: Karyotype) -> CaseCell:
         bands=None if karyotype.bands.level is None else karyotype.bands.level.bands,
         homologues=karyotype.bands.homologues,
         edited=karyotype.edited,
+        picture_remarks=karyotype.image.remarks,
     )
 
 

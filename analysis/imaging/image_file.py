@@ -7,7 +7,7 @@ chromosomes on a bright background.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,7 +81,7 @@ def read_image(path: Path, plane: int | None = None) -> GreyImage:
             "all pixels have the same value, so that nothing can be detected; check the light and the exposure",
             path=path,
         )
-    return to_grey(samples.array, str(path), samples.remarks)
+    return replace(to_grey(samples.array, str(path), samples.remarks), plane=samples.plane)
 
 
 def to_grey(array: NDArray[Any], source: str, remarks: tuple[str, ...] = ()) -> GreyImage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,11 +46,14 @@ class Samples:
     array
         uint8, uint16, bool or float; shape (h, w) or (h, w, channels), colour as BGR or BGRA.
     remarks
-        What was chosen or changed on the way, for people: which plane, which way it was turned.
+        What was chosen or changed on the way, for people: which plane, how it was turned.
+    plane
+        Which of several planes it is, counted from 1; None where there is one.
     """
 
     array: NDArray[Any]
     remarks: tuple[str, ...] = ()
+    plane: int | None = None
 
 
 def read_samples(path: Path, plane: int | None = None) -> Samples:
@@ -160,7 +163,8 @@ def _read_tiff(data: bytes, path: Path, plane: int | None) -> Samples:
             if len(pages) > 1:
                 how = "as asked" if plane is not None else "the sharpest"
                 remarks = (f"plane {number + 1} of {len(pages)}, {how}",)
-            return _upright(chosen, int(orientation.value) if orientation else 1, remarks)
+            upright = _upright(chosen, int(orientation.value) if orientation else 1, remarks)
+            return replace(upright, plane=number + 1 if len(pages) > 1 else None)
     except ImageError:
         raise
     # tifffile raises whatever a broken tag leads to: zlib, struct, index and its own errors alike.

@@ -87,8 +87,9 @@ def read_proposal(path: Path, image: GreyImage | None = None) -> Karyotype:
         _refuse_other_versions(content, path)
         model = parse_proposal(content, path)
         size = (model.height_px, model.width_px)
-        picture = image or find_image(model.image, path, size, model.image_sha256)
+        picture = image or find_image(model.image, path, size, model.image_sha256, plane=model.picture_plane)
         check_image(picture, path, size, model.image_sha256)
+        picture = replace(picture, remarks=model.picture_remarks or picture.remarks, plane=model.picture_plane)
     masks = _checked_masks(model, path)
     _check_verdicts(model, path)
     recorded = _recorded_karyotype(model, masks, picture)
@@ -138,6 +139,8 @@ def proposal_model(karyotype: Karyotype, folder: Path | None = None) -> Proposal
         version=VERSION,
         image=image_reference(image.source, folder),
         image_sha256=image_sha256(image),
+        picture_remarks=image.remarks,
+        picture_plane=image.plane,
         width_px=image.width_px,
         height_px=image.height_px,
         iscn=karyotype.iscn.text,

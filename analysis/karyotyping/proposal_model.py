@@ -165,6 +165,13 @@ class ProposalModel(_StrictModel):
     version: Literal[2]
     image: str = Field(min_length=1, description="the picture: a path relative to this file, or its name")
     image_sha256: Sha256 = Field(description="of the picture's grey pixels, row by row, 8 bit, dark on bright")
+    picture_remarks: tuple[str, ...] = Field(
+        default=(), description="what was chosen or changed when the picture was read: plane, border, orientation"
+    )
+    picture_plane: Annotated[int, Field(gt=0)] | None = Field(
+        default=None,
+        description="which plane of the picture's file it is of, counted from 1; null where it has one",
+    )
     width_px: Annotated[int, Field(gt=0)]
     height_px: Annotated[int, Field(gt=0)]
     iscn: str | None = Field(description="worked out anew from the classes whenever the file is read")

@@ -47,7 +47,9 @@ def _as_text(name: str) -> str:
     return name
 
 
-def find_image(reference: str, proposal: Path, size: tuple[int, int], sha256: str | None) -> GreyImage:
+def find_image(
+    reference: str, proposal: Path, size: tuple[int, int], sha256: str | None, *, plane: int | None = None
+) -> GreyImage:
     """Read the picture that a proposal names, from where the file says or from beside it.
 
     Parameters
@@ -60,6 +62,8 @@ def find_image(reference: str, proposal: Path, size: tuple[int, int], sha256: st
         (height, width) that the file says, px.
     sha256
         Of the picture's grey pixels; None where the file doesn't say.
+    plane
+        Which of several planes it is, counted from 1; None for the sharpest.
 
     Raises
     ------
@@ -84,7 +88,7 @@ def find_image(reference: str, proposal: Path, size: tuple[int, int], sha256: st
         if not regular:
             refusal = refusal or ProposalFileError("isn't a regular file", place="image", path=proposal)
             continue
-        image = read_image(path)
+        image = read_image(path, plane)
         try:
             check_image(image, proposal, size, sha256)
         except ProposalFileError as error:

@@ -26,6 +26,8 @@ class GreyImage:
         True where the file had colour channels.
     remarks
         What was chosen or changed when it was read, for people: the plane of a stack, a border left out.
+    plane
+        Which of several planes of the file it is, counted from 1; None where there is one.
     """
 
     pixels: NDArray[np.uint8]
@@ -34,6 +36,7 @@ class GreyImage:
     bit_depth: int = 8
     colour: bool = False
     remarks: tuple[str, ...] = ()
+    plane: int | None = None
 
     @property
     def height_px(self) -> int:

@@ -92,6 +92,10 @@ def karyotype(
     accession: Annotated[
         str, typer.Option(help="written on karyogram and PDF; with --cells default: what --case says")
     ] = "",
+    plane: Annotated[
+        int | None,
+        typer.Option(help="plane to take of pictures that have several, from 1 on; default: the sharpest", min=1),
+    ] = None,
     discard_edits: Annotated[
         bool, typer.Option("--discard-edits", help="make proposals in --out anew that a person edited")
     ] = False,
@@ -104,6 +108,8 @@ def karyotype(
         raise UsageError("karyotype takes either pictures, or --cells and a folder, or --edit and a proposal")
     if not laid_out <= analysed <= counted:
         raise UsageError("--laid-out, --analysed and --counted: each includes the one before it")
+    if plane is not None and not images:
+        raise UsageError("--plane is for pictures: files of a case and proposals name their own planes")
     refuse_twins(images or [])
     refuse_overwriting(images or [], out)
     options = _sheet_options(ideograms, accession)
@@ -120,7 +126,7 @@ def karyotype(
         run = CaseRun(cells, out, case, options, discard_edits)
         _case(run, karyotyper, CasePolicy(counted, analysed, laid_out, origin))
         return
-    _pictures(images or [], out, karyotyper, options, discard_edits=discard_edits)
+    _pictures(images or [], out, karyotyper, options, plane=plane, discard_edits=discard_edits)
 
 
 def _make_folder(out: Path) -> None:
@@ -158,7 +164,13 @@ def _case(run: CaseRun, karyotyper: Karyotyper, policy: CasePolicy) -> None:
 
 
 def _pictures(
-    images: list[Path], out: Path, karyotyper: Karyotyper, options: SheetOptions, *, discard_edits: bool
+    images: list[Path],
+    out: Path,
+    karyotyper: Karyotyper,
+    options: SheetOptions,
+    *,
+    plane: int | None,
+    discard_edits: bool,
 ) -> None:
     from analysis.imaging.image_file import read_image
     from station.case_pictures import is_own_drawing, output_stem
@@ -177,7 +189,7 @@ def _pictures(
             complain(f"{image}: {proposal} was edited by a person; --edit draws it, --discard-edits makes it anew")
             continue
         try:
-            result = karyotyper.karyotype(read_image(image))
+            result = karyotyper.karyotype(read_image(image, plane))
             files = write_cell(result, out, output_stem(image), options)
         except AnalysisError as error:
             refused += 1
@@ -186,6 +198,7 @@ def _pictures(
         text = result.iscn.text or f"no ISCN: {result.iscn.reason}"
         count = len(result.chromosomes)
         review = ": ".join(filter(None, (result.verdict.level.value, result.remark)))
-        say(f"{image}: {text}, {count} chromosomes, {result.seconds:.2f} s, {review} -> {files}")
+        remarks = "".join(f"; {remark}" for remark in result.image.remarks)
+        say(f"{image}: {text}, {count} chromosomes, {result.seconds:.2f} s, {review}{remarks} -> {files}")
     if refused:
         raise typer.Exit(ExitCode.FAILED)

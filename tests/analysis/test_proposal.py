@@ -8,14 +8,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from analysis.errors import DatasetError
 from analysis.imaging.background import estimate_background
+from analysis.imaging.image_file import read_image
 from analysis.karyogram.karyotype_picture import write_karyotype
 from analysis.karyogram.sheet import FOOTER_EDITED, karyogram_sheet, mark_of
 from analysis.karyogram.sheet_geometry import ReviewMark
 from analysis.karyotyping.iscn import compose_iscn
-from analysis.karyotyping.proposal_file import proposal_model, read_proposal
+from analysis.karyotyping.proposal_file import proposal_model, read_proposal, write_proposal
 from analysis.metrics.interactions import count_interactions
 from analysis.structures.band_reading import BandReading, CutDefect
 from analysis.structures.classes import MARKER
@@ -58,6 +60,21 @@ def test_an_unedited_proposal_comes_back_as_it_was(proposal: Karyotype, tmp_path
     write_karyotype(again, tmp_path / "b.json", tmp_path / "b.karyogram.png")
     assert (tmp_path / "b.json").read_bytes() == (tmp_path / "cell.json").read_bytes()
     assert (tmp_path / "b.karyogram.png").read_bytes() == (tmp_path / "cell.karyogram.png").read_bytes()
+
+
+def test_the_plane_of_a_stack_and_what_was_said_of_it_are_kept(proposal: Karyotype, tmp_path: Path) -> None:
+    pixels = proposal.image.pixels
+    stack = tmp_path / "stack.tif"
+    # The other plane is sharper: only the record says which one it was.
+    sharper = np.where(np.indices(pixels.shape).sum(axis=0) % 2 == 0, pixels, 255 - pixels)
+    tifffile.imwrite(stack, np.stack([sharper, pixels]), photometric="minisblack")
+    taken = read_image(stack, 2)
+    write_proposal(replace(proposal, image=taken), tmp_path / "stack.json")
+    content = json.loads((tmp_path / "stack.json").read_text())
+    assert (content["picture_remarks"], content["picture_plane"]) == (["plane 2 of 2, as asked"], 2)
+    again = read_proposal(tmp_path / "stack.json")
+    assert (again.image.remarks, again.image.plane) == (taken.remarks, 2)
+    assert np.array_equal(again.image.pixels, taken.pixels)
 
 
 def test_edits_are_taken_up(proposal: Karyotype, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_page_and_pdf_show_the_case(tmp_path, monkeypatch):
         )
         for n in range(6)
     ]
+    cells[1] = replace(cells[1], picture_remarks=("plane 2 of 3, the sharpest",))
     summary = summarise("A&B", cells, CasePolicy())
     picture = tmp_path / "c0.karyogram.png"
     cv2.imwrite(str(picture), np.full((300, 400), 200, np.uint8))
@@ -69,6 +70,7 @@ def test_page_and_pdf_show_the_case(tmp_path, monkeypatch):
     assert "mos 47,XY,+21[3]/46,XY[3]" in page
     assert "A&amp;B" in page
     assert "<b>" not in page
+    assert page.count("picture: plane 2 of 3, the sharpest") == 1
     assert 'src="c0.karyogram.png"' in page
     content = case_pdf(summary, {"c0": picture})
     assert content.startswith(b"%PDF-")

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from PIL import ExifTags, Image
 
 from station.cli import main
 
@@ -139,13 +140,18 @@ def test_a_picture_that_can_not_be_read_is_refused_and_leaves_nothing(tmp_path, 
 
 def test_one_refused_picture_does_not_keep_the_others_from_their_karyogram(tmp_path, call):
     good, blank = tmp_path / "good.png", tmp_path / "blank.png"
-    cv2.imwrite(str(good), metaphase_like(np.random.default_rng(1)))
+    # Turned in the file, and said to be: the line and the proposal name what was done.
+    turned = Image.fromarray(np.rot90(metaphase_like(np.random.default_rng(1))))
+    orientation = Image.Exif()
+    orientation[ExifTags.Base.Orientation] = 6
+    turned.save(good, exif=orientation)
     cv2.imwrite(str(blank), np.full((300, 300), 230, np.uint8))
     out = tmp_path / "out"
     code, output, complaint = call("karyotype", blank, good, "--out", out)
     assert code == 1
     assert_one_line(complaint, "blank.png")
     assert "good.png" in output
+    assert "; turned as the orientation in the file says -> " in output
     assert sorted(path.name for path in out.iterdir()) == [
         "good.json",
         "good.karyogram.png",
@@ -155,6 +161,8 @@ def test_one_refused_picture_does_not_keep_the_others_from_their_karyogram(tmp_p
     result = json.loads((out / "good.json").read_text())
     assert (result["width_px"], result["height_px"]) == (500, 400)
     assert {"image", "iscn", "seconds", "chromosomes"} <= set(result)
+    assert result["picture_remarks"] == ["turned as the orientation in the file says"]
+    assert result["picture_plane"] is None
     first = result["chromosomes"][0]
     known = {"id", "class", "probability", "box_px", "mask", "flipped", "proposed", "confirmed", "overlaps"}
     known |= {"not_compared", "route", "edits", "extent_px", "score"}

@@ -94,3 +94,9 @@ def test_an_edited_proposal_is_drawn_and_counted_anew(tmp_path, call):
     kept |= {"score": 1.0, "route": "proposal", "extent_px": None, "edits": []}
     assert content["chromosomes"] == [proposal["chromosomes"][0] | kept]
     assert (tmp_path / "out" / "cell.karyogram.png").is_file()
+
+
+def test_a_plane_is_taken_of_pictures_only(tmp_path, call):
+    code, _, complaint = call("karyotype", "--cells", tmp_path, "--plane", 2, "--out", tmp_path / "out")
+    assert code == 1
+    assert "--plane is for pictures" in complaint
