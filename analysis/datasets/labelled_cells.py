@@ -147,13 +147,13 @@ class TsengViews:
 
     Attributes
     ----------
-    found
+    detected
         What the segmentation finds, with the class of the box it matches, or none.
     given
         One object for every true box.
     """
 
-    found: LabelledCell
+    detected: LabelledCell
     given: LabelledCell
 
 

@@ -91,7 +91,7 @@ def mfish_instances(classmap: NDArray[np.uint8]) -> tuple[Instance, ...]:
 
 
 def labelled_instances(classmap: NDArray[np.uint8]) -> tuple[tuple[int, Instance], ...]:
-    """The same with the label (1..24) of each; see `mfish_instances`."""
+    """Instances of a class map, shape (h, w), with the label (1..24) of each; see `mfish_instances`."""
     overlap = classmap == OVERLAP_LABEL
     _, overlap_labels = cv2.connectedComponents(overlap.astype(np.uint8), connectivity=8)
     made: list[tuple[int, Instance]] = []

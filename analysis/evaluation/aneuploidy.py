@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from analysis.evaluation.cells import CellRecord, named_counts
 from analysis.metrics.statistics import bootstrap
-from analysis.structures.classes import CLASS_NAMES, UNCLASSIFIED
+from analysis.structures.classes import AUTOSOMES, CLASS_NAMES, UNCLASSIFIED
 
 DIPLOID: Final = 46
-_AUTOSOMES: Final = CLASS_NAMES[:22]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ def deviations(counts: Counter[str]) -> frozenset[tuple[str, int]]:
 
     The sex chromosomes of XXY are ("X", 1) relative to XY, those of a single X are ("X", -1) relative to XX.
     """
-    found = {(name, counts[name] - 2) for name in _AUTOSOMES if counts[name] != 2}
+    found = {(name, counts[name] - 2) for name in AUTOSOMES if counts[name] != 2}
     base_x, base_y = (1, 1) if counts["Y"] else (2, 0)
     for name, base in (("X", base_x), ("Y", base_y)):
         if counts[name] != base:
@@ -61,7 +60,7 @@ def deviations(counts: Counter[str]) -> frozenset[tuple[str, int]]:
 
 
 def aneuploidy_figures(
-    records: Sequence[CellRecord], *, found: bool
+    records: Sequence[CellRecord], *, detected: bool
 ) -> dict[str, float | int | tuple[float, float]]:
     """Sensitivity and specificity of the count and of the extra or missing class.
 
@@ -69,7 +68,7 @@ def aneuploidy_figures(
     ----------
     records
         Cells, normal and abnormal; those with a chromosome whose class nobody knows are left out.
-    found
+    detected
         True for the own segmentation, False for the true boxes or crops given.
 
     Returns
@@ -85,7 +84,7 @@ def aneuploidy_figures(
         cases, NaN where there are fewer than two.
     """
     known = [record for record in records if set(record.truth) <= set(CLASS_NAMES)]
-    cells = [_compared(record, found=found) for record in known]
+    cells = [_compared(record, detected=detected) for record in known]
     figures: dict[str, float | int | tuple[float, float]] = {
         "cells": len(cells),
         "aneuploid": sum(bool(cell.truth) for cell in cells),
@@ -110,8 +109,8 @@ _QUESTIONS: Final[dict[str, tuple[_Test, _Test]]] = {
 }
 
 
-def _compared(record: CellRecord, *, found: bool) -> _Cell:
-    named = record.found if found else record.given
+def _compared(record: CellRecord, *, detected: bool) -> _Cell:
+    named = record.detected if detected else record.given
     counts = named_counts(named or ())
     left_out = counts.pop(UNCLASSIFIED, 0)
     claim = deviations(counts)

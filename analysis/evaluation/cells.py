@@ -72,7 +72,7 @@ class CellRecord:
         True classes; "?" where the set itself doesn't know.
     given
         Named with the true boxes or crops given, as many as there are in `truth`.
-    found
+    detected
         Named with the own segmentation; None where the set has no whole pictures.
     missed
         True chromosomes that no find matches.
@@ -90,7 +90,7 @@ class CellRecord:
     case: str
     truth: tuple[str, ...]
     given: tuple[Named, ...]
-    found: tuple[Named, ...] | None
+    detected: tuple[Named, ...] | None
     missed: int
     level: str
     readable: bool

@@ -38,14 +38,36 @@ _SHIFT: Final = 4
 
 
 def blank(height_px: int, width_px: int) -> Rgb:
-    """A white picture, uint8 of shape (height_px, width_px, 3)."""
+    """A white picture, uint8 of shape (height_px, width_px, 3).
+
+    Parameters
+    ----------
+    height_px, width_px
+        Its size.
+    """
     return np.full((height_px, width_px, 3), PAPER, np.uint8)
 
 
 def put_text(
     picture: Rgb, text: str, at_px: tuple[int, int], size: float, colour: Colour = INK, *, centred: bool = False
 ) -> None:
-    """Write on a picture; `at_px` is the left end of the base line, or its middle."""
+    """Write on a picture.
+
+    Parameters
+    ----------
+    picture
+        Drawn on, uint8 of shape (height, width, 3).
+    text
+        What is written; letters beyond ASCII become question marks.
+    at_px
+        x and y of the left end of the base line, or of its middle.
+    size
+        Size of OpenCV's font.
+    colour
+        Of the letters.
+    centred
+        Whether `at_px` is the middle.
+    """
     # Hershey fonts know ASCII alone.
     shown = text.encode("ascii", "replace").decode("ascii")
     x, y = at_px
@@ -75,7 +97,17 @@ class Axes:
     y_range: tuple[float, float]
 
     def frame(self, title: str, x_name: str, y_name: str, *, ticks: int = 5) -> None:
-        """Draw frame, grid, ticks and names."""
+        """Draw frame, grid, ticks and names.
+
+        Parameters
+        ----------
+        title
+            Above the frame.
+        x_name, y_name
+            Names of the axes.
+        ticks
+            Steps of the grid.
+        """
         left, top, right, bottom = self.box_px
         for part in np.linspace(0.0, 1.0, ticks + 1):
             x, y = round(left + part * (right - left)), round(bottom - part * (bottom - top))
@@ -91,12 +123,28 @@ class Axes:
         self._upright(y_name)
 
     def shade(self, x_from: float, y_from: float) -> None:
-        """Shade the corner from these values on."""
+        """Shade the corner from these values on.
+
+        Parameters
+        ----------
+        x_from, y_from
+            Values from which on it is shaded, up to the right upper corner.
+        """
         (x, y), right, top = self._px(x_from, y_from), self.box_px[2], self.box_px[1]
         cv2.rectangle(self.picture, (round(x), round(y)), (right, top), SHADE, -1)
 
     def line(self, xs: Sequence[float], ys: Sequence[float], colour: Colour, *, width_px: int = 2) -> None:
-        """Join points; parts outside the frame are left out."""
+        """Join points; parts outside the frame are left out.
+
+        Parameters
+        ----------
+        xs, ys
+            Values of the points.
+        colour
+            Of the line.
+        width_px
+            Its width.
+        """
         points = [self._px(float(x), float(y)) for x, y in zip(xs, ys, strict=True)]
         own = self.picture[self.box_px[1] : self.box_px[3] + 1, self.box_px[0] : self.box_px[2] + 1]
         inner = np.ascontiguousarray(own)
@@ -107,14 +155,32 @@ class Axes:
             own[...] = inner
 
     def dot(self, x: float, y: float, colour: Colour, *, radius_px: int = 5) -> None:
-        """Draw one point, if it lies within the frame."""
+        """Draw one point, if it lies within the frame.
+
+        Parameters
+        ----------
+        x, y
+            Its values.
+        colour
+            Of the point.
+        radius_px
+            Its radius.
+        """
         if self.x_range[0] <= x <= self.x_range[1] and self.y_range[0] <= y <= self.y_range[1]:
             at_x, at_y = self._px(x, y)
             centre = (round(at_x * 2**_SHIFT), round(at_y * 2**_SHIFT))
             cv2.circle(self.picture, centre, radius_px * 2**_SHIFT, colour, -1, cv2.LINE_AA, _SHIFT)
 
     def legend(self, entries: Sequence[tuple[str, Colour]], at_px: tuple[int, int]) -> None:
-        """Name the colours, from a corner downwards."""
+        """Name the colours, from a corner downwards.
+
+        Parameters
+        ----------
+        entries
+            Names and their colours.
+        at_px
+            x and y of the upper left corner.
+        """
         for number, (name, colour) in enumerate(entries):
             x, y = at_px[0], at_px[1] + 20 * number
             cv2.line(self.picture, (x, y - 4), (x + 22, y - 4), colour, 3, cv2.LINE_AA)

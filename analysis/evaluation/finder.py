@@ -38,7 +38,15 @@ def curve(scores: FinderScores) -> PrecisionRecall:
 
 
 def reliability(scores: FinderScores, least: float = RECORDED_SCORE) -> CalibrationCurve:
-    """Calibration of the scores from `least` on."""
+    """Calibration of the scores.
+
+    Parameters
+    ----------
+    scores
+        Of all proposals.
+    least
+        Scores below are left out.
+    """
     held = scores.score >= least
     return calibration(scores.score[held], scores.right[held])
 

@@ -63,7 +63,17 @@ class Exhibit:
 
 
 def exhibits_of(target: Field, outcome: FieldOutcome, *, call: float = CALL_SCORE) -> list[Exhibit]:
-    """Cut the misses and false finds out of a field."""
+    """Cut the misses and the false proposals out of a field.
+
+    Parameters
+    ----------
+    target
+        The field.
+    outcome
+        What the finder made of it.
+    call
+        Score from which on a proposal is called.
+    """
     made = []
     best = {find.planted: find.score for find in outcome.finds if find.planted is not None}
     for number, entry in enumerate(outcome.planted):

@@ -43,7 +43,9 @@ class Field(Protocol):
     """A field with its truth; `pixels` is uint8 or uint16 of shape (height_px, width_px)."""
 
     @property
-    def pixels(self) -> NDArray[np.uint8] | NDArray[np.uint16]: ...  # noqa: D102
+    def pixels(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """Grey levels, shape (height_px, width_px)."""
+        ...
 
     @property
     def um_per_px(self) -> float: ...  # noqa: D102

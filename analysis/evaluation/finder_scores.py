@@ -58,7 +58,15 @@ class FieldOutcome:
 
 
 def search(target: Field, finder: Finder) -> FieldOutcome:
-    """Search one field and hold the finds against its truth."""
+    """Search one field and compare the proposals with its truth.
+
+    Parameters
+    ----------
+    target
+        The field with its truth.
+    finder
+        The finder.
+    """
     start_s = time.process_time()
     found = finder(target.pixels, target.um_per_px, min_score=0.0)
     seconds = time.process_time() - start_s

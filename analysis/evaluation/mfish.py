@@ -61,7 +61,7 @@ def evaluate_mfish(
         images.append(_evaluate_cell(cell, segmenter))
         seconds.append(time.perf_counter() - start)
         shared += _shared_pixels(images[-1])
-        differences.append(len(images[-1].found) - len(images[-1].truth))
+        differences.append(len(images[-1].detections) - len(images[-1].truth))
         if progress is not None:
             progress(number, len(cells))
     figures: dict[str, float | int] = {"images": len(images)}
@@ -77,7 +77,7 @@ def evaluate_mfish(
 def _shared_pixels(image: CocoImage) -> NDArray[np.float64]:
     """Count pixels of several chromosomes: right, true, found."""
     maps = []
-    for objects in (image.truth, image.found):
+    for objects in (image.truth, image.detections):
         owners = np.zeros((image.height_px, image.width_px), np.uint8)
         for entry in objects:
             x0, y0, x1, y1 = (int(value) for value in entry.box_px)

@@ -110,14 +110,14 @@ class RiskStudy:
         }
 
 
-def study(records: Sequence[CellRecord], *, found: bool) -> RiskStudy:
+def study(records: Sequence[CellRecord], *, detected: bool) -> RiskStudy:
     """Study the confidence of cells.
 
     Parameters
     ----------
     records
         The cells.
-    found
+    detected
         True for the own segmentation, where a find that is no chromosome and was given a class is wrong; False for
         the true boxes or crops given.
 
@@ -129,13 +129,13 @@ def study(records: Sequence[CellRecord], *, found: bool) -> RiskStudy:
         begins; ``levels``: share and risk of auto, check and must review; ``cells``, ``cells_wrong``,
         ``cell_aurc``, ``cell_ece``, ``cell_levels`` (by the verdict, own segmentation alone).
     """
-    pairs = [(record, _objects(record, found=found)) for record in records]
+    pairs = [(record, _objects(record, detected=detected)) for record in records]
     named = [entry for _, objects in pairs for entry in objects if entry.class_name != UNCLASSIFIED]
     named = [entry for entry in named if entry.truth != UNCLASSIFIED]
     confidence = np.asarray([entry.probability for entry in named], np.float64)
     right = np.asarray([entry.right for entry in named], np.bool_)
     cell_confidence = np.asarray([_all_right(objects) for _, objects in pairs], np.float64)
-    cell_right = np.asarray([_whole(record, objects, found=found) for record, objects in pairs], np.bool_)
+    cell_right = np.asarray([_whole(record, objects, detected=detected) for record, objects in pairs], np.bool_)
     curve, cell_curve = risk_curve(confidence, right), risk_curve(cell_confidence, cell_right)
     bins = calibration(confidence, right)
     levels = [chromosome_level(float(value)).value for value in confidence]
@@ -152,7 +152,7 @@ def study(records: Sequence[CellRecord], *, found: bool) -> RiskStudy:
         "cell_aurc": cell_curve.area,
         "cell_ece": calibration(cell_confidence, cell_right).error,
     }
-    if found:
+    if detected:
         figures["cell_levels"] = _by_level([record.level for record, _ in pairs], cell_right)
     return RiskStudy(curve, cell_curve, figures, bins.said, bins.came_true, bins.count.astype(np.float64))
 
@@ -204,8 +204,8 @@ def _dots(axes: Axes, entry: RiskStudy, colour: tuple[int, int, int]) -> None:
             axes.dot(covered, wrong / covered, colour)
 
 
-def _objects(record: CellRecord, *, found: bool) -> tuple[Named, ...]:
-    return (record.found or ()) if found else record.given
+def _objects(record: CellRecord, *, detected: bool) -> tuple[Named, ...]:
+    return (record.detected or ()) if detected else record.given
 
 
 def _all_right(objects: Sequence[Named]) -> float:
@@ -214,8 +214,8 @@ def _all_right(objects: Sequence[Named]) -> float:
     return float(np.prod(named)) if named else 0.0
 
 
-def _whole(record: CellRecord, objects: Sequence[Named], *, found: bool) -> bool:
-    if found and record.missed:
+def _whole(record: CellRecord, objects: Sequence[Named], *, detected: bool) -> bool:
+    if detected and record.missed:
         return False
     return all(entry.right for entry in objects if entry.class_name != UNCLASSIFIED or entry.truth is not None)
 

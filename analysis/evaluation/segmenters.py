@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,11 @@ from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.metrics.coco import CocoImage, CocoObject, coco_figures
 from analysis.metrics.enumeration import Count, enumeration_figures, enumeration_intervals
-from analysis.parameters.weights import write_whole
 from analysis.segmentation.protocol import Segmenter
 from analysis.structures.boxes import box_iou, match
 from analysis.structures.instance import Instance
 from analysis.structures.segmentation import UnselectedProposal
+from scanner.portable.atomic_files import write_atomic
 
 _AP_DRAWS: Final = 60
 _SEED: Final = 11
@@ -46,7 +45,7 @@ class CellOutcome:
         Right, false, missed.
     coco
         Boxes as the COCO tool takes them, those left out by the selection among them.
-    found
+    detections
         The instances.
     boxes_px
         Their boxes, padded as the set's.
@@ -57,7 +56,7 @@ class CellOutcome:
     entry: TsengImage
     count: Count
     coco: CocoImage
-    found: tuple[Instance, ...]
+    detections: tuple[Instance, ...]
     boxes_px: NDArray[np.float64]
     seconds: float
 
@@ -115,6 +114,13 @@ def run_segmenters(
 def segmenter_figures(outcomes: Sequence[CellOutcome], *, intervals: bool = True) -> dict[str, float | int]:
     """Figures of a segmenter's outcomes.
 
+    Parameters
+    ----------
+    outcomes
+        Of every picture.
+    intervals
+        Whether 95 % intervals are worked out, which takes seconds.
+
     Returns
     -------
     dict
@@ -134,19 +140,6 @@ def segmenter_figures(outcomes: Sequence[CellOutcome], *, intervals: bool = True
     return figures
 
 
-def routes(outcomes: Sequence[CellOutcome]) -> dict[str, tuple[int, int]]:
-    """How many instances took which route, and how many of those are right (IoU .5)."""
-    taken: Counter[str] = Counter()
-    right: Counter[str] = Counter()
-    for one in outcomes:
-        truth = one.entry.boxes_px.astype(np.float64)
-        good = {j for _, j in match(box_iou(truth, one.boxes_px))}
-        for number, instance in enumerate(one.found):
-            taken[instance.route] += 1
-            right[instance.route] += number in good
-    return {route: (taken[route], right[route]) for route in sorted(taken)}
-
-
 def write_report(
     folder: Path,
     outcomes: Mapping[str, Sequence[CellOutcome]],
@@ -158,6 +151,15 @@ def write_report(
 
     Green boxes were found rightly, red ones were missed, blue ones are no chromosomes; masks are tinted, and the
     file's name begins with the number of errors.
+
+    Parameters
+    ----------
+    folder
+        Where; made where it isn't there.
+    outcomes
+        Of every picture, by segmenter.
+    figures
+        Of every segmenter, where they were made already.
     """
     folder.mkdir(parents=True, exist_ok=True)
     table = io.StringIO()
@@ -166,21 +168,21 @@ def write_report(
     keys = sorted({key for row in rows.values() for key in row})
     writer.writerow(["figure", *rows])
     writer.writerows([key, *(row.get(key, "") for row in rows.values())] for key in keys)
-    write_whole(folder / "figures.csv", table.getvalue().encode())
+    write_atomic(folder / "figures.csv", table.getvalue().encode())
     for name, cells in outcomes.items():
         place = folder / "".join(c if c.isalnum() else "-" for c in name)
         place.mkdir(exist_ok=True)
         for one in sorted(cells, key=lambda cell: -cell.errors)[:_WORST]:
             ok, data = cv2.imencode(".png", picture_of(one))
             if ok:
-                write_whole(place / f"{one.errors:02d}-{one.entry.name}.png", data.tobytes())
+                write_atomic(place / f"{one.errors:02d}-{one.entry.name}.png", data.tobytes())
 
 
 def picture_of(one: CellOutcome) -> NDArray[np.uint8]:
-    """Draw what was found, missed and false: uint8 BGR, the cell's size."""
+    """Draw right, missed and false boxes: uint8 BGR, shape (height, width, 3) of the cell's picture."""
     grey = read_image(one.entry.path).pixels
     canvas = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
-    for number, instance in enumerate(one.found):
+    for number, instance in enumerate(one.detections):
         x0, y0, x1, y1 = instance.box_px
         hue = np.uint8([[[(37 * number) % 180, 255, 255]]])  # type: ignore[arg-type]
         colour = cv2.cvtColor(np.asarray(hue, np.uint8), cv2.COLOR_HSV2BGR)[0, 0].astype(np.float32)

@@ -52,7 +52,7 @@ class ToneSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class OutlineSettings:
+class DrawnOutlineSettings:
     """How a mask becomes what a technician would cut out.
 
     Attributes
@@ -84,7 +84,7 @@ class OutlineSettings:
 
 
 _TONE: Final = ToneSettings()
-_OUTLINE: Final = OutlineSettings()
+_OUTLINE: Final = DrawnOutlineSettings()
 _FAR_PX: Final = np.float32(1e6)
 """Distance to a neighbour that isn't there: larger than any picture."""
 

@@ -41,14 +41,14 @@ class CocoImage:
     ----------
     height_px, width_px
         Its size.
-    truth, found
+    truth, detections
         The chromosomes.
     """
 
     height_px: int
     width_px: int
     truth: Sequence[CocoObject]
-    found: Sequence[CocoObject]
+    detections: Sequence[CocoObject]
 
 
 def coco_figures(images: Sequence[CocoImage], kind: Literal["bbox", "segm"]) -> dict[str, float]:
@@ -72,7 +72,8 @@ def coco_figures(images: Sequence[CocoImage], kind: Literal["bbox", "segm"]) -> 
         for entry in image.truth:
             truth.append(_annotation(entry, image, number, kind, len(truth) + 1))
         found.extend(
-            {**_annotation(entry, image, number, kind, 0), "score": float(entry.score)} for entry in image.found
+            {**_annotation(entry, image, number, kind, 0), "score": float(entry.score)}
+            for entry in image.detections
         )
     if not found:
         return {"ap50": 0.0, "map": 0.0, "mar": 0.0}

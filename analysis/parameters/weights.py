@@ -11,7 +11,6 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from analysis.errors import WeightsError
-from analysis.parameters.atomic_file import write_whole
 from analysis.parameters.manifest import CONTENT_SUFFIX, Manifest
 from analysis.parameters.manifest import read_manifest as _read_manifest
 from analysis.parameters.store import PARAMETERS_FOLDER, read_content, write_content
@@ -23,7 +22,6 @@ __all__ = [
     "load_weights",
     "read_manifest",
     "write_weights",
-    "write_whole",
 ]
 
 WEIGHTS_DIR = PARAMETERS_FOLDER
@@ -60,7 +58,7 @@ def load_weights(name: str, folder: Path = WEIGHTS_DIR) -> dict[str, Tensor]:
     Returns
     -------
     dict
-        Tensors by parameter name, of the shapes that the net had.
+        Tensors by parameter name, each of the shape that the net had.
 
     Raises
     ------
@@ -83,7 +81,7 @@ def fill_net(net: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
     net
         Of the class and arguments that the manifest names.
     tensors
-        Weights by parameter name, of the shapes that the net has.
+        Weights by parameter name, each of the shape that the net has.
     name
         Of the weights, for the message.
 

@@ -20,6 +20,7 @@ from analysis.selection.initial_selection import (
     load_selection_settings,
 )
 from analysis.selection.measurements import ProposalMeasurements
+from analysis.structures.classes import AUTOSOMES
 
 FEATURE_NAMES: Final = (
     "constant",
@@ -45,7 +46,7 @@ FEATURE_NAMES: Final = (
 )
 """Columns of `ProposalFeatures.table`; the parameter set ``rescoring`` names them."""
 
-_AUTOSOMES: Final = 22
+_AUTOSOME_COUNT: Final = len(AUTOSOMES)
 _LEAST_CLASS_PROBABILITY: Final = 1e-9
 """Keeps entropies finite."""
 
@@ -288,8 +289,8 @@ def _class_places(
     mine = selected[np.arange(len(rows)), rows]
     held = selected @ probability - np.where(mine[:, None], own, 0.0)
     third = (np.clip(held + own - 2.0, 0.0, None) - np.clip(held - 2.0, 0.0, None)).sum(axis=1)
-    free = 2.0 - held[:, :_AUTOSOMES]
-    fills = np.clip(free, 0.0, None) - np.clip(free - own[:, :_AUTOSOMES], 0.0, None)
-    sex = 2.0 - held[:, _AUTOSOMES:].sum(axis=1)
-    both = np.clip(sex, 0.0, None) - np.clip(sex - own[:, _AUTOSOMES:].sum(axis=1), 0.0, None)
+    free = 2.0 - held[:, :_AUTOSOME_COUNT]
+    fills = np.clip(free, 0.0, None) - np.clip(free - own[:, :_AUTOSOME_COUNT], 0.0, None)
+    sex = 2.0 - held[:, _AUTOSOME_COUNT:].sum(axis=1)
+    both = np.clip(sex, 0.0, None) - np.clip(sex - own[:, _AUTOSOME_COUNT:].sum(axis=1), 0.0, None)
     return third, fills.sum(axis=1) + both

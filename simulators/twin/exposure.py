@@ -23,7 +23,7 @@ _SPOIL_STREAM: Final = 79
 """Number of the random stream that spoils frames, so that it shares none with the specimen."""
 
 
-class TwinCamera:
+class SimulatedCamera:
     """The camera over the stage.
 
     Parameters

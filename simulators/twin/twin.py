@@ -15,7 +15,7 @@ from simulators.oil import OilDrop
 from simulators.optics import ObjectiveModel
 from simulators.specimen.slide import CellTruth, SlideSettings, SlideWorld
 from simulators.tray import Magazine
-from simulators.twin.exposure import TwinCamera
+from simulators.twin.exposure import SimulatedCamera
 from simulators.twin.motion import TwinMotion
 from simulators.twin.oil import OilOnSlides
 from simulators.twin.record import FieldOfView, TwinEvent, TwinRecord
@@ -66,7 +66,7 @@ class Twin:
         self._view = StageView(self._state, settings or SlideSettings())
         self._oil = OilOnSlides(self._state, self._view)
         self._motion = TwinMotion(self._state, self._view, self._record)
-        self._camera = TwinCamera(self._state, self._view, self._record)
+        self._camera = SimulatedCamera(self._state, self._view, self._record)
         self.magazine: Magazine | None = None
         self.lock = self._state.lock
         self.watchers: list[Callable[[str], None]] = self._state.watchers

@@ -196,16 +196,16 @@ def _figures(
     studies: dict[str, RiskStudy] = {}
     for dataset, own in records.items():
         ways = {f"{dataset}, given": False}
-        if any(record.found is not None for record in own):
+        if any(record.detected is not None for record in own):
             ways[f"{dataset}, own segmentation"] = True
         for name, found in ways.items():
-            studies[name] = study(own, found=found)
+            studies[name] = study(own, detected=found)
             figures[name] = _way(own, studies[name], found=found)
     return figures, studies
 
 
 def _way(records: list[CellRecord], own: RiskStudy, *, found: bool) -> dict[str, Any]:
-    named = [entry for record in records for entry in ((record.found or ()) if found else record.given)]
+    named = [entry for record in records for entry in ((record.detected or ()) if found else record.given)]
     true = sum(len(record.truth) for record in records)
     figures: dict[str, Any] = {
         "cells": len(records),
@@ -213,11 +213,11 @@ def _way(records: list[CellRecord], own: RiskStudy, *, found: bool) -> dict[str,
         "right": sum(entry.right for entry in named) / max(true, 1),
         "cells_wholly_right": 1.0 - own.figures["cells_wrong"],
         "seconds_median": float(np.median([record.seconds for record in records])) if records else float("nan"),
-        "aneuploidy": aneuploidy_figures(records, found=found),
+        "aneuploidy": aneuploidy_figures(records, detected=found),
         "risk": own.figures,
     }
     # Given true crops there is nothing to part, but classes to move and ways up to turn.
-    if found or all(record.found is None for record in records):
+    if found or all(record.detected is None for record in records):
         cases = [record.case for record in records]
         figures["interactions"] = interaction_figures([record.interactions for record in records], cases)
     return figures

@@ -54,7 +54,7 @@ def test_sensitivity_and_specificity_of_count_and_class() -> None:
         cell("e", trisomy, forced),
         cell("f", [*PAIRS, "?", "X", "X"], trisomy),
     ]
-    figures = aneuploidy_figures(records, found=True)
+    figures = aneuploidy_figures(records, detected=True)
     assert (figures["cells"], figures["aneuploid"]) == (5, 3)
     assert figures["count_sensitivity"] == pytest.approx(2 / 3)
     assert figures["count_specificity"] == 1.0
@@ -85,14 +85,14 @@ def test_study_counts_cells_and_levels() -> None:
     normal = [*PAIRS, "X", "Y"]
     swapped = ["2" if k == 0 else name for k, name in enumerate(normal)]
     records = [cell("a", normal, normal), cell("b", normal, swapped, 0.8), cell("c", normal, normal, missed=1)]
-    result = study(records, found=True)
+    result = study(records, detected=True)
     assert result.figures["chromosomes"] == 3 * 46
     assert result.figures["wrong"] == pytest.approx(1 / 138)
     assert result.figures["cells_wrong"] == pytest.approx(2 / 3)
     assert result.figures["levels"][ReviewLevel.AUTO.value] == {"share": pytest.approx(2 / 3), "risk": 0.0}
     assert result.figures["levels"][ReviewLevel.MUST_REVIEW.value]["risk"] == pytest.approx(1 / 46)
     assert result.figures["cell_levels"]["check"] == {"share": pytest.approx(1 / 3), "risk": 1.0}
-    assert study(records, found=False).figures["cells_wrong"] == pytest.approx(1 / 3)
+    assert study(records, detected=False).figures["cells_wrong"] == pytest.approx(1 / 3)
     content = result.to_json()
     assert content["curve"][-1]["coverage"] == 1.0
     assert sum(entry["count"] for entry in content["bins"]) == 138

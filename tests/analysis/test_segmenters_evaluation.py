@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import gzip
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -16,12 +18,26 @@ from analysis.evaluation.baselines import BASELINES, convex_hull_splitting, thre
 from analysis.evaluation.box_free.blob_classifier import BlobAnswer
 from analysis.evaluation.box_free.external_blobs import judge_cut_blobs, outline_of
 from analysis.evaluation.clusters import evaluate_cut_blobs
-from analysis.evaluation.segmenters import routes, run_segmenters, segmenter_figures, write_report
+from analysis.evaluation.segmenters import CellOutcome, run_segmenters, segmenter_figures, write_report
 from analysis.imaging.image_file import to_grey
+from analysis.structures.boxes import box_iou, match
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.region import Region
 from analysis.structures.segmentation import Segmentation
+
+
+def routes(outcomes: Sequence[CellOutcome]) -> dict[str, tuple[int, int]]:
+    """How many instances took which route, and how many of those are right (IoU .5)."""
+    taken: Counter[str] = Counter()
+    right: Counter[str] = Counter()
+    for one in outcomes:
+        truth = one.entry.boxes_px.astype(np.float64)
+        good = {j for _, j in match(box_iou(truth, one.boxes_px))}
+        for number, instance in enumerate(one.detections):
+            taken[instance.route] += 1
+            right[instance.route] += number in good
+    return {route: (taken[route], right[route]) for route in sorted(taken)}
 
 
 def drawn(*, touching: bool) -> GreyImage:

@@ -16,9 +16,9 @@ from analysis.training.classifier.context import (
     ContextSettings,
     EmbeddedCells,
     context_logits,
+    error_rate,
     train_context,
     whole_cells,
-    wrong_share,
 )
 from analysis.training.classifier.crops import ClassifierCropTable
 from analysis.training.classifier.finish import finish
@@ -118,8 +118,8 @@ def test_training_uses_what_the_sizes_say(net: EmbeddingNet) -> None:
     )
     context = train_context(net, {"drawn": cells}, SETTINGS)
     alone, seen = context_logits(net, context, cells)
-    assert wrong_share(alone, classes) > 0.3
-    assert wrong_share(seen, classes) < 0.1
+    assert error_rate(alone, classes) > 0.3
+    assert error_rate(seen, classes) < 0.1
 
 
 def test_finished_weights_load_and_look_at_the_cell(tmp_path: Path, net: EmbeddingNet) -> None:

@@ -45,7 +45,7 @@ def table(count: int, seed: int) -> FinderCropTable:
             columns["metaphase"][row], columns["analysable"][row] = 1, int(radius > 30)
             columns["offset_px"][row] = x, y
             columns["cell_radius_um"][row] = radius * 0.645
-            columns["chromosomes"][row], columns["share_right"][row] = 46, 0.9 if radius > 30 else 0.6
+            columns["chromosomes"][row], columns["correct_fraction"][row] = 46, 0.9 if radius > 30 else 0.6
             columns["quality"][row] = 0.5
         else:
             od += 0.6 * (np.hypot(xs, ys) < 20)

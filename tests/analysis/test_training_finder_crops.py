@@ -89,7 +89,7 @@ def test_a_proposal_on_a_metaphase_carries_all_that_is_known_of_it(picture: Pict
     assert table.cell_radius_um[row] == pytest.approx(26 * UM_PER_PX)
     assert table.chromosomes[row] == 46
     assert table.quality[row] == pytest.approx([0.8, 0.1, 1.0, 0.6])
-    assert table.share_right[row] == pytest.approx(0.9)
+    assert table.correct_fraction[row] == pytest.approx(0.9)
     assert (table.case[row], table.slide[row], table.field[row]) == ("c7", "s1", 3)
     assert np.hypot(*table.offset_px[row]) < 6
 
@@ -102,7 +102,7 @@ def test_negatives_are_named_and_what_nobody_planted_is_background(picture: Pict
         assert np.all(table.metaphase[rows] == 0)
         assert np.all(table.analysable[rows] == -1)
         assert np.all(np.isnan(table.chromosomes[rows]))
-    assert np.all(np.isnan(table.share_right))
+    assert np.all(np.isnan(table.correct_fraction))
 
 
 def test_cells_that_nobody_karyotyped_are_presumed_where_that_is_asked_or_nobody_ever_asked(
@@ -132,7 +132,7 @@ def test_a_spoilt_cell_has_no_share_right(picture: Picture) -> None:
     table = with_quality(table, {"img": QUALITY})
     (row,) = rows_of(table, "crowded")
     assert table.analysable[row] == 0
-    assert np.isnan(table.share_right[row])
+    assert np.isnan(table.correct_fraction[row])
 
 
 def test_the_net_learns_from_the_crops_that_the_finder_cuts(picture: Picture) -> None:

@@ -82,7 +82,7 @@ def test_a_metaphase_is_cut_by_the_segmentation_and_by_its_boxes(tmp_path: Path)
 
     views = tseng_views(entry, segment, read_image)
     assert views is not None
-    assert views.found.classes == (3, 24)
+    assert views.detected.classes == (3, 24)
     assert views.given.classes == (3, 22)
     assert next(piece.mask.shape for piece in views.given.objects) == (60, 12)
 

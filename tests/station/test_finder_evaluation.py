@@ -124,7 +124,7 @@ def test_jobs_cover_the_fields_asked_for(tmp_path):
     jobs = jobs_for(tmp_path, "test", "rules", None, tmp_path)
     for population, plan in PLANS.items():
         own = [job for job in jobs if job.population is population]
-        assert sum(job.fields for job in own) == round(plan.share * finder_evaluation.FIELDS)
+        assert sum(job.fields for job in own) == round(plan.fraction * finder_evaluation.FIELDS)
         assert [job.number for job in own] == list(range(len(own)))
         assert all(job.fields <= plan.fields for job in own)
 

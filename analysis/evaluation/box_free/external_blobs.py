@@ -44,7 +44,7 @@ def judge_cut_blobs(crops: Sequence[NDArray[np.uint8]], judge: BlobJudge) -> lis
     Parameters
     ----------
     crops
-        uint8, dark on white: all blobs of a cell, as width and stain are the cell's.
+        uint8, shape (h, w) each, dark on white: all blobs of a cell, as width and stain are the cell's.
     judge
         Tells what pieces are.
     """

@@ -16,7 +16,6 @@ from analysis.assignment.joint_assignment import load_assignment_costs
 from analysis.classification.classifier import scores_from_logits
 from analysis.errors import DatasetError
 from analysis.nets.embedding import CLASS_COUNT, PROFILE_BINS, ContextNet, EmbeddingNet
-from analysis.parameters.weights import write_whole
 from analysis.straightening.band_profile import profiles
 from analysis.training.classifier.calibration import FLUORESCENT, class_accuracy, fit_temperature, scored_cells
 from analysis.training.classifier.context import (
@@ -38,6 +37,7 @@ from analysis.training.classifier.trainer import (
     logits_of_table,
 )
 from analysis.training.engine.progress import Budget, Progress
+from scanner.portable.atomic_files import write_atomic
 
 CELL = 46
 TIMED = 5
@@ -169,9 +169,9 @@ def run_ablation(
         if not path.is_file():
             row = _row(variant, train, measured, 60.0 * minutes)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, (json.dumps(asdict(row), indent=1) + "\n").encode())
+            write_atomic(path, (json.dumps(asdict(row), indent=1) + "\n").encode())
         made.append(Row(**json.loads(path.read_text(encoding="utf-8"))))
-        write_whole(out_dir / "table.md", (markdown(made) + "\n").encode())
+        write_atomic(out_dir / "table.md", (markdown(made) + "\n").encode())
         if progress is not None:
             progress(markdown(made[-1:]).splitlines()[-1])
     return made

@@ -63,7 +63,19 @@ def fit_temperature(logits: Tensor, classes: NDArray[np.int64]) -> float:
 def scored_cells(
     table: ClassifierCropTable, logits: Tensor, temperature: float, *, refuses: bool = True
 ) -> list[ScoredCell]:
-    """Scores of a table, cell by cell; without ``refuses``, "no single chromosome" is never said."""
+    """Scores of a table, cell by cell.
+
+    Parameters
+    ----------
+    table
+        Crops of whole cells, n in all.
+    logits
+        float32, shape (n, 49).
+    temperature
+        Divides the logits.
+    refuses
+        False where "no single chromosome" is never said.
+    """
     scores = scores_from_logits(logits, temperature)
     log_none = scores.log_none if refuses else np.full_like(scores.log_none, -np.inf)
     cells = []
@@ -76,7 +88,15 @@ def scored_cells(
 
 
 def with_aneuploid(cells: Sequence[ScoredCell], seed: int) -> list[ScoredCell]:
-    """The cells, and as many again with a chromosome taken away, added from another cell, or both."""
+    """The cells, and as many again with a chromosome taken away, added from another cell, or both.
+
+    Parameters
+    ----------
+    cells
+        Normal cells.
+    seed
+        Seed of the changes.
+    """
     rng = np.random.default_rng(seed)
     changed = []
     for number, original in enumerate(cells):
@@ -100,7 +120,15 @@ def _joined(cell: ScoredCell, donor: ScoredCell, rng: np.random.Generator) -> Sc
 
 
 def assignment_score(cells: Iterable[ScoredCell], prices: AssignmentCosts) -> tuple[float, float]:
-    """Share of objects rightly classed (or rightly left out), and of cells without a mistake."""
+    """Fractions of objects rightly classed (or rightly left out), and of cells without a mistake.
+
+    Parameters
+    ----------
+    cells
+        Their scores and labels.
+    prices
+        Of the assignment.
+    """
     right, cells_right = [], []
     for cell in cells:
         good = _right(cell, assign(cell.log_prob, cell.log_none, prices, margins=False).classes)
@@ -110,7 +138,15 @@ def assignment_score(cells: Iterable[ScoredCell], prices: AssignmentCosts) -> tu
 
 
 def class_accuracy(cells: Iterable[ScoredCell], prices: AssignmentCosts) -> float:
-    """Share of the chromosomes of known class that the joint assignment gives that class."""
+    """Fraction of the labelled chromosomes that the joint assignment gives their class.
+
+    Parameters
+    ----------
+    cells
+        Their scores and labels.
+    prices
+        Of the assignment.
+    """
     right = []
     for cell in cells:
         found = assign(cell.log_prob, cell.log_none, prices, margins=False).classes
@@ -152,7 +188,15 @@ def tune_costs(
 
 
 def fit_sharpness(cells: Iterable[ScoredCell], prices: AssignmentCosts) -> float:
-    """Sharpness with which the probabilities of an assignment fit how often it is right."""
+    """Sharpness with which the probabilities of an assignment fit how often it is right.
+
+    Parameters
+    ----------
+    cells
+        Their scores and labels.
+    prices
+        Of the assignment; their sharpness is passed over.
+    """
     margins, right = [], []
     plain = replace(prices, sharpness=1.0)
     for cell in cells:
@@ -173,6 +217,15 @@ def calibrate(
     tables: Mapping[str, ClassifierCropTable], logits: Mapping[str, Tensor], prices: AssignmentCosts
 ) -> dict[str, float]:
     """Temperature and sharpness over all sources of a validation split.
+
+    Parameters
+    ----------
+    tables
+        Crops of whole cells, by source.
+    logits
+        Of every source float32, shape (n, 49).
+    prices
+        Of the assignment.
 
     Returns
     -------

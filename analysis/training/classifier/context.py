@@ -312,8 +312,8 @@ def context_logits(net: EmbeddingNet, context: ContextNet, cells: EmbeddedCells)
     return alone, refined
 
 
-def wrong_share(logits: Tensor, classes: Tensor) -> float:
-    """Share of the chromosomes of known class whose likeliest class is another one.
+def error_rate(logits: Tensor, classes: Tensor) -> float:
+    """Fraction of the labelled chromosomes whose likeliest class is another one.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ class ClassifierCropTable:
         return self.images.astype(np.float32) / np.float32(DENSITY_STEPS)
 
     def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> ClassifierCropTable:
-        """Take some rows."""
+        """Take some rows, by their numbers, shape (m,)."""
         return ClassifierCropTable(
             self.images[rows], self.features[rows], self.classes[rows], self.polarity[rows], self.cells[rows]
         )
@@ -131,7 +131,15 @@ class AxisCache:
 
 
 def table_of_cells(cells: Iterable[LabelledCell], cache: AxisCache | None = None) -> ClassifierCropTable:
-    """Straighten cells into a table. Objects of unknown class are kept: they are part of their cell."""
+    """Straighten cells into a table. Objects of unknown class are kept: they are part of their cell.
+
+    Parameters
+    ----------
+    cells
+        Labelled cells.
+    cache
+        Axes that were worked out already.
+    """
     images: list[NDArray[np.uint8]] = []
     features: list[NDArray[np.float32]] = []
     rows: list[tuple[int, int, int]] = []
@@ -237,7 +245,7 @@ def _tseng_parts(
             if views is None:
                 continue
             cache = AxisCache()
-            found.append(table_of_cells([views.found], cache))
+            found.append(table_of_cells([views.detected], cache))
             given.append(table_of_cells([views.given], cache))
         for path, tables in zip(paths.values(), (given, found), strict=True):
             ClassifierCropTable.joined(tables or [table_of_cells([])]).save(path)
@@ -245,7 +253,15 @@ def _tseng_parts(
 
 
 def load_tables(crops_dir: Path, split: str) -> dict[str, ClassifierCropTable]:
-    """Prepared crops of every source that has that split, all of its parts together."""
+    """Prepared crops of every source that has that split, all of its parts together.
+
+    Parameters
+    ----------
+    crops_dir
+        Where they were prepared.
+    split
+        Which split.
+    """
     parts: dict[str, list[ClassifierCropTable]] = {}
     for path in sorted(crops_dir.glob(f"*-{split}*.npz")):
         parts.setdefault(path.name.split("-")[0], []).append(ClassifierCropTable.load(path))

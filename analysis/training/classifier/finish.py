@@ -27,9 +27,9 @@ from analysis.training.classifier.context import (
     ContextSettings,
     context_logits,
     embed_cells,
+    error_rate,
     train_context,
     whole_cells,
-    wrong_share,
 )
 from analysis.training.classifier.crops import ClassifierCropTable
 from analysis.training.engine.progress import Progress, silent
@@ -103,6 +103,13 @@ def finish(
 def load_embedding(folder: Path, name: str) -> EmbeddingNet:
     """Embedding net of a folder, ready for use.
 
+    Parameters
+    ----------
+    folder
+        Where its two files lie.
+    name
+        Their name without ending.
+
     Raises
     ------
     WeightsError
@@ -125,7 +132,25 @@ def write_finished(
     settings: ContextSettings,
     cells: Mapping[str, int],
 ) -> FinishedClassifier:
-    """Calibrate on the validation split, and write the manifests and the weights of the look at the cell."""
+    """Calibrate on the validation split, and write the manifests and the weights of the context net.
+
+    Parameters
+    ----------
+    folder
+        Where the embedding net lies and all is written.
+    name
+        Name of its files without ending.
+    net
+        The embedding net.
+    context
+        The context net.
+    val
+        Crops of the validation split, by source.
+    settings
+        Of the context net.
+    cells
+        Cells that it was trained on, by source.
+    """
     alone: dict[str, Tensor] = {}
     seen: dict[str, Tensor] = {}
     whole: dict[str, ClassifierCropTable] = {}
@@ -169,11 +194,25 @@ def figures_of(
     prices: AssignmentCosts,
     ending: str,
 ) -> dict[str, float]:
-    """Top-1, jointly assigned, and cells wholly right, normal and aneuploid ones, of every source."""
+    """Top-1, jointly assigned, and cells wholly right, normal and aneuploid ones, of every source.
+
+    Parameters
+    ----------
+    tables
+        Crops of whole cells, by source.
+    logits
+        Of every source float32, shape (n, 49).
+    temperature
+        Divides the logits.
+    prices
+        Of the assignment.
+    ending
+        Of the names of the figures.
+    """
     figures: dict[str, float] = {}
     for source, table in tables.items():
         cells = scored_cells(table, logits[source], temperature, refuses=source not in FLUORESCENT)
-        figures[f"{source}_top1_{ending}"] = 1.0 - wrong_share(logits[source], torch.from_numpy(table.classes))
+        figures[f"{source}_top1_{ending}"] = 1.0 - error_rate(logits[source], torch.from_numpy(table.classes))
         figures[f"{source}_assigned_{ending}"] = class_accuracy(cells, prices)
         odd = [cell for cell in cells if is_aneuploid(cell)]
         even = [cell for cell in cells if not is_aneuploid(cell)]

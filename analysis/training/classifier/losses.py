@@ -36,7 +36,15 @@ def polarity_loss(logits: Tensor, classes: Tensor, polarity: Tensor, smoothing: 
 
 
 class ClassCentres:
-    """Running mean of the upright embeddings of every class, which tells how unknown ones lie."""
+    """Running mean of the upright embeddings of every class, by which turned ones are recognised.
+
+    Parameters
+    ----------
+    size
+        Length of an embedding.
+    decay
+        Weight of the mean so far, a step.
+    """
 
     def __init__(self, size: int, decay: float = 0.95) -> None:
         self.vectors = torch.zeros((CLASS_COUNT, size))

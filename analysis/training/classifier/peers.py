@@ -36,7 +36,24 @@ class PeerNet(nn.Module):
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(features + 96, CLASS_COUNT + 1))
 
     def forward(self, views: Tensor, profile: Tensor, features: Tensor, domain: Tensor | None = None) -> Tensor:
-        """Score crops, see `EmbeddingNet.forward`."""
+        """Score crops, see `EmbeddingNet.forward`.
+
+        Parameters
+        ----------
+        views
+            float32, shape (n, 2, CROP_ROWS, CROP_COLUMNS).
+        profile
+            float32, shape (n, 2, PROFILE_BINS).
+        features
+            float32, shape (n, FEATURE_COUNT).
+        domain
+            float32, shape (n, domains): one-hot; None for none.
+
+        Returns
+        -------
+        Tensor
+            Logits, float32, shape (n, 49).
+        """
         if domain is None:
             domain = features.new_zeros((len(features), len(DOMAINS)))
         both = torch.cat([views, torch.flip(views, (2, 3))]).contiguous(memory_format=torch.channels_last)

@@ -371,7 +371,7 @@ class ClassifierTask(TrainingTask):
         )
 
     def validate(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
-        """Figures of averaged weights on the first crops of every source."""
+        """Figures of averaged weights (of any shape) on the first crops of every source."""
         some = {name: table.select(np.arange(len(table))[:PASSING_CROPS]) for name, table in self._val.items()}
         return figures_of_logits(self.logits(weights, some), some)
 
@@ -392,7 +392,7 @@ class ClassifierTask(TrainingTask):
             self.after_validation(figures)
 
     def net_with(self, weights: Mapping[str, Tensor]) -> nn.Module:
-        """A net of the same kind with these weights, ready for use."""
+        """A net of the same kind with these weights (each of the shape it has there), ready for use."""
         net = self._make_net(self._settings)
         net.load_state_dict(dict(weights))
         return net.eval()
@@ -423,7 +423,7 @@ class ClassifierTask(TrainingTask):
         Parameters
         ----------
         weights
-            Averaged weights; theirs are set, and the net's.
+            Averaged weights, of any shape; theirs are set, and the net's.
         rows
             Crops of every source that are embedded at most.
 

@@ -23,7 +23,7 @@ _THRESHOLDS: Final = np.arange(0.2, 0.66, 0.05)
 
 
 def relative_of(cell: DetectorCell) -> NDArray[np.float32]:
-    """Relative density of a prepared cell."""
+    """Relative density of a prepared cell: float32, shape (height, width)."""
     relative = cell.density.astype(np.float32) / np.float32(DENSITY_STEPS)
     return np.asarray(np.minimum(relative, np.float32(TOP)), dtype=np.float32)
 

@@ -241,7 +241,7 @@ class DetectorTask(TrainingTask):
         return draw_example(self._train[int(order[number % count])], self._singles, rng, settings.augment)
 
     def validate(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
-        """Figures of averaged weights on the pictures of val that are looked at in passing."""
+        """Figures of averaged weights (of any shape) on the pictures of val that are measured in passing."""
         return self.figures(weights, self._val)
 
     def figures(self, weights: Mapping[str, Tensor], cells: Sequence[DetectorCell]) -> dict[str, float]:
@@ -250,7 +250,7 @@ class DetectorTask(TrainingTask):
         Parameters
         ----------
         weights
-            Of a net of the same width.
+            Of a net of the same width, of any shape.
         cells
             What they are measured on.
         """

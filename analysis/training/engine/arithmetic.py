@@ -81,5 +81,5 @@ def is_faster_in_half(work: Callable[[], object]) -> bool:
 
 
 def stored_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as they are kept: kernels in half precision, which costs them nothing that shows."""
+    """Weights of any shape as they are kept: kernels in half precision, which costs them nothing that shows."""
     return {key: value.half() if value.ndim > 1 else value for key, value in weights.items()}

@@ -76,5 +76,5 @@ class WeightAverage:
 
 
 def copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies of weights, apart from every net."""
+    """Copies of weights of any shape, apart from every net."""
     return {key: value.detach().clone() for key, value in weights.items()}

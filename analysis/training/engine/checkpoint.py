@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import torch
+
+from scanner.portable.atomic_files import open_atomic
 
 
 @contextmanager
@@ -18,16 +19,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     Where the block ends in an error, what stood there before stays, and nothing is left beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with open_atomic(path) as file:
+        yield file
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:

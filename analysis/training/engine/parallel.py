@@ -78,7 +78,7 @@ class ThreadedGradients(Generic[_Net]):
 
 
 def backward(losses: Mapping[str, Tensor]) -> dict[str, float]:
-    """Take the gradients of the sum of losses; gives their values."""
+    """Take the gradients of the sum of losses, each of shape (); gives their values."""
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     return {key: float(value.detach()) for key, value in losses.items()}
 

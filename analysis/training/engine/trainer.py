@@ -65,7 +65,7 @@ class TrainingTask(ABC):
         """
 
     def validate(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
-        """Figures of averaged weights on the validation split; empty where a task has none."""
+        """Figures of averaged weights (of any shape) on the validation split; empty where a task has none."""
         del weights
         return {}
 
@@ -83,7 +83,7 @@ class TrainingTask(ABC):
         figures
             Of `validate`.
         weights
-            Averaged weights.
+            Averaged weights, of any shape.
         """
         del step, figures, weights
 
@@ -171,7 +171,7 @@ class BestWeights:
         Parameters
         ----------
         weights
-            Averaged weights; they are copied.
+            Averaged weights of any shape; they are copied.
         score
             The higher the better.
         step

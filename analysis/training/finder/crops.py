@@ -75,7 +75,9 @@ class TrueField(Protocol):
     """A field with its truth."""
 
     @property
-    def pixels(self) -> NDArray[np.uint8] | NDArray[np.uint16]: ...  # noqa: D102
+    def pixels(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """Grey levels, shape (height_px, width_px)."""
+        ...
 
     @property
     def um_per_px(self) -> float: ...  # noqa: D102
@@ -240,20 +242,28 @@ def with_quality(table: FinderCropTable, quality: QualityTable, *, presume: bool
         known, and the net would learn to tell who was asked. Those of a stain of which no cell was karyotyped
         always count so.
     """
-    analysable, share_right = table.analysable.copy(), table.share_right.copy()
+    analysable, correct = table.analysable.copy(), table.correct_fraction.copy()
     unspoilt = (table.kind == METAPHASE) & (table.metaphase == 1) & (table.quality[:, 2] == 1.0)
     for row in np.flatnonzero(unspoilt):
-        known = quality.get(str(table.source[row]))
-        if known is not None:
-            analysable[row], share_right[row] = int(known.is_analysable), known.share_right
-    asked = np.unique(table.stain[np.isfinite(share_right)])
+        measured = quality.get(str(table.source[row]))
+        if measured is not None:
+            analysable[row], correct[row] = int(measured.is_analysable), measured.correct_fraction
+    asked = np.unique(table.stain[np.isfinite(correct)])
     open_ = unspoilt & (analysable == UNKNOWN)
     analysable[open_ if presume else open_ & ~np.isin(table.stain, asked)] = 1
-    return replace(table, analysable=analysable, share_right=share_right)
+    return replace(table, analysable=analysable, correct_fraction=correct)
 
 
 def wide_crops(field: FlattenedField, centres_px: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Crops as the finder cuts them, and a margin round them: uint8, shape (n, 160, 160)."""
+    """Crops as the finder cuts them, and a margin round them: uint8, shape (n, 160, 160).
+
+    Parameters
+    ----------
+    field
+        The field, flattened.
+    centres_px
+        Shape (n, 2): x, y.
+    """
     wide = np.empty((len(centres_px), WIDE_PX, WIDE_PX), np.uint8)
     for top in (0, WIDE_PX - CROP_SIDE_PX):
         for left in (0, WIDE_PX - CROP_SIDE_PX):

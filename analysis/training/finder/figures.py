@@ -79,14 +79,14 @@ def _with_share(plain: ScoreCalibration, weight: float) -> ScoreCalibration:
 
 
 def _rank_order(scores: FinderScore, table: FinderCropTable) -> float:
-    """How well the rank orders proposals: analysable against all else, and the share right among metaphases."""
+    """How well the rank orders proposals: analysable against others, the correct fraction among metaphases."""
     known = (table.analysable >= 0) | (table.metaphase == 0)
     ordered = auc(scores.rank[known].astype(np.float64), table.analysable[known] == 1)
-    share = table.share_right
-    held = np.isfinite(share)
+    correct = table.correct_fraction
+    held = np.isfinite(correct)
     if held.sum() < _LEAST:
         return ordered if np.isfinite(ordered) else 0.0
-    good = share[held] >= np.median(share[held])
+    good = correct[held] >= np.median(correct[held])
     among = auc(scores.rank[held].astype(np.float64), good)
     return float(np.nan_to_num(ordered) + 0.25 * np.nan_to_num(among))
 

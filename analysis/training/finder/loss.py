@@ -25,7 +25,7 @@ class FinderLossWeights:
     radius: float = 0.3
     quality: float = 0.5
     chromosomes: float = 1.0
-    share_right: float = 0.5
+    correct_fraction: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Labels:
     ----------
     metaphase, analysable, wanted
         float32, shape (n,): 1, 0 or -1.
-    offset, log_radius, chromosomes, share_right, quality
+    offset, log_radius, chromosomes, correct_fraction, quality
         As in `FinderOutput`, shares instead of logits.
     """
 
@@ -46,7 +46,7 @@ class Labels:
     offset: Tensor
     log_radius: Tensor
     chromosomes: Tensor
-    share_right: Tensor
+    correct_fraction: Tensor
     quality: Tensor
 
 
@@ -76,7 +76,9 @@ def finder_loss(output: FinderOutput, labels: Labels, weights: FinderLossWeights
         "chromosomes": _mean(
             _distance(output.chromosomes, labels.chromosomes, 0.15 * TYPICAL_CHROMOSOMES), labels.chromosomes >= 0
         ),
-        "share_right": _mean(_entropy(output.correct_fraction, labels.share_right), labels.share_right >= 0),
+        "correct_fraction": _mean(
+            _entropy(output.correct_fraction, labels.correct_fraction), labels.correct_fraction >= 0
+        ),
     }
     return {name: value * float(getattr(weights, name)) for name, value in parts.items()}
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import DatasetError
 from analysis.nets.finder_net import CROP_SIDE_PX, QUALITY_NAMES
-from analysis.parameters.weights import write_whole
+from scanner.portable.atomic_files import write_atomic
 
 WIDE_PX: Final = 160
 """Side of a stored crop: what the net sees, with room round it for moving, turning and scaling."""
@@ -42,7 +42,7 @@ class FinderCropTable:
         int8, shape (n,): 1, 0, or -1 where it isn't known. `wanted` is a reviewer's word, worth a picture or not.
     offset_px
         float32, shape (n, 2): centre of the metaphase less the middle of the crop, x and y in work px.
-    cell_radius_um, chromosomes, share_right
+    cell_radius_um, chromosomes, correct_fraction
         float32, shape (n,); NaN where unknown.
     quality
         float32, shape (n, 4) in [0, 1]: spread, overlap, completeness, contrast; NaN where unknown.
@@ -61,7 +61,7 @@ class FinderCropTable:
     offset_px: NDArray[np.float32]
     cell_radius_um: NDArray[np.float32]
     chromosomes: NDArray[np.float32]
-    share_right: NDArray[np.float32]
+    correct_fraction: NDArray[np.float32]
     quality: NDArray[np.float32]
     field: NDArray[np.int32]
     kind: NDArray[np.str_]
@@ -75,8 +75,17 @@ class FinderCropTable:
         return len(self.crops)
 
     def at(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> FinderCropTable:
-        """Some rows."""
+        """Some rows, by their numbers, shape (m,), or a mask, shape (n,)."""
         return FinderCropTable(**{entry.name: getattr(self, entry.name)[rows] for entry in fields(self)})
+
+
+_COLUMNS: Final = tuple(entry.name for entry in fields(FinderCropTable))
+_STORED_AS: Final = {"correct_fraction": "share_right"}
+"""Columns that have another name in shards."""
+
+
+def _key(column: str) -> str:
+    return f"table.{_STORED_AS.get(column, column)}"
 
 
 def blank_table(count: int) -> dict[str, Any]:
@@ -88,7 +97,7 @@ def blank_table(count: int) -> dict[str, Any]:
         "noise_od": np.zeros(count, np.float32),
         **{name: np.full(count, UNKNOWN, np.int8) for name in ("metaphase", "analysable", "wanted")},
         "offset_px": np.zeros((count, 2), np.float32),
-        **{name: unknown.copy() for name in ("cell_radius_um", "chromosomes", "share_right")},
+        **{name: unknown.copy() for name in ("cell_radius_um", "chromosomes", "correct_fraction")},
         "quality": np.full((count, len(QUALITY_NAMES)), np.nan, np.float32),
         "field": np.zeros(count, np.int32),
         **{name: np.full(count, "", dtype="<U48") for name in _TEXTS},
@@ -145,7 +154,7 @@ def write_shard(path: Path, shard: Shard) -> None:
     shard
         What goes into it.
     """
-    columns = {f"table.{entry.name}": getattr(shard.table, entry.name) for entry in fields(FinderCropTable)}
+    columns = {_key(name): getattr(shard.table, name) for name in _COLUMNS}
     statistics = {f"statistics.{name}": values for name, values in shard.statistics.items()}
     buffer = io.BytesIO()
     np.savez_compressed(
@@ -158,7 +167,7 @@ def write_shard(path: Path, shard: Shard) -> None:
         **statistics,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())
 
 
 def read_shard(path: Path) -> Shard:
@@ -171,9 +180,7 @@ def read_shard(path: Path) -> Shard:
     """
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
-            table = FinderCropTable(
-                **{entry.name: content[f"table.{entry.name}"] for entry in fields(FinderCropTable)}
-            )
+            table = FinderCropTable(**{name: content[_key(name)] for name in _COLUMNS})
             statistics = {
                 name.removeprefix("statistics."): content[name]
                 for name in content.files

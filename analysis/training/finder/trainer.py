@@ -260,7 +260,7 @@ class FinderTask(TrainingTask):
         return backward(finder_loss(output, labels, self._settings.loss))
 
     def validate(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
-        """Figures of weights on val, uncalibrated."""
+        """Figures of weights (of any shape) on val, uncalibrated."""
         return self.figures(self.ready_net(weights), ScoreCalibration())
 
     def choice_score(self, figures: Mapping[str, float]) -> float:
@@ -284,7 +284,7 @@ class FinderTask(TrainingTask):
         return figures
 
     def ready_net(self, weights: Mapping[str, Tensor]) -> FinderNet:
-        """A net of the same kind with these weights, folded, ready for use."""
+        """A net of the same kind with these weights (each of the shape it has there), folded, ready for use."""
         net = FinderNet(**self.arguments)
         fill_net(net, weights, FINDER_WEIGHTS)
         return folded(net, half=False)
@@ -379,7 +379,7 @@ def drawn_batch(
         offset=batch.offset,
         log_radius=batch.log_radius,
         chromosomes=column("chromosomes"),
-        share_right=column("share_right"),
+        correct_fraction=column("correct_fraction"),
         quality=column("quality"),
     )
     return batch, labels

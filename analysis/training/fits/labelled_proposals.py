@@ -25,6 +25,7 @@ from analysis.segmentation.segmenter import DetectorSegmenter
 from analysis.selection.measurements import ProposalMeasurements
 from analysis.structures.boxes import box_iou, match
 from analysis.structures.classes import CLASS_NAMES
+from scanner.portable.atomic_files import open_atomic
 
 _LEAST_SCORE: Final = 0.1
 """Proposals below are never chosen (the least chosen one of the val split has .2), and only take time."""
@@ -74,7 +75,7 @@ class LabelledProposals:
         return right
 
     def outcome(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> SelectionOutcome:
-        """Count matched, false and missed chromosomes of a choice: a mask of the proposals, or rows."""
+        """Count matched, false and missed chromosomes of a choice: a mask, shape (n,), or rows, shape (m,)."""
         overlaps = self.iou[:, chosen]
         matched = len(match(overlaps))
         return SelectionOutcome(matched, overlaps.shape[1] - matched, len(self.iou) - matched)
@@ -175,19 +176,18 @@ def write_cell(path: Path, cell: LabelledProposals) -> None:
     cell
         What is written.
     """
-    part = path.with_suffix(".part.npz")
     measurements = cell.measurements
-    np.savez_compressed(
-        part,
-        case=np.asarray(cell.case),
-        iou=cell.iou,
-        score=measurements.score,
-        overlap=measurements.overlap,
-        classes=measurements.classes,
-        piece=measurements.piece,
-        piece_areas=measurements.piece_areas,
-    )
-    part.replace(path)
+    with open_atomic(path) as file:
+        np.savez_compressed(
+            file,
+            case=np.asarray(cell.case),
+            iou=cell.iou,
+            score=measurements.score,
+            overlap=measurements.overlap,
+            classes=measurements.classes,
+            piece=measurements.piece,
+            piece_areas=measurements.piece_areas,
+        )
 
 
 def read_cell(path: Path) -> LabelledProposals:

@@ -107,7 +107,7 @@ _SPLIT_FIT: Final = PerceptronFit(hidden=24, epochs=20, weight_decay=0.3)
 
 
 @dataclass(slots=True)
-class Samples:
+class _Samples:
     """Rows to fit on.
 
     Attributes
@@ -124,7 +124,7 @@ class Samples:
     splits: list[NDArray[np.float64]] = field(default_factory=list)
     is_right: list[bool] = field(default_factory=list)
 
-    def extend(self, other: Samples) -> None:
+    def extend(self, other: _Samples) -> None:
         """Add another's rows."""
         self.pieces.extend(other.pieces)
         self.medians.extend(other.medians)
@@ -258,19 +258,19 @@ def know_nothing() -> Plausibility:
     return Plausibility(half(len(SINGLE_FEATURES)), half(len(SPLIT_FEATURES)))
 
 
-def collect(entry: TsengImage, known: Plausibility, seed: int) -> Samples:
+def collect(entry: TsengImage, plausibility: Plausibility, seed: int) -> _Samples:
     """Collect the rows of one image, pieces taken apart along right splits and some wrong ones.
 
     Parameters
     ----------
     entry
         Picture and true boxes.
-    known
+    plausibility
         Scores of the round before, which rank the splits.
     seed
         Of the wrong splits that are followed.
     """
-    samples = Samples()
+    samples = _Samples()
     rng = np.random.default_rng([seed, int.from_bytes(entry.name.encode()[-6:], "big")])
     try:
         working = make_working_image(read_image(entry.path))
@@ -281,14 +281,18 @@ def collect(entry: TsengImage, known: Plausibility, seed: int) -> Samples:
     boxes = np.clip(tight * working.factor, 0.0, [size[1], size[0], size[1], size[0]])
     found = find_foreground(working.density, working.nuclei, working.width_px)
     pieces = connected_regions(found.mask, min_area_px=CONTOURS.min_piece * working.width_px**2)
-    cell = estimate_context(pieces, working.density, working.width_px, SegmentationSettings(), known)
+    cell = estimate_context(pieces, working.density, working.width_px, SegmentationSettings(), plausibility)
     for piece in pieces:
         _take_apart(piece, cell, boxes, samples, rng)
     return samples
 
 
 def _take_apart(
-    piece: Region, cell: ContourContext, boxes: NDArray[np.float64], samples: Samples, rng: np.random.Generator
+    piece: Region,
+    cell: ContourContext,
+    boxes: NDArray[np.float64],
+    samples: _Samples,
+    rng: np.random.Generator,
 ) -> None:
     waiting = [(describe(piece, SegmentationRoute.SINGLE, cell), 0)]
     while waiting:
@@ -315,7 +319,7 @@ def _judge_splits(
     cell: ContourContext,
     boxes: NDArray[np.float64],
     spanned: set[int],
-    samples: Samples,
+    samples: _Samples,
     rng: np.random.Generator,
 ) -> tuple[list[tuple[Piece, Piece]], list[tuple[Piece, Piece]]]:
     right, every = [], []
@@ -376,17 +380,17 @@ def _collect_all(
     seed: int,
     workers: int,
     progress: Callable[[int, int], None] | None,
-) -> Samples:
+) -> _Samples:
     if workers == 1:
-        parts: Iterator[Samples] = (collect(entry, known, seed) for entry in entries)
+        parts: Iterator[_Samples] = (collect(entry, known, seed) for entry in entries)
         return _joined(parts, len(entries), progress)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(collect, entry, known, seed) for entry in entries]
         return _joined((job.result() for job in jobs), len(entries), progress)
 
 
-def _joined(parts: Iterator[Samples], total: int, progress: Callable[[int, int], None] | None) -> Samples:
-    samples = Samples()
+def _joined(parts: Iterator[_Samples], total: int, progress: Callable[[int, int], None] | None) -> _Samples:
+    samples = _Samples()
     for number, part in enumerate(parts, start=1):
         samples.extend(part)
         if progress is not None:
@@ -394,14 +398,14 @@ def _joined(parts: Iterator[Samples], total: int, progress: Callable[[int, int],
     return samples
 
 
-def _single_rows(samples: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _single_rows(samples: _Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rows with the cell's median, and again with the typical one that serves before it is known."""
     rows = [single_features(row, median) for row, median in zip(samples.pieces, samples.medians, strict=True)]
     rows += [single_features(row, CONTOURS.typical_area) for row in samples.pieces]
     return np.stack(rows), np.asarray(samples.is_one * 2, np.float64)
 
 
-def _split_rows(samples: Samples, single: Perceptron) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _split_rows(samples: _Samples, single: Perceptron) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rows with the likenesses of the newly fitted score in place of those they were collected with."""
     rows = np.stack(samples.splits)
     count = len(PIECE_FEATURES)
@@ -413,13 +417,13 @@ def _split_rows(samples: Samples, single: Perceptron) -> tuple[NDArray[np.float6
     return rows, np.asarray(samples.is_right, np.float64)
 
 
-def _fit_single(train: Samples, seed: int, test: Samples | None = None) -> tuple[Perceptron, float]:
+def _fit_single(train: _Samples, seed: int, test: _Samples | None = None) -> tuple[Perceptron, float]:
     rows, truth = _single_rows(train)
     made = _fit(rows, truth, _SINGLE_FIT, seed)
     return made, _loss(made, *_single_rows(test)) if test is not None else float("nan")
 
 
-def _fit_split(train: Samples, single: Perceptron, seed: int, test: Samples) -> tuple[Perceptron, float]:
+def _fit_split(train: _Samples, single: Perceptron, seed: int, test: _Samples) -> tuple[Perceptron, float]:
     rows, truth = _split_rows(train, single)
     made = _fit(rows, truth, _SPLIT_FIT, seed)
     return made, _loss(made, *_split_rows(test, single))

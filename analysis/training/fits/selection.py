@@ -31,7 +31,7 @@ _STEP: Final = 0.5
 _LEAST_STEP: Final = 0.05
 _SURE_SHARE: Final = 0.08
 _UNSURE_BELOW: Final = 0.2
-_USUAL_COUNT: Final = 46
+_NORMAL_COUNT: Final = 46
 _DRAWS: Final = 2000
 _INTERVAL_PERCENT: Final = (2.5, 97.5)
 _GREATEST_THRESHOLD: Final = 0.9
@@ -45,24 +45,24 @@ class SelectionTargets:
 
     Attributes
     ----------
-    missed_worth
+    missed_weight
         What a missed chromosome costs, a false one costing 1: people see what is too much, and take what is lost
         for a finding.
     lean_price
         Price of a chromosome by which cells of other than 46 come out nearer to 46, a cell, in chromosomes a cell.
     """
 
-    missed_worth: float = 1.25
+    missed_weight: float = 1.25
     lean_price: float = 0.2
 
     def cost(self, table: NDArray[np.float64]) -> float:
-        """Errors a true chromosome, and the lean; of a table of `outcomes`."""
+        """Errors a true chromosome, and the lean; of a table of `outcomes`, shape (cells, 3)."""
         matched, false, missed = table.T
-        errors = (false.sum() + self.missed_worth * missed.sum()) / max(float((matched + missed).sum()), 1.0)
-        other = matched + missed != _USUAL_COUNT
-        towards = (false - missed) * np.sign(_USUAL_COUNT - matched - missed)
+        errors = (false.sum() + self.missed_weight * missed.sum()) / max(float((matched + missed).sum()), 1.0)
+        other = matched + missed != _NORMAL_COUNT
+        towards = (false - missed) * np.sign(_NORMAL_COUNT - matched - missed)
         lean = max(0.0, float(towards[other].mean())) if other.any() else 0.0
-        return float(errors) + self.lean_price * lean / _USUAL_COUNT
+        return float(errors) + self.lean_price * lean / _NORMAL_COUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,13 @@ def outcomes(cells: Sequence[LabelledProposals], settings: SelectionSettings) ->
 
 
 def figures(table: NDArray[np.float64]) -> dict[str, float]:
-    """Return ``aer``, ``acc``, ``wcr`` as of `analysis.metrics.enumeration`, ``missed`` and ``false``."""
+    """Figures of a table of `outcomes`, shape (cells, 3).
+
+    Returns
+    -------
+    dict
+        ``aer``, ``acc``, ``wcr`` as of `analysis.metrics.enumeration`, ``missed`` and ``false``.
+    """
     matched, false, missed = (float(value) for value in table.sum(axis=0))
     return {
         "aer": (false + missed) / max(matched + missed, 1.0),
@@ -127,7 +133,7 @@ def refit(
     aims: SelectionTargets | None = None,
     *,
     most_trials: int = 80,
-    tell: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> SelectionSettings:
     """Look for settings that cost less: one changed at a time, by steps that get finer where none helps.
 
@@ -144,7 +150,7 @@ def refit(
         What costs how much.
     most_trials
         Settings tried at the most.
-    tell
+    progress
         Called with a line for each better one.
     """
     aims = aims or SelectionTargets()
@@ -166,8 +172,8 @@ def refit(
                 steps[name] /= 2.0
                 continue
             best = found
-            if tell is not None:
-                tell(f"{name} {getattr(best, name):.3f}: {least:.5f}")
+            if progress is not None:
+                progress(f"{name} {getattr(best, name):.3f}: {least:.5f}")
     return best
 
 

@@ -72,6 +72,15 @@ class Batches:
     ----------
     ahead
         Steps whose batches should be asked for before they are needed.
+
+    Parameters
+    ----------
+    bank
+        Chromosomes that scenes are composed of.
+    scene
+        How scenes are drawn.
+    prompts
+        Prompts a batch.
     """
 
     ahead: int = 0

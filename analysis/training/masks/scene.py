@@ -240,7 +240,7 @@ class Scene:
     bodies: tuple[SceneBody, ...]
 
     def mask_of(self, body: SceneBody) -> NDArray[np.bool_]:
-        """Mask of a body in the frame of the scene."""
+        """Mask of a body in the frame of the scene: bool, shape (height, width)."""
         out = np.zeros(self.level.shape, np.bool_)
         _laid(out, body.mask, body.x_px, body.y_px, np.logical_or)
         return out

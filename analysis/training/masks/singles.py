@@ -138,9 +138,9 @@ def singles_of_cell(
     Parameters
     ----------
     levels
-        float32: densities in any unit, 0 outside.
+        float32, shape (h, w) each: densities in any unit, 0 outside.
     masks
-        bool, of the same shapes.
+        bool, of the same shape each.
     cell
         Number of the cell.
     """

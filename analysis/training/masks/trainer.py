@@ -255,7 +255,7 @@ class StreamTask(TrainingTask):
         Parameters
         ----------
         weights
-            Of both nets.
+            Of both nets, of any shape.
         bank
             The chromosomes.
         """

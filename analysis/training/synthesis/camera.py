@@ -64,7 +64,7 @@ def expose(
 
 
 def light_field(conditions: SlideConditions) -> NDArray[np.float32]:
-    """Light over the field, 1 at its brightest."""
+    """Light over the field, 1 at its brightest: float32, shape (height, width)."""
     y = np.linspace(-1.0, 1.0, conditions.height_px, dtype=np.float32)[:, None]
     x = np.linspace(-1.0, 1.0, conditions.width_px, dtype=np.float32)[None, :]
     along = x * np.float32(math.cos(conditions.tilt_rad)) + y * np.float32(math.sin(conditions.tilt_rad))

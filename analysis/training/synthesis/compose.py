@@ -53,7 +53,7 @@ LEAST_ON_EMPTY: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class LayoutSettings:
+class SlideLayoutSettings:
     """How a composed field is laid out. Lengths in um, strengths factors of the slide's stain."""
 
     apart_um: float = 14.0
@@ -106,7 +106,7 @@ class LayoutSettings:
     """Distance over which the ground's slow unevenness changes."""
 
 
-_SETTINGS: Final = LayoutSettings()
+_SETTINGS: Final = SlideLayoutSettings()
 
 
 def compose_slides(

@@ -93,7 +93,7 @@ def describe(
 
 
 def circle_of(boxes_px: NDArray[np.float32]) -> tuple[float, float, float]:
-    """Centre of the boxes' mass, and the radius that holds 93 % of their far ends."""
+    """Centre of the mass of boxes (n, 4), and the radius that holds 93 % of their far ends."""
     sides = boxes_px[:, 2:] - boxes_px[:, :2]
     middles = (boxes_px[:, 2:] + boxes_px[:, :2]) / 2.0
     # A chromosome's mass goes with the length of its box, not with the box's area: it lies in it like a bar.

@@ -21,7 +21,7 @@ COVERSLIP_EDGE = "coverslip_edge"
 
 
 @dataclass(frozen=True, slots=True)
-class GlassSettings:
+class ComposedGlassSettings:
     """Bubbles and the coverslip's edge. Lengths in um."""
 
     fold_um: float = 1.3
@@ -48,7 +48,7 @@ class GlassSettings:
     """Tiles of ground that a slide uses at most."""
 
 
-_SETTINGS: Final = GlassSettings()
+_SETTINGS: Final = ComposedGlassSettings()
 _HALF_TURN_DEG: Final = 180.0
 _NATURAL: Final = 2.3
 """Glass features have decadic densities."""

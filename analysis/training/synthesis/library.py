@@ -12,11 +12,11 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.parameters.weights import write_whole
 from analysis.training.synthesis.cutout import CellCutout, Cutout
 from analysis.training.synthesis.drawn import draw_clumps, draw_grains, draw_nuclei, draw_precipitates
 from analysis.training.synthesis.sources import SourceCutouts, cut_sources, image_names
 from analysis.training.synthesis.truth import FLUORESCENCE, HELD_OUT_STAIN, STAINS
+from scanner.portable.atomic_files import write_atomic
 
 _Arrays = Mapping[str, NDArray[Any]]
 _Number = TypeVar("_Number", int, float)
@@ -97,7 +97,7 @@ def load_library(
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = io.BytesIO()
         np.savez(stream, allow_pickle=False, **packed)
-        write_whole(path, stream.getvalue())
+        write_atomic(path, stream.getvalue())
     # What is kept has half precision: a first composition must not differ from the later ones.
     return _unpacked(stain, split, packed)
 

@@ -30,7 +30,7 @@ _NO_SPREAD_UM: Final = 1e-6
 class SpoilingSettings:
     """How metaphases are spoilt."""
 
-    known_chromosomes: int = 10
+    least_chromosomes: int = 10
     """Boxes from which a cell's chromosomes are taken for labelled one by one."""
     blur_um: tuple[float, float] = (0.9, 2.0)
     """Out of focus so far that bands are gone."""
@@ -90,7 +90,7 @@ def spoilt(cell: CellCutout, kind: str, rng: np.random.Generator) -> Specimen:
     rng
         Source of all variation.
     """
-    if kind in ("tight", "incomplete") and len(cell.boxes_px) < _SETTINGS.known_chromosomes:
+    if kind in ("tight", "incomplete") and len(cell.boxes_px) < _SETTINGS.least_chromosomes:
         kind = "blurred"
     if kind == "blurred":
         sigma = float(rng.uniform(*_SETTINGS.blur_um)) / CUTOUT_UM_PER_PX

@@ -21,10 +21,10 @@ from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.metrics.interactions import count_interactions
 from analysis.metrics.karyotyper import ProposedChromosome, ProposesKaryotypes
-from analysis.parameters.weights import write_whole
 from analysis.structures.boxes import box_areas, box_intersections, box_iou, match
+from scanner.portable.atomic_files import write_atomic
 
-ANALYSABLE_SHARE_RIGHT: Final = 0.80
+ANALYSABLE_CORRECT_FRACTION: Final = 0.80
 """Share of a cell's chromosomes that the pipeline must cut and classify rightly for the cell to be analysable."""
 
 _SAVE_EVERY: Final = 10
@@ -42,10 +42,10 @@ class KaryotypedQuality:
         True number.
     pieces
         Number the pipeline proposed.
-    share_found
+    detected_fraction
         True chromosomes with a piece of box IoU >= 0.5, in [0, 1].
-    share_right
-        True chromosomes found and of the right class, in [0, 1].
+    correct_fraction
+        True chromosomes detected and of the right class, in [0, 1].
     interactions
         Edits from the proposal to the truth, see `count_interactions`.
     """
@@ -54,14 +54,23 @@ class KaryotypedQuality:
     case: str
     chromosomes: int
     pieces: int
-    share_found: float
-    share_right: float
+    detected_fraction: float
+    correct_fraction: float
     interactions: int
 
     @property
     def is_analysable(self) -> bool:
-        """Whether the unspoilt cell counts as analysable: share right >= `ANALYSABLE_SHARE_RIGHT`."""
-        return self.share_right >= ANALYSABLE_SHARE_RIGHT
+        """Whether the unspoilt cell counts as analysable: correct fraction >= `ANALYSABLE_SHARE_RIGHT`."""
+        return self.correct_fraction >= ANALYSABLE_CORRECT_FRACTION
+
+
+_KEYS: Final = {"detected_fraction": "share_found", "correct_fraction": "share_right"}
+"""Keys in the file of fields that have another name here."""
+_FIELDS: Final = {key: name for name, key in _KEYS.items()}
+
+
+def _renamed(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in row.items()}
 
 
 QualityTable = Mapping[str, KaryotypedQuality]
@@ -84,7 +93,7 @@ def read_quality(path: Path) -> dict[str, KaryotypedQuality]:
         raise DatasetError("the table of qualities can't be read", path=path) from error
     try:
         rows: dict[str, Any] = json.loads(text)
-        return {name: KaryotypedQuality(**row) for name, row in rows.items()}
+        return {name: KaryotypedQuality(**_renamed(row, _FIELDS)) for name, row in rows.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise DatasetError("not a table of qualities", path=path) from error
 
@@ -138,8 +147,8 @@ def measure_quality(
 
 
 def _write(path: Path, table: QualityTable) -> None:
-    text = json.dumps({name: asdict(table[name]) for name in sorted(table)}, indent=0) + "\n"
-    write_whole(path, text.encode())
+    text = json.dumps({name: _renamed(asdict(table[name]), _KEYS) for name in sorted(table)}, indent=0) + "\n"
+    write_atomic(path, text.encode())
 
 
 def _measure(entry: TsengImage, split: str, karyotyper: ProposesKaryotypes) -> KaryotypedQuality:
@@ -160,7 +169,7 @@ def _measure(entry: TsengImage, split: str, karyotyper: ProposesKaryotypes) -> K
         case=entry.case,
         chromosomes=len(truth),
         pieces=len(boxes),
-        share_found=round(len(pairs) / len(truth), 4),
-        share_right=round(sum(classes[j] == entry.classes[i] for i, j in pairs) / len(truth), 4),
+        detected_fraction=round(len(pairs) / len(truth), 4),
+        correct_fraction=round(sum(classes[j] == entry.classes[i] for i, j in pairs) / len(truth), 4),
         interactions=edits.total,
     )

@@ -52,7 +52,7 @@ def selection(
         )
     start = load_selection_settings()
     aims = SelectionTargets(missed_weight)
-    best = refit(cells, start, aims, most_trials=trials, tell=typer.echo)
+    best = refit(cells, start, aims, most_trials=trials, progress=typer.echo)
     result = compare(cells, start, best)
     for name, table in (("before", result.before), ("after", result.after)):
         row = figures(table)
