@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from acquisition.batch.barcodes import near_misses
 from acquisition.batch.report import BatchReport, SlideReport, SlideStatus, in_order, write_report
@@ -23,6 +24,9 @@ from scanner.errors import ScannerError
 from scanner.portable.file_names import file_name_part
 
 _log = logging.getLogger(__name__)
+
+_NAMED_BYTES: Final = 50
+"""Of slot and barcode within the name of a slide's folder, which is a name part itself where it is read back."""
 
 FINISHED = (RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS)
 """How a run ends that did what its protocol asks for."""
@@ -254,7 +258,7 @@ class SlideBatch:
 
     def _scan(self, slide: IdentifiedSlide) -> None:
         entry = slide.entry
-        folder = self._folder / f"slot-{file_name_part(slide.slot)}-{file_name_part(entry.barcode)}"
+        folder = self._folder / slide_folder_name(slide.slot, entry.barcode)
         try:
             self._tray.bring(slide.slot)
             label = self._tray.read_label(slide.slot)
@@ -403,3 +407,16 @@ class SlideBatch:
         report = BatchReport(slides, self._ended, name, self._started_at, self._finished_at, elapsed_s=elapsed_s)
         write_report(self._folder, report)
         return report
+
+
+def slide_folder_name(slot: str, barcode: str) -> str:
+    """Name of the folder in which a slide's run is.
+
+    Parameters
+    ----------
+    slot
+        Where the slide lies.
+    barcode
+        What its label says.
+    """
+    return f"slot-{file_name_part(slot, max_bytes=_NAMED_BYTES)}-{file_name_part(barcode, max_bytes=_NAMED_BYTES)}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +30,7 @@ _FIELD_NAMES = tuple(item.name for item in fields(FieldRecord))
 class LogKind(StrEnum):
     """Kinds of journal records; the values are part of the file format and don't change."""
 
+    SESSION = "session"
     STARTED = "begun"
     RESUMED = "resumed"
     STATE = "state"
@@ -188,18 +190,52 @@ class Progress:
         return {**self.searched, **{index: waiting.record for index, waiting in self.waiting.items()}}
 
 
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """One of the sessions in which a run was carried out, from its begin or a resume to its end.
+
+    Attributes
+    ----------
+    software_version
+        Version of the software that carried it out.
+    started_at
+        When it began, ISO 8601.
+    elapsed_s
+        From its begin to its last record, by a clock that nobody sets.
+    status
+        How it ended; None where it was cut off or goes on.
+    """
+
+    software_version: str
+    started_at: str
+    elapsed_s: float
+    status: RunStatus | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in ``run.json``."""
+        return asdict(self) | {"status": None if self.status is None else self.status.value}
+
+
 class RunLog:
-    """Writes a run's steps into its journal.
+    """Writes the steps of one session of a run into its journal.
 
     Parameters
     ----------
     journal
         Where to.
+    now_s
+        Time source of the durations.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._journal = journal
         self._boot = boot_id()
+        self._now_s = now_s
+        self._start_s = now_s()
+
+    def session(self, software_version: str) -> None:
+        """A session begins: the first record that it writes."""
+        self._append(LogKind.SESSION, software_version=software_version)
 
     def started(self, start: RunStart) -> None:
         """The plan is made, and nothing has moved."""
@@ -338,13 +374,37 @@ class RunLog:
         self._append(LogKind.ENDED, status=status.value, error=error)
 
     def _append(self, kind: LogKind, *, sync: bool = True, **values: object) -> None:
-        self._journal.append(kind.value, sync=sync, at=datetime.now(UTC).isoformat(), **values)
+        # The clock of the dates may be set; how long a session took is measured apart.
+        elapsed_s = round(self._now_s() - self._start_s, 3)
+        self._journal.append(
+            kind.value, sync=sync, at=datetime.now(UTC).isoformat(), elapsed_s=elapsed_s, **values
+        )
 
 
 def plan_digest(fields: Sequence[PlannedField]) -> str:
     """SHA-256 of a plan: the same only if each field has the same index and place."""
     text = "".join(f"{f.index} {f.centre.x_um!r} {f.centre.y_um!r}\n" for f in fields)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_sessions(records: Sequence[JournalRecord]) -> tuple[SessionRecord, ...]:
+    """The sessions of a run as its journal has them; none where an earlier version wrote it.
+
+    Parameters
+    ----------
+    records
+        All records of the journal.
+    """
+    sessions: list[SessionRecord] = []
+    for record in records:
+        values = record.values
+        if record.kind == LogKind.SESSION:
+            sessions.append(SessionRecord(str(values["software_version"]), str(values["at"]), 0.0, None))
+        elif sessions and "elapsed_s" in values:
+            is_end = record.kind == LogKind.ENDED
+            status = RunStatus(values["status"]) if is_end else None
+            sessions[-1] = replace(sessions[-1], elapsed_s=float(values["elapsed_s"]), status=status)
+    return tuple(sessions)
 
 
 def read_progress(records: Sequence[JournalRecord], path: Path) -> Progress:
@@ -384,6 +444,8 @@ def _take(record: JournalRecord, progress: Progress, synced: set[int], boots: di
     values = record.values
     progress.ended = None
     match LogKind(record.kind):
+        case LogKind.SESSION:
+            pass
         case LogKind.STARTED:
             if values["format"] not in _READABLE:
                 raise ValueError(f"format {values['format']}, this software reads {_READABLE}")

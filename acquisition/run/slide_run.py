@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from importlib import metadata
 
 from acquisition.errors import (
     AcquisitionError,
@@ -199,6 +200,7 @@ class SlideRun:
         # From here on no signal raises: each is a request that the run hears.
         with interruptions_handled(control, self._context.listener.message):
             try:
+                self._journal.session(metadata.version("karyoscan"))
                 begin()
                 self._phases()
                 if control.abort_requested:

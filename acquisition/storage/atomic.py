@@ -58,6 +58,8 @@ def write_bytes_atomic(path: Path, content: bytes) -> None:
 def write_json_atomic(path: Path, value: object) -> None:
     """Write a value as indented UTF-8 JSON, whole or not at all.
 
+    Texts that UTF-8 can't hold, such as a path with other bytes, are escaped and come back as they were.
+
     Parameters
     ----------
     path
@@ -74,7 +76,11 @@ def write_json_atomic(path: Path, value: object) -> None:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise StorageError(f"can't be written as JSON: {error}", path=path) from error
-    write_bytes_atomic(path, f"{text}\n".encode())
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:
+        content = json.dumps(value, indent=2, allow_nan=False).encode()
+    write_bytes_atomic(path, content + b"\n")
 
 
 def write_png_atomic(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:

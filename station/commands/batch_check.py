@@ -8,7 +8,7 @@ from typing import Final
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from acquisition.storage import write_json_atomic
 from station.exit_codes import ExitCode
@@ -17,9 +17,9 @@ from station.run.batch_check import BatchCheck, CheckedRow, RowOutcome, check_ba
 from station.run.batch_request import BatchRequest
 
 _TEXTS: Final = {
-    RowOutcome.SCANNED: "is scanned",
-    RowOutcome.IF_NEEDED: "is scanned if those before it give too few cells",
-    RowOutcome.FINISHED_BEFORE: "was finished before",
+    RowOutcome.SCANNED: "scanned",
+    RowOutcome.IF_NEEDED: "scanned if its sisters give too few cells",
+    RowOutcome.FINISHED_BEFORE: "finished before",
     RowOutcome.NOT_IN_TRAY: "no slide in the tray",
     RowOutcome.REFUSED: "refused, see below",
 }
@@ -42,9 +42,9 @@ def print_check(request: BatchRequest, json_file: Path | None) -> None:
     """
     check = check_batch(request)
     console = Console()
-    table = Table(
-        "line", "barcode", "accession", "priority", "protocol", "time", "disk", "what happens", title="Night"
-    )
+    names = ("line", "barcode", "accession", "priority", "protocol", "time", "disk", "what happens")
+    # Folded where the terminal is narrow: half a barcode is none.
+    table = Table(*(Column(name, overflow="fold") for name in names), title="Night")
     for row in check.rows:
         table.add_row(*map(escape, _cells(row)))
     console.print(table)

@@ -14,7 +14,7 @@ def complain(text: str) -> None:
         What happened; line breaks become spaces, and what could steer the terminal a question mark.
     """
     line = " ".join(text.split())
-    typer.echo(f"karyoscan: {_printable(line)}", err=True)
+    typer.echo(f"karyoscan: {printable_text(line)}", err=True)
 
 
 def say(text: str) -> None:
@@ -25,8 +25,9 @@ def say(text: str) -> None:
     text
         As for `complain`; bytes of a file name that aren't UTF-8 become question marks too.
     """
-    typer.echo(_printable(text))
+    typer.echo(printable_text(text))
 
 
-def _printable(text: str) -> str:
+def printable_text(text: str) -> str:
+    """Replace what could steer a terminal, or can't be written to it, by question marks."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)

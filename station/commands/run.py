@@ -13,7 +13,7 @@ from rich.table import Table
 from acquisition.records import RunStatus
 from acquisition.run.control import RunCommand, RunControl
 from acquisition.run.interruption import interruptions_handled
-from station.commands.messages import complain
+from station.commands.messages import complain, printable_text
 from station.commands.options import ProtocolOption, RigOption, record_text
 from station.errors import UsageError
 from station.exit_codes import ExitCode
@@ -163,7 +163,7 @@ def status(
     from station.run.status import read_status
 
     state = read_status(folder)
-    Console().print("\n".join(state.lines()), highlight=False, markup=False, soft_wrap=True)
+    Console().print("\n".join(map(printable_text, state.lines())), highlight=False, markup=False, soft_wrap=True)
     if json_file is not None:
         write_json_atomic(json_file, state.to_json())
 
@@ -175,7 +175,7 @@ def _end_interrupted(folder: Path) -> None:
 
 def _end_run(console: Console, result: ScanResult) -> None:
     _print_run(console, result.summary)
-    console.print(f"Report: {result.report}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {printable_text(str(result.report))}", highlight=False, soft_wrap=True)
     status = RunStatus(result.summary["status"])
     if status in {RunStatus.FAILED, RunStatus.PARKED, RunStatus.ABORTED}:
         complain(f"run {status}: {result.summary['error']}")
@@ -198,7 +198,7 @@ def _end_batch(console: Console, folder: Path, report: BatchReport, *, stopped: 
         values = (slide.slot or "-", slide.barcode or "?", slide.accession or "", slide.status.value, cells)
         table.add_row(*(escape(value) for value in values), escape(slide.reason))
     console.print(table)
-    console.print(f"Report: {folder / BATCH_PAGE_NAME}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {printable_text(str(folder / BATCH_PAGE_NAME))}", highlight=False, soft_wrap=True)
     if report.ended:
         complain(f"no further slide was taken: {report.ended}")
         raise typer.Exit(ExitCode.STOPPED if stopped else ExitCode.FAILED)

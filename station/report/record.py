@@ -87,6 +87,22 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportedSession:
+    """One session of the run.
+
+    Attributes
+    ----------
+    software_version
+        Version of the software that carried it out.
+    elapsed_s
+        How long it took, by a clock that nobody sets.
+    """
+
+    software_version: str
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Circumstances:
     """Who, what, when and how it ended; None where it is not known."""
 
@@ -102,6 +118,20 @@ class Circumstances:
     error: str | None
     started_at: datetime | None
     finished_at: datetime | None
+    sessions: tuple[ReportedSession, ...] = ()
+
+    @property
+    def software_versions(self) -> tuple[str, ...]:
+        """Versions of the software in the order of the sessions, each once."""
+        versions = [session.software_version for session in self.sessions]
+        return tuple(dict.fromkeys(versions)) or tuple(filter(None, (self.software_version,)))
+
+    @property
+    def elapsed_s(self) -> float | None:
+        """Duration of all sessions together; None where an earlier version didn't measure it."""
+        if not self.sessions:
+            return None
+        return sum(session.elapsed_s for session in self.sessions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +271,19 @@ def _circumstances(values: dict[str, object], summary: RunSummary | None) -> Cir
         error=_text(values.get("error")) if summary is None else summary.error,
         started_at=None if record is None else record.started_at,
         finished_at=None if summary is None else summary.finished_at,
+        sessions=_sessions(values.get("sessions")),
     )
+
+
+def _sessions(values: object) -> tuple[ReportedSession, ...]:
+    entries = values if isinstance(values, list) else []
+    sessions = []
+    for entry in entries:
+        version = _text(entry.get("software_version")) if isinstance(entry, dict) else None
+        elapsed_s = _number(entry.get("elapsed_s")) if isinstance(entry, dict) else None
+        if version is not None and elapsed_s is not None:
+            sessions.append(ReportedSession(version, elapsed_s))
+    return tuple(sessions)
 
 
 def _read_truth(path: Path) -> Truth | None:

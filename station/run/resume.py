@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from acquisition.casebook import Casebook, open_casebook
-from acquisition.errors import ResumeError, StorageError
+from acquisition.errors import ProtocolError, ResumeError, StorageError
 from acquisition.notifier import is_protocol_of_this_machine
 from acquisition.protocol import Protocol, load_protocol
-from acquisition.records import RunSummary
+from acquisition.records import EventLevel, RunEvent, RunSummary
 from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
 from acquisition.run.slide_run import SlideRun
@@ -22,7 +23,10 @@ from acquisition.storage import RunFolder
 from acquisition.storage.run_folder import REQUEST_NAME
 from analysis.parameters.store import verify_all
 from scanner.coordinates import SlideFrame
-from scanner.rig import RIG_FILE
+from scanner.errors import RigError
+from scanner.model_comparison import changed_keys
+from scanner.rig import RIG_FILE, Rig
+from scanner.strict_yaml import load_strict
 from station.compose import Instrument, open_instrument
 from station.run.scan import LOG_NAME, RunSession, ScanRequest, ScanResult, log_to, lying_slide
 
@@ -124,6 +128,15 @@ class _TakenUp:
         )
         if self.protocol.notify and not is_trusted:
             GuardedListener(listener).message(NOTICES_NOT_TRUSTED)
+        changes = protocol_changes(self.request.protocol, self.protocol)
+        if changes:
+            text = (
+                f"{self.request.protocol.name} was changed since the run began ({', '.join(changes)}); "
+                "the run goes on with what it began with"
+            )
+            event = RunEvent(datetime.now(UTC), EventLevel.WARNING, "protocol_changed", text)
+            self.casebook.record_event(self.run_uid, event)
+            GuardedListener(listener).message(text)
         session = RunSession(
             self.request,
             self.run_uid,
@@ -148,7 +161,7 @@ def _taken_up(folder: Path) -> Iterator[_TakenUp]:
         summary = _the_run(casebook)
         # The protocol as it was used; the file may have been edited since.
         protocol = load_protocol(request.protocol, text=summary.record.protocol_yaml)
-        _require_same_rig(request, summary)
+        require_same_rig(request.rig, summary.record.rig_yaml)
         yield _TakenUp(request, summary.record.uid, protocol, locked, casebook, summary.record.protocol_yaml)
 
 
@@ -176,11 +189,61 @@ def _the_run(casebook: Casebook) -> RunSummary:
     return runs[0]
 
 
-def _require_same_rig(request: ScanRequest, summary: RunSummary) -> None:
-    path = request.rig if request.rig.is_file() else request.rig / RIG_FILE
+def require_same_rig(folder: Path, recorded: str) -> None:
+    """Refuse a rig that has other values than when the run began; comments and white space don't count.
+
+    Parameters
+    ----------
+    folder
+        Of the rig, or its file.
+    recorded
+        Text of the rig's file when the run began.
+
+    Raises
+    ------
+    ResumeError
+        With the keys that changed.
+    """
+    path = folder if folder.is_file() else folder / RIG_FILE
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ResumeError(f"the rig of the run can't be read: {error.strerror}", path=path) from error
-    if text != summary.record.rig_yaml:
-        raise ResumeError("the rig was changed since the run began; its places may mean others now", path=path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ResumeError(f"the rig of the run can't be read: {reason}", path=path) from error
+    if text == recorded:
+        return
+    try:
+        changed = changed_keys(_parsed_rig(path, recorded), _parsed_rig(path, text))
+    except RigError as error:
+        raise ResumeError(f"the rig was changed since the run began: {error}", path=path) from error
+    if changed:
+        raise ResumeError(
+            f"the rig was changed since the run began ({', '.join(changed)}); its places may mean others now. "
+            "Put these keys back to resume, or scan the slide anew",
+            path=path,
+        )
+
+
+def protocol_changes(path: Path, recorded: Protocol) -> tuple[str, ...]:
+    """Name the keys of a protocol's file that were changed since the run began.
+
+    Parameters
+    ----------
+    path
+        The file.
+    recorded
+        The protocol of the run, with which it goes on in any case.
+
+    Returns
+    -------
+    tuple of str
+        See `changed_keys`; empty where the file is gone or can't be read.
+    """
+    try:
+        return changed_keys(recorded, load_protocol(path))
+    except ProtocolError:
+        return ()
+
+
+def _parsed_rig(path: Path, text: str) -> Rig:
+    return load_strict(Rig, path, lambda message, file, line: RigError(message, path=file, line=line), text=text)

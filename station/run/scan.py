@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.casebook import Casebook, open_casebook
+from acquisition.journal import read_journal
 from acquisition.notifier import occasions_of, send_notices
 from acquisition.plan.density import cell_figures
 from acquisition.protocol import DetectedArea, Protocol, load_protocol
@@ -23,6 +24,7 @@ from acquisition.review import rejected_cells
 from acquisition.run.context import RunContext, RunFinders, RunInstrument, RunStorage, SearchResources
 from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
+from acquisition.run.run_log import read_sessions
 from acquisition.run.slide_run import RunOutcome, SlideRun
 from acquisition.storage import RunFolder, write_json_atomic
 from analysis.finder import find_metaphases
@@ -280,6 +282,7 @@ class RunSession:
         summary = _summary(self.request, self.instrument, self.protocol, self.run_uid, outcome, score)
         summary |= _cells(self.casebook, self.run_uid)
         summary["remark"] = self._remark(outcome)
+        summary["sessions"] = self._sessions(outcome)
         write_json_atomic(self.folder.run_json, summary)
         write_candidates(read_candidates(self.casebook, self.run_uid), self.folder.path)
         report = build_report(self.folder.path)
@@ -295,6 +298,13 @@ class RunSession:
             event = RunEvent(datetime.now(UTC), EventLevel.WARNING, "notice_failed", fault)
             self.casebook.record_event(self.run_uid, event)
         return ScanResult(summary, report)
+
+    def _sessions(self, outcome: RunOutcome) -> list[dict[str, Any]]:
+        """All sessions of the run; the end of this one stands in the journal only after the figures."""
+        sessions = [session.to_json() for session in read_sessions(read_journal(self.folder.journal))]
+        if sessions:
+            sessions[-1]["status"] = outcome.status.value
+        return sessions
 
     def _remark(self, outcome: RunOutcome) -> str:
         statuses = [candidate.status for candidate in self.casebook.candidates(self.run_uid)]

@@ -18,7 +18,7 @@ from acquisition.errors import AcquisitionError, CasebookError
 from acquisition.journal import JournalRecord, read_journal
 from acquisition.protocol import Protocol, load_protocol
 from acquisition.records import RunStatus, RunSummary
-from acquisition.run.run_log import LogKind
+from acquisition.run.run_log import LogKind, read_sessions
 from acquisition.run.states import RunState
 from acquisition.storage.run_folder import CASEBOOK_NAME, JOURNAL_NAME, is_in_use
 from scanner.errors import RigError
@@ -216,13 +216,19 @@ def read_run_progress(folder: Path, now: datetime) -> RunProgress:
         summary = runs[0]
         karyotyped = len(casebook.karyotypes(summary.record.uid))
     has_journal = (folder / JOURNAL_NAME).is_file()
-    log = _RunLogDigest(read_journal(folder / JOURNAL_NAME) if has_journal else ())
+    records = read_journal(folder / JOURNAL_NAME) if has_journal else ()
+    log = _RunLogDigest(records)
     protocol = load_protocol(folder / "protocol.yaml", text=summary.record.protocol_yaml)
     experience = Experience()
     planned = _planned_fields(folder, summary, protocol)
     is_over = summary.status is not RunStatus.RUNNING
     end = summary.finished_at if is_over and summary.finished_at is not None else now if running else log.last_at
     elapsed_s = 0.0 if end is None else max(0.0, (end - summary.record.started_at).total_seconds())
+    sessions = read_sessions(records)
+    if sessions:
+        # Measured by a clock that nobody sets; only what follows the last record goes by dates.
+        since_s = (now - log.last_at).total_seconds() if running and log.last_at is not None else 0.0
+        elapsed_s = sum(session.elapsed_s for session in sessions) + max(0.0, since_s)
     progress = RunProgress(
         folder=folder,
         slide=summary.record.slide,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from acquisition.batch.batch import SlideBatch, SlideJob, SlideResult
+from acquisition.batch.batch import SlideBatch, SlideJob, SlideResult, slide_folder_name
 from acquisition.batch.report import BatchReport, SlideReport, SlideStatus, read_report
 from acquisition.batch.tray import FeederTray, FrameTray, tray_of
 from acquisition.batch.worklist import load_worklist
@@ -21,6 +21,7 @@ from acquisition.run.listener import SilentListener
 from scanner.core import ScanCore
 from scanner.errors import DeviceError
 from scanner.microscope import Microscope
+from scanner.portable.file_names import file_name_part
 from scanner.rig import load_rig
 from simulators.devices import twin_of
 from simulators.faults import TwinFault, TwinFaultKind
@@ -353,6 +354,14 @@ def test_a_night_whose_record_can_not_be_written_ends_with_the_slide_put_back(ni
     assert (before is None) is (nth == 1)
     # With room again, the night goes on.
     assert night.run().count(SlideStatus.FINISHED) == SLOTS
+
+
+@pytest.mark.parametrize("barcode", ["KS-1", "A/B", "x" * 300, "\N{GRINNING FACE}" * 60])
+@pytest.mark.parametrize("slot", ["1", "y" * 300, "left:top"])
+def test_the_name_of_a_slides_folder_is_read_back_as_it_is(slot, barcode):
+    name = slide_folder_name(slot, barcode)
+    assert file_name_part(name) == name
+    assert slide_folder_name("1", "KS-1") == "slot-1-KS-1"
 
 
 def test_a_tray_is_a_feeder_or_a_frame(night, bench):

@@ -3,18 +3,22 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from acquisition.errors import ResumeError, StorageError
 from acquisition.handoff import Handoff, KaryotypeTask, karyotype_capture
+from acquisition.journal import Journal, read_journal
 from acquisition.protocol import ErrorPolicy
 from acquisition.records import KaryotypeRecord, KaryotypeStatus, RunStatus
 from acquisition.run import integrity
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
+from acquisition.run.run_log import RunLog, read_sessions
 from acquisition.run.unfinished import FINISHED
 from acquisition.storage import Modality, read_capture
 
@@ -73,6 +77,41 @@ def test_the_first_record_binds_slide_protocol_rig_and_software(stopped_in_captu
     assert start["slide"] == "s"
     assert {len(start[name]) for name in ("plan", "protocol_sha256", "rig_sha256")} == {64}
     assert start["software_version"]
+
+
+def test_every_session_names_its_software_and_its_duration(stopped_in_capture, run_in, tmp_path, monkeypatch):
+    monkeypatch.setattr("acquisition.run.slide_run.metadata.version", lambda _name: "9.9")
+    session = go_on(run_in)
+    assert session.outcome.status in FINISHED
+    first, second = read_sessions(session.records)
+    assert (first.status, second.status) == (RunStatus.STOPPED, session.outcome.status)
+    assert first.software_version != "9.9"
+    assert second.software_version == "9.9"
+    assert first.elapsed_s > 0
+    assert second.elapsed_s > 0
+
+
+def test_a_clock_that_is_set_back_changes_no_duration(tmp_path, monkeypatch):
+    moments = iter([datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)])
+    monkeypatch.setattr("acquisition.run.run_log.datetime", SimpleNamespace(now=lambda _zone: next(moments)))
+    seconds = iter([100.0, 100.0, 107.5])
+    with Journal.create(tmp_path / "journal.log") as journal:
+        log = RunLog(journal, now_s=lambda: next(seconds))
+        log.session("0.1.0")
+        log.ended(RunStatus.COMPLETED, None)
+    (session,) = read_sessions(read_journal(tmp_path / "journal.log"))
+    assert (session.elapsed_s, session.status) == (7.5, RunStatus.COMPLETED)
+
+
+def test_a_session_that_was_cut_off_lasts_to_its_last_record(tmp_path):
+    seconds = iter([0.0, 0.0, 4.0])
+    with Journal.create(tmp_path / "journal.log") as journal:
+        log = RunLog(journal, now_s=lambda: next(seconds))
+        log.session("0.1.0")
+        log.scanned()
+    (session,) = read_sessions(read_journal(tmp_path / "journal.log"))
+    assert (session.elapsed_s, session.status) == (4.0, None)
+    assert session.to_json()["status"] is None
 
 
 def test_a_slide_of_another_name_is_refused(stopped_in_capture, run_in):

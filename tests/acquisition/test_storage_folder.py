@@ -113,6 +113,12 @@ def test_json_is_readable_and_final(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_path_of_other_bytes_comes_back_from_json(tmp_path: Path) -> None:
+    path = tmp_path / "request.json"
+    write_json_atomic(path, {"out": "run_\udcfc µ"})
+    assert json.loads(path.read_text("utf-8")) == {"out": "run_\udcfc µ"}
+
+
 @pytest.mark.parametrize("value", [float("nan"), object()])
 def test_what_json_cannot_hold_is_refused(tmp_path: Path, value: object) -> None:
     with pytest.raises(StorageError, match="as JSON"):

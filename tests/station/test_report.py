@@ -344,6 +344,21 @@ def judge(folder: Path) -> None:
         book.record_event(RUN_UID, RunEvent(START, EventLevel.WARNING, "drift", "noise od is 0.05", drift))
 
 
+def test_sessions_tell_versions_and_a_duration_that_no_clock_spoils(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    values = json.loads((tmp_path / "run.json").read_text())
+    sessions = [
+        {"software_version": "0.1.0", "started_at": "2026-03-04T20:00:00+00:00", "elapsed_s": 60.0},
+        {"software_version": "0.2.0", "started_at": "2026-03-01T20:00:00+00:00", "elapsed_s": 25.0},
+    ]
+    (tmp_path / "run.json").write_text(json.dumps(values | {"sessions": sessions}))
+    words = Page(build(tmp_path)).words
+    assert "KaryoScan 0.1.0, then 0.2.0" in words
+    assert "1 min 25 s in 2 sessions" in words
+    (tmp_path / "run.json").write_text(json.dumps(values | {"sessions": ["?", {"elapsed_s": "long"}]}))
+    assert "KaryoScan 0.1.0" in Page(build(tmp_path)).words
+
+
 def test_what_the_finder_thinks_and_reviewers_decided_is_told(tmp_path: Path) -> None:
     make_run(tmp_path)
     judge(tmp_path)
