@@ -188,5 +188,5 @@ def _read_crop(run_dir: Path, relative: str) -> NDArray[np.uint8]:
         raise StorageError(f"the crop can't be read: {error.strerror}", path=path) from error
     pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
     if pixels is None or pixels.ndim != 2 or pixels.dtype != np.uint8:
-        raise StorageError("is no crop of a find", path=path)
+        raise StorageError("is no crop of a candidate", path=path)
     return np.asarray(pixels, dtype=np.uint8)

@@ -97,7 +97,7 @@ def parse_yaml(text: str, limits: YamlLimits | None = None) -> YamlDocument:
     Raises
     ------
     YamlTextError
-        It isn't YAML, has a duplicate key, a key that is no plain word, a tag beyond the core schema, an alias of
+        It isn't YAML, has a duplicate key, a key that is no plain text, a tag beyond the core schema, an alias of
         itself, more than one document, control characters, or exceeds the limits.
     """
     limits = limits or YamlLimits()
@@ -191,7 +191,7 @@ class _Builder:
         for key_node, value_node in node.value:
             line = _line(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                raise YamlTextError("a key that is no plain word", line)
+                raise YamlTextError("a key that is no plain text", line)
             key = str(key_node.value)
             child = (*key_path, key)
             if key in data:

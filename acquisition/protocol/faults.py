@@ -48,7 +48,7 @@ class FaultRule(Strict):
     aborted into the safe state.
     """
 
-    retries: Annotated[int, Field(ge=0, le=10)] = Field(default=1, description="how often the step is tried again")
+    retries: Annotated[int, Field(ge=0, le=10)] = Field(default=1, description="how often the step is retried")
     refocus: bool = Field(default=False, description="search the focus anew before each retry")
     then: Then = Field(
         default=Then.SKIP_AND_MARK, description="what follows when that did not help: the step, slide or run ends"

@@ -94,7 +94,7 @@ class FindSettings(Strict):
     model: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_.-]*$")] = Field(
         default="default", description="which finder; default is the one that the software ships with"
     )
-    min_score: Fraction = Field(default=0.5, description="candidates below are recorded nowhere")
+    min_score: Fraction = Field(default=0.5, description="candidates below aren't recorded")
 
 
 class Stop(Strict):
@@ -104,6 +104,6 @@ class Stop(Strict):
         default=None, description="analysable cells that are enough; default: the whole area is scanned"
     )
     probability: Annotated[float, Field(ge=0.5, lt=1)] = Field(
-        default=0.95, description="how sure it must be that so many of those found are analysable"
+        default=0.95, description="probability that must be reached that so many candidates are analysable"
     )
     max_minutes: Minutes | None = Field(default=None, description="scanning ends after this time")

@@ -69,7 +69,8 @@ class DriftAlarm:
         self._context.note(
             EventLevel.WARNING,
             KIND,
-            f"the slide is unlike those the finder learnt from: {drift}; its scores may be off",
+            f"the slide is unlike those the finder was trained on: {drift}; its scores may be wrong, "
+            "check the candidates",
             statistic=drift.statistic,
             value=drift.value,
             reference_low=drift.low,

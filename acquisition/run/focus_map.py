@@ -137,7 +137,7 @@ def _told(context: RunContext, surface: FocusSurface, fields: tuple[PlannedField
         EventLevel.INFO,
         "focus_surface",
         f"focus surface through {len(surface.points)} points, residual {surface.rms_um:.2f} um, "
-        f"nowhere less sure than {unsure_um:.1f} um",
+        f"uncertainty at most {unsure_um:.1f} um",
         points=len(surface.points),
         rejected=len(surface.rejected),
         rms_um=surface.rms_um,

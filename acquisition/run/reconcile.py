@@ -43,7 +43,7 @@ def reconcile(context: RunContext, progress: Progress) -> None:
             casebook.record_capture(uid, capture)
         elif captured[capture.uid] != capture:
             raise ResumeError(
-                f"capture {capture.uid} stands otherwise in the casebook than in the journal: it was altered",
+                f"capture {capture.uid} differs between casebook and journal: one of them was altered",
                 path=casebook.path,
             )
     statuses = {candidate.uid: candidate.status for candidate in casebook.candidates(uid)}

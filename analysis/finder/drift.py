@@ -157,7 +157,7 @@ class Drift:
 
     def __str__(self) -> str:
         words = self.statistic.replace("_", " ")
-        return f"{words} is {self.value:.3g}, usual are {self.low:.3g} to {self.high:.3g} (z {self.z:+.1f})"
+        return f"{words} is {self.value:.3g}, typical are {self.low:.3g} to {self.high:.3g} (z {self.z:+.1f})"
 
 
 @dataclass(slots=True)

@@ -39,7 +39,7 @@ def set_value(text: str, key_path: KeyPath, rendered: str) -> str:
         parent = _child(parent, key)
     last = key_path[-1]
     if not isinstance(parent, yaml.MappingNode) or not isinstance(last, str):
-        raise YamlEditError(f"{_dotted(key_path)}: nowhere to write it")
+        raise YamlEditError(f"{_dotted(key_path)}: the file has no such section to write it to")
     found = _child(parent, last)
     if found is None:
         return _added(text, parent, last, rendered)

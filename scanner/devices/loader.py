@@ -45,7 +45,7 @@ class LoaderCode(IntEnum):
 
 
 REASONS = {
-    LoaderCode.COMMAND: "the loader does not know the command",
+    LoaderCode.COMMAND: "the loader does not support the command",
     LoaderCode.CHECKSUM: "the command arrived damaged and was not obeyed",
     LoaderCode.ARGUMENT: "the loader has no such slot",
     LoaderCode.BUSY: "the gripper is under way",
@@ -55,7 +55,7 @@ REASONS = {
     LoaderCode.SLOT_OCCUPIED: "the slot of the slide on the stage is occupied or unknown",
     LoaderCode.JAMMED: "the gripper has jammed: clear it by hand, then home it",
     LoaderCode.HALTED: "the gripper was halted on its way: home it",
-    LoaderCode.SLIDE_LOST: "the slide was lost on the way",
+    LoaderCode.SLIDE_LOST: "the slide was lost during the transfer",
 }
 
 

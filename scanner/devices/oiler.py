@@ -34,7 +34,7 @@ class OilerCode(IntEnum):
 
 
 REASONS = {
-    OilerCode.COMMAND: "the oiler does not know the command",
+    OilerCode.COMMAND: "the oiler does not support the command",
     OilerCode.CHECKSUM: "the command arrived damaged and was not obeyed",
     OilerCode.ARGUMENT: "the requested drop is not the next one",
     OilerCode.BUSY: "a drop is under way",

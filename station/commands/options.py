@@ -77,7 +77,7 @@ SplitOption = Annotated[str, typer.Option("--split", callback=_split, help="trai
 LimitOption = Annotated[int | None, typer.Option("--limit", help="only as many, the first ones", min=1)]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="write the figures to this file as well")]
 ReportOption = Annotated[Path | None, typer.Option("--report", help="folder for figures as pictures and tables")]
-ResumeOption = Annotated[bool, typer.Option(help="go on from the last checkpoint")]
+ResumeOption = Annotated[bool, typer.Option(help="resume from the last checkpoint")]
 SeedOption = Annotated[int, typer.Option(help="seed of everything random")]
 ProcessesOption = Annotated[int, typer.Option(help="processes at once", min=1)]
 

@@ -99,7 +99,7 @@ def rig_check(
     """Load an instrument, move everything a little, take a picture, and say what is in order."""
     from station.instrument.rig_check import RigCheckState, check_rig
 
-    colours = {RigCheckState.OK: "green", RigCheckState.FAULT: "red", RigCheckState.NOT_JUDGED: "yellow"}
+    colours = {RigCheckState.OK: "green", RigCheckState.FAULT: "red", RigCheckState.NOT_ASSESSED: "yellow"}
     steps = check_rig(rig, home=home)
     table = Table("step", "state", "detail", title=f"rig check {escape(rig.name)}")
     for step in steps:

@@ -99,7 +99,7 @@ def resume(
 def batch(
     rig: RigOption,
     worklist: Annotated[Path, typer.Option(help="table (CSV): barcode, accession, protocol, priority")],
-    out: Annotated[Path, typer.Option(help="folder of the batch; one that was stopped there is gone on with")],
+    out: Annotated[Path, typer.Option(help="folder of the batch; one that was stopped there is continued")],
     tray: Annotated[
         Path | None, typer.Option(help="simulated rigs: what is in the magazine (CSV): slot, barcode, cells, seed")
     ] = None,
@@ -142,7 +142,7 @@ def _run_batch(request: BatchRequest, *, trust_notices: bool) -> None:
 
 
 def control(
-    folder: Annotated[Path, typer.Argument(help="folder of a run or of a batch that goes on")],
+    folder: Annotated[Path, typer.Argument(help="folder of a run or of a batch that is running")],
     command: Annotated[RunCommand, typer.Argument(help="what it shall do at its next field or cell")],
     timeout: Annotated[
         float, typer.Option(help="s to wait until the run has taken the command up; 0: don't wait", min=0.0)
@@ -155,7 +155,7 @@ def control(
 
 
 def status(
-    folder: Annotated[Path, typer.Argument(help="folder of a run or of a batch, going on or ended")],
+    folder: Annotated[Path, typer.Argument(help="folder of a run or of a batch, running or ended")],
     json_file: Annotated[Path | None, typer.Option("--json", help="write the state to this file as well")] = None,
 ) -> None:
     """Say how far a run or a batch is, and how long it will still take; needs no instrument."""

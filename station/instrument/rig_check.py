@@ -28,7 +28,7 @@ class RigCheckState(StrEnum):
 
     OK = "ok"
     FAULT = "fault"
-    NOT_JUDGED = "not judged"
+    NOT_ASSESSED = "not assessed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class RigCheckStep:
     detail: str
 
 
-class _NotJudgedError(Exception):
+class _NotAssessedError(Exception):
     """A step that can't be made here; the text says why."""
 
 
@@ -108,8 +108,8 @@ class _Steps:
     def make(self, what: str, step: Callable[[], str]) -> None:
         try:
             self._done.append(RigCheckStep(what, RigCheckState.OK, step()))
-        except _NotJudgedError as reason:
-            self._done.append(RigCheckStep(what, RigCheckState.NOT_JUDGED, str(reason)))
+        except _NotAssessedError as reason:
+            self._done.append(RigCheckStep(what, RigCheckState.NOT_ASSESSED, str(reason)))
         except ScannerError as error:
             self._done.append(RigCheckStep(what, RigCheckState.FAULT, str(error)))
 
@@ -215,7 +215,7 @@ def _inward(span: Span, start_um: float) -> float:
 def _focus(microscope: Microscope) -> str:
     objective = microscope.objective
     if objective.immersion == "oil":
-        raise _NotJudgedError(f"{objective.name} is in the light path: it isn't driven to a slide without need")
+        raise _NotAssessedError(f"{objective.name} is in the light path: it isn't driven to a slide without need")
     envelope = objective.focus
     microscope.focus_to(envelope.min_um)
     first_um = microscope.focus_position_um()
@@ -239,10 +239,10 @@ def _picture(microscope: Microscope, exposures: list[float]) -> str:
 
 def _stillness(microscope: Microscope, exposures: list[float]) -> str:
     if not exposures:
-        raise _NotJudgedError("no picture to compare")
+        raise _NotAssessedError("no picture to compare")
     found = prove_stillness(microscope, exposures[0])
     if found.verdict is StillnessVerdict.UNDECIDED:
-        raise _NotJudgedError("blank field: a shift can't be measured on it")
+        raise _NotAssessedError("blank field: a shift can't be measured on it")
     if found.verdict is StillnessVerdict.MOVED:
         way = "pictures differ" if found.shift_um is None else f"moved {found.shift_um:.3f} um"
         raise DeviceError(f"{way} between two exposures at rest", device=microscope.rig.devices.stage)

@@ -17,7 +17,7 @@ POLL_S: Final = 0.05
 
 _EFFECTS: Final = {
     RunCommand.PAUSE: "pauses: light off, focus down, until the command resume",
-    RunCommand.RESUME: "goes on",
+    RunCommand.RESUME: "continues",
     RunCommand.STOP: "stops, and can be resumed later",
     RunCommand.ABORT: "is given up",
 }

@@ -179,7 +179,9 @@ def read_request(folder: Path) -> ScanRequest:
         paths = {name: Path(values[name]) for name in ("rig", "protocol")}
         return ScanRequest(**{**values, **paths, "out": folder})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"no request that could be taken up again: {error}", path=path) from error
+        raise StorageError(
+            f"the request can't be read, so that the run can't be resumed: {error}", path=path
+        ) from error
 
 
 def _the_run(casebook: Casebook) -> RunSummary:

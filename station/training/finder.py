@@ -84,7 +84,9 @@ def train_finder(asked: FinderTraining, progress: Callable[[str], None]) -> None
             for find in reviewed_finds(asked.casebook)
         ]
         if not crops:
-            raise UsageError(f"--from-casebook: {asked.casebook} holds no decision on a find whose crop was kept")
+            raise UsageError(
+                f"--from-casebook: {asked.casebook} holds no decision on a candidate whose crop was kept"
+            )
         reviewed, held_back = reviewed_tables(crops)
         progress(f"{len(reviewed)} decisions to train on, {len(held_back)} held back for evaluation")
     prepare_crops(asked.data, asked.out, asked.parts, progress=progress)

@@ -244,7 +244,7 @@ def test_a_slide_that_differs_from_the_reference_is_reported_once_in_whatever_se
     ((level, kind, message, values),) = context.noted
     assert (level, kind, values["statistic"], values["fields"]) == (EventLevel.WARNING, "drift", "noise_od", 50)
     assert values["reference_low"] == pytest.approx(0.006, abs=1e-4)
-    assert "noise od is 0.02, usual are 0.006 to 0.014" in message
+    assert "noise od is 0.02, typical are 0.006 to 0.014" in message
     for index in range(200, 300):
         alarm.take(index, readings(1, 0.02)[0])
     later = DriftAlarm(context, readings(300, 0.02))

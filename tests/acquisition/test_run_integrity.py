@@ -161,7 +161,7 @@ def test_a_capture_that_the_casebook_places_elsewhere_is_refused_by_name(stopped
     change(tmp_path / "run", "UPDATE capture SET slide_x_um = slide_x_um + 100")
     outcome = go_on(run_in).outcome
     assert outcome.status is RunStatus.FAILED
-    assert "stands otherwise in the casebook than in the journal" in outcome.error
+    assert "differs between casebook and journal" in outcome.error
 
 
 def test_another_version_of_the_software_is_noted(stopped_in_capture, run_in, monkeypatch):

@@ -63,7 +63,7 @@ def test_known_answer_of_the_distance():
     (drift,) = drifts({"noise_od": SlideSummary(0.03)}, usual)
     assert (drift.statistic, drift.value) == ("noise_od", 0.03)
     assert (drift.low, drift.high, drift.z) == (pytest.approx(0.012), pytest.approx(0.028), pytest.approx(5.0))
-    assert str(drift) == "noise od is 0.03, usual are 0.012 to 0.028 (z +5.0)"
+    assert str(drift) == "noise od is 0.03, typical are 0.012 to 0.028 (z +5.0)"
     # An error of the number itself as large as the deviation between slides takes the alarm back.
     assert drifts({"noise_od": SlideSummary(0.03, 0.002)}, usual) == ()
 

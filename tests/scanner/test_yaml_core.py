@@ -74,7 +74,7 @@ def test_a_key_is_a_word_whatever_it_looks_like():
         ("a:\n  b: 1\n  b: 1\n", 3, "a.b: key given twice"),
         ("a: !!python/object/apply:os.system [ls]\n", 1, "tags aren't allowed"),
         ("a: !mine 3\n", 1, "tags aren't allowed"),
-        ("? [a, b]\n: 1\n", 1, "a key that is no plain word"),
+        ("? [a, b]\n: 1\n", 1, "a key that is no plain text"),
         ("a: 1\n---\nb: 2\n", 2, "a second document"),
         ("a: 1\nb: \x1b[31m\n", 2, "control character"),
         ("a: [1, 2\n", None, "not YAML"),

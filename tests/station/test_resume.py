@@ -111,7 +111,7 @@ def test_a_killed_scan_is_resumed_on_its_own_slide_and_on_no_other(tmp_path, cap
 
 def test_what_is_no_run_is_not_resumed(tmp_path, capsys):
     assert command("resume", str(tmp_path)) == 1
-    assert "no request" in capsys.readouterr().err
+    assert "the request can't be read" in capsys.readouterr().err
     assert command("control", str(tmp_path / "none"), "pause") == 1
     assert "no such folder" in capsys.readouterr().err
 
@@ -124,5 +124,5 @@ def test_a_command_is_left_where_the_run_looks_for_it(tmp_path, capsys):
         assert folder.control.read_text() == "stop\n"
     folder.control.unlink()
     assert command("control", str(out), "stop") == 1
-    assert "no run goes on" in capsys.readouterr().err
+    assert "no run is running" in capsys.readouterr().err
     assert not folder.control.exists(), "nobody would ever read it"

@@ -11,9 +11,9 @@ from station.commands.options import DataOption, data_root
 
 
 def finder_quality(
-    out: Annotated[Path, typer.Option(help="folder of the finder's training, which gets quality.json")] = Path(
-        "training/finder"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="folder of the finder's training, to which quality.json is written")
+    ] = Path("training/finder"),
     data: DataOption = None,
     images: Annotated[
         int | None, typer.Option(help="pictures a split, spread evenly; all by default", min=1)
