@@ -96,11 +96,11 @@ class SlideBatch:
     folder
         Where ``batch.json`` and a folder a slide go; exists.
     control
-        The wish to stop, heard between slides (and by each run).
+        Carries the request to stop, heard between slides (and by each run).
     listener
         Hears of progress.
     done
-        Slides that an earlier sitting has dealt with, by barcode; they are not scanned again.
+        Slides that an earlier session has dealt with, by barcode; they are not scanned again.
     on_parked
         Called with each slide that is given up and whose run, if it had one, did not come to its own end.
     on_missing

@@ -9,7 +9,7 @@ from acquisition.batch.batch import SlideResult
 from acquisition.casebook import Casebook, open_casebook
 from acquisition.errors import AcquisitionError
 from acquisition.journal import read_journal
-from acquisition.protocol import Protocol
+from acquisition.protocol import Protocol, load_protocol
 from acquisition.run.run_log import read_progress
 from acquisition.run.unfinished import FINISHED, unfinished_work
 from acquisition.storage.run_folder import CASEBOOK_NAME, JOURNAL_NAME
@@ -41,7 +41,7 @@ def finished_run(folder: Path, barcode: str, protocol: Protocol) -> FinishedRun:
     barcode
         The slide: the run of another one does not count.
     protocol
-        What was asked for.
+        What the worklist asks for: how many cells are enough.
     """
     journal = folder / JOURNAL_NAME
     if not journal.is_file() or not (folder / CASEBOOK_NAME).is_file():
@@ -65,12 +65,14 @@ def _finished_run(casebook: Casebook, folder: Path, barcode: str, protocol: Prot
         return FinishedRun(None, f"its casebook is about {slides}")
     (run,) = runs
     journal = folder / JOURNAL_NAME
+    # Going on with a run makes up for what its own protocol asks for, whatever the worklist names now.
+    own = load_protocol(folder / CASEBOOK_NAME, text=run.record.protocol_yaml)
     lacking = unfinished_work(
         casebook,
         run.record.uid,
         folder,
         read_progress(read_journal(journal), journal),
-        karyotypes=protocol.karyotype.enabled,
+        karyotypes=own.karyotype.enabled,
         derived=True,
     )
     if run.status not in FINISHED:

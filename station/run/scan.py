@@ -142,7 +142,7 @@ def scan_slide(
     protocol
         What to do.
     control, listener
-        Wishes, and who hears of progress.
+        Requests, and who hears of progress.
     frame
         How the slide lies on the stage; default: as the rig says.
 
@@ -163,8 +163,8 @@ def scan_slide(
         # The request first: a run that the casebook knows can then always be resumed.
         write_json_atomic(folder.request, request.as_json())
         casebook.begin_run(_run_record(run_uid, request, instrument, protocol))
-        sitting = RunSession(request, run_uid, instrument, protocol, folder, casebook, frame)
-        return sitting.carry_out(SlideRun.run, control, listener, start_s)
+        session = RunSession(request, run_uid, instrument, protocol, folder, casebook, frame)
+        return session.carry_out(SlideRun.run, control, listener, start_s)
 
 
 def lying_slide(request: ScanRequest, protocol: Protocol) -> SimulatedSlide:

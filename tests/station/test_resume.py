@@ -126,3 +126,28 @@ def test_a_command_is_left_where_the_run_looks_for_it(tmp_path, capsys):
     assert command("control", str(out), "stop") == 1
     assert "no run is running" in capsys.readouterr().err
     assert not folder.control.exists(), "nobody would ever read it"
+
+
+@pytest.mark.slow
+def test_notices_of_a_protocol_that_is_not_of_this_machine_are_sent_only_where_somebody_says_so(tmp_path, capsys):
+    path = write_protocol(tmp_path)
+    data = yaml.safe_load(path.read_text())
+    data["scan"]["area"] = {"x_min_um": 30_000, "y_min_um": 11_000, "x_max_um": 30_800, "y_max_um": 11_600}
+    data["scan"]["focus"]["points"] = 1
+    data["notify"] = [{"type": "file", "path": "notices.jsonl"}]
+    path.write_text(yaml.safe_dump(data))
+    out = tmp_path / "run"
+    assert command("scan", "--rig", str(RIG), "--protocol", str(path), "--out", str(out), "--cells", "1") == 0
+    notices = out / "notices.jsonl"
+    assert notices.read_text().count("\n") == 1
+
+    path.write_text(path.read_text() + "# edited\n")
+    (out / "report.html").unlink()
+    capsys.readouterr()
+    assert command("resume", str(out)) == 0
+    assert "--trust-notices" in capsys.readouterr().out
+    assert notices.read_text().count("\n") == 1
+
+    (out / "report.html").unlink()
+    assert command("resume", str(out), "--trust-notices") == 0
+    assert notices.read_text().count("\n") == 2
