@@ -133,12 +133,15 @@ def _reason(error: AnalysisError) -> str:
     return str(error) if error.path is None else str(error).replace(str(error.path), error.path.name)
 
 
-def _line(cell: CaseCell) -> str:
-    parts = [f"{cell.iscn or 'no ISCN'}, {cell.level}", *([cell.remark] if cell.remark else [])]
-    by = " (edited by a person)" if cell.edited else ""
-    files = ", ".join(f"{picture.file} ({picture.kind.value})" for picture in cell.further_pictures)
+def _line(case_cell: CaseCell) -> str:
+    parts = [
+        f"{case_cell.iscn or 'no ISCN'}, {case_cell.level}",
+        *([case_cell.remark] if case_cell.remark else []),
+    ]
+    by = " (edited by a person)" if case_cell.edited else ""
+    files = ", ".join(f"{picture.file} ({picture.kind.value})" for picture in case_cell.further_pictures)
     further = f"; the same cell, not counted again: {files}" if files else ""
-    return f"{cell.name}{by}: {': '.join(parts)}{further}"
+    return f"{case_cell.name}{by}: {': '.join(parts)}{further}"
 
 
 def _display_names(stems: Sequence[str]) -> list[str]:

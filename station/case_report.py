@@ -201,9 +201,9 @@ def _further(count: int) -> str:
     return f"{count} more picture{'s' * (count > 1)} of the same cells"
 
 
-def _table(cells: tuple[CaseCell, ...], style: ParagraphStyle) -> Table:
+def _table(case_cells: tuple[CaseCell, ...], style: ParagraphStyle) -> Table:
     rows: list[list[object]] = [["cell", "used as", "ISCN", "chromosomes", "bands", "quality", "proposal", "why"]]
-    for cell in cells:
+    for cell in case_cells:
         count = f"{cell.chromosomes} + {cell.unclassified} ?" if cell.unclassified else str(cell.chromosomes)
         texts = (
             cell.name,
@@ -237,16 +237,18 @@ def _fitted(path: Path) -> Image:
     return Image(str(path), width * scale, height * scale)
 
 
-def _remark(cell: CaseCell) -> str:
-    return f"{cell.iscn or 'no ISCN'}; {cell.level}{': ' + cell.remark if cell.remark else ''}"
+def _remark(case_cell: CaseCell) -> str:
+    return f"{case_cell.iscn or 'no ISCN'}; {case_cell.level}{': ' + case_cell.remark if case_cell.remark else ''}"
 
 
-def _why(cell: CaseCell) -> str:
+def _why(case_cell: CaseCell) -> str:
     """The remark, and what else a reader of the table has to know."""
-    parts = [cell.remark, *(["edited by a person"] if cell.edited else [])]
-    if cell.picture_remarks:
-        parts.append(f"picture: {'; '.join(cell.picture_remarks)}")
-    parts += [f"not counted again: {picture.file} ({picture.kind.value})" for picture in cell.further_pictures]
+    parts = [case_cell.remark, *(["edited by a person"] if case_cell.edited else [])]
+    if case_cell.picture_remarks:
+        parts.append(f"picture: {'; '.join(case_cell.picture_remarks)}")
+    parts += [
+        f"not counted again: {picture.file} ({picture.kind.value})" for picture in case_cell.further_pictures
+    ]
     return "; ".join(part for part in parts if part)
 
 

@@ -40,10 +40,10 @@ def _is_edited(content: dict[str, Any]) -> bool:
     return flagged or deleted or any(_is_touched(entry) for entry in chromosomes)
 
 
-def _is_touched(entry: object) -> bool:
-    if not isinstance(entry, dict):
+def _is_touched(value: object) -> bool:
+    if not isinstance(value, dict):
         return True
-    proposed = entry.get("proposed")
-    before = proposed if isinstance(proposed, dict) else entry
-    changed = any(entry.get(key) != before.get(key) for key in ("class", "flipped"))
-    return changed or bool(entry.get("confirmed")) or bool(entry.get("edits"))
+    proposed = value.get("proposed")
+    before = proposed if isinstance(proposed, dict) else value
+    changed = any(value.get(key) != before.get(key) for key in ("class", "flipped"))
+    return changed or bool(value.get("confirmed")) or bool(value.get("edits"))

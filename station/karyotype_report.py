@@ -386,22 +386,22 @@ def _table(entries: Sequence[KaryotypedChromosome], width: float) -> Table:
     return table
 
 
-def _row_of(entry: KaryotypedChromosome) -> list[str]:
+def _row_of(chromosome: KaryotypedChromosome) -> list[str]:
     certainty = (
         ""
-        if entry.class_name == UNCLASSIFIED
+        if chromosome.class_name == UNCLASSIFIED
         else "a person's"
-        if entry.set_by_person
-        else f"{100 * entry.probability:.1f} %"
+        if chromosome.set_by_person
+        else f"{100 * chromosome.probability:.1f} %"
     )
-    beside = ", ".join(str(other) for other in entry.instance.overlaps[: _SETTINGS.most_neighbours])
+    beside = ", ".join(str(other) for other in chromosome.instance.overlaps[: _SETTINGS.most_neighbours])
     return [
-        str(entry.id),
-        entry.class_name,
+        str(chromosome.id),
+        chromosome.class_name,
         certainty,
-        mark_of(entry).value,
-        "below" if entry.flipped else "above",
-        beside + (" ..." if len(entry.instance.overlaps) > _SETTINGS.most_neighbours else ""),
+        mark_of(chromosome).value,
+        "below" if chromosome.flipped else "above",
+        beside + (" ..." if len(chromosome.instance.overlaps) > _SETTINGS.most_neighbours else ""),
     ]
 
 

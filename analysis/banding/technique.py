@@ -167,13 +167,13 @@ def estimate_banding(
 
 
 def likenesses(
-    bands: NDArray[np.floating], log_length: NDArray[np.floating], templates: BandingTemplates
+    profiles: NDArray[np.floating], log_length: NDArray[np.floating], templates: BandingTemplates
 ) -> NDArray[np.float64]:
     """Mean over the chromosomes of the best correlation with a class of each technique.
 
     Parameters
     ----------
-    bands
+    profiles
         Shape (n, BINS): banding profiles, in either orientation.
     log_length
         Shape (n,): logarithm of the length over the cell's median.
@@ -185,7 +185,7 @@ def likenesses(
     NDArray[np.float64]
         Shape (techniques,).
     """
-    measured = standardised(np.asarray(bands, dtype=np.float64))
+    measured = standardised(np.asarray(profiles, dtype=np.float64))
     expected = standardised(templates.bands.astype(np.float64))
     both_orientations = np.stack([measured, measured[:, ::-1]])
     correlation = np.einsum("onb,tcb->ntco", both_orientations, expected) / measured.shape[1]
@@ -195,12 +195,12 @@ def likenesses(
     return np.asarray(fit.max(axis=2).mean(axis=0))
 
 
-def standardised(bands: NDArray[np.float64]) -> NDArray[np.float64]:
+def standardised(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
     """Profiles without their tips and their trend, of mean 0 and spread 1 along the last axis.
 
     Parameters
     ----------
-    bands
+    profiles
         Shape (..., BINS).
 
     Returns
@@ -209,7 +209,7 @@ def standardised(bands: NDArray[np.float64]) -> NDArray[np.float64]:
         Shape (..., BINS - 2 TIPS).
     """
     # The outline's blur makes every chromosome darkest in its middle, whatever its bands.
-    level = bands - gaussian_filter1d(bands, TREND, axis=-1, mode="nearest")
+    level = profiles - gaussian_filter1d(profiles, TREND, axis=-1, mode="nearest")
     inner = level[..., TIPS:-TIPS]
     inner = inner - inner.mean(axis=-1, keepdims=True)
     return np.asarray(inner / np.maximum(inner.std(axis=-1, keepdims=True), _SETTINGS.least_spread))

@@ -142,12 +142,14 @@ class _Change:
 _Changes = frozenset[_Change]
 
 
-def find_clones(cells: Sequence[CellKaryotype], origin: CaseOrigin = CaseOrigin.CONSTITUTIONAL) -> CaseClones:
+def find_clones(
+    cell_karyotypes: Sequence[CellKaryotype], origin: CaseOrigin = CaseOrigin.CONSTITUTIONAL
+) -> CaseClones:
     """Find the clones of a case.
 
     Parameters
     ----------
-    cells
+    cell_karyotypes
         Completely analysed cells; of an incomplete one losses aren't certain, so that it has no place here.
     origin
         Decides how sex chromosomes are written (``45,X`` or ``45,X,-Y``) and whether a mosaic is called one.
@@ -157,10 +159,10 @@ def find_clones(cells: Sequence[CellKaryotype], origin: CaseOrigin = CaseOrigin.
     CaseClones
         Its string passes `parse_case`.
     """
-    if not cells:
+    if not cell_karyotypes:
         return CaseClones("", (), ())
-    base = base_sex(cells)
-    changes = {number: _changes(cell, base) for number, cell in enumerate(cells)}
+    base = base_sex(cell_karyotypes)
+    changes = {number: _changes(cell, base) for number, cell in enumerate(cell_karyotypes)}
     counts = Counter(change for own in changes.values() for change in own)
     clonal = {change for change, count in counts.items() if count >= _needed([change])}
     groups: dict[_Changes, list[int]] = {}
@@ -171,43 +173,43 @@ def find_clones(cells: Sequence[CellKaryotype], origin: CaseOrigin = CaseOrigin.
     nonclonal: dict[_Change, list[str]] = {}
     for number, own in changes.items():
         for change in sorted(own - kept[number], key=_order):
-            nonclonal.setdefault(change, []).append(cells[number].name)
+            nonclonal.setdefault(change, []).append(cell_karyotypes[number].name)
     ordered = sorted(
         groups.items(), key=lambda entry: (not entry[0], -len(entry[1]), _text(entry[0], base, origin))
     )
     clones = tuple(
-        Clone(_text(own, base, origin), tuple(cells[number].name for number in members), not own)
+        Clone(_text(own, base, origin), tuple(cell_karyotypes[number].name for number in members), not own)
         for own, members in ordered
     )
     text = "/".join(f"{clone.text}[{len(clone.cells)}]" for clone in clones)
     if origin is CaseOrigin.CONSTITUTIONAL and len(clones) > 1:
         text = f"mos {text}"
     elif origin is CaseOrigin.ACQUIRED and _heterogeneous(changes, kept, clonal):
-        text = composite(cells)
+        text = composite(cell_karyotypes)
     changes_of_few = tuple(NonclonalChange(change.item, tuple(names)) for change, names in nonclonal.items())
     return CaseClones(text, clones, changes_of_few)
 
 
-def composite(cells: Sequence[CellKaryotype]) -> str:
+def composite(cell_karyotypes: Sequence[CellKaryotype]) -> str:
     """Composite karyotype of cells that differ among themselves: range, clonal changes with their cells, ``cp``.
 
     For acquired changes where no two cells are alike; empty without cells.
     """
-    if not cells:
+    if not cell_karyotypes:
         return ""
-    base = base_sex(cells)
-    changes = [_changes(cell, base) for cell in cells]
+    base = base_sex(cell_karyotypes)
+    changes = [_changes(cell, base) for cell in cell_karyotypes]
     counts = Counter(change for own in changes for change in own)
     clonal = sorted((change for change, count in counts.items() if count >= _needed([change])), key=_order)
     totals = [_total(own, base) for own in changes]
     span = f"{min(totals)}" if min(totals) == max(totals) else f"{min(totals)}~{max(totals)}"
     items = [f"{change.item}[{counts[change]}]" for change in clonal if change.item != _PLOIDY]
-    return ",".join([span, base, *items]) + f"[cp{len(cells)}]"
+    return ",".join([span, base, *items]) + f"[cp{len(cell_karyotypes)}]"
 
 
-def base_sex(cells: Iterable[CellKaryotype]) -> str:
+def base_sex(cell_karyotypes: Iterable[CellKaryotype]) -> str:
     """Sex complement that the cells most likely began with: XY where more than one cell has a Y."""
-    entries = list(cells)
+    entries = list(cell_karyotypes)
     with_y = sum("Y" in cell.sex or any("(Y" in item for item in cell.items) for cell in entries)
     # One Y among many cells is a misread chromosome; one of one or two is all that there is.
     return "XY" if with_y >= 2 or 2 * with_y >= max(len(entries), 1) else "XX"
@@ -216,16 +218,20 @@ def base_sex(cells: Iterable[CellKaryotype]) -> str:
 _PLOIDY = "ploidy"
 
 
-def _changes(cell: CellKaryotype, base: str) -> set[_Change]:
-    items = list(cell.items)
+def _changes(cell_karyotype: CellKaryotype, base: str) -> set[_Change]:
+    items = list(cell_karyotype.items)
     rearranged = Counter(
-        name for item in items if not item.startswith(("+", "-")) for name in _sex_on(item) if cell.ploidy == 2
+        name
+        for item in items
+        if not item.startswith(("+", "-"))
+        for name in _sex_on(item)
+        if cell_karyotype.ploidy == 2
     )
-    factor = cell.ploidy // 2
+    factor = cell_karyotype.ploidy // 2
     for name in ("X", "Y"):
-        surplus = cell.sex.count(name) + rearranged[name] - base.count(name) * factor
+        surplus = cell_karyotype.sex.count(name) + rearranged[name] - base.count(name) * factor
         items += [("+" if surplus > 0 else "-") + name] * abs(surplus)
-    items += [_PLOIDY] * (cell.ploidy - 2)
+    items += [_PLOIDY] * (cell_karyotype.ploidy - 2)
     numbered: Counter[str] = Counter()
     numbered_changes = set()
     for item in items:

@@ -301,19 +301,19 @@ def refused_cell(name: str, reason: str) -> CaseCell:
     return CaseCell(name, None, 0, 0, 0.0, "must review", reason, usable=False, role=CellRole.EXCLUDED)
 
 
-def summarise(name: str, cells: Sequence[CaseCell], policy: CasePolicy) -> CaseSummary:
+def summarise(name: str, case_cells: Sequence[CaseCell], policy: CasePolicy) -> CaseSummary:
     """Choose the cells of a case and bring them together.
 
     Parameters
     ----------
     name
         Of the case.
-    cells
+    case_cells
         All cells there are, in any order.
     policy
         How many are used, and how the case is written.
     """
-    ordered = sorted(cells, key=lambda cell: (not cell.usable, not cell.complete, -cell.quality, cell.name))
+    ordered = sorted(case_cells, key=lambda cell: (not cell.usable, not cell.complete, -cell.quality, cell.name))
     chosen = [replace(cell, role=_role(cell, place, policy)) for place, cell in enumerate(ordered)]
     karyotypes = [
         CellKaryotype.from_iscn(cell.name, cell.iscn)
@@ -323,12 +323,12 @@ def summarise(name: str, cells: Sequence[CaseCell], policy: CasePolicy) -> CaseS
     return CaseSummary(name, policy.origin, tuple(chosen), find_clones(karyotypes, policy.origin))
 
 
-def _role(cell: CaseCell, place: int, policy: CasePolicy) -> CellRole:
-    if not cell.usable:
+def _role(case_cell: CaseCell, place: int, policy: CasePolicy) -> CellRole:
+    if not case_cell.usable:
         return CellRole.EXCLUDED
-    if cell.complete and place < policy.karyotyped:
+    if case_cell.complete and place < policy.karyotyped:
         return CellRole.KARYOTYPED
-    if cell.complete and place < policy.analysed:
+    if case_cell.complete and place < policy.analysed:
         return CellRole.ANALYSED
     return CellRole.COUNTED if place < policy.counted else CellRole.SPARE
 

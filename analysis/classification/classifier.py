@@ -76,7 +76,7 @@ class Classifier:
 
     Parameters
     ----------
-    net
+    embedding_net
         Scores a chromosome by itself.
     temperature
         Divides the logits: probabilities are calibrated then on the validation split.
@@ -88,12 +88,12 @@ class Classifier:
 
     def __init__(
         self,
-        net: EmbeddingNet,
+        embedding_net: EmbeddingNet,
         temperature: float = 1.0,
         context: ContextNet | None = None,
         context_temperature: float = 1.0,
     ) -> None:
-        self._net = net.eval()
+        self._net = embedding_net.eval()
         self._temperature = temperature
         self._context = context.eval() if context is not None else None
         self._context_temperature = context_temperature

@@ -77,36 +77,38 @@ def detector_log_prob(instances: Sequence[Instance]) -> NDArray[np.float64]:
 
 
 def fuse_class_evidence(
-    scores: ClassScores,
+    class_scores: ClassScores,
     detector: NDArray[np.floating] | None = None,
     object_scores: NDArray[np.floating] | None = None,
-    weights: FusionWeights | None = None,
+    fusion_weights: FusionWeights | None = None,
 ) -> ClassEvidence:
     """Fuse the evidence of two nets, chromosome by chromosome (a product of experts with fitted exponents).
 
     Parameters
     ----------
-    scores
+    class_scores
         The classifier's, of n chromosomes.
     detector
         Shape (n, 24): log probabilities of the detector; a row with NaN has none; None where there is no detector.
     object_scores
         Shape (n,), in [0, 1]: what the detector thinks of each as an object.
-    weights
+    fusion_weights
         Exponents of either, and weights of the object score; the product's where they are None.
     """
-    weights = weights or load_fusion_weights()
-    log_prob = scores.log_prob.astype(np.float64)
-    log_none = scores.log_none.astype(np.float64)
+    fusion_weights = fusion_weights or load_fusion_weights()
+    log_prob = class_scores.log_prob.astype(np.float64)
+    log_none = class_scores.log_none.astype(np.float64)
     both = np.zeros(len(log_prob), np.bool_) if detector is None else np.isfinite(detector).all(axis=1)
     if detector is None or not both.any():
         return ClassEvidence(log_prob, log_none, False)
-    fused = weights.classifier * log_prob[both] + weights.detector * detector[both].astype(np.float64)
+    fused = fusion_weights.classifier * log_prob[both] + fusion_weights.detector * detector[both].astype(
+        np.float64
+    )
     log_prob[both] = fused - logsumexp(fused, axis=1, keepdims=True)
     if object_scores is not None:
         none_odds, score_odds = none_evidence(log_none[both], object_scores[both])
-        odds = weights.none * none_odds + weights.score * score_odds
-        log_none[both] = np.log(np.maximum(expit(odds + weights.bias), _LEAST_PROBABILITY))
+        odds = fusion_weights.none * none_odds + fusion_weights.score * score_odds
+        log_none[both] = np.log(np.maximum(expit(odds + fusion_weights.bias), _LEAST_PROBABILITY))
     return ClassEvidence(log_prob, log_none, True)
 
 

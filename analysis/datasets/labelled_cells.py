@@ -67,9 +67,9 @@ def gband612_cells(data_dir: Path, split: str) -> Iterator[LabelledCell]:
         yield _labelled_crops(cell)
 
 
-def _labelled_crops(cell: CropCell) -> LabelledCell:
-    objects = tuple(object_from_picture(picture, inverted=cell.inverted) for picture in cell.pictures)
-    classes = tuple(_class_index(name) for name in cell.classes)
+def _labelled_crops(crop_cell: CropCell) -> LabelledCell:
+    objects = tuple(object_from_picture(picture, inverted=crop_cell.inverted) for picture in crop_cell.pictures)
+    classes = tuple(_class_index(name) for name in crop_cell.classes)
     polarity = tuple(POLARITY_UPRIGHT if rises(piece) else POLARITY_UNKNOWN for piece in objects)
     return LabelledCell(objects, classes, polarity)
 
@@ -121,17 +121,17 @@ def mfish_cells(
 
 
 def _mfish_classes(
-    entry: MfishCell, pieces: Sequence[tuple[tuple[int, int, int, int], NDArray[np.bool_]]]
+    mfish_cell: MfishCell, pieces: Sequence[tuple[tuple[int, int, int, int], NDArray[np.bool_]]]
 ) -> tuple[int, ...]:
     """Class of every piece of a map; unknown where homologues touch, so that a piece is two of them."""
-    classmap = entry.classmap()
+    classmap = mfish_cell.classmap()
     labels = []
     for (x0, y0, x1, y1), mask in pieces:
         own = classmap[y0:y1, x0:x1][mask]
         own = own[(own > 0) & (own != OVERLAP_LABEL)]
         labels.append(int(np.bincount(own).argmax()) - 1 if own.size else -1)
     areas = np.array([np.count_nonzero(mask) for _, mask in pieces])
-    single_x = entry.name.endswith("XY")
+    single_x = mfish_cell.name.endswith("XY")
     for label in range(len(CLASS_NAMES)):
         rows = [k for k, each in enumerate(labels) if each == label]
         expected = 1 if label == len(CLASS_NAMES) - 1 or (single_x and label == len(CLASS_NAMES) - 2) else 2
@@ -158,20 +158,20 @@ class TsengViews:
 
 
 def tseng_views(
-    entry: TsengImage, segment: Callable[[GreyImage], Segmentation], read: Callable[[Path], GreyImage]
+    tseng_image: TsengImage, segment: Callable[[GreyImage], Segmentation], read: Callable[[Path], GreyImage]
 ) -> TsengViews | None:
     """Cut one metaphase by the segmentation and by its true boxes; None where it can't be cut.
 
     Parameters
     ----------
-    entry
+    tseng_image
         The metaphase.
     segment
         Cuts it.
     read
         Reads the picture.
     """
-    image = read(entry.path)
+    image = read(tseng_image.path)
     try:
         segmentation = segment(image)
         stained = find_stained(image)
@@ -179,16 +179,16 @@ def tseng_views(
         raise
     except Exception:
         # One image that can't be cut must not end an hour of preparation; it is recorded and left out.
-        logger.exception("image %s left out", entry.name)
+        logger.exception("image %s left out", tseng_image.name)
         return None
-    labels = tuple(_class_index(name) for name in entry.classes)
+    labels = tuple(_class_index(name) for name in tseng_image.classes)
     truth = [
         (label, (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
-        for label, box in zip(labels, entry.boxes_px, strict=True)
+        for label, box in zip(labels, tseng_image.boxes_px, strict=True)
     ]
     objects = cut_instances(image, segmentation.background, segmentation.instances)
     classes = match_classes([instance.box_px for instance in segmentation.instances], truth)
-    given = instances_from_boxes(image, entry.boxes_px, segmentation.instances, stained)
+    given = instances_from_boxes(image, tseng_image.boxes_px, segmentation.instances, stained)
     cut = cut_instances(image, estimate_background(image.pixels), given)
     return TsengViews(
         LabelledCell(objects, classes, (POLARITY_UNKNOWN,) * len(objects)),
@@ -198,7 +198,7 @@ def tseng_views(
 
 def match_classes(
     boxes_px: Sequence[tuple[int, int, int, int]],
-    truth: Sequence[tuple[int, tuple[float, float, float, float]]],
+    true_boxes: Sequence[tuple[int, tuple[float, float, float, float]]],
     padding_px: float = PADDING_PX,
 ) -> tuple[int, ...]:
     """Classes of found boxes by the true box that overlaps most, both ways.
@@ -209,13 +209,13 @@ def match_classes(
     ----------
     boxes_px
         Boxes (xmin, ymin, xmax, ymax) in px.
-    truth
+    true_boxes
         Class index and box, padded by ``padding_px`` on every side.
     """
-    if not boxes_px or not truth:
+    if not boxes_px or not true_boxes:
         return (NO_CHROMOSOME,) * len(boxes_px)
     a = np.asarray(boxes_px, dtype=np.float64)
-    b = np.asarray([box for _, box in truth]) + np.array([1, 1, -1, -1]) * padding_px
+    b = np.asarray([box for _, box in true_boxes]) + np.array([1, 1, -1, -1]) * padding_px
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.prod(np.maximum(high - low, 0.0), axis=2)
@@ -224,7 +224,7 @@ def match_classes(
     best = iou.argmax(axis=1)
     mutual = iou.argmax(axis=0)[best] == np.arange(len(a))
     value = iou[np.arange(len(a)), best]
-    classes = np.array([label for label, _ in truth])[best]
+    classes = np.array([label for label, _ in true_boxes])[best]
     classes = np.where(mutual & (value >= MATCH_IOU), classes, -1)
     return tuple(int(label) for label in np.where(value < NO_MATCH_IOU, NO_CHROMOSOME, classes))
 

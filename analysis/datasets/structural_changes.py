@@ -232,7 +232,7 @@ class _Plan:
 
 
 def _make(
-    kind: StructuralChange,
+    change_kind: StructuralChange,
     size_mb: int,
     objects: Sequence[ObjectPixels],
     axes: Sequence[MedialAxis],
@@ -242,8 +242,8 @@ def _make(
 ) -> list[tuple[_Plan, ObjectPixels]]:
     """One change: one chromosome, or the two of a translocation; nothing where the cell has none that is fit."""
     paired = [row for row, name in enumerate(classes) if classes.count(name) == 2 and name in CLASS_NAMES]
-    rows = [row for row in rng.permutation(paired) if change_fits(kind, size_mb, classes[row])]
-    if kind is StructuralChange.TRANSLOCATION:
+    rows = [row for row in rng.permutation(paired) if change_fits(change_kind, size_mb, classes[row])]
+    if change_kind is StructuralChange.TRANSLOCATION:
         other = [row for row in rows if classes[row] != classes[rows[0]]] if rows else []
         if not other:
             return []
@@ -253,7 +253,7 @@ def _make(
         ends = [piece.cut(1.0 - share, 1.0) for piece, share in zip(straight, shares, strict=True)]
         return [
             (
-                _Plan(kind, size_mb, int(both[k]), 1.0 - shares[k], 1.0),
+                _Plan(change_kind, size_mb, int(both[k]), 1.0 - shares[k], 1.0),
                 straight[k].cut(0.0, 1.0 - shares[k]).then(ends[1 - k]).picture(),
             )
             for k in range(2)
@@ -261,26 +261,26 @@ def _make(
     if not rows:
         return []
     row = int(rows[0])
-    start, stop = changed_stretch(kind, size_mb, classes[row], rng)
+    start, stop = changed_stretch(change_kind, size_mb, classes[row], rng)
     piece = _Straight.of(objects[row], axes[row], width_px)
     before, inside, after = piece.cut(0.0, start), piece.cut(start, stop), piece.cut(stop, 1.0)
-    if kind in (StructuralChange.TERMINAL, StructuralChange.INTERSTITIAL):
+    if change_kind in (StructuralChange.TERMINAL, StructuralChange.INTERSTITIAL):
         new = before.then(after)
-    elif kind is StructuralChange.NONE:
+    elif change_kind is StructuralChange.NONE:
         new = before.then(inside).then(after)
-    elif kind is StructuralChange.DUPLICATION:
+    elif change_kind is StructuralChange.DUPLICATION:
         new = before.then(inside).then(inside).then(after)
     else:
         new = before.then(inside.turned()).then(after)
-    return [(_Plan(kind, size_mb, row, start, stop), new.picture())]
+    return [(_Plan(change_kind, size_mb, row, start, stop), new.picture())]
 
 
-def change_fits(kind: StructuralChange, size_mb: int, name: str) -> bool:
+def change_fits(change_kind: StructuralChange, size_mb: int, name: str) -> bool:
     """Whether a chromosome is long enough for a change.
 
     Parameters
     ----------
-    kind
+    change_kind
         The change.
     size_mb
         Megabases it concerns.
@@ -288,25 +288,25 @@ def change_fits(kind: StructuralChange, size_mb: int, name: str) -> bool:
         Class of the chromosome.
     """
     fraction = size_mb / MEGABASES[name]
-    if kind is StructuralChange.PERICENTRIC:
+    if change_kind is StructuralChange.PERICENTRIC:
         # Both breaks lie in euchromatin, half of the stretch at the least on the long arm.
         return (
             fraction < _SETTINGS.largest_inversion
             and ideogram(name).centromere > _SETTINGS.inversion_arm * fraction + _SETTINGS.tip
         )
-    if kind is StructuralChange.TRANSLOCATION:
+    if change_kind is StructuralChange.TRANSLOCATION:
         return fraction < _SETTINGS.largest and name not in ("X", "Y")
     return fraction < min(_SETTINGS.largest, _SETTINGS.arm * (1.0 - ideogram(name).centromere))
 
 
 def changed_stretch(
-    kind: StructuralChange, size_mb: int, name: str, rng: np.random.Generator
+    change_kind: StructuralChange, size_mb: int, name: str, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Draw the stretch of a change: fractions of the length from the tip of the short arm.
 
     Parameters
     ----------
-    kind
+    change_kind
         The change.
     size_mb
         Megabases it concerns.
@@ -316,11 +316,11 @@ def changed_stretch(
         Source of the place.
     """
     fraction, centre = size_mb / MEGABASES[name], ideogram(name).centromere
-    if kind is StructuralChange.TERMINAL:
+    if change_kind is StructuralChange.TERMINAL:
         # Of the short arm where it is long enough, in one of two.
         short = fraction < _SETTINGS.short_arm * centre and rng.random() < 0.5
         return (0.0, fraction) if short else (1.0 - fraction, 1.0)
-    if kind is StructuralChange.PERICENTRIC:
+    if change_kind is StructuralChange.PERICENTRIC:
         low = max(_SETTINGS.first, centre - _SETTINGS.inversion_long_arm * fraction)
         high = min(centre - _SETTINGS.inversion_arm * fraction, _SETTINGS.last_start - fraction)
         start = float(rng.uniform(low, max(low, high)))
@@ -346,10 +346,10 @@ class _Straight:
         rows, half = max(round(axis.length_px), 8), _SETTINGS.half_width * width_px
         columns = 2 * round(half)
         density, _ = sample_straight(
-            piece.density, piece.mask, axis, rows=rows, columns=columns, half_width_px=half
+            piece.density, piece.mask, axis, row_count=rows, columns=columns, half_width_px=half
         )
         solid = piece.mask.astype(np.float32)
-        inside, _ = sample_straight(solid, piece.mask, axis, rows=rows, columns=columns, half_width_px=half)
+        inside, _ = sample_straight(solid, piece.mask, axis, row_count=rows, columns=columns, half_width_px=half)
         return cls(density, inside > 0.5)
 
     def cut(self, start: float, stop: float) -> _Straight:

@@ -34,7 +34,7 @@ class Detector:
 
     Parameters
     ----------
-    net
+    detector_net
         Ready for use.
     views
         Orientations in which every picture is given to it.
@@ -42,8 +42,10 @@ class Detector:
         Whether the net computes in half precision (bfloat16), see `has_tiles`.
     """
 
-    def __init__(self, net: DetectorNet, views: Sequence[ImageOrientation] = PLAIN, *, half: bool = False) -> None:
-        self._net = folded(net, half=half)
+    def __init__(
+        self, detector_net: DetectorNet, views: Sequence[ImageOrientation] = PLAIN, *, half: bool = False
+    ) -> None:
+        self._net = folded(detector_net, half=half)
         self._views = tuple(views)
         self._number = torch.bfloat16 if half else torch.float32
 

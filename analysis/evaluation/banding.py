@@ -21,7 +21,7 @@ from analysis.structures.crop import ObjectPixels
 
 
 def evaluate_banding(
-    cells: Iterable[BandedCell],
+    banded_cells: Iterable[BandedCell],
     templates: BandingTemplates | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def evaluate_banding(
 
     Parameters
     ----------
-    cells
+    banded_cells
         Of labelled banding.
     templates
         Other ones than the product's.
@@ -39,7 +39,7 @@ def evaluate_banding(
     Returns
     -------
     dict
-        ``cells``; ``confusion``: by "set kind", how often each kind was told; ``right``: share of the cells;
+        ``cells``; ``confusion``: by "set kind", how often each kind was told; ``right``: fraction of the cells;
         ``warned_falsely``: share for which a protocol that is right would have been doubted; ``level``: by set,
         percentiles 10, 50 and 90 of the bands that are told.
     """
@@ -47,7 +47,7 @@ def evaluate_banding(
     confusion: dict[str, dict[str, int]] = {}
     bands: dict[str, list[int]] = {}
     right = warned = count = 0
-    for count, cell in enumerate(cells, start=1):
+    for count, cell in enumerate(banded_cells, start=1):
         judged = estimate_banding(cell.crops, fluorescent=cell.fluorescent, templates=templates)
         told = "unknown" if judged.kind is None else judged.kind.value
         line = confusion.setdefault(f"{cell.source} {cell.kind.value}", {})

@@ -156,11 +156,11 @@ def _pixel(point: NDArray[np.float32]) -> tuple[int, int]:
 
 
 def _segmentation(
-    image: GreyImage, working: WorkingImage, parts: list[Region], route: SegmentationRoute
+    image: GreyImage, working: WorkingImage, regions: list[Region], route: SegmentationRoute
 ) -> Segmentation:
     placed = [
         place
-        for part in parts
+        for part in regions
         if part.area_px >= _LEAST_AREA * working.width_px**2
         and (place := place_region(part, working.factor, image.pixels.shape)) is not None
     ]

@@ -188,8 +188,8 @@ def _whole_cells(folder: Path, split: str) -> Iterator[CropCell]:
     return (cell for cell in gband612_cells(folder, split) if len(cell.classes) >= _CELL_MINIMUM)
 
 
-def _tseng_record(entry: TsengImage, karyotyper: Karyotyper) -> CellRecord:
-    image = read_image(entry.path)
+def _tseng_record(tseng_image: TsengImage, karyotyper: Karyotyper) -> CellRecord:
+    image = read_image(tseng_image.path)
     started = time.perf_counter()
     proposal: Karyotype | None
     try:
@@ -199,16 +199,16 @@ def _tseng_record(entry: TsengImage, karyotyper: Karyotyper) -> CellRecord:
     seconds = time.perf_counter() - started
     chromosomes = proposal.chromosomes if proposal is not None else ()
     found = [chromosome.instance for chromosome in chromosomes]
-    truth_px = entry.boxes_px.astype(np.float64)
+    truth_px = tseng_image.boxes_px.astype(np.float64)
     found_px = padded_boxes(found, TSENG_PADDING_PX, image.pixels.shape)
     pairs = match(box_iou(truth_px, found_px))
-    owner = {piece: entry.classes[chromosome] for chromosome, piece in pairs}
+    owner = {piece: tseng_image.classes[chromosome] for chromosome, piece in pairs}
     given = instances_from_boxes(image, truth_px, found, find_stained(image))
     return CellRecord(
-        entry.name,
-        entry.case,
-        entry.classes,
-        _named(karyotyper.classify_instances(image, given), entry.classes),
+        tseng_image.name,
+        tseng_image.case,
+        tseng_image.classes,
+        _named(karyotyper.classify_instances(image, given), tseng_image.classes),
         _named(chromosomes, [owner.get(number) for number in range(len(found))]),
         len(truth_px) - len(pairs),
         proposal.verdict.level.value if proposal is not None else "",
@@ -217,41 +217,42 @@ def _tseng_record(entry: TsengImage, karyotyper: Karyotyper) -> CellRecord:
             box_intersections(truth_px, found_px),
             box_areas(truth_px),
             box_areas(found_px),
-            entry.classes,
+            tseng_image.classes,
             [chromosome.class_name for chromosome in chromosomes],
         ),
         seconds,
     )
 
 
-def _named(chromosomes: Sequence[KaryotypedChromosome], truth: Sequence[str | None]) -> tuple[Named, ...]:
+def _named(karyotyped: Sequence[KaryotypedChromosome], true_classes: Sequence[str | None]) -> tuple[Named, ...]:
     return tuple(
-        Named(entry.class_name, entry.probability, own) for entry, own in zip(chromosomes, truth, strict=True)
+        Named(entry.class_name, entry.probability, own)
+        for entry, own in zip(karyotyped, true_classes, strict=True)
     )
 
 
 def _crops_record(
-    cell: CropCell, turned: Sequence[bool], classifier: Classifier, prices: AssignmentCosts | None
+    crop_cell: CropCell, turned: Sequence[bool], classifier: Classifier, prices: AssignmentCosts | None
 ) -> CellRecord:
     shown = [
         np.ascontiguousarray(picture[::-1, ::-1]) if turn else picture
-        for picture, turn in zip(cell.pictures, turned, strict=True)
+        for picture, turn in zip(crop_cell.pictures, turned, strict=True)
     ]
     started = time.perf_counter()
-    objects = [object_from_picture(picture, inverted=cell.inverted) for picture in shown]
+    objects = [object_from_picture(picture, inverted=crop_cell.inverted) for picture in shown]
     scores = classifier.score(crops_of_cell(objects))
     assigned = assign(scores.log_prob, None, prices)
     flipped = scores.flipped_as(assigned.classes)
     seconds = time.perf_counter() - started
-    truth = tuple(name if name in CLASS_NAMES else UNCLASSIFIED for name in cell.classes)
+    truth = tuple(name if name in CLASS_NAMES else UNCLASSIFIED for name in crop_cell.classes)
     wrong_way = [
         bool(flip != turn and rises(piece)) for flip, turn, piece in zip(flipped, turned, objects, strict=True)
     ]
     shared = np.eye(len(truth))
     areas = np.ones(len(truth))
     return CellRecord(
-        cell.name,
-        cell.name.split(".")[0],
+        crop_cell.name,
+        crop_cell.name.split(".")[0],
         truth,
         tuple(
             Named(name, float(chance), own)

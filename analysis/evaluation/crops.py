@@ -111,7 +111,7 @@ class _Tally:
         self,
         classes: Sequence[str],
         alone: ClassScores,
-        scores: ClassScores,
+        class_scores: ClassScores,
         assigned: Sequence[str],
         turned: NDArray[np.bool_],
         clear: NDArray[np.bool_],
@@ -120,7 +120,7 @@ class _Tally:
         truth = np.array([CLASS_NAMES.index(name) if name in CLASS_NAMES else -1 for name in classes])
         hit, hit_context = (
             (np.argsort(-each.log_prob, axis=1, kind="stable")[:, :TOP] == truth[:, None])[known]
-            for each in (alone, scores)
+            for each in (alone, class_scores)
         )
         right = np.array([a == b for a, b in zip(assigned, classes, strict=True)])
         self.crops += int(known.sum())
@@ -131,7 +131,7 @@ class _Tally:
         self.cells += 1
         self.cells_right += bool(right[known].all())
         self.shown += int(clear.sum())
-        self.upright_right += int((scores.flipped_as(assigned) == turned)[clear].sum())
+        self.upright_right += int((class_scores.flipped_as(assigned) == turned)[clear].sum())
 
     def figures(self) -> dict[str, float | int]:
         crops, shown = max(self.crops, 1), max(self.shown, 1)
@@ -149,7 +149,7 @@ class _Tally:
 
 
 def _evaluated(
-    cells: Iterator[CropCell],
+    crop_cells: Iterator[CropCell],
     count: int,
     classifier: Classifier,
     limit: int | None,
@@ -159,7 +159,7 @@ def _evaluated(
     rng = np.random.default_rng(612)
     tally = _Tally()
     count = count if limit is None else min(limit, count)
-    for number, cell in enumerate(cells, start=1):
+    for number, cell in enumerate(crop_cells, start=1):
         if number > count:
             break
         turned = rng.random(len(cell.pictures)) < 0.5

@@ -32,67 +32,69 @@ BOOTSTRAP_ROUNDS: Final = 500
 GOAL_RECALL, GOAL_PRECISION = 0.98, 0.95
 
 
-def curve(scores: FinderScores) -> PrecisionRecall:
+def curve(finder_scores: FinderScores) -> PrecisionRecall:
     """Precision and recall over the threshold."""
-    return precision_recall(scores.score, scores.right, scores.metaphases)
+    return precision_recall(finder_scores.score, finder_scores.right, finder_scores.metaphases)
 
 
-def reliability(scores: FinderScores, least: float = RECORDED_SCORE) -> CalibrationCurve:
+def reliability(finder_scores: FinderScores, least: float = RECORDED_SCORE) -> CalibrationCurve:
     """Calibration of the scores.
 
     Parameters
     ----------
-    scores
+    finder_scores
         Of all proposals.
     least
         Scores below are left out.
     """
-    held = scores.score >= least
-    return calibration(scores.score[held], scores.right[held])
+    held = finder_scores.score >= least
+    return calibration(finder_scores.score[held], finder_scores.right[held])
 
 
-def analysable_reliability(scores: FinderScores) -> CalibrationCurve:
+def analysable_reliability(finder_scores: FinderScores) -> CalibrationCurve:
     """Calibration of the analysability of metaphases that were called."""
-    held = (scores.analysable_score >= CALL_SCORE) & np.isfinite(scores.analysable_said)
-    return calibration(scores.analysable_said[held], scores.analysable[held])
+    held = (finder_scores.analysable_score >= CALL_SCORE) & np.isfinite(finder_scores.analysable_said)
+    return calibration(finder_scores.analysable_said[held], finder_scores.analysable[held])
 
 
-def _recall(scores: FinderScores, call: float) -> float:
-    return _share(int(np.count_nonzero(scores.right & (scores.score >= call))), scores.metaphases)
+def _recall(finder_scores: FinderScores, call: float) -> float:
+    return _share(
+        int(np.count_nonzero(finder_scores.right & (finder_scores.score >= call))), finder_scores.metaphases
+    )
 
 
-def _recall_analysable(scores: FinderScores, call: float) -> float:
-    found = int(np.count_nonzero(scores.analysable & (scores.analysable_score >= call)))
-    return _share(found, scores.metaphases_analysable)
+def _recall_analysable(finder_scores: FinderScores, call: float) -> float:
+    found = int(np.count_nonzero(finder_scores.analysable & (finder_scores.analysable_score >= call)))
+    return _share(found, finder_scores.metaphases_analysable)
 
 
-def _precision(scores: FinderScores, call: float) -> float:
-    called = scores.score >= call
-    return _share(int(np.count_nonzero(scores.right & called)), int(called.sum()))
+def _precision(finder_scores: FinderScores, call: float) -> float:
+    called = finder_scores.score >= call
+    return _share(int(np.count_nonzero(finder_scores.right & called)), int(called.sum()))
 
 
 def _not_called(best: Floats, call: float) -> float:
     return _share(int(np.count_nonzero(best < call)), best.size)
 
 
-def _rejected(scores: FinderScores, call: float) -> float:
-    wrong = ~scores.right
-    return _share(int(np.count_nonzero(wrong & (scores.score < call))), int(wrong.sum()))
+def _rejected(finder_scores: FinderScores, call: float) -> float:
+    wrong = ~finder_scores.right
+    return _share(int(np.count_nonzero(wrong & (finder_scores.score < call))), int(wrong.sum()))
 
 
-def _auc_analysable(scores: FinderScores) -> float:
+def _auc_analysable(finder_scores: FinderScores) -> float:
     """Of metaphases that were found at all: ranked by what the finder says of analysability, else by its rank."""
-    held = scores.analysable_score >= RECORDED_SCORE
-    said = scores.analysable_said[held]
-    value = said if np.isfinite(said).all() and said.size else scores.analysable_rank[held]
-    return auc(value, scores.analysable[held])
+    held = finder_scores.analysable_score >= RECORDED_SCORE
+    said = finder_scores.analysable_said[held]
+    value = said if np.isfinite(said).all() and said.size else finder_scores.analysable_rank[held]
+    return auc(value, finder_scores.analysable[held])
 
 
-def _auc_rank(scores: FinderScores) -> float:
+def _auc_rank(finder_scores: FinderScores) -> float:
     """Of all that was found: analysable metaphases against the other ones and false finds, by rank."""
-    held = scores.analysable_score >= RECORDED_SCORE
-    ranks = np.concatenate([scores.analysable_rank[held], scores.other_rank])
-    truth = np.concatenate([scores.analysable[held], np.zeros(scores.other_rank.size, np.bool_)])
+    held = finder_scores.analysable_score >= RECORDED_SCORE
+    ranks = np.concatenate([finder_scores.analysable_rank[held], finder_scores.other_rank])
+    truth = np.concatenate([finder_scores.analysable[held], np.zeros(finder_scores.other_rank.size, np.bool_)])
     return auc(ranks, truth)
 
 
@@ -203,7 +205,7 @@ def _places(outcomes: Sequence[FieldOutcome], call: float) -> dict[str, float]:
     }
 
 
-def _counts(outcomes: Sequence[FieldOutcome], scores: FinderScores, call: float) -> dict[str, Any]:
+def _counts(outcomes: Sequence[FieldOutcome], finder_scores: FinderScores, call: float) -> dict[str, Any]:
     called, found = _by_kind(outcomes, call)
     free: dict[str, int] = Counter()
     for outcome in outcomes:
@@ -215,17 +217,17 @@ def _counts(outcomes: Sequence[FieldOutcome], scores: FinderScores, call: float)
     return {
         "fields": len(outcomes),
         "slides": len(free),
-        "metaphases": scores.metaphases,
-        "metaphases_analysable": scores.metaphases_analysable,
+        "metaphases": finder_scores.metaphases,
+        "metaphases_analysable": finder_scores.metaphases_analysable,
         "metaphases_cut": sum(
             entry.is_metaphase and entry.is_cut for outcome in outcomes for entry in outcome.planted
         ),
-        "hard_negatives": scores.negatives,
+        "hard_negatives": finder_scores.negatives,
         "free_slides": len(free_slides),
         "fewest_negatives_on_a_free_slide": min((negatives[slide] for slide in free_slides), default=0),
-        "proposals": int(scores.score.size),
-        "finds_called": int(np.count_nonzero(scores.score >= call)),
-        "false_finds": int(np.count_nonzero(~scores.right & (scores.score >= call))),
+        "proposals": int(finder_scores.score.size),
+        "finds_called": int(np.count_nonzero(finder_scores.score >= call)),
+        "false_finds": int(np.count_nonzero(~finder_scores.right & (finder_scores.score >= call))),
         "called_by_kind": called,
         "found_by_kind": found,
     }

@@ -202,17 +202,17 @@ def scores_by_slide(outcomes: Iterable[FieldOutcome]) -> dict[str, FinderScores]
     return made
 
 
-def _without_free(scores: FinderScores) -> FinderScores:
-    values = {name: getattr(scores, name) for name in FinderScores.__slots__}
+def _without_free(finder_scores: FinderScores) -> FinderScores:
+    values = {name: getattr(finder_scores, name) for name in FinderScores.__slots__}
     return FinderScores(**{**values, "free_negative_score": np.zeros(0)})
 
 
-def pooled(parts: Sequence[FinderScores]) -> FinderScores:
+def pooled(score_sets: Sequence[FinderScores]) -> FinderScores:
     """The scores of several slides as one."""
-    if not parts:
+    if not score_sets:
         return _Collected().scores()
     values: dict[str, Any] = {}
     for name in FinderScores.__slots__:
-        each = [getattr(part, name) for part in parts]
+        each = [getattr(part, name) for part in score_sets]
         values[name] = np.concatenate(each) if isinstance(each[0], np.ndarray) else sum(each)
     return FinderScores(**values)

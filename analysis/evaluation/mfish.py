@@ -89,9 +89,9 @@ def _shared_pixels(image: CocoImage) -> NDArray[np.float64]:
     )
 
 
-def _evaluate_cell(cell: MfishCell, segmenter: Segmenter) -> CocoImage:
-    truth = mfish_instances(cell.classmap())
-    image = read_image(cell.image_path)
+def _evaluate_cell(mfish_cell: MfishCell, segmenter: Segmenter) -> CocoImage:
+    truth = mfish_instances(mfish_cell.classmap())
+    image = read_image(mfish_cell.image_path)
     try:
         found = segmenter(image).instances
     except NoMetaphaseError:

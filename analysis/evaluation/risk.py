@@ -194,10 +194,10 @@ def risk_picture(studies: dict[str, RiskStudy], note: str) -> Rgb:
     return picture
 
 
-def _dots(axes: Axes, entry: RiskStudy, colour: tuple[int, int, int]) -> None:
+def _dots(axes: Axes, risk_study: RiskStudy, colour: tuple[int, int, int]) -> None:
     covered, wrong = 0.0, 0.0
     for level in (ReviewLevel.AUTO, ReviewLevel.CHECK):
-        own = entry.figures["levels"][level.value]
+        own = risk_study.figures["levels"][level.value]
         covered += own["share"]
         wrong += own["share"] * own["risk"]
         if covered:

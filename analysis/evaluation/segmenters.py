@@ -204,8 +204,8 @@ def _frame(canvas: NDArray[np.uint8], box: NDArray[np.float64], colour: tuple[in
     cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, 1)
 
 
-def _outcome(entry: TsengImage, segmenter: Segmenter) -> CellOutcome:
-    image = read_image(entry.path)
+def _outcome(tseng_image: TsengImage, segmenter: Segmenter) -> CellOutcome:
+    image = read_image(tseng_image.path)
     start = time.perf_counter()
     found: tuple[Instance, ...] = ()
     left_out: tuple[UnselectedProposal, ...] = ()
@@ -215,12 +215,12 @@ def _outcome(entry: TsengImage, segmenter: Segmenter) -> CellOutcome:
     except NoMetaphaseError:
         pass
     seconds = time.perf_counter() - start
-    truth = entry.boxes_px.astype(np.float64)
+    truth = tseng_image.boxes_px.astype(np.float64)
     boxes = padded_boxes(found, TSENG_PADDING_PX, image.pixels.shape)
     pairs = match(box_iou(truth, boxes))
     return CellOutcome(
-        entry,
-        Count(entry.case, len(pairs), len(found) - len(pairs), len(truth) - len(pairs)),
+        tseng_image,
+        Count(tseng_image.case, len(pairs), len(found) - len(pairs), len(truth) - len(pairs)),
         CocoImage(
             image.height_px,
             image.width_px,

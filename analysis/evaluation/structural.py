@@ -57,7 +57,7 @@ class _Tally:
 
 
 def evaluate_structural(
-    cells: Iterator[ChangedCell],
+    changed_cells: Iterator[ChangedCell],
     norms: HomologueStatistics | None = None,
     *,
     count: int | None = None,
@@ -67,7 +67,7 @@ def evaluate_structural(
 
     Parameters
     ----------
-    cells
+    changed_cells
         From `changed_cells` or drawn.
     norms
         Other ones than the product's.
@@ -93,7 +93,7 @@ def evaluate_structural(
     """
     norms = norms or load_homologue_statistics()
     tally = _Tally()
-    for number, cell in enumerate(cells, start=1):
+    for number, cell in enumerate(changed_cells, start=1):
         _add(tally, cell, norms)
         if progress is not None:
             progress(number, count or number)
@@ -164,36 +164,36 @@ def _own_changed_cell(
     return replace(cell, changes=tuple(changes), doubtful=doubtful, covariates=cuts.covariates[: len(entries)])
 
 
-def _add(tally: _Tally, cell: ChangedCell, norms: HomologueStatistics) -> None:
-    traces = traces_of(cell.crops, [False] * len(cell.crops))
-    normal = compare_traces(traces, _compared(cell, ()), norms, cell.covariates)
+def _add(tally: _Tally, changed_cell: ChangedCell, norms: HomologueStatistics) -> None:
+    traces = traces_of(changed_cell.crops, [False] * len(changed_cell.crops))
+    normal = compare_traces(traces, _compared(changed_cell, ()), norms, changed_cell.covariates)
     tally.cells += 1
-    tally.pairs += sum(cell.classes.count(name) > 1 for name in CLASS_NAMES)
+    tally.pairs += sum(changed_cell.classes.count(name) > 1 for name in CLASS_NAMES)
     tally.normal += [each.score for each in normal]
-    tally.normal_case += [cell.case] * len(normal)
+    tally.normal_case += [changed_cell.case] * len(normal)
     tally.normal_flags += sum(each.flagged for each in normal)
     tally.cells_flagged += any(each.flagged for each in normal)
     events: dict[int, list[ChangedPair]] = {}
-    for change in cell.changes:
+    for change in changed_cell.changes:
         events.setdefault(change.event, []).append(change)
     for changes in events.values():
         found = compare_traces(
             _replaced(traces, changes),
-            _compared(cell, changes),
+            _compared(changed_cell, changes),
             norms,
-            _replaced_covariates(cell.covariates, changes),
+            _replaced_covariates(changed_cell.covariates, changes),
         )
         by_class = {each.class_name: each for each in found}
-        pairs = [(by_class.get(cell.classes[change.row]), change) for change in changes]
+        pairs = [(by_class.get(changed_cell.classes[change.row]), change) for change in changes]
         outcomes = [(each, change) for each, change in pairs if each is not None]
         key = (changes[0].kind, changes[0].size_mb)
-        tally.changes.setdefault(key, []).append(_outcome(cell.case, outcomes))
+        tally.changes.setdefault(key, []).append(_outcome(changed_cell.case, outcomes))
 
 
-def _compared(cell: ChangedCell, changes: Sequence[ChangedPair]) -> list[str]:
+def _compared(changed_cell: ChangedCell, changes: Sequence[ChangedPair]) -> list[str]:
     """The classes, none for what isn't compared."""
-    doubtful = cell.doubtful | {change.row for change in changes if not change.fit}
-    return [UNCLASSIFIED if row in doubtful else name for row, name in enumerate(cell.classes)]
+    doubtful = changed_cell.doubtful | {change.row for change in changes if not change.fit}
+    return [UNCLASSIFIED if row in doubtful else name for row, name in enumerate(changed_cell.classes)]
 
 
 def _replaced_covariates(

@@ -89,8 +89,8 @@ def evaluate_tseng(
     return _figures(outcomes)
 
 
-def _evaluate_image(entry: TsengImage, karyotyper: ProposesKaryotypes) -> _Outcome:
-    image = read_image(entry.path)
+def _evaluate_image(tseng_image: TsengImage, karyotyper: ProposesKaryotypes) -> _Outcome:
+    image = read_image(tseng_image.path)
     size = image.pixels.shape
     start = time.perf_counter()
     proposed: Sequence[ProposedChromosome] = ()
@@ -103,13 +103,13 @@ def _evaluate_image(entry: TsengImage, karyotyper: ProposesKaryotypes) -> _Outco
     seconds = time.perf_counter() - start
     found = [chromosome.instance for chromosome in proposed]
     found_classes = [chromosome.class_name for chromosome in proposed]
-    truth = entry.boxes_px.astype(np.float64)
+    truth = tseng_image.boxes_px.astype(np.float64)
     boxes = padded_boxes(found, TSENG_PADDING_PX, size)
     pairs = match(box_iou(truth, boxes))
     given = instances_from_boxes(image, truth, found, find_stained(image))
     classified = karyotyper.classify_instances(image, given)
     return _Outcome(
-        count=Count(entry.case, len(pairs), len(found) - len(pairs), len(truth) - len(pairs)),
+        count=Count(tseng_image.case, len(pairs), len(found) - len(pairs), len(truth) - len(pairs)),
         coco=CocoImage(
             size[0],
             size[1],
@@ -117,10 +117,12 @@ def _evaluate_image(entry: TsengImage, karyotyper: ProposesKaryotypes) -> _Outco
             ranked_boxes(boxes, found, left_out, TSENG_PADDING_PX, size),
         ),
         truths=len(truth),
-        class_right=sum(one.class_name == right for one, right in zip(classified, entry.classes, strict=True)),
-        end_to_end_right=sum(found_classes[j] == entry.classes[i] for i, j in pairs),
+        class_right=sum(
+            one.class_name == right for one, right in zip(classified, tseng_image.classes, strict=True)
+        ),
+        end_to_end_right=sum(found_classes[j] == tseng_image.classes[i] for i, j in pairs),
         interactions=count_interactions(
-            box_intersections(truth, boxes), box_areas(truth), box_areas(boxes), entry.classes, found_classes
+            box_intersections(truth, boxes), box_areas(truth), box_areas(boxes), tseng_image.classes, found_classes
         ),
         seconds=seconds,
     )

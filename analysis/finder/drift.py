@@ -62,9 +62,9 @@ _RENAMED = {
 """Names of statistics in older manifests and journals."""
 
 
-def current_names(values: Mapping[str, Value]) -> dict[str, Value]:
+def current_names(values_by_name: Mapping[str, Value]) -> dict[str, Value]:
     """Bring statistics by name, of any version's files, to the names of this one."""
-    return {_RENAMED.get(name, name): value for name, value in values.items()}
+    return {_RENAMED.get(name, name): value for name, value in values_by_name.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +289,7 @@ def reference_to_json(reference: Mapping[str, ReferenceStatistics]) -> dict[str,
     return {name: {"mean": value.mean, "std": value.std} for name, value in reference.items()}
 
 
-def reference_from_json(values: Mapping[str, Mapping[str, float]]) -> dict[str, ReferenceStatistics]:
+def reference_from_json(statistics_by_name: Mapping[str, Mapping[str, float]]) -> dict[str, ReferenceStatistics]:
     """From what the manifest of weights keeps.
 
     A background in grey levels is left out: cameras of different depth do not compare, and `summarise_field` gives
@@ -301,7 +301,7 @@ def reference_from_json(values: Mapping[str, Mapping[str, float]]) -> dict[str, 
         A number is missing, not finite, or a negative deviation.
     """
     reference = {}
-    for name, value in current_names(values).items():
+    for name, value in current_names(statistics_by_name).items():
         try:
             mean, std = float(value["mean"]), float(value["std"])
         except (KeyError, TypeError, ValueError) as error:

@@ -215,12 +215,12 @@ def load_finder(name: str = DEFAULT) -> FieldFinder:
     raise AnalysisError(f"there is no finder {name!r}; there are {', '.join(FINDERS)}")
 
 
-def finder_of(weights: str, folder: Path | None = None) -> MetaphaseFinder:
+def finder_of(weights_name: str, folder: Path | None = None) -> MetaphaseFinder:
     """The finder with a set of weights.
 
     Parameters
     ----------
-    weights
+    weights_name
         Name of the files without their endings.
     folder
         Where they lie; the product's own by default.
@@ -233,7 +233,7 @@ def finder_of(weights: str, folder: Path | None = None) -> MetaphaseFinder:
     from analysis.parameters.weights import WEIGHTS_DIR, read_manifest
 
     place = WEIGHTS_DIR if folder is None else folder
-    finder = MetaphaseFinder(weights, place, read_manifest(weights, place).sha256)
+    finder = MetaphaseFinder(weights_name, place, read_manifest(weights_name, place).sha256)
     finder.prepare()
     return finder
 
@@ -262,18 +262,18 @@ def _is_same_cell(one: Candidate, other: Candidate, um_per_px: float) -> bool:
 
 # Searches come with nothing but their task, so a process keeps the net here, under what names its content.
 @lru_cache(maxsize=2)
-def _loaded(weights: str, folder: Path, sha256: str) -> tuple[FinderNet, ScoreCalibration]:
+def _loaded(weights_name: str, folder: Path, sha256: str) -> tuple[FinderNet, ScoreCalibration]:
     from analysis.finder.net_scores import load_net
     from analysis.parameters.weights import read_manifest
 
-    if read_manifest(weights, folder).sha256 != sha256:
+    if read_manifest(weights_name, folder).sha256 != sha256:
         raise WeightsError(
-            "the weights are no longer those the finder was made with", path=folder / f"{weights}.json"
+            "the weights are no longer those the finder was made with", path=folder / f"{weights_name}.json"
         )
-    return load_net(weights, folder)
+    return load_net(weights_name, folder)
 
 
-def _scored(net: FinderNet, calibration: ScoreCalibration, proposals: Proposals) -> FinderScore:
+def _scored(finder_net: FinderNet, calibration: ScoreCalibration, proposals: Proposals) -> FinderScore:
     import torch
 
     from analysis.finder.net_scores import calibrated_scores, net_inputs
@@ -282,7 +282,7 @@ def _scored(net: FinderNet, calibration: ScoreCalibration, proposals: Proposals)
     radii_um = np.array([crowd.radius_px * WORK_UM_PER_PX for crowd in crowds])
     inputs = net_inputs(crops_of(field, crowds), radii_um, np.full(len(crowds), field.noise_od))
     with _one_thread(), torch.inference_mode():
-        return calibrated_scores(net(*inputs), calibration)
+        return calibrated_scores(finder_net(*inputs), calibration)
 
 
 @contextmanager
@@ -301,23 +301,23 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _candidates(scores: FinderScore, proposals: Proposals) -> list[Candidate]:
+def _candidates(finder_scores: FinderScore, proposals: Proposals) -> list[Candidate]:
     scale = proposals.field.scale
     candidates = []
     for number, crowd in enumerate(proposals.crowds):
         # Offsets count from the pixel that the crop is cut round.
-        x_px = round(crowd.x_px) + float(scores.dx_px[number])
-        y_px = round(crowd.y_px) + float(scores.dy_px[number])
-        spread, overlap, completeness, contrast = (float(value) for value in scores.quality[number])
+        x_px = round(crowd.x_px) + float(finder_scores.dx_px[number])
+        y_px = round(crowd.y_px) + float(finder_scores.dy_px[number])
+        spread, overlap, completeness, contrast = (float(value) for value in finder_scores.quality[number])
         candidates.append(
             Candidate(
                 (x_px + 0.5) * scale - 0.5,
                 (y_px + 0.5) * scale - 0.5,
-                float(scores.radius_um[number]) / WORK_UM_PER_PX * scale,
-                float(scores.metaphase[number]),
-                float(scores.analysable[number]),
-                CellQuality(spread, overlap, completeness, contrast, float(scores.chromosomes[number])),
-                float(scores.rank[number]),
+                float(finder_scores.radius_um[number]) / WORK_UM_PER_PX * scale,
+                float(finder_scores.metaphase[number]),
+                float(finder_scores.analysable[number]),
+                CellQuality(spread, overlap, completeness, contrast, float(finder_scores.chromosomes[number])),
+                float(finder_scores.rank[number]),
             )
         )
     return candidates

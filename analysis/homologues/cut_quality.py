@@ -107,7 +107,7 @@ def measure_cut_quality(
     crops: Sequence[ChromosomeCrop],
     classes: Sequence[str],
     instances: Sequence[Instance],
-    scores: ClassScores | None = None,
+    class_scores: ClassScores | None = None,
 ) -> CutQuality:
     """Measure how the chromosomes of a cell were cut.
 
@@ -119,7 +119,7 @@ def measure_cut_quality(
         Class names.
     instances
         The same chromosomes as they were cut.
-    scores
+    class_scores
         What the classifier thinks of each; without it every orientation counts as certain.
     """
     if not crops:
@@ -134,8 +134,8 @@ def measure_cut_quality(
     beyond = [WELL_CUT[0] * size_px if entry.extent_px is None else _beyond_px(entry) for entry in instances]
     hidden = np.array(beyond) / max(float(size_px), 1.0)
     odds = np.full(len(kinds), np.inf)
-    if scores is not None:
-        odds = np.abs(scores.turned_log_odds[np.arange(len(kinds)), kinds]).astype(np.float64)
+    if class_scores is not None:
+        odds = np.abs(class_scores.turned_log_odds[np.arange(len(kinds)), kinds]).astype(np.float64)
     return CutQuality(
         np.array([entry.route in GUESSED_ROUTES for entry in instances]),
         hidden,

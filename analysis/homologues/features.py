@@ -72,7 +72,7 @@ class PairEvidence:
 
 
 def pair_evidence(
-    traces: Traces, pairs: NDArray[np.intp], classes: NDArray[np.intp], reference: HomologueStatistics
+    traces: Traces, pairs: NDArray[np.intp], class_rows: NDArray[np.intp], reference: HomologueStatistics
 ) -> PairEvidence:
     """Measure pairs of one cell.
 
@@ -82,7 +82,7 @@ def pair_evidence(
         Of the cell's chromosomes.
     pairs
         Shape (n, 2): rows of the traces.
-    classes
+    class_rows
         Shape (n,): index of the class of each pair.
     reference
         How normal pairs differ.
@@ -90,15 +90,15 @@ def pair_evidence(
     first, second = pairs.T
     rows = np.unique(pairs)
     row_class = np.zeros(len(traces.bands), dtype=np.intp)
-    row_class[first] = row_class[second] = classes
+    row_class[first] = row_class[second] = class_rows
     own, own_locally, gain, trial = fit_rearrangements(traces.bands[rows], row_class[rows], reference)
     place = np.zeros(len(traces.bands), dtype=np.intp)
     place[rows] = np.arange(len(rows))
     one, two = place[first], place[second]
     residual, _ = align(traces.bands[first], traces.bands[second])
-    between, between_locally = distances(residual[:, INNER], reference.pair_whitener, classes)
+    between, between_locally = distances(residual[:, INNER], reference.pair_whitener, class_rows)
     longer = traces.log_length[second] - traces.log_length[first]
-    spread = reference.length_spread[classes]
+    spread = reference.length_spread[class_rows]
     both = np.stack(
         [
             gain[one] + length_gain(trial[one], -longer, spread),
@@ -130,12 +130,12 @@ def pair_evidence(
     # A block may be longer in the one or shorter in the other.
     explained[:, -1] = both[:, :, -1].max(axis=0)
     return PairEvidence(
-        features.astype(np.float64), _over_normal(residual, classes, reference), changed, explained, trial_of
+        features.astype(np.float64), _over_normal(residual, class_rows, reference), changed, explained, trial_of
     )
 
 
 def against_cell(
-    features: NDArray[np.float64], classes: NDArray[np.intp], reference: HomologueStatistics
+    features: NDArray[np.float64], class_rows: NDArray[np.intp], reference: HomologueStatistics
 ) -> NDArray[np.float64]:
     """Standardise features by their class's reference, and by the other pairs of the cell.
 
@@ -143,7 +143,7 @@ def against_cell(
     ----------
     features
         Shape (n, features): of all pairs of one cell.
-    classes
+    class_rows
         Shape (n,): class index.
     reference
         How normal pairs differ.
@@ -153,19 +153,19 @@ def against_cell(
     NDArray[np.float64]
         Shape (n, features).
     """
-    level = features - reference.feature_median[classes]
+    level = features - reference.feature_median[class_rows]
     if len(level) > _SETTINGS.fewest_pairs:
         for column in range(CELL_FEATURES):
             level[:, column] -= _median_of_others(level[:, column])
-    standard = level / reference.feature_spread[classes]
+    standard = level / reference.feature_spread[class_rows]
     return np.asarray(np.clip(standard, _SETTINGS.lowest_feature, _SETTINGS.highest_feature))
 
 
 def _over_normal(
-    residual: NDArray[np.float32], classes: NDArray[np.intp], reference: HomologueStatistics
+    residual: NDArray[np.float32], class_rows: NDArray[np.intp], reference: HomologueStatistics
 ) -> NDArray[np.float32]:
     """Residuals over their standard deviation between normal homologues; 0 at the tips."""
-    normal = np.sqrt(np.diagonal(reference.pair_covariance, axis1=1, axis2=2))[classes]
+    normal = np.sqrt(np.diagonal(reference.pair_covariance, axis1=1, axis2=2))[class_rows]
     standard = np.zeros_like(residual)
     standard[:, INNER] = residual[:, INNER] / normal
     return standard

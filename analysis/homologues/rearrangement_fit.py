@@ -56,7 +56,7 @@ _SETTINGS: Final = RearrangementFitSettings()
 
 
 def fit_rearrangements(
-    bands: NDArray[np.float32], classes: NDArray[np.intp], reference: HomologueStatistics
+    bands: NDArray[np.float32], class_rows: NDArray[np.intp], reference: HomologueStatistics
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
     """Distance of each chromosome from its class, and what rearrangements of the class explain of it.
 
@@ -64,7 +64,7 @@ def fit_rearrangements(
     ----------
     bands
         float32, shape (n, BINS): standardised profiles.
-    classes
+    class_rows
         Shape (n,): class indices.
     reference
         How normal chromosomes differ from their class.
@@ -77,36 +77,36 @@ def fit_rearrangements(
         Shape (n, kinds): nats, and the best rearrangement of each kind of `NAMED`.
     """
     tried = trials()
-    chosen = _likely_trials(bands, classes, reference, tried)
+    chosen = _likely_trials(bands, class_rows, reference, tried)
     count, kinds = chosen.shape
     rows = np.repeat(np.arange(count), kinds)
     flat = chosen.ravel()
     one = np.concatenate([bands, bands[rows]])
-    other = np.concatenate([reference.mean[classes], reference.rearranged_means[classes[rows], flat]])
+    other = np.concatenate([reference.mean[class_rows], reference.rearranged_means[class_rows[rows], flat]])
     own = np.concatenate([np.ones((count, BINS), dtype=np.bool_), tried.own[flat]])
-    of_class = np.concatenate([classes, classes[rows]])
+    of_class = np.concatenate([class_rows, class_rows[rows]])
     residual, _ = align(one, other, own.astype(np.float32))
     inner = residual[:, INNER]
-    distance, locally = distances(inner[:count], reference.class_whitener, classes)
+    distance, locally = distances(inner[:count], reference.class_whitener, class_rows)
     measured = np.exp(np.median(distance)) if count > _SETTINGS.fewest_for_scale else 1.0
     scale = np.clip(measured, _SETTINGS.least_scale, _SETTINGS.most_scale)
     nats = _nats(inner, one[:, INNER], own[:, INNER], of_class, reference, float(scale))
     gain, trial = _best_of_kind(nats[count:].reshape(count, kinds) - nats[:count, None], chosen)
     # Of a class without polymorphic blocks nothing is excused.
-    gain[allowed_trials()[classes, trial[:, -1]], -1] = -np.inf
+    gain[allowed_trials()[class_rows, trial[:, -1]], -1] = -np.inf
     return distance, locally, gain, trial
 
 
 def _likely_trials(
-    bands: NDArray[np.float32], classes: NDArray[np.intp], reference: HomologueStatistics, tried: Trials
+    bands: NDArray[np.float32], class_rows: NDArray[np.intp], reference: HomologueStatistics, tried: Trials
 ) -> NDArray[np.intp]:
     """Of each kind the trials whose profiles are nearest before any alignment: shape (n, sum of `TRIED`)."""
-    expected = reference.rearranged_means[classes]
+    expected = reference.rearranged_means[class_rows]
     cross = np.einsum("nb,nhb->nh", bands, expected)
     squares = np.einsum("nhb,nhb->nh", expected, expected)
     own = tried.own.astype(np.float32)
     misfit = (bands * bands) @ own.T - 2.0 * cross + squares + _SETTINGS.foreign_misfit * (BINS - own.sum(axis=1))
-    allowed = allowed_trials()[classes]
+    allowed = allowed_trials()[class_rows]
     excused = np.where(allowed, np.inf, misfit)
     misfit = np.where(allowed, misfit, np.inf)
     kind = np.array([NAMED.index(each) for each in tried.kind])
@@ -137,7 +137,7 @@ def _nats(
     inner: NDArray[np.float32],
     bands: NDArray[np.float32],
     own: NDArray[np.bool_],
-    classes: NDArray[np.intp],
+    class_rows: NDArray[np.intp],
     reference: HomologueStatistics,
     scale: float,
 ) -> NDArray[np.float64]:
@@ -159,9 +159,9 @@ def _nats(
             if turned
             else (reference.population_whitener.down, reference.population_whitener.log_down)
         )
-        numbers = np.einsum("nij,nj->ni", factor[classes[rows]], inner[rows][:, order])
+        numbers = np.einsum("nij,nj->ni", factor[class_rows[rows]], inner[rows][:, order])
         foreign = bands[rows][:, order] @ population[0].T
-        near = -0.5 * numbers**2 / scale - log_factor[classes[rows]] - 0.5 * np.log(scale)
+        near = -0.5 * numbers**2 / scale - log_factor[class_rows[rows]] - 0.5 * np.log(scale)
         far = -0.5 * foreign**2 - population_log[0]
         made[rows] = np.where(own[rows][:, order], near, far).sum(axis=1)
     return made

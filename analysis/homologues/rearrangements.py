@@ -136,12 +136,12 @@ def _bins(start: int, stop: int) -> NDArray[np.float64]:
 
 
 def _made(
-    kind: Rearrangement, start: int, stop: int, order: NDArray[np.float64]
+    rearrangement: Rearrangement, start: int, stop: int, order: NDArray[np.float64]
 ) -> tuple[Rearrangement, float, float, NDArray[np.float64], NDArray[np.bool_], float]:
     at = (np.arange(BINS) + 0.5) / BINS * len(order)
     source = order[np.minimum(at.astype(np.intp), len(order) - 1)] - 0.5
     return (
-        kind,
+        rearrangement,
         start / BINS,
         stop / BINS,
         source,

@@ -75,7 +75,9 @@ class CandidateClone:
 
 
 def candidate_clones(
-    cells: Mapping[str, Sequence[HomologueDifference]], *, most_expected: float = _SETTINGS.most_expected
+    differences_by_cell: Mapping[str, Sequence[HomologueDifference]],
+    *,
+    most_expected: float = _SETTINGS.most_expected,
 ) -> tuple[CandidateClone, ...]:
     """Find flags that recur in two cells or more of a case, and that chance doesn't explain.
 
@@ -86,7 +88,7 @@ def candidate_clones(
 
     Parameters
     ----------
-    cells
+    differences_by_cell
         Differences of each cell, by its name; pairs that weren't compared aren't among them.
     most_expected
         Groups expected of a normal case at the most.
@@ -98,7 +100,7 @@ def candidate_clones(
     """
     by_class: dict[str, list[tuple[str, HomologueDifference]]] = {}
     compared: Counter[str] = Counter()
-    for name, differences in cells.items():
+    for name, differences in differences_by_cell.items():
         for each in differences:
             compared[each.class_name] += 1
             if each.structural:
@@ -111,7 +113,7 @@ def candidate_clones(
             expected = _expected_groups(compared, size, group[size - 1][1].p_value)
             if expected <= most_expected:
                 kept = {name for name, _ in group[:size]}
-                names = tuple(name for name in cells if name in kept)
+                names = tuple(name for name in differences_by_cell if name in kept)
                 where = _common(class_name, [each for _, each in group[:size]])
                 made.append(CandidateClone(class_name, where, names, expected))
                 break

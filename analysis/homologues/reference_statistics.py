@@ -151,22 +151,22 @@ class HomologueStatistics:
         return float(np.interp(score, self.tail, self.tail_fraction))
 
 
-def standardised(bands: NDArray[np.floating], own: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+def standardised(profiles: NDArray[np.floating], own: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
     """Profiles of mean 0 and spread 1, tips left out: gain and ground of a picture then don't count.
 
     Parameters
     ----------
-    bands
+    profiles
         Shape (..., BINS).
     own
         bool, the same shape or one that can be broadcast: bins that count; the others become 0.
     """
-    counts = np.zeros(bands.shape, dtype=np.float32)
+    counts = np.zeros(profiles.shape, dtype=np.float32)
     counts[..., INNER] = 1.0
     if own is not None:
         counts *= own
     number = np.maximum(counts.sum(axis=-1, keepdims=True), 1.0)
-    level = bands - (bands * counts).sum(axis=-1, keepdims=True) / number
+    level = profiles - (profiles * counts).sum(axis=-1, keepdims=True) / number
     spread = np.sqrt((level * level * counts).sum(axis=-1, keepdims=True) / number)
     made = level / np.maximum(spread, _SETTINGS.least_profile_spread)
     return np.asarray(made if own is None else made * own, dtype=np.float32)

@@ -42,7 +42,7 @@ def whitener(covariance: NDArray[np.floating]) -> Whitener:
 
 
 def distances(
-    inner: NDArray[np.float32], white: Whitener, classes: NDArray[np.intp]
+    inner: NDArray[np.float32], white: Whitener, class_rows: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Logarithm of the mean square of the whitened residual: over all, and in the worst stretch.
 
@@ -52,7 +52,7 @@ def distances(
         float32, shape (n, bins): residuals without the tips.
     white
         Whiteners of the classes.
-    classes
+    class_rows
         Shape (n,): the whitener of each residual.
 
     Returns
@@ -60,7 +60,7 @@ def distances(
     over_all, locally
         Shape (n,): nats.
     """
-    numbers = np.einsum("nij,nj->ni", white.down[classes], inner).astype(np.float64)
+    numbers = np.einsum("nij,nj->ni", white.down[class_rows], inner).astype(np.float64)
     squares = np.maximum(numbers * numbers, _LEAST_SQUARE)
     sums = np.cumsum(np.pad(squares, ((0, 0), (1, 0))), axis=1)
     local = (sums[:, LOCAL_BINS:] - sums[:, :-LOCAL_BINS]) / LOCAL_BINS

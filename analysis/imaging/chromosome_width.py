@@ -93,7 +93,7 @@ def estimate_width(foreground: NDArray[np.bool_], settings: WidthSettings = DEFA
     return settings.width_over_ridge * half
 
 
-def _weighted_median(values: NDArray[np.float32], weights: NDArray[np.float32]) -> float:
+def _weighted_median(values: NDArray[np.float32], pixel_weights: NDArray[np.float32]) -> float:
     order = np.argsort(values)
-    cumulated = np.cumsum(weights[order], dtype=np.float64)
+    cumulated = np.cumsum(pixel_weights[order], dtype=np.float64)
     return float(values[order][np.searchsorted(cumulated, cumulated[-1] / 2.0)])

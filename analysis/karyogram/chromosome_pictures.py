@@ -183,14 +183,14 @@ def _perimeter(mask: NDArray[np.bool_]) -> float:
     return max(sum(cv2.arcLength(line, True) for line in outlines), _OUTLINE.least_perimeter_px)
 
 
-def _grown(entry: Instance, owners: NDArray[np.uint8], width: float) -> Instance:
+def _grown(instance: Instance, owners: NDArray[np.uint8], width: float) -> Instance:
     margin = max(2, round((_OUTLINE.growth_widths + _OUTLINE.gap_widths) * width) + 1)
     height_px, width_px = owners.shape
-    xmin, ymin, xmax, ymax = entry.box_px
+    xmin, ymin, xmax, ymax = instance.box_px
     x0, y0 = max(0, xmin - margin), max(0, ymin - margin)
     x1, y1 = min(width_px, xmax + margin), min(height_px, ymax + margin)
     own = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    own[ymin - y0 : ymax - y0, xmin - x0 : xmax - x0] = entry.mask
+    own[ymin - y0 : ymax - y0, xmin - x0 : xmax - x0] = instance.mask
     others = (owners[y0:y1, x0:x1] > own) & (own == 0)
     closed = cv2.morphologyEx(_padded(own, margin), cv2.MORPH_CLOSE, _disc(_OUTLINE.gap_widths * width))
     body = _without_fragments(np.asarray(closed[margin:-margin, margin:-margin] > 0, dtype=np.bool_))
@@ -198,7 +198,9 @@ def _grown(entry: Instance, owners: NDArray[np.uint8], width: float) -> Instance
     to_own = cv2.distanceTransform((~body).astype(np.uint8), cv2.DIST_L2, 3)
     to_others = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3) if others.any() else _FAR_PX
     shown = (to_own <= max(1.0, _OUTLINE.growth_widths * width)) & (to_own < to_others)
-    return Instance((x0, y0, x1, y1), np.asarray(shown, np.bool_), entry.score, entry.route, entry.overlaps)
+    return Instance(
+        (x0, y0, x1, y1), np.asarray(shown, np.bool_), instance.score, instance.route, instance.overlaps
+    )
 
 
 def _without_fragments(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -82,7 +82,7 @@ def lay_out(
     )
 
 
-def _below_y(sheet: SheetDraft, cell: ScaledCell, markers: KaryogramRow, width: float, y: float) -> float:
+def _below_y(sheet: SheetDraft, scaled_cell: ScaledCell, markers: KaryogramRow, width: float, y: float) -> float:
     """Markers at the right, and beside them what has no class; returns where the next thing begins.
 
     The place is there without a marker too where something has no class: it may be one.
@@ -93,13 +93,13 @@ def _below_y(sheet: SheetDraft, cell: ScaledCell, markers: KaryogramRow, width: 
     below = y + height + SHEET.row_gap_px
     beside = x - SHEET.group_gap_px
     if beside - SHEET.margin_px < SHEET.least_tray_px:
-        return _tray(sheet, cell, width - SHEET.margin_px, below)
-    return max(below, _tray(sheet, cell, beside, y))
+        return _tray(sheet, scaled_cell, width - SHEET.margin_px, below)
+    return max(below, _tray(sheet, scaled_cell, beside, y))
 
 
-def _tray(sheet: SheetDraft, cell: ScaledCell, right: float, y: float) -> float:
+def _tray(sheet: SheetDraft, scaled_cell: ScaledCell, right: float, y: float) -> float:
     """Objects without a class, in as many lines as they need; returns where the next thing begins."""
-    members = cell.members(UNCLASSIFIED)
+    members = scaled_cell.members(UNCLASSIFIED)
     if not members:
         return y
     left = SHEET.margin_px + SHEET.tray_indent_px

@@ -73,7 +73,7 @@ def class_colours() -> Mapping[str, Bgr]:
 
 
 def draw_metaphase(
-    image: GreyImage, chromosomes: Sequence[KaryotypedChromosome], *, by_number: bool = False
+    image: GreyImage, karyotyped: Sequence[KaryotypedChromosome], *, by_number: bool = False
 ) -> NDArray[np.uint8]:
     """Draw outlines over a metaphase picture, coloured by class.
 
@@ -81,7 +81,7 @@ def draw_metaphase(
     ----------
     image
         The picture; fluorescence is shown dark on bright, as it is karyotyped.
-    chromosomes
+    karyotyped
         The chromosomes on it.
     by_number
         Label with the chromosome's id instead of its class.
@@ -95,15 +95,15 @@ def draw_metaphase(
     page = _paper(image, scale)
     colours = class_colours()
     unclassified = colours[UNCLASSIFIED]
-    for entry in chromosomes:
+    for entry in karyotyped:
         for line in outlines(entry.instance):
             points = np.round((line + 0.5) * scale * 2**_SHIFT).astype(np.int32)
             cv2.polylines(
                 page, [points], True, colours.get(entry.class_name, unclassified), 2, cv2.LINE_AA, _SHIFT
             )
-    labels = [str(entry.id) if by_number else entry.class_name for entry in chromosomes]
-    places = label_places([entry.instance for entry in chromosomes], labels, scale, (page.shape[0], page.shape[1]))
-    for entry, label, at in zip(chromosomes, labels, places, strict=True):
+    labels = [str(entry.id) if by_number else entry.class_name for entry in karyotyped]
+    places = label_places([entry.instance for entry in karyotyped], labels, scale, (page.shape[0], page.shape[1]))
+    for entry, label, at in zip(karyotyped, labels, places, strict=True):
         draw_text_on_picture(page, label, at, _LETTERS_PX, colours.get(entry.class_name, unclassified))
     return page
 
@@ -153,13 +153,15 @@ def label_places(
     return places
 
 
-def _free_place(taken: NDArray[np.uint8], entry: Instance, scale: float, size: tuple[int, int]) -> tuple[int, int]:
+def _free_place(
+    taken: NDArray[np.uint8], instance: Instance, scale: float, size: tuple[int, int]
+) -> tuple[int, int]:
     """Lower left corner of a label of (width, height): the least covered of places round the chromosome."""
     width, height = size
-    rows, columns = np.nonzero(entry.mask)
+    rows, columns = np.nonzero(instance.mask)
     away = 0.5 * np.hypot(width, height) + _LABEL.gap_px
     tips = np.stack([columns, rows], axis=1)[:: max(1, len(rows) // _LABEL.outline_points)] * scale
-    corner = np.array(entry.box_px[:2]) * scale
+    corner = np.array(instance.box_px[:2]) * scale
     middle = tips.mean(axis=0)
     best, least = (0, 0), np.inf
     for turn in np.linspace(0.0, 2.0 * np.pi, _LABEL.directions, endpoint=False) - np.pi / 2.0:

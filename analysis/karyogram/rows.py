@@ -111,14 +111,14 @@ class KaryogramRow:
 
     Parameters
     ----------
-    cell
+    scaled_cell
         The chromosomes, at the scale of the sheet.
     groups
         Classes of the row, group by group, from the left.
     """
 
-    def __init__(self, cell: ScaledCell, groups: tuple[tuple[str, ...], ...]) -> None:
-        self._cell = cell
+    def __init__(self, scaled_cell: ScaledCell, groups: tuple[tuple[str, ...], ...]) -> None:
+        self._cell = scaled_cell
         self._groups = groups
         self._above, self._below, self._aligned = self._reach()
         self._widths = {name: self._slot_width(name) for group in groups for name in group}

@@ -45,7 +45,7 @@ class CellQualityMeasures:
 
 def measure_cell_quality(
     crops: Sequence[ChromosomeCrop],
-    scores: ClassScores,
+    class_scores: ClassScores,
     *,
     fluorescent: bool = False,
     settings: ReviewSettings | None = None,
@@ -56,7 +56,7 @@ def measure_cell_quality(
     ----------
     crops
         Its straightened chromosomes.
-    scores
+    class_scores
         The classifier's scores of each.
     fluorescent
         Whether the picture shows emitted light; which objects are no chromosome can't be told then.
@@ -67,8 +67,8 @@ def measure_cell_quality(
         return CellQualityMeasures(0, 0.0, 0.0, 1.0, fluorescent)
     settings = settings or ReviewSettings()
     images = np.stack([crop.image for crop in crops])
-    likeliest = np.exp(scores.log_prob.max(axis=1))
-    single = np.exp(scores.log_none) < settings.no_chromosome_from
+    likeliest = np.exp(class_scores.log_prob.max(axis=1))
+    single = np.exp(class_scores.log_none) < settings.no_chromosome_from
     if fluorescent or 2 * np.count_nonzero(single) < len(single):
         single = np.ones(len(single), dtype=np.bool_)
     short, long = np.percentile([crop.relative_length for crop in crops], settings.size_percentiles)

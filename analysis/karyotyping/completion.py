@@ -17,7 +17,7 @@ from analysis.structures.karyotype import Karyotype
 def complete_karyotype(
     reviewed: Karyotype,
     *,
-    scores: ClassScores | None = None,
+    class_scores: ClassScores | None = None,
     recorded_defects: Sequence[CutDefect | None] | None = None,
 ) -> Karyotype:
     """Complete a reviewed proposal by its ISCN string and the reading of its bands.
@@ -27,7 +27,7 @@ def complete_karyotype(
     reviewed
         Chromosomes with axis, crop and class, the verdict, the banding and ``losses_believed``; what it says of
         ISCN and bands is replaced.
-    scores
+    class_scores
         The classifier's, where it has just scored the crops; without them no polarity is uncertain.
     recorded_defects
         Defects of the chromosomes that were recorded when more could be measured of them.
@@ -38,7 +38,7 @@ def complete_karyotype(
         Where a chromosome isn't straightened.
     """
     iscn = report_iscn(reviewed)
-    return replace(reviewed, iscn=iscn, bands=_read_bands(reviewed, scores, recorded_defects))
+    return replace(reviewed, iscn=iscn, bands=_read_bands(reviewed, class_scores, recorded_defects))
 
 
 def report_iscn(reviewed: Karyotype) -> IscnResult:
@@ -50,7 +50,7 @@ def report_iscn(reviewed: Karyotype) -> IscnResult:
 
 
 def _read_bands(
-    reviewed: Karyotype, scores: ClassScores | None, recorded_defects: Sequence[CutDefect | None] | None
+    reviewed: Karyotype, class_scores: ClassScores | None, recorded_defects: Sequence[CutDefect | None] | None
 ) -> BandReading:
     crops = [each.crop for each in reviewed.chromosomes if each.crop is not None]
     if len(crops) < len(reviewed.chromosomes):
@@ -65,6 +65,6 @@ def _read_bands(
         classes,
         reviewed.banding,
         protocol=reviewed.protocol_banding,
-        cut_quality=measure_cut_quality(crops, classes, instances, scores),
+        cut_quality=measure_cut_quality(crops, classes, instances, class_scores),
         recorded_defects=recorded_defects,
     )

@@ -138,7 +138,7 @@ class CropClassifier:
         return cls(Classifier.load(), AssignmentCosts.calibrated(read_manifest(CLASSIFIER_WEIGHTS).calibration))
 
     def classify_folder(
-        self, folder: Path, cells: Mapping[str, str] | None = None
+        self, folder: Path, cell_of_file: Mapping[str, str] | None = None
     ) -> tuple[tuple[ClassifiedCrop, ...], tuple[RefusedCrop, ...]]:
         """Classify all pictures of a folder.
 
@@ -149,7 +149,7 @@ class CropClassifier:
         ----------
         folder
             The pictures.
-        cells
+        cell_of_file
             Cell of a file, by its path relative to the folder; files it names are looked for in subfolders too.
 
         Returns
@@ -162,16 +162,16 @@ class CropClassifier:
         DatasetError
             Where there is no such folder or no picture in it.
         """
-        cells = dict(cells or {})
+        cell_of_file = dict(cell_of_file or {})
         if not folder.is_dir():
             raise DatasetError("no such folder", path=folder)
         found = {path.name for path in folder.iterdir() if _is_picture(path)}
-        files = sorted(found | set(cells))
+        files = sorted(found | set(cell_of_file))
         if not files:
             raise DatasetError(f"no picture in it ({', '.join(sorted(PICTURE_ENDINGS))})", path=folder)
         groups: dict[str | None, list[str]] = {}
         for file in files:
-            groups.setdefault(cells.get(file), []).append(file)
+            groups.setdefault(cell_of_file.get(file), []).append(file)
         refused: dict[str, RefusedCrop] = {}
         classified: dict[str, ClassifiedCrop] = {}
         for cell, members in groups.items():

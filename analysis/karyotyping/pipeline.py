@@ -174,7 +174,7 @@ class Karyotyper:
         assignment = self._assign_classes(scored)
         confidence = self._estimate_confidence(scored, assignment)
         reviewed = self._review(scored, assignment, confidence, protocol_banding)
-        completed = complete_karyotype(reviewed, scores=scored.scores)
+        completed = complete_karyotype(reviewed, class_scores=scored.scores)
         return replace(completed, seconds=time.perf_counter() - started_s)
 
     def classify_instances(

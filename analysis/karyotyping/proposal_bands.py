@@ -40,13 +40,13 @@ def banding_from_model(model: BandingModel | None) -> BandingEstimate | None:
 
 
 def bands_to_models(
-    bands: BandReading,
+    reading: BandReading,
 ) -> tuple[BandLevelModel | None, tuple[ComparedModel | NotComparedModel, ...]]:
     """Band level and homologues as a file holds them, in the order of the classes."""
-    level = bands.level
+    level = reading.level
     homologues: list[ComparedModel | NotComparedModel] = [
-        *(_compared_to_model(each) for each in bands.homologues),
-        *(_not_compared_to_model(each) for each in bands.not_compared),
+        *(_compared_to_model(each) for each in reading.homologues),
+        *(_not_compared_to_model(each) for each in reading.not_compared),
     ]
     homologues.sort(key=lambda each: CLASS_NAMES.index(each.class_name))
     if level is None:
@@ -120,14 +120,16 @@ def _compared_from_model(model: ComparedModel) -> HomologueDifference:
     )
 
 
-def _not_compared_to_model(entry: NotCompared) -> NotComparedModel:
+def _not_compared_to_model(not_compared: NotCompared) -> NotComparedModel:
     return NotComparedModel.model_validate(
         {
-            "class": entry.class_name,
-            "chromosomes": tuple(int(row) for row in entry.rows),
+            "class": not_compared.class_name,
+            "chromosomes": tuple(int(row) for row in not_compared.rows),
             "compared": False,
             "flagged": False,
-            "defects": tuple(DefectModel(chromosome=int(row), defect=defect) for row, defect in entry.defects),
-            "text": f"not compared: {entry.reason}",
+            "defects": tuple(
+                DefectModel(chromosome=int(row), defect=defect) for row, defect in not_compared.defects
+            ),
+            "text": f"not compared: {not_compared.reason}",
         }
     )

@@ -53,9 +53,9 @@ def upgraded(content: dict[str, Any], image: str, image_sha256: str) -> dict[str
     return added | content | fresh | derived
 
 
-def _chromosome(entry: object) -> object:
-    if not isinstance(entry, dict):
-        return entry
+def _chromosome(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
     added: dict[str, Any] = {
         "confirmed": False,
         "not_compared": None,
@@ -63,9 +63,9 @@ def _chromosome(entry: object) -> object:
         "route": SegmentationRoute.PROPOSAL_FILE.value,
         "extent_px": None,
     }
-    if "class" in entry and "flipped" in entry:
-        added["proposed"] = {"class": entry["class"], "flipped": entry["flipped"]}
-    return added | entry
+    if "class" in value and "flipped" in value:
+        added["proposed"] = {"class": value["class"], "flipped": value["flipped"]}
+    return added | value
 
 
 def _verdict(verdict: object) -> object:

@@ -101,8 +101,10 @@ def _silent(*_: object) -> None:
     """Say nothing."""
 
 
-def _annotation(entry: CocoObject, image: CocoImage, number: int, kind: str, identity: int) -> dict[str, Any]:
-    x0, y0, x1, y1 = (float(value) for value in entry.box_px)
+def _annotation(
+    coco_object: CocoObject, image: CocoImage, number: int, kind: str, identity: int
+) -> dict[str, Any]:
+    x0, y0, x1, y1 = (float(value) for value in coco_object.box_px)
     annotation: dict[str, Any] = {
         "image_id": number,
         "category_id": 1,
@@ -111,9 +113,9 @@ def _annotation(entry: CocoObject, image: CocoImage, number: int, kind: str, ide
         "iscrowd": 0,
         "id": identity,
     }
-    if kind == "segm" and entry.mask is not None:
+    if kind == "segm" and coco_object.mask is not None:
         full = np.zeros((image.height_px, image.width_px), np.uint8, order="F")
-        full[int(y0) : int(y1), int(x0) : int(x1)] = entry.mask
+        full[int(y0) : int(y1), int(x0) : int(x1)] = coco_object.mask
         annotation["segmentation"] = coco_mask.encode(full)
         annotation["area"] = float(full.sum())
     return annotation

@@ -107,12 +107,12 @@ class ParameterSet:
         """
         return float(self.array(name, shape=()))
 
-    def coefficients(self, kind: type[Coefficients]) -> Coefficients:
+    def coefficients(self, coefficients_type: type[Coefficients]) -> Coefficients:
         """The set as a dataclass whose fields are its numbers.
 
         Parameters
         ----------
-        kind
+        coefficients_type
             Dataclass of floats; fields with a default are no part of the set.
 
         Raises
@@ -120,12 +120,12 @@ class ParameterSet:
         WeightsError
             Where names differ.
         """
-        stored = _fitted_fields(kind)
+        stored = _fitted_fields(coefficients_type)
         expected = set(stored.values())
         if expected != self.arrays.keys():
             odd = sorted(expected ^ self.arrays.keys())
             raise self._refused(f"these are other numbers than this version has, such as {odd[0]!r}")
-        return kind(**{name: self.scalar(key) for name, key in stored.items()})
+        return coefficients_type(**{name: self.scalar(key) for name, key in stored.items()})
 
     def _refused(self, reason: str) -> WeightsError:
         return WeightsError(f"the parameter set {self.manifest.name!r} can't be used: {reason}")
@@ -306,9 +306,13 @@ def verify_all(folder: Path = PARAMETERS_FOLDER) -> None:
         raise WeightsError(f"parameters are missing or damaged, install them anew: {reasons}")
 
 
-def _fitted_fields(kind: type[_Coefficients]) -> dict[str, str]:
+def _fitted_fields(coefficients_type: type[_Coefficients]) -> dict[str, str]:
     """Key in the file by name of the field."""
-    return {each.name: each.metadata.get(STORED_AS, each.name) for each in fields(kind) if each.default is MISSING}
+    return {
+        each.name: each.metadata.get(STORED_AS, each.name)
+        for each in fields(coefficients_type)
+        if each.default is MISSING
+    }
 
 
 def _status(name: str, folder: Path) -> ParameterStatus:

@@ -103,9 +103,9 @@ class PixelAssignment:
 def split_cluster(
     piece: Region,
     boxes: Boxes,
-    cell: ContourContext,
+    context: ContourContext,
     *,
-    net: BoxMaskPredictor | None = None,
+    mask_net: BoxMaskPredictor | None = None,
     cuts: bool = True,
     settings: ClusterSplittingSettings = CLUSTER_SPLITTING,
 ) -> list[PixelAssignment]:
@@ -117,9 +117,9 @@ def split_cluster(
         Connected foreground.
     boxes
         float32, shape (n, 4): close-fitting boxes in working px, at least one.
-    cell
+    context
         What is typical on this image.
-    net
+    mask_net
         Divides what no cut fits; without one, pixels are grown there.
     cuts
         Whether cuts are tried first.
@@ -134,23 +134,25 @@ def split_cluster(
         region, route, held = waiting.pop()
         if len(held) == 1:
             whole = PixelAssignment(held[0], region, route)
-            assignments.append(_clipped(whole, boxes[held[0]], cell.width_px, settings))
+            assignments.append(_clipped(whole, boxes[held[0]], context.width_px, settings))
             continue
         parts = None
-        if cuts or net is None:
-            parts = _best_cut(describe(region, SegmentationRoute.SINGLE, cell), boxes, held, cell, settings)
+        if cuts or mask_net is None:
+            parts = _best_cut(describe(region, SegmentationRoute.SINGLE, context), boxes, held, context, settings)
         if parts is not None:
             waiting.extend(parts)
-        elif net is not None:
-            assignments.extend(_by_mask_net(region, boxes, held, net))
+        elif mask_net is not None:
+            assignments.extend(_by_mask_net(region, boxes, held, mask_net))
         else:
-            assignments.extend(_by_watershed(region, boxes, held, cell, settings))
+            assignments.extend(_by_watershed(region, boxes, held, context, settings))
     return assignments
 
 
-def _by_mask_net(region: Region, boxes: Boxes, held: list[int], net: BoxMaskPredictor) -> list[PixelAssignment]:
+def _by_mask_net(
+    region: Region, boxes: Boxes, held: list[int], mask_net: BoxMaskPredictor
+) -> list[PixelAssignment]:
     """Predict the pixels of every box by the mask net."""
-    masks = net(region, boxes[held])
+    masks = mask_net(region, boxes[held])
     assignments = []
     for box, own in zip(held, masks, strict=True):
         # It was selected, whether the net predicts pixels of its own or not.
@@ -165,12 +167,12 @@ def _by_mask_net(region: Region, boxes: Boxes, held: list[int], net: BoxMaskPred
 
 
 def _best_cut(
-    part: Piece, boxes: Boxes, held: list[int], cell: ContourContext, settings: ClusterSplittingSettings
+    part: Piece, boxes: Boxes, held: list[int], context: ContourContext, settings: ClusterSplittingSettings
 ) -> list[tuple[Region, SegmentationRoute, list[int]]] | None:
     """Find the cut whose parts reach as far as the boxes they hold."""
     local = boxes[held] - _corner(part.region)
     best, best_fit = None, settings.min_fit
-    for split in proposals(part, cell):
+    for split in proposals(part, context):
         sides = _sides(split, local, settings)
         if sides.all() or not sides.any():
             continue
@@ -225,19 +227,19 @@ def _clipped(
 
 
 def _by_watershed(
-    region: Region, boxes: Boxes, held: list[int], cell: ContourContext, settings: ClusterSplittingSettings
+    region: Region, boxes: Boxes, held: list[int], context: ContourContext, settings: ClusterSplittingSettings
 ) -> list[PixelAssignment]:
     """Grow every box's pixels from those that lie in no other box, dark first (watershed)."""
     mask = region.mask
     local = boxes[held] - _corner(region)
-    slack = settings.slack_widths * cell.width_px
+    slack = settings.slack_widths * context.width_px
     inside = np.stack([_filled(box, mask, slack) for box in local])
     several = inside.sum(axis=0) > 1
     seeds = [_seed(mine, several, box, settings) for mine, box in zip(inside, local, strict=True)]
     markers = np.where(mask, 0, 1).astype(np.int32)
     for number, seed in enumerate(seeds):
         markers[seed & (markers == 0)] = number + 2
-    density = region.crop_of(cell.density)
+    density = region.crop_of(context.density)
     top = max(float(density[mask].max()), _TINY)
     height = _RELIEF_TOP - _RELIEF_RANGE * np.clip(density / top, 0.0, 1.0)
     relief = np.where(mask, height, _RELIEF_TOP).astype(np.uint8)
@@ -251,7 +253,9 @@ def _by_watershed(
         if own.any():
             assignments.append(
                 PixelAssignment(
-                    box, region.part(_bridged(own, mask, cell.width_px, settings)), SegmentationRoute.DETECTOR_BOX
+                    box,
+                    region.part(_bridged(own, mask, context.width_px, settings)),
+                    SegmentationRoute.DETECTOR_BOX,
                 )
             )
     return assignments

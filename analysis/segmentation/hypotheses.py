@@ -169,7 +169,7 @@ class SegmentationHypotheses:
         ]
         rows = np.asarray([row, *neighbours], np.intp)
         assignments = split_cluster(
-            region, self.tight_px[rows], contour_context(self.working), net=self.mask_net, cuts=self.cuts
+            region, self.tight_px[rows], contour_context(self.working), mask_net=self.mask_net, cuts=self.cuts
         )
         own_assignments = [assignment for assignment in assignments if assignment.box == 0]
         extents_px = self.tight_px[rows] / self.working.factor

@@ -105,7 +105,7 @@ def assign_pixels(
     tight: NDArray[np.float32],
     mask: NDArray[np.bool_],
     working: WorkingImage,
-    net: BoxMaskPredictor | None,
+    mask_net: BoxMaskPredictor | None,
     *,
     cuts: bool,
     split_cache: dict[bytes, list[PixelAssignment]] | None = None,
@@ -121,7 +121,7 @@ def assign_pixels(
         bool, shape (h, w): stain.
     working
         The working image.
-    net, cuts
+    mask_net, cuts
         As ``mask_net`` and ``cuts`` of `SegmentationHypotheses`.
     split_cache
         Splits of pieces by their boxes, read and filled: selections of one cell have most of them in common.
@@ -143,7 +143,9 @@ def assign_pixels(
     for label, numbers in boxes_of.items():
         key = tight[numbers].tobytes()
         if key not in splits:
-            splits[key] = split_cluster(_piece(labels, stats, label), tight[numbers], cell, net=net, cuts=cuts)
+            splits[key] = split_cluster(
+                _piece(labels, stats, label), tight[numbers], cell, mask_net=mask_net, cuts=cuts
+            )
         assignments += [PixelAssignment(numbers[each.box], each.region, each.route) for each in splits[key]]
     min_part_px = settings.min_part * working.width_px**2
     free = {

@@ -134,7 +134,7 @@ class ProposalFeatures:
         return len(self.stain_px)
 
     def table(
-        self, selected: NDArray[np.bool_], classes: NDArray[np.float64], rows: NDArray[np.intp] | None = None
+        self, selected: NDArray[np.bool_], class_scores: NDArray[np.float64], rows: NDArray[np.intp] | None = None
     ) -> NDArray[np.float64]:
         """Compute features of proposals, given what else is selected.
 
@@ -142,7 +142,7 @@ class ProposalFeatures:
         ----------
         selected
             bool, shape (n,); or (m, n): what else is selected for each of them.
-        classes
+        class_scores
             float64, shape (n, 24): probabilities; rows of NaN count as all classes alike.
         rows
             Shape (m,): proposals whose features are computed; all where it is None.
@@ -160,7 +160,7 @@ class ProposalFeatures:
         inside, holds = self.inside[rows] * selected, self.inside.T[rows] * selected
         same_class = measurements.classes[rows] @ measurements.classes.T
         most_inside, most_held = inside.max(axis=1, initial=0.0), holds.max(axis=1, initial=0.0)
-        probability = np.where(np.isnan(classes), 1.0 / classes.shape[1], classes)
+        probability = np.where(np.isnan(class_scores), 1.0 / class_scores.shape[1], class_scores)
         third, fills = _class_places(probability, selected, rows)
         sides = np.maximum((self.boxes_px[rows, 2:] - self.boxes_px[rows, :2]).prod(axis=1), 1)
         own = np.clip(probability[rows], _LEAST_CLASS_PROBABILITY, None)

@@ -68,7 +68,7 @@ class RescoringModel:
         return rows[np.argsort(-odds[rows], kind="stable")]
 
     def reselect(
-        self, features: ProposalFeatures, selected: NDArray[np.bool_], classes: NDArray[np.float64]
+        self, features: ProposalFeatures, selected: NDArray[np.bool_], class_scores: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
         """Revise a selection.
 
@@ -78,7 +78,7 @@ class RescoringModel:
             Of the cell's n proposals.
         selected
             bool, shape (n,): the first pass.
-        classes
+        class_scores
             float64, shape (n, 24): probabilities by both nets; rows of NaN for proposals that weren't classified,
             which stay as they are.
 
@@ -87,7 +87,7 @@ class RescoringModel:
         NDArray[np.bool_]
             Shape (n,).
         """
-        objective = _Objective(features, classes, self.rescoring_weights)
+        objective = _Objective(features, class_scores, self.rescoring_weights)
         return improve_selection(objective, selected, max_changes=_MAX_CHANGES)
 
 
@@ -95,12 +95,12 @@ class _Objective:
     """Sum of the log odds of the selected proposals; those that weren't classified stay as they are."""
 
     def __init__(
-        self, features: ProposalFeatures, classes: NDArray[np.float64], weights: NDArray[np.float64]
+        self, features: ProposalFeatures, class_scores: NDArray[np.float64], weights: NDArray[np.float64]
     ) -> None:
         self._features = features
-        self._classes = classes
+        self._classes = class_scores
         self._weights = weights
-        self._classified: NDArray[np.bool_] = np.asarray(np.isfinite(classes).all(axis=1))
+        self._classified: NDArray[np.bool_] = np.asarray(np.isfinite(class_scores).all(axis=1))
 
     def gains(self, selected: NDArray[np.bool_]) -> NDArray[np.float64]:
         """See `SelectionObjective.gains`."""

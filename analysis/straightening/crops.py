@@ -185,7 +185,7 @@ def _straight_views(
         piece.density,
         piece.mask,
         axis,
-        rows=CROP_ROWS,
+        row_count=CROP_ROWS,
         columns=CROP_COLUMNS,
         half_width_px=half_width_px,
     )

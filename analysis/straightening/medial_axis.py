@@ -118,7 +118,7 @@ def sample_straight(
     mask: NDArray[np.bool_],
     axis: MedialAxis,
     *,
-    rows: int,
+    row_count: int,
     columns: int,
     half_width_px: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -132,8 +132,8 @@ def sample_straight(
         bool, shape (h, w); outside it the first result is 0.
     axis
         From `medial_axis` of the same mask.
-    rows, columns
-        Shape of the result; the axis' length is stretched to ``rows``.
+    row_count, columns
+        Shape of the result; the axis' length is stretched to ``row_count``.
     half_width_px
         Distance on both sides of the axis that is covered by ``columns``.
 
@@ -142,7 +142,7 @@ def sample_straight(
     masked, unmasked
         float32, each of shape (rows, columns).
     """
-    points = _resampled(axis.points_px[None].astype(np.float64), (np.arange(rows) + 0.5) / rows)[0]
+    points = _resampled(axis.points_px[None].astype(np.float64), (np.arange(row_count) + 0.5) / row_count)[0]
     tangent = _tangents(points)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
     offset = (np.arange(columns) + 0.5) / columns * 2.0 - 1.0
@@ -151,7 +151,7 @@ def sample_straight(
     both[..., 0] = np.where(mask, values, 0.0)
     both[..., 1] = values
     # Sampling a fine image coarsely would alias the bands.
-    step = max(axis.length_px / rows, 2.0 * half_width_px / columns)
+    step = max(axis.length_px / row_count, 2.0 * half_width_px / columns)
     if step > _SETTINGS.blur_from:
         both = np.asarray(cv2.GaussianBlur(both, (0, 0), _SETTINGS.blur * step), dtype=np.float32)
     straight = np.asarray(

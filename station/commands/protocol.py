@@ -77,7 +77,7 @@ def explain(
     """Dry run: what a run would take, and what would be refused, before anything moves."""
     from station.protocol.explanation import explain_protocol
 
-    explanation = explain_protocol(protocol, rig, measured=measured, cells=cells, out=out)
+    explanation = explain_protocol(protocol, rig, measured=measured, cell_count=cells, out=out)
     _show(explanation, Console(), at_most=cells is None)
     if json_file is not None:
         write_json_atomic(json_file, explanation.estimate.to_json())

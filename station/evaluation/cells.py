@@ -144,12 +144,12 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - data of any shape
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _portions(count: int, limit: int | None, parts: int) -> Iterator[list[int]]:
+def _portions(count: int, limit: int | None, part_count: int) -> Iterator[list[int]]:
     """Cut the places of a set into parts of neighbouring cells."""
     places = np.arange(count)
     if limit is not None and limit < count:
         places = np.linspace(0, count - 1, limit).round().astype(int)
-    for part in np.array_split(places, min(parts, len(places))):
+    for part in np.array_split(places, min(part_count, len(places))):
         yield [int(place) for place in part]
 
 
@@ -200,12 +200,12 @@ def _figures(
             ways[f"{dataset}, own segmentation"] = True
         for name, found in ways.items():
             studies[name] = study(own, detected=found)
-            figures[name] = _way(own, studies[name], found=found)
+            figures[name] = _way(own, studies[name], detected=found)
     return figures, studies
 
 
-def _way(records: list[CellRecord], own: RiskStudy, *, found: bool) -> dict[str, Any]:
-    named = [entry for record in records for entry in ((record.detected or ()) if found else record.given)]
+def _way(records: list[CellRecord], own: RiskStudy, *, detected: bool) -> dict[str, Any]:
+    named = [entry for record in records for entry in ((record.detected or ()) if detected else record.given)]
     true = sum(len(record.truth) for record in records)
     figures: dict[str, Any] = {
         "cells": len(records),
@@ -213,11 +213,11 @@ def _way(records: list[CellRecord], own: RiskStudy, *, found: bool) -> dict[str,
         "right": sum(entry.right for entry in named) / max(true, 1),
         "cells_wholly_right": 1.0 - own.figures["cells_wrong"],
         "seconds_median": float(np.median([record.seconds for record in records])) if records else float("nan"),
-        "aneuploidy": aneuploidy_figures(records, detected=found),
+        "aneuploidy": aneuploidy_figures(records, detected=detected),
         "risk": own.figures,
     }
     # Given true crops there is nothing to part, but classes to move and ways up to turn.
-    if found or all(record.detected is None for record in records):
+    if detected or all(record.detected is None for record in records):
         cases = [record.case for record in records]
         figures["interactions"] = interaction_figures([record.interactions for record in records], cases)
     return figures

@@ -131,9 +131,9 @@ def _exercise(steps: _Steps, microscope: Microscope, *, home: bool) -> None:
         steps.make("slides", lambda: _peripherals(microscope))
 
 
-def _note(loaded: list[tuple[Rig, Path]], found: tuple[Rig, Path]) -> str:
-    loaded.append(found)
-    rig = found[0]
+def _note(loaded: list[tuple[Rig, Path]], loaded_rig: tuple[Rig, Path]) -> str:
+    loaded.append(loaded_rig)
+    rig = loaded_rig[0]
     calibrated = f", {len(rig.calibration)} calibrations" if rig.calibration else ", never calibrated"
     return f"{rig.name}: {', '.join(objective.name for objective in rig.objectives)}{calibrated}"
 

@@ -27,7 +27,7 @@ def explain_protocol(
     rig_folder: Path,
     *,
     measured: Path | None = None,
-    cells: int | None = None,
+    cell_count: int | None = None,
     out: Path | None = None,
 ) -> Explanation:
     """Estimate what a run would take.
@@ -38,7 +38,7 @@ def explain_protocol(
         Protocol and rig.
     measured
         Folder of an earlier run on the same computer, whose own figures are used.
-    cells
+    cell_count
         Usable cells that are expected on the slide.
     out
         Where the run would write: its disk has to have room.
@@ -52,7 +52,7 @@ def explain_protocol(
     protocol = load_protocol(path, text=text)
     rig, _ = load_rig(rig_folder)
     experience = Experience() if measured is None else experience_of(measured)
-    result = estimate(protocol, rig, experience, expected_cells=cells)
+    result = estimate(protocol, rig, experience, expected_cells=cell_count)
     if out is not None:
         result = with_free_room(result, free_bytes(out))
     return Explanation(result, ProtocolCheck(path, None, result.findings, key_lines(text or "")))

@@ -192,20 +192,20 @@ def read_run(folder: Path) -> RunOnDisk:
     return _run(folder, values, None)
 
 
-def _choose_run(casebook: Casebook, values: dict[str, object] | None) -> RunSummary | None:
-    uid = None if values is None else _text(values.get("run_uid"))
+def _choose_run(casebook: Casebook, record: dict[str, object] | None) -> RunSummary | None:
+    uid = None if record is None else _text(record.get("run_uid"))
     runs = casebook.runs()
     if uid is None:
         return runs[-1] if runs else None
     return next((run for run in runs if run.record.uid == uid), None)
 
 
-def _with_records(casebook: Casebook, summary: RunSummary, folder: Path, values: dict[str, object]) -> RunOnDisk:
+def _with_records(casebook: Casebook, summary: RunSummary, folder: Path, record: dict[str, object]) -> RunOnDisk:
     uid = summary.record.uid
     candidates = casebook.candidates(uid)
     return _run(
         folder,
-        values,
+        record,
         summary,
         fields=casebook.fields(uid),
         candidates=candidates,
@@ -218,7 +218,7 @@ def _with_records(casebook: Casebook, summary: RunSummary, folder: Path, values:
 
 def _run(
     folder: Path,
-    values: dict[str, object],
+    record: dict[str, object],
     summary: RunSummary | None,
     *,
     fields: tuple[FieldRecord, ...] = (),
@@ -228,14 +228,14 @@ def _run(
     events: tuple[RunEvent, ...] = (),
     decisions: Mapping[str, DecisionRecord] | None = None,
 ) -> RunOnDisk:
-    area = _numbers(values.get("area_um"), 4)
-    field_um = _numbers(values.get("field_um"), 2)
-    seconds = values.get("seconds")
+    area = _numbers(record.get("area_um"), 4)
+    field_um = _numbers(record.get("field_um"), 2)
+    seconds = record.get("seconds")
     return RunOnDisk(
         folder=folder,
-        circumstances=_circumstances(values, summary),
+        circumstances=_circumstances(record, summary),
         figures=Figures(
-            **{name: _count(values.get(_FIGURE_KEYS.get(name, name))) for name in Figures.__dataclass_fields__}
+            **{name: _count(record.get(_FIGURE_KEYS.get(name, name))) for name in Figures.__dataclass_fields__}
         ),
         seconds=_seconds(seconds) if isinstance(seconds, dict) else {},
         area=None if area is None else ReportArea(*area),
@@ -337,8 +337,8 @@ def _count(value: object) -> int | None:
     return None if number is None else int(number)
 
 
-def _seconds(values: dict[str, object]) -> dict[str, float]:
-    numbers = {str(name): _number(value) for name, value in values.items()}
+def _seconds(record: dict[str, object]) -> dict[str, float]:
+    numbers = {str(name): _number(value) for name, value in record.items()}
     return {name: number for name, number in numbers.items() if number is not None}
 
 

@@ -193,14 +193,14 @@ def _find_marker(item: CandidateRecord, run: RunOnDisk, frame: _Frame, *, shown:
     )
 
 
-def _missed_marker(cell: ReportedTrueCell, frame: _Frame) -> Marker:
-    iscn = f", {cell.iscn}" if cell.iscn else ""
+def _missed_marker(true_cell: ReportedTrueCell, frame: _Frame) -> Marker:
+    iscn = f", {true_cell.iscn}" if true_cell.iscn else ""
     return Marker(
-        frame.x(cell.slide_x_um),
-        frame.y(cell.slide_y_um),
-        max(frame.length(cell.radius_um), MIN_MARKER_PX),
+        frame.x(true_cell.slide_x_um),
+        frame.y(true_cell.slide_y_um),
+        max(frame.length(true_cell.radius_um), MIN_MARKER_PX),
         MarkerKind.MISSED,
-        f"Missed: cell {cell.uid}{iscn}",
+        f"Missed: cell {true_cell.uid}{iscn}",
     )
 
 

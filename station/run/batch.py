@@ -169,14 +169,14 @@ def _runner(
     return run_slide
 
 
-def require_same_case(folder: Path, entry: WorklistEntry) -> None:
+def require_same_case(folder: Path, worklist_entry: WorklistEntry) -> None:
     """Refuse to go on with a run under another accession than that which stands on its pictures.
 
     Parameters
     ----------
     folder
         Of the run; nothing is refused where none was begun.
-    entry
+    worklist_entry
         What the worklist says of its slide.
 
     Raises
@@ -189,10 +189,10 @@ def require_same_case(folder: Path, entry: WorklistEntry) -> None:
     if not (folder / JOURNAL_NAME).is_file():
         return
     before = read_request(folder).accession
-    if before and before != entry.accession:
+    if before and before != worklist_entry.accession:
         raise ResumeError(
-            f"was begun as {before}, the worklist says {entry.accession} now: put the worklist right, or move "
-            "this folder away so that the slide is scanned anew",
+            f"was begun as {before}, the worklist says {worklist_entry.accession} now: put the worklist right, or "
+            "move this folder away so that the slide is scanned anew",
             path=folder,
         )
 

@@ -225,19 +225,19 @@ def _with_refusals(check: BatchCheck, rig: Rig) -> BatchCheck:
 
 
 def _outcome(
-    entry: WorklistEntry,
+    worklist_entry: WorklistEntry,
     protocol: ProtocolCheck,
     labels: Mapping[str, str] | None,
     finished: frozenset[str],
     begun: set[str],
 ) -> RowOutcome:
-    if entry.barcode in finished:
+    if worklist_entry.barcode in finished:
         return RowOutcome.FINISHED_BEFORE
     if protocol.refused:
         return RowOutcome.REFUSED
-    if labels is not None and list(labels.values()).count(entry.barcode) != 1:
+    if labels is not None and list(labels.values()).count(worklist_entry.barcode) != 1:
         return RowOutcome.NOT_IN_TRAY
-    return RowOutcome.IF_NEEDED if entry.accession in begun else RowOutcome.SCANNED
+    return RowOutcome.IF_NEEDED if worklist_entry.accession in begun else RowOutcome.SCANNED
 
 
 def _labels(request: BatchRequest, rig: Rig) -> dict[str, str] | None:
@@ -261,8 +261,8 @@ def _finished(folder: Path) -> frozenset[str]:
     )
 
 
-def _passing_bytes(rows: list[CheckedRow]) -> int:
-    estimates = [row.estimate for row in rows if row.estimate is not None]
+def _passing_bytes(checked_rows: list[CheckedRow]) -> int:
+    estimates = [row.estimate for row in checked_rows if row.estimate is not None]
     return max((result.needed_bytes - result.stored_bytes for result in estimates), default=0)
 
 

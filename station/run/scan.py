@@ -365,7 +365,7 @@ def _score(
     return score
 
 
-def _truth_json(cells: tuple[ScoredTrueCell, ...], score: Score) -> dict[str, Any]:
+def _truth_json(true_cells: tuple[ScoredTrueCell, ...], run_score: Score) -> dict[str, Any]:
     return {
         "cells": [
             {
@@ -375,9 +375,9 @@ def _truth_json(cells: tuple[ScoredTrueCell, ...], score: Score) -> dict[str, An
                 "radius_um": cell.radius_um,
                 "iscn": cell.iscn,
             }
-            for cell in cells
+            for cell in true_cells
         ],
-        "matches": [{"cell_uid": cell, "candidate_uid": candidate} for cell, candidate in score.matches],
+        "matches": [{"cell_uid": cell, "candidate_uid": candidate} for cell, candidate in run_score.matches],
     }
 
 
@@ -387,11 +387,11 @@ def _summary(
     protocol: Protocol,
     run_uid: str,
     outcome: RunOutcome,
-    score: Score | None,
+    run_score: Score | None,
 ) -> dict[str, Any]:
     area = protocol.scan.area.bounds
     frame = instrument.rig.camera_frame(instrument.rig.objective(protocol.scan.objective))
-    labelled = score is not None and score.chromosomes_true > 0
+    labelled = run_score is not None and run_score.chromosomes_true > 0
     return {
         "run_uid": run_uid,
         "status": outcome.status.value,
@@ -405,14 +405,14 @@ def _summary(
         "area_um": [area.x_min_um, area.y_min_um, area.x_max_um, area.y_max_um],
         "field_um": [frame.width_um, frame.height_um],
         "fields": outcome.fields,
-        "planted": score.planted if score else None,
-        "found": score.detected if score else outcome.candidates,
+        "planted": run_score.planted if run_score else None,
+        "found": run_score.detected if run_score else outcome.candidates,
         "candidates": outcome.candidates,
         "captured": len(outcome.captures),
         "karyotyped": sum(record.status is KaryotypeStatus.PROPOSED for record in outcome.karyotypes),
-        "false_finds": score.false_finds if score else None,
-        "chromosomes_true": score.chromosomes_true if score and labelled else None,
-        "chromosomes_right": score.chromosomes_right if score and labelled else None,
+        "false_finds": run_score.false_finds if run_score else None,
+        "chromosomes_true": run_score.chromosomes_true if run_score and labelled else None,
+        "chromosomes_right": run_score.chromosomes_right if run_score and labelled else None,
         "seconds": {phase: round(seconds, 3) for phase, seconds in outcome.seconds.items()},
         "safe_state_faults": list(outcome.safe_state_faults),
         "software_version": metadata.version("karyoscan"),

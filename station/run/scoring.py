@@ -65,20 +65,20 @@ class Score:
 
 
 def match_cells(
-    cells: Sequence[ScoredTrueCell], candidates: Sequence[CandidateRecord]
+    true_cells: Sequence[ScoredTrueCell], candidates: Sequence[CandidateRecord]
 ) -> tuple[tuple[str, str], ...]:
     """Pairs of cell and candidate: each used once, centre within the cell's radius, nearest pairs first.
 
     Parameters
     ----------
-    cells
+    true_cells
         What lies on the scanned area.
     candidates
         From the casebook.
     """
     pairs = [
         (cell.where.distance_um(SlidePoint(candidate.slide_x_um, candidate.slide_y_um)), cell.uid, candidate.uid)
-        for cell in cells
+        for cell in true_cells
         for candidate in candidates
         if cell.where.distance_um(SlidePoint(candidate.slide_x_um, candidate.slide_y_um)) <= cell.radius_um
     ]
@@ -92,7 +92,7 @@ def match_cells(
 
 
 def score_run(
-    cells: Sequence[ScoredTrueCell],
+    true_cells: Sequence[ScoredTrueCell],
     candidates: Sequence[CandidateRecord],
     captures: Sequence[CaptureRecord],
     proposals: Mapping[str, Mapping[str, Any]],
@@ -104,7 +104,7 @@ def score_run(
 
     Parameters
     ----------
-    cells
+    true_cells
         What lies on the scanned area.
     candidates, captures
         From the casebook.
@@ -116,26 +116,26 @@ def score_run(
         Padding (left, top, right, bottom) of the true boxes against tight ones, px of the capture; proposals are
         padded alike.
     """
-    matches = match_cells(cells, candidates)
+    matches = match_cells(true_cells, candidates)
     capture_of = {capture.candidate_uid: capture for capture in captures}
     candidate_of = dict(matches)
     right = 0
-    for cell in cells:
+    for cell in true_cells:
         capture = capture_of.get(candidate_of.get(cell.uid, ""))
         if capture is not None and capture.uid in proposals:
             right += _right(cell, capture, proposals[capture.uid], rig, pad_px)
     return Score(
-        planted=len(cells),
+        planted=len(true_cells),
         detected=len(matches),
         false_finds=len(candidates) - len(matches),
-        chromosomes_true=sum(len(cell.chromosomes) for cell in cells),
+        chromosomes_true=sum(len(cell.chromosomes) for cell in true_cells),
         chromosomes_right=right,
         matches=matches,
     )
 
 
 def _right(
-    cell: ScoredTrueCell, capture: CaptureRecord, proposal: Mapping[str, Any], rig: Rig, pad_px: Padding
+    true_cell: ScoredTrueCell, capture: CaptureRecord, proposal: Mapping[str, Any], rig: Rig, pad_px: Padding
 ) -> int:
     """Chromosomes of one cell that were cut out and classified rightly."""
     objective = rig.objective(capture.objective)
@@ -143,14 +143,14 @@ def _right(
         StagePoint(capture.stage_x_um, capture.stage_y_um), rig.camera_frame(objective), objective.parcentric
     )
     seen = proposal["chromosomes"]
-    if not seen or not cell.chromosomes:
+    if not seen or not true_cell.chromosomes:
         return 0
-    truth = np.array([_to_image(chromosome.box_um, view, rig) for chromosome in cell.chromosomes])
+    truth = np.array([_to_image(chromosome.box_um, view, rig) for chromosome in true_cell.chromosomes])
     left, top, right, bottom = pad_px
     grown = np.array([-left, -top, right, bottom])
     boxes = np.array([entry["box_px"] for entry in seen], dtype=float) + grown
     pairs = match(box_iou(truth, boxes))
-    return sum(seen[column]["class"] == cell.chromosomes[row].class_name for row, column in pairs)
+    return sum(seen[column]["class"] == true_cell.chromosomes[row].class_name for row, column in pairs)
 
 
 def _to_image(box_um: BoxUm, view: ObjectiveView, rig: Rig) -> tuple[float, float, float, float]:

@@ -301,13 +301,13 @@ class _RunLogDigest:
                 self.candidates = len(record.values["candidates"])
         self.fields_done = len(fields)
 
-    def count(self, kind: LogKind) -> int:
+    def count(self, log_kind: LogKind) -> int:
         """Records of a kind."""
-        return len(self._times.get(kind.value, ()))
+        return len(self._times.get(log_kind.value, ()))
 
-    def period_s(self, kind: LogKind, otherwise_s: float) -> float:
+    def period_s(self, log_kind: LogKind, otherwise_s: float) -> float:
         """Median time between the last records of a kind."""
-        times = self._times.get(kind.value, [])[-RECENT_STEPS:]
+        times = self._times.get(log_kind.value, [])[-RECENT_STEPS:]
         gaps = [(after - before).total_seconds() for before, after in pairwise(times)]
         return median(gaps) if gaps else otherwise_s
 

@@ -102,7 +102,7 @@ def train_finder(asked: FinderTraining, progress: Callable[[str], None]) -> None
         asked.out / "reviewed" if fine else asked.out,
         minutes=asked.minutes,
         resume=asked.resume,
-        start=asked.start if fine else None,
+        start_folder=asked.start if fine else None,
         command="karyoscan train finder" + (" --from-casebook" if fine else ""),
         drift=lambda net, calibration: drift_of(net, calibration, val.table, (*train.shards, *val.shards)),
         settings=asked.settings or _settings(asked, fine=fine),

@@ -47,7 +47,7 @@ def test_bands_of_a_bent_body_come_out_straight() -> None:
     rows, columns = np.mgrid[:140, :140]
     angle = np.degrees(np.arctan2(rows - 70.0, columns - 70.0)) % 360
     values = (0.3 + 0.4 * ((angle // 25) % 2)).astype(np.float32)
-    straight, _ = sample_straight(values, mask, medial_axis(mask), rows=96, columns=24, half_width_px=12.0)
+    straight, _ = sample_straight(values, mask, medial_axis(mask), row_count=96, columns=24, half_width_px=12.0)
     middle = straight[8:-8, 9:15]
     # Along a row of the straight picture the density is that of one band.
     assert np.median(middle.std(axis=1)) < 0.03
@@ -83,7 +83,7 @@ def test_any_mask_has_a_finite_axis(mask: np.ndarray) -> None:
     assert np.isfinite(axis.points_px).all()
     assert axis.length_px >= 1.0
     straight, around = sample_straight(
-        mask.astype(np.float32), mask, axis, rows=16, columns=8, half_width_px=max(axis.width_px, 1.0)
+        mask.astype(np.float32), mask, axis, row_count=16, columns=8, half_width_px=max(axis.width_px, 1.0)
     )
     assert straight.shape == around.shape == (16, 8)
     assert np.isfinite(straight).all()

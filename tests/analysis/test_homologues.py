@@ -257,7 +257,7 @@ def test_norms_are_learnt_from_normal_cells(tmp_path: Path) -> None:
     flagged = [each.flagged for entry in cells for each in compare_traces(entry.traces, classes, learnt)]
     # One pair in forty, of 132: no more than the next whole number.
     assert np.count_nonzero(flagged) <= np.ceil(len(flagged) / 40)
-    manifest = norms_manifest(learnt, cells=6, own_cells=6, settings={"step": 2}, command="this")
+    manifest = norms_manifest(learnt, cell_count=6, own_cells=6, settings={"step": 2}, command="this")
     write_norms(learnt, tmp_path, manifest)
     again = load_homologue_statistics(tmp_path)
     assert again.threshold == pytest.approx(learnt.threshold)
@@ -302,7 +302,7 @@ def test_a_candidate_clone_is_surer_than_chance() -> None:
 
 def test_statistics_are_read_as_they_were_written(tmp_path: Path) -> None:
     shipped = load_homologue_statistics()
-    manifest = norms_manifest(shipped, cells=1, own_cells=1, settings={}, command="this")
+    manifest = norms_manifest(shipped, cell_count=1, own_cells=1, settings={}, command="this")
     write_norms(shipped, tmp_path, manifest)
     again = load_homologue_statistics(tmp_path)
     np.testing.assert_array_equal(again.feature_median, shipped.feature_median)

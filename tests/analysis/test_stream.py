@@ -303,7 +303,7 @@ def test_the_net_parts_what_no_cut_fits() -> None:
     boxes = np.asarray([[50, 20, 59, 90], [20, 50, 100, 59]], np.float32)
     cell = ContourContext(9.0, 5.0, 0.3, level, load_plausibility())
     net = BoxPromptedMasks(Knowing(masks), MaskNetPicture(level, 1.0))
-    shares = split_cluster(cropped(level > 0.0), boxes, cell, net=net, cuts=False)
+    shares = split_cluster(cropped(level > 0.0), boxes, cell, mask_net=net, cuts=False)
     assert [share.route for share in shares] == [SegmentationRoute.DETECTOR_MASK_NET] * 2
     assert [share.region.area_px for share in shares] == [630, 720]
 

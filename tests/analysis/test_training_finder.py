@@ -117,7 +117,7 @@ def test_decisions_of_a_reviewer_are_learnt_and_the_beginning_stays_as_it_was(
     reviewed = FinderCropTable(**columns)
     own = replace(data, reviewed=reviewed, reviewed_val=reviewed)
     settings = replace(TINY, epochs=5.0, reviewed_fraction=0.5)
-    result = train_finder(own, tmp_path / "own", minutes=5, start=tmp_path / "first", settings=settings)
+    result = train_finder(own, tmp_path / "own", minutes=5, start_folder=tmp_path / "first", settings=settings)
     assert (tmp_path / "first" / "finder.safetensors").read_bytes() == before
     assert result.metrics["reviewed_agreement"] == 1.0
 

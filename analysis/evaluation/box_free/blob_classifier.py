@@ -61,12 +61,12 @@ class BlobClassifier:
 
     Parameters
     ----------
-    net
+    blob_net
         As trained.
     """
 
-    def __init__(self, net: BlobNet) -> None:
-        self._net = folded(net, half=False)
+    def __init__(self, blob_net: BlobNet) -> None:
+        self._net = folded(blob_net, half=False)
 
     @staticmethod
     def load(folder: Path = WEIGHTS_DIR) -> BlobClassifier:

@@ -72,7 +72,7 @@ def estimate_context(
     density: NDArray[np.float32],
     width_px: float,
     settings: SegmentationSettings,
-    scores: Plausibility,
+    plausibility: Plausibility,
     contours: ContourSettings = CONTOURS,
 ) -> ContourContext:
     """Estimate the typical area from the pieces that look like single chromosomes already.
@@ -87,7 +87,7 @@ def estimate_context(
         Typical width of a chromosome on it.
     settings
         What a laboratory may set.
-    scores
+    plausibility
         Of single chromosomes and of splits.
     contours
         What counts as a chromosome.
@@ -102,32 +102,32 @@ def estimate_context(
         if shape.solidity > contours.compact:
             compact.append(shape.area)
         features = piece_features(shape, piece.crop_of(density), piece.mask)
-        if scores.single(single_features(features, typical)[None])[0] > contours.surely_single:
+        if plausibility.single(single_features(features, typical)[None])[0] > contours.surely_single:
             areas.append(shape.area)
     if len(areas) < contours.min_scored * len(compact):
         areas = compact
     median = float(np.median([*areas, *([typical] * contours.typical_weight)]))
-    return ContourContext(width_px, median, settings.min_area * median, density, scores)
+    return ContourContext(width_px, median, settings.min_area * median, density, plausibility)
 
 
-def _is_chromosome(part: Piece, cell: ContourContext, level: float, contours: ContourSettings) -> bool:
+def _is_chromosome(part: Piece, context: ContourContext, level: float, contours: ContourSettings) -> bool:
     """Reject debris: too small, too pale, too thin, or a body as thick as it is long."""
     shape = part.shape
-    density = part.region.crop_of(cell.density)
+    density = part.region.crop_of(context.density)
     stain = float(density[part.region.mask].mean())
     return (
-        (part.likeness >= contours.hardly_single or cell.median_area < contours.condensed_area)
-        and shape.area >= cell.min_area
+        (part.likeness >= contours.hardly_single or context.median_area < contours.condensed_area)
+        and shape.area >= context.min_area
         and contours.min_stain * level <= stain
         and shape.thickness >= contours.min_thickness
-        and shape.area <= contours.max_area * cell.median_area
+        and shape.area <= contours.max_area * context.median_area
     )
 
 
-def _instances(parts: list[Piece], factor: float, size: tuple[int, ...]) -> tuple[Instance, ...]:
+def _instances(pieces: list[Piece], factor: float, size: tuple[int, ...]) -> tuple[Instance, ...]:
     """Bring the parts back to the image's own pixels."""
     parts_placed = []
-    for part in parts:
+    for part in pieces:
         placed = place_region(part.region, factor, size)
         if placed is not None:
             parts_placed.append((placed, part))

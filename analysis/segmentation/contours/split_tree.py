@@ -70,7 +70,7 @@ class Piece:
     route: SegmentationRoute
 
 
-def describe(region: Region, route: SegmentationRoute, cell: ContourContext) -> Piece:
+def describe(region: Region, route: SegmentationRoute, context: ContourContext) -> Piece:
     """Measure a piece.
 
     Parameters
@@ -79,17 +79,17 @@ def describe(region: Region, route: SegmentationRoute, cell: ContourContext) -> 
         The piece.
     route
         The split that made it.
-    cell
+    context
         What is typical on this image.
     """
-    shape = measure(region.mask, cell.width_px)
-    features = piece_features(shape, region.crop_of(cell.density), region.mask)
-    likeness = float(cell.plausibility.single(single_features(features, cell.median_area)[None])[0])
+    shape = measure(region.mask, context.width_px)
+    features = piece_features(shape, region.crop_of(context.density), region.mask)
+    likeness = float(context.plausibility.single(single_features(features, context.median_area)[None])[0])
     return Piece(region, shape, features, likeness, route)
 
 
 def resolve(
-    region: Region, cell: ContourContext, *, accept: float, settings: SplitSearchSettings = SPLIT_SEARCH
+    region: Region, context: ContourContext, *, accept: float, settings: SplitSearchSettings = SPLIT_SEARCH
 ) -> list[Piece]:
     """Split a piece into chromosomes.
 
@@ -100,7 +100,7 @@ def resolve(
     ----------
     region
         A connected piece of foreground.
-    cell
+    context
         What is typical on this image.
     accept
         Score above which a split is taken; higher leaves more clusters whole.
@@ -108,10 +108,10 @@ def resolve(
         Where the search ends.
     """
     done: list[Piece] = []
-    waiting = [(describe(region, SegmentationRoute.SINGLE, cell), 0)]
+    waiting = [(describe(region, SegmentationRoute.SINGLE, context), 0)]
     while waiting:
         part, depth = waiting.pop()
-        best = _best_split(part, cell, accept, settings) if depth < settings.max_depth else None
+        best = _best_split(part, context, accept, settings) if depth < settings.max_depth else None
         if best is None:
             done.append(part)
         else:
@@ -119,26 +119,26 @@ def resolve(
     return done
 
 
-def proposals(part: Piece, cell: ContourContext) -> Iterator[Split]:
+def proposals(part: Piece, context: ContourContext) -> Iterator[Split]:
     """Propose every kind of split of a part.
 
     Parameters
     ----------
     part
         What is to be split.
-    cell
+    context
         What is typical on this image.
     """
     mask = part.region.mask
-    density = part.region.crop_of(cell.density)
-    least = cell.min_area * cell.width_px**2
+    density = part.region.crop_of(context.density)
+    least = context.min_area * context.width_px**2
     yield from propose_valleys(mask, density, least)
-    yield from propose_cuts(mask, density, part.shape, cell.width_px, least)
-    yield from propose_ring_cuts(mask, density, part.shape, cell.width_px, least)
-    yield from propose_crossings(mask, part.shape, cell.width_px, least)
+    yield from propose_cuts(mask, density, part.shape, context.width_px, least)
+    yield from propose_ring_cuts(mask, density, part.shape, context.width_px, least)
+    yield from propose_crossings(mask, part.shape, context.width_px, least)
 
 
-def children(part: Piece, split: Split, cell: ContourContext) -> tuple[Piece, Piece]:
+def children(part: Piece, split: Split, context: ContourContext) -> tuple[Piece, Piece]:
     """Measure the two parts of a split.
 
     Parameters
@@ -147,15 +147,17 @@ def children(part: Piece, split: Split, cell: ContourContext) -> tuple[Piece, Pi
         What was split.
     split
         How.
-    cell
+    context
         What is typical on this image.
     """
-    first, second = (describe(part.region.part(mask), split.route, cell) for mask in (split.first, split.second))
+    first, second = (
+        describe(part.region.part(mask), split.route, context) for mask in (split.first, split.second)
+    )
     return first, second
 
 
 def features_of(
-    part: Piece, split: Split, parts: tuple[Piece, Piece], cell: ContourContext
+    part: Piece, split: Split, halves: tuple[Piece, Piece], context: ContourContext
 ) -> NDArray[np.float64]:
     """Describe a split of a part.
 
@@ -163,9 +165,9 @@ def features_of(
     ----------
     part, split
         What was split, and how.
-    parts
+    halves
         The two parts, measured.
-    cell
+    context
         What is typical on this image.
 
     Returns
@@ -175,25 +177,25 @@ def features_of(
     """
     return split_features(
         (part.features, part.likeness),
-        ((parts[0].features, parts[0].likeness), (parts[1].features, parts[1].likeness)),
+        ((halves[0].features, halves[0].likeness), (halves[1].features, halves[1].likeness)),
         split,
-        part.region.crop_of(cell.density),
+        part.region.crop_of(context.density),
         mask=part.region.mask,
-        width_px=cell.width_px,
-        median_area=cell.median_area,
+        width_px=context.width_px,
+        median_area=context.median_area,
     )
 
 
 def _best_split(
-    part: Piece, cell: ContourContext, accept: float, settings: SplitSearchSettings
+    part: Piece, context: ContourContext, accept: float, settings: SplitSearchSettings
 ) -> tuple[Piece, Piece] | None:
-    settled = part.likeness > settings.settled and part.shape.area < settings.settled_area * cell.median_area
-    if settled or part.shape.area < settings.min_areas * cell.min_area:
+    settled = part.likeness > settings.settled and part.shape.area < settings.settled_area * context.median_area
+    if settled or part.shape.area < settings.min_areas * context.min_area:
         return None
-    options = [(split, children(part, split, cell)) for split in proposals(part, cell)]
+    options = [(split, children(part, split, context)) for split in proposals(part, context)]
     if not options:
         return None
-    rows = np.stack([features_of(part, split, parts, cell) for split, parts in options])
-    scores = cell.plausibility.split(rows)
+    rows = np.stack([features_of(part, split, parts, context) for split, parts in options])
+    scores = context.plausibility.split(rows)
     best = int(np.argmax(scores))
     return options[best][1] if scores[best] > accept else None

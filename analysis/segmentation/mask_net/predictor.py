@@ -46,14 +46,14 @@ class MaskPredictor:
 
     Parameters
     ----------
-    net
+    mask_net
         As trained.
     half
         Whether it computes in half precision (bfloat16), see `has_tiles`.
     """
 
-    def __init__(self, net: MaskNet, *, half: bool = False) -> None:
-        self._net = folded(net, half=half)
+    def __init__(self, mask_net: MaskNet, *, half: bool = False) -> None:
+        self._net = folded(mask_net, half=half)
         self._number = torch.bfloat16 if half else torch.float32
 
     @staticmethod

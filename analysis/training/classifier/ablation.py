@@ -177,11 +177,11 @@ def run_ablation(
     return made
 
 
-def _spread(table: ClassifierCropTable, cells: int | None) -> ClassifierCropTable:
+def _spread(table: ClassifierCropTable, cell_count: int | None) -> ClassifierCropTable:
     numbers = np.unique(table.cells)
-    if cells is None or cells >= len(numbers):
+    if cell_count is None or cell_count >= len(numbers):
         return table
-    chosen = numbers[np.linspace(0, len(numbers) - 1, cells).round().astype(np.intp)]
+    chosen = numbers[np.linspace(0, len(numbers) - 1, cell_count).round().astype(np.intp)]
     return table.select(np.isin(table.cells, chosen))
 
 
@@ -213,13 +213,13 @@ def _row(
     )
 
 
-def _context(net: EmbeddingNet, train: Mapping[str, ClassifierCropTable], budget_s: float) -> ContextNet:
+def _context(embedding_net: EmbeddingNet, train: Mapping[str, ClassifierCropTable], budget_s: float) -> ContextNet:
     settings = ContextSettings(rounds=2, cells=60, steps=1500)
     started = time.process_time()
     used = [name for name in train if settings.source_fractions.get(name, 0.0) > 0]
-    embedded = {name: embed_cells(net, train[name], settings, changed=True) for name in used}
+    embedded = {name: embed_cells(embedding_net, train[name], settings, changed=True) for name in used}
     left_s = budget_s - (time.process_time() - started)
-    return train_context(net, embedded, settings, budget_s=max(left_s, 1.0), clock=time.process_time)
+    return train_context(embedding_net, embedded, settings, budget_s=max(left_s, 1.0), clock=time.process_time)
 
 
 def _figures(
@@ -277,9 +277,9 @@ def _file_name(name: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in name.lower())
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(ablation_rows: Sequence[Row]) -> str:
     """Table of the rows, in Markdown."""
-    columns = list(dict.fromkeys(key for row in rows for key in row.figures))
+    columns = list(dict.fromkeys(key for row in ablation_rows for key in row.figures))
     head = [
         "variant",
         "parameters",
@@ -289,7 +289,7 @@ def markdown(rows: Sequence[Row]) -> str:
         "ms a cell",
     ]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for row in rows:
+    for row in ablation_rows:
         figures = [f"{row.figures[key]:.4f}" if key in row.figures else "-" for key in columns]
         cells = [
             row.name,

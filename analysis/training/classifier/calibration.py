@@ -37,24 +37,24 @@ class ScoredCell:
     classes: NDArray[np.int64]
 
 
-def fit_temperature(logits: Tensor, classes: NDArray[np.int64]) -> float:
+def fit_temperature(logits: Tensor, labels: NDArray[np.int64]) -> float:
     """Temperature of least negative log likelihood (Guo et al., 2017).
 
     Parameters
     ----------
     logits
         Shape (n, 49).
-    classes
+    labels
         int64, shape (n,), 24 for no single chromosome; -1 is passed over.
     """
-    logits, classes = logits[torch.from_numpy(classes >= 0)], classes[classes >= 0]
+    logits, labels = logits[torch.from_numpy(labels >= 0)], labels[labels >= 0]
 
     def loss(log_temperature: float) -> float:
         scores = scores_from_logits(logits, float(np.exp(log_temperature)))
-        real = classes < NO_CHROMOSOME
+        real = labels < NO_CHROMOSOME
         rows = np.flatnonzero(real)
-        likelihood = scores.log_prob[rows, classes[real]] + np.log1p(-np.exp(scores.log_none[real]) + 1e-9)
-        return -float(likelihood.sum() + scores.log_none[~real].sum()) / len(classes)
+        likelihood = scores.log_prob[rows, labels[real]] + np.log1p(-np.exp(scores.log_none[real]) + 1e-9)
+        return -float(likelihood.sum() + scores.log_none[~real].sum()) / len(labels)
 
     bounds = (float(np.log(TEMPERATURE_RANGE[0])), float(np.log(TEMPERATURE_RANGE[1])))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
@@ -87,119 +87,119 @@ def scored_cells(
     return cells
 
 
-def with_aneuploid(cells: Sequence[ScoredCell], seed: int) -> list[ScoredCell]:
+def with_aneuploid(scored: Sequence[ScoredCell], seed: int) -> list[ScoredCell]:
     """The cells, and as many again with a chromosome taken away, added from another cell, or both.
 
     Parameters
     ----------
-    cells
+    scored
         Normal cells.
     seed
         Seed of the changes.
     """
     rng = np.random.default_rng(seed)
     changed = []
-    for number, original in enumerate(cells):
+    for number, original in enumerate(scored):
         cell, kind = original, number % 3
         if kind in (0, 2):
             keep = np.arange(len(cell.classes)) != rng.integers(len(cell.classes))
             cell = ScoredCell(cell.log_prob[keep], cell.log_none[keep], cell.classes[keep])
         if kind in (1, 2):
-            cell = _joined(cell, cells[int(rng.integers(len(cells)))], rng)
+            cell = _joined(cell, scored[int(rng.integers(len(scored)))], rng)
         changed.append(cell)
-    return [*cells, *changed]
+    return [*scored, *changed]
 
 
-def _joined(cell: ScoredCell, donor: ScoredCell, rng: np.random.Generator) -> ScoredCell:
+def _joined(scored_cell: ScoredCell, donor: ScoredCell, rng: np.random.Generator) -> ScoredCell:
     row = slice(at := int(rng.integers(len(donor.classes))), at + 1)
     return ScoredCell(
-        np.concatenate([cell.log_prob, donor.log_prob[row]]),
-        np.concatenate([cell.log_none, donor.log_none[row]]),
-        np.concatenate([cell.classes, donor.classes[row]]),
+        np.concatenate([scored_cell.log_prob, donor.log_prob[row]]),
+        np.concatenate([scored_cell.log_none, donor.log_none[row]]),
+        np.concatenate([scored_cell.classes, donor.classes[row]]),
     )
 
 
-def assignment_score(cells: Iterable[ScoredCell], prices: AssignmentCosts) -> tuple[float, float]:
+def assignment_score(scored: Iterable[ScoredCell], prices: AssignmentCosts) -> tuple[float, float]:
     """Fractions of objects rightly classed (or rightly left out), and of cells without a mistake.
 
     Parameters
     ----------
-    cells
+    scored
         Their scores and labels.
     prices
         Of the assignment.
     """
     right, cells_right = [], []
-    for cell in cells:
+    for cell in scored:
         good = _right(cell, assign(cell.log_prob, cell.log_none, prices, margins=False).classes)
         right += list(good)
         cells_right.append(bool(good.all()))
     return float(np.mean(right)), float(np.mean(cells_right))
 
 
-def class_accuracy(cells: Iterable[ScoredCell], prices: AssignmentCosts) -> float:
+def class_accuracy(scored: Iterable[ScoredCell], prices: AssignmentCosts) -> float:
     """Fraction of the labelled chromosomes that the joint assignment gives their class.
 
     Parameters
     ----------
-    cells
+    scored
         Their scores and labels.
     prices
         Of the assignment.
     """
     right = []
-    for cell in cells:
+    for cell in scored:
         found = assign(cell.log_prob, cell.log_none, prices, margins=False).classes
         known = (cell.classes >= 0) & (cell.classes < NO_CHROMOSOME)
         right += [found[row] == CLASS_NAMES[cell.classes[row]] for row in np.flatnonzero(known)]
     return float(np.mean(right)) if right else float("nan")
 
 
-def _right(cell: ScoredCell, found: Sequence[str]) -> NDArray[np.bool_]:
+def _right(scored_cell: ScoredCell, assigned: Sequence[str]) -> NDArray[np.bool_]:
     """Whether the objects of known class, or known to be none, got what they are."""
-    rows = np.flatnonzero(cell.classes >= 0)
-    truth = [CLASS_NAMES[k] if k < NO_CHROMOSOME else UNCLASSIFIED for k in cell.classes[rows]]
-    return np.array([found[int(row)] == name for row, name in zip(rows, truth, strict=True)], dtype=np.bool_)
+    rows = np.flatnonzero(scored_cell.classes >= 0)
+    truth = [CLASS_NAMES[k] if k < NO_CHROMOSOME else UNCLASSIFIED for k in scored_cell.classes[rows]]
+    return np.array([assigned[int(row)] == name for row, name in zip(rows, truth, strict=True)], dtype=np.bool_)
 
 
 def tune_costs(
-    cells: Sequence[ScoredCell], grid: Mapping[str, Sequence[float]], start: AssignmentCosts
+    scored: Sequence[ScoredCell], grid: Mapping[str, Sequence[float]], initial_costs: AssignmentCosts
 ) -> AssignmentCosts:
     """Choose costs one after the other, twice around, by the fractions of objects and of cells that are right.
 
     Parameters
     ----------
-    cells
+    scored
         Normal and aneuploid cells, see `with_aneuploid`.
     grid
         Values to try of each cost, by its name.
-    start
+    initial_costs
         Where the search begins; what gains nothing stays as it is there.
     """
-    best, most = start, sum(assignment_score(cells, start))
+    best, most = initial_costs, sum(assignment_score(scored, initial_costs))
     for _ in range(_ROUNDS):
         for name, values in grid.items():
             for value in values:
                 trial = replace(best, **{name: value})
-                score = most if trial == best else sum(assignment_score(cells, trial))
+                score = most if trial == best else sum(assignment_score(scored, trial))
                 if score > most:
                     best, most = trial, score
     return best
 
 
-def fit_sharpness(cells: Iterable[ScoredCell], prices: AssignmentCosts) -> float:
+def fit_sharpness(scored: Iterable[ScoredCell], prices: AssignmentCosts) -> float:
     """Sharpness with which the probabilities of an assignment fit how often it is right.
 
     Parameters
     ----------
-    cells
+    scored
         Their scores and labels.
     prices
         Of the assignment; their sharpness is passed over.
     """
     margins, right = [], []
     plain = replace(prices, sharpness=1.0)
-    for cell in cells:
+    for cell in scored:
         result = assign(cell.log_prob, cell.log_none, plain)
         probability = np.clip(result.probability.astype(np.float64), 0.5, 1 - 1e-12)
         margins.append(np.log(probability / (1 - probability))[cell.classes >= 0])

@@ -101,13 +101,18 @@ class EmbeddedCells:
 
 
 def embed_cells(
-    net: EmbeddingNet, table: ClassifierCropTable, settings: ContextSettings, *, changed: bool, batch: int = 256
+    embedding_net: EmbeddingNet,
+    table: ClassifierCropTable,
+    settings: ContextSettings,
+    *,
+    changed: bool,
+    batch: int = 256,
 ) -> EmbeddedCells:
     """Embed all objects of a table's cells.
 
     Parameters
     ----------
-    net
+    embedding_net
         Ready for use.
     table
         Crops; objects of unknown class belong to their cells.
@@ -132,7 +137,7 @@ def embed_cells(
                 if changed:
                     views, features = augment(views, features, generator, settings.augment)
                 bands = torch.from_numpy(profiles(views[:, 0].numpy(), PROFILE_BINS))
-                both = net.both(views, bands, features)
+                both = embedding_net.both(views, bands, features)
                 presented.append(both[0].bfloat16())
                 turned.append(both[1].bfloat16())
     rows = tuple(np.flatnonzero(table.cells == k) for k in np.unique(table.cells))
@@ -153,7 +158,7 @@ def whole_cells(table: ClassifierCropTable) -> ClassifierCropTable:
 
 
 def train_context(
-    net: EmbeddingNet,
+    embedding_net: EmbeddingNet,
     sources: Mapping[str, EmbeddedCells],
     settings: ContextSettings,
     *,
@@ -165,7 +170,7 @@ def train_context(
 
     Parameters
     ----------
-    net
+    embedding_net
         What the cells were embedded with; it isn't changed.
     sources
         Embedded cells of every source.
@@ -178,7 +183,7 @@ def train_context(
     progress
         Called with one line in 100 steps.
     """
-    task = ContextTask(net, sources, settings)
+    task = ContextTask(embedding_net, sources, settings)
     trainer = Trainer(
         task,
         torch.optim.AdamW(
@@ -204,7 +209,7 @@ class ContextTask(TrainingTask):
 
     Parameters
     ----------
-    net
+    embedding_net
         What the cells were embedded with; it isn't changed.
     sources
         Embedded cells of every source.
@@ -214,11 +219,13 @@ class ContextTask(TrainingTask):
 
     net: ContextNet
 
-    def __init__(self, net: EmbeddingNet, sources: Mapping[str, EmbeddedCells], settings: ContextSettings) -> None:
+    def __init__(
+        self, embedding_net: EmbeddingNet, sources: Mapping[str, EmbeddedCells], settings: ContextSettings
+    ) -> None:
         torch.manual_seed(settings.seed)
         self._rng = np.random.default_rng(settings.seed)
         super().__init__(ContextNet())
-        self._embedding, self._settings = net, settings
+        self._embedding, self._settings = embedding_net, settings
         names = [name for name in sources if settings.source_fractions.get(name, 0.0) > 0]
         self._sources = [sources[name] for name in names]
         fractions = np.array([settings.source_fractions[name] for name in names])
@@ -263,10 +270,10 @@ class _Cell:
     classes: Tensor
 
 
-def _altered(cells: EmbeddedCells, rng: np.random.Generator, settings: ContextSettings) -> _Cell:
+def _altered(embedded_cells: EmbeddedCells, rng: np.random.Generator, settings: ContextSettings) -> _Cell:
     """One cell, with objects gone and others in it that don't belong there."""
-    rounds = len(cells.presented)
-    rows = cells.rows[int(rng.integers(len(cells.rows)))]
+    rounds = len(embedded_cells.presented)
+    rows = embedded_cells.rows[int(rng.integers(len(embedded_cells.rows)))]
     if rng.random() < settings.dropped:
         gone = rng.choice(len(rows), int(rng.integers(1, settings.most_dropped + 1)), replace=False)
         rows = np.delete(rows, gone)
@@ -274,54 +281,65 @@ def _altered(cells: EmbeddedCells, rng: np.random.Generator, settings: ContextSe
     if rng.random() < settings.added:
         count = int(rng.integers(1, settings.most_added + 1))
         # A further copy of the cell's own, changed otherwise, or one of another cell.
-        donor = rows if rng.random() < settings.own_fraction else cells.rows[int(rng.integers(len(cells.rows)))]
+        donor = (
+            rows
+            if rng.random() < settings.own_fraction
+            else embedded_cells.rows[int(rng.integers(len(embedded_cells.rows)))]
+        )
         rows = np.concatenate([rows, rng.choice(donor, count)])
         view = np.concatenate([view, (view[0] + rng.integers(1, max(rounds, 2), count)) % rounds])
     at, which = torch.from_numpy(rows), torch.from_numpy(view)
-    features = cells.features[at]
+    features = embedded_cells.features[at]
     features = features + settings.feature_noise * torch.from_numpy(
         rng.normal(0.0, 1.0, features.shape).astype(np.float32)
     )
-    return _Cell(cells.presented[which, at].float(), cells.turned[which, at].float(), features, cells.classes[at])
+    return _Cell(
+        embedded_cells.presented[which, at].float(),
+        embedded_cells.turned[which, at].float(),
+        features,
+        embedded_cells.classes[at],
+    )
 
 
-def _padded(parts: list[Tensor], fill: float = 0.0) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=fill)
+def _padded(tensors: list[Tensor], fill: float = 0.0) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=fill)
 
 
-def context_logits(net: EmbeddingNet, context: ContextNet, cells: EmbeddedCells) -> tuple[Tensor, Tensor]:
+def context_logits(
+    embedding_net: EmbeddingNet, context: ContextNet, embedded_cells: EmbeddedCells
+) -> tuple[Tensor, Tensor]:
     """Logits, each of shape (n, 49), of cells that were embedded as they are: alone, and in view of their cell.
 
     Parameters
     ----------
-    net
+    embedding_net
         Embeds.
     context
         Sees the whole cell.
-    cells
+    embedded_cells
         Embedded as they are.
     """
-    presented, turned = cells.presented[0].float(), cells.turned[0].float()
-    alone = net.logits((presented, turned)).detach()
+    presented, turned = embedded_cells.presented[0].float(), embedded_cells.turned[0].float()
+    alone = embedding_net.logits((presented, turned)).detach()
     refined = alone.clone()
     with torch.no_grad():
-        for rows in cells.rows:
+        for rows in embedded_cells.rows:
             at = torch.from_numpy(rows)
             both = presented[at][None], turned[at][None]
-            refined[at] = context(both, alone[at][None], cells.features[at][None])[0]
+            refined[at] = context(both, alone[at][None], embedded_cells.features[at][None])[0]
     return alone, refined
 
 
-def error_rate(logits: Tensor, classes: Tensor) -> float:
+def error_rate(logits: Tensor, labels: Tensor) -> float:
     """Fraction of the labelled chromosomes whose likeliest class is another one.
 
     Parameters
     ----------
     logits
         float32, shape (n, 49).
-    classes
+    labels
         int64, shape (n,); -1 unknown.
     """
-    real = (classes >= 0) & (classes < CLASS_COUNT)
+    real = (labels >= 0) & (labels < CLASS_COUNT)
     both = torch.logsumexp(torch.stack([logits[:, :CLASS_COUNT], logits[:, CLASS_COUNT : 2 * CLASS_COUNT]]), 0)
-    return float((both.argmax(1)[real] != classes[real]).float().mean())
+    return float((both.argmax(1)[real] != labels[real]).float().mean())

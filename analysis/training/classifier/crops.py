@@ -130,12 +130,12 @@ class AxisCache:
         return [self._known[id(piece.mask)][1] for piece in objects]
 
 
-def table_of_cells(cells: Iterable[LabelledCell], cache: AxisCache | None = None) -> ClassifierCropTable:
+def table_of_cells(labelled_cells: Iterable[LabelledCell], cache: AxisCache | None = None) -> ClassifierCropTable:
     """Straighten cells into a table. Objects of unknown class are kept: they are part of their cell.
 
     Parameters
     ----------
-    cells
+    labelled_cells
         Labelled cells.
     cache
         Axes that were worked out already.
@@ -143,7 +143,7 @@ def table_of_cells(cells: Iterable[LabelledCell], cache: AxisCache | None = None
     images: list[NDArray[np.uint8]] = []
     features: list[NDArray[np.float32]] = []
     rows: list[tuple[int, int, int]] = []
-    for number, cell in enumerate(cells):
+    for number, cell in enumerate(labelled_cells):
         made = crops_of_cell(cell.objects, (cache or AxisCache()).axes(cell.objects))
         for crop, label, polarity in zip(made, cell.classes, cell.polarity, strict=True):
             images.append(as_bytes(crop))

@@ -96,7 +96,7 @@ def finish(
         tell(f"{source}: {len(embedded[source].rows)} cells embedded")
     context = train_context(net, embedded, settings, budget_s=budget_s, progress=progress)
     return write_finished(
-        folder, name, net, context, val, settings, cells={k: len(v.rows) for k, v in embedded.items()}
+        folder, name, net, context, val, settings, cell_counts={k: len(v.rows) for k, v in embedded.items()}
     )
 
 
@@ -126,11 +126,11 @@ def load_embedding(folder: Path, name: str) -> EmbeddingNet:
 def write_finished(
     folder: Path,
     name: str,
-    net: EmbeddingNet,
+    embedding_net: EmbeddingNet,
     context: ContextNet,
     val: Mapping[str, ClassifierCropTable],
     settings: ContextSettings,
-    cells: Mapping[str, int],
+    cell_counts: Mapping[str, int],
 ) -> FinishedClassifier:
     """Calibrate on the validation split, and write the manifests and the weights of the context net.
 
@@ -140,7 +140,7 @@ def write_finished(
         Where the embedding net lies and all is written.
     name
         Name of its files without ending.
-    net
+    embedding_net
         The embedding net.
     context
         The context net.
@@ -148,7 +148,7 @@ def write_finished(
         Crops of the validation split, by source.
     settings
         Of the context net.
-    cells
+    cell_counts
         Cells that it was trained on, by source.
     """
     alone: dict[str, Tensor] = {}
@@ -156,9 +156,9 @@ def write_finished(
     whole: dict[str, ClassifierCropTable] = {}
     for source, table in val.items():
         everything = replace(settings, cells=len(np.unique(table.cells)) + 1)
-        embedded = embed_cells(net, table, everything, changed=False)
+        embedded = embed_cells(embedding_net, table, everything, changed=False)
         whole[source] = whole_cells(table)
-        alone[source], seen[source] = context_logits(net, context, embedded)
+        alone[source], seen[source] = context_logits(embedding_net, context, embedded)
     prices = load_assignment_costs()
     single, joint = calibrate(whole, alone, prices), calibrate(whole, seen, prices)
     figures = {
@@ -174,7 +174,7 @@ def write_finished(
         name=name + CONTEXT_ENDING,
         net="ContextNet",
         arguments={},
-        data=dict(cells),
+        data=dict(cell_counts),
         split=manifest.split,
         command=manifest.command,
         settings=asdict(settings),
@@ -222,8 +222,8 @@ def figures_of(
     return {key: round(value, 4) for key, value in figures.items()}
 
 
-def is_aneuploid(cell: ScoredCell) -> bool:
+def is_aneuploid(scored_cell: ScoredCell) -> bool:
     """Whether a cell's chromosomes of known class are other than 46,XX and 46,XY have them."""
-    known = cell.classes[(cell.classes >= 0) & (cell.classes < CLASS_COUNT)]
+    known = scored_cell.classes[(scored_cell.classes >= 0) & (scored_cell.classes < CLASS_COUNT)]
     counts = np.bincount(known, minlength=CLASS_COUNT)
     return bool((counts[:22] != 2).any()) or (int(counts[22]), int(counts[23])) not in EUPLOID_SEXES

@@ -333,20 +333,20 @@ class ClassifierTask(TrainingTask):
         return backward({"loss": loss})
 
     def _loss(
-        self, views: Tensor, bands: Tensor, features: Tensor, domain: Tensor, classes: Tensor, polarity: Tensor
+        self, views: Tensor, bands: Tensor, features: Tensor, domain: Tensor, labels: Tensor, polarity: Tensor
     ) -> Tensor:
         settings = self._settings
         if not isinstance(self.net, EmbeddingNet):
             logits = self.net(views, bands, features, domain).float()
-            return polarity_loss(logits, classes, polarity, settings.label_smoothing)
+            return polarity_loss(logits, labels, polarity, settings.label_smoothing)
         embeddings = self.net.both(views, bands, features, domain)
         with torch.autocast("cpu", enabled=False):
-            upright = self._centres.upright(embeddings, classes, polarity)
-            self._centres.update(upright, classes, polarity)
-            triplet = batch_hard_triplet_loss(upright, classes, settings.margin)
+            upright = self._centres.upright(embeddings, labels, polarity)
+            self._centres.update(upright, labels, polarity)
+            triplet = batch_hard_triplet_loss(upright, labels, settings.margin)
             if settings.loss == "triplet":
                 return triplet
-            loss = polarity_loss(self.net.logits(embeddings), classes, polarity, settings.label_smoothing)
+            loss = polarity_loss(self.net.logits(embeddings), labels, polarity, settings.label_smoothing)
             return loss if settings.loss == "cross-entropy" else loss + settings.triplet_weight * triplet
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -370,12 +370,12 @@ class ClassifierTask(TrainingTask):
             torch.cat(domain) * given[:, None],
         )
 
-    def validate(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+    def validate(self, tensors: Mapping[str, Tensor]) -> dict[str, float]:
         """Figures of averaged weights (of any shape) on the first crops of every source."""
         some = {name: table.select(np.arange(len(table))[:PASSING_CROPS]) for name, table in self._val.items()}
-        return figures_of_logits(self.logits(weights, some), some)
+        return figures_of_logits(self.logits(tensors, some), some)
 
-    def validated(self, step: int, figures: Mapping[str, float], weights: Mapping[str, Tensor]) -> None:
+    def validated(self, step: int, figures: Mapping[str, float], tensors: Mapping[str, Tensor]) -> None:
         """Call `after_validation`.
 
         Parameters
@@ -384,27 +384,27 @@ class ClassifierTask(TrainingTask):
             Steps done.
         figures
             Of the validation.
-        weights
+        tensors
             Averaged weights, by parameter name, of any shape.
         """
-        del step, weights
+        del step, tensors
         if self.after_validation is not None:
             self.after_validation(figures)
 
-    def net_with(self, weights: Mapping[str, Tensor]) -> nn.Module:
+    def net_with(self, tensors: Mapping[str, Tensor]) -> nn.Module:
         """A net of the same kind with these weights (each of the shape it has there), ready for use."""
         net = self._make_net(self._settings)
-        net.load_state_dict(dict(weights))
+        net.load_state_dict(dict(tensors))
         return net.eval()
 
     def logits(
-        self, weights: Mapping[str, Tensor], tables: Mapping[str, ClassifierCropTable]
+        self, tensors: Mapping[str, Tensor], tables: Mapping[str, ClassifierCropTable]
     ) -> dict[str, Tensor]:
         """Logits of weights, source by source.
 
         Parameters
         ----------
-        weights
+        tensors
             Of a net of the same kind.
         tables
             Crops of every source.
@@ -414,17 +414,17 @@ class ClassifierTask(TrainingTask):
         dict
             Of every source float32, shape (n, 49).
         """
-        net = self.net_with(weights)
+        net = self.net_with(tensors)
         return {name: logits_of_table(net, table, name) for name, table in tables.items()}
 
-    def set_class_vectors(self, weights: dict[str, Tensor], rows: int = 1500) -> None:
+    def set_class_vectors(self, tensors: dict[str, Tensor], row_count: int = 1500) -> None:
         """Set the class vectors to the mean embeddings, where no cross-entropy has trained them.
 
         Parameters
         ----------
-        weights
+        tensors
             Averaged weights, of any shape; theirs are set, and the net's.
-        rows
+        row_count
             Crops of every source that are embedded at most.
 
         Raises
@@ -432,17 +432,17 @@ class ClassifierTask(TrainingTask):
         TypeError
             The net has none.
         """
-        net = self.net_with(weights)
+        net = self.net_with(tensors)
         if not isinstance(net, EmbeddingNet):
             raise TypeError("only an embedding has class vectors")
         total = torch.zeros((CLASS_COUNT + 1, EMBEDDING_SIZE))
         with torch.no_grad():
             for name, table in self._train.items():
-                piece = table.select(np.linspace(0, len(table) - 1, min(rows, len(table))).astype(np.intp))
+                piece = table.select(np.linspace(0, len(table) - 1, min(row_count, len(table))).astype(np.intp))
                 classes, polarity = torch.from_numpy(piece.classes), torch.from_numpy(piece.polarity)
                 upright = self._centres.upright(net.both(*_inputs(piece, name)), classes, polarity)
                 total.index_add_(0, classes, upright)
-        for state in (weights, self.net.state_dict()):
+        for state in (tensors, self.net.state_dict()):
             state["class_vectors"].copy_(functional.normalize(total, dim=1))
 
 

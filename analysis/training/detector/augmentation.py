@@ -98,13 +98,16 @@ class Example:
 
 
 def draw_example(
-    cell: DetectorCell, singles: Sequence[Single], rng: np.random.Generator, settings: DetectorAugmentation
+    detector_cell: DetectorCell,
+    singles: Sequence[Single],
+    rng: np.random.Generator,
+    settings: DetectorAugmentation,
 ) -> Example:
     """Draw an example from a cell.
 
     Parameters
     ----------
-    cell
+    detector_cell
         The cell.
     singles
         Isolated chromosomes of all cells, to be added.
@@ -116,10 +119,10 @@ def draw_example(
     side = settings.window_px
     scale = SCALE * float(np.exp(rng.uniform(-settings.log_scale, settings.log_scale)))
     reach = round(side / scale)
-    x0, y0 = (_origin(size, reach, rng) for size in cell.density.shape[::-1])
-    window = _window(cell.density, x0, y0, reach)
-    boxes = cell.boxes_px - np.asarray([x0, y0, x0, y0], np.float32)
-    classes = cell.classes
+    x0, y0 = (_origin(size, reach, rng) for size in detector_cell.density.shape[::-1])
+    window = _window(detector_cell.density, x0, y0, reach)
+    boxes = detector_cell.boxes_px - np.asarray([x0, y0, x0, y0], np.float32)
+    classes = detector_cell.classes
     if singles and rng.random() < settings.add_fraction:
         window, boxes, classes = _with_added(window, boxes, classes, singles, rng, settings.add_most)
     image = np.asarray(cv2.resize(window, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
@@ -190,7 +193,7 @@ def _restained(
 def _with_added(
     window: NDArray[np.uint8],
     boxes: NDArray[np.float32],
-    classes: NDArray[np.int64],
+    labels: NDArray[np.int64],
     singles: Sequence[Single],
     rng: np.random.Generator,
     most: int,
@@ -210,8 +213,8 @@ def _with_added(
         pad = np.float32(PADDING_PX)
         box = tight + np.asarray([x - pad, y - pad, x + pad, y + pad], np.float32)
         boxes = np.vstack([boxes, box[None]])
-        classes = np.append(classes, single.class_index)
-    return window, boxes, classes
+        labels = np.append(labels, single.class_index)
+    return window, boxes, labels
 
 
 def _rotated(density: NDArray[np.uint8], angle_deg: float) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -134,18 +134,18 @@ def _write(path: Path, pictures: list[NDArray[np.uint8]]) -> None:
         np.savez(file, allow_pickle=False, **named)
 
 
-def _densities(entry: TsengImage) -> NDArray[np.uint8]:
-    relative = relative_density(density_of(read_image(entry.path).pixels))
+def _densities(tseng_image: TsengImage) -> NDArray[np.uint8]:
+    relative = relative_density(density_of(read_image(tseng_image.path).pixels))
     return np.asarray(np.rint(relative * DENSITY_STEPS), dtype=np.uint8)
 
 
-def _cell(entry: TsengImage, density: NDArray[np.uint8]) -> DetectorCell:
-    truth = entry.boxes_px.astype(np.float32)
-    classes = np.asarray([CLASS_NAMES.index(name) for name in entry.classes], np.int64)
+def _cell(tseng_image: TsengImage, density: NDArray[np.uint8]) -> DetectorCell:
+    truth = tseng_image.boxes_px.astype(np.float32)
+    classes = np.asarray([CLASS_NAMES.index(name) for name in tseng_image.classes], np.int64)
     paddings, singles = _isolated(density, truth, classes)
     shift = centre_shift(paddings)
     centred = truth + np.asarray([*shift, *shift], np.float32)
-    return DetectorCell(entry.name, entry.case, density, centred, truth, classes, singles)
+    return DetectorCell(tseng_image.name, tseng_image.case, density, centred, truth, classes, singles)
 
 
 def centre_shift(paddings_px: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -164,17 +164,17 @@ def centre_shift(paddings_px: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _isolated(
-    density: NDArray[np.uint8], truth: NDArray[np.float32], classes: NDArray[np.int64]
+    density: NDArray[np.uint8], true_boxes_px: NDArray[np.float32], classes: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], tuple[Single, ...]]:
     """Paddings of the isolated chromosomes, and some of them as pictures."""
     height, width = density.shape
     level = _EDGE * otsu(density[::2, ::2].astype(np.float32))
     _, labels, stats, _ = cv2.connectedComponentsWithStats((density > level).astype(np.uint8), connectivity=4)
-    shared = box_intersections(truth.astype(np.float64), truth.astype(np.float64))
+    shared = box_intersections(true_boxes_px.astype(np.float64), true_boxes_px.astype(np.float64))
     np.fill_diagonal(shared, 0.0)
     paddings: list[tuple[int, int, int, int]] = []
     singles: list[Single] = []
-    for k, box in enumerate(truth):
+    for k, box in enumerate(true_boxes_px):
         x0, y0, x1, y1 = (int(value) for value in box)
         if x0 < 3 or y0 < 3 or x1 > width - 3 or y1 > height - 3:
             continue

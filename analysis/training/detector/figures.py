@@ -22,13 +22,13 @@ _MOST: Final = 100
 _THRESHOLDS: Final = np.arange(0.2, 0.66, 0.05)
 
 
-def relative_of(cell: DetectorCell) -> NDArray[np.float32]:
+def relative_of(detector_cell: DetectorCell) -> NDArray[np.float32]:
     """Relative density of a prepared cell: float32, shape (height, width)."""
-    relative = cell.density.astype(np.float32) / np.float32(DENSITY_STEPS)
+    relative = detector_cell.density.astype(np.float32) / np.float32(DENSITY_STEPS)
     return np.asarray(np.minimum(relative, np.float32(TOP)), dtype=np.float32)
 
 
-def detector_figures(detector: Detector, cells: Sequence[DetectorCell]) -> dict[str, float]:
+def detector_figures(detector: Detector, detector_cells: Sequence[DetectorCell]) -> dict[str, float]:
     """Return ``ap50, map, mar, threshold, wcr, aer, acc, class_top1, shift_x_px, shift_y_px``.
 
     Boxes are compared with the published ones after a shift that is the same for all: the labellers' boxes don't
@@ -39,11 +39,13 @@ def detector_figures(detector: Detector, cells: Sequence[DetectorCell]) -> dict[
     ----------
     detector
         What is measured.
-    cells
+    detector_cells
         Of the val split.
     """
-    proposals = [suppress_overlapping(detector.candidates(relative_of(cell)), iou=NMS_IOU) for cell in cells]
-    shift = typical_shift(proposals, cells)
+    proposals = [
+        suppress_overlapping(detector.candidates(relative_of(cell)), iou=NMS_IOU) for cell in detector_cells
+    ]
+    shift = typical_shift(proposals, detector_cells)
     boxes = [each.boxes_px.astype(np.float64) + np.asarray([*shift, *shift]) for each in proposals]
     figures = coco_figures(
         [
@@ -53,31 +55,33 @@ def detector_figures(detector: Detector, cells: Sequence[DetectorCell]) -> dict[
                 [CocoObject(_box(row)) for row in cell.truth_px],
                 [CocoObject(_box(row), score=float(s)) for row, s in zip(own[:_MOST], each.score, strict=False)],
             )
-            for cell, own, each in zip(cells, boxes, proposals, strict=True)
+            for cell, own, each in zip(detector_cells, boxes, proposals, strict=True)
         ],
         "bbox",
     )
     best: dict[str, float] = {}
     for threshold in _THRESHOLDS:
-        counted = _enumeration(boxes, proposals, cells, float(threshold))
+        counted = _enumeration(boxes, proposals, detector_cells, float(threshold))
         if not best or counted["acc"] > best["acc"]:
             best = {"threshold": float(threshold), **counted}
     shifts = {"shift_x_px": float(shift[0]), "shift_y_px": float(shift[1])}
     return {key: round(value, 4) for key, value in {**figures, **best, **shifts}.items()}
 
 
-def typical_shift(proposals: Sequence[BoxProposals], cells: Sequence[DetectorCell]) -> NDArray[np.float64]:
+def typical_shift(
+    proposals: Sequence[BoxProposals], detector_cells: Sequence[DetectorCell]
+) -> NDArray[np.float64]:
     """Median (x, y) from the centres of detections to those of the published boxes they are sure to mean.
 
     Parameters
     ----------
     proposals
         Proposals of each cell; boxes of shape (n, 4).
-    cells
+    detector_cells
         The cells.
     """
     shifts = [np.zeros((0, 2))]
-    for each, cell in zip(proposals, cells, strict=True):
+    for each, cell in zip(proposals, detector_cells, strict=True):
         sure = each.take(each.score > 0.5)
         truth = cell.truth_px.astype(np.float64)
         own = sure.boxes_px.astype(np.float64)
@@ -91,12 +95,12 @@ def typical_shift(proposals: Sequence[BoxProposals], cells: Sequence[DetectorCel
 
 def _enumeration(
     boxes: Sequence[NDArray[np.float64]],
-    found: Sequence[BoxProposals],
-    cells: Sequence[DetectorCell],
+    proposals: Sequence[BoxProposals],
+    detector_cells: Sequence[DetectorCell],
     threshold: float,
 ) -> dict[str, float]:
     counts, right, matched = [], 0, 0
-    for own, each, cell in zip(boxes, found, cells, strict=True):
+    for own, each, cell in zip(boxes, proposals, detector_cells, strict=True):
         kept = each.score >= threshold
         truth = cell.truth_px.astype(np.float64)
         pairs = match(box_iou(truth, own[kept]))

@@ -111,13 +111,13 @@ def points_inside(places: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def assign_points(
-    net: DetectorNet, places: Tensor, score: Tensor, borders: Tensor, boxes: Tensor
+    detector_net: DetectorNet, places: Tensor, score: Tensor, borders: Tensor, boxes: Tensor
 ) -> PointAssignment:
     """Let every box be answered for by the points that do best already (TOOD, Feng et al. 2021).
 
     Parameters
     ----------
-    net
+    detector_net
         Knows what its border logits mean.
     places
         Shape (points, 2).
@@ -127,7 +127,7 @@ def assign_points(
         Shape (n, 4), at least one.
     """
     box, point = points_inside(places, boxes)
-    found = boxes_at(places[point], net.expected(borders[point]))
+    found = boxes_at(places[point], detector_net.expected(borders[point]))
     iou = box_iou(found, boxes[box])
     fit = score[point].sigmoid() * iou.pow(_IOU_POWER) + _NO_FIT
     counts = torch.bincount(box, minlength=len(boxes))
@@ -148,13 +148,17 @@ def assign_points(
 
 
 def detector_loss(
-    net: DetectorNet, places: Tensor, output: DetectorOutput, targets: list[Target], weights: DetectorLossWeights
+    detector_net: DetectorNet,
+    places: Tensor,
+    output: DetectorOutput,
+    targets: list[Target],
+    loss_weights: DetectorLossWeights,
 ) -> dict[str, Tensor]:
     """Parts of the loss of a batch, weighted: ``score, overlap, offset, distribution, classes``.
 
     Parameters
     ----------
-    net
+    detector_net
         Whose outputs they are.
     places
         Shape (p, 2): points that the net speaks of.
@@ -162,7 +166,7 @@ def detector_loss(
         Of a batch.
     targets
         One a picture.
-    weights
+    loss_weights
         Of the parts.
     """
     goals = torch.zeros_like(output.score)
@@ -173,7 +177,9 @@ def detector_loss(
             counted[k, points_inside(places, target.ignored)[1]] = 0.0
         if not len(target.boxes):
             continue
-        chosen = assign_points(net, places, output.score[k].detach(), output.borders[k].detach(), target.boxes)
+        chosen = assign_points(
+            detector_net, places, output.score[k].detach(), output.borders[k].detach(), target.boxes
+        )
         goals[k, chosen.point], counted[k, chosen.point] = chosen.goal, 1.0
         image.append(torch.full_like(chosen.point, k))
         point.append(chosen.point)
@@ -186,11 +192,11 @@ def detector_loss(
         share = torch.cat(goal) / torch.cat(goal).sum().clamp(min=1.0)
         parts["score"] = parts["score"] / torch.cat(goal).sum().clamp(min=1.0)
         logits = output.borders[where].float()
-        parts |= _border_losses(net, places[where[1]], logits, torch.cat(box), share, weights)
+        parts |= _border_losses(detector_net, places[where[1]], logits, torch.cat(box), share, loss_weights)
         entropy = functional.cross_entropy(
-            output.classes[where], torch.cat(label), reduction="none", label_smoothing=weights.label_smoothing
+            output.classes[where], torch.cat(label), reduction="none", label_smoothing=loss_weights.label_smoothing
         )
-        parts["classes"] = weights.classes * (entropy * share).sum()
+        parts["classes"] = loss_weights.classes * (entropy * share).sum()
     return parts
 
 
@@ -202,16 +208,22 @@ def _score_loss(score: Tensor, goals: Tensor, counted: Tensor) -> Tensor:
 
 
 def _border_losses(
-    net: DetectorNet, places: Tensor, logits: Tensor, boxes: Tensor, share: Tensor, weights: DetectorLossWeights
+    detector_net: DetectorNet,
+    places: Tensor,
+    logits: Tensor,
+    boxes: Tensor,
+    share: Tensor,
+    loss_weights: DetectorLossWeights,
 ) -> dict[str, Tensor]:
-    found = boxes_at(places, net.expected(logits))
+    found = boxes_at(places, detector_net.expected(logits))
     _, generalised = _overlap(found, boxes)
     size = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
     wanted = torch.cat([places - boxes[:, :2], boxes[:, 2:] - places], dim=1)
     return {
-        "overlap": weights.overlap * ((1.0 - generalised) * share).sum(),
-        "offset": weights.offset * (((found - boxes).abs() / size).mean(1) * share).sum(),
-        "distribution": weights.distribution * (_distribution(net.distances, logits, wanted) * share).sum(),
+        "overlap": loss_weights.overlap * ((1.0 - generalised) * share).sum(),
+        "offset": loss_weights.offset * (((found - boxes).abs() / size).mean(1) * share).sum(),
+        "distribution": loss_weights.distribution
+        * (_distribution(detector_net.distances, logits, wanted) * share).sum(),
     }
 
 

@@ -62,17 +62,17 @@ class PeerTask(TrainingTask):
     ----------
     settings
         How it is trained.
-    cells
+    detector_cells
         Cells of the train split.
     """
 
-    def __init__(self, settings: PeerTrainSettings, cells: Sequence[DetectorCell]) -> None:
+    def __init__(self, settings: PeerTrainSettings, detector_cells: Sequence[DetectorCell]) -> None:
         net = peer_net(settings.width)
         net.train()
         net.backbone.in_half = True  # type: ignore[union-attr]
         super().__init__(net)
-        self._settings, self._cells = settings, cells
-        self._singles = tuple(single for cell in cells for single in cell.singles)
+        self._settings, self._cells = settings, detector_cells
+        self._singles = tuple(single for cell in detector_cells for single in cell.singles)
 
     def gradients(self, step: int) -> dict[str, float]:
         """Gradients of the batch of a step, see `TrainingTask.gradients`."""

@@ -227,11 +227,11 @@ class DetectorTask(TrainingTask):
         numbers = [range(first + k, first + self._settings.batch, count) for k in range(count)]
         return self._parallel(self._losses, numbers)
 
-    def _losses(self, net: DetectorNet, numbers: range) -> dict[str, Tensor]:
+    def _losses(self, detector_net: DetectorNet, numbers: range) -> dict[str, Tensor]:
         pictures, targets = _batch([self._example(number) for number in numbers])
         with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
-            output = net(pictures)
-        return detector_loss(net, self._places, output, targets, self._settings.loss)
+            output = detector_net(pictures)
+        return detector_loss(detector_net, self._places, output, targets, self._settings.loss)
 
     def _example(self, number: int) -> Example:
         """Draw an example: it depends on seed and number alone, so that a resumed run sees the same."""
@@ -240,25 +240,25 @@ class DetectorTask(TrainingTask):
         rng = np.random.default_rng((settings.seed, number, 1))
         return draw_example(self._train[int(order[number % count])], self._singles, rng, settings.augment)
 
-    def validate(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+    def validate(self, tensors: Mapping[str, Tensor]) -> dict[str, float]:
         """Figures of averaged weights (of any shape) on the pictures of val that are measured in passing."""
-        return self.figures(weights, self._val)
+        return self.figures(tensors, self._val)
 
-    def figures(self, weights: Mapping[str, Tensor], cells: Sequence[DetectorCell]) -> dict[str, float]:
+    def figures(self, tensors: Mapping[str, Tensor], detector_cells: Sequence[DetectorCell]) -> dict[str, float]:
         """Figures of weights.
 
         Parameters
         ----------
-        weights
+        tensors
             Of a net of the same width, of any shape.
-        cells
+        detector_cells
             What they are measured on.
         """
         net = DetectorNet(self._settings.width)
-        net.load_state_dict(dict(weights))
+        net.load_state_dict(dict(tensors))
         channels_last(net)
         net.eval()
-        return detector_figures(Detector(net), cells)
+        return detector_figures(Detector(net), detector_cells)
 
     def close(self) -> None:
         """End the threads."""

@@ -80,6 +80,6 @@ def is_faster_in_half(work: Callable[[], object]) -> bool:
     return seconds[True] < seconds[False]
 
 
-def stored_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def stored_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of any shape as they are kept: kernels in half precision, which costs them nothing that shows."""
-    return {key: value.half() if value.ndim > 1 else value for key, value in weights.items()}
+    return {key: value.half() if value.ndim > 1 else value for key, value in tensors.items()}

@@ -75,6 +75,6 @@ class WeightAverage:
                 self.weights[key].copy_(state[key])
 
 
-def copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies of weights of any shape, apart from every net."""
-    return {key: value.detach().clone() for key, value in weights.items()}
+    return {key: value.detach().clone() for key, value in tensors.items()}

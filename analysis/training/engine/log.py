@@ -39,12 +39,12 @@ class TrainingLog:
         self._progress(line)
 
 
-def means(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def means(records: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Means of the figures of several steps, to four places; one that a step lacks counts as 0 there.
 
     Parameters
     ----------
-    parts
+    records
         At least one; the first has all the figures.
     """
-    return {key: round(float(np.mean([each.get(key, 0.0) for each in parts])), 4) for key in parts[0]}
+    return {key: round(float(np.mean([each.get(key, 0.0) for each in records])), 4) for key in records[0]}

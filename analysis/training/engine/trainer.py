@@ -64,16 +64,16 @@ class TrainingTask(ABC):
             Values of the loss' parts.
         """
 
-    def validate(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+    def validate(self, tensors: Mapping[str, Tensor]) -> dict[str, float]:
         """Figures of averaged weights (of any shape) on the validation split; empty where a task has none."""
-        del weights
+        del tensors
         return {}
 
     def choice_score(self, figures: Mapping[str, float]) -> float:
         """What the best weights are chosen by, the higher the better; asked only of a task that `chooses`."""
         raise NotImplementedError
 
-    def validated(self, step: int, figures: Mapping[str, float], weights: Mapping[str, Tensor]) -> None:
+    def validated(self, step: int, figures: Mapping[str, float], tensors: Mapping[str, Tensor]) -> None:
         """Do what is to be done after every validation, such as writing weights.
 
         Parameters
@@ -82,10 +82,10 @@ class TrainingTask(ABC):
             Steps done.
         figures
             Of `validate`.
-        weights
+        tensors
             Averaged weights, of any shape.
         """
-        del step, figures, weights
+        del step, figures, tensors
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of the task itself: generators, class centres."""
@@ -165,12 +165,12 @@ class BestWeights:
     score: float = float("-inf")
     step: int = 0
 
-    def offer(self, weights: Mapping[str, Tensor], score: float, step: int) -> None:
+    def offer(self, tensors: Mapping[str, Tensor], score: float, step: int) -> None:
         """Keep weights where they are better than those kept.
 
         Parameters
         ----------
-        weights
+        tensors
             Averaged weights of any shape; they are copied.
         score
             The higher the better.
@@ -178,7 +178,7 @@ class BestWeights:
             Steps behind them.
         """
         if score > self.score:
-            self.weights, self.score, self.step = copied(weights), score, step
+            self.weights, self.score, self.step = copied(tensors), score, step
 
 
 class Trainer:

@@ -25,12 +25,12 @@ _LEAST: Final = 20
 """Fewer examples of either kind calibrate nothing."""
 
 
-def outputs_of(net: FinderNet, table: FinderCropTable) -> FinderOutput:
+def outputs_of(finder_net: FinderNet, table: FinderCropTable) -> FinderOutput:
     """What a net, ready for use, says of every crop of a table.
 
     Parameters
     ----------
-    net
+    finder_net
         Ready for use.
     table
         Crops.
@@ -41,7 +41,7 @@ def outputs_of(net: FinderNet, table: FinderCropTable) -> FinderOutput:
             rows = np.arange(start, min(start + _BATCH, len(table)))
             some = table.at(rows)
             image, extras = net_inputs(plain_crops(some), some.radius_um, some.noise_od)
-            parts.append(net(image.contiguous(memory_format=torch.channels_last), extras))
+            parts.append(finder_net(image.contiguous(memory_format=torch.channels_last), extras))
     return FinderOutput(
         **{entry.name: torch.cat([getattr(part, entry.name) for part in parts]) for entry in fields(FinderOutput)}
     )
@@ -78,16 +78,16 @@ def _with_share(plain: ScoreCalibration, weight: float) -> ScoreCalibration:
     )
 
 
-def _rank_order(scores: FinderScore, table: FinderCropTable) -> float:
+def _rank_order(finder_scores: FinderScore, table: FinderCropTable) -> float:
     """How well the rank orders proposals: analysable against others, the correct fraction among metaphases."""
     known = (table.analysable >= 0) | (table.metaphase == 0)
-    ordered = auc(scores.rank[known].astype(np.float64), table.analysable[known] == 1)
+    ordered = auc(finder_scores.rank[known].astype(np.float64), table.analysable[known] == 1)
     correct = table.correct_fraction
     held = np.isfinite(correct)
     if held.sum() < _LEAST:
         return ordered if np.isfinite(ordered) else 0.0
     good = correct[held] >= np.median(correct[held])
-    among = auc(scores.rank[held].astype(np.float64), good)
+    among = auc(finder_scores.rank[held].astype(np.float64), good)
     return float(np.nan_to_num(ordered) + 0.25 * np.nan_to_num(among))
 
 
@@ -106,12 +106,12 @@ def _fit(logits: Tensor, labels: NDArray[np.int8]) -> tuple[float, float]:
     return round(float(np.exp(np.clip(found[0], -1.5, 1.5))), 4), round(float(np.clip(found[1], -3, 3)), 4)
 
 
-def figures_of(scores: FinderScore, table: FinderCropTable) -> dict[str, float]:
+def figures_of(finder_scores: FinderScore, table: FinderCropTable) -> dict[str, float]:
     """Figures of calibrated answers to the proposals of a table.
 
     Parameters
     ----------
-    scores
+    finder_scores
         Calibrated scores.
     table
         Crops they are of.
@@ -126,15 +126,17 @@ def figures_of(scores: FinderScore, table: FinderCropTable) -> dict[str, float]:
     """
     known = table.metaphase >= 0
     truth = table.metaphase[known] == 1
-    score = scores.metaphase[known].astype(np.float64)
+    score = finder_scores.metaphase[known].astype(np.float64)
     called = score >= CALL_SCORE
     recorded = score >= RECORDED_SCORE
     told = table.analysable >= 0
     fit = table.analysable[told] == 1
-    said = scores.analysable[told].astype(np.float64)
+    said = finder_scores.analysable[told].astype(np.float64)
     ranked = told | (table.metaphase == 0)
     positive = table.metaphase == 1
-    off_px = np.hypot(scores.dx_px - table.offset_px[:, 0], scores.dy_px - table.offset_px[:, 1])[positive]
+    off_px = np.hypot(finder_scores.dx_px - table.offset_px[:, 0], finder_scores.dy_px - table.offset_px[:, 1])[
+        positive
+    ]
     counted = np.isfinite(table.chromosomes)
     values = {
         "average_precision": precision_recall(score, truth, int(truth.sum())).average_precision,
@@ -144,9 +146,9 @@ def figures_of(scores: FinderScore, table: FinderCropTable) -> dict[str, float]:
         "ece": calibration(score[recorded], truth[recorded]).error,
         "auc_analysable": auc(said, fit),
         "ece_analysable": calibration(said, fit).error,
-        "auc_rank": auc(scores.rank[ranked].astype(np.float64), table.analysable[ranked] == 1),
+        "auc_rank": auc(finder_scores.rank[ranked].astype(np.float64), table.analysable[ranked] == 1),
         "offset_um": float(np.median(off_px)) * WORK_UM_PER_PX if off_px.size else float("nan"),
-        "chromosomes_off": _median(np.abs(scores.chromosomes - table.chromosomes)[counted]),
+        "chromosomes_off": _median(np.abs(finder_scores.chromosomes - table.chromosomes)[counted]),
     }
     return {name: round(value, 4) for name, value in values.items() if np.isfinite(value)}
 
@@ -157,17 +159,17 @@ def choice_score(figures: Mapping[str, float]) -> float:
     return known + figures.get("reviewed_agreement", 0.0)
 
 
-def agreement(scores: FinderScore, reviewed: FinderCropTable) -> float:
+def agreement(finder_scores: FinderScore, reviewed: FinderCropTable) -> float:
     """Share of a reviewer's decisions that the finder shares: worth a picture from a probability of 0.5 on.
 
     Parameters
     ----------
-    scores
+    finder_scores
         Calibrated scores.
     reviewed
         Crops with decisions.
     """
-    wanted = scores.metaphase * scores.analysable >= CALL_SCORE
+    wanted = finder_scores.metaphase * finder_scores.analysable >= CALL_SCORE
     return round(float(np.mean(wanted == (reviewed.wanted == 1))), 4)
 
 

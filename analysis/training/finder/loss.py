@@ -50,7 +50,7 @@ class Labels:
     quality: Tensor
 
 
-def finder_loss(output: FinderOutput, labels: Labels, weights: FinderLossWeights) -> dict[str, Tensor]:
+def finder_loss(output: FinderOutput, labels: Labels, loss_weights: FinderLossWeights) -> dict[str, Tensor]:
     """Parts of the loss, each weighted, each a mean over the crops of which it is known.
 
     Parameters
@@ -59,7 +59,7 @@ def finder_loss(output: FinderOutput, labels: Labels, weights: FinderLossWeights
         Of n crops.
     labels
         Theirs, of shape (n,) each.
-    weights
+    loss_weights
         Of the parts.
     """
     found = labels.metaphase == 1
@@ -80,7 +80,7 @@ def finder_loss(output: FinderOutput, labels: Labels, weights: FinderLossWeights
             _entropy(output.correct_fraction, labels.correct_fraction), labels.correct_fraction >= 0
         ),
     }
-    return {name: value * float(getattr(weights, name)) for name, value in parts.items()}
+    return {name: value * float(getattr(loss_weights, name)) for name, value in parts.items()}
 
 
 def _entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -93,5 +93,5 @@ def _distance(value: Tensor, target: Tensor, scale: float) -> Tensor:
     return functional.smooth_l1_loss(value.float() / scale, known / scale, reduction="none")
 
 
-def _mean(values: Tensor, known: Tensor) -> Tensor:
-    return (values * known).sum() / known.sum().clamp(min=1)
+def _mean(values: Tensor, measured: Tensor) -> Tensor:
+    return (values * measured).sum() / measured.sum().clamp(min=1)

@@ -77,7 +77,7 @@ PARTS: Final = (
 def prepare_crops(
     data_dir: Path,
     out_dir: Path,
-    parts: tuple[CropSource, ...] = PARTS,
+    crop_sources: tuple[CropSource, ...] = PARTS,
     *,
     fields_a_slide: int = FIELDS_A_SLIDE,
     images: int | None = None,
@@ -91,7 +91,7 @@ def prepare_crops(
         Data root.
     out_dir
         Gets ``crops/*.npz``, and the composition's own cut-outs. Keep it outside of a repository.
-    parts
+    crop_sources
         What is wanted. All advance together, so that a stopped preparation has some of each.
     fields_a_slide
         Fields composed of each slide.
@@ -106,7 +106,7 @@ def prepare_crops(
         The data isn't there.
     """
     composers: dict[CropSource, FieldComposer] = {}
-    for part, slide in _in_turn(parts):
+    for part, slide in _in_turn(crop_sources):
         path = out_dir / "crops" / shard_name(part, slide)
         if path.is_file():
             continue
@@ -147,15 +147,15 @@ def shard_name(part: CropSource, slide: int) -> str:
     return f"{part.split}-{part.stain}-{slide:04d}.npz"
 
 
-def _in_turn(parts: tuple[CropSource, ...]) -> Iterator[tuple[CropSource, int]]:
+def _in_turn(crop_sources: tuple[CropSource, ...]) -> Iterator[tuple[CropSource, int]]:
     """Slides of all parts, ordered by how far each part then is."""
     wanted = [
         ((slide + 0.5) / part.slides, number, slide)
-        for number, part in enumerate(parts)
+        for number, part in enumerate(crop_sources)
         for slide in range(part.slides)
     ]
     for _, number, slide in sorted(wanted):
-        yield parts[number], slide
+        yield crop_sources[number], slide
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +217,13 @@ def read_prepared(out_dir: Path, split: str, quality: QualityTable) -> Prepared:
 
 
 def drift_of(
-    net: FinderNet, calibration: ScoreCalibration, scored: FinderCropTable, slides: tuple[Shard, ...]
+    finder_net: FinderNet, calibration: ScoreCalibration, scored: FinderCropTable, slides: tuple[Shard, ...]
 ) -> dict[str, dict[str, float]]:
     """What is usual on the slides that the net was made with.
 
     Parameters
     ----------
-    net, calibration
+    finder_net, calibration
         The net and what makes its logits probabilities.
     scored
         Crops of val: of what it was trained on the net is surer than it will ever be again.
@@ -231,7 +231,7 @@ def drift_of(
         Whose fields' statistics count.
     """
     of_fields = reference_statistics_of(_summary(shard) for shard in slides)
-    scores = calibrated_scores(outputs_of(net, scored), calibration).metaphase
+    scores = calibrated_scores(outputs_of(finder_net, scored), calibration).metaphase
     by_slide = [
         summarise([FieldSummary({}, tuple(float(score) for score in scores[scored.slide == slide]))])
         for slide in np.unique(scored.slide)

@@ -138,7 +138,7 @@ def train_finder(
     *,
     minutes: float,
     resume: bool = True,
-    start: Path | None = None,
+    start_folder: Path | None = None,
     command: str = "karyoscan train finder",
     drift: Drift | None = None,
     settings: FinderTrainSettings | None = None,
@@ -156,7 +156,7 @@ def train_finder(
         Time budget of all calls together; a training that has not come to its end is taken up by the next call.
     resume
         Go on from the checkpoint.
-    start
+    start_folder
         Folder of weights to begin from, None for random ones.
     command
         For the manifest.
@@ -180,7 +180,7 @@ def train_finder(
     settings, tell = settings or FinderTrainSettings(), progress or silent
     with training_arithmetic():
         out_dir.mkdir(parents=True, exist_ok=True)
-        task = FinderTask(settings, data, start)
+        task = FinderTask(settings, data, start_folder)
         trainer = finder_trainer(task, settings, out_dir, tell)
         if resume and trainer.resume():
             trainer.score_best_again()
@@ -219,7 +219,7 @@ class FinderTask(TrainingTask):
         How the net is trained.
     data
         Crops of train and val.
-    start
+    start_folder
         Folder of weights to begin from; None for random ones.
 
     Attributes
@@ -235,13 +235,17 @@ class FinderTask(TrainingTask):
     net: FinderNet
     chooses = True
 
-    def __init__(self, settings: FinderTrainSettings, data: FinderData, start: Path | None) -> None:
+    def __init__(self, settings: FinderTrainSettings, data: FinderData, start_folder: Path | None) -> None:
         torch.manual_seed(settings.seed)
-        arguments = {"width": settings.width} if start is None else read_manifest(FINDER_WEIGHTS, start).arguments
+        arguments = (
+            {"width": settings.width}
+            if start_folder is None
+            else read_manifest(FINDER_WEIGHTS, start_folder).arguments
+        )
         self.arguments: dict[str, Any] = dict(arguments)
         net = FinderNet(**self.arguments)
-        if start is not None:
-            tensors = load_weights(FINDER_WEIGHTS, start)
+        if start_folder is not None:
+            tensors = load_weights(FINDER_WEIGHTS, start_folder)
             fill_net(net, {key: value.float() for key, value in tensors.items()}, FINDER_WEIGHTS)
         channels_last(net)
         super().__init__(net)
@@ -259,34 +263,36 @@ class FinderTask(TrainingTask):
             output = self.net(batch.crops.contiguous(memory_format=torch.channels_last), batch.extras)
         return backward(finder_loss(output, labels, self._settings.loss))
 
-    def validate(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+    def validate(self, tensors: Mapping[str, Tensor]) -> dict[str, float]:
         """Figures of weights (of any shape) on val, uncalibrated."""
-        return self.figures(self.ready_net(weights), ScoreCalibration())
+        return self.figures(self.ready_net(tensors), ScoreCalibration())
 
     def choice_score(self, figures: Mapping[str, float]) -> float:
         """What the best weights are chosen by, see `choice_score`."""
         return choice_score(figures)
 
-    def figures(self, net: FinderNet, calibration: ScoreCalibration) -> dict[str, float]:
+    def figures(self, finder_net: FinderNet, calibration: ScoreCalibration) -> dict[str, float]:
         """Figures of a net on val, and its agreement with a reviewer where decisions are held back.
 
         Parameters
         ----------
-        net
+        finder_net
             Ready for use.
         calibration
             Makes its logits probabilities.
         """
-        scores = calibrated_scores(outputs_of(net, self._data.val), calibration)
+        scores = calibrated_scores(outputs_of(finder_net, self._data.val), calibration)
         figures, held = figures_of(scores, self._data.val), self._data.reviewed_val
         if held is not None and len(held):
-            figures["reviewed_agreement"] = agreement(calibrated_scores(outputs_of(net, held), calibration), held)
+            figures["reviewed_agreement"] = agreement(
+                calibrated_scores(outputs_of(finder_net, held), calibration), held
+            )
         return figures
 
-    def ready_net(self, weights: Mapping[str, Tensor]) -> FinderNet:
+    def ready_net(self, tensors: Mapping[str, Tensor]) -> FinderNet:
         """A net of the same kind with these weights (each of the shape it has there), folded, ready for use."""
         net = FinderNet(**self.arguments)
-        fill_net(net, weights, FINDER_WEIGHTS)
+        fill_net(net, tensors, FINDER_WEIGHTS)
         return folded(net, half=False)
 
     def _is_faster_in_half(self) -> bool:

@@ -28,50 +28,52 @@ GRID: Final[Mapping[str, Sequence[float]]] = MappingProxyType(
 """Costs tried, in nats. Below 2.5 normal cells are called abnormal; above 5 every third change is overlooked."""
 
 
-def cells_to_assign(cells: Sequence[LabelledEvidence], weights: FusionWeights) -> list[ScoredCell]:
+def cells_to_assign(
+    labelled_evidence: Sequence[LabelledEvidence], fusion_weights: FusionWeights
+) -> list[ScoredCell]:
     """Cells in both manners of cutting, each once as it is and once with a chromosome lost, added, or both.
 
     Parameters
     ----------
-    cells
+    labelled_evidence
         Labelled evidence.
-    weights
+    fusion_weights
         How it is fused.
     """
-    given = [cell.given.scored(weights, given=True) for cell in cells]
-    detected = [cell.detected.scored(weights, given=False) for cell in cells]
+    given = [cell.given.scored(fusion_weights, given=True) for cell in labelled_evidence]
+    detected = [cell.detected.scored(fusion_weights, given=False) for cell in labelled_evidence]
     return [*with_aneuploid(given, _SEED), *with_aneuploid(detected, _SEED + 1)]
 
 
-def fit_assignment_costs(cells: Sequence[ScoredCell], start: AssignmentCosts) -> AssignmentCosts:
+def fit_assignment_costs(scored: Sequence[ScoredCell], initial_costs: AssignmentCosts) -> AssignmentCosts:
     """Choose costs from `GRID`; one is changed only where that is a gain.
 
     Parameters
     ----------
-    cells
+    scored
         Normal and aneuploid cells, see `cells_to_assign`.
-    start
+    initial_costs
         Where the search begins.
     """
-    return tune_costs(cells, GRID, start)
+    return tune_costs(scored, GRID, initial_costs)
 
 
-def cost_figures(cells: Sequence[ScoredCell], costs: AssignmentCosts) -> dict[str, float]:
+def cost_figures(scored: Sequence[ScoredCell], costs: AssignmentCosts) -> dict[str, float]:
     """Fraction of objects rightly classed or left out, and of cells without an error.
 
     Parameters
     ----------
-    cells
+    scored
         Normal and aneuploid cells.
     costs
         Of the joint assignment.
     """
-    objects, whole = assignment_score(cells, costs)
+    objects, whole = assignment_score(scored, costs)
     return {"objects_right": objects, "cells_right": whole}
 
 
 def write_assignment_costs(
-    costs: AssignmentCosts, folder: Path, *, cells: int, figures: Mapping[str, float], command: str
+    costs: AssignmentCosts, folder: Path, *, cell_count: int, figures: Mapping[str, float], command: str
 ) -> Path:
     """Write the parameter set ``assignment-costs``.
 
@@ -81,7 +83,7 @@ def write_assignment_costs(
         As fitted.
     folder
         Gets content and manifest.
-    cells
+    cell_count
         Pictures it was fitted to.
     figures
         As `cost_figures` returns them.
@@ -96,7 +98,7 @@ def write_assignment_costs(
     manifest = Manifest(
         name=ParameterSetName.ASSIGNMENT_COSTS,
         kind=ParameterKind.COEFFICIENTS,
-        data={"tseng pictures": cells},
+        data={"tseng pictures": cell_count},
         split="tseng val (by case), chromosomes given and detected, and as many composed aneuploid cells; "
         "figures of the same cells",
         command=command,

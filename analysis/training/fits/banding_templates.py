@@ -120,12 +120,12 @@ def write_templates(templates: BandingTemplates, folder: Path, *, step: int, com
     return write_parameters(folder, {name: np.asarray(value) for name, value in arrays.items()}, manifest)
 
 
-def drawn_cells(kind: BandingKind, count: int, *, seed: int) -> Iterator[BandedCell]:
+def drawn_cells(banding_kind: BandingKind, count: int, *, seed: int) -> Iterator[BandedCell]:
     """Cells drawn from the band tables under one technique.
 
     Parameters
     ----------
-    kind
+    banding_kind
         The technique.
     count
         How many.
@@ -133,29 +133,29 @@ def drawn_cells(kind: BandingKind, count: int, *, seed: int) -> Iterator[BandedC
         Of the drawing.
     """
     names = (*CLASS_NAMES[:22], *CLASS_NAMES[:22], "X", "Y")
-    technique = Banding(kind.value)
+    technique = Banding(banding_kind.value)
     for number in range(count):
         rng = np.random.default_rng((seed, number))
         look = banded(draw_appearance(rng), technique)
         objects = [ObjectPixels(*upright_crop(name, rng, appearance=look)) for name in names]
         fluorescent = technique.contrast is Contrast.EMITS
-        yield BandedCell(f"drawn {number}", "drawn", kind, fluorescent, crops_of_cell(objects), names)
+        yield BandedCell(f"drawn {number}", "drawn", banding_kind, fluorescent, crops_of_cell(objects), names)
 
 
-def unbanded(cell: BandedCell) -> BandedCell:
+def unbanded(banded_cell: BandedCell) -> BandedCell:
     """The cell as a solid stain would show it: every chromosome of one density along its length."""
     crops = []
-    for crop in cell.crops:
+    for crop in banded_cell.crops:
         inside = crop.image > _BODY_LEVEL
         level = float(crop.image[inside].mean()) if inside.any() else 0.0
         crops.append(replace(crop, image=np.where(inside, np.float32(level), np.float32(0.0))))
-    return replace(cell, kind=BandingKind.NONE, crops=tuple(crops))
+    return replace(banded_cell, kind=BandingKind.NONE, crops=tuple(crops))
 
 
-def _mean(cells: Iterable[BandedCell], like: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+def _mean(banded_cells: Iterable[BandedCell], like: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Mean profile by class, shape (24, BINS); where ``like`` is given, turned the way that fits it better."""
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in CLASS_NAMES}
-    for cell in cells:
+    for cell in banded_cells:
         bands = profiles(np.stack([crop.image for crop in cell.crops]), BINS)[:, 0].astype(np.float64)
         for band, name in zip(bands, cell.classes, strict=True):
             if name not in found:
@@ -175,6 +175,6 @@ def _turned(band: NDArray[np.float64], like: NDArray[np.float64]) -> bool:
     return bool(np.argmax(both @ standardised(np.nan_to_num(like))))
 
 
-def _spread_out(bands: NDArray[np.float64]) -> NDArray[np.float64]:
+def _spread_out(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
     """Without trend, of spread 1: means of many and of few cells then count the same."""
-    return np.pad(standardised(bands), ((0, 0), (TIPS, TIPS)), mode="edge")
+    return np.pad(standardised(profiles), ((0, 0), (TIPS, TIPS)), mode="edge")

@@ -93,21 +93,21 @@ def judged_cells(
         yield JudgedCell(entry.case, signs, sound and len(owner) == len(truth))
 
 
-def fit_confidence(cells: Sequence[JudgedCell]) -> CellConfidence:
+def fit_confidence(measured_cells: Sequence[JudgedCell]) -> CellConfidence:
     """Fit the weights (logistic regression with a ridge)."""
-    rows = np.stack([cell.signs for cell in cells])
-    right = np.asarray([cell.right for cell in cells], np.float64)
+    rows = np.stack([cell.signs for cell in measured_cells])
+    right = np.asarray([cell.right for cell in measured_cells], np.float64)
     return CellConfidence(ridge_logistic(rows, right, _RIDGE))
 
 
 def cross_validated_confidence(
-    cells: Sequence[JudgedCell], *, least: float = ReviewSettings().auto_cell_from
+    measured_cells: Sequence[JudgedCell], *, least: float = ReviewSettings().auto_cell_from
 ) -> dict[str, Any]:
     """What the confidence is worth, each case's by weights fitted on the other cases.
 
     Parameters
     ----------
-    cells
+    measured_cells
         Karyotyped cells with the truth.
     least
         Confidence from which a cell counts as sure.
@@ -118,18 +118,18 @@ def cross_validated_confidence(
         ``cells``; ``right`` share; ``auc``; ``brier``; ``sure`` share of cells of at least that confidence,
         and how many of those are wrong, ``sure_wrong``.
     """
-    folds = case_folds([cell.case for cell in cells], _FOLDS, seed=_SEED)
-    said = np.zeros(len(cells))
+    folds = case_folds([cell.case for cell in measured_cells], _FOLDS, seed=_SEED)
+    said = np.zeros(len(measured_cells))
     for number in np.unique(folds):
         own = folds == number
-        weights = fit_confidence([cell for cell, held in zip(cells, own, strict=True) if not held])
+        weights = fit_confidence([cell for cell, held in zip(measured_cells, own, strict=True) if not held])
         for place in np.flatnonzero(own):
-            said[place] = weights.of(cells[int(place)].signs)
-    right = np.asarray([cell.right for cell in cells], np.bool_)
+            said[place] = weights.of(measured_cells[int(place)].signs)
+    right = np.asarray([cell.right for cell in measured_cells], np.bool_)
     sure = said >= least
     better = said[right][:, None] > said[~right][None]
     return {
-        "cells": len(cells),
+        "cells": len(measured_cells),
         "right": float(right.mean()),
         "auc": float(better.mean()) if better.size else float("nan"),
         "brier": float(((said - right) ** 2).mean()),
@@ -138,12 +138,14 @@ def cross_validated_confidence(
     }
 
 
-def write_confidence(weights: CellConfidence, folder: Path, *, figures: Mapping[str, Any], command: str) -> Path:
+def write_confidence(
+    confidence: CellConfidence, folder: Path, *, figures: Mapping[str, Any], command: str
+) -> Path:
     """Write the parameter set ``cell-confidence``.
 
     Parameters
     ----------
-    weights
+    confidence
         The fitted weights.
     folder
         Gets content and manifest.
@@ -169,4 +171,4 @@ def write_confidence(weights: CellConfidence, folder: Path, *, figures: Mapping[
         seed=_SEED,
         steps=0,
     )
-    return write_parameters(folder, {"weights": np.round(weights.weights, WRITTEN_DECIMALS)}, manifest)
+    return write_parameters(folder, {"weights": np.round(confidence.weights, WRITTEN_DECIMALS)}, manifest)

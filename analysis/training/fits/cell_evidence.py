@@ -57,17 +57,17 @@ class CellEvidence:
     box_scores: Floats
     classes: NDArray[np.int64]
 
-    def scored(self, weights: FusionWeights, *, given: bool) -> ScoredCell:
+    def scored(self, fusion_weights: FusionWeights, *, given: bool) -> ScoredCell:
         """Fuse the evidence.
 
         Parameters
         ----------
-        weights
+        fusion_weights
             How.
         given
             Whether a person cut the objects: that each is one chromosome isn't questioned then.
         """
-        fused = fuse_class_evidence(self.scores, self.detected, self.box_scores, weights)
+        fused = fuse_class_evidence(self.scores, self.detected, self.box_scores, fusion_weights)
         log_none = np.full(len(self.classes), -np.inf) if given or fused.log_none is None else fused.log_none
         return ScoredCell(fused.log_prob.astype(np.float32), log_none.astype(np.float32), self.classes)
 
@@ -127,12 +127,14 @@ def collect_evidence(
             continue
 
 
-def _evidence_of(entry: TsengImage, classifier: Classifier, segmenter: DetectorSegmenter) -> LabelledEvidence:
-    image = read_image(entry.path)
+def _evidence_of(
+    tseng_image: TsengImage, classifier: Classifier, segmenter: DetectorSegmenter
+) -> LabelledEvidence:
+    image = read_image(tseng_image.path)
     segmentation = segmenter(image)
     detected = segmentation.instances
-    truth_px = entry.boxes_px.astype(np.float64)
-    labels = np.asarray([CLASS_NAMES.index(name) for name in entry.classes], np.int64)
+    truth_px = tseng_image.boxes_px.astype(np.float64)
+    labels = np.asarray([CLASS_NAMES.index(name) for name in tseng_image.classes], np.int64)
     boxes_px = padded_boxes(detected, TSENG_PADDING_PX, image.pixels.shape)
     detected_labels = np.full(len(detected), NO_CHROMOSOME, np.int64)
     for true_row, row in match(box_iou(truth_px, boxes_px)):
@@ -143,8 +145,10 @@ def _evidence_of(entry: TsengImage, classifier: Classifier, segmenter: DetectorS
     given_classes = segmenter.classes_at(image, given_px, padded=False).astype(np.float64)
     scores = [_scores(image, segmentation.background, instances, classifier) for instances in (given, detected)]
     return LabelledEvidence(
-        CellEvidence(entry.case, scores[0], given_classes, _box_scores(given), labels),
-        CellEvidence(entry.case, scores[1], detector_log_prob(detected), _box_scores(detected), detected_labels),
+        CellEvidence(tseng_image.case, scores[0], given_classes, _box_scores(given), labels),
+        CellEvidence(
+            tseng_image.case, scores[1], detector_log_prob(detected), _box_scores(detected), detected_labels
+        ),
     )
 
 

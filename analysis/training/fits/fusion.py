@@ -34,12 +34,12 @@ _DECIMALS: Final = 2
 Floats = NDArray[np.float64]
 
 
-def fit_fusion(cells: Sequence[LabelledEvidence], costs: AssignmentCosts) -> FusionWeights:
+def fit_fusion(labelled_evidence: Sequence[LabelledEvidence], costs: AssignmentCosts) -> FusionWeights:
     """Fit all weights: those of the classes first, then of "no single chromosome", then both sharpnesses.
 
     Parameters
     ----------
-    cells
+    labelled_evidence
         Of cases that neither net learned from.
     costs
         Of the joint assignment, whose margins the sharpnesses turn into probabilities.
@@ -49,8 +49,8 @@ def fit_fusion(cells: Sequence[LabelledEvidence], costs: AssignmentCosts) -> Fus
     DatasetError
         Where the cells hold no chromosome that both nets know, or no object that is none.
     """
-    classifier, detector = _class_weights([cell.given for cell in cells])
-    bias, none, score = _none_weights([cell.detected for cell in cells])
+    classifier, detector = _class_weights([cell.given for cell in labelled_evidence])
+    bias, none, score = _none_weights([cell.detected for cell in labelled_evidence])
     weights = FusionWeights(
         classifier=classifier,
         detector=detector,
@@ -60,8 +60,8 @@ def fit_fusion(cells: Sequence[LabelledEvidence], costs: AssignmentCosts) -> Fus
         sharpness=1.0,
         sharpness_detected=1.0,
     )
-    given = [cell.given.scored(weights, given=True) for cell in cells]
-    detected = [cell.detected.scored(weights, given=False) for cell in cells]
+    given = [cell.given.scored(weights, given=True) for cell in labelled_evidence]
+    detected = [cell.detected.scored(weights, given=False) for cell in labelled_evidence]
     weights = replace(
         weights, sharpness=fit_sharpness(given, costs), sharpness_detected=fit_sharpness(detected, costs)
     )
@@ -70,15 +70,15 @@ def fit_fusion(cells: Sequence[LabelledEvidence], costs: AssignmentCosts) -> Fus
 
 
 def fusion_figures(
-    cells: Sequence[LabelledEvidence], weights: FusionWeights, costs: AssignmentCosts
+    labelled_evidence: Sequence[LabelledEvidence], fusion_weights: FusionWeights, costs: AssignmentCosts
 ) -> dict[str, float]:
     """Measure weights on cells.
 
     Parameters
     ----------
-    cells
+    labelled_evidence
         Labelled cells.
-    weights
+    fusion_weights
         How evidence is fused.
     costs
         Of the joint assignment.
@@ -89,10 +89,12 @@ def fusion_figures(
         Of given chromosomes ``top1``, ``assigned`` (fraction rightly classed) and ``cells_right``; of detected
         objects ``detected_assigned`` (rightly classed or left out).
     """
-    given = [cell.given.scored(weights, given=True) for cell in cells]
+    given = [cell.given.scored(fusion_weights, given=True) for cell in labelled_evidence]
     right = [scored.log_prob.argmax(axis=1) == scored.classes for scored in given]
     assigned, whole = assignment_score(given, costs)
-    detected, _ = assignment_score([cell.detected.scored(weights, given=False) for cell in cells], costs)
+    detected, _ = assignment_score(
+        [cell.detected.scored(fusion_weights, given=False) for cell in labelled_evidence], costs
+    )
     return {
         "top1": float(np.mean(np.concatenate(right))),
         "assigned": assigned,
@@ -101,12 +103,14 @@ def fusion_figures(
     }
 
 
-def cross_validated_fusion(cells: Sequence[LabelledEvidence], costs: AssignmentCosts) -> dict[str, float]:
+def cross_validated_fusion(
+    labelled_evidence: Sequence[LabelledEvidence], costs: AssignmentCosts
+) -> dict[str, float]:
     """Figures of all cells, each case's by weights fitted to the other cases.
 
     Parameters
     ----------
-    cells, costs
+    labelled_evidence, costs
         As in `fit_fusion`.
 
     Returns
@@ -114,28 +118,30 @@ def cross_validated_fusion(cells: Sequence[LabelledEvidence], costs: AssignmentC
     dict
         As of `fusion_figures`.
     """
-    folds = case_folds([cell.given.case for cell in cells], _FOLDS, seed=_SEED)
+    folds = case_folds([cell.given.case for cell in labelled_evidence], _FOLDS, seed=_SEED)
     parts: list[tuple[int, dict[str, float]]] = []
     for number in np.unique(folds):
-        held = [cell for cell, fold in zip(cells, folds, strict=True) if fold == number]
-        others = [cell for cell, fold in zip(cells, folds, strict=True) if fold != number] or list(cells)
+        held = [cell for cell, fold in zip(labelled_evidence, folds, strict=True) if fold == number]
+        others = [cell for cell, fold in zip(labelled_evidence, folds, strict=True) if fold != number] or list(
+            labelled_evidence
+        )
         parts.append((len(held), fusion_figures(held, fit_fusion(others, costs), costs)))
     counts = [count for count, _ in parts]
     return {name: float(np.average([each[name] for _, each in parts], weights=counts)) for name in parts[0][1]}
 
 
 def write_fusion(
-    weights: FusionWeights, folder: Path, *, cells: int, figures: Mapping[str, float], command: str
+    fusion_weights: FusionWeights, folder: Path, *, cell_count: int, figures: Mapping[str, float], command: str
 ) -> Path:
     """Write the parameter set ``fusion``.
 
     Parameters
     ----------
-    weights
+    fusion_weights
         As fitted.
     folder
         Gets content and manifest.
-    cells
+    cell_count
         How many it was fitted to.
     figures
         As `cross_validated_fusion` returns them.
@@ -150,7 +156,7 @@ def write_fusion(
     manifest = Manifest(
         name=ParameterSetName.FUSION,
         kind=ParameterKind.COEFFICIENTS,
-        data={"tseng pictures": cells},
+        data={"tseng pictures": cell_count},
         split="tseng val (by case), where neither net has learned; figures cross-validated over its cases",
         command=command,
         settings={"ridge": _RIDGE, "folds": _FOLDS},
@@ -158,16 +164,16 @@ def write_fusion(
         seed=_SEED,
         steps=0,
     )
-    return write_coefficients(folder, weights, manifest)
+    return write_coefficients(folder, fusion_weights, manifest)
 
 
-def _class_weights(cells: Sequence[CellEvidence]) -> tuple[float, float]:
+def _class_weights(cell_evidence: Sequence[CellEvidence]) -> tuple[float, float]:
     """Weights of both nets' log probabilities of greatest likelihood, which has one maximum."""
     single = [
         (cell.classes >= 0) & (cell.classes < NO_CHROMOSOME) & np.isfinite(cell.detected).all(axis=1)
-        for cell in cells
+        for cell in cell_evidence
     ]
-    kept = list(zip(cells, single, strict=True))
+    kept = list(zip(cell_evidence, single, strict=True))
     truth = np.concatenate([np.zeros(0, np.int64), *(cell.classes[rows] for cell, rows in kept)])
     if not len(truth):
         raise DatasetError("no chromosome of these cells has classes by both nets")
@@ -189,10 +195,10 @@ def _class_weights(cells: Sequence[CellEvidence]) -> tuple[float, float]:
     return float(fitted[0]), float(fitted[1])
 
 
-def _none_weights(cells: Sequence[CellEvidence]) -> tuple[float, float, float]:
+def _none_weights(cell_evidence: Sequence[CellEvidence]) -> tuple[float, float, float]:
     """Bias and weights of a logistic regression of "no single chromosome"."""
     rows, truth = [], []
-    for cell in cells:
+    for cell in cell_evidence:
         both = none_evidence(cell.scores.log_none, cell.box_scores)
         rows.append(np.column_stack([np.ones(len(cell.classes)), *both]))
         truth.append(cell.classes == NO_CHROMOSOME)

@@ -87,7 +87,7 @@ def cached_proposals(
     folder: Path,
     *,
     limit: int | None = None,
-    weights: Path = PARAMETERS_FOLDER,
+    weights_folder: Path = PARAMETERS_FOLDER,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[LabelledProposals]:
     """Propose chromosomes in pictures of the Tseng set, or read proposals of the same weights from the disk.
@@ -102,7 +102,7 @@ def cached_proposals(
         Where proposals are kept, a file a cell; named by the weights' sum, so that new ones propose anew.
     limit
         Only this many, spread evenly.
-    weights
+    weights_folder
         Folder of the detector's weights.
     progress
         Called with (pictures done, pictures in all).
@@ -120,14 +120,14 @@ def cached_proposals(
     if limit is not None and limit < len(entries):
         at = np.linspace(0, len(entries) - 1, max(1, limit)).round().astype(int)
         entries = tuple(entries[k] for k in at)
-    sha256 = read_manifest(DETECTOR_WEIGHTS, weights).sha256
+    sha256 = read_manifest(DETECTOR_WEIGHTS, weights_folder).sha256
     folder.mkdir(parents=True, exist_ok=True)
     segmenter: DetectorSegmenter | None = None
     cells = []
     for number, entry in enumerate(entries, start=1):
         path = folder / f"{sha256[:12]}-{split}-{entry.name}.npz"
         if not path.exists():
-            segmenter = segmenter or DetectorSegmenter(Detector.load(weights))
+            segmenter = segmenter or DetectorSegmenter(Detector.load(weights_folder))
             write_cell(path, propose(entry, segmenter))
         cells.append(read_cell(path))
         if progress is not None:
@@ -135,25 +135,25 @@ def cached_proposals(
     return cells
 
 
-def propose(entry: TsengImage, segmenter: DetectorSegmenter) -> LabelledProposals:
+def propose(tseng_image: TsengImage, segmenter: DetectorSegmenter) -> LabelledProposals:
     """Propose chromosomes in one picture; none where there is nothing like a metaphase.
 
     Parameters
     ----------
-    entry
+    tseng_image
         Picture and true boxes.
     segmenter
         With the detector whose proposals are wanted.
     """
-    image = read_image(entry.path)
-    truth = entry.boxes_px.astype(np.float64)
+    image = read_image(tseng_image.path)
+    truth = tseng_image.boxes_px.astype(np.float64)
     try:
         measurements, extents_px = segmenter.measure(image)
     except NoMetaphaseError:
         nothing = ProposalMeasurements(
             np.zeros(0), np.zeros((0, 0)), np.zeros((0, len(CLASS_NAMES))), np.zeros(0, np.int64), np.zeros(0)
         )
-        return LabelledProposals(entry.case, nothing, np.zeros((len(truth), 0)))
+        return LabelledProposals(tseng_image.case, nothing, np.zeros((len(truth), 0)))
     rows = np.flatnonzero(measurements.score >= _LEAST_SCORE)
     boxes = grown_boxes(extents_px[rows], TSENG_PADDING_PX, image.pixels.shape)
     kept = replace(
@@ -163,25 +163,25 @@ def propose(entry: TsengImage, segmenter: DetectorSegmenter) -> LabelledProposal
         classes=measurements.classes[rows],
         piece=measurements.piece[rows],
     )
-    return LabelledProposals(entry.case, kept, box_iou(truth, boxes))
+    return LabelledProposals(tseng_image.case, kept, box_iou(truth, boxes))
 
 
-def write_cell(path: Path, cell: LabelledProposals) -> None:
+def write_cell(path: Path, proposals: LabelledProposals) -> None:
     """Write a cell, whole or not at all.
 
     Parameters
     ----------
     path
         A ``.npz`` file.
-    cell
+    proposals
         What is written.
     """
-    measurements = cell.measurements
+    measurements = proposals.measurements
     with open_atomic(path) as file:
         np.savez_compressed(
             file,
-            case=np.asarray(cell.case),
-            iou=cell.iou,
+            case=np.asarray(proposals.case),
+            iou=proposals.iou,
             score=measurements.score,
             overlap=measurements.overlap,
             classes=measurements.classes,

@@ -85,7 +85,7 @@ def simulated_piles(bank: SingleBank, count: int, *, seed: int) -> Iterator[Simu
 def fit_cover(
     piles: Sequence[SimulatedPile],
     predictor: MaskPredictor,
-    start: CoverSettings,
+    initial_settings: CoverSettings,
     *,
     trials: int,
     seed: int,
@@ -99,7 +99,7 @@ def fit_cover(
         Simulated piles.
     predictor
         The trained mask net.
-    start
+    initial_settings
         Where the search begins.
     trials
         Settings tried.
@@ -116,7 +116,7 @@ def fit_cover(
     if not piles:
         raise DatasetError("no pile came of the scenes")
     rng = np.random.default_rng(seed)
-    best, least = start, cover_errors(piles, predictor, start)
+    best, least = initial_settings, cover_errors(piles, predictor, initial_settings)
     for number in range(trials):
         names = rng.choice(sorted(RANGES), _CHANGED, replace=False)
         drawn: dict[str, Any] = {

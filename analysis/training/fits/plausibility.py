@@ -258,12 +258,12 @@ def know_nothing() -> Plausibility:
     return Plausibility(half(len(SINGLE_FEATURES)), half(len(SPLIT_FEATURES)))
 
 
-def collect(entry: TsengImage, plausibility: Plausibility, seed: int) -> _Samples:
+def collect(tseng_image: TsengImage, plausibility: Plausibility, seed: int) -> _Samples:
     """Collect the rows of one image, pieces taken apart along right splits and some wrong ones.
 
     Parameters
     ----------
-    entry
+    tseng_image
         Picture and true boxes.
     plausibility
         Scores of the round before, which rank the splits.
@@ -271,13 +271,15 @@ def collect(entry: TsengImage, plausibility: Plausibility, seed: int) -> _Sample
         Of the wrong splits that are followed.
     """
     samples = _Samples()
-    rng = np.random.default_rng([seed, int.from_bytes(entry.name.encode()[-6:], "big")])
+    rng = np.random.default_rng([seed, int.from_bytes(tseng_image.name.encode()[-6:], "big")])
     try:
-        working = make_working_image(read_image(entry.path))
+        working = make_working_image(read_image(tseng_image.path))
     except AnalysisError:
         return samples
     size = working.density.shape
-    tight = grown_boxes(entry.boxes_px.astype(np.float64), [-side for side in TSENG_PADDING_PX], (10**6, 10**6))
+    tight = grown_boxes(
+        tseng_image.boxes_px.astype(np.float64), [-side for side in TSENG_PADDING_PX], (10**6, 10**6)
+    )
     boxes = np.clip(tight * working.factor, 0.0, [size[1], size[0], size[1], size[0]])
     found = find_foreground(working.density, working.nuclei, working.width_px)
     pieces = connected_regions(found.mask, min_area_px=CONTOURS.min_piece * working.width_px**2)
@@ -289,12 +291,12 @@ def collect(entry: TsengImage, plausibility: Plausibility, seed: int) -> _Sample
 
 def _take_apart(
     piece: Region,
-    cell: ContourContext,
+    context: ContourContext,
     boxes: NDArray[np.float64],
     samples: _Samples,
     rng: np.random.Generator,
 ) -> None:
-    waiting = [(describe(piece, SegmentationRoute.SINGLE, cell), 0)]
+    waiting = [(describe(piece, SegmentationRoute.SINGLE, context), 0)]
     while waiting:
         part, depth = waiting.pop()
         fit = _fit_to_boxes(part.region, boxes)
@@ -302,11 +304,11 @@ def _take_apart(
         is_one = bool((fit >= _IS_ONE and len(spanned) <= 1) or fit >= _CERTAINLY_ONE)
         if fit >= _IS_ONE or fit <= _IS_NONE:
             samples.pieces.append(part.features)
-            samples.medians.append(cell.median_area)
+            samples.medians.append(context.median_area)
             samples.is_one.append(is_one)
-        if depth > _MAX_DEPTH or part.shape.area < 2.0 * cell.min_area:
+        if depth > _MAX_DEPTH or part.shape.area < 2.0 * context.min_area:
             continue
-        right, every = _judge_splits(part, cell, boxes, spanned, samples, rng)
+        right, every = _judge_splits(part, context, boxes, spanned, samples, rng)
         if right and not (is_one and fit > _FITS_WELL and len(spanned) == 1):
             best = max(right, key=lambda parts: sum(_fit_to_boxes(each.region, boxes) for each in parts))
             waiting.extend((child, depth + 1) for child in best)
@@ -316,15 +318,15 @@ def _take_apart(
 
 def _judge_splits(
     part: Piece,
-    cell: ContourContext,
+    context: ContourContext,
     boxes: NDArray[np.float64],
     spanned: set[int],
     samples: _Samples,
     rng: np.random.Generator,
 ) -> tuple[list[tuple[Piece, Piece]], list[tuple[Piece, Piece]]]:
     right, every = [], []
-    for split in proposals(part, cell):
-        parts = children(part, split, cell)
+    for split in proposals(part, context):
+        parts = children(part, split, context)
         every.append(parts)
         first, second = (_spanned(each.region, boxes) & spanned for each in parts)
         whole = first | second == spanned
@@ -335,7 +337,7 @@ def _judge_splits(
         if not spanned and rng.random() >= _BOXLESS_SHARE:
             continue
         is_right = is_right and bool(spanned)
-        samples.splits.append(features_of(part, split, parts, cell))
+        samples.splits.append(features_of(part, split, parts, context))
         samples.is_right.append(is_right)
         if is_right:
             right.append(parts)
@@ -376,22 +378,22 @@ def _spanned(region: Region, boxes: NDArray[np.float64]) -> set[int]:
 
 def _collect_all(
     entries: Sequence[TsengImage],
-    known: Plausibility,
+    plausibility: Plausibility,
     seed: int,
     workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> _Samples:
     if workers == 1:
-        parts: Iterator[_Samples] = (collect(entry, known, seed) for entry in entries)
+        parts: Iterator[_Samples] = (collect(entry, plausibility, seed) for entry in entries)
         return _joined(parts, len(entries), progress)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(collect, entry, known, seed) for entry in entries]
+        jobs = [pool.submit(collect, entry, plausibility, seed) for entry in entries]
         return _joined((job.result() for job in jobs), len(entries), progress)
 
 
-def _joined(parts: Iterator[_Samples], total: int, progress: Callable[[int, int], None] | None) -> _Samples:
+def _joined(batches: Iterator[_Samples], total: int, progress: Callable[[int, int], None] | None) -> _Samples:
     samples = _Samples()
-    for number, part in enumerate(parts, start=1):
+    for number, part in enumerate(batches, start=1):
         samples.extend(part)
         if progress is not None:
             progress(number, total)
@@ -429,20 +431,20 @@ def _fit_split(train: _Samples, single: Perceptron, seed: int, test: _Samples) -
     return made, _loss(made, *_split_rows(test, single))
 
 
-def _fit(rows: NDArray[np.float64], truth: NDArray[np.float64], fit: PerceptronFit, seed: int) -> Perceptron:
+def _fit(features: NDArray[np.float64], labels: NDArray[np.float64], fit: PerceptronFit, seed: int) -> Perceptron:
     """Fit a perceptron by AdamW (Loshchilov and Hutter 2019) with a one-cycle rate (Smith and Topin 2019)."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    mean, scale = rows.mean(axis=0), rows.std(axis=0) + _LEAST_SCALE
-    inputs = torch.tensor(((rows - mean) / scale).clip(-STANDARD_LIMIT, STANDARD_LIMIT), dtype=torch.float32)
-    targets = torch.tensor(truth, dtype=torch.float32)
-    hidden = torch.nn.Linear(rows.shape[1], fit.hidden)
+    mean, scale = features.mean(axis=0), features.std(axis=0) + _LEAST_SCALE
+    inputs = torch.tensor(((features - mean) / scale).clip(-STANDARD_LIMIT, STANDARD_LIMIT), dtype=torch.float32)
+    targets = torch.tensor(labels, dtype=torch.float32)
+    hidden = torch.nn.Linear(features.shape[1], fit.hidden)
     net = torch.nn.Sequential(hidden, torch.nn.Tanh(), torch.nn.Linear(fit.hidden, 1))
     optimiser = torch.optim.AdamW(net.parameters(), weight_decay=fit.weight_decay)
-    steps = max(1, fit.epochs * len(rows) // fit.batch)
+    steps = max(1, fit.epochs * len(features) // fit.batch)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, fit.learning_rate, total_steps=steps + 1)
     for _ in range(steps):
-        batch = torch.from_numpy(rng.integers(0, len(rows), fit.batch))
+        batch = torch.from_numpy(rng.integers(0, len(features), fit.batch))
         loss = torch.nn.functional.binary_cross_entropy_with_logits(net(inputs[batch])[:, 0], targets[batch])
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -457,6 +459,6 @@ def _require_both_kinds(labels: Sequence[bool], what: str, data_dir: Path) -> No
         raise DatasetError(f"the pictures hold no right and wrong {what} to fit a score to", path=data_dir)
 
 
-def _loss(score: Perceptron, rows: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
-    chance = np.clip(score(rows), _LEAST_CHANCE, 1.0 - _LEAST_CHANCE)
-    return round(float(-np.mean(truth * np.log(chance) + (1.0 - truth) * np.log(1.0 - chance))), 4)
+def _loss(score_net: Perceptron, features: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
+    chance = np.clip(score_net(features), _LEAST_CHANCE, 1.0 - _LEAST_CHANCE)
+    return round(float(-np.mean(labels * np.log(chance) + (1.0 - labels) * np.log(1.0 - chance))), 4)

@@ -86,12 +86,14 @@ class SimulatedChange(StrEnum):
     TRANSLOCATION = "translocation"
 
 
-def learn_norms(cells: Sequence[NormalCell], *, seed: int = 0, false_flags: float = 0.02) -> HomologueStatistics:
+def learn_norms(
+    normal_cells: Sequence[NormalCell], *, seed: int = 0, false_flags: float = 0.02
+) -> HomologueStatistics:
     """Learn norms and weights; `norms_by_cuts` then sets what depends on the cut.
 
     Parameters
     ----------
-    cells
+    normal_cells
         Normal cells, all of one banding.
     seed
         Of the simulated changes.
@@ -102,13 +104,13 @@ def learn_norms(cells: Sequence[NormalCell], *, seed: int = 0, false_flags: floa
     normal, changed = [], []
     for part in range(FOLDS):
         # Of the very cells that the covariances come from every residual looks small.
-        known = _figures([cell for number, cell in enumerate(cells) if number % FOLDS != part])
-        for cell in cells[part::FOLDS]:
+        known = _figures([cell for number, cell in enumerate(normal_cells) if number % FOLDS != part])
+        for cell in normal_cells[part::FOLDS]:
             pairs, kinds = pairs_of(cell.classes)
             if len(pairs):
                 normal.append((_features(cell, pairs, kinds, known), kinds))
                 changed.append(_features(_spoilt(cell, pairs, rng), pairs, kinds, known))
-    norms = _with_usual(_figures(cells), normal)
+    norms = _with_usual(_figures(normal_cells), normal)
     plain = np.concatenate([against_cell(features, kinds, norms) for features, kinds in normal])
     spoilt = np.concatenate(
         [
@@ -201,7 +203,7 @@ def own_cut_cells(images: Iterable[Path], karyotyper: Karyotyper) -> Iterator[No
 
 
 def norms_by_cuts(
-    norms: HomologueStatistics, cells: Sequence[NormalCell], false_flags: float = 0.025
+    norms: HomologueStatistics, normal_cells: Sequence[NormalCell], false_flags: float = 0.025
 ) -> HomologueStatistics:
     """The norms with what the cut does to normal pairs, the tail and the threshold, all from other cells.
 
@@ -209,13 +211,13 @@ def norms_by_cuts(
     ----------
     norms
         What is normal.
-    cells
+    normal_cells
         Cells none of whose figures the norms hold.
     false_flags
         Share of their pairs above the threshold.
     """
     scores, covariates = [], []
-    for cell in cells:
+    for cell in normal_cells:
         pairs, kinds = pairs_of(cell.classes)
         if len(pairs):
             scores.append(against_cell(_features(cell, pairs, kinds, norms), kinds, norms) @ norms.feature_weight)
@@ -286,7 +288,7 @@ def write_norms(norms: HomologueStatistics, folder: Path, manifest: Manifest) ->
 
 
 def norms_manifest(
-    norms: HomologueStatistics, *, cells: int, own_cells: int, settings: Mapping[str, int], command: str
+    norms: HomologueStatistics, *, cell_count: int, own_cells: int, settings: Mapping[str, int], command: str
 ) -> Manifest:
     """Describe the parameter set ``homologue-statistics``.
 
@@ -294,7 +296,7 @@ def norms_manifest(
     ----------
     norms
         The statistics.
-    cells
+    cell_count
         Normal cells of gband612 that they were learned from.
     own_cells
         Cells of the Tseng set, cut by the software, that the effect of the cut was learned from.
@@ -306,7 +308,7 @@ def norms_manifest(
     return Manifest(
         name=ParameterSetName.HOMOLOGUE_STATISTICS,
         kind=ParameterKind.TABLE,
-        data={"gband612 normal cells": cells, "tseng cells cut by the software": own_cells},
+        data={"gband612 normal cells": cell_count, "tseng cells cut by the software": own_cells},
         split="train of both sets (by case)",
         command=command,
         settings={**settings, "pooled_pairs": POOLED, "grain": GRAIN, "ridge": RIDGE},
@@ -316,9 +318,9 @@ def norms_manifest(
     )
 
 
-def _figures(cells: Sequence[NormalCell]) -> HomologueStatistics:
-    bands = np.concatenate([cell.traces.bands for cell in cells])
-    classes = np.array([name for cell in cells for name in cell.classes])
+def _figures(normal_cells: Sequence[NormalCell]) -> HomologueStatistics:
+    bands = np.concatenate([cell.traces.bands for cell in normal_cells])
+    classes = np.array([name for cell in normal_cells for name in cell.classes])
     kind = np.array([CLASS_NAMES.index(name) if name in CLASS_NAMES else -1 for name in classes])
     bands, kind = bands[kind >= 0], kind[kind >= 0]
     mean = standardised(np.stack([bands[kind == index].mean(axis=0) for index in range(len(CLASS_NAMES))]))
@@ -329,7 +331,7 @@ def _figures(cells: Sequence[NormalCell]) -> HomologueStatistics:
         mean = standardised(np.stack([shifted[kind == k].mean(axis=0) for k in range(len(CLASS_NAMES))]))
     own, _ = align(bands, mean[kind])
     parts, kinds, lengths = [], [], []
-    for cell in cells:
+    for cell in normal_cells:
         pairs, index = pairs_of(cell.classes)
         if len(pairs) == 0:
             continue
@@ -357,27 +359,27 @@ def _figures(cells: Sequence[NormalCell]) -> HomologueStatistics:
     )
 
 
-def _covariances(residual: NDArray[np.floating], kind: NDArray[np.intp]) -> NDArray[np.float64]:
+def _covariances(residual: NDArray[np.floating], class_rows: NDArray[np.intp]) -> NDArray[np.float64]:
     values = residual.astype(np.float64)
     pooled = values.T @ values / len(values)
     made = []
     for index in range(len(CLASS_NAMES)):
-        own = values[kind == index]
+        own = values[class_rows == index]
         made.append((own.T @ own + POOLED * pooled) / (len(own) + POOLED) + GRAIN * np.eye(values.shape[1]))
     return np.stack(made)
 
 
-def _spreads(values: NDArray[np.float64], kind: NDArray[np.intp], least: float) -> NDArray[np.float32]:
+def _spreads(values: NDArray[np.float64], class_rows: NDArray[np.intp], least: float) -> NDArray[np.float32]:
     pooled = np.sqrt(np.mean(values**2))
-    made = [np.sqrt((np.sum(values[kind == k] ** 2) + 20 * pooled**2) / (np.sum(kind == k) + 20))
+    made = [np.sqrt((np.sum(values[class_rows == k] ** 2) + 20 * pooled**2) / (np.sum(class_rows == k) + 20))
             for k in range(len(CLASS_NAMES))]  # fmt: skip
     return np.maximum(made, least).astype(np.float32)
 
 
 def _features(
-    cell: NormalCell, pairs: NDArray[np.intp], kinds: NDArray[np.intp], norms: HomologueStatistics
+    normal_cell: NormalCell, pairs: NDArray[np.intp], kinds: NDArray[np.intp], norms: HomologueStatistics
 ) -> NDArray[np.float64]:
-    return pair_evidence(cell.traces, pairs, kinds, norms).features
+    return pair_evidence(normal_cell.traces, pairs, kinds, norms).features
 
 
 def _with_usual(
@@ -397,13 +399,13 @@ def _with_usual(
     )
 
 
-def _spoilt(cell: NormalCell, pairs: NDArray[np.intp], rng: np.random.Generator) -> NormalCell:
+def _spoilt(normal_cell: NormalCell, pairs: NDArray[np.intp], rng: np.random.Generator) -> NormalCell:
     """The cell with one chromosome of every pair changed."""
-    bands, lengths = cell.traces.bands.copy(), cell.traces.log_length.copy()
+    bands, lengths = normal_cell.traces.bands.copy(), normal_cell.traces.log_length.copy()
     for row in pairs[np.arange(len(pairs)), rng.integers(2, size=len(pairs))]:
-        bands[row], factor = _changed(cell.traces.bands, int(row), rng)
+        bands[row], factor = _changed(normal_cell.traces.bands, int(row), rng)
         lengths[row] += np.log(factor)
-    return NormalCell(Traces(standardised(bands), lengths), cell.classes)
+    return NormalCell(Traces(standardised(bands), lengths), normal_cell.classes)
 
 
 def _one_at_a_time(
@@ -458,7 +460,7 @@ def _weights(normal: NDArray[np.float64], changed: NDArray[np.float64]) -> NDArr
 
 
 def _logistic(
-    values: NDArray[np.float64], truth: NDArray[np.float64], share: NDArray[np.float64]
+    values: NDArray[np.float64], labels: NDArray[np.float64], share: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     design = np.column_stack([values, np.ones(len(values))])
     weight = np.zeros(design.shape[1])
@@ -466,7 +468,7 @@ def _logistic(
     penalty[-1, -1] = 0.0
     for _ in range(20):
         chance = expit(design @ weight)
-        slope = design.T @ (share * (chance - truth)) + penalty @ weight
+        slope = design.T @ (share * (chance - labels)) + penalty @ weight
         bend = (design * (share * chance * (1.0 - chance))[:, None]).T @ design + penalty
         weight = weight - np.linalg.solve(bend, slope)
     return np.asarray(weight[:-1])

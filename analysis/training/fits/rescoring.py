@@ -89,27 +89,27 @@ def score_proposals(
             continue
 
 
-def _seen_proposals(entry: TsengImage, karyotyper: Karyotyper) -> ScoredProposals:
-    scored = karyotyper.score_all_proposals(read_image(entry.path), least_score=LEAST_SCORE)
-    iou = box_iou(entry.boxes_px.astype(np.float64), scored.boxes_px)
-    labelled = LabelledProposals(entry.case, scored.features.measurements, iou)
+def _seen_proposals(tseng_image: TsengImage, karyotyper: Karyotyper) -> ScoredProposals:
+    scored = karyotyper.score_all_proposals(read_image(tseng_image.path), least_score=LEAST_SCORE)
+    iou = box_iou(tseng_image.boxes_px.astype(np.float64), scored.boxes_px)
+    labelled = LabelledProposals(tseng_image.case, scored.features.measurements, iou)
     return ScoredProposals(labelled, scored.features, scored.selected, scored.class_probability)
 
 
 def fit_rescoring_model(
-    cells: Sequence[ScoredProposals], *, min_prescreen_log_odds: float = -6.0
+    scored_proposals: Sequence[ScoredProposals], *, min_prescreen_log_odds: float = -6.0
 ) -> RescoringModel:
     """Fit the weights on cells.
 
     Parameters
     ----------
-    cells
+    scored_proposals
         Labelled proposals, classified.
     min_prescreen_log_odds
         Log odds from which a proposal that wasn't selected is classified; kept as it is given.
     """
     truth, prescreen, rescoring = [], [], []
-    for cell in cells:
+    for cell in scored_proposals:
         # Of the hundreds that nobody would look at each is wrong, and says nothing about those that matter.
         right, seen = cell.labelled.right, np.flatnonzero(~np.isnan(cell.classes).any(axis=1))
         truth.append(right[seen].astype(np.float64))
@@ -123,12 +123,14 @@ def fit_rescoring_model(
     )
 
 
-def cross_validated(cells: Sequence[ScoredProposals], *, min_prescreen_log_odds: float = -6.0) -> dict[str, Any]:
+def cross_validated(
+    scored_proposals: Sequence[ScoredProposals], *, min_prescreen_log_odds: float = -6.0
+) -> dict[str, Any]:
     """Errors of the first choice and of the second, each case's by weights fitted on the other cases.
 
     Parameters
     ----------
-    cells, min_prescreen_log_odds
+    scored_proposals, min_prescreen_log_odds
         As in `fit_rescoring_model`.
 
     Returns
@@ -137,15 +139,15 @@ def cross_validated(cells: Sequence[ScoredProposals], *, min_prescreen_log_odds:
         ``first`` and ``second``: ``right, false, missed``, ``aer`` and ``cells_whole`` (share without an error);
         ``better``, ``worse``: cells; ``looked_at``: mean proposals a cell that were worth a look.
     """
-    folds = case_folds([cell.labelled.case for cell in cells], _FOLDS, seed=_SEED)
-    first = [cell.labelled.outcome(cell.chosen) for cell in cells]
+    folds = case_folds([cell.labelled.case for cell in scored_proposals], _FOLDS, seed=_SEED)
+    first = [cell.labelled.outcome(cell.chosen) for cell in scored_proposals]
     second = list(first)
     looked = 0
     for number in np.unique(folds):
-        others = [cell for cell, own in zip(cells, folds, strict=True) if own != number]
-        weights = fit_rescoring_model(others or cells, min_prescreen_log_odds=min_prescreen_log_odds)
+        others = [cell for cell, own in zip(scored_proposals, folds, strict=True) if own != number]
+        weights = fit_rescoring_model(others or scored_proposals, min_prescreen_log_odds=min_prescreen_log_odds)
         for place in np.flatnonzero(folds == number):
-            cell = cells[int(place)]
+            cell = scored_proposals[int(place)]
             worth = weights.prescreen(cell.traits, cell.chosen)
             looked += len(worth)
             seen = cell.chosen.copy()
@@ -154,23 +156,23 @@ def cross_validated(cells: Sequence[ScoredProposals], *, min_prescreen_log_odds:
             second[int(place)] = cell.labelled.outcome(weights.reselect(cell.traits, cell.chosen, classes))
     wrong = [np.asarray([false + missed for _, false, missed in each]) for each in (first, second)]
     return {
-        "cells": len(cells),
+        "cells": len(scored_proposals),
         "first": _summed(first),
         "second": _summed(second),
         "better": int(np.count_nonzero(wrong[1] < wrong[0])),
         "worse": int(np.count_nonzero(wrong[1] > wrong[0])),
-        "looked_at": looked / max(len(cells), 1),
+        "looked_at": looked / max(len(scored_proposals), 1),
     }
 
 
 def write_rescoring_model(
-    weights: RescoringModel, folder: Path, *, figures: Mapping[str, Any], command: str
+    model: RescoringModel, folder: Path, *, figures: Mapping[str, Any], command: str
 ) -> Path:
     """Write the parameter set ``rescoring``.
 
     Parameters
     ----------
-    weights
+    model
         The fitted model.
     folder
         Gets content and manifest.
@@ -200,9 +202,9 @@ def write_rescoring_model(
         steps=0,
     )
     arrays = {
-        "prescreen": np.round(weights.prescreen_weights, WRITTEN_DECIMALS),
-        "rescoring": np.round(weights.rescoring_weights, WRITTEN_DECIMALS),
-        "min_prescreen_log_odds": np.asarray(weights.min_prescreen_log_odds, np.float64),
+        "prescreen": np.round(model.prescreen_weights, WRITTEN_DECIMALS),
+        "rescoring": np.round(model.rescoring_weights, WRITTEN_DECIMALS),
+        "min_prescreen_log_odds": np.asarray(model.min_prescreen_log_odds, np.float64),
     }
     return write_parameters(folder, arrays, manifest)
 

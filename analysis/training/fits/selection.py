@@ -90,12 +90,12 @@ class Comparison:
         return self.aer_difference <= 0.0
 
 
-def outcomes(cells: Sequence[LabelledProposals], settings: SelectionSettings) -> NDArray[np.float64]:
+def outcomes(labelled_proposals: Sequence[LabelledProposals], settings: SelectionSettings) -> NDArray[np.float64]:
     """Count matched, false and missed chromosomes of every cell.
 
     Parameters
     ----------
-    cells
+    labelled_proposals
         Labelled proposals.
     settings
         How they are weighed.
@@ -105,7 +105,7 @@ def outcomes(cells: Sequence[LabelledProposals], settings: SelectionSettings) ->
     NDArray[np.float64]
         Shape (cells, 3), columns as of `SelectionOutcome`.
     """
-    table = [cell.outcome(select_proposals(cell.measurements, settings)) for cell in cells]
+    table = [cell.outcome(select_proposals(cell.measurements, settings)) for cell in labelled_proposals]
     return np.asarray(table, np.float64).reshape(-1, 3)
 
 
@@ -128,8 +128,8 @@ def figures(table: NDArray[np.float64]) -> dict[str, float]:
 
 
 def refit(
-    cells: Sequence[LabelledProposals],
-    start: SelectionSettings,
+    labelled_proposals: Sequence[LabelledProposals],
+    initial_settings: SelectionSettings,
     aims: SelectionTargets | None = None,
     *,
     most_trials: int = 80,
@@ -142,9 +142,9 @@ def refit(
 
     Parameters
     ----------
-    cells
+    labelled_proposals
         Of a split the detector has not learned from.
-    start
+    initial_settings
         Where the search begins.
     aims
         What costs how much.
@@ -154,8 +154,8 @@ def refit(
         Called with a line for each better one.
     """
     aims = aims or SelectionTargets()
-    best = _trusted(cells, start)
-    least = aims.cost(outcomes(cells, best))
+    best = _trusted(labelled_proposals, initial_settings)
+    least = aims.cost(outcomes(labelled_proposals, best))
     steps = dict.fromkeys(_SEARCHED, _STEP)
     trials = 0
     while trials < most_trials and max(steps.values()) > _LEAST_STEP:
@@ -163,7 +163,7 @@ def refit(
             found = None
             for factor in (1.0 + steps[name], 1.0 / (1.0 + steps[name])):
                 changed = _changed(best, name, factor)
-                cost = aims.cost(outcomes(cells, changed))
+                cost = aims.cost(outcomes(labelled_proposals, changed))
                 trials += 1
                 if cost < least - _LEAST_GAIN:
                     found, least = changed, cost
@@ -177,18 +177,20 @@ def refit(
     return best
 
 
-def compare(cells: Sequence[LabelledProposals], before: SelectionSettings, after: SelectionSettings) -> Comparison:
+def compare(
+    labelled_proposals: Sequence[LabelledProposals], before: SelectionSettings, after: SelectionSettings
+) -> Comparison:
     """Compare two settings on the same cells, with an interval by bootstrap over cases (Efron 1979).
 
     Parameters
     ----------
-    cells
+    labelled_proposals
         Labelled proposals.
     before, after
         The settings.
     """
-    first, second = outcomes(cells, before), outcomes(cells, after)
-    cases = np.asarray([cell.case for cell in cells])
+    first, second = outcomes(labelled_proposals, before), outcomes(labelled_proposals, after)
+    cases = np.asarray([cell.case for cell in labelled_proposals])
     groups = [np.flatnonzero(cases == case) for case in np.unique(cases)]
     rng = np.random.default_rng(_SEED)
     drawn = []
@@ -242,9 +244,11 @@ def _changed(settings: SelectionSettings, name: str, factor: float) -> Selection
     return replace(settings, **{name: min(value, _GREATEST_THRESHOLD) if name == "threshold" else value})
 
 
-def _trusted(cells: Sequence[LabelledProposals], settings: SelectionSettings) -> SelectionSettings:
+def _trusted(labelled_proposals: Sequence[LabelledProposals], settings: SelectionSettings) -> SelectionSettings:
     """Set from which certainty classes count."""
-    sure = [class_certainty(cell.measurements, settings) for cell in cells if len(cell.measurements.score)]
+    sure = [
+        class_certainty(cell.measurements, settings) for cell in labelled_proposals if len(cell.measurements.score)
+    ]
     if not sure:
         return settings
     reached = round(float(np.quantile(sure, _SURE_SHARE)), 2)

@@ -175,7 +175,7 @@ def _answers(whole: int, noise_px: float, part_px: float, area: int) -> NDArray[
 
 
 def _asked_by(
-    mask: NDArray[np.bool_], masks: list[NDArray[np.bool_]], chromosomes: list[int], rng: np.random.Generator
+    mask: NDArray[np.bool_], masks: list[NDArray[np.bool_]], numbers: list[int], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Draw the box a chromosome is asked by: mostly its own, else a part of that, or one round another one too.
 
@@ -196,9 +196,7 @@ def _asked_by(
         return held if held[2] > held[0] else box
     if kind < _PART_FRACTION + _PAIR_FRACTION:
         reach = _PROMPTS.near_px * np.asarray([-1.0, -1.0, 1.0, 1.0])
-        near = [
-            k for k in chromosomes if masks[k] is not mask and (masks[k] & _within(box + reach, mask.shape)).any()
-        ]
+        near = [k for k in numbers if masks[k] is not mask and (masks[k] & _within(box + reach, mask.shape)).any()]
         if near:
             other = _box_of(masks[near[int(rng.integers(len(near)))]])
             return np.concatenate([np.minimum(box[:2], other[:2]), np.maximum(box[2:], other[2:])])

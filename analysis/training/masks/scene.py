@@ -469,7 +469,7 @@ def _round_body(
 
 def _finished(
     level: NDArray[np.float32],
-    chromosomes: NDArray[np.bool_],
+    chromosome_mask: NDArray[np.bool_],
     rng: np.random.Generator,
     settings: SceneSettings,
 ) -> NDArray[np.float32]:
@@ -478,7 +478,7 @@ def _finished(
     blur_px = float(rng.uniform(_CAMERA.least_blur_px, settings.blur_px))
     low, high = settings.contrast
     contrast = np.float32(rng.uniform(low, high))
-    if chromosomes.any():
+    if chromosome_mask.any():
         # Less contrast of the bands: towards what is about them, where there is a body at all.
         smooth = cv2.GaussianBlur(out, (0, 0), _CAMERA.band_blur * settings.width_px)
         held = cv2.GaussianBlur(
@@ -500,7 +500,7 @@ def _finished(
     out = np.maximum(out, 0.0) ** np.float32(np.exp(rng.uniform(-settings.gamma, settings.gamma)))
     sigma = np.float32(rng.uniform(0.0, settings.noise))
     out = np.maximum(out + sigma * rng.standard_normal(out.shape, dtype=np.float32), np.float32(0.0))
-    typical = float(np.median(out[chromosomes])) if chromosomes.any() else 1.0
+    typical = float(np.median(out[chromosome_mask])) if chromosome_mask.any() else 1.0
     return np.asarray(out / np.float32(max(typical, _CAMERA.least_typical)), dtype=np.float32)
 
 

@@ -86,7 +86,7 @@ def load_bank(
     split: str,
     *,
     sources: Sequence[str] = SOURCES,
-    cells: int | None = None,
+    cell_count: int | None = None,
     progress: Progress | None = None,
 ) -> SingleBank:
     """Gather chromosomes of a split, or read them where they were gathered already.
@@ -102,7 +102,7 @@ def load_bank(
     sources
         ``"tseng"``: isolated chromosomes of that set's metaphases; any other name: a folder of the data root with
         crops as gband612 has them, ``crops.zip`` and ``crops.csv``.
-    cells
+    cell_count
         At most as many cells of each source.
 
     Raises
@@ -114,14 +114,14 @@ def load_bank(
         raise DatasetError(f"nothing is trained with the split {split!r}", path=data_dir)
     gathered: list[FreeSingle] = []
     for source in sources:
-        path = cache_dir / f"singles-{source}-{split}-{cells or 'all'}.npz"
+        path = cache_dir / f"singles-{source}-{split}-{cell_count or 'all'}.npz"
         if not path.is_file():
             if progress is not None:
                 progress(f"gathering single chromosomes of {source}, {split}")
             if source == "tseng":
-                groups = _tseng(data_dir, cache_dir, split, cells)
+                groups = _tseng(data_dir, cache_dir, split, cell_count)
             elif (data_dir / source / "crops.csv").is_file():
-                groups = _crops(data_dir / source, split, cells)
+                groups = _crops(data_dir / source, split, cell_count)
             else:
                 raise DatasetError(f"no source of single chromosomes: {source!r}", path=data_dir)
             _write(path, [single for group in groups for single in group])
@@ -131,7 +131,7 @@ def load_bank(
 
 
 def singles_of_cell(
-    levels: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.bool_]], cell: int
+    levels: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.bool_]], cell_number: int
 ) -> list[FreeSingle]:
     """Relate the chromosomes of a cell to its typical stain and width.
 
@@ -141,7 +141,7 @@ def singles_of_cell(
         float32, shape (h, w) each: densities in any unit, 0 outside.
     masks
         bool, of the same shape each.
-    cell
+    cell_number
         Number of the cell.
     """
     pairs = [(level, mask) for level, mask in zip(levels, masks, strict=True) if mask.any()]
@@ -156,7 +156,7 @@ def singles_of_cell(
         if max(mask.shape) > _MAX_LENGTH * width or np.count_nonzero(mask) < 0.8 * width**2:
             continue
         steps = np.rint(np.clip(level / typical * LEVEL_STEPS, 0.0, 255.0)).astype(np.uint8)
-        made.append(FreeSingle(steps, mask, width, cell))
+        made.append(FreeSingle(steps, mask, width, cell_number))
     return made
 
 
@@ -171,15 +171,15 @@ def _width(masks: Sequence[NDArray[np.bool_]]) -> float:
     return estimate_width(strip)
 
 
-def _tseng(data_dir: Path, cache_dir: Path, split: str, cells: int | None) -> Iterator[list[FreeSingle]]:
-    for number, cell in enumerate(prepare_cells(data_dir / "tseng", cache_dir, split, limit=cells)):
+def _tseng(data_dir: Path, cache_dir: Path, split: str, cell_count: int | None) -> Iterator[list[FreeSingle]]:
+    for number, cell in enumerate(prepare_cells(data_dir / "tseng", cache_dir, split, limit=cell_count)):
         levels = [single.density.astype(np.float32) / np.float32(DENSITY_STEPS) for single in cell.singles]
         yield singles_of_cell(levels, [_outlined(level, _EDGE) for level in levels], number)
 
 
-def _crops(folder: Path, split: str, cells: int | None) -> Iterator[list[FreeSingle]]:
+def _crops(folder: Path, split: str, cell_count: int | None) -> Iterator[list[FreeSingle]]:
     for number, cell in enumerate(gband612_cells(folder, split)):
-        if cells is not None and number >= cells:
+        if cell_count is not None and number >= cell_count:
             return
         objects = [object_from_picture(np.pad(picture, 4, constant_values=255)) for picture in cell.pictures]
         # These pictures were sharpened until pale bands are as white as the slide.

@@ -159,7 +159,7 @@ def train_stream(
         out_dir.mkdir(parents=True, exist_ok=True)
         cache = out_dir / "prepared"
         bank, val = (
-            load_bank(data_dir, cache, split, sources=settings.sources, cells=settings.cells, progress=tell)
+            load_bank(data_dir, cache, split, sources=settings.sources, cell_count=settings.cells, progress=tell)
             for split in ("train", "val")
         )
         with closing(StreamTask(settings)) as task:
@@ -249,18 +249,18 @@ class StreamTask(TrainingTask):
             kinds = net.blobs(batch.shown, batch.extras)
         return {**mask_losses(answer.mask, answer.quality, batch), "kinds": blob_loss(kinds, batch.answers)}
 
-    def figures(self, weights: Mapping[str, Tensor], bank: SingleBank) -> dict[str, float]:
+    def figures(self, tensors: Mapping[str, Tensor], bank: SingleBank) -> dict[str, float]:
         """Figures of averaged weights on simulated scenes of other people's chromosomes.
 
         Parameters
         ----------
-        weights
+        tensors
             Of both nets, of any shape.
         bank
             The chromosomes.
         """
         nets = StreamNets(self._settings)
-        nets.load_state_dict(dict(weights))
+        nets.load_state_dict(dict(tensors))
         nets.eval()
         by_prompt: list[NDArray[np.float32]] = []
         right: list[NDArray[np.float32]] = []

@@ -386,10 +386,14 @@ class FieldComposer:
         return truth
 
     def _lay_clutter(
-        self, canvas: Canvas, conditions: SlideConditions, truth: list[ComposedMetaphase], rng: np.random.Generator
+        self,
+        canvas: Canvas,
+        conditions: SlideConditions,
+        composed: list[ComposedMetaphase],
+        rng: np.random.Generator,
     ) -> list[ComposedMetaphase]:
         """Single nuclei and grains; nuclei stay off metaphases except off those that they are to cover."""
-        cells = list(truth)
+        cells = list(composed)
         for _ in range(int(rng.poisson(conditions.nuclei_per_mm2 * conditions.field_mm2))):
             nucleus, pose = self._nucleus(canvas, conditions, rng)
             reach = _SETTINGS.nucleus_reach * nucleus.radius_um * pose.scale / canvas.um_per_px
@@ -427,13 +431,13 @@ class FieldComposer:
         return nucleus, pose
 
     def _cover(
-        self, canvas: Canvas, conditions: SlideConditions, cell: ComposedMetaphase, rng: np.random.Generator
+        self, canvas: Canvas, conditions: SlideConditions, metaphase: ComposedMetaphase, rng: np.random.Generator
     ) -> None:
         for _ in range(1 + int(rng.random() < _SETTINGS.second_cover)):
             nucleus, pose = self._nucleus(canvas, conditions, rng)
-            away = float(rng.uniform(*_SETTINGS.cover_away)) * cell.radius_px
+            away = float(rng.uniform(*_SETTINGS.cover_away)) * metaphase.radius_px
             angle = float(rng.uniform(0.0, 2.0 * np.pi))
-            x_px, y_px = cell.x_px + away * math.cos(angle), cell.y_px + away * math.sin(angle)
+            x_px, y_px = metaphase.x_px + away * math.cos(angle), metaphase.y_px + away * math.sin(angle)
             canvas.lay(nucleus, replace(pose, x_px=x_px, y_px=y_px), conditions.stain)
 
 
@@ -471,10 +475,10 @@ def _place(
     return (x_px, y_px) if force else None
 
 
-def _on_metaphase(cells: list[ComposedMetaphase], pose: CutoutPose, reach_px: float) -> bool:
+def _on_metaphase(composed: list[ComposedMetaphase], pose: CutoutPose, reach_px: float) -> bool:
     return any(
         cell.is_metaphase
         and math.hypot(cell.x_px - pose.x_px, cell.y_px - pose.y_px)
         < _SETTINGS.metaphase_clear * cell.radius_px + reach_px
-        for cell in cells
+        for cell in composed
     )

@@ -168,5 +168,5 @@ def _bodies(arrays: _Arrays, name: str) -> Sequence[Cutout]:
     ]
 
 
-def _given(value: float, kind: Callable[[float], _Number]) -> _Number | None:
-    return None if np.isnan(value) else kind(value)
+def _given(value: float, number_type: Callable[[float], _Number]) -> _Number | None:
+    return None if np.isnan(value) else number_type(value)

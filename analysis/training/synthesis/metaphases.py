@@ -76,44 +76,44 @@ class Specimen:
     kept: float = 1.0
 
 
-def spoilt(cell: CellCutout, kind: str, rng: np.random.Generator) -> Specimen:
+def spoilt(cutout: CellCutout, kind: str, rng: np.random.Generator) -> Specimen:
     """Spoil a cell; ``covered`` is left to the layout, which knows where nuclei lie.
 
     A cell whose chromosomes are not known one by one is blurred where it should be crowded or incomplete.
 
     Parameters
     ----------
-    cell
+    cutout
         Unspoilt.
     kind
         One of `SPOILT_KINDS`, or ``"metaphase"``.
     rng
         Source of all variation.
     """
-    if kind in ("tight", "incomplete") and len(cell.boxes_px) < _SETTINGS.least_chromosomes:
+    if kind in ("tight", "incomplete") and len(cutout.boxes_px) < _SETTINGS.least_chromosomes:
         kind = "blurred"
     if kind == "blurred":
         sigma = float(rng.uniform(*_SETTINGS.blur_um)) / CUTOUT_UM_PER_PX
-        return Specimen(_with_matter(cell, _blurred(cell.body.matter, sigma)), kind)
+        return Specimen(_with_matter(cutout, _blurred(cutout.body.matter, sigma)), kind)
     if kind == "faint":
-        return Specimen(_with_matter(cell, cell.body.matter * np.float32(rng.uniform(*_SETTINGS.faint))), kind)
+        return Specimen(_with_matter(cutout, cutout.body.matter * np.float32(rng.uniform(*_SETTINGS.faint))), kind)
     if kind == "tight":
-        pull = float(rng.uniform(*_SETTINGS.tight_um)) / max(cell.body.radius_um, 1.0)
+        pull = float(rng.uniform(*_SETTINGS.tight_um)) / max(cutout.body.radius_um, 1.0)
         crowded = rearranged(
-            cell, rng, fraction=1.0, pull=min(pull, _SETTINGS.tight_pull), jitter_um=_SETTINGS.tight_jitter_um
+            cutout, rng, fraction=1.0, pull=min(pull, _SETTINGS.tight_pull), jitter_um=_SETTINGS.tight_jitter_um
         )
         return Specimen(_with_matter(crowded, saturated(crowded.body.matter, _SETTINGS.most_matter)), kind)
     if kind == "incomplete":
         fraction = float(rng.uniform(*_SETTINGS.kept))
         remaining = rearranged(
-            cell, rng, fraction=fraction, pull=1.0, jitter_um=0.0, together=bool(rng.random() < 0.5)
+            cutout, rng, fraction=fraction, pull=1.0, jitter_um=0.0, together=bool(rng.random() < 0.5)
         )
-        return Specimen(remaining, kind, len(remaining.boxes_px) / len(cell.boxes_px))
-    return Specimen(cell, kind)
+        return Specimen(remaining, kind, len(remaining.boxes_px) / len(cutout.boxes_px))
+    return Specimen(cutout, kind)
 
 
 def rearranged(
-    cell: CellCutout,
+    cutout: CellCutout,
     rng: np.random.Generator,
     *,
     fraction: float,
@@ -125,7 +125,7 @@ def rearranged(
 
     Parameters
     ----------
-    cell
+    cutout
         With boxes.
     rng
         Source of the choice.
@@ -138,7 +138,7 @@ def rearranged(
     together
         Whether those that are lost lie side by side, instead of anywhere.
     """
-    body, boxes = cell.body, cell.boxes_px
+    body, boxes = cutout.body, cutout.boxes_px
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2.0
     order = rng.permutation(len(boxes))
     if together:
@@ -163,7 +163,7 @@ def rearranged(
     placed = np.asarray(placed - np.tile(low, 2), np.float32)
     (x_px, y_px, radius_px), overlap, spread = describe(matter > _SETTINGS.stained, placed)
     moved = replace(body, matter=matter, x_px=x_px, y_px=y_px, radius_um=radius_px * CUTOUT_UM_PER_PX)
-    count = None if cell.chromosomes is None else round(cell.chromosomes * len(kept) / len(boxes))
+    count = None if cutout.chromosomes is None else round(cutout.chromosomes * len(kept) / len(boxes))
     return CellCutout(moved, placed, count, overlap, spread)
 
 
@@ -191,13 +191,13 @@ def _blurred(matter: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32
     return np.asarray(cv2.GaussianBlur(matter, (0, 0), sigma_px), np.float32)
 
 
-def _with_matter(cell: CellCutout, matter: NDArray[np.float32]) -> CellCutout:
-    return replace(cell, body=replace(cell.body, matter=np.asarray(matter, np.float32)))
+def _with_matter(cutout: CellCutout, matter: NDArray[np.float32]) -> CellCutout:
+    return replace(cutout, body=replace(cutout.body, matter=np.asarray(matter, np.float32)))
 
 
-def mean_matter(cell: CellCutout) -> float:
+def mean_matter(cutout: CellCutout) -> float:
     """Mean density (light) of the chromosomes."""
-    cover = coverage(cell.body.matter.shape, cell.boxes_px) > 0
-    peak = float(cell.body.matter.max(initial=0.0))
-    on = cover & (cell.body.matter > _SETTINGS.bright * peak)
-    return float(cell.body.matter[on].mean()) if on.any() else 0.0
+    cover = coverage(cutout.body.matter.shape, cutout.boxes_px) > 0
+    peak = float(cutout.body.matter.max(initial=0.0))
+    on = cover & (cutout.body.matter > _SETTINGS.bright * peak)
+    return float(cutout.body.matter[on].mean()) if on.any() else 0.0

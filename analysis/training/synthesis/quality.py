@@ -151,25 +151,25 @@ def _write(path: Path, table: QualityTable) -> None:
     write_atomic(path, text.encode())
 
 
-def _measure(entry: TsengImage, split: str, karyotyper: ProposesKaryotypes) -> KaryotypedQuality:
-    image = read_image(entry.path)
+def _measure(tseng_image: TsengImage, split: str, karyotyper: ProposesKaryotypes) -> KaryotypedQuality:
+    image = read_image(tseng_image.path)
     try:
         proposed: tuple[ProposedChromosome, ...] = tuple(karyotyper.karyotype(image).chromosomes)
     except NoMetaphaseError:
         proposed = ()
-    truth = entry.boxes_px.astype(np.float64)
+    truth = tseng_image.boxes_px.astype(np.float64)
     boxes = padded_boxes([one.instance for one in proposed], TSENG_PADDING_PX, image.pixels.shape)
     classes = [one.class_name for one in proposed]
     pairs = match(box_iou(truth, boxes))
     edits = count_interactions(
-        box_intersections(truth, boxes), box_areas(truth), box_areas(boxes), entry.classes, classes
+        box_intersections(truth, boxes), box_areas(truth), box_areas(boxes), tseng_image.classes, classes
     )
     return KaryotypedQuality(
         split=split,
-        case=entry.case,
+        case=tseng_image.case,
         chromosomes=len(truth),
         pieces=len(boxes),
         detected_fraction=round(len(pairs) / len(truth), 4),
-        correct_fraction=round(sum(classes[j] == entry.classes[i] for i, j in pairs) / len(truth), 4),
+        correct_fraction=round(sum(classes[j] == tseng_image.classes[i] for i, j in pairs) / len(truth), 4),
         interactions=edits.total,
     )

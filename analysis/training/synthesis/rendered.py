@@ -172,28 +172,28 @@ class _RenderedSlide:
                 self._cutouts.popitem(last=False)
         return self._cutouts[body.patch_key]
 
-    def _true_cell(self, cell: CellTruth, left: float, top: float) -> ComposedMetaphase | None:
+    def _true_cell(self, cell_truth: CellTruth, left: float, top: float) -> ComposedMetaphase | None:
         um_per_px = self.conditions.um_per_px
         rows, columns = self.conditions.height_px, self.conditions.width_px
-        boxes_um = np.array([body.box_um for body in cell.chromosomes], np.float32).reshape(-1, 4)
-        x_um, y_um, radius_um = cell.slide_x_um, cell.slide_y_um, cell.radius_um
+        boxes_um = np.array([body.box_um for body in cell_truth.chromosomes], np.float32).reshape(-1, 4)
+        x_um, y_um, radius_um = cell_truth.slide_x_um, cell_truth.slide_y_um, cell_truth.radius_um
         if len(boxes_um):
             x_um, y_um, radius_um = circle_of(boxes_um)
         x_px, y_px = self._place(x_um - left, y_um - top)
         radius_px = radius_um / um_per_px
         if not (-radius_px < x_px < columns + radius_px and -radius_px < y_px < rows + radius_px):
             return None
-        quality = cell.quality or Quality.SPREAD
+        quality = cell_truth.quality or Quality.SPREAD
         kind = METAPHASE if quality is Quality.SPREAD else quality.value
         if not len(boxes_um):
             return ComposedMetaphase(
-                x_px, y_px, radius_px, cell.is_metaphase, kind, analysable=False, source=cell.uid
+                x_px, y_px, radius_px, cell_truth.is_metaphase, kind, analysable=False, source=cell_truth.uid
             )
         middles = (boxes_um[:, :2] + boxes_um[:, 2:]) / 2.0 - (left, top)
         shown = np.all((middles >= 0.0) & (middles < (columns * um_per_px, rows * um_per_px)), axis=1)
-        there = len(boxes_um) / (len(boxes_um) + len(cell.lost))
+        there = len(boxes_um) / (len(boxes_um) + len(cell_truth.lost))
         completeness = there * float(shown.mean())
-        overlap, spread, light = self._appearance(cell, boxes_um)
+        overlap, spread, light = self._appearance(cell_truth, boxes_um)
         light *= self.conditions.stain
         glows = self.domain == FLUORESCENCE
         contrast = light / (light + self.conditions.background) if glows else 1.0 - math.exp(-light)
@@ -201,27 +201,32 @@ class _RenderedSlide:
             x_px=x_px,
             y_px=y_px,
             radius_px=radius_px,
-            is_metaphase=cell.is_metaphase,
+            is_metaphase=cell_truth.is_metaphase,
             kind=kind,
-            analysable=cell.analysable and cell.is_complete and completeness >= 1.0,
+            analysable=cell_truth.analysable and cell_truth.is_complete and completeness >= 1.0,
             chromosomes=len(boxes_um),
             overlap_fraction=overlap,
             spread=spread,
             completeness=completeness,
             contrast=contrast,
-            source=cell.uid,
+            source=cell_truth.uid,
         )
 
-    def _appearance(self, cell: CellTruth, boxes_um: NDArray[np.float32]) -> tuple[float, float, float]:
+    def _appearance(self, cell_truth: CellTruth, boxes_um: NDArray[np.float32]) -> tuple[float, float, float]:
         """Overlap fraction, spread and mean density (light) of a cell's chromosomes."""
         cutout = next(
             self._cutout(body)
             for body in self._world.bodies_in(
-                (cell.slide_x_um - 1.0, cell.slide_y_um - 1.0, cell.slide_x_um + 1.0, cell.slide_y_um + 1.0)
+                (
+                    cell_truth.slide_x_um - 1.0,
+                    cell_truth.slide_y_um - 1.0,
+                    cell_truth.slide_x_um + 1.0,
+                    cell_truth.slide_y_um + 1.0,
+                )
             )
-            if body.patch_key == ("cell", cell.uid)
+            if body.patch_key == ("cell", cell_truth.uid)
         )
-        centre = np.array([cell.slide_x_um, cell.slide_y_um] * 2)
+        centre = np.array([cell_truth.slide_x_um, cell_truth.slide_y_um] * 2)
         middle = np.array([cutout.x_px, cutout.y_px] * 2)
         boxes_px = ((boxes_um - centre) / CUTOUT_UM_PER_PX + middle).astype(np.float32)
         stained = cutout.matter > _STAINED

@@ -235,12 +235,12 @@ def _mfish_sources(data_root: Path, split: str, limit: int | None) -> Iterator[_
             )
 
 
-def _boxes_of_classes(classes: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _boxes_of_classes(class_map: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Boxes of the pieces of each class; homologues that touch stay one."""
     boxes: list[tuple[int, int, int, int]] = []
     for value in range(1, 25):
         # A chromosome under another goes on beyond the overlap.
-        mask = ((classes == value) | ((classes == OVERLAP_LABEL) & _near(classes == value))).astype(np.uint8)
+        mask = ((class_map == value) | ((class_map == OVERLAP_LABEL) & _near(class_map == value))).astype(np.uint8)
         count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
         for x, y, width, height, area in stats[1:count]:
             if area >= 40:

@@ -65,15 +65,15 @@ def drawn_changed_cells(count: int, *, seed: int = 0) -> Iterator[ChangedCell]:
 
 
 def _changed(
-    kind: StructuralChange, size_mb: int, names: tuple[str, ...], rng: np.random.Generator
+    change_kind: StructuralChange, size_mb: int, names: tuple[str, ...], rng: np.random.Generator
 ) -> list[tuple[int, float, float, Chromosome]]:
     """Rows, changed stretches (shares of the length) and what is drawn in place of them."""
-    rows = [int(row) for row in rng.permutation(len(names)) if change_fits(kind, size_mb, names[row])]
+    rows = [int(row) for row in rng.permutation(len(names)) if change_fits(change_kind, size_mb, names[row])]
     if not rows:
         return []
     row = rows[0]
     name = names[row]
-    if kind is StructuralChange.TRANSLOCATION:
+    if change_kind is StructuralChange.TRANSLOCATION:
         other = next((each for each in rows if names[each] != name), None)
         if other is None:
             return []
@@ -86,7 +86,7 @@ def _changed(
             segments = (Segment(own, 0.0, cuts[k]), Segment(foreign, cuts[1 - k], end_of(foreign)))
             made.append((place, shares[k], 1.0, Chromosome(own, segments, f"der({own})")))
         return made
-    start, stop = changed_stretch(kind, size_mb, name, rng)
+    start, stop = changed_stretch(change_kind, size_mb, name, rng)
     low, high, end = _coordinate(name, start), _coordinate(name, stop), end_of(name)
     before, inside, after = Segment(name, 0.0, low), Segment(name, low, high), Segment(name, high, end)
     orders = {
@@ -95,9 +95,9 @@ def _changed(
         StructuralChange.INTERSTITIAL: (before, after),
         StructuralChange.DUPLICATION: (before, inside, inside, after),
     }
-    order = orders.get(kind, (before, Segment(name, high, low), after))
+    order = orders.get(change_kind, (before, Segment(name, high, low), after))
     kept = tuple(segment for segment in order if segment.start != segment.stop)
-    return [(row, start, stop, Chromosome(name, kept, kind.value))]
+    return [(row, start, stop, Chromosome(name, kept, change_kind.value))]
 
 
 def _coordinate(name: str, share: float) -> float:

@@ -37,7 +37,11 @@ def bands(
     own_cells = list(own_cut_cells(pictures, load_karyotyper()))
     norms = norms_by_cuts(learn_norms(cells), own_cells)
     manifest = norms_manifest(
-        norms, cells=len(cells), own_cells=len(own_cells), settings={"step": step, "cut": cut}, command=command
+        norms,
+        cell_count=len(cells),
+        own_cells=len(own_cells),
+        settings={"step": step, "cut": cut},
+        command=command,
     )
     report_location(write_norms(norms, out, manifest))
     report_location(write_templates(learn_templates(root, step=step), out, step=step, command=command))

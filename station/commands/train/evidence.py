@@ -35,7 +35,7 @@ def fusion(
     typer.echo(f"{weights}")
     typer.echo("  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
     command = command_line("fusion", limit=limit)
-    report_location(write_fusion(weights, out, cells=len(cells), figures=figures, command=command))
+    report_location(write_fusion(weights, out, cell_count=len(cells), figures=figures, command=command))
 
 
 def assignment(
@@ -63,7 +63,7 @@ def assignment(
         typer.echo(f"{name:7}" + "  ".join(f"{key} {value:.4f}" for key, value in each.items()))
     typer.echo(f"{costs}")
     command = command_line("assignment", limit=limit)
-    report_location(write_assignment_costs(costs, out, cells=len(evidence), figures=figures, command=command))
+    report_location(write_assignment_costs(costs, out, cell_count=len(evidence), figures=figures, command=command))
 
 
 def _evidence(data: Path, processes: int, limit: int | None) -> list[LabelledEvidence]:

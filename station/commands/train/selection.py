@@ -47,7 +47,7 @@ def selection(
             "val",
             out,
             limit=limit,
-            weights=weights or PARAMETERS_FOLDER,
+            weights_folder=weights or PARAMETERS_FOLDER,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     start = load_selection_settings()

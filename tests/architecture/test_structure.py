@@ -1,0 +1,86 @@
+"""What the structure of the code has to keep; `code_metrics` and `public_names` print what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.code_metrics import LONG_FUNCTION, Metrics, functions, inline_floats, measure, sources
+from tests.architecture.public_names import banned_names, unused_names
+
+ROOT = Path(__file__).parents[2]
+
+ROOMS_OF_PLAIN_NAMES = ("analysis/", "station/", "scanner/", "simulators/")
+"""Acquisition has names left that casebooks and protocols hold."""
+
+ROOMS_WITHOUT_UNUSED_CODE = ("acquisition/", "analysis/", "station/")
+"""Scanner and simulators have a few entry points that so far only tests and documents use."""
+
+USERS_INTERFACE: dict[str, str] = {
+    "anatomy": "the twin's configuration, by the name under which tests of other people set it",
+}
+"""Names with a banned word that are kept because users write them, with what they are."""
+
+CALLED_FROM_OUTSIDE: dict[str, str] = {}
+"""Public code that nothing of the product uses, with who does."""
+
+
+@pytest.fixture(scope="module")
+def metrics() -> Metrics:
+    return measure(ROOT)
+
+
+def test_no_public_name_is_a_private_image() -> None:
+    names = [name for name in banned_names(ROOT) if name.path.startswith(ROOMS_OF_PLAIN_NAMES)]
+    assert [str(name) for name in names if name.name not in USERS_INTERFACE] == []
+
+
+def test_nothing_public_is_reached_by_tests_alone() -> None:
+    names = [name for name in unused_names(ROOT) if name.path.startswith(ROOMS_WITHOUT_UNUSED_CODE)]
+    assert [str(name) for name in names if name.name not in CALLED_FROM_OUTSIDE] == []
+
+
+def test_no_two_public_classes_share_a_name(metrics: Metrics) -> None:
+    assert metrics.lists["classes"] == []
+
+
+def fraction(text: object) -> float:
+    part, _, rest = str(text).partition(" of ")
+    return int(part) / int(rest.split()[0])
+
+
+def test_parameters_are_documented(metrics: Metrics) -> None:
+    assert fraction(metrics.figures["functions of two or more parameters that tell them"]) >= 0.95
+
+
+def test_shapes_of_arrays_are_documented(metrics: Metrics) -> None:
+    assert fraction(metrics.figures["functions of arrays that tell shapes"]) >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("folder", "most"),
+    [
+        ("analysis", 4.0),
+        ("analysis/selection", 2.0),
+        ("analysis/segmentation", 2.0),
+        ("analysis/karyotyping", 2.0),
+    ],
+)
+def test_numbers_with_a_meaning_have_a_name(folder: str, most: float) -> None:
+    lines = count = 0
+    for path, tree, text in sources(ROOT):
+        if path.startswith(f"{folder}/"):
+            lines += text.count("\n")
+            count += len(inline_floats(tree))
+    assert 1000 * count / lines <= most
+
+
+def test_no_function_mixes_too_much() -> None:
+    long = [
+        f"{path}:{function.line}: {function.name}"
+        for path, tree, _ in sources(ROOT)
+        for function in functions(path, tree)
+        if (function.node.end_lineno or 0) - function.line + 1 > 1.5 * LONG_FUNCTION
+    ]
+    assert long == []
