@@ -17,6 +17,7 @@ from station.commands.messages import complain, printable_text
 from station.commands.options import ProtocolOption, RigOption, record_text
 from station.errors import UsageError
 from station.exit_codes import ExitCode
+from station.output import optional_output
 
 if TYPE_CHECKING:
     from acquisition.batch.report import BatchReport
@@ -174,8 +175,9 @@ def _end_interrupted(folder: Path) -> None:
 
 
 def _end_run(console: Console, result: ScanResult) -> None:
-    _print_run(console, result.summary)
-    console.print(f"Report: {printable_text(str(result.report))}", highlight=False, soft_wrap=True)
+    with optional_output():
+        _print_run(console, result.summary)
+        console.print(f"Report: {printable_text(str(result.report))}", highlight=False, soft_wrap=True)
     status = RunStatus(result.summary["status"])
     if status in {RunStatus.FAILED, RunStatus.PARKED, RunStatus.ABORTED}:
         complain(f"run {status}: {result.summary['error']}")
@@ -197,8 +199,9 @@ def _end_batch(console: Console, folder: Path, report: BatchReport, *, stopped: 
         cells = "" if slide.cells is None else str(slide.cells)
         values = (slide.slot or "-", slide.barcode or "?", slide.accession or "", slide.status.value, cells)
         table.add_row(*(escape(value) for value in values), escape(slide.reason))
-    console.print(table)
-    console.print(f"Report: {printable_text(str(folder / BATCH_PAGE_NAME))}", highlight=False, soft_wrap=True)
+    with optional_output():
+        console.print(table)
+        console.print(f"Report: {printable_text(str(folder / BATCH_PAGE_NAME))}", highlight=False, soft_wrap=True)
     if report.ended:
         complain(f"no further slide was taken: {report.ended}")
         raise typer.Exit(ExitCode.STOPPED if stopped else ExitCode.FAILED)
