@@ -133,12 +133,17 @@ def open_oil_ledger(rig: Rig) -> OilLedger:
     OilRecordError
         The record can't be read.
     """
-    return OilLedger(None if rig.simulated else state_folder() / quote(rig.name, safe="") / OIL_FILE)
+    return OilLedger(None if rig.simulated else rig_state_folder(rig) / OIL_FILE)
 
 
 def state_folder() -> Path:
     """Where instruments keep what has to outlive a process: ``$XDG_STATE_HOME/karyoscan`` on Linux."""
     return platformdirs.user_state_path("karyoscan", appauthor=False)
+
+
+def rig_state_folder(rig: Rig) -> Path:
+    """What an instrument keeps of its own in the state folder."""
+    return state_folder() / quote(rig.name, safe="")
 
 
 def lay_slide(slide: SimulatedSlide, twin: Twin) -> None:

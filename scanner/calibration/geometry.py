@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from scanner.calibration.common_steps import arrive, evidence
 from scanner.calibration.errors import ImplausibleError
+from scanner.calibration.pictures import CalibrationPicture, PictureSink, discard_picture
 from scanner.calibration.results import PixelGeometry
 from scanner.calibration.shift import image_shift
 from scanner.microscope import Microscope
@@ -25,6 +26,8 @@ _PATTERN = (
     (0.69, -0.87),
     (-1.0, 0.79),
 )
+# Moves of the pattern whose pictures are handed out: one an axis shows shift, turn and mirroring.
+_SHOWN_MOVES = (0, 2)
 # Their unit, as a share of the field's shorter side.
 _MOVE_SHARE = 0.2
 # Pixels are square and stage axes perpendicular to better than this on any instrument in order.
@@ -35,7 +38,9 @@ MAX_SIZE_FACTOR = 1.2
 MAX_RESIDUAL_PX = 2.0
 
 
-def measure_pixel_geometry(microscope: Microscope, exposure_ms: float) -> PixelGeometry:
+def measure_pixel_geometry(
+    microscope: Microscope, exposure_ms: float, on_picture: PictureSink = discard_picture
+) -> PixelGeometry:
     """Measure at the present stage position, in focus, with the light on; the stage ends where it was.
 
     Parameters
@@ -44,6 +49,8 @@ def measure_pixel_geometry(microscope: Microscope, exposure_ms: float) -> PixelG
         In focus on a field with structure.
     exposure_ms
         Exposure of the pictures.
+    on_picture
+        Takes the picture before the moves, and one after a move along each axis.
 
     Raises
     ------
@@ -58,10 +65,17 @@ def measure_pixel_geometry(microscope: Microscope, exposure_ms: float) -> PixelG
     home = microscope.stage_position()
     origin = arrive(microscope, home)
     reference = microscope.snap(exposure_ms).pixels
+    procedure = f"pixel geometry {objective.name}"
+    on_picture(CalibrationPicture(procedure, "before the moves", reference))
     moves, shifts = [], []
-    for x, y in _PATTERN:
+    for index, (x, y) in enumerate(_PATTERN):
         here = arrive(microscope, home.shifted(x * step_um, y * step_um))
-        shift = image_shift(reference, microscope.snap(exposure_ms).pixels)
+        moved = microscope.snap(exposure_ms).pixels
+        if index in _SHOWN_MOVES:
+            dx_um, dy_um = here.x_um - origin.x_um, here.y_um - origin.y_um
+            caption = f"stage moved by x {dx_um:.1f}, y {dy_um:.1f} um"
+            on_picture(CalibrationPicture(procedure, caption, moved))
+        shift = image_shift(reference, moved)
         moves.append((here.x_um - origin.x_um, here.y_um - origin.y_um))
         shifts.append((shift.dx_px, shift.dy_px))
     arrive(microscope, home)

@@ -10,6 +10,7 @@ from scipy.optimize import least_squares
 
 from scanner.calibration.common_steps import arrive, evidence, spread
 from scanner.calibration.errors import CalibrationError, ImplausibleError
+from scanner.calibration.pictures import CalibrationPicture, PictureSink, discard_picture
 from scanner.calibration.results import Backlash, PixelGeometry, ReadOut, StageMotion
 from scanner.calibration.shift import image_shift
 from scanner.coordinates import StagePoint
@@ -30,7 +31,12 @@ MAX_READ_OUT_MS = 2_000.0
 _S_TO_MS = 1000.0
 
 
-def measure_backlash(microscope: Microscope, geometry: PixelGeometry, exposure_ms: float) -> Backlash:
+def measure_backlash(
+    microscope: Microscope,
+    geometry: PixelGeometry,
+    exposure_ms: float,
+    on_picture: PictureSink = discard_picture,
+) -> Backlash:
     """Approach the present position from below and from above, each axis by itself; light on, in focus.
 
     Parameters
@@ -41,6 +47,8 @@ def measure_backlash(microscope: Microscope, geometry: PixelGeometry, exposure_m
         Pixel size and mounting of the camera.
     exposure_ms
         Exposure.
+    on_picture
+        Takes the first picture of each approach.
 
     Raises
     ------
@@ -49,12 +57,17 @@ def measure_backlash(microscope: Microscope, geometry: PixelGeometry, exposure_m
     """
     home = microscope.stage_position()
     ways: tuple[list[float], list[float]] = ([], [])
-    for _ in range(REPEATS):
+    for repeat in range(REPEATS):
         arrive(microscope, home)
         below = microscope.snap(exposure_ms).pixels
+        if repeat == 0:
+            on_picture(CalibrationPicture("backlash", "both axes from below", below))
         for axis, sides in enumerate(((1, -1), (-1, 1))):
             arrive(microscope, home, from_x=sides[0], from_y=sides[1])
-            shift = image_shift(below, microscope.snap(exposure_ms).pixels)
+            above = microscope.snap(exposure_ms).pixels
+            if repeat == 0:
+                on_picture(CalibrationPicture("backlash", f"{'xy'[axis]} from above", above))
+            shift = image_shift(below, above)
             # The stage stands further by what the content went back.
             ways[axis].append(-geometry.shift_um(shift.dx_px, shift.dy_px)[axis])
     arrive(microscope, home)

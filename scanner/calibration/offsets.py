@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scanner.calibration.common_steps import arrive, evidence, find_focus, spread
 from scanner.calibration.errors import BlankCalibrationFieldError, CalibrationError, ImplausibleError
+from scanner.calibration.pictures import CalibrationPicture, PictureSink, discard_picture
 from scanner.calibration.results import ObjectiveOffset, PixelGeometry
 from scanner.calibration.shift import MIN_OBJECT_PX
 from scanner.coordinates import ImagePoint, ObjectiveView, StagePoint
@@ -59,7 +60,11 @@ class Reference:
 
 
 def take_references(
-    microscope: Microscope, geometry: PixelGeometry, exposure_ms: float, field_um: tuple[float, float]
+    microscope: Microscope,
+    geometry: PixelGeometry,
+    exposure_ms: float,
+    field_um: tuple[float, float],
+    on_picture: PictureSink = discard_picture,
 ) -> tuple[Reference, ...]:
     """Centre the richest structures about the present position, focus and photograph each; light on.
 
@@ -73,6 +78,8 @@ def take_references(
         Exposure.
     field_um
         Width and height of the other objective's field.
+    on_picture
+        Takes the picture of each structure.
 
     Raises
     ------
@@ -93,6 +100,8 @@ def take_references(
             continue
         picture = microscope.snap(exposure_ms)
         view = ObjectiveView(picture.view.stage, geometry.frame(picture.pixels.shape))
+        caption = f"structure {len(references) + 1} through {geometry.objective}, focus {z_um:.1f} um"
+        on_picture(CalibrationPicture(f"structures through {geometry.objective}", caption, picture.pixels))
         references.append(Reference(view, _absorption(picture.pixels), z_um))
         if len(references) == TARGETS:
             break
@@ -143,6 +152,7 @@ def measure_objective_offset(
     reference_geometry: PixelGeometry,
     geometry: PixelGeometry,
     exposure_ms: float,
+    on_picture: PictureSink = discard_picture,
 ) -> ObjectiveOffset:
     """Look for each reference's structure through the objective in the light path; light on.
 
@@ -156,6 +166,8 @@ def measure_objective_offset(
         Of the reference objective and of this one.
     exposure_ms
         Exposure.
+    on_picture
+        Takes the picture of each structure that was found again.
 
     Raises
     ------
@@ -169,7 +181,7 @@ def measure_objective_offset(
     focus_guess = objective.parfocal_um
     offsets: list[tuple[float, float]] = []
     foci: list[float] = []
-    for reference in references:
+    for number, reference in enumerate(references, start=1):
         for place in _around(microscope, _expected(reference, guess)):
             z_um = _focus_at(microscope, place, reference.z_um + focus_guess, exposure_ms)
             if z_um is None:
@@ -181,6 +193,11 @@ def measure_objective_offset(
             here = frame.view.stage
             offsets.append((found.x_um - here.x_um, found.y_um - here.y_um))
             foci.append(z_um - reference.z_um)
+            caption = (
+                f"structure {number} through {objective.name}: "
+                f"({offsets[-1][0]:.2f}, {offsets[-1][1]:.2f}) um across, {foci[-1]:.2f} um in focus"
+            )
+            on_picture(CalibrationPicture(f"offset {objective.name}", caption, frame.pixels))
             # What the first structure taught saves the search for the others.
             guess, focus_guess = offsets[-1], foci[-1]
             break

@@ -17,6 +17,7 @@ from scanner.calibration.offsets import (
     measure_objective_offset,
     take_references,
 )
+from scanner.calibration.pictures import PictureSink, discard_picture
 from scanner.calibration.results import PixelGeometry, Result
 from scanner.coordinates import StagePoint
 from scanner.microscope import Microscope
@@ -61,6 +62,7 @@ def calibrate(
     plan: CalibrationPlan,
     now: Callable[[], float],
     report: Callable[[Result], None] = lambda _result: None,
+    on_picture: PictureSink = discard_picture,
 ) -> tuple[Result, ...]:
     """Run procedures; whoever calls answers for the safe state afterwards.
 
@@ -74,6 +76,8 @@ def calibrate(
         Time source in s: the one by which stage and camera move.
     report
         Handed each result as it is found.
+    on_picture
+        Handed the pictures that geometry, backlash and offsets are measured by.
 
     Returns
     -------
@@ -87,7 +91,7 @@ def calibrate(
     """
     if not plan.what:
         raise CalibrationError("plan", "nothing to measure")
-    session = _Session(microscope, plan, now, report)
+    session = _Session(microscope, plan, now, report, on_picture)
     with microscope.lit():
         session.through_reference()
         if Procedure.OFFSETS in plan.what or Procedure.PIXELS in plan.what:
@@ -105,11 +109,13 @@ class _Session:
         plan: CalibrationPlan,
         now: Callable[[], float],
         report: Callable[[Result], None],
+        on_picture: PictureSink,
     ) -> None:
         self._microscope = microscope
         self._plan = plan
         self._now = now
         self._report = report
+        self._on_picture = on_picture
         self._geometry: PixelGeometry | None = None
         self._references: dict[str, tuple[Reference, ...]] = {}
         self.results: list[Result] = []
@@ -146,12 +152,12 @@ class _Session:
         if not needs_structure and not (Procedure.FIELD in what and self._others()):
             return
         find_focus(microscope, expected_um, exposure_ms)
-        geometry = measure_pixel_geometry(microscope, exposure_ms)
+        geometry = measure_pixel_geometry(microscope, exposure_ms, self._on_picture)
         self._geometry = geometry
         if Procedure.PIXELS in what:
             self.keep(geometry)
         if Procedure.BACKLASH in what:
-            self.keep(measure_backlash(microscope, geometry, exposure_ms))
+            self.keep(measure_backlash(microscope, geometry, exposure_ms, self._on_picture))
         if what & {Procedure.OFFSETS, Procedure.PIXELS, Procedure.FIELD}:
             self._look_at_references(geometry, exposure_ms)
 
@@ -161,7 +167,9 @@ class _Session:
         for objective in self._others():
             arrive(microscope, self._plan.at)
             field_um = (camera.width_px * objective.um_per_px, camera.height_px * objective.um_per_px)
-            self._references[objective.name] = take_references(microscope, geometry, exposure_ms, field_um)
+            self._references[objective.name] = take_references(
+                microscope, geometry, exposure_ms, field_um, self._on_picture
+            )
 
     def through_others(self) -> None:
         microscope, what = self._microscope, self._plan.what
@@ -176,12 +184,21 @@ class _Session:
             microscope.focus_to(first.z_um + objective.parfocal_um)
             exposure_ms = find_exposure(microscope)
             find_structure(microscope, references, exposure_ms)
-            geometry = measure_pixel_geometry(microscope, exposure_ms)
+            geometry = measure_pixel_geometry(microscope, exposure_ms, self._on_picture)
             _check_same_mounting(base, geometry)
             if Procedure.PIXELS in what:
                 self.keep(geometry)
             if Procedure.OFFSETS in what:
-                self.keep(measure_objective_offset(microscope, references, base, geometry, exposure_ms))
+                self.keep(
+                    measure_objective_offset(
+                        microscope=microscope,
+                        references=references,
+                        reference_geometry=base,
+                        geometry=geometry,
+                        exposure_ms=exposure_ms,
+                        on_picture=self._on_picture,
+                    )
+                )
             if Procedure.FIELD in what:
                 self.keep(measure_field_images(microscope))
 

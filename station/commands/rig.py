@@ -16,6 +16,15 @@ from station.commands.options import RigArgument, examples, record_text
 from station.errors import UsageError
 from station.exit_codes import ExitCode
 
+PageFolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="folder of the page and its pictures; default: state folder of a real rig, none for a simulated one",
+        show_default=False,
+    ),
+]
+
 rig_app = typer.Typer(help="Describe, check and calibrate an instrument.", no_args_is_help=True)
 
 
@@ -90,22 +99,39 @@ def rig_new(
 
 
 @rig_app.command(
-    "check", epilog=examples("karyoscan rig check simulated", "karyoscan rig check rigs/room-3 --home")
+    "check",
+    epilog=examples(
+        "karyoscan rig check simulated", "karyoscan rig check rigs/room-3 --home --turret --out room-3-check"
+    ),
 )
 def rig_check(
     rig: RigArgument,
     home: Annotated[bool, typer.Option("--home", help="drive the stage to its end switches first")] = False,
+    turret: Annotated[
+        bool, typer.Option("--turret", help="turn to every objective, focus down, and read back its label")
+    ] = False,
+    out: PageFolderOption = None,
 ) -> None:
     """Load an instrument, move everything a little, take a picture, and say what is in order."""
+    from station.instrument.check_page import write_check_page
+    from station.instrument.result_folder import ResultKind, readable_rig, result_folder
     from station.instrument.rig_check import RigCheckState, check_rig
 
+    folder = result_folder(readable_rig(rig), out, ResultKind.CHECK)
     colours = {RigCheckState.OK: "green", RigCheckState.FAULT: "red", RigCheckState.NOT_ASSESSED: "yellow"}
-    steps = check_rig(rig, home=home)
-    table = Table("step", "state", "detail", title=f"rig check {escape(rig.name)}")
-    for step in steps:
+    check = check_rig(rig, home=home, turret=turret)
+    table = Table("step", "state", title=f"rig check {escape(rig.name)}")
+    table.add_column("detail", overflow="fold")
+    for step in check.steps:
         table.add_row(step.what, f"[{colours[step.state]}]{step.state}[/]", escape(step.detail))
+    not_assessed = RigCheckState.NOT_ASSESSED
+    for unproven in check.unproven:
+        detail = ": ".join(part for part in (unproven.how, unproven.command) if part)
+        table.add_row(unproven.what, f"[{colours[not_assessed]}]{not_assessed}[/]", escape(detail))
     Console().print(table)
-    if any(step.state is RigCheckState.FAULT for step in steps):
+    if folder is not None:
+        say(f"Page: {write_check_page(check, folder)}")
+    if check.failed:
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -153,22 +179,37 @@ def rig_calibrate(
     slide_y_um: Annotated[float | None, typer.Option(help="place with cells, slide um; default: here")] = None,
     focus_um: Annotated[float | None, typer.Option(help="where focus is expected; default mid-envelope")] = None,
     oil: Annotated[bool, typer.Option("--oil", help="there is oil on the slide: measure oil objectives")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="measure, but write nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="measure, but leave the rig as it is")] = False,
+    out: PageFolderOption = None,
 ) -> None:
     """Let an instrument measure itself on a slide, and write the results into its rig file."""
     from scanner.calibration.session import procedures_of
     from scanner.coordinates import SlidePoint
-    from station.instrument.calibrate import CalibrationRequest, described, run_calibration
+    from station.instrument.calibrate import CalibrationRequest, run_calibration
+    from station.instrument.result_text import described
 
     if (slide_x_um is None) != (slide_y_um is None):
         raise UsageError("--slide-x-um and --slide-y-um belong together")
     at = None if slide_x_um is None or slide_y_um is None else SlidePoint(slide_x_um, slide_y_um)
-    request = CalibrationRequest(rig, procedures_of(what or ()), at, focus_um, oil_allowed=oil, write=not dry_run)
+    request = CalibrationRequest(
+        rig=rig,
+        what=procedures_of(what or ()),
+        at=at,
+        focus_um=focus_um,
+        oil_allowed=oil,
+        write=not dry_run,
+        out=out,
+    )
+    outcome = run_calibration(request)
     table = Table("measured", "value", "residual", title=f"rig calibrate {escape(rig.name)}")
-    for result in run_calibration(request):
+    for result in outcome.results:
         table.add_row(*described(result))
     console = Console()
     console.print(table)
     if not oil:
         console.print("Oil objectives were left out; --oil measures them.", highlight=False)
-    console.print("Nothing was written." if dry_run else f"Written: {rig}", highlight=False, soft_wrap=True)
+    console.print(
+        "Nothing was written to the rig." if dry_run else f"Written: {rig}", highlight=False, soft_wrap=True
+    )
+    if outcome.page is not None:
+        say(f"Page: {outcome.page}")

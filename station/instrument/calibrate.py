@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from acquisition.errors import StorageError
+from scanner.calibration.pictures import PictureSink, discard_picture
 from scanner.calibration.record import write_calibration
-from scanner.calibration.results import (
-    Backlash,
-    FieldImages,
-    ObjectiveOffset,
-    PixelGeometry,
-    ReadOut,
-    Result,
-    StageMotion,
-)
+from scanner.calibration.results import Result
 from scanner.calibration.session import CalibrationPlan, Procedure, calibrate
 from scanner.configuration_check import MismatchKind
 from scanner.coordinates import SlidePoint
-from scanner.errors import DeviceError
+from scanner.errors import DeviceError, ScannerError
+from scanner.rig import load_rig
 from station.compose import Instrument, open_instrument
+from station.instrument.calibration_page import CalibrationLog, write_calibration_page
+from station.instrument.result_folder import ResultKind, result_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,8 @@ class CalibrationRequest:
         There is oil on the slide.
     write
         False to measure only.
+    out
+        Folder of the page; None for the state folder of a real rig, and for no page of a simulated one.
     """
 
     rig: Path
@@ -50,12 +50,31 @@ class CalibrationRequest:
     focus_um: float | None = None
     oil_allowed: bool = False
     write: bool = True
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationOutcome:
+    """What a calibration ended with.
+
+    Attributes
+    ----------
+    results
+        All of them, in order.
+    page
+        The page; None where none is kept.
+    """
+
+    results: tuple[Result, ...]
+    page: Path | None
 
 
 def run_calibration(
     request: CalibrationRequest, on_result: Callable[[Result], None] = lambda _result: None
-) -> tuple[Result, ...]:
-    """Open the instrument, measure, make it safe, and write the rig if all went well.
+) -> CalibrationOutcome:
+    """Open the instrument, measure, make it safe, and write the rig if all went well, then the page.
+
+    A calibration that is refused leaves a page too: the pictures show why.
 
     Parameters
     ----------
@@ -67,17 +86,46 @@ def run_calibration(
     Raises
     ------
     ScannerError
-        A procedure refused, or the instrument could not be made safe; nothing was written.
+        A procedure refused, or the instrument could not be made safe; nothing was written to the rig.
+    StorageError
+        The page can't be written: before anything moved, where its folder can't be; else after the rig was.
     """
-    with open_instrument(request.rig, tolerated=(MismatchKind.PIXEL_SIZE,)) as instrument:
-        results = calibrate_instrument(instrument, request, on_result)
-    if request.write:
-        write_calibration(request.rig, results)
-    return results
+    rig, _ = load_rig(request.rig, tolerated=(MismatchKind.PIXEL_SIZE,))
+    folder = result_folder(rig, request.out, ResultKind.CALIBRATION)
+    log = CalibrationLog(rig, request.rig)
+
+    def keep(result: Result) -> None:
+        log.add_result(result)
+        on_result(result)
+
+    try:
+        with open_instrument(request.rig, tolerated=(MismatchKind.PIXEL_SIZE,)) as instrument:
+            results = calibrate_instrument(instrument, request, keep, log.add_picture)
+        if request.write:
+            write_calibration(request.rig, results)
+    except ScannerError as error:
+        if folder is not None:
+            # The refusal is what the user has to read, whatever becomes of the page.
+            with suppress(StorageError):
+                write_calibration_page(log, folder, refusal=str(error), written=False)
+        raise
+    if folder is None:
+        return CalibrationOutcome(results, None)
+    try:
+        page = write_calibration_page(log, folder, refusal=None, written=request.write)
+    except StorageError as error:
+        rig_state = "the results stand in the rig all the same" if request.write else "the rig is as it was"
+        raise StorageError(
+            f"the page of the calibration is missing ({error}); {rig_state}", path=folder
+        ) from error
+    return CalibrationOutcome(results, page)
 
 
 def calibrate_instrument(
-    instrument: Instrument, request: CalibrationRequest, on_result: Callable[[Result], None] = lambda _result: None
+    instrument: Instrument,
+    request: CalibrationRequest,
+    on_result: Callable[[Result], None] = lambda _result: None,
+    on_picture: PictureSink = discard_picture,
 ) -> tuple[Result, ...]:
     """Measure on an open instrument and leave it in the safe state; writes nothing.
 
@@ -89,6 +137,8 @@ def calibrate_instrument(
         What to measure, and where; that it shall be written is passed over.
     on_result
         Called with every result as it comes.
+    on_picture
+        Called with every picture that was measured by.
 
     Raises
     ------
@@ -100,7 +150,7 @@ def calibrate_instrument(
     at = microscope.stage_position() if place is None else instrument.rig.slide.frame.to_stage(place)
     plan = CalibrationPlan(at, request.focus_um, request.what, request.oil_allowed)
     try:
-        return calibrate(microscope, plan, _time_source(instrument), on_result)
+        return calibrate(microscope, plan, _time_source(instrument), on_result, on_picture)
     finally:
         faults = microscope.safe_state()
         if faults:
@@ -113,34 +163,3 @@ def _time_source(instrument: Instrument) -> Callable[[], float]:
     if instrument.twin is not None:
         return instrument.twin.clock.now_s
     return time.monotonic
-
-
-def described(result: Result) -> tuple[str, str, str]:
-    """What was measured, its value and its residual, as text for a table."""
-    evidence = result.evidence
-    residual = f"{evidence.residual:.3g} {evidence.unit}, n = {evidence.measurements}"
-    match result:
-        case PixelGeometry():
-            flips = "".join(axis for axis, flip in (("x", result.flip_x), ("y", result.flip_y)) if flip) or "none"
-            value = f"{result.um_per_px:.5f} um/px, turned {result.rotation_deg:.3f}°, flips {flips}"
-            return f"pixel geometry {result.objective}", value, residual
-        case ObjectiveOffset():
-            value = (
-                f"parcentric ({result.parcentric_x_um:.2f}, {result.parcentric_y_um:.2f}) um, "
-                f"parfocal {result.parfocal_um:.2f} um"
-            )
-            return f"offset {result.objective}", value, residual
-        case Backlash():
-            return "backlash", f"x {result.x_um:.2f}, y {result.y_um:.2f} um", residual
-        case StageMotion():
-            speed = "not reached" if result.speed_um_s is None else f"{result.speed_um_s / 1000.0:.1f} mm/s"
-            value = f"{speed}, {result.acceleration_um_s2 / 1e6:.3g} m/s², settles {result.settle_ms:.1f} ms"
-            return "stage motion", value, residual
-        case ReadOut():
-            return "read-out", f"{result.read_out_ms:.1f} ms", residual
-        case FieldImages():
-            value = (
-                f"light {result.flat.min():.2f} .. {result.flat.max():.2f} of its mean, "
-                f"dark {result.dark.mean():.0f} levels"
-            )
-            return f"field {result.objective}", value, residual

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scanner.calibration.common_steps import find_exposure
 from scanner.coordinates import StagePoint
 from scanner.core import ScanCore
@@ -17,6 +20,7 @@ from scanner.rig import Rig, Span, load_rig
 from scanner.stillness import StillnessVerdict, prove_stillness
 from station.compose import open_oil_ledger, require_agreement, require_devices, state_folder
 from station.instrument.exclusive_use import exclusive_use
+from station.instrument.unproven import UnprovenProperty, unproven_properties
 
 # Way of the trial moves: far enough to be seen, near enough to be harmless.
 NUDGE_UM = 500.0
@@ -40,11 +44,60 @@ class RigCheckStep:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class CheckPicture:
+    """The picture of the check.
+
+    Attributes
+    ----------
+    pixels
+        uint16, shape (height_px, width_px), as the camera gave them.
+    exposure_ms
+        Exposure time.
+    full_scale
+        Largest grey level of the camera.
+    objective
+        Name of the objective in the rig.
+    """
+
+    pixels: NDArray[np.uint16]
+    exposure_ms: float
+    full_scale: int
+    objective: str
+
+
+@dataclass(frozen=True, slots=True)
+class RigCheck:
+    """Outcome of a check.
+
+    Attributes
+    ----------
+    name
+        Name of the rig; that of its folder where its file can't be read.
+    steps
+        In order.
+    unproven
+        What the check leaves open; empty where the rig's file can't be read.
+    picture
+        None where no picture could be taken.
+    """
+
+    name: str
+    steps: tuple[RigCheckStep, ...]
+    unproven: tuple[UnprovenProperty, ...] = ()
+    picture: CheckPicture | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether any step ended in a fault."""
+        return any(step.state is RigCheckState.FAULT for step in self.steps)
+
+
 class _NotAssessedError(Exception):
     """A step that can't be made here; the text says why."""
 
 
-def check_rig(folder: Path, *, home: bool = False) -> tuple[RigCheckStep, ...]:
+def check_rig(folder: Path, *, home: bool = False, turret: bool = False) -> RigCheck:
     """Check an instrument: load, limits, moves with read-back, light, picture, stillness, safe state.
 
     Parameters
@@ -53,26 +106,32 @@ def check_rig(folder: Path, *, home: bool = False) -> tuple[RigCheckStep, ...]:
         Folder of the rig.
     home
         Drive the stage to its end switches first, even where the rig gives no permission (``stage.homing``).
+    turret
+        Turn to every objective, focus down, and read back its label. None is driven to the slide.
 
     Returns
     -------
-    tuple of Step
-        In order; after a fault the later steps are tried all the same, as far as there is something to try.
+    RigCheck
+        After a fault the later steps are tried all the same, as far as there is something to try.
     """
     steps = _Steps()
     loaded: list[tuple[Rig, Path]] = []
     steps.make("rig file", lambda: _note(loaded, load_rig(folder)))
     if not loaded:
-        return steps.done
+        return RigCheck(folder.resolve().name, steps.done)
     rig, cfg = loaded[0]
+    pictures: list[CheckPicture] = []
     with ExitStack() as claimed:
         steps.make("exclusive use", lambda: _claim(claimed, rig))
         if not steps.failed:
-            _check_devices(steps, rig, cfg, home=home)
-    return steps.done
+            _check_devices(steps, rig, cfg, pictures, home=home, turret=turret)
+    picture = pictures[0] if pictures else None
+    return RigCheck(rig.name, steps.done, unproven_properties(rig, str(folder), turret_turned=turret), picture)
 
 
-def _check_devices(steps: _Steps, rig: Rig, cfg: Path, *, home: bool) -> None:
+def _check_devices(
+    steps: _Steps, rig: Rig, cfg: Path, pictures: list[CheckPicture], *, home: bool, turret: bool
+) -> None:
     core = ScanCore()
     try:
         microscopes: list[Microscope] = []
@@ -84,7 +143,7 @@ def _check_devices(steps: _Steps, rig: Rig, cfg: Path, *, home: bool) -> None:
             return
         microscope = microscopes[0]
         try:
-            _exercise(steps, microscope, home=home)
+            _exercise(steps, microscope, pictures, home=home, turret=turret)
         finally:
             steps.make("safe state", lambda: _safe(microscope))
     finally:
@@ -114,18 +173,21 @@ class _Steps:
             self._done.append(RigCheckStep(what, RigCheckState.FAULT, str(error)))
 
 
-def _exercise(steps: _Steps, microscope: Microscope, *, home: bool) -> None:
+def _exercise(
+    steps: _Steps, microscope: Microscope, pictures: list[CheckPicture], *, home: bool, turret: bool
+) -> None:
     steps.make("focus down", lambda: _focus_down(microscope))
     if home or microscope.rig.stage.homing:
         steps.make("home", lambda: _home(microscope, asked=home))
+    if turret:
+        steps.make("turret turns", lambda: _turn_turret(microscope))
     steps.make("limits", lambda: _limits(microscope))
     for axis in ("x", "y"):
         steps.make(f"stage {axis}", lambda axis=axis: _nudge(microscope, axis))  # type: ignore[misc]
     steps.make("focus", lambda: _focus(microscope))
     steps.make("light", lambda: _light(microscope))
-    exposures: list[float] = []
-    steps.make("picture", lambda: _picture(microscope, exposures))
-    steps.make("stillness", lambda: _stillness(microscope, exposures))
+    steps.make("picture", lambda: _picture(microscope, pictures))
+    steps.make("stillness", lambda: _stillness(microscope, pictures))
     slides = microscope.slides
     if slides.has_loader or slides.has_label_camera or slides.has_oiler:
         steps.make("slides", lambda: _peripherals(microscope))
@@ -166,6 +228,19 @@ def _home(microscope: Microscope, *, asked: bool) -> str:
     return f"x {here.x_um:.1f}, y {here.y_um:.1f} um"
 
 
+def _turn_turret(microscope: Microscope) -> str:
+    """Turn to every objective with the focus down, then back to the one that was in the light path."""
+    start = microscope.objective
+    if microscope.slides.is_oiled():
+        raise _NotAssessedError("the slide carries oil: no dry objective is turned over it")
+    turned = []
+    for objective in (*(one for one in microscope.rig.objectives if one.name != start.name), start):
+        # Turned only, with the focus down: no oil objective comes near the slide, so none carries oil to it.
+        confirmed = microscope.select_objective(objective.name, oil_allowed=True)
+        turned.append(confirmed.label)
+    return f"{start.label} -> {' -> '.join(turned)}, focus down"
+
+
 def _peripherals(microscope: Microscope) -> str:
     slides = microscope.slides
     found = []
@@ -190,7 +265,7 @@ def _limits(microscope: Microscope) -> str:
     try:
         microscope.check_reachable(beyond)
     except LimitError:
-        return f"x {stage.x}, y {stage.y}, z {focus.z} um; at x {here.x_um:.1f}, y {here.y_um:.1f} um"
+        return f"x {stage.x}, y {stage.y}, z {focus.z} um; at x {here.x_um:z.1f}, y {here.y_um:z.1f} um"
     raise DeviceNotReadyError("a position beyond the limits was not refused", device=microscope.rig.devices.stage)
 
 
@@ -203,7 +278,7 @@ def _nudge(microscope: Microscope, axis: str) -> str:
     there = microscope.move_to(target)
     back = microscope.move_to(here)
     values = [getattr(point, f"{axis}_um") for point in (here, there, back)]
-    return " -> ".join(f"{value:.2f}" for value in values) + " um"
+    return " -> ".join(f"{value:z.2f}" for value in values) + " um"
 
 
 def _inward(span: Span, start_um: float) -> float:
@@ -229,18 +304,19 @@ def _light(microscope: Microscope) -> str:
     return "on"
 
 
-def _picture(microscope: Microscope, exposures: list[float]) -> str:
+def _picture(microscope: Microscope, pictures: list[CheckPicture]) -> str:
     exposure_ms = find_exposure(microscope)
     frame = microscope.snap(exposure_ms)
-    exposures.append(exposure_ms)
+    full_scale = microscope.rig.camera.full_scale
+    pictures.append(CheckPicture(frame.pixels, exposure_ms, full_scale, frame.objective))
     height, width = frame.pixels.shape
     return f"{width} x {height} px, mean level {frame.pixels.mean():.0f} at {exposure_ms:.2f} ms"
 
 
-def _stillness(microscope: Microscope, exposures: list[float]) -> str:
-    if not exposures:
+def _stillness(microscope: Microscope, pictures: list[CheckPicture]) -> str:
+    if not pictures:
         raise _NotAssessedError("no picture to compare")
-    found = prove_stillness(microscope, exposures[0])
+    found = prove_stillness(microscope, pictures[0].exposure_ms)
     if found.verdict is StillnessVerdict.UNDECIDED:
         raise _NotAssessedError("blank field: a shift can't be measured on it")
     if found.verdict is StillnessVerdict.MOVED:

@@ -63,7 +63,7 @@ def capture_picture(folder: Path, relative: str) -> Picture:
         return Picture(None, str(error))
     width_um = capture.pixels.shape[1] * capture.metadata.um_per_px
     bar_um = next((step for step in _BAR_STEPS_UM if step <= _BAR_SHARE * width_um), None)
-    small = _at_most(stretch(capture.pixels), CAPTURE_WIDTH_PX)
+    small = at_most(stretch(capture.pixels), CAPTURE_WIDTH_PX)
     return _encode(small, ".jpg", bar_um=bar_um, bar_percent=None if bar_um is None else 100 * bar_um / width_um)
 
 
@@ -95,16 +95,18 @@ def plain_picture(folder: Path, relative: str | None, *, width_px: int, stretche
     shown = np.asarray(pixels)
     if shown.dtype != np.uint8 or stretched:
         shown = stretch(shown)
-    return _encode(_at_most(shown.astype(np.uint8, copy=False), width_px), ".png")
+    return _encode(at_most(shown.astype(np.uint8, copy=False), width_px), ".png")
 
 
-def stretch(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+def stretch(pixels: NDArray[np.generic], percent: tuple[float, float] = STRETCH_PERCENT) -> NDArray[np.uint8]:
     """Spread the grey values of a picture over 0..255.
 
     Parameters
     ----------
     pixels
         Any number type, shape (height, width) or (height, width, channels).
+    percent
+        Percentiles that become 0 and 255; what lies beyond is clipped.
 
     Returns
     -------
@@ -112,11 +114,24 @@ def stretch(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
         Same shape; a picture of one grey value becomes mid-grey.
     """
     values = pixels.astype(np.float32)
-    low, high = np.percentile(values, STRETCH_PERCENT)
+    low, high = np.percentile(values, percent)
     if high <= low:
         return np.full(values.shape, 128, np.uint8)
     spread = np.clip((values - low) * (255.0 / (high - low)) + 0.5, 0, 255)
     return np.asarray(spread, dtype=np.uint8)
+
+
+def array_picture(pixels: NDArray[np.uint8], *, width_px: int) -> Picture:
+    """A picture in memory as PNG.
+
+    Parameters
+    ----------
+    pixels
+        uint8, shape (height_px, width_px).
+    width_px
+        Greatest width.
+    """
+    return _encode(at_most(pixels, width_px), ".png")
 
 
 def _inside(folder: Path, relative: str) -> Path:
@@ -126,7 +141,16 @@ def _inside(folder: Path, relative: str) -> Path:
     return path
 
 
-def _at_most(pixels: NDArray[np.uint8], width_px: int) -> NDArray[np.uint8]:
+def at_most(pixels: NDArray[np.uint8], width_px: int) -> NDArray[np.uint8]:
+    """Reduce a picture that is wider than it may be.
+
+    Parameters
+    ----------
+    pixels
+        uint8, shape (height, width) or (height, width, channels).
+    width_px
+        Greatest width.
+    """
     height, width = pixels.shape[:2]
     if width <= width_px:
         return pixels

@@ -10,8 +10,9 @@ from scanner.coordinates import SlidePoint
 from scanner.errors import ScannerError
 from scanner.rig import load_rig
 from station.cli import main
-from station.instrument.calibrate import CalibrationRequest, described, run_calibration
-from station.instrument.rig_check import RigCheckState, RigCheckStep, check_rig
+from station.instrument.calibrate import CalibrationRequest, run_calibration
+from station.instrument.result_text import described
+from station.instrument.rig_check import RigCheck, RigCheckState, check_rig
 
 SIMULATED_RIG = Path(__file__).parents[2] / "hardware_configs" / "simulated"
 
@@ -31,12 +32,12 @@ def with_faults(folder: Path, faults: str) -> None:
     cfg.write_text(text.replace(line, f"{line}#py Property,Hub,Faults,{faults}\n"))
 
 
-def states(steps: tuple[RigCheckStep, ...]) -> dict[str, RigCheckState]:
-    return {step.what: step.state for step in steps}
+def states(check: RigCheck) -> dict[str, RigCheckState]:
+    return {step.what: step.state for step in check.steps}
 
 
 def test_an_instrument_in_order_passes_every_step(rig_folder: Path) -> None:
-    steps = check_rig(rig_folder, home=True)
+    steps = check_rig(rig_folder, home=True).steps
     assert {step.state for step in steps} == {RigCheckState.OK}, steps
     assert {"home", "stage x", "stage y", "focus", "light", "picture", "stillness", "safe state"} <= {
         step.what for step in steps
@@ -72,14 +73,14 @@ def test_a_fault_is_a_line_and_the_instrument_is_made_safe(rig_folder: Path, fau
 
 def test_a_rig_that_does_not_load_ends_there(rig_folder: Path) -> None:
     (rig_folder / "rig.yaml").write_text("version: 1\n")
-    steps = check_rig(rig_folder)
+    steps = check_rig(rig_folder).steps
     assert [step.state for step in steps] == [RigCheckState.FAULT]
 
 
 def test_a_device_that_is_missing_is_named(rig_folder: Path) -> None:
     path = rig_folder / "rig.yaml"
     path.write_text(path.read_text().replace("stage: XY", "stage: Table"))
-    steps = check_rig(rig_folder)
+    steps = check_rig(rig_folder).steps
     assert steps[-1].state is RigCheckState.FAULT
     assert "Table" in steps[-1].detail
 
@@ -138,7 +139,7 @@ def test_results_are_told_in_words(rig_folder: Path) -> None:
 
 def test_loader_label_camera_and_oiler_are_part_of_the_check() -> None:
     folder = Path(__file__).parents[2] / "hardware_configs" / "simulated-feeder"
-    steps = {step.what: step for step in check_rig(folder)}
+    steps = {step.what: step for step in check_rig(folder).steps}
     assert steps["slides"].state is RigCheckState.OK
     assert "77 slides, stage empty" in steps["slides"].detail
     assert "label camera" in steps["slides"].detail
