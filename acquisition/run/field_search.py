@@ -26,6 +26,7 @@ from acquisition.run.run_log import Progress, RecordedFind, RunLog, WaitingField
 from acquisition.run.search_task import SearchAnswer, SearchTask, be_ready, search_field
 from acquisition.storage import CaptureMetadata, FrameSpool
 from acquisition.storage.overview import Overview, OverviewWrite
+from acquisition.storage.spool import frame_checksum
 from acquisition.workers import Workers
 from analysis.finder import Candidate
 from analysis.finder.drift import FieldSummary
@@ -160,7 +161,8 @@ class FieldSearch:
         start_s = self._now_s()
         slot = self._spool.put(frame.pixels)
         record = replace(record, write_ms=record.write_ms + _MS_PER_S * (self._now_s() - start_s))
-        waiting = WaitingField(record, frame.objective, frame.exposure_ms, slot)
+        checksum = frame_checksum(frame.pixels)
+        waiting = WaitingField(record, frame.objective, frame.exposure_ms, slot, checksum)
         self._log.field(waiting)
         self._background_sync.add(record.index)
         self._under[record.index] = waiting
@@ -283,6 +285,7 @@ class FieldSearch:
                 None if self._overview is None else self._overview.grid,
                 self._metadata(under, exposure) if context.protocol.scan.keep_fields is KeepFields.ALL else None,
                 full_scale=context.microscope.rig.camera.full_scale,
+                checksum=under.checksum,
             )
         )
 

@@ -80,12 +80,25 @@ class RankedCandidate:
 
 @dataclass(frozen=True, slots=True)
 class WaitingField:
-    """A photographed field that had not been searched when the run was cut off; its frame is in the spool."""
+    """A photographed field that had not been searched when the run was cut off; its frame is in the spool.
+
+    Attributes
+    ----------
+    record
+        What was measured so far.
+    objective, exposure_ms
+        Through what and how long it was exposed.
+    slot
+        Where in the spool the frame is.
+    checksum
+        Of the frame, see `frame_checksum`; None in journals of earlier versions.
+    """
 
     record: FieldRecord
     objective: str
     exposure_ms: float
     slot: int
+    checksum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +280,7 @@ class RunLog:
             objective=field.objective,
             exposure_ms=field.exposure_ms,
             slot=field.slot,
+            checksum=field.checksum,
             boot=self._boot,
         )
 
@@ -460,7 +474,11 @@ def _take(record: JournalRecord, progress: Progress, synced: set[int], boots: di
             )
         case LogKind.FIELD:
             waiting = WaitingField(
-                _field(values["record"]), values["objective"], values["exposure_ms"], int(values["slot"])
+                _field(values["record"]),
+                values["objective"],
+                values["exposure_ms"],
+                int(values["slot"]),
+                values.get("checksum"),
             )
             progress.waiting[waiting.record.index] = waiting
             boots[waiting.record.index] = values["boot"]

@@ -17,7 +17,7 @@ from acquisition.storage.atomic import write_png_atomic
 from acquisition.storage.capture_file import write_capture
 from acquisition.storage.capture_metadata import CaptureMetadata
 from acquisition.storage.overview import OverviewGrid, OverviewTile, overview_tile
-from acquisition.storage.spool import Shape, read_slot
+from acquisition.storage.spool import Shape, frame_checksum, read_slot
 from acquisition.workers import prepare_process
 from analysis.finder import Candidate
 from analysis.finder.drift import FieldSummary
@@ -62,6 +62,8 @@ class SearchTask:
         Metadata with which the whole field is stored in ``fields/``; None stores nothing.
     full_scale
         The camera's largest grey level.
+    checksum
+        Of the frame as it came from the camera; None where that isn't known.
     """
 
     field_index: int
@@ -77,6 +79,7 @@ class SearchTask:
     overview: OverviewGrid | None = None
     keep: CaptureMetadata | None = None
     full_scale: float = 65535.0
+    checksum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,11 @@ def search_field(task: SearchTask) -> SearchAnswer:
     start_s = time.perf_counter()
     raw = read_slot(task.spool, task.shape, task.slot)
     um_per_px = task.exposure.view.camera.um_per_px
+    if task.checksum is not None and frame_checksum(raw) != task.checksum:
+        reason = (
+            "its frame on the disk is not the one that was photographed (checksum), so that nothing is known of it"
+        )
+        return SearchAnswer(task.field_index, task.slot, find_ms=_ms_since(start_s), error=reason)
     try:
         pixels = _corrected(raw, task)
         result = search_image(task.finder, pixels, um_per_px, min_score=task.min_score, full_scale=task.full_scale)

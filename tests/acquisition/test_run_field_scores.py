@@ -20,6 +20,7 @@ from acquisition.run.ranking import candidate_records, rank
 from acquisition.run.run_log import RankedCandidate, RecordedFind, RunLog, read_progress
 from acquisition.run.search_task import SearchTask, search_field
 from acquisition.storage import FrameSpool
+from acquisition.storage.spool import frame_checksum
 from analysis.finder import Candidate, CellQuality
 from analysis.finder.drift import FieldSummary, ReferenceStatistics, summarise_field
 from scanner.coordinates import CameraFrame, ObjectiveView, SlidePoint, StagePoint
@@ -263,3 +264,33 @@ def test_a_slide_like_the_reference_is_not_reported_and_without_a_reference_noth
 
 def test_a_field_without_candidates_costs_nothing(run_dir):
     assert write_crops(run_dir, 1, np.zeros((4, 4), np.uint16), UM_PER_PX, []).paths == ()
+
+
+@pytest.mark.parametrize("change", ["blank", "one pixel", "none"])
+def test_a_frame_that_was_changed_on_the_disk_is_no_empty_field(run_dir, change):
+    pixels = field_with_a_cell()
+    exposure = Exposure(
+        ObjectiveView(StagePoint(0.0, 0.0), CameraFrame(pixels.shape[1], pixels.shape[0], UM_PER_PX)),
+        0.0,
+        "10x",
+        5.0,
+        NOON,
+    )
+    spool = FrameSpool.create(run_dir / "spool.raw", pixels.shape, 1)
+    slot = spool.put(pixels)
+    spool.close()
+    on_disk = np.memmap(run_dir / "spool.raw", np.uint16, "r+", shape=pixels.shape)
+    if change == "blank":
+        on_disk[:] = 4000
+    elif change == "one pixel":
+        on_disk[5, 5] += 1
+    on_disk.flush()
+    task = SearchTask(
+        7, spool.path, slot, pixels.shape, exposure, 0.5, finder, run_dir, checksum=frame_checksum(pixels)
+    )
+    answer = search_field(task)
+    if change == "none":
+        assert (answer.error, answer.candidates) == (None, (JUDGED,))
+    else:
+        assert "not the one that was photographed" in answer.error
+        assert answer.candidates == ()
