@@ -163,7 +163,7 @@ class TwinHub(HubDevice):
         self._faults_text = str(text)
 
 
-class OnTwin:
+class OnTwin(Device):
     """What all peripherals share: the hub and, through it, the twin."""
 
     _hub: TwinHub | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -270,14 +269,3 @@ STORAGE_FAULTS: tuple[FaultEntry, ...] = (
 )
 
 CATALOGUE: tuple[FaultEntry, ...] = DEVICE_FAULTS + SERIAL_FAULTS + STORAGE_FAULTS
-
-
-def as_markdown(entries: Iterable[FaultEntry]) -> str:
-    """The entries as a table, one a line."""
-    lines = ["| fault | target | what goes wrong | what the instrument does | error |", "|---|---|---|---|---|"]
-    lines += [
-        f"| `{entry.kind}` | {entry.target} | {entry.what} | {entry.answer} | "
-        f"{f'`{entry.error}`' if entry.error else 'none'} |"
-        for entry in entries
-    ]
-    return "\n".join(lines) + "\n"

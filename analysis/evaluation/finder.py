@@ -154,9 +154,16 @@ def finder_figures(
     """
     by_slide = list(scores_by_slide(outcomes).values())
     scores = pooled(by_slide)
+    figures = {**_scored(outcomes, scores, call), **_places(outcomes, call), **_counts(outcomes, scores, call)}
+    figures["intervals"] = _intervals(by_slide, call, rounds)
+    return {name: _plain(value) for name, value in figures.items()}
+
+
+def _scored(outcomes: Sequence[FieldOutcome], scores: FinderScores, call: float) -> dict[str, float]:
+    """Figures of scores and ranks, and the speed."""
     ranking = curve(scores)
     seconds = sum(outcome.seconds for outcome in outcomes)
-    figures: dict[str, Any] = {
+    return {
         "recall": _recall(scores, call),
         "precision": _precision(scores, call),
         "true_negative_rate": _not_called(scores.negative_score, call),
@@ -173,15 +180,16 @@ def finder_figures(
         "average_precision": ranking.average_precision,
         "recall_at_precision_0.95": ranking.recall_at(GOAL_PRECISION),
         "precision_at_recall_0.98": ranking.precision_at(GOAL_RECALL),
-        **_places(outcomes, call),
-        **_counts(outcomes, scores, call),
     }
-    figures["intervals"] = {
+
+
+def _intervals(by_slide: Sequence[FinderScores], call: float, rounds: int) -> dict[str, Any]:
+    if not rounds or not by_slide:
+        return {}
+    return {
         name: _plain(bootstrap(len(by_slide), _of_drawn(by_slide, figure), rounds=rounds))
         for name, figure in _intervalled(call).items()
-        if rounds and by_slide
     }
-    return {name: _plain(value) for name, value in figures.items()}
 
 
 def _of_drawn(

@@ -107,10 +107,7 @@ def pair_evidence(
     )
     best = both[:, :, :STRUCTURAL].max(axis=2)
     apart = own[two] - own[one]
-    # Where no rearrangement decides, the one that is less like its class.
-    changed = np.where(np.abs(best[1] - best[0]) > _SETTINGS.decisive_nats, best[1] > best[0], apart > 0).astype(
-        np.intp
-    )
+    changed = _changed_one(best, apart)
     at = np.arange(len(pairs))
     features = np.stack(
         [
@@ -132,6 +129,13 @@ def pair_evidence(
     return PairEvidence(
         features.astype(np.float64), _over_normal(residual, class_rows, reference), changed, explained, trial_of
     )
+
+
+def _changed_one(best_nats: NDArray[np.float64], apart: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Of each pair, the one that a rearrangement explains better; where none decides, the less like its class."""
+    first_nats, second_nats = best_nats
+    decided = np.abs(second_nats - first_nats) > _SETTINGS.decisive_nats
+    return np.where(decided, second_nats > first_nats, apart > 0).astype(np.intp)
 
 
 def against_cell(

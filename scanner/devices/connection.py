@@ -167,11 +167,6 @@ class SerialConnection:
                 raise self.nonsense(command, line, "a line of text")
             return text
 
-    def has_input(self) -> bool:
-        """Whether something has come that nobody has read."""
-        with self.transaction():
-            return bool(self._buffer) or self._waiting() > 0
-
     def flush_unexpected(self) -> None:
         """Throw away what came without being asked for."""
         with self.transaction():

@@ -109,21 +109,6 @@ def tenengrad(transmission: NDArray[np.float32], mask: NDArray[np.bool_]) -> flo
     return masked_mean(np.asarray(across**2 + down**2, dtype=np.float32), mask)
 
 
-def vollath4(transmission: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """Vollath's F4: autocorrelation at one pixel minus that at two (Vollath 1987).
-
-    Parameters
-    ----------
-    transmission
-        float32, shape (h, w): light over that of the empty background.
-    mask
-        bool, shape (h, w): pixels that count.
-    """
-    product = np.zeros_like(transmission)
-    product[:, :-2] = transmission[:, :-2] * (transmission[:, 1:-1] - transmission[:, 2:])
-    return masked_mean(product, mask)
-
-
 def normalised_variance(transmission: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
     """Variance over the mean of the masked pixels (Groen et al. 1985): broad, for the coarse search.
 

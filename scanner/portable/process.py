@@ -1,4 +1,4 @@
-"""Processes: whether one still runs, which boot of the machine this is, how much memory was used."""
+"""Processes: whether one still runs, and which boot of the machine this is."""
 
 from __future__ import annotations
 
@@ -70,17 +70,6 @@ def is_running(pid: int, started_s: float | None = None) -> bool:
         return True
     except (psutil.NoSuchProcess, ValueError, OverflowError):
         return False
-
-
-def peak_memory_bytes() -> int:
-    """Most memory that this process has held at any time, in bytes."""
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts KiB, macOS bytes.
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def kill_this_process() -> None:

@@ -106,8 +106,7 @@ def karyotype(
 
     if sum((cells is not None, bool(images), edit is not None)) != 1:
         raise UsageError("karyotype takes either pictures, or --cells and a folder, or --edit and a proposal")
-    if not laid_out <= analysed <= counted:
-        raise UsageError("--laid-out, --analysed and --counted: each includes the one before it")
+    _refuse_unordered(counted, analysed, laid_out)
     if plane is not None and not images:
         raise UsageError("--plane is for pictures: files of a case and proposals name their own planes")
     refuse_twins(images or [])
@@ -127,6 +126,11 @@ def karyotype(
         _case(run, karyotyper, CasePolicy(counted, analysed, laid_out, origin))
         return
     _pictures(images or [], out, karyotyper, options, plane=plane, discard_edits=discard_edits)
+
+
+def _refuse_unordered(counted: int, analysed: int, laid_out: int) -> None:
+    if not laid_out <= analysed <= counted:
+        raise UsageError("--laid-out, --analysed and --counted: each includes the one before it")
 
 
 def _make_folder(out: Path) -> None:

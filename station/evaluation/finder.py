@@ -300,29 +300,50 @@ def evaluate_finder(
     named_finder(subject)
     start_s = time.perf_counter()
     jobs = jobs_for(data, split, subject, limit, work_dir)
-    for population in {job.population: job for job in jobs}.values():
-        # What is missing is told before processes start, and images are cut once and not by each of them.
-        next(compose(population), None)
     answers = _run(jobs, make_workers or _processes, progress)
-    seen: dict[str, dict[Population, list[Any]]] = {"subject": {}, "rules": {}, "exhibits": {}}
+    outcomes, by_rules, exhibits = (_by_population(answers, part) for part in ("subject", "rules", "exhibits"))
+    figures = {
+        **_figures(subject, split, outcomes, by_rules, work_dir),
+        "composing_processor_s": sum(answer.composing_s for answer in answers),
+        "seconds": time.perf_counter() - start_s,
+    }
+    return FinderEvaluation(figures, outcomes, by_rules, exhibits)
+
+
+def _by_population(answers: Sequence[JobAnswer], part: str) -> dict[Population, list[Any]]:
+    collected: dict[Population, list[Any]] = {}
     for answer in answers:
-        for name, by_population in seen.items():
-            by_population.setdefault(answer.population, []).extend(getattr(answer, name))
-    ranking_fields = [field for population in RANKED for field in seen["subject"].get(population, [])]
-    interactions = interactions_table(work_dir / QUALITY_FILE)
-    populations = {str(name): finder_figures(outcomes) for name, outcomes in seen["subject"].items()}
-    figures: dict[str, Any] = {
+        collected.setdefault(answer.population, []).extend(getattr(answer, part))
+    return collected
+
+
+def _figures_by_population(outcomes: Mapping[Population, Sequence[FieldOutcome]]) -> dict[str, dict[str, Any]]:
+    return {str(population): finder_figures(of_population) for population, of_population in outcomes.items()}
+
+
+def _figures(
+    subject: str,
+    split: str,
+    outcomes: Mapping[Population, Sequence[FieldOutcome]],
+    by_rules: Mapping[Population, Sequence[FieldOutcome]],
+    work_dir: Path,
+) -> dict[str, Any]:
+    populations = _figures_by_population(outcomes)
+    return {
         **populations[Population.BRIGHTFIELD],
         "finder": subject,
         "split": split,
         "note": NOTE,
         "populations": populations,
-        "rules": {str(name): finder_figures(outcomes) for name, outcomes in seen["rules"].items()},
-        "ranking": ranking_figures(ranked_slides(ranking_fields, interactions, number=RANKED_NUMBER)),
-        "composing_processor_s": sum(answer.composing_s for answer in answers),
-        "seconds": time.perf_counter() - start_s,
+        "rules": _figures_by_population(by_rules),
+        "ranking": _ranking_figures(outcomes, work_dir),
     }
-    return FinderEvaluation(figures, seen["subject"], seen["rules"], seen["exhibits"])
+
+
+def _ranking_figures(outcomes: Mapping[Population, Sequence[FieldOutcome]], work_dir: Path) -> dict[str, Any]:
+    fields = [field for population in RANKED for field in outcomes.get(population, [])]
+    interactions = interactions_table(work_dir / QUALITY_FILE)
+    return ranking_figures(ranked_slides(fields, interactions, number=RANKED_NUMBER))
 
 
 def _processes() -> Executor:
@@ -333,6 +354,9 @@ def _run(
     jobs: Sequence[FinderJob], make_workers: Callable[[], Executor], progress: Callable[[int, int], None] | None
 ) -> list[JobAnswer]:
     """Run the jobs; answers come in the order of the jobs."""
+    for first_job in {job.population: job for job in jobs}.values():
+        # What is missing is told before processes start, and images are cut once and not by each of them.
+        next(compose(first_job), None)
     answers: dict[int, JobAnswer] = {}
     total = sum(job.fields for job in jobs)
     with make_workers() as executor:

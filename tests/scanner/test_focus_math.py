@@ -8,7 +8,7 @@ from scanner.coordinates import SlidePoint
 from scanner.focus import measure
 from scanner.focus.surface import FocusPoint, FocusSurface
 
-MEASURES = [measure.brenner, measure.tenengrad, measure.vollath4, measure.normalised_variance]
+MEASURES = [measure.brenner, measure.tenengrad, measure.normalised_variance]
 
 
 def scene(blur_px: float, *, noise: float = 10.0) -> np.ndarray:

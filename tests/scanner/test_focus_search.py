@@ -24,7 +24,6 @@ SHAPE = (160, 240)
 MEASURES = {
     "brenner": measure.brenner,
     "tenengrad": measure.tenengrad,
-    "vollath4": measure.vollath4,
     "normalised variance": measure.normalised_variance,
 }
 

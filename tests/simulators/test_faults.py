@@ -13,7 +13,6 @@ from simulators.fault_catalogue import (
     DEVICE_FAULTS,
     SERIAL_FAULTS,
     STORAGE_FAULTS,
-    as_markdown,
 )
 from simulators.fault_scenario import FaultScenario, parse_scenario
 from simulators.faults import TwinFault, TwinFaultKind, TwinFaultPlan, parse_faults
@@ -116,6 +115,17 @@ def test_the_catalogue_has_every_fault_once_with_an_error_that_exists():
         assert entry.what
         assert entry.answer
         assert not entry.error or hasattr(scanner.errors, entry.error) or hasattr(acquisition.errors, entry.error)
+
+
+def as_markdown(entries):
+    """The entries as a table, one a line."""
+    lines = ["| fault | target | what goes wrong | what the instrument does | error |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{entry.kind}` | {entry.target} | {entry.what} | {entry.answer} | "
+        f"{f'`{entry.error}`' if entry.error else 'none'} |"
+        for entry in entries
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def test_the_document_is_the_catalogue():

@@ -163,18 +163,24 @@ def run_ablation(
     made: list[Row] = []
     for variant in variants() if rows is None else rows:
         path = out_dir / f"{_file_name(variant.name)}.json"
-        wanted = only is None or variant.name in only
-        if not path.is_file() and not wanted:
-            continue
         if not path.is_file():
-            row = _row(variant, train, measured, 60.0 * minutes)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, (json.dumps(asdict(row), indent=1) + "\n").encode())
-        made.append(Row(**json.loads(path.read_text(encoding="utf-8"))))
+            if only is not None and variant.name not in only:
+                continue
+            _write_row(path, _row(variant, train, measured, 60.0 * minutes))
+        made.append(_read_row(path))
         write_atomic(out_dir / "table.md", (markdown(made) + "\n").encode())
         if progress is not None:
             progress(markdown(made[-1:]).splitlines()[-1])
     return made
+
+
+def _write_row(path: Path, row: Row) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, (json.dumps(asdict(row), indent=1) + "\n").encode())
+
+
+def _read_row(path: Path) -> Row:
+    return Row(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def _spread(table: ClassifierCropTable, cell_count: int | None) -> ClassifierCropTable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -202,16 +203,8 @@ def prepare_crops(
     DatasetError
         Where ``gband612`` isn't there. Other sets may be missing.
     """
-    makers: dict[str, Callable[[str], Iterable[LabelledCell]]] = {
-        "gband612": lambda split: gband612_cells(data_dir, split),
-        "rendered": lambda split: rendered_cells(RENDERED_CELLS[split], RENDERED_SEED[split]),
-        "rendered_r": lambda split: rendered_cells(RENDERED_CELLS[split] // 3, REVERSE_SEED[split], Banding.R),
-    }
-    if (data_dir / "bioimlab_qband" / "crops.csv").is_file():
-        makers["bioimlab"] = lambda split: bioimlab_cells(data_dir, split)
-    if (data_dir / "mfish" / "cells.csv").is_file():
-        makers["mfish"] = lambda split: mfish_cells(data_dir, split, segment, read)
     tell = progress or silent
+    makers = _cell_sources(data_dir, segment, read)
     for name in [name for name in makers if only is None or name in only]:
         for split in splits:
             path = crops_dir / f"{name}-{split}.npz"
@@ -221,13 +214,26 @@ def prepare_crops(
             table.save(path)
             tell(f"{path.name}: {len(table)} crops")
     if (data_dir / "tseng" / "images.csv").is_file() and (only is None or "tseng" in only):
-        made = 0
-        for split in splits:
-            for line in _tseng_parts(data_dir, crops_dir, split, segment, read, keep=keep):
-                tell(line)
-                made += 1
-                if made == budget_parts:
-                    return
+        parts = chain.from_iterable(
+            _tseng_parts(data_dir, crops_dir, split, segment, read, keep=keep) for split in splits
+        )
+        # A budget of nothing is no budget.
+        for line in islice(parts, budget_parts or None):
+            tell(line)
+
+
+def _cell_sources(data_dir: Path, segment: Cut, read: Read) -> dict[str, Callable[[str], Iterable[LabelledCell]]]:
+    """Sources whose cells fit into one table a split, by name: drawn ones, and the data sets that are there."""
+    makers: dict[str, Callable[[str], Iterable[LabelledCell]]] = {
+        "gband612": lambda split: gband612_cells(data_dir, split),
+        "rendered": lambda split: rendered_cells(RENDERED_CELLS[split], RENDERED_SEED[split]),
+        "rendered_r": lambda split: rendered_cells(RENDERED_CELLS[split] // 3, REVERSE_SEED[split], Banding.R),
+    }
+    if (data_dir / "bioimlab_qband" / "crops.csv").is_file():
+        makers["bioimlab"] = lambda split: bioimlab_cells(data_dir, split)
+    if (data_dir / "mfish" / "cells.csv").is_file():
+        makers["mfish"] = lambda split: mfish_cells(data_dir, split, segment, read)
+    return makers
 
 
 def _tseng_parts(

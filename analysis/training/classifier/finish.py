@@ -151,14 +151,8 @@ def write_finished(
     cell_counts
         Cells that it was trained on, by source.
     """
-    alone: dict[str, Tensor] = {}
-    seen: dict[str, Tensor] = {}
-    whole: dict[str, ClassifierCropTable] = {}
-    for source, table in val.items():
-        everything = replace(settings, cells=len(np.unique(table.cells)) + 1)
-        embedded = embed_cells(embedding_net, table, everything, changed=False)
-        whole[source] = whole_cells(table)
-        alone[source], seen[source] = context_logits(embedding_net, context, embedded)
+    whole = {source: whole_cells(table) for source, table in val.items()}
+    alone, seen = _logits_of(embedding_net, context, val, settings)
     prices = load_assignment_costs()
     single, joint = calibrate(whole, alone, prices), calibrate(whole, seen, prices)
     figures = {
@@ -185,6 +179,19 @@ def write_finished(
     )
     write_weights(folder, context.state_dict(), beside)
     return FinishedClassifier(figures, context)
+
+
+def _logits_of(
+    embedding_net: EmbeddingNet, context: ContextNet, val: Mapping[str, ClassifierCropTable], settings: ContextSettings
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Logits of every source's crops, each chromosome by itself and with its cell."""
+    alone: dict[str, Tensor] = {}
+    with_cell: dict[str, Tensor] = {}
+    for source, table in val.items():
+        everything = replace(settings, cells=len(np.unique(table.cells)) + 1)
+        embedded = embed_cells(embedding_net, table, everything, changed=False)
+        alone[source], with_cell[source] = context_logits(embedding_net, context, embedded)
+    return alone, with_cell
 
 
 def figures_of(

@@ -244,31 +244,57 @@ def train_on_crops(
     """
     settings, tell = settings or TrainSettings(), progress or silent
     torch.set_num_threads(settings.threads)
-    train, val = labelled_rows(load_tables(crops_dir, "train")), labelled_rows(load_tables(crops_dir, "val"))
-    if not train:
-        raise DatasetError("there are no prepared crops to train on", path=crops_dir)
+    train, val = _labelled_splits(crops_dir)
     task = ClassifierTask(settings, train, val, make_net)
     trainer = classifier_trainer(
         task, settings, budget_s=60.0 * minutes, folder=out_dir, progress=tell, clock=clock
     )
-
-    def keep(metrics: Mapping[str, float], calibration: Mapping[str, float] | None = None) -> Path:
-        manifest = _manifest(settings, trainer.step, train, metrics, command)
-        return write_weights(
-            out_dir, copied(trainer.average.weights), replace(manifest, calibration=dict(calibration or {}))
-        )
-
-    task.after_validation = keep
+    task.after_validation = write = _WeightsWriter(settings, trainer, train, out_dir, command)
     if resume:
         trainer.resume()
     trainer.run(Budget(seconds=60.0 * minutes))
-    if settings.loss == "triplet":
-        task.set_class_vectors(trainer.average.weights)
-    logits = task.logits(trainer.average.weights, val)
-    metrics = figures_of_logits(logits, val)
+    metrics, calibration = _validated(task, trainer.average.weights, settings, val)
     tell(f"step {trainer.step}: " + json.dumps(metrics))
-    path = keep(metrics, calibrate(val, logits, load_assignment_costs()))
-    return TrainResult(path, trainer.step, metrics)
+    return TrainResult(write(metrics, calibration), trainer.step, metrics)
+
+
+def _labelled_splits(
+    crops_dir: Path,
+) -> tuple[Mapping[str, ClassifierCropTable], Mapping[str, ClassifierCropTable]]:
+    """Crops of known class of train and val, by source."""
+    train, val = labelled_rows(load_tables(crops_dir, "train")), labelled_rows(load_tables(crops_dir, "val"))
+    if not train:
+        raise DatasetError("there are no prepared crops to train on", path=crops_dir)
+    return train, val
+
+
+def _validated(
+    task: ClassifierTask,
+    weights: Mapping[str, Tensor],
+    settings: TrainSettings,
+    val: Mapping[str, ClassifierCropTable],
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Figures on val, and the calibration that fits it."""
+    if settings.loss == "triplet":
+        task.set_class_vectors(weights)
+    logits = task.logits(weights, val)
+    return figures_of_logits(logits, val), calibrate(val, logits, load_assignment_costs())
+
+
+@dataclass(frozen=True, slots=True)
+class _WeightsWriter:
+    """Writes the averaged weights of a training with their manifest."""
+
+    settings: TrainSettings
+    trainer: Trainer
+    train: Mapping[str, ClassifierCropTable]
+    folder: Path
+    command: str
+
+    def __call__(self, metrics: Mapping[str, float], calibration: Mapping[str, float] | None = None) -> Path:
+        manifest = _manifest(self.settings, self.trainer.step, self.train, metrics, self.command)
+        weights = copied(self.trainer.average.weights)
+        return write_weights(self.folder, weights, replace(manifest, calibration=dict(calibration or {})))
 
 
 class ClassifierTask(TrainingTask):

@@ -138,36 +138,40 @@ def train_peer(
         cache = cache_dir or out_dir / "prepared"
         cells = prepare_cells(data_dir / "tseng", cache, "train", limit=settings.images, progress=tell)
         task = PeerTask(settings, cells)
+        optimizer = torch.optim.AdamW(
+            task.net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        schedule = CosineSchedule(settings.warm_up_steps, seconds=60.0 * minutes)
         trainer = Trainer(
-            task,
-            torch.optim.AdamW(
-                task.net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-            ),
-            CosineSchedule(settings.warm_up_steps, seconds=60.0 * minutes),
-            TrainerSettings(
-                learning_rate=settings.learning_rate,
-                clip_norm=_CLIP_NORM,
-                average=AverageSettings(settings.ema_decay),
-                log=Interval(steps=_LOG_STEPS),
-                checkpoint=Interval(steps=_CHECKPOINT_STEPS),
-            ),
-            folder=out_dir,
-            progress=tell,
-            clock=clock,
+            task, optimizer, schedule, _trainer_settings(settings), folder=out_dir, progress=tell, clock=clock
         )
         if resume:
             trainer.resume()
         trainer.run(Budget(seconds=60.0 * minutes))
-        manifest = Manifest(
-            name=PEER_WEIGHTS,
-            net="FasterRCNN",
-            arguments={"width": settings.width},
-            data={"tseng": len(cells)},
-            split="train (by case)",
-            command=f"karyoscan train peer --minutes {minutes:g}",
-            settings=asdict(settings),
-            seed=settings.seed,
-            steps=trainer.step,
-            metrics={},
-        )
+        manifest = _manifest(settings, trainer.step, pictures=len(cells), minutes=minutes)
         return write_weights(out_dir, trainer.average.weights, manifest)
+
+
+def _trainer_settings(settings: PeerTrainSettings) -> TrainerSettings:
+    return TrainerSettings(
+        learning_rate=settings.learning_rate,
+        clip_norm=_CLIP_NORM,
+        average=AverageSettings(settings.ema_decay),
+        log=Interval(steps=_LOG_STEPS),
+        checkpoint=Interval(steps=_CHECKPOINT_STEPS),
+    )
+
+
+def _manifest(settings: PeerTrainSettings, steps: int, *, pictures: int, minutes: float) -> Manifest:
+    return Manifest(
+        name=PEER_WEIGHTS,
+        net="FasterRCNN",
+        arguments={"width": settings.width},
+        data={"tseng": pictures},
+        split="train (by case)",
+        command=f"karyoscan train peer --minutes {minutes:g}",
+        settings=asdict(settings),
+        seed=settings.seed,
+        steps=steps,
+        metrics={},
+    )

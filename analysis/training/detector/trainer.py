@@ -146,14 +146,10 @@ def train_detector(
         folder, cache = data_dir / "tseng", out_dir / "prepared"
         train = prepare_cells(folder, cache, "train", limit=settings.train_images, progress=tell)
         some_val = prepare_cells(folder, cache, "val", limit=settings.validate_images, progress=tell)
-        task = DetectorTask(settings, train, some_val)
-        with closing(task):
+        with closing(DetectorTask(settings, train, some_val)) as task:
             trainer = detector_trainer(task, settings, out_dir, tell)
             if decay_steps is None:
-                if resume:
-                    trainer.resume()
-                trainer.run(Budget(seconds=60.0 * minutes))
-                return DetectorTrainResult(None, trainer.step, {})
+                return _run_stable_phase(trainer, minutes, resume=resume)
             decay = _begin_decay(trainer, settings, decay_steps, decay_from, resume=resume)
             trainer.note(branched_at=decay.first_step)
             if not trainer.run(Budget(steps=decay.first_step + decay.steps, seconds=60.0 * minutes)):
@@ -165,6 +161,13 @@ def train_detector(
             _continue_from_decay(trainer, settings)
             tell(json.dumps({"step": trainer.step, "images": len(val), **metrics}))
             return DetectorTrainResult(path, trainer.step, metrics)
+
+
+def _run_stable_phase(trainer: Trainer, minutes: float, *, resume: bool) -> DetectorTrainResult:
+    if resume:
+        trainer.resume()
+    trainer.run(Budget(seconds=60.0 * minutes))
+    return DetectorTrainResult(None, trainer.step, {})
 
 
 def _manifest(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -174,9 +174,7 @@ def train_finder(
     WeightsError
         Where the weights to begin from can't be used.
     """
-    for name, table in (("train", data.train), ("val", data.val)):
-        if not (np.any(table.metaphase == 1) and np.any(table.metaphase == 0)):
-            raise DatasetError(f"there are no crops of metaphases, or none of anything else, to {name} on")
+    _refuse_one_kind(data)
     settings, tell = settings or FinderTrainSettings(), progress or silent
     with training_arithmetic():
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -188,26 +186,47 @@ def train_finder(
         tell(f"from step {trainer.step} of {task.steps}, {kind}, {len(data.train)} crops")
         finished = trainer.run(Budget(steps=task.steps, seconds=60.0 * minutes))
         kept = stored_weights(trainer.best.weights)
-        net = task.ready_net({key: value.float() for key, value in kept.items()})
-        calibration = fit_calibration(outputs_of(net, data.val), data.val)
-        metrics = task.figures(net, calibration)
-        manifest = Manifest(
-            name=FINDER_WEIGHTS,
-            net="FinderNet",
-            arguments=task.arguments,
-            data=dict(data.about) or {"crops": len(data.train)},
-            split="train (by case); choices and calibration on val",
-            command=command,
-            settings={**asdict(settings), "bfloat16": task.half, "steps_planned": task.steps},
-            seed=settings.seed,
-            steps=trainer.best.step,
-            metrics=metrics,
-            calibration=asdict(calibration),
-            drift=drift(net, calibration) if drift is not None else {},
-        )
+        manifest = replace(_manifest(task, settings, data, command), steps=trainer.best.step)
+        manifest = _with_figures(manifest, task, kept, data.val, drift)
         path = write_weights(out_dir, kept, manifest)
-        tell(json.dumps({"step": trainer.best.step, **metrics}))
-        return FinderTrainResult(path, finished, trainer.step, metrics)
+        tell(json.dumps({"step": manifest.steps, **manifest.metrics}))
+        return FinderTrainResult(path, finished, trainer.step, dict(manifest.metrics))
+
+
+def _refuse_one_kind(data: FinderData) -> None:
+    for name, table in (("train", data.train), ("val", data.val)):
+        if not (np.any(table.metaphase == 1) and np.any(table.metaphase == 0)):
+            raise DatasetError(f"there are no crops of metaphases, or none of anything else, to {name} on")
+
+
+def _with_figures(
+    manifest: Manifest, task: FinderTask, weights: Mapping[str, Tensor], val: FinderCropTable, drift: Drift | None
+) -> Manifest:
+    """Add calibration and figures on val of the weights, and their drift."""
+    net = task.ready_net({key: value.float() for key, value in weights.items()})
+    calibration = fit_calibration(outputs_of(net, val), val)
+    return replace(
+        manifest,
+        metrics=task.figures(net, calibration),
+        calibration=asdict(calibration),
+        drift=drift(net, calibration) if drift is not None else {},
+    )
+
+
+def _manifest(task: FinderTask, settings: FinderTrainSettings, data: FinderData, command: str) -> Manifest:
+    """Manifest of weights that nothing is measured of yet."""
+    return Manifest(
+        name=FINDER_WEIGHTS,
+        net="FinderNet",
+        arguments=task.arguments,
+        data=dict(data.about) or {"crops": len(data.train)},
+        split="train (by case); choices and calibration on val",
+        command=command,
+        settings={**asdict(settings), "bfloat16": task.half, "steps_planned": task.steps},
+        seed=settings.seed,
+        steps=0,
+        metrics={},
+    )
 
 
 class FinderTask(TrainingTask):

@@ -163,18 +163,26 @@ def compose_slides(
     """
     if split not in SPLITS:
         raise DatasetError(f"split {split!r} is none of {', '.join(SPLITS)}")
+    library = load_library(data_root, _stain_of(domain, stain), split, work_dir=work_dir, limit=limit)
+    quality = _quality_in(work_dir) if quality is None else quality
+    composer = FieldComposer(library, quality, seed, fields_per_slide, size_px)
+    for slide in range(first_slide, first_slide + slides):
+        for number in range(fields_per_slide):
+            yield composer.field(slide, number)
+
+
+def _quality_in(work_dir: Path | None) -> QualityTable:
+    return {} if work_dir is None else read_quality(work_dir / QUALITY_FILE)
+
+
+def _stain_of(domain: str, stain: str | None) -> str:
+    """The stain asked for, or the domain's own."""
     chosen = stain or (DAPI if domain == FLUORESCENCE else GBAND)
     if chosen not in STAINS:
         raise DatasetError(f"stain {chosen!r} is none of {', '.join(STAINS)}")
     if STAINS[chosen] != domain:
         raise DatasetError(f"stain {chosen} is seen in {STAINS[chosen]}, not in {domain}")
-    library = load_library(data_root, chosen, split, work_dir=work_dir, limit=limit)
-    if quality is None:
-        quality = {} if work_dir is None else read_quality(work_dir / QUALITY_FILE)
-    composer = FieldComposer(library, quality, seed, fields_per_slide, size_px)
-    for slide in range(first_slide, first_slide + slides):
-        for number in range(fields_per_slide):
-            yield composer.field(slide, number)
+    return chosen
 
 
 def interactions_table(path: Path) -> Mapping[str, int]:
