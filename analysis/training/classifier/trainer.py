@@ -270,7 +270,7 @@ def _labelled_splits(
 
 def _validated(
     task: ClassifierTask,
-    weights: Mapping[str, Tensor],
+    weights: dict[str, Tensor],
     settings: TrainSettings,
     val: Mapping[str, ClassifierCropTable],
 ) -> tuple[dict[str, float], dict[str, float]]:
