@@ -157,10 +157,8 @@ def assign_pixels(
     assignments = [
         _completed(each, tight[each.box], labels, free, max_gap_px, settings=settings) for each in assignments
     ]
-    for number in pale:
-        assignment = _pale(number, tight[number], working, settings)
-        if assignment is not None:
-            assignments.append(assignment)
+    pale_assignments = [_pale(number, tight[number], working, settings) for number in pale]
+    assignments += [assignment for assignment in pale_assignments if assignment is not None]
     return sorted(assignments, key=lambda assignment: assignment.box)
 
 

@@ -182,7 +182,10 @@ def write_finished(
 
 
 def _logits_of(
-    embedding_net: EmbeddingNet, context: ContextNet, val: Mapping[str, ClassifierCropTable], settings: ContextSettings
+    embedding_net: EmbeddingNet,
+    context: ContextNet,
+    val: Mapping[str, ClassifierCropTable],
+    settings: ContextSettings,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Logits of every source's crops, each chromosome by itself and with its cell."""
     alone: dict[str, Tensor] = {}
