@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -81,6 +82,26 @@ def read_configuration_file(path: Path) -> ConfigurationFile:
     RigError
         The file can't be read, is too large, or one of those lines is incomplete; with file and line.
     """
+    reader = _Reader(path)
+    for number, command in _commands(path):
+        reader.take([part.strip() for part in command.split(",")], number)
+    return reader.result()
+
+
+def configuration_digest(path: Path) -> str:
+    """SHA-256 of what a configuration commands, hexadecimal: comments and white space don't count.
+
+    Raises
+    ------
+    RigError
+        The file can't be read, or is too large.
+    """
+    commands = (",".join(part.strip() for part in command.split(",")) for _, command in _commands(path))
+    return hashlib.sha256("\n".join(commands).encode("utf-8")).hexdigest()
+
+
+def _commands(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines that aren't empty or comments, with their numbers counted from 1."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -88,12 +109,10 @@ def read_configuration_file(path: Path) -> ConfigurationFile:
         raise RigError(f"{path}: can't be read: {error.strerror or error}") from error
     if len(content) > MAX_BYTES:
         raise RigError(f"{path}: more than {MAX_BYTES:,} bytes, which no Micro-Manager configuration has")
-    reader = _Reader(path)
     for number, line in enumerate(decode_configuration(content).splitlines(), start=1):
         command = line.strip().removeprefix(_PYTHON_LINE).lstrip()
         if command and not command.startswith(_COMMENT):
-            reader.take([part.strip() for part in command.split(",")], number)
-    return reader.result()
+            yield number, command
 
 
 def decode_configuration(content: bytes) -> str:

@@ -28,7 +28,16 @@ from scanner.model_comparison import changed_keys
 from scanner.rig import RIG_FILE, Rig
 from scanner.strict_yaml import load_strict
 from station.compose import Instrument, open_instrument
-from station.run.scan import LOG_NAME, RunSession, ScanRequest, ScanResult, log_to, lying_slide
+from station.run.scan import (
+    CONFIGURATION_KEY,
+    LOG_NAME,
+    RunSession,
+    ScanRequest,
+    ScanResult,
+    log_to,
+    lying_slide,
+    rig_configuration_digest,
+)
 
 NOTICES_NOT_TRUSTED: Final = (
     "the protocol of this run is no file of this machine as it stands, so its notices won't be sent; if you know "
@@ -162,6 +171,7 @@ def _taken_up(folder: Path) -> Iterator[_TakenUp]:
         # The protocol as it was used; the file may have been edited since.
         protocol = load_protocol(request.protocol, text=summary.record.protocol_yaml)
         require_same_rig(request.rig, summary.record.rig_yaml)
+        require_same_configuration(request.rig, folder)
         yield _TakenUp(request, summary.record.uid, protocol, locked, casebook, summary.record.protocol_yaml)
 
 
@@ -176,6 +186,7 @@ def read_request(folder: Path) -> ScanRequest:
     path = folder / REQUEST_NAME
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values.pop(CONFIGURATION_KEY, None)
         paths = {name: Path(values[name]) for name in ("rig", "protocol")}
         return ScanRequest(**{**values, **paths, "out": folder})
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -223,6 +234,32 @@ def require_same_rig(folder: Path, recorded: str) -> None:
             f"the rig was changed since the run began ({', '.join(changed)}); its places may mean others now. "
             "Put these keys back to resume, or scan the slide anew",
             path=path,
+        )
+
+
+def require_same_configuration(rig: Path, folder: Path) -> None:
+    """Refuse a Micro-Manager configuration that commands something else than when the run began.
+
+    Parameters
+    ----------
+    rig
+        Folder of the rig, or its file.
+    folder
+        Folder of the run; of earlier versions it doesn't say.
+
+    Raises
+    ------
+    ResumeError
+        The configuration was changed.
+    RigError
+        It can't be read.
+    """
+    recorded = json.loads((folder / REQUEST_NAME).read_text(encoding="utf-8")).get(CONFIGURATION_KEY)
+    if recorded is not None and recorded != rig_configuration_digest(rig):
+        raise ResumeError(
+            "the Micro-Manager configuration of the rig was changed since the run began; its devices may do "
+            "something else now. Put it back to resume, or scan the slide anew",
+            path=rig,
         )
 
 

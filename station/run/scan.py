@@ -29,8 +29,10 @@ from acquisition.run.slide_run import RunOutcome, SlideRun
 from acquisition.storage import RunFolder, write_json_atomic
 from analysis.finder import find_metaphases
 from analysis.parameters.store import verify_all
+from scanner.configuration_check import MismatchKind
+from scanner.configuration_file import configuration_digest
 from scanner.coordinates import SlideFrame
-from scanner.rig import RIG_FILE
+from scanner.rig import RIG_FILE, load_rig
 from simulators.specimen.pictures import LABEL_PADDING_PX
 from station.compose import (
     RENDERED,
@@ -48,6 +50,8 @@ from station.run.finders import ChosenFinder, choose_finder
 from station.run.rehearsal import read_scenario, rehearsed
 from station.run.scoring import Score, ScoredTrueCell, score_run
 
+CONFIGURATION_KEY = "configuration_sha256"
+"""Key of ``request.json``: digest of the Micro-Manager configuration with which the run began."""
 TRUTH_NAME = "truth.json"
 LOG_NAME = "run.log"
 
@@ -161,7 +165,9 @@ def scan_slide(
     ):
         run_uid = str(uuid.uuid4())
         # The request first: a run that the casebook knows can then always be resumed.
-        write_json_atomic(folder.request, request.as_json())
+        write_json_atomic(
+            folder.request, {**request.as_json(), CONFIGURATION_KEY: rig_configuration_digest(request.rig)}
+        )
         casebook.begin_run(_run_record(run_uid, request, instrument, protocol))
         session = RunSession(request, run_uid, instrument, protocol, folder, casebook, frame)
         return session.carry_out(SlideRun.run, control, listener, start_s)
@@ -324,6 +330,18 @@ def _aborted_from_now_on(control: RunControl) -> Callable[[], bool]:
         return control.abort_requested and not was_aborted
 
     return is_aborted
+
+
+def rig_configuration_digest(rig: Path) -> str:
+    """Digest of the Micro-Manager configuration of a rig, see `configuration_digest`.
+
+    Raises
+    ------
+    RigError
+        The rig or its configuration can't be read.
+    """
+    _, configuration = load_rig(rig, tolerated=tuple(MismatchKind))
+    return configuration_digest(configuration)
 
 
 def _run_record(run_uid: str, request: ScanRequest, instrument: Instrument, protocol: Protocol) -> RunRecord:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from acquisition.errors import ResumeError
 from acquisition.protocol import load_protocol
-from station.run.resume import protocol_changes, require_same_rig
+from station.run.resume import protocol_changes, require_same_configuration, require_same_rig
+from station.run.scan import CONFIGURATION_KEY, rig_configuration_digest
 
 ROOT = Path(__file__).parents[2]
 RIG = (ROOT / "hardware_configs" / "simulated" / "rig.yaml").read_text(encoding="utf-8")
@@ -57,3 +60,23 @@ def test_changes_of_a_protocol_are_named(tmp_path):
     assert protocol_changes(path, recorded) == ("banding",)
     path.unlink()
     assert protocol_changes(path, recorded) == ()
+
+
+def test_a_configuration_that_commands_something_else_is_refused_and_a_comment_is_not(tmp_path):
+    rig = tmp_path / "simulated"
+    shutil.copytree(ROOT / "hardware_configs" / "simulated", rig)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "request.json").write_text(json.dumps({CONFIGURATION_KEY: rig_configuration_digest(rig)}))
+    configuration = rig / "micro-manager.cfg"
+    text = configuration.read_text(encoding="utf-8")
+    configuration.write_text(f"# checked in spring\n\n{text.replace(',', ' , ', 1)}", encoding="utf-8")
+    require_same_configuration(rig, run)
+    configuration.write_text(f"{text}\nProperty,Core,TimeoutMs,10000\n", encoding="utf-8")
+    with pytest.raises(ResumeError, match="the Micro-Manager configuration of the rig was changed"):
+        require_same_configuration(rig, run)
+
+
+def test_runs_of_earlier_versions_do_not_say_with_which_configuration_they_began(tmp_path):
+    (tmp_path / "request.json").write_text("{}")
+    require_same_configuration(ROOT / "hardware_configs" / "simulated", tmp_path)
