@@ -120,8 +120,8 @@ class Motion(_Strict):
 class Place(_Strict):
     """A position of the stage."""
 
-    x_um: Finite
-    y_um: Finite
+    x_um: Finite = Field(description="stage um")
+    y_um: Finite = Field(description="stage um")
 
     @property
     def point(self) -> StagePoint:
@@ -134,7 +134,7 @@ class StageConfig(_Strict):
 
     x: Span = Field(description="allowed positions, stage um")
     y: Span = Field(description="allowed positions, stage um")
-    motion: Motion
+    motion: Motion = Field(description="how fast it moves and how well it arrives")
     backlash_x_um: Backlash = Field(default=0.0, description="between approaches from below and from above")
     backlash_y_um: Backlash = Field(default=0.0, description="between approaches from below and from above")
     load: Place | None = Field(default=None, description="where slides are changed, stage um")
@@ -157,7 +157,7 @@ class CalibrationEntry(_Strict):
     measured_at: datetime = Field(description="with time zone")
     residual: NotNegative = Field(description="scatter of the measurements about the value")
     unit: str = Field(description="unit of the residual")
-    measurements: Annotated[int, Field(gt=0)]
+    measurements: Annotated[int, Field(gt=0)] = Field(description="how many went into the value")
 
 
 class FocusSense(StrEnum):
@@ -172,7 +172,7 @@ class FocusConfig(_Strict):
 
     z: Span = Field(description="allowed positions, um")
     down_um: Finite = Field(description="position in which nothing can touch: before turret and slide changes")
-    motion: Motion
+    motion: Motion = Field(description="how fast it moves and how well it arrives")
     direction: FocusSense | None = Field(
         default=None,
         description="direction in which the drive counts: toward_specimen_positive, or toward_specimen_negative, "
@@ -192,9 +192,9 @@ class Objective(_Strict):
 
     name: str = Field(description="name used by protocols, such as 10x")
     label: str = Field(description="label of the turret position in the Micro-Manager configuration")
-    magnification: Magnification
-    numerical_aperture: Aperture
-    immersion: Literal["air", "oil"]
+    magnification: Magnification = Field(description="as engraved")
+    numerical_aperture: Aperture = Field(description="as engraved; from 1 on it takes oil")
+    immersion: Literal["air", "oil"] = Field(description="what belongs between lens and slide")
     um_per_px: PixelSize = Field(description="size of a camera pixel on the specimen")
     focus: Span = Field(description="focus envelope: z this objective may use")
     parcentric_x_um: Finite = Field(default=0.0, description="where its image centre lies, against the reference")
@@ -231,13 +231,15 @@ class Objective(_Strict):
 class CameraConfig(_Strict):
     """Camera and how it is mounted."""
 
-    width_px: PixelCount
-    height_px: PixelCount
-    bit_depth: Annotated[int, Field(ge=8, le=16)]
+    width_px: PixelCount = Field(description="columns of a picture, with the binning and region in use")
+    height_px: PixelCount = Field(description="rows of a picture, with the binning and region in use")
+    bit_depth: Annotated[int, Field(ge=8, le=16)] = Field(
+        description="bits that a grey level uses, such as 12 of the 16 in which it is handed over"
+    )
     read_out_ms: ShortTimeMs = Field(description="time from the end of the exposure to the frame in memory")
     rotation_deg: Finite = Field(default=0.0, description="from image to stage axes")
-    flip_x: bool = False
-    flip_y: bool = False
+    flip_x: bool = Field(default=False, description="whether image x runs against stage x")
+    flip_y: bool = Field(default=False, description="whether image y runs against stage y")
     dark: ReferenceImage | None = Field(default=None, description="grey levels without light")
 
     @property
@@ -251,9 +253,9 @@ class SlideConfig(_Strict):
 
     x_um: Finite = Field(default=0.0, description="stage x of the slide's corner")
     y_um: Finite = Field(default=0.0, description="stage y of the slide's corner")
-    rotation_deg: Finite = 0.0
-    flip_x: bool = False
-    flip_y: bool = False
+    rotation_deg: Finite = Field(default=0.0, description="from slide to stage axes")
+    flip_x: bool = Field(default=False, description="whether slide x runs against stage x")
+    flip_y: bool = Field(default=False, description="whether slide y runs against stage y")
 
     @property
     def frame(self) -> SlideFrame:
@@ -303,19 +305,21 @@ class Rig(_Strict):
     """
 
     version: Literal[1] = Field(description="version of this schema")
-    name: str
-    description: str = ""
+    name: str = Field(description="name of the instrument in records and messages")
+    description: str = Field(default="", description="what it is, for people")
     simulated: bool = Field(default=False, description="true where the configuration loads the digital twin")
     micro_manager_cfg: str = Field(description="Micro-Manager configuration beside this file")
-    devices: DeviceLabels
-    stage: StageConfig
-    focus: FocusConfig
-    objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
-    camera: CameraConfig
+    devices: DeviceLabels = Field(description="labels of the devices in the configuration")
+    stage: StageConfig = Field(description="XY stage")
+    focus: FocusConfig = Field(description="focus drive")
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1)] = Field(
+        description="positions of the turret in use; the first is the reference for offsets"
+    )
+    camera: CameraConfig = Field(description="camera and how it is mounted")
     slide: SlideConfig = Field(default=SlideConfig(), description="the slide, where there are no slots")
     slots: tuple[Slot, ...] = Field(default=(), description="slides of a frame that lie on the stage together")
-    loader: LoaderConfig | None = None
-    oiler: OilerConfig | None = None
+    loader: LoaderConfig | None = Field(default=None, description="slide feeder, where there is one")
+    oiler: OilerConfig | None = Field(default=None, description="oil dispenser, where there is one")
     label_camera: LabelCameraConfig | None = Field(
         default=None, description="stage position at which the label camera reads; left out: the load position"
     )

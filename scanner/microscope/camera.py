@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from scanner.microscope.stage import Stage
 from scanner.microscope.turret import Turret
 from scanner.repeated_frames import RepeatedFrameDetector
 from scanner.rig import Rig
+
+BYTE_BITS: Final = 8
 
 
 class Camera:
@@ -117,7 +119,7 @@ class Camera:
         self._pending = None
         self._await_frame(exposure.exposure_ms)
         with self._calls.device_errors(self.label, "read-out"):
-            pixels = np.asarray(self._calls.core.getImage())
+            pixels = self._in_sixteen_bits(np.asarray(self._calls.core.getImage()))
         self._check_levels(pixels)
         self._repeats.check(pixels)
         return Frame(
@@ -150,6 +152,12 @@ class Camera:
                 wanted=error.wanted,
                 unit=error.unit,
             ) from error
+
+    def _in_sixteen_bits(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Pictures of an 8-bit camera as all others are kept; the rig's bit depth says what full scale is."""
+        if pixels.dtype == np.uint8 and self._rig.camera.bit_depth == BYTE_BITS:
+            return pixels.astype(np.uint16)
+        return pixels
 
     def _check_levels(self, pixels: NDArray[Any]) -> None:
         camera, settings = self._rig.camera, self._settings

@@ -1,13 +1,16 @@
 """What the instrument refuses, proves and reports, on the twin under the real core."""
 
 import itertools
+import shutil
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scanner.coordinates import StagePoint
+from scanner.core import ScanCore
 from scanner.errors import (
     DeviceError,
     FocusError,
@@ -21,8 +24,10 @@ from scanner.errors import (
 )
 from scanner.focus.search import FocusSweep, search_focus
 from scanner.microscope import Microscope
+from scanner.rig import load_rig
 from simulators.faults import TwinFault, TwinFaultKind
 
+ROOT = Path(__file__).parents[2]
 HERE = StagePoint(30_500.0, 11_500.0)
 
 
@@ -331,3 +336,28 @@ def test_a_blank_field_is_never_focused_on(bench):
     bench.microscope.light(on=True)
     with pytest.raises(FocusError, match="blank field"):
         search_focus(bench.microscope, 2000.0, SWEEP)
+
+
+def test_a_camera_of_eight_bits_is_served(tmp_path):
+    folder = tmp_path / "demo-camera"
+    shutil.copytree(ROOT / "hardware_configs" / "demo-camera", folder)
+    for name, old, new in (
+        ("micro-manager.cfg", "PixelType,16bit", "PixelType,8bit"),
+        ("micro-manager.cfg", "BitDepth,12", "BitDepth,8"),
+        ("rig.yaml", "bit_depth: 12", "bit_depth: 8"),
+    ):
+        path = folder / name
+        path.write_text(path.read_text().replace(old, new))
+    rig, cfg = load_rig(folder)
+    core = ScanCore()
+    try:
+        core.loadSystemConfiguration(cfg)
+        microscope = Microscope(core, rig)
+        microscope.lower_focus()
+        microscope.move_to(StagePoint(100.0, 100.0))
+        microscope.light(on=True)
+        frame = microscope.snap(5.0)
+    finally:
+        core.unloadAllDevices()
+    assert frame.pixels.dtype == np.uint16
+    assert 0 < frame.pixels.max() <= rig.camera.full_scale == 255

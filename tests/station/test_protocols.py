@@ -16,6 +16,7 @@ from station.cli import main
 from station.compose import open_instrument
 from station.installation.packaged import protocol_names
 from station.protocol.schema import SchemaOf, schema_of, schema_text
+from station.protocol.template import new_protocol
 from station.quantities import clock, size
 from station.run.scan import ScanRequest, lying_slide
 
@@ -305,3 +306,32 @@ def test_an_area_that_is_detected_on_the_slide_can_not_be_exported(call, tmp_pat
     assert code == 1
     assert "detected on the slide" in complaint
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "path", [*ROOT.glob("protocols/*.yaml"), *ROOT.glob("hardware_configs/*/rig.yaml*")], ids=str
+)
+def test_editors_get_the_schema_of_what_is_shipped(path):
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    prefix, _, target = first.partition("$schema=")
+    assert prefix == "# yaml-language-server: "
+    kind = "rig" if path.name.startswith("rig") else "protocol"
+    assert (path.parent / target).resolve() == ROOT / "docs" / "reference" / "schemas" / f"{kind}.json"
+
+
+@pytest.mark.parametrize("what", [SchemaOf.PROTOCOL, SchemaOf.RIG])
+def test_every_key_has_a_description(what):
+    schema = json.loads(schema_text(what))
+    parts = {"": schema, **schema.get("$defs", {})}
+    keys = [
+        (name, key, of_key) for name, part in parts.items() for key, of_key in part.get("properties", {}).items()
+    ]
+    assert [f"{name}.{key}" for name, key, of_key in keys if not of_key.get("description")] == []
+
+
+def test_a_new_protocol_has_its_schema_beside_it(tmp_path):
+    path = new_protocol("mine", "demo", tmp_path)
+    target = path.read_text(encoding="utf-8").splitlines()[0].partition("$schema=")[2]
+    assert json.loads((tmp_path / target).read_text(encoding="utf-8")) == json.loads(
+        schema_text(SchemaOf.PROTOCOL)
+    )
