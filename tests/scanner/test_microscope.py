@@ -356,7 +356,7 @@ def test_a_camera_of_eight_bits_is_served(tmp_path):
         microscope.lower_focus()
         microscope.move_to(StagePoint(100.0, 100.0))
         microscope.light(on=True)
-        frame = microscope.snap(5.0)
+        frame = microscope.snap(2.0)
     finally:
         core.unloadAllDevices()
     assert frame.pixels.dtype == np.uint16
