@@ -102,7 +102,13 @@ def test_an_abort_is_heard_while_a_program_is_waited_for(tmp_path):
 
 def test_a_file_on_a_disk_that_never_answers_is_given_up_and_the_next_target_hears(tmp_path, monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr("acquisition.notifier.open_descriptor", lambda *_arguments: release.wait())
+
+    def hang(*_arguments):
+        release.wait()
+        # A descriptor of its own: the call that was left behind writes to it and closes it.
+        return os.open(os.devnull, os.O_RDWR)
+
+    monkeypatch.setattr("acquisition.notifier.open_descriptor", hang)
     targets = [file_target(), command(*COPY)]
     (fault,) = send_notices(targets, [Occasion.FAILED], {"why": "lamp"}, tmp_path, file_deadline_s=0.2)
     release.set()
