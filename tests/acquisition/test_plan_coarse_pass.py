@@ -125,7 +125,7 @@ def test_a_run_looks_once_and_goes_on_with_what_it_found(context, monkeypatch):
 
 def test_a_run_that_is_stopped_while_it_looks_says_so_and_leaves_the_light_off(context, bench):
     context.control.request_stop()
-    with pytest.raises(MoveStoppedError, match="looked for"):
+    with pytest.raises(MoveStoppedError, match="stopped during the search for the coverslip"):
         scanned_area(context)
     assert not bench.twin.lamp_open
     assert not (context.folder.path / COVERSLIP_NAME).exists()

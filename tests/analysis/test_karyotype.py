@@ -83,6 +83,8 @@ def test_json_keeps_the_contract(karyotype: Karyotype) -> None:
         "version",
         "image",
         "image_sha256",
+        "picture_remarks",
+        "picture_plane",
         "width_px",
         "height_px",
         "iscn",

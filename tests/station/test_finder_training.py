@@ -104,7 +104,7 @@ def test_decisions_are_mixed_in_and_the_shipped_weights_stay(tmp_path: Path, rev
     before = {path.name: path.read_bytes() for path in start.iterdir()}
     told: list[str] = []
     train_finder(asked(tmp_path, casebook=reviewed_run, start=start), told.append)
-    assert told[0] == "6 decisions to learn from, 0 to judge by"
+    assert told[0] == "6 decisions to train on, 0 held back for evaluation"
     manifest = read_manifest("finder", tmp_path / "out" / "reviewed")
     assert manifest.data == {"gband crops": 24, "fields": 4, "reviewed": 6}
     assert manifest.command == "karyoscan train finder --from-casebook"

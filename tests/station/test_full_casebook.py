@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from acquisition.casebook import open_casebook
-from acquisition.errors import CasebookError
 from acquisition.protocol import load_protocol
 from acquisition.records import FieldStatus, RunStatus
 from acquisition.run.control import RunControl
@@ -41,13 +41,12 @@ def test_a_run_whose_casebook_is_full_stops_safely_and_goes_on_with_room(tmp_pat
     asked = ScanRequest(RIG, path, out, seed=5, cells=1)
     with open_instrument(RIG, lying_slide(asked, protocol)) as instrument:
         twin = instrument.twin
-        with (
-            faulty_disk(out, parse_storage_faults(f"disk_full@casebook.sqlite:{nth} x*")),
-            pytest.raises(
-                CasebookError, match=r"casebook\.sqlite: .* can't be recorded: database or disk is full"
-            ),
-        ):
-            scan_slide(instrument, asked, protocol, RunControl(), SilentListener())
+        with faulty_disk(out, parse_storage_faults(f"disk_full@casebook.sqlite:{nth} x*")):
+            parked = scan_slide(instrument, asked, protocol, RunControl(), SilentListener())
+        assert parked.summary["status"] == "parked"
+        assert re.search(
+            r"casebook\.sqlite: .* can't be recorded: database or disk is full", parked.summary["error"]
+        )
         assert not twin.lamp_open
         assert twin.focus_um() == pytest.approx(instrument.rig.focus.down_um)
         assert not (out / "run.lock").exists()
