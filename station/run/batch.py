@@ -71,6 +71,8 @@ def run_batch(
     ScannerError, StorageError
         The batch could not begin, or its record can't be written.
     """
+    if (request.out / JOURNAL_NAME).exists():
+        raise UsageError(f"{request.out}: holds a run, with which a batch would be mixed; name another folder")
     worklist = load_worklist(request.worklist)
     for warning in worklist.warnings:
         listener.message(f"{request.worklist.name}: {warning}")

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from acquisition.batch.report import BATCH_NAME
 from acquisition.casebook import Casebook, open_casebook
 from acquisition.journal import read_journal
 from acquisition.notifier import occasions_of, send_notices
@@ -43,6 +44,7 @@ from station.compose import (
     make_searchers,
     open_instrument,
 )
+from station.errors import UsageError
 from station.report import build_report
 from station.report.candidate_table import read_candidates, write_candidates
 from station.report.page import NOTHING_PHOTOGRAPHED
@@ -116,6 +118,10 @@ def run_scan(request: ScanRequest, control: RunControl, listener: RunListener) -
     ScannerError, AcquisitionError, AnalysisError, UsageError
         The run could not begin. A run that began and failed returns, with its status.
     """
+    if (request.out / BATCH_NAME).exists():
+        raise UsageError(
+            f"{request.out}: holds the record of a batch, with which a run would be mixed; name another folder"
+        )
     protocol = load_protocol(request.protocol)
     verify_all()
     scenario = read_scenario(request.faults, request.rig)

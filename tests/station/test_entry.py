@@ -58,3 +58,19 @@ def test_a_run_stays_completed_where_its_summary_can_not_be_shown(tmp_path: Path
     assert "the summary can't be shown" in done.stderr
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_run_and_a_batch_never_share_a_folder(tmp_path: Path) -> None:
+    night, run = tmp_path / "night", tmp_path / "run"
+    for folder, name in ((night, "batch.json"), (run, "journal.log")):
+        folder.mkdir()
+        (folder / name).write_text("{}")
+    worklist = tmp_path / "worklist.csv"
+    worklist.write_text(f"barcode,accession,protocol\nA,1,{ROOT / 'protocols' / 'quick.yaml'}\n")
+    scan = command("scan", "--rig", "simulated", "--protocol", "quick", "--out", str(night))
+    assert scan.returncode == 1
+    assert "holds the record of a batch" in scan.stderr
+    batch = command("batch", "--rig", "simulated-feeder", "--worklist", str(worklist), "--out", str(run))
+    assert batch.returncode == 1
+    assert "holds a run" in batch.stderr
+    assert sorted(path.name for path in [*night.iterdir(), *run.iterdir()]) == ["batch.json", "journal.log"]
