@@ -69,14 +69,17 @@ class PictureSignature:
 
 
 def picture_signature(image: GreyImage) -> PictureSignature:
-    """Work out what a picture is recognised by."""
-    scale = _SETTINGS.side_px / max(image.width_px, image.height_px)
-    size = (max(1, round(image.width_px * scale)), max(1, round(image.height_px * scale)))
-    small = cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    """Work out what a picture is recognised by; a painted border is no part of it."""
+    xmin, ymin, xmax, ymax = image.field_px or (0, 0, image.width_px, image.height_px)
+    field = image.pixels[ymin:ymax, xmin:xmax]
+    height_px, width_px = field.shape
+    scale = _SETTINGS.side_px / max(width_px, height_px)
+    size = (max(1, round(width_px * scale)), max(1, round(height_px * scale)))
+    small = cv2.resize(field, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     detail = small - cv2.GaussianBlur(small, (0, 0), _SETTINGS.trend_px)
     rim = min(_SETTINGS.rim_px, min(detail.shape) // 4)
     detail = detail[rim : detail.shape[0] - rim, rim : detail.shape[1] - rim]
-    aspect = image.width_px / image.height_px
+    aspect = width_px / height_px
     if float(detail.std()) < _SETTINGS.least_contrast:
         return PictureSignature(None, aspect)
     return PictureSignature(np.ascontiguousarray(detail, dtype=np.float32), aspect)

@@ -118,7 +118,20 @@ def to_grey(array: NDArray[Any], source: str, remarks: tuple[str, ...] = ()) -> 
         light = levels[opaque]
         levels = np.where(opaque, levels, np.percentile(light, background) if light.size else 255)
     pixels = np.ascontiguousarray(levels, dtype=np.uint8)
-    return GreyImage(pixels, source, inverted=inverted, bit_depth=bit_depth, colour=colour, remarks=remarks)
+    return GreyImage(
+        pixels,
+        source,
+        inverted=inverted,
+        bit_depth=bit_depth,
+        colour=colour,
+        remarks=remarks,
+        field_px=None if border is None else _box_of(~border),
+    )
+
+
+def _box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def grey_levels(

@@ -28,6 +28,8 @@ class GreyImage:
         What was chosen or changed when it was read, for people: the plane of a stack, a border left out.
     plane
         Which of several planes of the file it is, counted from 1; None where there is one.
+    field_px
+        (xmin, ymin, xmax, ymax), half open: what lies within a painted border; None where there is no border.
     """
 
     pixels: NDArray[np.uint8]
@@ -37,6 +39,7 @@ class GreyImage:
     colour: bool = False
     remarks: tuple[str, ...] = ()
     plane: int | None = None
+    field_px: tuple[int, int, int, int] | None = None
 
     @property
     def height_px(self) -> int:

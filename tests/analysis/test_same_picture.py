@@ -89,3 +89,10 @@ def test_real_cells_are_apart_and_their_exports_are_not() -> None:
     assert max(correlation(one, other) for one, other in combinations(signatures, 2)) < 0.6
     for image, own in zip(images, signatures, strict=True):
         assert correlation(own, signature(exported(image.pixels, 30, 0.5, 1.0))) > 0.95
+
+
+@pytest.mark.parametrize(("width_px", "level"), [(30, 0), (60, 255)])
+def test_a_painted_border_round_an_export_makes_no_other_cell(width_px: int, level: int) -> None:
+    cell, other = drawn_cell(1), drawn_cell(2)
+    bordered = cv2.copyMakeBorder(cell, *[width_px] * 4, cv2.BORDER_CONSTANT, value=level)
+    assert groups_of_same_pictures([signature(cell), signature(other), signature(bordered)]) == ((0, 2), (1,))
