@@ -36,6 +36,8 @@ karyotype: {enabled: true, workers: 1, counted: 2, analysed: 1, karyotyped: 1}
 """
 COMMAND = "import sys; from station.cli import main; sys.argv[0] = 'karyoscan'; main()"
 POLL_S = 0.5
+NTH_WRITE = 60
+"""Write of a journal that finds the disk full: with some 40 records a slide, in the second one."""
 PATIENCE_S = 1800.0
 
 
@@ -106,8 +108,8 @@ def main() -> None:
         memory: dict[int, float] = {}
         strikes = {count // 8: "SIGSTOP", count // 4: "SIGKILL", (3 * count) // 4: "SIGHUP"}
         started_s = time.monotonic()
-        # The record of captures fails for want of room once, in the middle of the night.
-        sessions = [(f"disk_full@journal.log:{40 * count // 2}", strikes), ("", {}), ("", {})]
+        # One journal finds the disk full.
+        sessions = [(f"disk_full@journal.log:{NTH_WRITE}", strikes), ("", {}), ("", {})]
         codes = []
         for faults, at in sessions:
             process = begin(folder, faults)
@@ -125,7 +127,7 @@ def main() -> None:
             if slide["status"] != "finished":
                 print(f"{slide['barcode']}: {slide['status']}: {slide['reason']}")
         captures = sum(
-            len(list((folder / "night").glob(f"slot-{k}-*/captures/*.tif"))) for k in range(1, count + 1)
+            len(list((folder / "night").glob(f"slot-{k}-*/captures/*.tiff"))) for k in range(1, count + 1)
         )
         karyograms = sum(
             len(list((folder / "night").glob(f"slot-{k}-*/karyograms/*.json"))) for k in range(1, count + 1)
