@@ -279,6 +279,8 @@ class SlideBatch:
 
     def _take_in(self, slide: IdentifiedSlide, result: SlideResult, folder: Path) -> None:
         if result.status is RunStatus.STOPPED:
+            # Also where it was the last slide, after which nobody asks any more: the batch isn't done.
+            self._is_over()
             status, reason = SlideStatus.NOT_REACHED, result.error or "stopped by a person before its end"
         elif result.status in FINISHED:
             found = f"{result.cells} metaphase{'s' * (result.cells != 1)}" + (

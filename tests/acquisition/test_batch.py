@@ -296,6 +296,13 @@ def test_a_stop_leaves_the_rest_and_the_slide_goes_back(night):
     assert not night.feeder.sensors().on_stage
 
 
+def test_a_stop_within_the_last_slide_is_no_batch_that_is_done(night):
+    night.stop_after = SLOTS
+    report = night.run()
+    assert night.status(report)[str(SLOTS)] == "not_reached"
+    assert report.ended == "stopped by a person"
+
+
 def test_a_second_sitting_scans_what_the_first_left(night):
     night.stop_after = 2
     first = night.run()
