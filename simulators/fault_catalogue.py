@@ -43,7 +43,7 @@ DEVICE_FAULTS: tuple[FaultEntry, ...] = (
         TwinFaultKind.MOVE_FAILS,
         _STAGE_OR_FOCUS,
         "the device refuses the move with an error",
-        f"told with the controller's words; {_NO_PICTURE}",
+        f"reported with the controller's message; {_NO_PICTURE}",
         "DeviceError",
     ),
     FaultEntry(
@@ -57,22 +57,22 @@ DEVICE_FAULTS: tuple[FaultEntry, ...] = (
         TwinFaultKind.NEVER_IDLE,
         _STAGE_OR_FOCUS,
         "the move ends, but the device stays busy until it is stopped",
-        "stopped at the deadline computed from way, speed and acceleration",
+        "stopped at the deadline computed from distance, speed and acceleration",
         "MoveTimeoutError",
     ),
     FaultEntry(
         TwinFaultKind.MOVE_STALLS,
         _STAGE_OR_FOCUS,
         "the axis stops on the way and the device stays busy until it is stopped",
-        "stopped at the deadline computed from way, speed and acceleration",
+        "stopped at the deadline computed from distance, speed and acceleration",
         "MoveTimeoutError",
     ),
     FaultEntry(
         TwinFaultKind.LOST_STEPS,
         _STAGE_OR_FOCUS,
         "the drive counts to its target, the table stays behind: position reports are off from then on",
-        "the next visit to a landmark finds it elsewhere; what was photographed since the last one is in doubt, "
-        "and homing gives the count its zero back",
+        "the next visit to a landmark finds it elsewhere; positions of what was photographed since the last one "
+        "are uncertain, and homing gives the count its zero back",
         "PositionError",
     ),
     FaultEntry(
@@ -99,14 +99,14 @@ DEVICE_FAULTS: tuple[FaultEntry, ...] = (
         TwinFaultKind.CAMERA_RAISES,
         "Camera",
         "no frame: the camera raises",
-        "told with the camera's words; no picture",
+        "reported with the camera's message; no picture",
         "DeviceError",
     ),
     FaultEntry(
         TwinFaultKind.FRAME_DROPPED,
         "Camera",
         "the camera hands over the frame before this one again",
-        "known by its noise, which no two exposures share; no picture",
+        "recognised by its noise, which no two exposures have in common; no picture",
         "FrameError",
     ),
     FaultEntry(
@@ -120,7 +120,7 @@ DEVICE_FAULTS: tuple[FaultEntry, ...] = (
         TwinFaultKind.GARBAGE_FRAME,
         "Camera",
         "the frame is noise, torn (a part of it is from another exposure) or broken off",
-        "rows that were seen before, rows without noise or noise without a picture; no picture",
+        "rows of an earlier frame, rows without noise or noise without a picture; no picture",
         "FrameError",
     ),
     FaultEntry(
@@ -206,7 +206,7 @@ SERIAL_FAULTS: tuple[FaultEntry, ...] = (
         SerialFaultKind.HANGS_UP,
         "command",
         "the far end goes: an adapter pulled out, a device server restarted",
-        "told; connected and identified anew, and homed where it forgot its zero",
+        "reported; connected and identified anew, and homed where it forgot its zero",
         "DeviceNotReadyError",
     ),
     FaultEntry(
@@ -220,14 +220,14 @@ SERIAL_FAULTS: tuple[FaultEntry, ...] = (
         SerialFaultKind.LIMIT_SWITCH,
         "move command",
         "the move ends early at a limit switch",
-        f"told by the controller or by the position read back; {_NO_PICTURE}",
+        f"reported by the controller or by the position read back; {_NO_PICTURE}",
         "DeviceError",
     ),
     FaultEntry(
         SerialFaultKind.EMERGENCY_STOP,
         "move command",
         "somebody presses the button: the move ends, later ones are refused until it is released",
-        f"told by the controller or by the position read back; {_NO_PICTURE}",
+        f"reported by the controller or by the position read back; {_NO_PICTURE}",
         "DeviceError",
     ),
     FaultEntry(

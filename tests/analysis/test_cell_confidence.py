@@ -22,7 +22,7 @@ from analysis.karyotyping.review_settings import ReviewSettings
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.review import ReviewFinding, ReviewLevel
 from analysis.training.fits.cell_confidence import (
-    JudgedCell,
+    KaryotypedCell,
     cross_validated_confidence,
     fit_confidence,
     write_confidence,
@@ -107,14 +107,14 @@ def test_a_gain_beside_a_doubted_loss_is_still_told() -> None:
     assert "nothing found for X or Y" in one_x.reasons_text
 
 
-def simulated(count: int) -> list[JudgedCell]:
+def simulated(count: int) -> list[KaryotypedCell]:
     rng = np.random.default_rng(2)
     cells = []
     for number in range(count):
         doubt = float(rng.uniform(0.0, 4.0))
         signs = np.asarray([1.0, doubt, 0.8, rng.uniform(0.0, 0.6), 0.0])
         cells.append(
-            JudgedCell(f"case {number % 9}", signs, bool(rng.random() < 1.0 / (1.0 + np.exp(3 * doubt - 6))))
+            KaryotypedCell(f"case {number % 9}", signs, bool(rng.random() < 1.0 / (1.0 + np.exp(3 * doubt - 6))))
         )
     return cells
 

@@ -22,7 +22,7 @@ from analysis.structures.class_evidence import ClassScores
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
 from analysis.structures.instance import Instance, SegmentationRoute
-from analysis.training.fits.reference_statistics import NormalCell, norms_by_cuts
+from analysis.training.fits.reference_statistics import NormalCell, statistics_by_cuts
 
 NAMES = tuple(name for name in CLASS_NAMES[:22] for _ in range(2))
 KINDS = np.repeat(np.arange(22), 2)
@@ -207,7 +207,7 @@ def test_what_the_cut_does_is_learnt_from_the_cells() -> None:
         cells.append(
             NormalCell(Traces((norms.mean[KINDS] + smooth).astype(np.float32), lengths), NAMES, covariates)
         )
-    learnt = norms_by_cuts(norms, cells, false_flags=0.05)
+    learnt = statistics_by_cuts(norms, cells, false_flags=0.05)
     assert learnt.cut_level[1] > 5.0
     assert abs(learnt.cut_level[0]) < 0.3 * learnt.cut_level[1]
     scored = learnt.standardised_scores(

@@ -25,10 +25,10 @@ from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop
 from analysis.training.fits.reference_statistics import (
     NormalCell,
-    learn_norms,
-    norms_by_cuts,
-    norms_manifest,
-    write_norms,
+    fit_homologue_statistics,
+    statistics_by_cuts,
+    statistics_manifest,
+    write_homologue_statistics,
 )
 
 AUTOSOMES = CLASS_NAMES[:22]
@@ -248,7 +248,7 @@ def test_norms_are_learnt_from_normal_cells(tmp_path: Path) -> None:
         bands = np.concatenate([traces.bands, norms.mean[22:]])
         lengths = np.append(traces.log_length, banding_templates().log_length[22:])
         cells.append(NormalCell(Traces(bands, lengths), classes))
-    learnt = norms_by_cuts(learn_norms(cells), cells)
+    learnt = statistics_by_cuts(fit_homologue_statistics(cells), cells)
     assert (learnt.feature_weight >= 0.0).all()
     assert learnt.feature_weight.max() > 0.1
     assert learnt.p_value(learnt.threshold - 50.0) == pytest.approx(1.0)
@@ -257,8 +257,8 @@ def test_norms_are_learnt_from_normal_cells(tmp_path: Path) -> None:
     flagged = [each.flagged for entry in cells for each in compare_traces(entry.traces, classes, learnt)]
     # One pair in forty, of 132: no more than the next whole number.
     assert np.count_nonzero(flagged) <= np.ceil(len(flagged) / 40)
-    manifest = norms_manifest(learnt, cell_count=6, own_cells=6, settings={"step": 2}, command="this")
-    write_norms(learnt, tmp_path, manifest)
+    manifest = statistics_manifest(learnt, cell_count=6, own_cells=6, settings={"step": 2}, command="this")
+    write_homologue_statistics(learnt, tmp_path, manifest)
     again = load_homologue_statistics(tmp_path)
     assert again.threshold == pytest.approx(learnt.threshold)
     np.testing.assert_allclose(again.pair_covariance, learnt.pair_covariance, rtol=1e-3, atol=1e-3)
@@ -302,8 +302,8 @@ def test_a_candidate_clone_is_surer_than_chance() -> None:
 
 def test_statistics_are_read_as_they_were_written(tmp_path: Path) -> None:
     shipped = load_homologue_statistics()
-    manifest = norms_manifest(shipped, cell_count=1, own_cells=1, settings={}, command="this")
-    write_norms(shipped, tmp_path, manifest)
+    manifest = statistics_manifest(shipped, cell_count=1, own_cells=1, settings={}, command="this")
+    write_homologue_statistics(shipped, tmp_path, manifest)
     again = load_homologue_statistics(tmp_path)
     np.testing.assert_array_equal(again.feature_median, shipped.feature_median)
     np.testing.assert_array_equal(again.population_covariance, shipped.population_covariance)

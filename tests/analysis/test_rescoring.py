@@ -27,7 +27,7 @@ from analysis.structures.box_proposals import BoxProposals
 from analysis.structures.boxes import box_iou
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.grey_image import GreyImage
-from analysis.training.fits.cell_confidence import judged_cells
+from analysis.training.fits.cell_confidence import karyotyped_cells
 from analysis.training.fits.cell_evidence import collect_evidence
 from analysis.training.fits.labelled_proposals import LabelledProposals
 from analysis.training.fits.rescoring import (
@@ -377,7 +377,7 @@ def test_what_the_fits_are_made_of(scene: Scene, tmp_path: Path) -> None:
     assert np.count_nonzero(evidence.detected.classes == NO_CHROMOSOME) == 2
     assert np.isfinite(evidence.given.detected).all()
     first, second = (
-        next(judged_cells(data, "val", load_karyotyper(DetectorSegmenter(scene), banding="G", rescoring=look)))
+        next(karyotyped_cells(data, "val", load_karyotyper(DetectorSegmenter(scene), banding="G", rescoring=look)))
         for look in (False, True)
     )
     assert not first.right

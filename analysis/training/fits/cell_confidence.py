@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedCell:
+class KaryotypedCell:
     """A karyotyped cell with the truth.
 
     Attributes
@@ -51,9 +51,9 @@ class JudgedCell:
     right: bool
 
 
-def judged_cells(
+def karyotyped_cells(
     data_dir: Path, split: str, karyotyper: Karyotyper, *, part: tuple[int, int] = (0, 1)
-) -> Iterator[JudgedCell]:
+) -> Iterator[KaryotypedCell]:
     """Karyotype a split of the Tseng set.
 
     Parameters
@@ -90,10 +90,10 @@ def judged_cells(
             np.asarray([one.score for one in instances]),
             [one.score for one in found.left_out],
         )
-        yield JudgedCell(entry.case, signs, sound and len(owner) == len(truth))
+        yield KaryotypedCell(entry.case, signs, sound and len(owner) == len(truth))
 
 
-def fit_confidence(measured_cells: Sequence[JudgedCell]) -> CellConfidence:
+def fit_confidence(measured_cells: Sequence[KaryotypedCell]) -> CellConfidence:
     """Fit the weights (logistic regression with a ridge)."""
     rows = np.stack([cell.signs for cell in measured_cells])
     right = np.asarray([cell.right for cell in measured_cells], np.float64)
@@ -101,7 +101,7 @@ def fit_confidence(measured_cells: Sequence[JudgedCell]) -> CellConfidence:
 
 
 def cross_validated_confidence(
-    measured_cells: Sequence[JudgedCell], *, least: float = ReviewSettings().auto_cell_from
+    measured_cells: Sequence[KaryotypedCell], *, least: float = ReviewSettings().auto_cell_from
 ) -> dict[str, Any]:
     """What the confidence is worth, each case's by weights fitted on the other cases.
 

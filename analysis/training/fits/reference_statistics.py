@@ -86,10 +86,10 @@ class SimulatedChange(StrEnum):
     TRANSLOCATION = "translocation"
 
 
-def learn_norms(
+def fit_homologue_statistics(
     normal_cells: Sequence[NormalCell], *, seed: int = 0, false_flags: float = 0.02
 ) -> HomologueStatistics:
-    """Learn norms and weights; `norms_by_cuts` then sets what depends on the cut.
+    """Learn statistics and weights; `statistics_by_cuts` then sets what depends on the cut.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def learn_norms(
     seed
         Of the simulated changes.
     false_flags
-        Share of these pairs above the threshold; `norms_by_cuts` sets it by other cells.
+        Share of these pairs above the threshold; `statistics_by_cuts` sets it by other cells.
     """
     rng = np.random.default_rng(seed)
     normal, changed = [], []
@@ -110,16 +110,18 @@ def learn_norms(
             if len(pairs):
                 normal.append((_features(cell, pairs, kinds, known), kinds))
                 changed.append(_features(_spoilt(cell, pairs, rng), pairs, kinds, known))
-    norms = _with_usual(_figures(normal_cells), normal)
-    plain = np.concatenate([against_cell(features, kinds, norms) for features, kinds in normal])
+    statistics = _with_usual(_figures(normal_cells), normal)
+    plain = np.concatenate([against_cell(features, kinds, statistics) for features, kinds in normal])
     spoilt = np.concatenate(
         [
-            _one_at_a_time(features, new, kinds, norms)
+            _one_at_a_time(features, new, kinds, statistics)
             for (features, kinds), new in zip(normal, changed, strict=True)
         ]
     )
-    norms = replace(norms, feature_weight=_weights(plain, spoilt))
-    return with_threshold(norms, norms.standardised_scores(plain @ norms.feature_weight, None), false_flags)
+    statistics = replace(statistics, feature_weight=_weights(plain, spoilt))
+    return with_threshold(
+        statistics, statistics.standardised_scores(plain @ statistics.feature_weight, None), false_flags
+    )
 
 
 def normal_cells(folder: Path, split: str, step: int = 1) -> Iterator[NormalCell]:
@@ -202,17 +204,17 @@ def own_cut_cells(images: Iterable[Path], karyotyper: Karyotyper) -> Iterator[No
         yield NormalCell(traces_of(crops, flipped), fit, cuts.covariates)
 
 
-def norms_by_cuts(
-    norms: HomologueStatistics, normal_cells: Sequence[NormalCell], false_flags: float = 0.025
+def statistics_by_cuts(
+    statistics: HomologueStatistics, normal_cells: Sequence[NormalCell], false_flags: float = 0.025
 ) -> HomologueStatistics:
-    """The norms with what the cut does to normal pairs, the tail and the threshold, all from other cells.
+    """The statistics with what the cut does to normal pairs, the tail and the threshold, all from other cells.
 
     Parameters
     ----------
-    norms
+    statistics
         What is normal.
     normal_cells
-        Cells none of whose figures the norms hold.
+        Cells none of whose figures the statistics hold.
     false_flags
         Share of their pairs above the threshold.
     """
@@ -220,25 +222,28 @@ def norms_by_cuts(
     for cell in normal_cells:
         pairs, kinds = pairs_of(cell.classes)
         if len(pairs):
-            scores.append(against_cell(_features(cell, pairs, kinds, norms), kinds, norms) @ norms.feature_weight)
+            scores.append(
+                against_cell(_features(cell, pairs, kinds, statistics), kinds, statistics)
+                @ statistics.feature_weight
+            )
             known = np.tile(WELL_CUT, (len(cell.classes), 1)) if cell.covariates is None else cell.covariates
             covariates.append(known[pairs].max(axis=1))
     weighed, worse = np.concatenate(scores), np.concatenate(covariates)
     design = np.column_stack([worse, np.ones(len(worse))])
     level = np.linalg.lstsq(design, weighed, rcond=None)[0]
     spread = np.linalg.lstsq(design, np.abs(weighed - design @ level), rcond=None)[0]
-    known_cuts = replace(norms, cut_level=level.astype(np.float32), cut_spread=spread.astype(np.float32))
+    known_cuts = replace(statistics, cut_level=level.astype(np.float32), cut_spread=spread.astype(np.float32))
     return with_threshold(known_cuts, known_cuts.standardised_scores(weighed, worse), false_flags)
 
 
 def with_threshold(
-    norms: HomologueStatistics, scores: NDArray[np.floating], false_flags: float
+    statistics: HomologueStatistics, scores: NDArray[np.floating], false_flags: float
 ) -> HomologueStatistics:
-    """The norms with tail and threshold from the scores of normal pairs.
+    """The statistics with tail and threshold from the scores of normal pairs.
 
     Parameters
     ----------
-    norms
+    statistics
         The statistics.
     scores
         Shape (pairs,).
@@ -251,21 +256,21 @@ def with_threshold(
     tail = np.quantile(scores, 1.0 - share)
     threshold = float(np.quantile(scores, 1.0 - false_flags))
     return replace(
-        norms, tail=tail.astype(np.float32), tail_fraction=share.astype(np.float32), threshold=threshold
+        statistics, tail=tail.astype(np.float32), tail_fraction=share.astype(np.float32), threshold=threshold
     )
 
 
-def write_norms(norms: HomologueStatistics, folder: Path, manifest: Manifest) -> Path:
+def write_homologue_statistics(statistics: HomologueStatistics, folder: Path, manifest: Manifest) -> Path:
     """Write the statistics in half precision, which is below their sampling error.
 
     Parameters
     ----------
-    norms
+    statistics
         The statistics.
     folder
         Gets content and manifest.
     manifest
-        Where they come from, see `norms_manifest`.
+        Where they come from, see `statistics_manifest`.
 
     Returns
     -------
@@ -281,20 +286,20 @@ def write_norms(norms: HomologueStatistics, folder: Path, manifest: Manifest) ->
         "feature_spread",
     }
     table: dict[str, Any] = {
-        name: np.asarray(getattr(norms, name), dtype=np.float16 if name in half else np.float32)
+        name: np.asarray(getattr(statistics, name), dtype=np.float16 if name in half else np.float32)
         for name in HomologueStatistics.__dataclass_fields__
     }
     return write_parameters(folder, table, manifest)
 
 
-def norms_manifest(
-    norms: HomologueStatistics, *, cell_count: int, own_cells: int, settings: Mapping[str, int], command: str
+def statistics_manifest(
+    statistics: HomologueStatistics, *, cell_count: int, own_cells: int, settings: Mapping[str, int], command: str
 ) -> Manifest:
     """Describe the parameter set ``homologue-statistics``.
 
     Parameters
     ----------
-    norms
+    statistics
         The statistics.
     cell_count
         Normal cells of gband612 that they were learned from.
@@ -312,7 +317,7 @@ def norms_manifest(
         split="train of both sets (by case)",
         command=command,
         settings={**settings, "pooled_pairs": POOLED, "grain": GRAIN, "ridge": RIDGE},
-        metrics={"threshold": round(norms.threshold, 4)},
+        metrics={"threshold": round(statistics.threshold, 4)},
         seed=0,
         steps=0,
     )
@@ -377,13 +382,13 @@ def _spreads(values: NDArray[np.float64], class_rows: NDArray[np.intp], least: f
 
 
 def _features(
-    normal_cell: NormalCell, pairs: NDArray[np.intp], kinds: NDArray[np.intp], norms: HomologueStatistics
+    normal_cell: NormalCell, pairs: NDArray[np.intp], kinds: NDArray[np.intp], statistics: HomologueStatistics
 ) -> NDArray[np.float64]:
-    return pair_evidence(normal_cell.traces, pairs, kinds, norms).features
+    return pair_evidence(normal_cell.traces, pairs, kinds, statistics).features
 
 
 def _with_usual(
-    norms: HomologueStatistics, normal: Sequence[tuple[NDArray[np.float64], NDArray[np.intp]]]
+    statistics: HomologueStatistics, normal: Sequence[tuple[NDArray[np.float64], NDArray[np.intp]]]
 ) -> HomologueStatistics:
     values = np.concatenate([features for features, _ in normal])
     kind = np.concatenate([kinds for _, kinds in normal])
@@ -395,7 +400,9 @@ def _with_usual(
         usual.append(middle)
         spread.append(np.maximum(high - middle, LEAST_FEATURE_SPREAD * (overall[1] - overall[0])))
     return replace(
-        norms, feature_median=np.array(usual, dtype=np.float32), feature_spread=np.array(spread, dtype=np.float32)
+        statistics,
+        feature_median=np.array(usual, dtype=np.float32),
+        feature_spread=np.array(spread, dtype=np.float32),
     )
 
 
@@ -409,14 +416,17 @@ def _spoilt(normal_cell: NormalCell, pairs: NDArray[np.intp], rng: np.random.Gen
 
 
 def _one_at_a_time(
-    normal: NDArray[np.float64], changed: NDArray[np.float64], kinds: NDArray[np.intp], norms: HomologueStatistics
+    normal: NDArray[np.float64],
+    changed: NDArray[np.float64],
+    kinds: NDArray[np.intp],
+    statistics: HomologueStatistics,
 ) -> NDArray[np.float64]:
     """Features of each changed pair among the normal ones of its cell."""
     made = []
     for row in range(len(normal)):
         mixed = normal.copy()
         mixed[row] = changed[row]
-        made.append(against_cell(mixed, kinds, norms)[row])
+        made.append(against_cell(mixed, kinds, statistics)[row])
     return np.array(made)
 
 

@@ -21,13 +21,13 @@ def bands(
     from analysis.karyotyping.pipeline import load_karyotyper
     from analysis.training.fits.banding_templates import learn_templates, write_templates
     from analysis.training.fits.reference_statistics import (
-        learn_norms,
+        fit_homologue_statistics,
         normal_cells,
-        norms_by_cuts,
-        norms_manifest,
         own_cut_cells,
+        statistics_by_cuts,
+        statistics_manifest,
         tseng_pictures,
-        write_norms,
+        write_homologue_statistics,
     )
 
     root = data_root(data)
@@ -35,14 +35,14 @@ def bands(
     cells = list(normal_cells(root / "gband612", "train", step))
     pictures = tseng_pictures(root / "tseng", "train", cut)
     own_cells = list(own_cut_cells(pictures, load_karyotyper()))
-    norms = norms_by_cuts(learn_norms(cells), own_cells)
-    manifest = norms_manifest(
-        norms,
+    statistics = statistics_by_cuts(fit_homologue_statistics(cells), own_cells)
+    manifest = statistics_manifest(
+        statistics,
         cell_count=len(cells),
         own_cells=len(own_cells),
         settings={"step": step, "cut": cut},
         command=command,
     )
-    report_location(write_norms(norms, out, manifest))
+    report_location(write_homologue_statistics(statistics, out, manifest))
     report_location(write_templates(learn_templates(root, step=step), out, step=step, command=command))
-    typer.echo(f"pairs are flagged from a score of {norms.threshold:.2f}")
+    typer.echo(f"pairs are flagged from a score of {statistics.threshold:.2f}")

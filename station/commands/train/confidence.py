@@ -12,7 +12,7 @@ from station.commands.train.outputs import OutFolder, command_line, parameters_f
 from station.training.portions import Portion, in_processes
 
 if TYPE_CHECKING:
-    from analysis.training.fits.cell_confidence import JudgedCell
+    from analysis.training.fits.cell_confidence import KaryotypedCell
 
 
 def confidence(
@@ -32,13 +32,13 @@ def confidence(
     report_location(path)
 
 
-def score_portion(portion: Portion) -> list[JudgedCell]:
+def score_portion(portion: Portion) -> list[KaryotypedCell]:
     """Score the cells of a portion, in a process of its own."""
     import torch
 
     from analysis.karyotyping.pipeline import load_karyotyper
-    from analysis.training.fits.cell_confidence import judged_cells
+    from analysis.training.fits.cell_confidence import karyotyped_cells
 
     torch.set_num_threads(1)
     part = (portion.number, portion.count)
-    return list(judged_cells(portion.data, "val", load_karyotyper(), part=part))
+    return list(karyotyped_cells(portion.data, "val", load_karyotyper(), part=part))
