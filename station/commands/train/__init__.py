@@ -16,6 +16,7 @@ from station.commands.train.finder_quality import finder_quality
 from station.commands.train.mask_net import mask_net
 from station.commands.train.peer import peer
 from station.commands.train.plausibility import plausibility
+from station.commands.train.proposals import proposals
 from station.commands.train.rescoring import rescoring
 from station.commands.train.selection import selection
 
@@ -36,6 +37,7 @@ train_app.command(
 )(detector)
 train_app.command("mask-net", epilog=examples("karyoscan train mask-net --steps 9000 --minutes 60"))(mask_net)
 train_app.command("selection", epilog=examples("karyoscan train selection --limit 100"))(selection)
+train_app.command("proposals", epilog=examples("karyoscan train proposals --split fit"))(proposals)
 train_app.command("plausibility", epilog=examples("karyoscan train plausibility --images 300"))(plausibility)
 train_app.command("fusion", epilog=examples("karyoscan train fusion --processes 2"))(fusion)
 train_app.command("assignment", epilog=examples("karyoscan train assignment --processes 2"))(assignment)

@@ -1,0 +1,1 @@
+"""What the selection among a cell's proposals is fitted to, the fit, and its figures."""
