@@ -18,6 +18,7 @@
         +-- LabelError            no picture of the label, or no barcode that could be believed
         +-- FocusError            no plausible focus was found
             +-- BlankFieldError       nothing to focus on
+            +-- AutofocusError        the hardware autofocus does not hold the specimen
 """
 
 from __future__ import annotations
@@ -206,3 +207,46 @@ class FocusError(DeviceError):
 
 class BlankFieldError(FocusError):
     """The field shows nothing to focus on; the focus was not moved through a search."""
+
+
+class AutofocusDefect(StrEnum):
+    """What is wrong with a hardware autofocus, for whoever decides what to do about it."""
+
+    REFUSED = "refused"
+    """It did not begin to search: out of range, as it says itself."""
+    NO_LOCK = "no lock"
+    LOST = "lost lock"
+    WRONG_SURFACE = "wrong surface"
+    """Locked, but not where the specimen is."""
+    OFFSET = "offset"
+    """It holds another offset than was set."""
+
+
+class AutofocusError(FocusError):
+    """A hardware autofocus that does not hold the specimen; it has been switched off.
+
+    Parameters
+    ----------
+    message
+        One line for the user, without the context below.
+    device
+        Label of the autofocus.
+    defect
+        What is wrong.
+    wanted, actual, allowed, unit
+        As in `DeviceError`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        device: str,
+        defect: AutofocusDefect,
+        wanted: float | str | None = None,
+        actual: float | str | None = None,
+        allowed: str | None = None,
+        unit: str = "",
+    ) -> None:
+        self.defect = defect
+        super().__init__(message, device=device, wanted=wanted, actual=actual, allowed=allowed, unit=unit)

@@ -47,6 +47,8 @@ class Situation:
         The stage may be driven to its limit switches.
     loader_failed
         The loader failed halfway: a slide or its gripper may be in the way.
+    autofocus_is_on
+        The hardware autofocus may drive the focus by itself.
     """
 
     objective: Objective
@@ -59,6 +61,7 @@ class Situation:
     path_oiled: bool = False
     homing_allowed: bool = False
     loader_failed: bool = False
+    autofocus_is_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,12 @@ INTERLOCKS: tuple[InterlockRule, ...] = (
         frozenset({Action.MOVE, Action.HOME, Action.TURN_TURRET, Action.FOCUS, Action.CHANGE_SLIDE}),
         lambda s: s.loader_failed,
         "the loader failed and a slide may be in the way: clear it by hand, then confirm that",
+    ),
+    InterlockRule(
+        "autofocus_off_before_anything_else_acts",
+        frozenset({Action.HOME, Action.TURN_TURRET, Action.CHANGE_SLIDE, Action.APPLY_OIL}),
+        lambda s: s.autofocus_is_on,
+        "the hardware autofocus would drive the objective towards the glass: it has to be off",
     ),
     InterlockRule(
         "no_dry_travel_into_oil",

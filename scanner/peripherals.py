@@ -91,3 +91,30 @@ class LabelCamera(Protocol):
         NDArray[np.uint8]
             Grey levels, shape (height, width).
         """
+
+
+@runtime_checkable
+class HardwareAutofocus(Protocol):
+    """Device that finds the focus by a reflection of the glass, and drives the focus itself.
+
+    Nikon's PFS, Zeiss' Definite Focus, ASI's CRISP and the TANGO's AF are such. Devices of Micro-Manager are asked
+    by `scanner.core_autofocus.CoreAutofocus`. Whoever uses one checks every position that it drives to.
+    """
+
+    def switch(self, *, on: bool) -> None:
+        """Begin to hold the focus, or let it go; returns at once. Raises where it can't."""
+
+    def is_on(self) -> bool:
+        """Whether it holds the focus or searches for its lock."""
+
+    def is_locked(self) -> bool:
+        """Whether it has found its reflection and stands at its offset from it."""
+
+    def focus_once(self) -> None:
+        """Focus, and let go; returns when that is done."""
+
+    def set_offset(self, offset: float) -> None:
+        """Set the distance from the reflection that it holds, in the device's own unit."""
+
+    def offset(self) -> float:
+        """That distance."""

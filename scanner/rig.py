@@ -9,12 +9,30 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from scanner.configuration_check import MismatchKind, compare_with_file
 from scanner.configuration_file import read_configuration_file
 from scanner.coordinates import GLASS_UM, CameraFrame, ParcentricOffset, SlideFrame, StagePoint
 from scanner.errors import RigError
+from scanner.rig_equipment import AutofocusConfig
+from scanner.rig_quantities import (
+    Acceleration,
+    Aperture,
+    Backlash,
+    Finite,
+    LongTimeS,
+    Magnification,
+    NotNegative,
+    PixelCount,
+    PixelSize,
+    Position,
+    Positive,
+    ShortTimeMs,
+    Speed,
+    StrictModel,
+    Tolerance,
+)
 from scanner.slots import overlapping_slides
 from scanner.strict_yaml import load_strict, read_text_file
 from scanner.unfinished_rig import refuse_unfinished
@@ -25,30 +43,8 @@ OIL_INDEX = 1.515
 GREEN_UM = 0.55
 """Wavelength of green light, in which G-bands are photographed."""
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 
-# What physics and trade allow. Ten times beyond what is sold is still accepted; a slip of the unit (mm for um, s
-# for ms) or of the exponent is refused before a deadline of years, or of nothing, is computed from it.
-Position = Annotated[float, Field(ge=-10_000_000, le=10_000_000, allow_inf_nan=False)]
-Speed = Annotated[float, Field(ge=1, le=10_000_000, allow_inf_nan=False)]
-Acceleration = Annotated[float, Field(ge=1, le=100_000_000, allow_inf_nan=False)]
-Tolerance = Annotated[float, Field(ge=0.001, le=1_000, allow_inf_nan=False)]
-Backlash = Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)]
-ShortTimeMs = Annotated[float, Field(ge=0, le=60_000, allow_inf_nan=False)]
-LongTimeS = Annotated[float, Field(ge=0.001, le=3_600, allow_inf_nan=False)]
-Magnification = Annotated[float, Field(ge=0.1, le=500, allow_inf_nan=False)]
-Aperture = Annotated[float, Field(ge=0.01, le=1.7, allow_inf_nan=False)]
-PixelSize = Annotated[float, Field(ge=0.001, le=100, allow_inf_nan=False)]
-PixelCount = Annotated[int, Field(ge=8, le=100_000)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Span(_Strict):
+class Span(StrictModel):
     """A closed range on one axis, in um."""
 
     min_um: Position = Field(description="lowest allowed position")
@@ -67,7 +63,7 @@ class Span(_Strict):
         return f"{self.min_um:g} .. {self.max_um:g}"
 
 
-class DeviceLabels(_Strict):
+class DeviceLabels(StrictModel):
     """Labels of the devices in the Micro-Manager configuration."""
 
     stage: str = Field(description="XY stage")
@@ -81,6 +77,10 @@ class DeviceLabels(_Strict):
         default=None, description="camera over the label; see scanner.peripherals.LabelCamera"
     )
 
+    autofocus: str | None = Field(
+        default=None, description="hardware autofocus; see scanner.peripherals.HardwareAutofocus"
+    )
+
     def missing_from(self, loaded: Iterable[str]) -> tuple[tuple[str, str], ...]:
         """Role and label of every device that the rig names and that is not among those loaded."""
         present = set(loaded)
@@ -91,7 +91,7 @@ class DeviceLabels(_Strict):
         )
 
 
-class Motion(_Strict):
+class Motion(StrictModel):
     """What an axis can do; deadlines are computed from it."""
 
     speed_um_s: Speed = Field(description="top speed")
@@ -117,7 +117,7 @@ class Motion(_Strict):
         return seconds + self.settle_ms / 1000
 
 
-class Place(_Strict):
+class Place(StrictModel):
     """A position of the stage."""
 
     x_um: Finite = Field(description="stage um")
@@ -129,7 +129,7 @@ class Place(_Strict):
         return StagePoint(self.x_um, self.y_um)
 
 
-class StageConfig(_Strict):
+class StageConfig(StrictModel):
     """XY stage."""
 
     x: Span = Field(description="allowed positions, stage um")
@@ -143,14 +143,14 @@ class StageConfig(_Strict):
     )
 
 
-class ReferenceImage(_Strict):
+class ReferenceImage(StrictModel):
     """A picture that calibration left beside the rig file."""
 
     file: str = Field(description="name beside rig.yaml; float32 .npy")
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(description="of the file")
 
 
-class CalibrationEntry(_Strict):
+class CalibrationEntry(StrictModel):
     """Evidence of one calibration; the measured values stand where they are used."""
 
     procedure: str = Field(description="what was measured, such as pixel_geometry.10x")
@@ -167,7 +167,7 @@ class FocusSense(StrEnum):
     NEGATIVE = "toward_specimen_negative"
 
 
-class FocusConfig(_Strict):
+class FocusConfig(StrictModel):
     """Focus drive; a higher z is nearer to the specimen, whichever way the drive itself counts."""
 
     z: Span = Field(description="allowed positions, um")
@@ -187,7 +187,7 @@ class FocusConfig(_Strict):
         return self
 
 
-class Objective(_Strict):
+class Objective(StrictModel):
     """One position of the turret."""
 
     name: str = Field(description="name used by protocols, such as 10x")
@@ -206,6 +206,11 @@ class Objective(_Strict):
     )
     travel_drop_um: NotNegative = Field(default=0.0, description="how far the focus is lowered for longer moves")
     flat_field: ReferenceImage | None = Field(default=None, description="light over the field, mean 1")
+    autofocus_offset: Finite | None = Field(
+        default=None,
+        description="offset of the hardware autofocus with which the specimen is sharp, in the device's own unit; "
+        "left out: it isn't used with this objective",
+    )
 
     @model_validator(mode="after")
     def _aperture_suits_immersion(self) -> Self:
@@ -228,7 +233,7 @@ class Objective(_Strict):
         return GREEN_UM * index / self.numerical_aperture**2
 
 
-class CameraConfig(_Strict):
+class CameraConfig(StrictModel):
     """Camera and how it is mounted."""
 
     width_px: PixelCount = Field(description="columns of a picture, with the binning and region in use")
@@ -248,7 +253,7 @@ class CameraConfig(_Strict):
         return int(2**self.bit_depth - 1)
 
 
-class SlideConfig(_Strict):
+class SlideConfig(StrictModel):
     """How a slide lies on the stage."""
 
     x_um: Finite = Field(default=0.0, description="stage x of the slide's corner")
@@ -269,7 +274,7 @@ class Slot(SlideConfig):
     name: Annotated[str, Field(min_length=1)] = Field(description="name of the slot, such as 1")
 
 
-class LoaderConfig(_Strict):
+class LoaderConfig(StrictModel):
     """Feeder that lays one slide after another on the stage."""
 
     slots: Annotated[int, Field(ge=1)] = Field(description="slots of the magazine, counted from 1")
@@ -280,7 +285,7 @@ class LoaderConfig(_Strict):
     )
 
 
-class OilerConfig(_Strict):
+class OilerConfig(StrictModel):
     """Oil dispenser beside the objective."""
 
     offset_x_um: Finite = Field(default=0.0, description="where the drop falls, against the image centre")
@@ -289,7 +294,7 @@ class OilerConfig(_Strict):
     drop_s: LongTimeS = Field(default=5.0, description="time of one drop")
 
 
-class LabelCameraConfig(_Strict):
+class LabelCameraConfig(StrictModel):
     """Camera over the label, where it looks at the stage beside the objective."""
 
     offset_x_um: Finite = Field(description="its field of view, against the image centre")
@@ -298,7 +303,7 @@ class LabelCameraConfig(_Strict):
     label_y_um: Finite = Field(description="centre of the label, slide um")
 
 
-class Rig(_Strict):
+class Rig(StrictModel):
     """A whole instrument.
 
     The first objective is the reference: parcentric and parfocal offsets are counted from it.
@@ -323,6 +328,7 @@ class Rig(_Strict):
     label_camera: LabelCameraConfig | None = Field(
         default=None, description="stage position at which the label camera reads; left out: the load position"
     )
+    autofocus: AutofocusConfig | None = Field(default=None, description="hardware autofocus, where there is one")
     calibration: tuple[CalibrationEntry, ...] = Field(default=(), description="what was measured, and how well")
 
     @model_validator(mode="after")
@@ -344,7 +350,15 @@ class Rig(_Strict):
                     f"has to lie below {objective.focus.min_um:g}"
                 )
         self._check_slides()
+        self._check_autofocus()
         return self
+
+    def _check_autofocus(self) -> None:
+        with_offset = [o.name for o in self.objectives if o.autofocus_offset is not None]
+        if self.autofocus is None and with_offset:
+            raise ValueError(f"autofocus_offset of {with_offset[0]} needs autofocus and devices.autofocus")
+        if self.autofocus is not None and not with_offset:
+            raise ValueError("autofocus needs an autofocus_offset for at least one objective")
 
     def _check_slides(self) -> None:
         slots = [slot.name for slot in self.slots]
@@ -352,7 +366,7 @@ class Rig(_Strict):
             raise ValueError(f"slot names must differ, found {', '.join(slots)}")
         for one, other in overlapping_slides(self.slides):
             raise ValueError(f"slots {one} and {other} overlap")
-        for role in ("loader", "oiler"):
+        for role in ("loader", "oiler", "autofocus"):
             if (getattr(self, role) is None) != (getattr(self.devices, role) is None):
                 raise ValueError(f"{role} and devices.{role} have to be given together")
         if self.loader is not None and self.stage.load is None:

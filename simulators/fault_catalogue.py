@@ -36,6 +36,8 @@ class FaultEntry:
 
 
 _STAGE_OR_FOCUS = "XY or Z"
+_AUTOFOCUS = "Autofocus"
+_SOFTWARE_FOCUS = "the field is focused by software, or counts as failed, as scan.focus.fallback says"
 _NO_PICTURE = "nothing is photographed until a move is proven"
 
 DEVICE_FAULTS: tuple[FaultEntry, ...] = (
@@ -177,6 +179,48 @@ DEVICE_FAULTS: tuple[FaultEntry, ...] = (
         "the dispenser goes through its motions, and no oil falls",
         "the drop sensor's count stood still: the oil objective is not used at this spot",
         "OilError",
+    ),
+    FaultEntry(
+        TwinFaultKind.AUTOFOCUS_OUT_OF_RANGE,
+        _AUTOFOCUS,
+        "the hardware autofocus refuses: its reflection is out of range",
+        f"told with the device's words; {_SOFTWARE_FOCUS}",
+        "AutofocusError",
+    ),
+    FaultEntry(
+        TwinFaultKind.AUTOFOCUS_NEVER_LOCKS,
+        _AUTOFOCUS,
+        "it searches and never reports its lock",
+        f"switched off at its deadline (autofocus.lock_s); {_SOFTWARE_FOCUS}",
+        "AutofocusError",
+    ),
+    FaultEntry(
+        TwinFaultKind.AUTOFOCUS_LOSES_LOCK,
+        _AUTOFOCUS,
+        "it reports its lock, and has lost it when the picture is taken",
+        f"asked before and after each exposure; no picture; {_SOFTWARE_FOCUS}",
+        "AutofocusError",
+    ),
+    FaultEntry(
+        TwinFaultKind.AUTOFOCUS_WRONG_SURFACE,
+        _AUTOFOCUS,
+        "it locks on the coverslip's upper side",
+        f"further from the focus map than the rig allows, or out of the envelope: no picture; {_SOFTWARE_FOCUS}",
+        "AutofocusError",
+    ),
+    FaultEntry(
+        TwinFaultKind.AUTOFOCUS_OFFSET_DRIFTS,
+        _AUTOFOCUS,
+        "it creeps away from its offset with every lock, and reports the offset that was set",
+        f"further from the focus map than the rig allows: no picture; {_SOFTWARE_FOCUS}",
+        "AutofocusError",
+    ),
+    FaultEntry(
+        TwinFaultKind.AUTOFOCUS_RUNS_AWAY,
+        _AUTOFOCUS,
+        "it drives the objective towards the glass in search of its reflection",
+        f"switched off and halted when the focus leaves the envelope, long before the glass; {_SOFTWARE_FOCUS}",
+        "AutofocusError",
     ),
 )
 

@@ -51,6 +51,18 @@ class TwinFaultKind(StrEnum):
     """The label carries the barcode of another slide of the tray."""
     OIL_EMPTY = "oil_empty"
     """The dispenser goes through its motions, and no oil falls."""
+    AUTOFOCUS_OUT_OF_RANGE = "autofocus_out_of_range"
+    """The hardware autofocus refuses: its reflection is out of range."""
+    AUTOFOCUS_NEVER_LOCKS = "autofocus_never_locks"
+    """The hardware autofocus searches and never reports its lock."""
+    AUTOFOCUS_LOSES_LOCK = "autofocus_loses_lock"
+    """The hardware autofocus reports its lock, and has lost it when asked again."""
+    AUTOFOCUS_WRONG_SURFACE = "autofocus_wrong_surface"
+    """The hardware autofocus locks on the coverslip's upper side."""
+    AUTOFOCUS_OFFSET_DRIFTS = "autofocus_offset_drifts"
+    """The hardware autofocus creeps away from its offset with every lock, and reports the offset that was set."""
+    AUTOFOCUS_RUNS_AWAY = "autofocus_runs_away"
+    """The hardware autofocus drives the objective towards the glass in search of its reflection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from acquisition.plan.field_size import covered_um
 from acquisition.plan.tiling import PlannedField, serpentine
-from acquisition.protocol import AnyArea, Area, Background, ExposureMode, Protocol
+from acquisition.protocol import AnyArea, Area, Background, ExposureMode, FocusStrategy, Protocol
 from analysis.finder import FINDERS
 from scanner.coordinates import GLASS_UM, SlideFrame, SlidePoint, StagePoint, stage_to_centre
 from scanner.rig import Objective, Rig, Span
@@ -137,6 +137,14 @@ def _scan(protocol: Protocol, rig: Rig, objective: Objective) -> Iterator[Protoc
             f"{objective.name} may use z {objective.focus} um; the search is cut there",
         )
     yield from _search_range("scan.focus.range_um", scan.focus.range_um, objective)
+    if scan.focus.strategy is FocusStrategy.HARDWARE and objective.autofocus_offset is None:
+        others = ", ".join(strategy for strategy in FocusStrategy if strategy is not FocusStrategy.HARDWARE)
+        yield _refused(
+            "scan.focus.strategy",
+            "hardware",
+            others,
+            f"the rig has no hardware autofocus for {objective.name}: no autofocus_offset",
+        )
     if scan.exposure is ExposureMode.FIXED and protocol.is_fluorescence:
         yield _warning("scan.exposure", "fixed", "auto", "fluorescence differs from slide to slide and fades")
 

@@ -14,7 +14,7 @@ from acquisition.plan.experience import Experience
 from acquisition.plan.field_size import covered_um
 from acquisition.plan.order import densest_first, sample
 from acquisition.plan.outline import area_mm2, contains
-from acquisition.plan.quantities import S_PER_MIN
+from acquisition.plan.quantities import MS_PER_S, S_PER_MIN
 from acquisition.plan.tiling import PlannedField, serpentine
 from acquisition.plan.timing import InstrumentTiming
 from acquisition.protocol import (
@@ -119,6 +119,8 @@ class RunCostModel:
         seconds += len(fields) * self._experience.field_s
         if scan.focus.strategy is FocusStrategy.EACH_FIELD:
             seconds += len(fields) * self._search_s(self._scan, scan.exposure_ms, self._experience.focus_planes)
+        if scan.focus.strategy is FocusStrategy.HARDWARE and self._rig.autofocus is not None:
+            seconds += len(fields) * self._rig.autofocus.settle_ms / MS_PER_S
         if self._protocol.stop.max_minutes is not None:
             seconds = min(seconds, S_PER_MIN * self._protocol.stop.max_minutes)
         return seconds

@@ -23,6 +23,14 @@ class FocusStrategy(StrEnum):
 
     SURFACE = "surface"
     EACH_FIELD = "each_field"
+    HARDWARE = "hardware"
+
+
+class FocusFallback(StrEnum):
+    """What is done where the hardware autofocus doesn't hold the specimen."""
+
+    SOFTWARE = "software"
+    NONE = "none"
 
 
 class KeepFields(StrEnum):
@@ -52,7 +60,13 @@ class Focus(Strict):
 
     strategy: FocusStrategy = Field(
         default=FocusStrategy.SURFACE,
-        description="surface: measured at some points and fitted; each_field: searched anew on every field",
+        description="surface: measured at some points and fitted; each_field: searched anew on every field; "
+        "hardware: held by the rig's hardware autofocus, each lock checked against the surface",
+    )
+    fallback: FocusFallback = Field(
+        default=FocusFallback.SOFTWARE,
+        description="where the hardware autofocus doesn't hold the specimen: software: the field is focused by "
+        "pictures; none: it is a fault, and errors.focus says what follows",
     )
     points: Annotated[int, Field(ge=1, le=100)] = Field(
         default=5, description="places to focus at before scanning"

@@ -65,6 +65,7 @@ def kind_of(error: Fault, rig: Rig) -> FaultKind:
         devices.camera: FaultKind.FRAME,
         devices.stage: FaultKind.MOVE,
         devices.focus: FaultKind.MOVE,
+        devices.autofocus: FaultKind.FOCUS,
     }
     if error.device in by_label:
         return by_label[error.device]

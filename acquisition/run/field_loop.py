@@ -9,19 +9,17 @@ from datetime import UTC, datetime
 
 from acquisition.errors import StorageError
 from acquisition.plan.tiling import PlannedField
-from acquisition.protocol import FocusStrategy
 from acquisition.records import EventLevel, FieldRecord, FieldStatus
 from acquisition.run.background_sync import BackgroundSync
 from acquisition.run.boundary import Boundary
 from acquisition.run.context import RunContext
 from acquisition.run.faults import FaultCounter
+from acquisition.run.field_focus import FieldFocus
 from acquisition.run.field_search import FieldSearch
-from acquisition.run.focus_map import COARSE_DEPTHS, sweep_for
 from scanner.coordinates import StagePoint
-from scanner.errors import DeviceError, FocusError, MoveStoppedError
-from scanner.focus.search import search_focus
+from scanner.errors import AutofocusError, DeviceError, MoveStoppedError
 from scanner.focus.surface import FocusSurface
-from scanner.frame import Frame
+from scanner.frame import Exposure, Frame
 
 # Room that stays free while the scan goes on: the record of how it ended has to fit.
 RESERVE_BYTES = 32 * 1024 * 1024
@@ -30,8 +28,6 @@ SYNC_DEADLINE_S = 120.0
 _MS_PER_S = 1000.0
 # A wait is broken up, so that commands are heard.
 _WAIT_S = 0.5
-# A search around the surface reaches this many coarse steps to either side.
-REFOCUS_STEPS = 4.0
 
 
 @dataclass(slots=True)
@@ -89,7 +85,7 @@ class FieldLoop:
         now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._context = context
-        self._surface = surface
+        self._focus = FieldFocus(context, surface, exposure_ms)
         self._search = search
         self._background_sync = background_sync
         self._boundary = boundary
@@ -178,13 +174,25 @@ class FieldLoop:
             if not self._wait_for(self._is_synced, "the disk"):
                 break
         start_s = self._now_s()
-        exposure = microscope.expose(self._exposure_ms)
+        exposure = self._expose(planned)
         timing.expose_ms = self._ms_since(start_s)
         start_s = self._now_s()
         self._move_ahead(following)
         frame = microscope.read(exposure)
         timing.read_ms = self._ms_since(start_s)
         return frame
+
+    def _expose(self, planned: PlannedField) -> Exposure:
+        """Expose; where the hardware autofocus has let go meanwhile, once more after a focus by pictures."""
+        microscope = self._context.microscope
+        try:
+            return microscope.expose(self._exposure_ms)
+        except AutofocusError as error:
+            microscope.discard_exposure()
+            if not self._focus.take_over(planned, error):
+                raise
+        self._focus.refine(planned)
+        return microscope.expose(self._exposure_ms)
 
     def _wait_for(self, is_ready: Callable[[], bool], what: str) -> bool:
         """Wait; True where the instrument was put to rest meanwhile, and has to arrive anew."""
@@ -225,9 +233,10 @@ class FieldLoop:
             start_s = self._now_s()
             self._context.microscope.start_move(self._target(planned))
             self._finish_move(start_s, timing)
-            self._focus(planned, timing)
-        if self._context.protocol.scan.focus.strategy is FocusStrategy.EACH_FIELD:
-            self._search_focus(planned, timing)
+            self._follow_focus(planned, timing)
+        start_s = self._now_s()
+        self._focus.refine(planned)
+        timing.focus_ms += self._ms_since(start_s)
 
     def _move_ahead(self, following: PlannedField | None) -> None:
         """Bring the stage to the next field while the last one is read out.
@@ -246,7 +255,7 @@ class FieldLoop:
             self._search.take_in()
             ahead.fault = self._lack_of_room()
             self._finish_move(start_s, ahead.timing)
-            self._focus(following, ahead.timing)
+            self._follow_focus(following, ahead.timing)
         except DeviceError as error:
             ahead.fault = error
 
@@ -265,22 +274,10 @@ class FieldLoop:
         timing.settle_ms = min(took_ms, self._context.microscope.rig.stage.motion.settle_ms)
         timing.move_ms = took_ms - timing.settle_ms
 
-    def _focus(self, planned: PlannedField, timing: _Timing) -> None:
+    def _follow_focus(self, planned: PlannedField, timing: _Timing) -> None:
         start_s = self._now_s()
-        self._context.microscope.focus_to(self._surface.z_um(planned.centre))
+        self._focus.follow(planned)
         timing.focus_ms = self._ms_since(start_s)
-
-    def _search_focus(self, planned: PlannedField, timing: _Timing) -> None:
-        start_s = self._now_s()
-        try:
-            self._sweep(planned)
-        except FocusError as error:
-            # Most fields of a slide are blank: there the surface knows best.
-            self._context.note(
-                EventLevel.INFO, "focus_predicted", f"field {planned.index}: {error}", field=planned.index
-            )
-            self._context.microscope.focus_to(self._surface.z_um(planned.centre))
-        timing.focus_ms += self._ms_since(start_s)
 
     def _refocus(self, planned: PlannedField) -> None:
         """Search the focus before another attempt; where that fails, the attempt itself will tell."""
@@ -291,7 +288,7 @@ class FieldLoop:
             microscope.move_to(self._target(planned))
             ahead.timing.move_ms = self._ms_since(start_s)
             start_s = self._now_s()
-            self._sweep(planned)
+            self._focus.search(planned)
             ahead.timing.focus_ms = self._ms_since(start_s)
         except MoveStoppedError:
             raise
@@ -301,12 +298,6 @@ class FieldLoop:
             )
         else:
             self._ahead = ahead
-
-    def _sweep(self, planned: PlannedField) -> None:
-        objective = self._context.microscope.objective
-        depth_um = objective.depth_of_field_um
-        sweep = sweep_for(depth_um, REFOCUS_STEPS * COARSE_DEPTHS * depth_um, self._exposure_ms)
-        search_focus(self._context.microscope, self._surface.z_um(planned.centre), sweep)
 
     def _target(self, planned: PlannedField) -> StagePoint:
         return self._context.frame.to_stage(planned.centre)

@@ -145,6 +145,8 @@ class ScanPass:
                 if not loop.run(fields, enough=lambda: self._is_enough(start_s)):
                     break
                 self._done.update(field.index for field in fields)
+        # Nothing drives the focus while the fields are searched.
+        context.microscope.release_autofocus()
         if not context.control.stop_requested:
             self._through = True
 

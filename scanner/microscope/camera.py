@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -33,6 +34,8 @@ class Camera:
         Description of the instrument.
     stage, focus_drive, turret
         What the frame is a picture of.
+    check_focus
+        Called before and after an exposure; raises where what holds the focus has let go.
     settings
         What counts as a frame.
     motion
@@ -47,6 +50,7 @@ class Camera:
         stage: Stage,
         focus_drive: FocusDrive,
         turret: Turret,
+        check_focus: Callable[[], None] = lambda: None,
         settings: FrameSettings = FRAMES,
         motion: MotionSettings = MOTION,
     ) -> None:
@@ -56,6 +60,7 @@ class Camera:
         self._stage = stage
         self._focus_drive = focus_drive
         self._turret = turret
+        self._check_focus = check_focus
         self._settings = settings
         self._motion = motion
         self._repeats = RepeatedFrameDetector(self.label, rig.camera.full_scale)
@@ -77,6 +82,8 @@ class Camera:
             The stage isn't, or did not stay, where it was sent: there is no picture.
         DeviceNotReadyError
             It isn't certain which objective is in the light path.
+        AutofocusError
+            The hardware autofocus has lost the specimen, or crept away from it.
         FrameError
             The camera has not been read since the last exposure.
         """
@@ -85,6 +92,7 @@ class Camera:
         if self._pending is not None:
             raise FrameError("the last exposure has not been read", device=self.label)
         self._stage.check_rests_at(target)
+        self._check_focus()
         taken_at = datetime.now(UTC)
         with self._calls.device_errors(self.label, "exposure"):
             if exposure_ms != self._exposure_ms:
@@ -96,6 +104,7 @@ class Camera:
         self._exposed_at_s = begun_s + exposure_ms / 1000
         # Read again after the exposure: a stage that crept or was pushed spoils the picture.
         here = self._stage.check_rests_at(target)
+        self._check_focus()
         objective = self._turret.objective
         view = ObjectiveView(here, self._rig.camera_frame(objective), objective.parcentric)
         self._pending = Exposure(view, self._focus_drive.position_um(), objective.name, exposure_ms, taken_at)

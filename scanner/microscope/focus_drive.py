@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pymmcore_plus import FocusDirection
 
 from scanner.device_calls import DeviceCalls
@@ -23,17 +25,27 @@ class FocusDrive:
         What the rig says of it.
     sign
         1 where the drive counts up towards the specimen, -1 where it counts down; see `focus_sign`.
+    before_move
+        Called before a move is sent; raises where the drive isn't free.
     settings
         Deadlines.
     """
 
     def __init__(
-        self, calls: DeviceCalls, label: str, config: FocusConfig, *, sign: int, settings: MotionSettings = MOTION
+        self,
+        calls: DeviceCalls,
+        label: str,
+        config: FocusConfig,
+        *,
+        sign: int,
+        before_move: Callable[[], None] = lambda: None,
+        settings: MotionSettings = MOTION,
     ) -> None:
         self.label = label
         self.config = config
         self._calls = calls
         self._sign = sign
+        self._before_move = before_move
         self._settings = settings
 
     def position_um(self) -> float:
@@ -60,7 +72,7 @@ class FocusDrive:
         z_um
             Where to.
         stoppable
-            Whether a stop of the instrument ends the move.
+            Whether a stop of the instrument ends the move, and something that holds the drive may forbid it.
 
         Returns
         -------
@@ -74,6 +86,7 @@ class FocusDrive:
         """
         if stoppable:
             self._calls.check_not_stopped(self.label)
+            self._before_move()
         motion = self.config.motion
         duration_s = motion.duration_s(abs(z_um - self.position_um()))
         start_s = self._calls.now()

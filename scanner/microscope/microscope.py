@@ -9,12 +9,14 @@ from contextlib import contextmanager
 
 from scanner.coordinates import StagePoint
 from scanner.core import ScanCore
+from scanner.core_autofocus import autofocus_of
 from scanner.device_calls import DeviceCalls
-from scanner.errors import ScannerError
+from scanner.errors import DeviceNotReadyError, ScannerError
 from scanner.frame import Exposure, Frame
 from scanner.interlocks import Action, Situation, check_interlocks
 from scanner.microscope.camera import Camera
 from scanner.microscope.focus_drive import FocusDrive, focus_sign
+from scanner.microscope.hardware_focus import FocusWindow, HardwareFocus
 from scanner.microscope.lamp import Lamp
 from scanner.microscope.limits import check_limit
 from scanner.microscope.slides import Slides
@@ -72,17 +74,26 @@ class Microscope:
         devices = rig.devices
         self._calls = calls
         sign = focus_sign(calls, devices.focus, rig.focus, simulated=rig.simulated)
-        self._focus = FocusDrive(calls, devices.focus, rig.focus, sign=sign)
+        self._focus = FocusDrive(calls, devices.focus, rig.focus, sign=sign, before_move=self.release_autofocus)
+        self._autofocus = self._find_autofocus(core)
         self._stage = Stage(calls, devices.stage, rig.stage, before_move=self._prepare_move)
         self._turret = Turret(calls, devices.turret, rig.objectives)
         self._lamp = Lamp(calls, devices.lamp)
-        self._camera = Camera(calls, rig, stage=self._stage, focus_drive=self._focus, turret=self._turret)
+        self._camera = Camera(
+            calls,
+            rig,
+            stage=self._stage,
+            focus_drive=self._focus,
+            turret=self._turret,
+            check_focus=self._check_focus_holds,
+        )
         self.slides = Slides(
             calls,
             rig,
             stage=self._stage,
             focus_drive=self._focus,
             turret=self._turret,
+            autofocus_is_on=self._autofocus_is_on,
             oil=oil if oil is not None else OilLedger(),
         )
 
@@ -204,7 +215,13 @@ class Microscope:
         self._check(Action.HOME, label, homing_allowed=permitted)
         self._calls.check_not_stopped(label)
         self._focus.lower()
-        self._check(Action.HOME, label, homing_allowed=permitted, focus_is_down=self._focus.is_down())
+        self._check(
+            Action.HOME,
+            label,
+            homing_allowed=permitted,
+            focus_is_down=self._focus.is_down(),
+            autofocus_is_on=self._autofocus_is_on(),
+        )
         return self._stage.home()
 
     # -- focus and turret ----------------------------------------------------------------------------------
@@ -227,14 +244,7 @@ class Microscope:
         LimitError
             Outside the objective's focus envelope or the drive's range; nothing has moved.
         """
-        label, objective = self._focus.label, self.objective
-        self._turret.check_is_sure()
-        check_limit(label, "z", z_um, objective.focus, span_name=f"focus envelope of {objective.name}")
-        check_limit(label, "z", z_um, self.rig.focus.z)
-        self._check(Action.FOCUS, label, slide_oiled=self.slides.is_oiled())
-        if objective.immersion == "oil":
-            # Remembered before the drive moves: even a move that fails may have touched the slide.
-            self.slides.touched_by_oil()
+        self._prepare_focus(z_um)
         return self._focus.move_to(z_um)
 
     def lower_focus(self) -> None:
@@ -273,9 +283,67 @@ class Microscope:
                 oil_allowed=oil_allowed,
                 slide_oiled=oiled,
                 focus_is_down=self._focus.is_down(),
+                autofocus_is_on=self._autofocus_is_on(),
             )
             self._turret.turn_to(wanted)
         return self._turret.confirm(wanted)
+
+    # -- hardware autofocus --------------------------------------------------------------------------------
+
+    @property
+    def has_autofocus(self) -> bool:
+        """Whether the rig has a hardware autofocus."""
+        return self._autofocus is not None
+
+    @property
+    def autofocus_holds(self) -> bool:
+        """Whether the hardware autofocus has locked on the specimen and holds it, as far as was heard."""
+        return self._autofocus is not None and self._autofocus.is_holding
+
+    def lock_autofocus(self, expected_um: float) -> float:
+        """Let the hardware autofocus focus where the stage rests; the focus stands near the specimen.
+
+        A continuous one holds the focus until it is released; every move of the focus, and so every change of
+        objective or slide, releases it first. Each exposure proves that it still holds.
+
+        Parameters
+        ----------
+        expected_um
+            Focus by the focus map.
+
+        Returns
+        -------
+        float
+            The position read back, um.
+
+        Raises
+        ------
+        LimitError, InterlockError
+            The expected focus is out of reach or forbidden; nothing has moved.
+        AutofocusError
+            No lock, or not on the specimen: further from `expected_um` than the rig allows, or out of the focus
+            envelope. It is off.
+        DeviceNotReadyError
+            The rig has no autofocus, or no offset for this objective.
+        """
+        autofocus = self._autofocus
+        if autofocus is None:
+            raise DeviceNotReadyError("the rig has no hardware autofocus", device=self.rig.name)
+        objective = self.objective
+        self._prepare_focus(expected_um)
+        window = FocusWindow(expected_um, autofocus.config.surface_tolerance_um, objective.focus)
+        return autofocus.lock(window, objective)
+
+    def release_autofocus(self) -> None:
+        """Switch the hardware autofocus off, where there is one, and prove it.
+
+        Raises
+        ------
+        DeviceError
+            It does not answer, or stays on.
+        """
+        if self._autofocus is not None:
+            self._autofocus.release()
 
     # -- light and camera ----------------------------------------------------------------------------------
 
@@ -343,6 +411,10 @@ class Microscope:
         """
         return self._camera.read(exposure)
 
+    def discard_exposure(self) -> None:
+        """Leave unread what was exposed; the next exposure may be made."""
+        self._camera.discard_exposure()
+
     # -- stopping ------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
@@ -354,7 +426,10 @@ class Microscope:
             A device did not obey; the others have been told all the same.
         """
         self._calls.stop()
-        faults = _try_all([self._stage.halt, self._focus.halt, self.slides.stop, self.slides.stop_oil])
+        # The autofocus first: it would drive the focus on.
+        faults = _try_all(
+            [self._halt_autofocus, self._stage.halt, self._focus.halt, self.slides.stop, self.slides.stop_oil]
+        )
         if faults:
             raise faults[0]
 
@@ -363,7 +438,7 @@ class Microscope:
         self._calls.resume()
 
     def safe_state(self) -> tuple[ScannerError, ...]:
-        """Light off, stage halted, focus down: each is tried whatever the others do.
+        """Light and autofocus off, stage halted, focus down: each is tried whatever the others do.
 
         Returns
         -------
@@ -378,6 +453,34 @@ class Microscope:
         )
 
     # -- interlocks ----------------------------------------------------------------------------------------
+
+    def _prepare_focus(self, z_um: float) -> None:
+        """Refuse a focus out of reach or forbidden, and remember where oil comes near."""
+        label, objective = self._focus.label, self.objective
+        self._turret.check_is_sure()
+        check_limit(label, "z", z_um, objective.focus, span_name=f"focus envelope of {objective.name}")
+        check_limit(label, "z", z_um, self.rig.focus.z)
+        self._check(Action.FOCUS, label, slide_oiled=self.slides.is_oiled())
+        if objective.immersion == "oil":
+            # Remembered before the drive moves: even a move that fails may have touched the slide.
+            self.slides.touched_by_oil()
+
+    def _find_autofocus(self, core: ScanCore) -> HardwareFocus | None:
+        label, config = self.rig.devices.autofocus, self.rig.autofocus
+        if label is None or config is None:
+            return None
+        return HardwareFocus(self._calls, label, autofocus_of(core, label), config, focus_drive=self._focus)
+
+    def _autofocus_is_on(self) -> bool:
+        return self._autofocus is not None and self._autofocus.is_on()
+
+    def _halt_autofocus(self) -> None:
+        if self._autofocus is not None:
+            self._autofocus.halt()
+
+    def _check_focus_holds(self) -> None:
+        if self._autofocus is not None:
+            self._autofocus.check_holds()
 
     def _prepare_move(self, here: StagePoint, target: StagePoint) -> None:
         """Refuse a stage move that may touch, and lower the focus for a long one."""
@@ -406,6 +509,7 @@ class Microscope:
         oil_allowed: bool = False,
         path_oiled: bool = False,
         homing_allowed: bool = False,
+        autofocus_is_on: bool = False,
     ) -> None:
         """Raise where a rule of the table forbids the action."""
         situation = Situation(
@@ -417,6 +521,7 @@ class Microscope:
             path_oiled=path_oiled,
             homing_allowed=homing_allowed,
             loader_failed=self.slides.loader_failed,
+            autofocus_is_on=autofocus_is_on,
         )
         check_interlocks(action, situation, device=device)
 

@@ -61,5 +61,23 @@ class FrameSettings:
     sample_step_px: int = 8
 
 
+@dataclass(frozen=True, slots=True)
+class AutofocusSettings:
+    """How a hardware autofocus is watched.
+
+    Attributes
+    ----------
+    poll_s
+        Time between two questions while it searches its lock: a focus drive of 5 mm/s goes 10 um meanwhile, a
+        fraction of what any objective has to the glass.
+    switch_s
+        It may take so long to report that it is off.
+    """
+
+    poll_s: float = 0.002
+    switch_s: float = 2.0
+
+
+AUTOFOCUS: Final = AutofocusSettings()
 MOTION: Final = MotionSettings()
 FRAMES: Final = FrameSettings()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,8 @@ class Slides:
         What has to be moved before a slide is changed, oiled or read.
     oil
         What carries oil.
+    autofocus_is_on
+        Whether a hardware autofocus may drive the focus by itself.
 
     Raises
     ------
@@ -62,6 +65,7 @@ class Slides:
         focus_drive: FocusDrive,
         turret: Turret,
         oil: OilLedger,
+        autofocus_is_on: Callable[[], bool] = lambda: False,
     ) -> None:
         self._calls = calls
         self._rig = rig
@@ -69,6 +73,7 @@ class Slides:
         self._focus = focus_drive
         self._turret = turret
         self._oil = oil
+        self._autofocus_is_on = autofocus_is_on
         self._changer = self._find_changer()
         self._dispenser = self._find_dispenser()
         self._label_camera = self._find_label_camera()
@@ -175,7 +180,13 @@ class Slides:
         is_down = self._focus.is_down()
         check_interlocks(
             Action.APPLY_OIL,
-            Situation(objective, spot_oiled=spot_oiled, oil_allowed=allowed, focus_is_down=is_down),
+            Situation(
+                objective,
+                spot_oiled=spot_oiled,
+                oil_allowed=allowed,
+                focus_is_down=is_down,
+                autofocus_is_on=self._autofocus_is_on(),
+            ),
             device=label,
         )
         # Remembered first: a drop that nobody heard of again may lie there.
@@ -359,7 +370,10 @@ class Slides:
         here = self._stage.position()
         arrived = abs(here.x_um - load.x_um) <= tolerance_um and abs(here.y_um - load.y_um) <= tolerance_um
         situation = Situation(
-            self._turret.objective, at_load_position=arrived, focus_is_down=self._focus.is_down()
+            self._turret.objective,
+            at_load_position=arrived,
+            focus_is_down=self._focus.is_down(),
+            autofocus_is_on=self._autofocus_is_on(),
         )
         check_interlocks(Action.CHANGE_SLIDE, situation, device=label)
 

@@ -15,6 +15,7 @@ from simulators.oil import OilDrop
 from simulators.optics import ObjectiveModel
 from simulators.specimen.slide import CellTruth, SlideSettings, SlideWorld
 from simulators.tray import Magazine
+from simulators.twin.autofocus import SimulatedAutofocus
 from simulators.twin.exposure import SimulatedCamera
 from simulators.twin.motion import TwinMotion
 from simulators.twin.oil import OilOnSlides
@@ -44,6 +45,8 @@ class Twin:
     watchers
         Called with ``"stage"``, ``"focus"`` or ``"turret"`` when one has begun to move, with ``"camera"`` before
         an exposure.
+    autofocus
+        Hardware autofocus; off unless a device switches it on.
     magazine
         Where the slides come from; None where somebody has laid one on the stage.
 
@@ -67,6 +70,7 @@ class Twin:
         self._oil = OilOnSlides(self._state, self._view)
         self._motion = TwinMotion(self._state, self._view, self._record)
         self._camera = SimulatedCamera(self._state, self._view, self._record)
+        self.autofocus = SimulatedAutofocus(self._state, self._view, self._record)
         self.magazine: Magazine | None = None
         self.lock = self._state.lock
         self.watchers: list[Callable[[str], None]] = self._state.watchers

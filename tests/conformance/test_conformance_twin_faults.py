@@ -197,6 +197,13 @@ def test_the_table_has_every_fault_of_stage_focus_turret_lamp_and_camera():
         TwinFaultKind.LABEL_UNREADABLE,
         TwinFaultKind.LABEL_DUPLICATE,
         TwinFaultKind.OIL_EMPTY,
+        # tests/conformance/test_conformance_autofocus.py
+        TwinFaultKind.AUTOFOCUS_OUT_OF_RANGE,
+        TwinFaultKind.AUTOFOCUS_NEVER_LOCKS,
+        TwinFaultKind.AUTOFOCUS_LOSES_LOCK,
+        TwinFaultKind.AUTOFOCUS_WRONG_SURFACE,
+        TwinFaultKind.AUTOFOCUS_OFFSET_DRIFTS,
+        TwinFaultKind.AUTOFOCUS_RUNS_AWAY,
     }
     assert here == set(TwinFaultKind) - elsewhere
 

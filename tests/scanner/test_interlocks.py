@@ -21,6 +21,7 @@ APPLY = Situation(OIL, oil_allowed=True)
 
 CASES = {
     "nothing_moves_after_a_loader_failure": (Action.MOVE, MOVE, {"loader_failed": True}),
+    "autofocus_off_before_anything_else_acts": (Action.TURN_TURRET, TURN_OIL, {"autofocus_is_on": True}),
     "no_dry_travel_into_oil": (Action.MOVE, MOVE, {"path_oiled": True}),
     "homing_needs_permission": (Action.HOME, HOME, {"homing_allowed": False}),
     "focus_down_before_homing": (Action.HOME, HOME, {"focus_is_down": False}),
