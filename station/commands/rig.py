@@ -136,6 +136,47 @@ def rig_check(
 
 
 @rig_app.command(
+    "look",
+    epilog=examples("karyoscan rig look rigs/room-3", "karyoscan rig look simulated --once room-3-picture"),
+)
+def rig_live(
+    rig: RigArgument,
+    port: Annotated[
+        int,
+        typer.Option(
+            help="port of the page on 127.0.0.1; default: a free one", min=0, max=65535, show_default=False
+        ),
+    ] = 0,
+    exposure_ms: Annotated[
+        float | None,
+        typer.Option(
+            help="fixed exposure; default: it follows the light", min=0.01, max=10_000, show_default=False
+        ),
+    ] = None,
+    once: Annotated[
+        Path | None,
+        typer.Option(help="write one picture and all positions into this folder, and end", show_default=False),
+    ] = None,
+) -> None:
+    """Show the live picture and all positions in a browser of this computer; nothing moves until the end.
+
+    The instrument is held alone. The light is on only while the page is watched. At the end (Ctrl-C, closed
+    terminal) the light goes off and the focus down.
+    """
+    from station.instrument.live.watch import LiveRequest, keep_picture, watch_instrument
+    from station.output import optional_output
+
+    request = LiveRequest(rig=rig, exposure_ms=exposure_ms, port=port)
+    if once is not None:
+        for path in keep_picture(request, once):
+            say(f"Written: {path}")
+        return
+    watch_instrument(request, lambda url: say(f"Open {url} in a browser of this computer; Ctrl-C ends"))
+    with optional_output():
+        say("Light off, stage halted, focus down")
+
+
+@rig_app.command(
     "oil", epilog=examples("karyoscan rig oil simulated", "karyoscan rig oil rigs/room-3 --clean B1024")
 )
 def rig_oil(

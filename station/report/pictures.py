@@ -62,9 +62,14 @@ def capture_picture(folder: Path, relative: str) -> Picture:
     except StorageError as error:
         return Picture(None, str(error))
     width_um = capture.pixels.shape[1] * capture.metadata.um_per_px
-    bar_um = next((step for step in _BAR_STEPS_UM if step <= _BAR_SHARE * width_um), None)
+    bar_um = scale_bar_um(width_um)
     small = at_most(stretch(capture.pixels), CAPTURE_WIDTH_PX)
     return _encode(small, ".jpg", bar_um=bar_um, bar_percent=None if bar_um is None else 100 * bar_um / width_um)
+
+
+def scale_bar_um(width_um: float) -> float | None:
+    """Length of the scale bar for a picture so wide; None where it is too narrow for any."""
+    return next((step for step in _BAR_STEPS_UM if step <= _BAR_SHARE * width_um), None)
 
 
 def plain_picture(folder: Path, relative: str | None, *, width_px: int, stretched: bool = False) -> Picture:
