@@ -56,6 +56,14 @@ class TimeKeeper(Protocol):
         """Return when so much time has passed on its clock."""
 
 
+@runtime_checkable
+class SequenceCamera(Protocol):
+    """A Python camera that waits for triggers within a sequence."""
+
+    def end_sequence(self) -> None:
+        """Let go whoever waits for a trigger. Any thread."""
+
+
 class ScanCore(UniMMCore):
     """Core for the scanner.
 
@@ -68,6 +76,7 @@ class ScanCore(UniMMCore):
     * text values are converted to the type of a Python device's property;
     * `wait_until_idle` asks only the devices named, every ms, and gives up at a deadline;
     * `getImage` waits for a camera that reads out while the stage already moves;
+    * a Python camera that waits for a trigger is told when its sequence ends;
     * Python devices are handed the hub of their ``Parent`` line;
     * without devices it delivers no events: where the last reference to a core goes in the thread that delivers
       its events, as a garbage collection may have it, the core waits for this thread in itself and aborts the
@@ -317,6 +326,13 @@ class ScanCore(UniMMCore):
                     unit="s",
                 )
             pause(poll_s)
+
+    def _do_stop_sequence_acquisition(self, cameraLabel: str) -> None:  # noqa: N803
+        if self.isPyDevice(cameraLabel):
+            camera = self.python_device(cameraLabel)
+            if isinstance(camera, SequenceCamera):
+                camera.end_sequence()
+        super()._do_stop_sequence_acquisition(cameraLabel)
 
     def getImage(self, numChannel: int | None = None, *, fix: bool = True) -> np.ndarray[Any, Any]:  # noqa: N802, N803
         """Frame of the last `snapImage`, once the camera has read it out.

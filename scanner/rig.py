@@ -15,7 +15,7 @@ from scanner.configuration_check import MismatchKind, compare_with_file
 from scanner.configuration_file import read_configuration_file
 from scanner.coordinates import GLASS_UM, CameraFrame, ParcentricOffset, SlideFrame, StagePoint
 from scanner.errors import RigError
-from scanner.rig_equipment import AutofocusConfig
+from scanner.rig_equipment import AutofocusConfig, CameraRegion, OverlapConfig
 from scanner.rig_quantities import (
     Acceleration,
     Aperture,
@@ -195,7 +195,9 @@ class Objective(StrictModel):
     magnification: Magnification = Field(description="as engraved")
     numerical_aperture: Aperture = Field(description="as engraved; from 1 on it takes oil")
     immersion: Literal["air", "oil"] = Field(description="what belongs between lens and slide")
-    um_per_px: PixelSize = Field(description="size of a camera pixel on the specimen")
+    um_per_px: PixelSize = Field(
+        description="size of a camera pixel on the specimen; where the rig gives camera.binning, without binning"
+    )
     focus: Span = Field(description="focus envelope: z this objective may use")
     parcentric_x_um: Finite = Field(default=0.0, description="where its image centre lies, against the reference")
     parcentric_y_um: Finite = Field(default=0.0, description="where its image centre lies, against the reference")
@@ -246,6 +248,22 @@ class CameraConfig(StrictModel):
     flip_x: bool = Field(default=False, description="whether image x runs against stage x")
     flip_y: bool = Field(default=False, description="whether image y runs against stage y")
     dark: ReferenceImage | None = Field(default=None, description="grey levels without light")
+    binning: Annotated[int, Field(ge=1, le=16)] | None = Field(
+        default=None,
+        description="pixels of the sensor, along each side, that make one of the picture: set in the camera, and "
+        "um_per_px of the objectives is multiplied by it; left out: as its configuration leaves it, and um_per_px "
+        "is that of its pictures",
+    )
+    region: CameraRegion | None = Field(
+        default=None, description="part of the sensor that is read out; left out: as its configuration leaves it"
+    )
+    properties: dict[str, str | int | float] = Field(
+        default={},
+        description="properties of the camera that are set and read back, such as TriggerMode: Internal",
+    )
+    overlap: OverlapConfig | None = Field(
+        default=None, description="camera that exposes one picture while it reads out the one before"
+    )
 
     @property
     def full_scale(self) -> int:
@@ -412,13 +430,17 @@ class Rig(StrictModel):
         slides = self.slides
         return min(slides, key=lambda name: distance_um(slides[name]))
 
+    def um_per_px(self, objective: Objective) -> float:
+        """Size of a picture's pixel on the specimen, the camera's binning included, um."""
+        return objective.um_per_px * (self.camera.binning or 1)
+
     def camera_frame(self, objective: Objective) -> CameraFrame:
         """Geometry of the camera with an objective."""
         camera = self.camera
         return CameraFrame(
             camera.width_px,
             camera.height_px,
-            objective.um_per_px,
+            self.um_per_px(objective),
             camera.rotation_deg,
             camera.flip_x,
             camera.flip_y,

@@ -39,3 +39,36 @@ class AutofocusConfig(StrictModel):
     offset_tolerance: NotNegative = Field(
         default=0.5, description="accepted difference between the offset set and the one read back, device's unit"
     )
+
+
+class CameraRegion(StrictModel):
+    """Part of the sensor that is read out; its size is the picture's."""
+
+    x_px: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        description="first column, in pixels of a binned picture"
+    )
+    y_px: Annotated[int, Field(ge=0, le=100_000)] = Field(description="first row, in pixels of a binned picture")
+
+
+class OverlapConfig(StrictModel):
+    """How a camera is triggered that exposes one picture while it reads out the one before."""
+
+    trigger_property: str = Field(
+        description="property that, set to trigger_value, exposes one picture of a sequence"
+    )
+    trigger_value: str = Field(default="1", description="see trigger_property")
+    trigger_delay_ms: ShortTimeMs = Field(
+        default=1.0,
+        description="longest time from the trigger to the beginning of the exposure; the stage waits it",
+    )
+    mode_property: str | None = Field(
+        default=None, description="property that makes a sequence wait for triggers; left out: it always does"
+    )
+    mode_value: str = Field(default="Software", description="value of mode_property while fields are photographed")
+    single_value: str = Field(default="Internal", description="value of mode_property for single pictures")
+
+    @property
+    def properties(self) -> tuple[tuple[str, str], ...]:
+        """Properties that the camera has to offer, with a value that it has to take."""
+        modes = () if self.mode_property is None else ((self.mode_property, self.mode_value),)
+        return (*modes, (self.trigger_property, self.trigger_value))

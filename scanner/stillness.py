@@ -64,7 +64,7 @@ def prove_stillness(microscope: Microscope, exposure_ms: float, limit_um: float 
     PositionError, FrameError
         As `Microscope.snap`.
     """
-    um_per_px = microscope.objective.um_per_px
+    um_per_px = microscope.rig.um_per_px(microscope.objective)
     if limit_um is None:
         limit_um = max(LIMIT_UM, LIMIT_PX * um_per_px)
     first = microscope.snap(exposure_ms)

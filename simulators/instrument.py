@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from scanner.camera_setup import set_up_camera
 from scanner.core import ScanCore
 from scanner.errors import RigError
 from scanner.microscope import Microscope
@@ -97,6 +98,7 @@ def open_instrument(
     core = ScanCore()
     try:
         core.loadSystemConfiguration(cfg)
+        set_up_camera(core, rig)
         twin = twin_of(core)
         if slide is not None:
             twin.settings = slide

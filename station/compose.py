@@ -16,6 +16,7 @@ from acquisition.handoff import Handoff, process_pool
 from acquisition.protocol import Area, Protocol
 from acquisition.run.search_task import prepare_search
 from acquisition.workers import spawned
+from scanner.camera_setup import set_up_camera
 from scanner.configuration_check import MismatchKind, compare_with_core
 from scanner.coordinates import SlidePoint
 from scanner.core import ScanCore
@@ -116,6 +117,7 @@ def _loaded(rig: Rig, cfg: Path, slide: SimulatedSlide | None) -> Iterator[Instr
     try:
         core.loadSystemConfiguration(cfg)
         require_devices(core, rig)
+        set_up_camera(core, rig)
         require_agreement(core, rig)
         twin = twin_of(core) if rig.simulated else None
         if twin is not None and slide is not None:

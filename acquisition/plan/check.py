@@ -79,7 +79,7 @@ def check(
     if scan is not None:
         findings += _scan(protocol, rig, scan)
     if capture is not None:
-        findings += _capture(protocol, capture)
+        findings += _capture(protocol, rig, capture)
     if scan is not None and capture is not None:
         findings += _area(protocol, rig, scan, capture, area or protocol.scan.area, frame)
     findings += _numbers(protocol)
@@ -149,7 +149,7 @@ def _scan(protocol: Protocol, rig: Rig, objective: Objective) -> Iterator[Protoc
         yield _warning("scan.exposure", "fixed", "auto", "fluorescence differs from slide to slide and fades")
 
 
-def _capture(protocol: Protocol, objective: Objective) -> Iterator[ProtocolFinding]:
+def _capture(protocol: Protocol, rig: Rig, objective: Objective) -> Iterator[ProtocolFinding]:
     capture = protocol.capture
     if capture.background is Background.FLAT_FIELD and objective.flat_field is None:
         yield _no_flat_field("capture", objective)
@@ -171,10 +171,11 @@ def _capture(protocol: Protocol, objective: Objective) -> Iterator[ProtocolFindi
             f"at most {2 * depth_um:.2f}",
             "what lies between two planes is sharp in neither",
         )
-    if protocol.karyotype.enabled and objective.um_per_px > KARYOTYPE_UM_PER_PX:
+    um_per_px = rig.um_per_px(objective)
+    if protocol.karyotype.enabled and um_per_px > KARYOTYPE_UM_PER_PX:
         yield _warning(
             "capture.objective",
-            f"{objective.name} ({objective.um_per_px:g} um/px)",
+            f"{objective.name} ({um_per_px:g} um/px)",
             f"at most {KARYOTYPE_UM_PER_PX:g} um/px",
             "bands can't be resolved",
         )

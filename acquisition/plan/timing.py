@@ -49,6 +49,8 @@ class InstrumentTiming:
     def fields_s(self, fields: Sequence[PlannedField], exposure_ms: float, objective: Objective) -> float:
         """The scan's pass: while one field is read out, stage and focus go to the next.
 
+        A camera that overlaps exposes the next one meanwhile, too.
+
         Parameters
         ----------
         fields
@@ -65,7 +67,10 @@ class InstrumentTiming:
         total_s = exposure_s + read_out_s
         for before, after in pairwise(fields):
             way_s = self.stage_s(before.centre, after.centre, objective) + focus_s
-            total_s += exposure_s + max(way_s, read_out_s)
+            if self.rig.camera.overlap is not None:
+                total_s += max(way_s + exposure_s, read_out_s)
+            else:
+                total_s += exposure_s + max(way_s, read_out_s)
         return total_s
 
     def plane_s(self, exposure_ms: float, step_um: float) -> float:

@@ -42,10 +42,9 @@ class FieldFocus:
         # Field that waits for a focus by pictures.
         self._unlocked: int | None = None
 
-    @property
-    def needs_pictures(self) -> bool:
-        """Whether every field is focused by pictures, for which the camera has to be free."""
-        return self._strategy is FocusStrategy.EACH_FIELD
+    def needs_pictures(self, planned: PlannedField) -> bool:
+        """Whether a field is to be focused by pictures, for which the camera has to be free."""
+        return self._strategy is FocusStrategy.EACH_FIELD or self._unlocked == planned.index
 
     def follow(self, planned: PlannedField) -> None:
         """Bring the focus to a field at which the stage has arrived; the camera may still be read out.
@@ -124,7 +123,7 @@ class FieldFocus:
         DeviceError
             The instrument failed. A blank field is none: there the surface knows best.
         """
-        if self.needs_pictures or self._unlocked == planned.index:
+        if self.needs_pictures(planned):
             self._unlocked = None
             self._search_or_predict(planned)
 

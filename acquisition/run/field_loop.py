@@ -46,14 +46,16 @@ class _Ahead:
     index: int
     timing: _Timing = field(default_factory=_Timing)
     fault: DeviceError | StorageError | None = None
+    exposure: Exposure | None = None
 
 
 class FieldLoop:
     """Photographs the planned fields and hands them to the finder.
 
     As soon as an exposure has ended, the stage goes to the next field, arrives, and the focus follows, all while
-    the frame is read out. The picture of a field is taken only after its own arrival has been proven. What goes
-    wrong is tried again, skipped and marked, or ends the slide, as the protocol says for its kind.
+    the frame is read out. The picture of a field is taken only after its own arrival has been proven; a camera
+    that overlaps exposes it while the one before is still read out. What goes wrong is tried again, skipped and
+    marked, or ends the slide, as the protocol says for its kind.
 
     Parameters
     ----------
@@ -134,7 +136,7 @@ class FieldLoop:
         goes_on = self._boundary.cross(self._search.take_in)
         if self._boundary.rests > rests:
             # The focus went down, and a person may have pushed the stage.
-            self._ahead = None
+            self._forget_ahead()
         return goes_on
 
     def _field(self, planned: PlannedField, following: PlannedField | None) -> None:
@@ -151,7 +153,7 @@ class FieldLoop:
                     self._give_up(planned, error, timing, counter.attempt - 1)
                     return
                 self._note_retry(planned, error)
-                self._ahead = None
+                self._forget_ahead()
                 if rule.refocus:
                     self._refocus(planned)
             else:
@@ -168,14 +170,13 @@ class FieldLoop:
         microscope = self._context.microscope
         if self._ahead is None:
             self._context.folder.require_free(RESERVE_BYTES)
-        while True:
-            self._arrive(planned, timing)
+        while (exposure := self._arrive(planned, timing)) is None:
             # No more than the field under way and the one before it may be lost to a power cut.
             if not self._wait_for(self._is_synced, "the disk"):
+                start_s = self._now_s()
+                exposure = self._expose(planned)
+                timing.expose_ms = self._ms_since(start_s)
                 break
-        start_s = self._now_s()
-        exposure = self._expose(planned)
-        timing.expose_ms = self._ms_since(start_s)
         start_s = self._now_s()
         self._move_ahead(following)
         frame = microscope.read(exposure)
@@ -188,7 +189,6 @@ class FieldLoop:
         try:
             return microscope.expose(self._exposure_ms)
         except AutofocusError as error:
-            microscope.discard_exposure()
             if not self._focus.take_over(planned, error):
                 raise
         self._focus.refine(planned)
@@ -200,8 +200,14 @@ class FieldLoop:
         self._boundary.wait_for(is_ready, what)
         if self._boundary.rests == rests:
             return False
-        self._ahead = None
+        self._forget_ahead()
         return True
+
+    def _forget_ahead(self) -> None:
+        """What was prepared for the next field holds no longer."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.exposure is not None:
+            self._context.microscope.discard_exposure()
 
     def _is_synced(self) -> bool:
         if self._background_sync.wait(timeout_s=_WAIT_S):
@@ -219,17 +225,19 @@ class FieldLoop:
 
     # -- arriving ------------------------------------------------------------------------------------------
 
-    def _arrive(self, planned: PlannedField, timing: _Timing) -> None:
-        ahead, self._ahead = self._ahead, None
+    def _arrive(self, planned: PlannedField, timing: _Timing) -> Exposure | None:
+        """Bring stage and focus to a field; its exposure, where that was made already."""
+        ahead = self._ahead
         if ahead is not None and ahead.index == planned.index:
-            timing.move_ms, timing.settle_ms, timing.focus_ms = (
-                ahead.timing.move_ms,
-                ahead.timing.settle_ms,
-                ahead.timing.focus_ms,
-            )
-            if ahead.fault is not None:
+            self._ahead = None
+            timing.move_ms, timing.settle_ms = ahead.timing.move_ms, ahead.timing.settle_ms
+            timing.focus_ms, timing.expose_ms = ahead.timing.focus_ms, ahead.timing.expose_ms
+            if ahead.exposure is not None:
+                return ahead.exposure
+            if ahead.fault is not None and not self._focus.take_over(planned, ahead.fault):
                 raise ahead.fault
         else:
+            self._forget_ahead()
             start_s = self._now_s()
             self._context.microscope.start_move(self._target(planned))
             self._finish_move(start_s, timing)
@@ -237,6 +245,7 @@ class FieldLoop:
         start_s = self._now_s()
         self._focus.refine(planned)
         timing.focus_ms += self._ms_since(start_s)
+        return None
 
     def _move_ahead(self, following: PlannedField | None) -> None:
         """Bring the stage to the next field while the last one is read out.
@@ -256,8 +265,20 @@ class FieldLoop:
             ahead.fault = self._lack_of_room()
             self._finish_move(start_s, ahead.timing)
             self._follow_focus(following, ahead.timing)
+            self._expose_ahead(following, ahead)
         except DeviceError as error:
             ahead.fault = error
+
+    def _expose_ahead(self, following: PlannedField, ahead: _Ahead) -> None:
+        """Expose the next field while the last one is read out, where camera, focus and disk are ready for it."""
+        microscope = self._context.microscope
+        if not microscope.overlaps or ahead.fault is not None or self._focus.needs_pictures(following):
+            return
+        if not self._background_sync.wait(timeout_s=0.0):
+            return
+        start_s = self._now_s()
+        ahead.exposure = microscope.expose(self._exposure_ms)
+        ahead.timing.expose_ms = self._ms_since(start_s)
 
     def _lack_of_room(self) -> StorageError | None:
         # What is being read out still has its place in the spool; only the next field has none.
@@ -311,7 +332,7 @@ class FieldLoop:
 
     def _give_up(self, planned: PlannedField, error: DeviceError, timing: _Timing, attempts: int) -> None:
         self._failed_in_a_row += 1
-        self._ahead = None
+        self._forget_ahead()
         record = self._record(planned, timing, FieldStatus.FAILED, datetime.now(UTC), attempts)
         self._search.give_up(replace(record, error=str(error)))
         self._context.note(

@@ -140,7 +140,7 @@ class ScanPass:
         context.listener.phase("scan", self.fields_left)
         if self._through:
             return
-        with frozen_garbage_collector():
+        with frozen_garbage_collector(), context.microscope.overlapped():
             for fields in self._route():
                 if not loop.run(fields, enough=lambda: self._is_enough(start_s)):
                     break

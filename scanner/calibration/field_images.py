@@ -45,7 +45,8 @@ def measure_field_images(microscope: Microscope) -> FieldImages:
     objective = microscope.objective
     home, z_um = microscope.stage_position(), microscope.focus_position_um()
     camera = microscope.rig.camera
-    width_um, height_um = camera.width_px * objective.um_per_px, camera.height_px * objective.um_per_px
+    view = microscope.rig.camera_frame(objective)
+    width_um, height_um = view.width_um, view.height_um
     places = [home.shifted(x * width_um, y * height_um) for x, y in PLACES]
     for place in places:
         microscope.check_reachable(place)

@@ -61,7 +61,7 @@ def measure_pixel_geometry(
     """
     objective = microscope.objective
     camera = microscope.rig.camera
-    step_um = _MOVE_SHARE * min(camera.width_px, camera.height_px) * objective.um_per_px
+    step_um = _MOVE_SHARE * min(camera.width_px, camera.height_px) * microscope.rig.um_per_px(objective)
     home = microscope.stage_position()
     origin = arrive(microscope, home)
     reference = microscope.snap(exposure_ms).pixels
@@ -79,7 +79,7 @@ def measure_pixel_geometry(
         moves.append((here.x_um - origin.x_um, here.y_um - origin.y_um))
         shifts.append((shift.dx_px, shift.dy_px))
     arrive(microscope, home)
-    return fit_geometry(objective.name, np.array(moves), np.array(shifts), objective.um_per_px)
+    return fit_geometry(objective.name, np.array(moves), np.array(shifts), microscope.rig.um_per_px(objective))
 
 
 def fit_geometry(

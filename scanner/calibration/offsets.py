@@ -257,8 +257,9 @@ def _around(microscope: Microscope, place: StagePoint) -> Iterator[StagePoint]:
     """The place, then rings of fields about it, nearest first."""
     objective = microscope.objective
     camera = microscope.rig.camera
-    step_x = _RING_STEP_SHARE * camera.width_px * objective.um_per_px
-    step_y = _RING_STEP_SHARE * camera.height_px * objective.um_per_px
+    um_per_px = microscope.rig.um_per_px(objective)
+    step_x = _RING_STEP_SHARE * camera.width_px * um_per_px
+    step_y = _RING_STEP_SHARE * camera.height_px * um_per_px
     ring = range(-_RINGS, _RINGS + 1)
     steps = sorted(((x * step_x, y * step_y) for x in ring for y in ring), key=lambda step: math.hypot(*step))
     for dx, dy in steps:

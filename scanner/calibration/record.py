@@ -140,7 +140,9 @@ def _edits_of(rig: Rig, folder: Path, result: Result) -> tuple[_Edits, list[Cali
 
 def _geometry_edits(rig: Rig, result: PixelGeometry) -> tuple[_Edits, list[CalibrationEntry]]:
     index = _index(rig, result.objective)
-    edits: _Edits = [(("objectives", index, "um_per_px"), _number(result.um_per_px, 6))]
+    edits: _Edits = [
+        (("objectives", index, "um_per_px"), _number(result.um_per_px / (rig.camera.binning or 1), 6))
+    ]
     if index == 0:
         # One camera serves all objectives; its mounting is taken from the reference's picture.
         edits += [

@@ -163,12 +163,11 @@ class _Session:
 
     def _look_at_references(self, geometry: PixelGeometry, exposure_ms: float) -> None:
         microscope = self._microscope
-        camera = microscope.rig.camera
         for objective in self._others():
             arrive(microscope, self._plan.at)
-            field_um = (camera.width_px * objective.um_per_px, camera.height_px * objective.um_per_px)
+            view = microscope.rig.camera_frame(objective)
             self._references[objective.name] = take_references(
-                microscope, geometry, exposure_ms, field_um, self._on_picture
+                microscope, geometry, exposure_ms, (view.width_um, view.height_um), self._on_picture
             )
 
     def through_others(self) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,9 +14,10 @@ from numpy.typing import NDArray
 
 from scanner.coordinates import ObjectiveView
 from scanner.device_calls import DeviceCalls
-from scanner.errors import FrameDefect, FrameError, MoveTimeoutError
+from scanner.errors import FrameDefect, FrameError
 from scanner.frame import Exposure, Frame
 from scanner.microscope.focus_drive import FocusDrive
+from scanner.microscope.frame_source import FrameSource, OverlappedFrames, SingleFrames
 from scanner.microscope.settings import FRAMES, MOTION, FrameSettings, MotionSettings
 from scanner.microscope.stage import Stage
 from scanner.microscope.turret import Turret
@@ -21,6 +25,15 @@ from scanner.repeated_frames import RepeatedFrameDetector
 from scanner.rig import Rig
 
 BYTE_BITS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """An exposure that waits in the camera to be read; None where the stage did not rest meanwhile."""
+
+    exposure: Exposure | None
+    exposure_ms: float
+    ended_at_s: float
 
 
 class Camera:
@@ -65,8 +78,46 @@ class Camera:
         self._motion = motion
         self._repeats = RepeatedFrameDetector(self.label, rig.camera.full_scale)
         self._exposure_ms: float | None = None
-        self._pending: Exposure | None = None
-        self._exposed_at_s = 0.0
+        self._pending: deque[_Pending] = deque()
+        self._source: FrameSource = SingleFrames(
+            calls, self.label, rig.camera.read_out_ms, settings=settings, motion=motion
+        )
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether another exposure may be made before the last one has been read."""
+        return self._source.capacity > 1
+
+    @contextmanager
+    def overlapped(self) -> Iterator[None]:
+        """Expose pictures while the ones before are read out, where the camera can.
+
+        Raises
+        ------
+        DeviceError
+            The camera does not leave its sequence.
+        """
+        overlap = self._rig.camera.overlap
+        if overlap is None:
+            yield
+            return
+        single, self._source = (
+            self._source,
+            OverlappedFrames(
+                self._calls,
+                self.label,
+                self._rig.camera.read_out_ms,
+                overlap,
+                settings=self._settings,
+                motion=self._motion,
+            ),
+        )
+        try:
+            yield
+        finally:
+            overlapping, self._source = self._source, single
+            self._pending.clear()
+            overlapping.close()
 
     def expose(self, exposure_ms: float) -> Exposure:
         """Expose where the stage was sent, and leave the frame in the camera.
@@ -89,26 +140,30 @@ class Camera:
         """
         target = self._stage.proven_target()
         self._turret.check_is_sure()
-        if self._pending is not None:
+        self._drop_spoiled()
+        if len(self._pending) >= self._source.capacity:
             raise FrameError("the last exposure has not been read", device=self.label)
         self._stage.check_rests_at(target)
         self._check_focus()
         taken_at = datetime.now(UTC)
         with self._calls.device_errors(self.label, "exposure"):
             if exposure_ms != self._exposure_ms:
-                self._calls.core.setExposure(self.label, exposure_ms)
-                self._exposure_ms = exposure_ms
-            begun_s = self._calls.now()
-            self._calls.core.snapImage()
-        # Not the time it is now: a twin whose time passes at once has read the frame out already.
-        self._exposed_at_s = begun_s + exposure_ms / 1000
+                self._set_exposure(exposure_ms)
+            exposed_at_s = self._source.expose(exposure_ms)
         # Read again after the exposure: a stage that crept or was pushed spoils the picture.
-        here = self._stage.check_rests_at(target)
-        self._check_focus()
+        try:
+            here = self._stage.check_rests_at(target)
+            self._check_focus()
+        except BaseException:
+            if self.overlaps:
+                # Its frame comes between others: it has to be taken out there.
+                self._pending.append(_Pending(None, exposure_ms, exposed_at_s))
+            raise
         objective = self._turret.objective
         view = ObjectiveView(here, self._rig.camera_frame(objective), objective.parcentric)
-        self._pending = Exposure(view, self._focus_drive.position_um(), objective.name, exposure_ms, taken_at)
-        return self._pending
+        exposure = Exposure(view, self._focus_drive.position_um(), objective.name, exposure_ms, taken_at)
+        self._pending.append(_Pending(exposure, exposure_ms, exposed_at_s))
+        return exposure
 
     def read(self, exposure: Exposure) -> Frame:
         """Read the frame of an exposure out of the camera.
@@ -116,19 +171,18 @@ class Camera:
         Parameters
         ----------
         exposure
-            The last one.
+            The oldest one that was not read.
 
         Raises
         ------
         FrameError
-            It isn't the last exposure; or no frame, of another size, black, saturated, or handed over before.
+            It isn't that exposure; or no frame, of another size, black, saturated, or handed over before. Where
+            none came, all that were exposed are discarded.
         """
-        if exposure is not self._pending:
+        self._drop_spoiled()
+        if not self._pending or exposure is not self._pending[0].exposure:
             raise FrameError("another exposure is in the camera", device=self.label, defect=FrameDefect.MISSING)
-        self._pending = None
-        self._await_frame(exposure.exposure_ms)
-        with self._calls.device_errors(self.label, "read-out"):
-            pixels = self._in_sixteen_bits(np.asarray(self._calls.core.getImage()))
+        pixels = self._in_sixteen_bits(self._read_oldest())
         self._check_levels(pixels)
         self._repeats.check(pixels)
         return Frame(
@@ -142,25 +196,27 @@ class Camera:
 
     def discard_exposure(self) -> None:
         """Leave unread what was exposed; the next exposure may be made."""
-        self._pending = None
+        self._pending.clear()
+        self._source.discard()
 
-    def _await_frame(self, exposure_ms: float) -> None:
-        read_out_ms = self._rig.camera.read_out_ms
-        allowance_s = (
-            self._motion.deadline_factor * (exposure_ms + read_out_ms) / 1000 + self._motion.deadline_margin_s
-        )
-        expected_s = self._exposed_at_s + self._settings.sure_read_out * read_out_ms / 1000
-        self._calls.wait_until(self.label, expected_s, stoppable=False)
+    def _read_oldest(self) -> NDArray[Any]:
+        pending = self._pending.popleft()
         try:
-            self._calls.wait_idle(self.label, allowance_s, stoppable=False, poll_s=self._settings.poll_s)
-        except MoveTimeoutError as error:
-            raise FrameError(
-                "the frame never came",
-                device=self.label,
-                defect=FrameDefect.MISSING,
-                wanted=error.wanted,
-                unit=error.unit,
-            ) from error
+            return self._source.read(pending.exposure_ms, pending.ended_at_s)
+        except BaseException:
+            # Which exposure a later frame is of isn't certain any more.
+            self._pending.clear()
+            raise
+
+    def _drop_spoiled(self) -> None:
+        while self._pending and self._pending[0].exposure is None:
+            self._read_oldest()
+
+    def _set_exposure(self, exposure_ms: float) -> None:
+        if self._pending:
+            raise FrameError("the last exposure has not been read", device=self.label)
+        self._source.set_exposure(exposure_ms)
+        self._exposure_ms = exposure_ms
 
     def _in_sixteen_bits(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Pictures of an 8-bit camera as all others are kept; the rig's bit depth says what full scale is."""

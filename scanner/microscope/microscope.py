@@ -411,6 +411,21 @@ class Microscope:
         """
         return self._camera.read(exposure)
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether the next exposure may be made before the last one has been read."""
+        return self._camera.overlaps
+
+    @contextmanager
+    def overlapped(self) -> Iterator[None]:
+        """Within, expose pictures while the ones before are read out, where the rig's camera can.
+
+        Every exposure still proves that the stage rests where it was sent. What was not read
+        is discarded at the end.
+        """
+        with self._camera.overlapped():
+            yield
+
     def discard_exposure(self) -> None:
         """Leave unread what was exposed; the next exposure may be made."""
         self._camera.discard_exposure()
@@ -446,10 +461,14 @@ class Microscope:
             What could not be done; empty when the instrument is safe.
         """
         self._stage.abandon_move()
-        self._camera.discard_exposure()
         # Lowering is always safe, so it's the one move that a stopped instrument still makes.
         return _try_all(
-            (lambda: self.light(on=False), self.stop, lambda: self._focus.lower(stoppable=False)),
+            (
+                lambda: self.light(on=False),
+                self.stop,
+                lambda: self._focus.lower(stoppable=False),
+                self._camera.discard_exposure,
+            ),
         )
 
     # -- interlocks ----------------------------------------------------------------------------------------

@@ -404,6 +404,11 @@ class Twin:
         """
         return self._camera.expose(exposure_ms, camera, lamp)
 
+    @property
+    def read_out_end_s(self) -> float:
+        """When the last frame has been read out, on the twin's clock; infinite where that hangs."""
+        return self._state.read_out_end_s
+
     def is_camera_busy(self) -> bool:
         """Whether a frame is still read out."""
         return self._camera.is_busy

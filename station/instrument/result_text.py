@@ -66,7 +66,7 @@ def described_before(rig: Rig, folder: Path, result: Result) -> tuple[str, str]:
     camera, stage = rig.camera, rig.stage
     match result:
         case PixelGeometry():
-            um_per_px = rig.objective(result.objective).um_per_px
+            um_per_px = rig.um_per_px(rig.objective(result.objective))
             value = _geometry_text(um_per_px, camera.rotation_deg, flip_x=camera.flip_x, flip_y=camera.flip_y)
             return value, _residual_before(rig, f"pixel_geometry.{result.objective}")
         case ObjectiveOffset():
