@@ -6,10 +6,11 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from scanner.core import POLL_S, ScanCore
 from scanner.errors import DeviceError, DeviceNotReadyError, MoveStoppedError, MoveTimeoutError, ScannerError
+from scanner.watchdog import LONGEST_CALL_S, CallWatchdog
 
 _log = logging.getLogger(__name__)
 
@@ -23,11 +24,17 @@ class DeviceCalls:
         Core with the devices loaded.
     now, pause
         Time source and waiting, in s.
+
+    Attributes
+    ----------
+    watchdog
+        Told of every call; None where nobody watches.
     """
 
     def __init__(self, core: ScanCore, now: Callable[[], float], pause: Callable[[float], None]) -> None:
         self.core = core
         self.now = now
+        self.watchdog: CallWatchdog | None = None
         self._pause = pause
         self._stopped = threading.Event()
 
@@ -45,8 +52,10 @@ class DeviceCalls:
             raise MoveStoppedError("the instrument was stopped", device=label)
 
     @contextmanager
-    def device_errors(self, label: str, action: str, wanted: str | None = None) -> Iterator[None]:
-        """Turn whatever a device raises into a typed error that names it.
+    def device_errors(
+        self, label: str, action: str, wanted: str | None = None, *, longest_s: float = LONGEST_CALL_S
+    ) -> Iterator[None]:
+        """Turn whatever a device raises into a typed error that names it; a watchdog hears of hangs.
 
         Parameters
         ----------
@@ -56,9 +65,16 @@ class DeviceCalls:
             What it is asked, for the message.
         wanted
             Value asked for.
+        longest_s
+            It hangs when it takes longer, by the clock on the wall.
         """
+        watchdog = self.watchdog
+        watch: AbstractContextManager[None] = (
+            nullcontext() if watchdog is None else watchdog.watched(label, action, longest_s)
+        )
         try:
-            yield
+            with watch:
+                yield
         except ScannerError:
             raise
         except Exception as error:
@@ -103,7 +119,7 @@ class DeviceCalls:
                 self.check_not_stopped(label)
 
         try:
-            with self.device_errors(label, "busy"):
+            with self.device_errors(label, "busy", longest_s=allowance_s + LONGEST_CALL_S):
                 self.core.wait_until_idle(
                     [label], allowance_s, now=self.now, pause=self._pause, check=check, poll_s=poll_s
                 )

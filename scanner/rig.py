@@ -248,6 +248,11 @@ class CameraConfig(StrictModel):
     flip_x: bool = Field(default=False, description="whether image x runs against stage x")
     flip_y: bool = Field(default=False, description="whether image y runs against stage y")
     dark: ReferenceImage | None = Field(default=None, description="grey levels without light")
+    hang_s: LongTimeS = Field(
+        default=30.0,
+        description="a call into the camera that returns so much later than its exposure would end hangs: the "
+        "instrument is made safe from outside, and the run ends",
+    )
     binning: Annotated[int, Field(ge=1, le=16)] | None = Field(
         default=None,
         description="pixels of the sensor, along each side, that make one of the picture: set in the camera, and "

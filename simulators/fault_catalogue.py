@@ -119,6 +119,18 @@ DEVICE_FAULTS: tuple[FaultEntry, ...] = (
         "FrameError",
     ),
     FaultEntry(
+        TwinFaultKind.CAMERA_SNAP_HANGS,
+        "Camera",
+        "the call that exposes never returns, as in a C++ adapter whose camera died",
+        "noticed from outside after camera.hang_s: light off, focus down, recorded; the process ends with code 5",
+    ),
+    FaultEntry(
+        TwinFaultKind.LIBRARY_HANGS,
+        "Camera",
+        "the same, and all other devices of the library are blocked with it",
+        "noticed from outside; told and recorded that light and focus don't answer; the process ends with code 5",
+    ),
+    FaultEntry(
         TwinFaultKind.GARBAGE_FRAME,
         "Camera",
         "the frame is noise, torn (a part of it is from another exposure) or broken off",

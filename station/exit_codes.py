@@ -18,5 +18,7 @@ class ExitCode(IntEnum):
     """It came to its end with nothing to show: no cell photographed, no slide of a batch scanned, no answer."""
     PARTLY_DONE = 4
     """A batch came to its end, and slides were parked or are missing."""
+    DEVICE_HANGS = 5
+    """A call into a device never returned; the record says whether the instrument is safe."""
     STOPPED = 130
     """A person stopped it; it can be resumed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +28,11 @@ SEARCH_DEADLINE_S = 90.0
 
 LOCATOR_DEADLINE_S = 60.0
 """A picture at high magnification is searched in about a second; light and objective wait meanwhile."""
+
+
+def end_at_once() -> None:
+    """End the process, whatever its threads do."""
+    os._exit(1)
 
 
 def one_thread() -> Executor:
@@ -132,6 +138,8 @@ class RunContext:
         Workers and room for the search of the fields.
     accession
         The case to which the slide belongs; empty where nobody said.
+    end_process
+        Ends the process where a device hangs and the thread that drives the instrument never comes back.
     """
 
     run_uid: str
@@ -144,6 +152,7 @@ class RunContext:
     listener: RunListener = field(default_factory=SilentListener)
     search: SearchResources = field(default_factory=SearchResources)
     accession: str = ""
+    end_process: Callable[[], object] = end_at_once
 
     @property
     def microscope(self) -> Microscope:

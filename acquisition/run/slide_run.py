@@ -41,6 +41,7 @@ from acquisition.run.clean_up import CleanUp, make_safe
 from acquisition.run.context import RunContext
 from acquisition.run.exposure import measure_exposure
 from acquisition.run.focus_map import measure_focus_surface
+from acquisition.run.hanging import HangResponse
 from acquisition.run.identity import read_barcode, require_barcode
 from acquisition.run.illumination import lit
 from acquisition.run.integrity import note_altered, require_same_identity, run_start
@@ -198,7 +199,10 @@ class SlideRun:
         first: BaseException | None = None
         control.begin(self._context.folder.control)
         # From here on no signal raises: each is a request that the run hears.
-        with interruptions_handled(control, self._context.listener.message):
+        with (
+            interruptions_handled(control, self._context.listener.message),
+            self._context.microscope.watched(HangResponse(self._context, self._journal, self._conclude_hung)),
+        ):
             try:
                 self._journal.session(metadata.version("karyoscan"))
                 begin()
@@ -218,6 +222,12 @@ class SlideRun:
         if clean_up.first is not None:
             raise clean_up.first
         return outcome
+
+    def _conclude_hung(self, reason: str) -> None:
+        """Figures, report and notices of a run whose instrument hangs."""
+        self._outcome.status, self._outcome.error = RunStatus.FAILED, reason
+        if self._conclude is not None:
+            self._conclude(self._outcome)
 
     def _status_after(self, error: Exception) -> RunStatus:
         if isinstance(error, RunAbortedError) or self._context.control.abort_requested:

@@ -17,7 +17,7 @@ from scanner.device_calls import DeviceCalls
 from scanner.errors import FrameDefect, FrameError
 from scanner.frame import Exposure, Frame
 from scanner.microscope.focus_drive import FocusDrive
-from scanner.microscope.frame_source import FrameSource, OverlappedFrames, SingleFrames
+from scanner.microscope.frame_source import MS_PER_S, FrameSource, OverlappedFrames, SingleFrames
 from scanner.microscope.settings import FRAMES, MOTION, FrameSettings, MotionSettings
 from scanner.microscope.stage import Stage
 from scanner.microscope.turret import Turret
@@ -146,7 +146,8 @@ class Camera:
         self._stage.check_rests_at(target)
         self._check_focus()
         taken_at = datetime.now(UTC)
-        with self._calls.device_errors(self.label, "exposure"):
+        longest_s = exposure_ms / MS_PER_S + self._rig.camera.hang_s
+        with self._calls.device_errors(self.label, "exposure", longest_s=longest_s):
             if exposure_ms != self._exposure_ms:
                 self._set_exposure(exposure_ms)
             exposed_at_s = self._source.expose(exposure_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from scanner.errors import FrameDefect, FrameError, MoveTimeoutError
 from scanner.microscope.settings import FRAMES, MOTION, FrameSettings, MotionSettings
 from scanner.rig_equipment import OverlapConfig
 
-_MS_PER_S = 1000.0
+MS_PER_S: Final = 1000.0
 
 
 class FrameSource(Protocol):
@@ -78,7 +78,7 @@ class SingleFrames:
         begun_s = self._calls.now()
         self._calls.core.snapImage()
         # Not the time it is now: a twin whose time passes at once has read the frame out already.
-        return begun_s + exposure_ms / _MS_PER_S
+        return begun_s + exposure_ms / MS_PER_S
 
     def read(self, exposure_ms: float, exposed_at_s: float) -> NDArray[Any]:
         """Wait for the frame, and hand it over.
@@ -97,7 +97,7 @@ class SingleFrames:
         """
         settings, label = self._settings, self._label
         allowance_s = _allowance_s(exposure_ms, self._read_out_ms, self._motion)
-        expected_s = exposed_at_s + settings.sure_read_out * self._read_out_ms / _MS_PER_S
+        expected_s = exposed_at_s + settings.sure_read_out * self._read_out_ms / MS_PER_S
         self._calls.wait_until(label, expected_s, stoppable=False)
         try:
             self._calls.wait_idle(label, allowance_s, stoppable=False, poll_s=settings.poll_s)
@@ -168,13 +168,13 @@ class OverlappedFrames:
             self._set(self._config.mode_property, self._config.mode_value)
             core.startSequenceAcquisition(self._label, self._LONGEST, 0.0, True)
             self._is_running = True
-        exposure_s = exposure_ms / _MS_PER_S
+        exposure_s = exposure_ms / MS_PER_S
         calls.wait_until(self._label, self._free_at_s - exposure_s, stoppable=False)
         begun_s = calls.now()
         self._set(self._config.trigger_property, self._config.trigger_value)
-        ended_s = begun_s + exposure_s + self._config.trigger_delay_ms / _MS_PER_S
+        ended_s = begun_s + exposure_s + self._config.trigger_delay_ms / MS_PER_S
         calls.wait_until(self._label, ended_s, stoppable=False)
-        self._free_at_s = ended_s + self._read_out_ms / _MS_PER_S
+        self._free_at_s = ended_s + self._read_out_ms / MS_PER_S
         return ended_s
 
     def read(self, exposure_ms: float, exposed_at_s: float) -> NDArray[Any]:
@@ -193,7 +193,7 @@ class OverlappedFrames:
             It did not come in time. Which exposure a later frame is of can't be known: all are discarded.
         """
         calls, core = self._calls, self._calls.core
-        expected_s = exposed_at_s + self._settings.sure_read_out * self._read_out_ms / _MS_PER_S
+        expected_s = exposed_at_s + self._settings.sure_read_out * self._read_out_ms / MS_PER_S
         calls.wait_until(self._label, expected_s, stoppable=False)
         allowance_s = _allowance_s(exposure_ms, self._read_out_ms, self._motion)
         deadline_s, wall_deadline_s = calls.now() + allowance_s, time.monotonic() + allowance_s
@@ -230,7 +230,7 @@ class OverlappedFrames:
 
 
 def _allowance_s(exposure_ms: float, read_out_ms: float, motion: MotionSettings) -> float:
-    return motion.deadline_factor * (exposure_ms + read_out_ms) / _MS_PER_S + motion.deadline_margin_s
+    return motion.deadline_factor * (exposure_ms + read_out_ms) / MS_PER_S + motion.deadline_margin_s
 
 
 def _missing(label: str, wanted: float | str | None) -> FrameError:

@@ -24,6 +24,7 @@ from scanner.microscope.stage import Stage
 from scanner.microscope.turret import Turret
 from scanner.oil import OilLedger
 from scanner.rig import Objective, Rig
+from scanner.watchdog import CallWatchdog, HungCall
 
 _log = logging.getLogger(__name__)
 
@@ -461,15 +462,32 @@ class Microscope:
             What could not be done; empty when the instrument is safe.
         """
         self._stage.abandon_move()
+        return _try_all(step for _, step in (*self.safe_steps(), ("camera", self._camera.discard_exposure)))
+
+    def safe_steps(self) -> tuple[tuple[str, Callable[[], None]], ...]:
+        """What makes the instrument safe, in order, each with its name; any thread."""
         # Lowering is always safe, so it's the one move that a stopped instrument still makes.
-        return _try_all(
-            (
-                lambda: self.light(on=False),
-                self.stop,
-                lambda: self._focus.lower(stoppable=False),
-                self._camera.discard_exposure,
-            ),
+        return (
+            ("light off", lambda: self.light(on=False)),
+            ("stage and autofocus halted", self.stop),
+            ("focus down", lambda: self._focus.lower(stoppable=False)),
         )
+
+    @contextmanager
+    def watched(self, on_hang: Callable[[HungCall], object]) -> Iterator[None]:
+        """Within, notice calls into devices that never return.
+
+        Parameters
+        ----------
+        on_hang
+            Told once, in a thread of its own, while the thread that made the call is stuck in it.
+        """
+        with CallWatchdog(on_hang) as watchdog:
+            self._calls.watchdog = watchdog
+            try:
+                yield
+            finally:
+                self._calls.watchdog = None
 
     # -- interlocks ----------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
 
@@ -84,6 +85,7 @@ class SimulatedCamera:
             )
         state.read_out_end_s = state.clock.now_s() + state.configuration.read_out_s
         state.pass_time(state.configuration.read_out_s)
+        self._hang(camera)
         frame = self._view.camera().expose(shot, number)
         field = FieldOfView(
             number=number,
@@ -95,6 +97,18 @@ class SimulatedCamera:
         )
         with state.lock:
             return self._hand_over(frame, field, camera)
+
+    def _hang(self, camera: str) -> None:
+        """Never return, where a fault says so; the library's lock is the twin's."""
+        state = self._state
+        hangs = state.faults.strikes(TwinFaultKind.CAMERA_SNAP_HANGS, camera)
+        blocks = state.faults.strikes(TwinFaultKind.LIBRARY_HANGS, camera)
+        if not hangs and not blocks:
+            return
+        self._record.note("fault", f"{camera}: {'library' if blocks else 'snap'} hangs")
+        with state.lock if blocks else nullcontext():
+            state.hang_is_over.wait()
+        raise OSError(f"{camera}: let go after it hung")
 
     def _hand_over(self, frame: NDArray[np.uint16], field: FieldOfView, camera: str) -> NDArray[np.uint16]:
         state, record = self._state, self._record

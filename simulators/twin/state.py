@@ -93,6 +93,8 @@ class TwinState:
         self.read_out_end_s = 0.0
         self.drift_starts_s: list[float] = []
         self.lamp_open = False
+        # Set by a test that lets a call go which would never return.
+        self.hang_is_over = threading.Event()
         self.lamp_intensity = 0.5
 
     @property

@@ -371,7 +371,8 @@ class Twin:
 
     @lamp_open.setter
     def lamp_open(self, is_open: bool) -> None:
-        self._state.lamp_open = is_open
+        with self.lock:
+            self._state.lamp_open = is_open
 
     @property
     def lamp_intensity(self) -> float:
@@ -403,6 +404,10 @@ class Twin:
             A fault: no frame came.
         """
         return self._camera.expose(exposure_ms, camera, lamp)
+
+    def end_hang(self) -> None:
+        """Let a call go that hangs: it raises."""
+        self._state.hang_is_over.set()
 
     @property
     def read_out_end_s(self) -> float:

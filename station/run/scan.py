@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -45,6 +47,7 @@ from station.compose import (
     open_instrument,
 )
 from station.errors import UsageError
+from station.exit_codes import ExitCode
 from station.report import build_report
 from station.report.candidate_table import read_candidates, write_candidates
 from station.report.page import NOTHING_PHOTOGRAPHED
@@ -179,6 +182,13 @@ def scan_slide(
         return session.carry_out(SlideRun.run, control, listener, start_s)
 
 
+def end_hung_process() -> None:
+    """End the process where a device hangs; workers end with it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ExitCode.DEVICE_HANGS)
+
+
 def lying_slide(request: ScanRequest, protocol: Protocol) -> SimulatedSlide:
     """What a simulated rig has on its stage.
 
@@ -236,6 +246,7 @@ class RunSession:
             # One more than are worked on: a worker that is done finds its next field waiting.
             search=SearchResources(make_searchers, SEARCH_WORKERS + 1),
             accession=self.request.accession,
+            end_process=end_hung_process,
         )
 
     def _choose_finder(self) -> ChosenFinder:

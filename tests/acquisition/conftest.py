@@ -20,6 +20,7 @@ from acquisition.run.context import (
     RunInstrument,
     RunStorage,
     SearchResources,
+    end_at_once,
 )
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
@@ -84,6 +85,7 @@ class SmallRun:
         search=None,
         accession="",
         locator_deadline_s=LOCATOR_DEADLINE_S,
+        end_process=end_at_once,
     ):
         path = self._root / name
         is_resumed = (path / "journal.log").exists()
@@ -106,6 +108,7 @@ class SmallRun:
                 listener or SilentListener(),
                 search or SearchResources(),
                 accession,
+                end_process,
             )
             run = SlideRun(context, handoff, conclude=conclude)
             outcome = run.resume() if is_resumed else run.run()
