@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from scanner.core import ScanCore
     from scanner.rig import Objective, Rig
 
+DEMONSTRATION: Final = "DemoCamera"
+"""Adapter whose devices move nothing; as the turret of a real stage it only notes what a person says."""
 PIXEL_SIZE_TOLERANCE: Final = 0.05
 """A measured pixel size is off the nominal one by 1 % or 2 %, a wrong adapter or objective by 20 % and more."""
 
@@ -26,6 +28,7 @@ class MismatchKind(StrEnum):
     PIXEL_SIZE = "pixel size"
     CAMERA_SIZE = "camera size"
     BIT_DEPTH = "bit depth"
+    STAND_IN = "turret that turns nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +78,27 @@ def compare_with_file(rig: Rig, configuration: ConfigurationFile) -> tuple[Misma
         for device, label in configuration.duplicate_labels
         if device == turret and label in used
     ]
+    found += _stand_in_mismatches(rig, configuration)
     for objective in rig.objectives:
         found += _pixel_size_mismatches(objective, turret, labels, configuration.pixel_sizes)
     return tuple(found)
+
+
+def _stand_in_mismatches(rig: Rig, configuration: ConfigurationFile) -> list[Mismatch]:
+    """A real stage under a turret that only says it turned: the wrong lens would be driven to the slide."""
+    turret, stage = rig.devices.turret, rig.devices.stage
+    turret_adapter, stage_adapter = (configuration.devices.get(label, ("", ""))[0] for label in (turret, stage))
+    if turret_adapter != DEMONSTRATION or stage_adapter == DEMONSTRATION or len(rig.objectives) == 1:
+        return []
+    return [
+        Mismatch(
+            MismatchKind.STAND_IN,
+            f"devices.turret {turret}",
+            f"is a device of {DEMONSTRATION}, which says that it turned and turns nothing: another objective than "
+            "the program believes would be driven to the slide. A turret turned by hand serves one objective: "
+            f"keep one of {', '.join(objective.name for objective in rig.objectives)}",
+        )
+    ]
 
 
 def compare_with_core(rig: Rig, core: ScanCore) -> tuple[Mismatch, ...]:

@@ -58,7 +58,9 @@ class ConfigurationFile:
         Label of a device, by its role: ``XYStage``, ``Focus``, ``Camera``, ``Shutter`` and other settings of the
         core.
     device_properties
-        Value as it is set at loading, by device and property.
+        Value as it is set at loading, there or by the startup preset, by device and property.
+    python_labels
+        Labels of the devices that are Python classes; the others come from adapters of Micro-Manager.
     """
 
     path: Path
@@ -69,6 +71,7 @@ class ConfigurationFile:
     pixel_sizes: tuple[PixelSizePreset, ...] = ()
     core_roles: Mapping[str, str] = field(default_factory=dict)
     device_properties: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    python_labels: frozenset[str] = frozenset()
 
 
 def read_configuration_file(path: Path) -> ConfigurationFile:
@@ -135,13 +138,16 @@ class _Reader:
         self._sizes: dict[str, float] = {}
         self._roles: dict[str, str] = {}
         self._properties: dict[tuple[str, str], str] = {}
+        self._python_labels: set[str] = set()
 
     def take(self, parts: list[str], line: int) -> None:
         """Take in one line."""
         try:
             match parts:
-                case ["Device" | "pyDevice", label, adapter, name]:
+                case ["Device" | "pyDevice" as kind, label, adapter, name]:
                     self._devices[label] = (adapter, name)
+                    if kind == "pyDevice":
+                        self._python_labels.add(label)
                 case ["Property", "Core", role, *value] | [
                     "ConfigGroup",
                     "System",
@@ -151,7 +157,14 @@ class _Reader:
                     *value,
                 ]:
                     self._roles[role] = ",".join(value)
-                case ["Property", device, name, *value]:
+                case ["Property", device, name, *value] | [
+                    "ConfigGroup",
+                    "System",
+                    "Startup",
+                    device,
+                    name,
+                    *value,
+                ]:
                     self._properties[device, name] = ",".join(value)
                 case ["Label", device, position, *label]:
                     self._labels.setdefault(device, {})[int(position)] = ",".join(label)
@@ -187,4 +200,5 @@ class _Reader:
             pixel_sizes=presets,
             core_roles=self._roles,
             device_properties=self._properties,
+            python_labels=frozenset(self._python_labels),
         )

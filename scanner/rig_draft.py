@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from scanner.configuration_check import DEMONSTRATION
 from scanner.configuration_file import ConfigurationFile
 from scanner.errors import RigError
 from scanner.objective_label import LabelledImmersion, ObjectiveLabel, read_objective_label
@@ -39,6 +40,15 @@ _TRAVEL_FREE_UM: Final = 1_000.0
 """Of an oil objective: within it the oil film holds."""
 _TRAVEL_DROP_UM: Final = 400.0
 """Out of the oil film of a drop."""
+
+_BY_HAND_REMARK: Final = (
+    "No device names objectives. A turret that is turned by hand has no role of its own: a rig then has one "
+    "objective (docs/how-to/new-rig.md, section 2)."
+)
+_STAND_IN_REMARK: Final = (
+    f"is a device of {DEMONSTRATION}: it turns nothing. Keep one objective (--objective NAME), the one that stays "
+    "in the light path; with more, the rig is refused."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +224,23 @@ def find_device(configuration: ConfigurationFile, role: str) -> str | None:
     return matching[0] if len(matching) == 1 else None
 
 
+def draft_remarks(configuration: ConfigurationFile) -> tuple[str, ...]:
+    """What a person has to know of a configuration before the draft is filled in.
+
+    Parameters
+    ----------
+    configuration
+        What the ``.cfg`` says.
+    """
+    turret, stage = find_turret(configuration), find_device(configuration, "stage")
+    if turret is None:
+        return (_BY_HAND_REMARK,)
+    adapters = [configuration.devices.get(label or "", ("", ""))[0] for label in (turret, stage)]
+    if adapters[0] == DEMONSTRATION and adapters[1] != DEMONSTRATION and len(draft_objectives(configuration)) > 1:
+        return (f"{turret} {_STAND_IN_REMARK}",)
+    return ()
+
+
 def draft_rig(name: str, cfg_name: str, configuration: ConfigurationFile, answers: RigAnswers) -> str:
     """Write the text of a rig file.
 
@@ -301,7 +328,7 @@ def _devices(devices: Mapping[str, str | None]) -> list[str]:
         *(
             f"  {role}: {_text(label)}"
             if label is not None
-            else f"  {role}: {TODO}  # {how_to_find(('devices',))}"
+            else f"  {role}: {TODO}  # {how_to_find(('devices', role))}"
             for role, label in devices.items()
         ),
     ]

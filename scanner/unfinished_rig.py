@@ -25,6 +25,10 @@ _ENGRAVED: Final = "it is engraved on the objective"
 _DEVICE: Final = "the label in a line 'Device,LABEL,...' of the Micro-Manager configuration"
 HOW_TO_FIND: Final[dict[str, str]] = {
     "devices": _DEVICE,
+    "devices.turret": (
+        f"{_DEVICE}; for a turret that is turned by hand add 'Device,Objective,DemoCamera,DObjective' and a label "
+        "for the one objective that stays in the light path (docs/how-to/new-rig.md)"
+    ),
     "stage.x": _BY_HAND,
     "stage.y": _BY_HAND,
     "stage.motion": _MOTION,

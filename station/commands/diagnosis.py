@@ -19,14 +19,15 @@ def doctor(
         Path | None, typer.Option(help="folder of rigs; default: the packaged ones", show_default=False)
     ] = None,
 ) -> None:
-    """Say what is installed, which rigs load, which weights are intact, and what the machine offers."""
+    """Say what is installed, which adapters fit, which rigs load, which weights are intact, and what to do."""
     from station.installation.doctor import examine
 
     findings = examine(rigs or PACKAGED_RIGS)
     table = Table("what", "state", "detail", title="karyoscan doctor")
     for finding in findings:
         state = "[green]ok[/green]" if finding.ok else "[red]fault[/red]"
-        table.add_row(finding.what, state, escape(finding.detail))
+        remedy = f"\n[bold]To do:[/bold] {escape(finding.remedy)}" if finding.remedy else ""
+        table.add_row(escape(finding.what), state, f"{escape(finding.detail)}{remedy}")
     Console().print(table)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(ExitCode.FAILED)

@@ -69,6 +69,7 @@ def rig_new(
     pixel_size: Annotated[list[str] | None, typer.Option(help="NAME=UM, um on the slide a pixel; repeat")] = None,
 ) -> None:
     """Write a rig folder from a Micro-Manager configuration; what nobody says stays TODO, and can't move."""
+    from scanner.adapters import how_to_install
     from scanner.rig_draft import RigAnswers
     from scanner.unfinished_rig import TODO
     from station.instrument import new_rig
@@ -94,6 +95,12 @@ def rig_new(
     say(f"Written: {written.folder}")
     for value in written.unfinished:
         say(f"{TODO} line {value.line}, {value.key}: {value.how}")
+    for remark in written.remarks:
+        say(remark)
+    for adapter in written.missing:
+        say(f"Not installed here: {adapter}")
+    if written.missing:
+        say(f"To get them: {how_to_install()}")
     if written.unfinished:
         say(f"The rig is refused until these {len(written.unfinished)} values are filled in")
 

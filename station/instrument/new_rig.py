@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from scanner.adapters import MissingAdapter, missing_adapters
 from scanner.configuration_file import read_configuration_file
+from scanner.core import ScanCore
 from scanner.objective_label import LabelledImmersion
 from scanner.portable.atomic_files import write_atomic
 from scanner.rig import RIG_FILE, FocusSense
-from scanner.rig_draft import AxisMotion, Limits, RigAnswers, SensorSize, draft_rig
+from scanner.rig_draft import AxisMotion, Limits, RigAnswers, SensorSize, draft_remarks, draft_rig
 from scanner.unfinished_rig import UnfinishedValue, unfinished_values
 from station.errors import UsageError
 
@@ -31,10 +33,16 @@ class NewRig:
         Where it is.
     unfinished
         Values that are still to be filled in; until then the rig is refused.
+    missing
+        Adapters that the configuration needs and that aren't installed here.
+    remarks
+        What has to be known before the values are filled in.
     """
 
     folder: Path
     unfinished: tuple[UnfinishedValue, ...]
+    missing: tuple[MissingAdapter, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def write_new_rig(name: str, configuration: Path, folder: Path, answers: RigAnswers) -> NewRig:
@@ -61,7 +69,8 @@ def write_new_rig(name: str, configuration: Path, folder: Path, answers: RigAnsw
     path = folder / RIG_FILE
     if path.exists():
         raise UsageError(f"--out: {path} is there already; a rig is never overwritten: take another folder")
-    text = draft_rig(name, CFG_NAME, read_configuration_file(configuration), answers)
+    read = read_configuration_file(configuration)
+    text = draft_rig(name, CFG_NAME, read, answers)
     copy = folder / CFG_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +83,12 @@ def write_new_rig(name: str, configuration: Path, folder: Path, answers: RigAnsw
         write_atomic(path, text.encode())
     except OSError as error:
         raise UsageError(f"--out: {folder} can't be written: {error.strerror or error}") from error
-    return NewRig(folder, unfinished_values(text))
+    return NewRig(
+        folder,
+        unfinished_values(text),
+        missing_adapters(read, ScanCore().getDeviceAdapterNames()),
+        draft_remarks(read),
+    )
 
 
 def parse_answer(option: str, text: str | None, parse: Callable[[str], Value]) -> Value | None:

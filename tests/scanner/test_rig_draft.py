@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import mm_test_adapters
@@ -19,6 +20,7 @@ from scanner.rig_draft import (
     RigAnswers,
     SensorSize,
     draft_objectives,
+    draft_remarks,
     draft_rig,
     find_device,
     find_turret,
@@ -285,4 +287,101 @@ def test_templates_for_the_controllers_there_are():
         for name in TEMPLATES
         for adapter, _ in read_configuration_file(RIGS / name / "micro-manager.cfg.example").devices.values()
     }
-    assert {"Marzhauser", "ASITiger", "ASIStage", "Ludl"} <= adapters
+    assert {"Marzhauser", "ASITiger", "ASIStage", "Ludl", "Prior"} <= adapters
+    assert {"HamamatsuHam", "BaslerPylon", "AndorSDK3"} <= adapters
+
+
+CONFIGURATIONS = Path(__file__).parent / "configurations"
+
+
+@pytest.mark.parametrize(
+    ("name", "devices", "objectives", "direction", "speed_um_s"),
+    [
+        (
+            "zeiss-axio-tango-hamamatsu",
+            {
+                "stage": "XYStage",
+                "focus": "ZeissFocusAxis",
+                "lamp": "ZeissTransmittedLightShutter",
+                "camera": "HamamatsuHam_DCAM",
+                "turret": "ZeissObjectiveTurret",
+            },
+            [("10x", 0.3, 0.65), ("20x", 0.8, None), ("63x", 1.4, 0.10317)],
+            "toward_specimen_positive",
+            "20000",
+        ),
+        (
+            "prior-basler",
+            {
+                "stage": "XYStage",
+                "focus": "ZStage",
+                "lamp": "Shutter-1",
+                "camera": "BaslerCamera",
+                "turret": None,
+            },
+            [],
+            "TODO",
+            "TODO",
+        ),
+        (
+            "asi-tiger-andor",
+            {
+                "stage": "XYStage:XY:31",
+                "focus": "ZStage:Z:32",
+                "lamp": "TLShutter",
+                "camera": "Andor sCMOS Camera",
+                "turret": "ObjectiveTurret",
+            },
+            [("10x", 0.4, 0.65), ("100x", 1.3, None)],
+            "toward_specimen_negative",
+            "5000",
+        ),
+    ],
+)
+def test_configurations_of_the_hardware_wizard_are_drafted(name, devices, objectives, direction, speed_um_s):
+    """Written like those that laboratories have: CRLF, Windows-1252, speeds in the startup preset."""
+    read = read_configuration_file(CONFIGURATIONS / f"{name}.cfg")
+    roles = {role: find_device(read, role) for role in devices if role != "turret"} | {"turret": find_turret(read)}
+    assert roles == devices
+    drafted = [(one.name, one.label.numerical_aperture, one.um_per_px) for one in draft_objectives(read)]
+    assert drafted == objectives
+    text = draft_rig("room-3", "micro-manager.cfg", read, RigAnswers())
+    assert f"direction: {direction}" in text
+    assert f"speed_um_s: {speed_um_s}" in text
+    assert unfinished_values(text)
+
+
+def test_a_draft_of_a_zeiss_with_all_answers_is_accepted(tmp_path):
+    answers = replace(ANSWERS, camera=SensorSize(2048, 2048, 16), objectives=("10x", "63x"))
+    rig, _ = load_rig(written(tmp_path, CONFIGURATIONS / "zeiss-axio-tango-hamamatsu.cfg", answers))
+    assert rig.objective("63x").label == "Plan-Apochromat 63x/1.40 Öl"
+    assert rig.devices.camera == "HamamatsuHam_DCAM"
+
+
+def test_a_turret_that_only_says_it_turned_serves_one_objective(tmp_path):
+    """The lens that is believed in place would be driven to the slide in the stead of the one that is."""
+    cfg = CONFIGURATIONS / "asi-tiger-andor.cfg"
+    answers = replace(
+        ANSWERS,
+        objectives=("10x",),
+        focus={"10x": Limits(-100, 100)},
+        um_per_px={"10x": 0.65},
+    )
+    assert load_rig(written(tmp_path, cfg, answers))[0].objectives[0].name == "10x"
+    both = replace(
+        answers,
+        objectives=(),
+        focus={"10x": Limits(-100, 100), "100x": Limits(-100, 100)},
+        um_per_px={"100x": 0.065},
+    )
+    with pytest.raises(RigError, match=r"ObjectiveTurret: is a device of DemoCamera, .* turns nothing"):
+        load_rig(written(tmp_path, cfg, both))
+    (remark,) = draft_remarks(read_configuration_file(cfg))
+    assert "--objective NAME" in remark
+
+
+def test_what_is_said_of_a_turret_fits_the_configuration():
+    assert draft_remarks(read_configuration_file(CONFIGURATIONS / "zeiss-axio-tango-hamamatsu.cfg")) == ()
+    assert draft_remarks(read_configuration_file(MICRO_MANAGER_DEMO)) == ()
+    (remark,) = draft_remarks(read_configuration_file(CONFIGURATIONS / "prior-basler.cfg"))
+    assert "turned by hand" in remark

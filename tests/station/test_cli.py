@@ -243,6 +243,35 @@ def test_doctor_names_a_rig_that_does_not_load(tmp_path, call):
     code, output, _ = call("doctor", "--rigs", tmp_path)
     assert code == 1
     assert "rig broken" in output
+    assert "To do: correct" in " ".join(output.replace("│", " ").split())
+
+
+def test_doctor_names_the_adapters_that_a_rig_lacks_and_what_to_do(tmp_path, call):
+    folder = tmp_path / "prior"
+    folder.mkdir()
+    for name in ("rig.yaml", "micro-manager.cfg"):
+        (folder / name).write_bytes((ROOT / "hardware_configs" / "prior-proscan" / f"{name}.example").read_bytes())
+    code, output, _ = call("doctor", "--rigs", tmp_path)
+    output = " ".join(output.replace("│", " ").split())
+    assert code == 1
+    assert "not installed: adapter SerialManager, for COM3" in output
+    assert "BaslerPylon, for Camera; it also needs Basler's pylon runtime" in output
+    assert "To do: use a Windows computer" in output or "To do: run 'mmcore install'" in output
+
+
+def test_doctor_tells_which_adapters_are_there_and_which_templates_need(call):
+    _, output, _ = call("doctor", "--rigs", ROOT / "hardware_configs")
+    output = " ".join(output.replace("│", " ").split())
+    assert "DemoCamera, NotificationTester, SequenceTester, Utilities" in output
+    assert "asi-tiger needs ASITiger, AndorSDK3, SerialManager" in output
+    assert "HamamatsuHam also needs Hamamatsu's DCAM-API driver" in output
+
+
+def test_doctor_refuses_a_variable_that_leads_nowhere(tmp_path, call, monkeypatch):
+    monkeypatch.setenv("MICROMANAGER_PATH", str(tmp_path / "absent"))
+    code, output, _ = call("doctor", "--rigs", ROOT / "hardware_configs")
+    assert code == 1
+    assert "which is no folder" in " ".join(output.replace("│", " ").split())
 
 
 def test_usage_faults_are_told_apart_from_failures(call):

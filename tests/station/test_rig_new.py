@@ -106,3 +106,25 @@ def test_objectives_and_configurations_that_are_not_there_are_refused(call, tmp_
     assert "no objective '20x'" in complaint
     assert call("rig", "new", "a", "--from", tmp_path / "none.cfg", "--out", tmp_path / "rig")[0] == 1
     assert not (tmp_path / "rig").exists()
+
+
+CONFIGURATIONS = Path(__file__).parents[1] / "scanner" / "configurations"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "zeiss-axio-tango-hamamatsu",
+            "adapter HamamatsuHam, for HamamatsuHam_DCAM; it also needs Hamamatsu's DCAM",
+        ),
+        ("prior-basler", "adapter BaslerPylon, for BaslerCamera; it also needs Basler's pylon runtime"),
+        ("asi-tiger-andor", "adapter AndorSDK3, for Andor sCMOS Camera; it also needs Andor's SDK3 driver pack"),
+    ],
+)
+def test_adapters_that_are_not_installed_are_named_with_how_to_get_them(call, tmp_path, name, said):
+    code, printed, _ = call("rig", "new", "a", "--from", CONFIGURATIONS / f"{name}.cfg", "--out", tmp_path / "rig")
+    assert code == 0
+    assert said in printed
+    assert "To get them: " in printed
+    assert (tmp_path / "rig" / "rig.yaml").exists()
