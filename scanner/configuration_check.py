@@ -29,6 +29,8 @@ class MismatchKind(StrEnum):
     CAMERA_SIZE = "camera size"
     BIT_DEPTH = "bit depth"
     STAND_IN = "turret that turns nothing"
+    FILTER_LABEL = "filter label"
+    LAMP_PROPERTY = "lamp property"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,9 @@ def compare_with_file(rig: Rig, configuration: ConfigurationFile) -> tuple[Misma
         if device == turret and label in used
     ]
     found += _stand_in_mismatches(rig, configuration)
+    if rig.devices.reflector is not None:
+        filters = configuration.state_labels.get(rig.devices.reflector, {})
+        found += _filter_mismatches(rig, tuple(filters.values())) if filters else []
     for objective in rig.objectives:
         found += _pixel_size_mismatches(objective, turret, labels, configuration.pixel_sizes)
     return tuple(found)
@@ -139,7 +144,42 @@ def compare_with_core(rig: Rig, core: ScanCore) -> tuple[Mismatch, ...]:
                 "reach the full scale; correct the rig, or the pixel type in the configuration",
             )
         )
+    if rig.devices.reflector is not None:
+        found += _filter_mismatches(rig, tuple(core.getStateLabels(rig.devices.reflector)))
+    found += _lamp_mismatches(rig, core)
     return tuple(found)
+
+
+def _filter_mismatches(rig: Rig, labels: tuple[str, ...]) -> list[Mismatch]:
+    if rig.reflector is None:
+        return []
+    return [
+        Mismatch(
+            MismatchKind.FILTER_LABEL,
+            f"reflector.{path.value}",
+            f"{label!r} is no label of {rig.devices.reflector}, which has {', '.join(map(repr, labels))}: these "
+            "filters could never be selected",
+        )
+        for path, label in rig.reflector.labels.items()
+        if label not in labels
+    ]
+
+
+def _lamp_mismatches(rig: Rig, core: ScanCore) -> list[Mismatch]:
+    lamp = rig.lamp
+    if lamp is None or lamp.ready_property is None:
+        return []
+    device = lamp.ready_device or rig.devices.lamp
+    is_there = device in core.getLoadedDevices() and core.hasProperty(device, lamp.ready_property)
+    if is_there:
+        return []
+    return [
+        Mismatch(
+            MismatchKind.LAMP_PROPERTY,
+            "lamp.ready_property",
+            f"the configuration has no property {lamp.ready_property!r} of {device!r}: the run would wait in vain",
+        )
+    ]
 
 
 def _label_mismatches(rig: Rig, labels: tuple[str, ...]) -> list[Mismatch]:

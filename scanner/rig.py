@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,7 +15,7 @@ from scanner.configuration_check import MismatchKind, compare_with_file
 from scanner.configuration_file import read_configuration_file
 from scanner.coordinates import GLASS_UM, CameraFrame, ParcentricOffset, SlideFrame, StagePoint
 from scanner.errors import RigError
-from scanner.rig_equipment import AutofocusConfig, CameraRegion, OverlapConfig
+from scanner.rig_equipment import AutofocusConfig, CameraRegion, LampConfig, OverlapConfig, ReflectorConfig
 from scanner.rig_quantities import (
     Acceleration,
     Aperture,
@@ -42,6 +42,10 @@ OIL_INDEX = 1.515
 """Refractive index of immersion oil (ISO 8036)."""
 GREEN_UM = 0.55
 """Wavelength of green light, in which G-bands are photographed."""
+
+
+_ROUNDING_UM: Final = 1e-6
+"""Positions are multiples of a step only as far as floating point goes."""
 
 
 class Span(StrictModel):
@@ -80,6 +84,7 @@ class DeviceLabels(StrictModel):
     autofocus: str | None = Field(
         default=None, description="hardware autofocus; see scanner.peripherals.HardwareAutofocus"
     )
+    reflector: str | None = Field(default=None, description="reflector turret, or filter wheel")
 
     def missing_from(self, loaded: Iterable[str]) -> tuple[tuple[str, str], ...]:
         """Role and label of every device that the rig names and that is not among those loaded."""
@@ -98,6 +103,45 @@ class Motion(StrictModel):
     acceleration_um_s2: Acceleration = Field(description="acceleration")
     settle_ms: ShortTimeMs = Field(default=0.0, description="time to come to rest after arrival")
     tolerance_um: Tolerance = Field(description="largest accepted distance between target and position read back")
+    um_per_step: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="of a drive that counts steps: targets are rounded to whole steps, and the position read back "
+        "has to be within one step of that; left out: it takes any position",
+    )
+
+    @model_validator(mode="after")
+    def _steps_within_tolerance(self) -> Self:
+        if self.um_per_step is not None and self.tolerance_um < self.um_per_step / 2:
+            raise ValueError(
+                f"tolerance_um {self.tolerance_um:g} must be at least half of um_per_step {self.um_per_step:g}: a "
+                "target is rounded by as much"
+            )
+        return self
+
+    @property
+    def read_back_um(self) -> float:
+        """Largest accepted distance between the position commanded and the one read back."""
+        return self.tolerance_um if self.um_per_step is None else self.um_per_step + _ROUNDING_UM
+
+    def on_step(self, target_um: float, span: Span) -> float:
+        """The whole step nearest to a target, within a range.
+
+        Parameters
+        ----------
+        target_um
+            Within the range.
+        span
+            Allowed positions.
+        """
+        step_um = self.um_per_step
+        if step_um is None or not math.isfinite(target_um):
+            return target_um
+        steps = round(target_um / step_um)
+        if steps * step_um > span.max_um:
+            steps -= 1
+        elif steps * step_um < span.min_um:
+            steps += 1
+        return steps * step_um
 
     def duration_s(self, distance_um: float) -> float:
         """Time of a trapezoidal move, settling included.
@@ -352,6 +396,10 @@ class Rig(StrictModel):
         default=None, description="stage position at which the label camera reads; left out: the load position"
     )
     autofocus: AutofocusConfig | None = Field(default=None, description="hardware autofocus, where there is one")
+    lamp: LampConfig | None = Field(default=None, description="how the lamp gets ready, where it takes time")
+    reflector: ReflectorConfig | None = Field(
+        default=None, description="positions of the reflector turret, where there is one"
+    )
     calibration: tuple[CalibrationEntry, ...] = Field(default=(), description="what was measured, and how well")
 
     @model_validator(mode="after")
@@ -389,7 +437,7 @@ class Rig(StrictModel):
             raise ValueError(f"slot names must differ, found {', '.join(slots)}")
         for one, other in overlapping_slides(self.slides):
             raise ValueError(f"slots {one} and {other} overlap")
-        for role in ("loader", "oiler", "autofocus"):
+        for role in ("loader", "oiler", "autofocus", "reflector"):
             if (getattr(self, role) is None) != (getattr(self.devices, role) is None):
                 raise ValueError(f"{role} and devices.{role} have to be given together")
         if self.loader is not None and self.stage.load is None:

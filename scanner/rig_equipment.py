@@ -72,3 +72,44 @@ class OverlapConfig(StrictModel):
         """Properties that the camera has to offer, with a value that it has to take."""
         modes = () if self.mode_property is None else ((self.mode_property, self.mode_value),)
         return (*modes, (self.trigger_property, self.trigger_value))
+
+
+class LampConfig(StrictModel):
+    """Lamp that takes its time until it gives the light that it will give."""
+
+    warm_up_s: Annotated[float, Field(ge=0, le=7_200, allow_inf_nan=False)] = Field(
+        default=0.0, description="from the first time that the light is switched on until it is steady"
+    )
+    ready_property: str | None = Field(
+        default=None, description="property that tells whether the lamp is ready; left out: the time alone counts"
+    )
+    ready_value: str = Field(default="Ready", description="value of ready_property of a lamp that is ready")
+    ready_device: str | None = Field(
+        default=None, description="label of the device with ready_property; left out: devices.lamp"
+    )
+    deadline_s: LongTimeS = Field(default=600.0, description="longest wait for ready_property")
+
+
+class LightPath(StrEnum):
+    """Kind of light by which a specimen is seen."""
+
+    BRIGHT_FIELD = "bright_field"
+    FLUORESCENCE = "fluorescence"
+
+
+class ReflectorConfig(StrictModel):
+    """Reflector or filter turret: which position serves which kind of light."""
+
+    bright_field: str = Field(description="label of the position for transmitted light")
+    fluorescence: str | None = Field(
+        default=None, description="label of the position for fluorescence, such as DAPI; left out: there is none"
+    )
+
+    def position(self, path: LightPath) -> str | None:
+        """Label for a kind of light; None where there is no position for it."""
+        return self.bright_field if path is LightPath.BRIGHT_FIELD else self.fluorescence
+
+    @property
+    def labels(self) -> dict[LightPath, str]:
+        """Label by kind of light, of those that there are."""
+        return {path: label for path in LightPath if (label := self.position(path)) is not None}

@@ -152,6 +152,27 @@ DEVICE_FAULTS: tuple[FaultEntry, ...] = (
         "FrameError",
     ),
     FaultEntry(
+        TwinFaultKind.LAMP_NEVER_READY,
+        "Lamp",
+        "the lamp warms up and never says that it is ready",
+        "given up at lamp.deadline_s: light off, focus down, and the slide ends as errors.light says",
+        "DeviceNotReadyError",
+    ),
+    FaultEntry(
+        TwinFaultKind.FILTERS_STUCK,
+        "Reflector",
+        "the reflector turret stays where it is, and says so",
+        "read back after turning, and before the light is switched on; no picture",
+        "DeviceNotReadyError",
+    ),
+    FaultEntry(
+        TwinFaultKind.FILTERS_LIE,
+        "Reflector",
+        "the reflector turret stays where it is, and reports the position it was sent to",
+        "the light that reaches the camera is not the specimen's: darker than any lit field; no picture",
+        "FrameError",
+    ),
+    FaultEntry(
         TwinFaultKind.LOADER_JAMS,
         "Loader",
         "the gripper stops on the way: nobody knows where the slide is",

@@ -111,6 +111,10 @@ def _objectives(protocol: Protocol, rig: Rig) -> Iterator[ProtocolFinding]:
             yield _refused(key, name, dry or "none", "a scan needs a dry objective")
         elif protocol.capture.oil != "allowed":
             yield _refused("capture.oil", protocol.capture.oil, "allowed", f"{name} works in oil")
+    if protocol.is_fluorescence and rig.reflector is not None and rig.reflector.fluorescence is None:
+        yield _refused(
+            "banding", protocol.banding, "G, R", f"rig {rig.name} has no filters for it: reflector.fluorescence"
+        )
     if protocol.find.model not in FINDERS:
         yield _refused("find.model", protocol.find.model, ", ".join(FINDERS), "no such finder")
 

@@ -85,7 +85,7 @@ class RunCostModel:
         scanned, cells = len(self._scanned()), len(self.cells)
         scan_s, captures_s = self.scan_s(), self.captures_s() if cells else 0.0
         searched_s = scanned * self._experience.find_s
-        phases = [Phase("prepare", 1, "run", self._experience.overhead_s)]
+        phases = [Phase("prepare", 1, "run", self._experience.overhead_s + self._timing.warm_up_s)]
         if self._coarse:
             phases.append(Phase("coverslip", len(self._coarse), "fields", self.coarse_s()))
         phases += [

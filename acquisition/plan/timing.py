@@ -95,6 +95,11 @@ class InstrumentTiming:
         return 2 * self.rig.focus.motion.duration_s(height_um) + turret_s
 
     @property
+    def warm_up_s(self) -> float:
+        """Until a lamp that was off gives steady light."""
+        return 0.0 if self.rig.lamp is None else self.rig.lamp.warm_up_s
+
+    @property
     def read_out_s(self) -> float:
         """From the end of an exposure to the frame in memory."""
         return self.rig.camera.read_out_ms / MS_PER_S

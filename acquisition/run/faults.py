@@ -66,6 +66,7 @@ def kind_of(error: Fault, rig: Rig) -> FaultKind:
         devices.stage: FaultKind.MOVE,
         devices.focus: FaultKind.MOVE,
         devices.autofocus: FaultKind.FOCUS,
+        devices.reflector: FaultKind.LIGHT,
     }
     if error.device in by_label:
         return by_label[error.device]

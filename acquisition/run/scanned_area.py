@@ -7,7 +7,7 @@ from acquisition.plan.scan_plan import require_possible
 from acquisition.protocol import AnyArea, DetectedArea, PolygonArea
 from acquisition.records import EventLevel
 from acquisition.run.context import RunContext
-from acquisition.run.illumination import lit
+from acquisition.run.illumination import lit, select_filters
 from acquisition.storage import write_json_atomic
 from scanner.errors import MoveStoppedError
 
@@ -43,7 +43,8 @@ def scanned_area(context: RunContext) -> AnyArea:
         return True
 
     microscope.select_objective(scan.objective)
-    with lit(microscope):
+    select_filters(context)
+    with lit(context):
         found = detect_coverslip(microscope, scan.area, scan.exposure_ms, context.frame, step=step)
     area = found.area(scan.area.margin_um)
     write_json_atomic(path, area.model_dump(mode="json"))

@@ -43,7 +43,7 @@ from acquisition.run.exposure import measure_exposure
 from acquisition.run.focus_map import measure_focus_surface
 from acquisition.run.hanging import HangResponse
 from acquisition.run.identity import read_barcode, require_barcode
-from acquisition.run.illumination import lit
+from acquisition.run.illumination import lit, select_filters
 from acquisition.run.integrity import note_altered, require_same_identity, run_start
 from acquisition.run.interruption import interruptions_handled
 from acquisition.run.karyotyping import CaptureKaryotyping
@@ -62,6 +62,7 @@ from acquisition.run.run_log import (
 from acquisition.run.scan_pass import ScanPass, slots_for
 from acquisition.run.scanned_area import scanned_area
 from acquisition.run.states import RunMachine, RunState, RunStep
+from acquisition.run.steps import note_steps
 from acquisition.run.unfinished import FINISHED, captures_to_karyotype, unfinished_work
 from scanner.errors import MoveStoppedError, ScannerError
 from scanner.focus.surface import FocusSurface
@@ -281,7 +282,7 @@ class SlideRun:
             # The search makes the landmarks: fields that still wait for it may be the only ones.
             with self._timed("search"):
                 self._scan.search.finish(stop=self._is_aborted, on_long_wait=context.microscope.lower_focus)
-        with lit(context.microscope):
+        with lit(context):
             with self._timed("focus"):
                 surface = measure_focus_surface(context, fields)
             if surface is None:
@@ -318,7 +319,7 @@ class SlideRun:
         """
         if self._scan is None or not self._scan.search.landmarks:
             return
-        with self._timed("places"), lit(self._context.microscope):
+        with self._timed("places"), lit(self._context):
             try:
                 recognise(self._context, fields, self._scan.search.landmarks, surface)
             except ResumeError as error:
@@ -336,7 +337,7 @@ class SlideRun:
         surface = FocusSurface.fit(self._progress.surface)
         self._machine.take(RunStep.IN_OIL)
         self._select(capture.objective, oil_allowed=capture.oil == "allowed")
-        with self._timed("recognise"), lit(context.microscope):
+        with self._timed("recognise"), lit(context):
             recognise_in_oil(context, list(self._progress.captures.values()))
         self._journal.resumed({})
         self._machine.take(RunStep.RANKED)
@@ -351,6 +352,7 @@ class SlideRun:
         began = self._progress.start
         if began is None:
             self._journal.started(run_start(self._context, digest, barcode))
+            note_steps(self._context)
             return
         if began.plan != digest:
             raise ResumeError("the plan is another one: protocol, rig or software changed since the run began")
@@ -425,11 +427,12 @@ class SlideRun:
         capture = context.protocol.capture
         self._select(capture.objective, oil_allowed=capture.oil == "allowed")
         loop = CaptureLoop(context, self._journal, surface, self._boundary, self._take_in)
-        with lit(context.microscope):
+        with lit(context):
             loop.run(candidates)
 
     def _select(self, objective: str, *, oil_allowed: bool = False) -> None:
         microscope = self._context.microscope
+        select_filters(self._context)
         retry_step(
             self._context,
             f"objective {objective}",

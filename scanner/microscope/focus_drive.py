@@ -88,6 +88,7 @@ class FocusDrive:
             self._calls.check_not_stopped(self.label)
             self._before_move()
         motion = self.config.motion
+        z_um = motion.on_step(z_um, self.config.z)
         duration_s = motion.duration_s(abs(z_um - self.position_um()))
         start_s = self._calls.now()
         with self._calls.device_errors(self.label, "move", wanted=f"{z_um:.2f}"):
@@ -99,7 +100,7 @@ class FocusDrive:
         # A device that calls itself idle sooner than it can be there is not believed.
         self._calls.wait_until(self.label, start_s + duration_s, stoppable=stoppable)
         here_um = self.position_um()
-        if abs(here_um - z_um) > motion.tolerance_um:
+        if abs(here_um - z_um) > motion.read_back_um:
             raise PositionError(
                 "not where it was sent", device=self.label, axis="z", wanted=z_um, actual=here_um, unit="um"
             )

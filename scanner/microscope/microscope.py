@@ -15,6 +15,7 @@ from scanner.errors import DeviceNotReadyError, ScannerError
 from scanner.frame import Exposure, Frame
 from scanner.interlocks import Action, Situation, check_interlocks
 from scanner.microscope.camera import Camera
+from scanner.microscope.filter_turret import FilterTurret
 from scanner.microscope.focus_drive import FocusDrive, focus_sign
 from scanner.microscope.hardware_focus import FocusWindow, HardwareFocus
 from scanner.microscope.lamp import Lamp
@@ -24,6 +25,7 @@ from scanner.microscope.stage import Stage
 from scanner.microscope.turret import Turret
 from scanner.oil import OilLedger
 from scanner.rig import Objective, Rig
+from scanner.rig_equipment import LightPath
 from scanner.watchdog import CallWatchdog, HungCall
 
 _log = logging.getLogger(__name__)
@@ -79,7 +81,10 @@ class Microscope:
         self._autofocus = self._find_autofocus(core)
         self._stage = Stage(calls, devices.stage, rig.stage, before_move=self._prepare_move)
         self._turret = Turret(calls, devices.turret, rig.objectives)
-        self._lamp = Lamp(calls, devices.lamp)
+        self._lamp = Lamp(calls, devices.lamp, rig.lamp)
+        self._filters: FilterTurret | None = None
+        if devices.reflector is not None and rig.reflector is not None:
+            self._filters = FilterTurret(calls, devices.reflector, rig.reflector)
         self._camera = Camera(
             calls,
             rig,
@@ -349,14 +354,57 @@ class Microscope:
     # -- light and camera ----------------------------------------------------------------------------------
 
     def light(self, *, on: bool) -> None:
-        """Open or close the light and prove it."""
+        """Open or close the light and prove it; before it opens, the filters have to be those that were chosen."""
+        if on and self._filters is not None:
+            self._filters.check_holds()
         self._lamp.switch(on=on)
+
+    def select_light_path(self, path: LightPath) -> None:
+        """Bring the filters for a kind of light into the light path, where the rig has a turret for them.
+
+        Parameters
+        ----------
+        path
+            Kind of light.
+
+        Raises
+        ------
+        DeviceNotReadyError
+            The rig has none for it, or the turret did not end where it was sent.
+        MoveTimeoutError, MoveStoppedError, DeviceError
+            It isn't certain which filters are in the light path.
+        """
+        if self._filters is not None:
+            self._filters.turn_to(path)
+
+    @property
+    def lamp_wait_s(self) -> float:
+        """How long the lamp is waited for at most before it counts as ready, s; 0 once it was."""
+        return self._lamp.wait_s
+
+    def await_lamp(self, check: Callable[[], None] = lambda: None) -> None:
+        """Wait until the lamp is ready; light on.
+
+        Parameters
+        ----------
+        check
+            Called again and again; what it raises ends the wait.
+
+        Raises
+        ------
+        DeviceNotReadyError
+            It did not get ready within its deadline.
+        MoveStoppedError, DeviceError
+            The instrument was stopped, or gave no answer.
+        """
+        self._lamp.await_ready(check)
 
     @contextmanager
     def lit(self) -> Iterator[None]:
-        """Light on within, off after, whatever happens."""
+        """Light of a lamp that is ready within, off after, whatever happens."""
         try:
             self.light(on=True)
+            self.await_lamp()
             yield
         finally:
             self.light(on=False)

@@ -78,6 +78,20 @@ class AutofocusSettings:
     switch_s: float = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class LampSettings:
+    """How a lamp is waited for.
+
+    Attributes
+    ----------
+    poll_s
+        Time between two questions whether it is ready, and whether anybody still waits: a stop is heard so soon.
+    """
+
+    poll_s: float = 0.2
+
+
 AUTOFOCUS: Final = AutofocusSettings()
+LAMP: Final = LampSettings()
 MOTION: Final = MotionSettings()
 FRAMES: Final = FrameSettings()

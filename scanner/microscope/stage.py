@@ -23,6 +23,8 @@ class _PendingMove:
 class Stage:
     """The XY stage. A move is believed when the position read back says so.
 
+    Targets of a stage that counts steps are rounded to the nearest step within the limits.
+
     Parameters
     ----------
     calls
@@ -99,7 +101,7 @@ class Stage:
             It isn't there; no position is proven any more.
         """
         here = self.position()
-        tolerance_um = self.config.motion.tolerance_um
+        tolerance_um = self.config.motion.read_back_um
         for axis, actual_um, wanted_um in (("x", here.x_um, target.x_um), ("y", here.y_um, target.y_um)):
             if abs(actual_um - wanted_um) > tolerance_um:
                 self._target = None
@@ -186,6 +188,8 @@ class Stage:
             raise InterlockError("a move is still under way", device=self.label)
         self._calls.check_not_stopped(self.label)
         self.check_reachable(target)
+        motion = self.config.motion
+        target = StagePoint(motion.on_step(target.x_um, self.config.x), motion.on_step(target.y_um, self.config.y))
         # Until the move is proven, nothing may be photographed.
         self._target = None
         here = self.position()

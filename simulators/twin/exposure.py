@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from simulators.device_faults import spoil_frame
 from simulators.faults import TwinFaultKind
 from simulators.optics import Shot
+from simulators.specimen.banding import Contrast
 from simulators.twin.record import FieldOfView, TwinRecord
 from simulators.twin.state import TwinState
 from simulators.twin.view import StageView
@@ -144,6 +145,8 @@ class SimulatedCamera:
         is_path_free = not state.is_turret_busy and not state.is_turret_between
         light = state.lamp_intensity if state.lamp_open and is_path_free else 0.0
         light *= state.configuration.lamp.fraction_at(state.clock.now_s())
+        if state.passes_emission not in (None, self._view.camera().world.contrast is Contrast.EMITS):
+            light = 0.0
         if state.faults.strikes(TwinFaultKind.LAMP_DEAD, lamp):
             self._record.note("fault", f"{lamp}: no light")
             light = 0.0

@@ -93,6 +93,8 @@ class TwinState:
         self.read_out_end_s = 0.0
         self.drift_starts_s: list[float] = []
         self.lamp_open = False
+        # Whether the filters let through what the specimen emits, or what it absorbs; None without a turret.
+        self.passes_emission: bool | None = None
         # Set by a test that lets a call go which would never return.
         self.hang_is_over = threading.Event()
         self.lamp_intensity = 0.5

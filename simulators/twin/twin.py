@@ -375,6 +375,19 @@ class Twin:
             self._state.lamp_open = is_open
 
     @property
+    def passes_emission(self) -> bool | None:
+        """Whether the filters let through what the specimen emits; None without a turret for them."""
+        return self._state.passes_emission
+
+    @passes_emission.setter
+    def passes_emission(self, passes: bool | None) -> None:
+        self._state.passes_emission = passes
+
+    def pass_time(self, duration_s: float) -> None:
+        """Let time pass where nobody else does."""
+        self._state.pass_time(duration_s)
+
+    @property
     def lamp_intensity(self) -> float:
         """Light of the lamp, as a fraction of its most."""
         return self._state.lamp_intensity
