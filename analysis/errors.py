@@ -9,6 +9,12 @@
     +-- DatasetError       a data set isn't there or isn't what it should be
     |   +-- ProposalFileError  a file is no karyotype proposal, or one that contradicts itself
     +-- IscnError          an ISCN string isn't one, or its parts don't add up
+    +-- EditError          an edit of a cell can't be carried out
+        +-- NoSuchObjectError    it names a chromosome, pile or explanation that isn't there
+        +-- OutsidePictureError  it lies outside of the picture
+        +-- NothingStainedError  there is no chromosome where it asks for one
+        +-- SameChromosomeError  it asks for a chromosome that is there already
+        +-- EditShapeError       its line, outline or pieces don't fit the chromosomes it names
 """
 
 from __future__ import annotations
@@ -69,3 +75,40 @@ class ProposalFileError(DatasetError):
 
 class IscnError(AnalysisError):
     """An ISCN string isn't one, or its parts don't add up to its count."""
+
+
+class EditError(AnalysisError):
+    """An edit of a cell can't be carried out; the cell is as it was before.
+
+    Parameters
+    ----------
+    operation
+        The edit's.
+    problem
+        What is wrong with it, and what to do.
+    """
+
+    def __init__(self, operation: str, problem: str) -> None:
+        self.operation = operation
+        self.problem = problem
+        super().__init__(f"{operation}: {problem}")
+
+
+class NoSuchObjectError(EditError):
+    """An edit names a chromosome, pile, explanation or object that isn't there."""
+
+
+class OutsidePictureError(EditError):
+    """An edit lies outside of the picture."""
+
+
+class NothingStainedError(EditError):
+    """There is no chromosome where an edit asks for one."""
+
+
+class SameChromosomeError(EditError):
+    """An edit asks for a chromosome that is there already."""
+
+
+class EditShapeError(EditError):
+    """Line, outline, axes or pieces of an edit don't fit the chromosomes that it names."""

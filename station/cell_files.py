@@ -45,7 +45,9 @@ def write_cell(karyotype: Karyotype, folder: Path, stem: str, options: SheetOpti
     """
     sheet = karyogram_sheet(karyotype, options)
     write_karyotype(karyotype, folder / f"{stem}.json", folder / f"{stem}.karyogram.png", options, sheet)
-    done, picture = cv2.imencode(".png", draw_metaphase(karyotype.image, karyotype.chromosomes))
+    done, picture = cv2.imencode(
+        ".png", draw_metaphase(karyotype.image, karyotype.chromosomes, unexplained=karyotype.open_unexplained)
+    )
     if not done:
         raise AnalysisError("the metaphase can't be encoded", path=folder / f"{stem}.metaphase.png")
     write_bytes_atomic(folder / f"{stem}.metaphase.png", picture.tobytes())

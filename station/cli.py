@@ -17,6 +17,7 @@ from station.commands.karyotype import classify, karyotype
 from station.commands.messages import complain
 from station.commands.options import examples
 from station.commands.protocol import protocol_app, schema
+from station.commands.refine import refine
 from station.commands.review import review
 from station.commands.rig import rig_app
 from station.commands.run import batch, control, resume, scan, status
@@ -63,6 +64,14 @@ def make_app() -> typer.Typer:
             "karyoscan karyotype --edit karyograms/cell-1.json --out corrected",
         ),
     )(karyotype)
+    app.command(
+        rich_help_panel=ANALYSIS_PANEL,
+        epilog=examples(
+            "karyoscan refine karyograms/cell-1.json --edits edits.json --out corrected --author 'A. Weber'",
+            "karyoscan refine corrected/cell-1.json --undo 1 --out corrected",
+            "karyoscan schema edits",
+        ),
+    )(refine)
     app.command(
         rich_help_panel=ANALYSIS_PANEL,
         epilog=examples("karyoscan classify crops --cells cells.csv --json classes.json"),

@@ -36,7 +36,7 @@ def _is_edited(content: dict[str, Any]) -> bool:
     if not isinstance(chromosomes, list):
         return False
     deleted = content.get("proposed_objects", len(chromosomes)) != len(chromosomes)
-    flagged = bool(content.get("edited")) or bool(content.get("complete"))
+    flagged = any(bool(content.get(key)) for key in ("edited", "complete", "cell_edits"))
     return flagged or deleted or any(_is_touched(entry) for entry in chromosomes)
 
 

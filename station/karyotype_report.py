@@ -25,7 +25,13 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
-from analysis.karyogram.metaphase_overlay import class_colours, label_places, outlines
+from analysis.karyogram.metaphase_overlay import (
+    UNEXPLAINED_SIGN,
+    class_colours,
+    label_places,
+    outlines,
+    unexplained_label,
+)
 from analysis.karyogram.paint import INKS, RING_RADIUS_PX, TRIANGLE_PX, band_grey
 from analysis.karyogram.sheet import SheetOptions, footer_of, karyogram_sheet, mark_of
 from analysis.karyogram.sheet_geometry import (
@@ -56,6 +62,8 @@ class KaryotypeReportSettings:
         Labels of the metaphase are placed on a page of 1600 px, printed about 480 points wide.
     label_pt, outline_pt
         Labels and outlines on the metaphase: bands stay visible below them.
+    dash_pt
+        Dashes of the frames round unexplained stain: no chromosome has a broken outline.
     table_columns
         Tables of chromosomes beside each other.
     column_fractions
@@ -81,6 +89,7 @@ class KaryotypeReportSettings:
     px_a_point: float = 1600 / 480
     label_pt: float = 5.5
     outline_pt: float = 0.6
+    dash_pt: float = 2.0
     table_columns: int = 2
     column_fractions: tuple[float, ...] = (0.1, 0.12, 0.18, 0.2, 0.18, 0.17, 0.05)
     table_pt: float = 7.5
@@ -242,6 +251,19 @@ class MetaphaseFlowable(Flowable):  # type: ignore[misc]
         for entry, label, (x, y) in zip(entries, labels, places, strict=True):
             canvas.setFillColor(colours.get(entry.class_name, colours[UNCLASSIFIED]))
             canvas.drawString(x / _SETTINGS.px_a_point, self.height - y / _SETTINGS.px_a_point, label)
+
+        self._frame_unexplained(canvas)
+
+    def _frame_unexplained(self, canvas: Canvas) -> None:
+        """Broken frames round stain that no chromosome explains, as on the outlined metaphase."""
+        canvas.setStrokeColor(_colour(UNEXPLAINED_SIGN.colour))
+        canvas.setFillColor(_colour(UNEXPLAINED_SIGN.colour))
+        canvas.setDash(_SETTINGS.dash_pt)
+        for each in self._karyotype.open_unexplained:
+            xmin, ymin, xmax, ymax = (side * self._scale for side in each.box_px)
+            canvas.rect(xmin, self.height - ymax, xmax - xmin, ymax - ymin, stroke=1, fill=0)
+            canvas.drawString(xmin, self.height - ymin + 1, unexplained_label(each))
+        canvas.setDash()
 
     def _outline(self, canvas: Canvas, line: NDArray[np.float64]) -> None:
         path = canvas.beginPath()

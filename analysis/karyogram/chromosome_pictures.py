@@ -273,19 +273,13 @@ def _upright(
     points = axis.points_px[::-1] if turned else axis.points_px
     matrix, size = _turning(points, piece.mask, enlargement)
     if min(size) == 0:
-        return UprightPicture(np.full((4, 4), WHITE, dtype=np.uint8))
-    own = piece.mask.astype(np.float32)
-    soft = cv2.GaussianBlur(own, (0, 0), _OUTLINE.edge_px, borderType=cv2.BORDER_CONSTANT)
+        return blank_picture()
     density = cv2.warpAffine(piece.density, matrix, size, flags=cv2.INTER_CUBIC)
-    cover = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR)
-    # The rim is rounded where the mask is ragged.
-    cover = np.clip((cover - _OUTLINE.cover_from) / _OUTLINE.cover_range, 0.0, 1.0)
-    picture = tone.grey(np.maximum(density, 0.0) * cover)
-    x, y, width, height = cv2.boundingRect((cover > 0.5).astype(np.uint8))
-    if width == 0:
-        return UprightPicture(np.full((4, 4), WHITE, dtype=np.uint8))
-    top, left = max(y - 1, 0), max(x - 1, 0)
-    shown = np.ascontiguousarray(picture[top : y + height + 1, left : x + width + 1])
+    cover = cv2.warpAffine(soft_cover(piece.mask), matrix, size, flags=cv2.INTER_LINEAR)
+    drawn = drawn_picture(np.asarray(density, np.float32), np.asarray(cover, np.float32), tone)
+    if drawn is None:
+        return blank_picture()
+    shown, top = drawn
     length = axis.length_px * enlargement
     if centromere is None:
         return UprightPicture(shown, None, length)
@@ -293,6 +287,46 @@ def _upright(
     at = points[round(centromere * (len(points) - 1))]
     row = float(matrix[1] @ np.array([at[0], at[1], 1.0])) - top
     return UprightPicture(shown, min(max(row, 0.0), float(shown.shape[0])), length)
+
+
+def blank_picture() -> UprightPicture:
+    """The picture of an object of which nothing is to be seen."""
+    return UprightPicture(np.full((4, 4), WHITE, dtype=np.uint8))
+
+
+def soft_cover(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """How far pixels belong to a mask, its rim blurred: float32, the mask's shape, in [0, 1]."""
+    blurred = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _OUTLINE.edge_px, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(blurred, np.float32)
+
+
+def drawn_picture(
+    density: NDArray[np.float32], cover: NDArray[np.float32], tone: Tone
+) -> tuple[NDArray[np.uint8], int] | None:
+    """Grey levels of one chromosome on white.
+
+    Parameters
+    ----------
+    density
+        float32, shape (h, w): stain of the chromosome as it is to stand.
+    cover
+        float32, shape (h, w), in [0, 1]: how far pixels belong to it, see `soft_cover`.
+    tone
+        The cell's.
+
+    Returns
+    -------
+    tuple or None
+        uint8, as small as the chromosome; the row of the input that its first row is. None where nothing is seen.
+    """
+    # The rim is rounded where the mask is ragged.
+    shown = np.clip((cover - _OUTLINE.cover_from) / _OUTLINE.cover_range, 0.0, 1.0)
+    x, y, width, height = cv2.boundingRect((shown > 0.5).astype(np.uint8))
+    if width == 0:
+        return None
+    picture = tone.grey(np.maximum(density, 0.0) * shown)
+    top, left = max(y - 1, 0), max(x - 1, 0)
+    return np.ascontiguousarray(picture[top : y + height + 1, left : x + width + 1]), top
 
 
 def _turning(

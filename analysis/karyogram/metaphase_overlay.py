@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analysis.structures.grey_image import GreyImage
     from analysis.structures.instance import Instance
     from analysis.structures.karyotype import KaryotypedChromosome
+    from analysis.structures.unexplained import UnexplainedObject
 
 LONG_SIDE_PX: Final = 1600
 """Smaller pictures are enlarged (three times at most), larger ones reduced."""
@@ -58,7 +59,34 @@ class LabelSettings:
     outline_points: int = 60
 
 
+@dataclass(frozen=True, slots=True)
+class UnexplainedSign:
+    """How stain that no chromosome explains is shown.
+
+    Attributes
+    ----------
+    colour
+        BGR; of no class.
+    dash_px
+        Length of a dash and of a gap: no chromosome has a broken outline.
+    line_px
+        Thickness of the line.
+    gap_px
+        Between the object and its frame.
+    written_from
+        Probability of being a missed chromosome from which it is written beside the frame; below it is likelier a
+        part of its neighbour.
+    """
+
+    colour: Bgr = (200, 0, 200)
+    dash_px: float = 7.0
+    line_px: int = 2
+    gap_px: float = 5.0
+    written_from: float = 0.1
+
+
 _LABEL: Final = LabelSettings()
+UNEXPLAINED_SIGN: Final = UnexplainedSign()
 
 
 def class_colours() -> Mapping[str, Bgr]:
@@ -73,7 +101,11 @@ def class_colours() -> Mapping[str, Bgr]:
 
 
 def draw_metaphase(
-    image: GreyImage, karyotyped: Sequence[KaryotypedChromosome], *, by_number: bool = False
+    image: GreyImage,
+    karyotyped: Sequence[KaryotypedChromosome],
+    *,
+    by_number: bool = False,
+    unexplained: Sequence[UnexplainedObject] = (),
 ) -> NDArray[np.uint8]:
     """Draw outlines over a metaphase picture, coloured by class.
 
@@ -85,6 +117,8 @@ def draw_metaphase(
         The chromosomes on it.
     by_number
         Label with the chromosome's id instead of its class.
+    unexplained
+        Stain that no chromosome explains: framed by a broken line, with the probability that it is a chromosome's.
 
     Returns
     -------
@@ -105,7 +139,39 @@ def draw_metaphase(
     places = label_places([entry.instance for entry in karyotyped], labels, scale, (page.shape[0], page.shape[1]))
     for entry, label, at in zip(karyotyped, labels, places, strict=True):
         draw_text_on_picture(page, label, at, _LETTERS_PX, colours.get(entry.class_name, unclassified))
+    for each in unexplained:
+        _draw_unexplained(page, each, scale)
     return page
+
+
+def unexplained_label(unexplained: UnexplainedObject) -> str:
+    """A question mark, and how likely it is a chromosome of its own where that is likely at all."""
+    if unexplained.probability < UNEXPLAINED_SIGN.written_from:
+        return "?"
+    return f"? {100 * unexplained.probability:.0f} %"
+
+
+def _draw_unexplained(page: NDArray[np.uint8], unexplained: UnexplainedObject, scale: float) -> None:
+    """Frame an object by a broken line, its probability above it."""
+    xmin, ymin, xmax, ymax = unexplained.box_px
+    low = np.array([xmin, ymin]) * scale - UNEXPLAINED_SIGN.gap_px
+    high = np.array([xmax, ymax]) * scale + UNEXPLAINED_SIGN.gap_px
+    corners = [low, np.array([high[0], low[1]]), high, np.array([low[0], high[1]])]
+    for start, end in zip(corners, [*corners[1:], corners[0]], strict=True):
+        length = float(np.hypot(*(end - start)))
+        steps = max(1, round(length / (2 * UNEXPLAINED_SIGN.dash_px)))
+        for number in range(steps):
+            first = start + (end - start) * (number / steps)
+            last = start + (end - start) * ((number + 0.5) / steps)
+            points = [(round(float(x)), round(float(y))) for x, y in (first, last)]
+            cv2.line(page, points[0], points[1], UNEXPLAINED_SIGN.colour, UNEXPLAINED_SIGN.line_px, cv2.LINE_AA)
+    text = unexplained_label(unexplained)
+    width, height = text_size(text, _LETTERS_PX)
+    x = int(np.clip(low[0], 0, max(0, page.shape[1] - width)))
+    y = int(low[1]) - 2
+    # Above the frame, or below it at the upper edge of the picture.
+    y = y if y > height else min(page.shape[0] - 2, int(high[1]) + height + 2)
+    draw_text_on_picture(page, text, (x, y), _LETTERS_PX, UNEXPLAINED_SIGN.colour)
 
 
 def outlines(instance: Instance) -> list[NDArray[np.float64]]:

@@ -15,6 +15,7 @@ from analysis.karyogram.chromosome_pictures import grown_for_display, upright_pi
 from analysis.karyogram.layout import lay_out
 from analysis.karyogram.sheet_geometry import KaryogramItem, KaryogramSheet, ReviewMark
 from analysis.karyogram.sheet_settings import SHEET
+from analysis.karyogram.straight_pictures import straight_pictures
 from analysis.straightening.crops import crops_of_cell, cut_instances
 from analysis.straightening.medial_axis import medial_axes
 from analysis.structures.classes import UNCLASSIFIED
@@ -50,12 +51,15 @@ class SheetOptions:
         Ids of chromosomes that stand right of their normal homologue; those the proposal suspects where None.
     accession
         Of the case, written at the head; none where empty.
+    straighten
+        Whether the chromosomes are straightened along their medial axes.
     """
 
     ideograms: int | None = None
     notes: Mapping[str, str] | None = None
     derivatives: frozenset[int] | None = None
     accession: str = ""
+    straighten: bool = False
 
 
 def karyogram_sheet(karyotype: Karyotype, options: SheetOptions | None = None) -> KaryogramSheet:
@@ -76,7 +80,7 @@ def karyogram_sheet(karyotype: Karyotype, options: SheetOptions | None = None) -
     chosen = options or SheetOptions()
     notes = karyotype.bands.notes() if chosen.notes is None else chosen.notes
     derivatives = _suspects(karyotype) if chosen.derivatives is None else chosen.derivatives
-    items = _items(karyotype, derivatives)
+    items = _items(karyotype, derivatives, straighten=chosen.straighten)
     return lay_out(items, _captions(karyotype, items, chosen.accession), ideograms=chosen.ideograms, notes=notes)
 
 
@@ -102,7 +106,7 @@ def _suspects(karyotype: Karyotype) -> frozenset[int]:
     return frozenset(karyotype.chromosomes[row].id for row in changed if row < len(karyotype.chromosomes))
 
 
-def _items(karyotype: Karyotype, derivatives: frozenset[int]) -> list[KaryogramItem]:
+def _items(karyotype: Karyotype, derivatives: frozenset[int], *, straighten: bool) -> list[KaryogramItem]:
     entries = karyotype.chromosomes
     if not entries:
         return []
@@ -115,7 +119,8 @@ def _items(karyotype: Karyotype, derivatives: frozenset[int]) -> list[KaryogramI
     enlargement = float(
         np.clip(FINENESS * SHEET.longest_px / max(tall, 1.0), 1.0, FINENESS * SHEET.max_enlargement)
     )
-    pictures = upright_pictures(
+    draw = straight_pictures if straighten else upright_pictures
+    pictures = draw(
         cut_instances(karyotype.image, karyotype.background, grown),
         [entry.flipped for entry in entries],
         centromeres,

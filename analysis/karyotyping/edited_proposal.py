@@ -29,9 +29,29 @@ def revise_karyotype(edited: Karyotype, recorded_defects: Sequence[CutDefect | N
     recorded_defects
         Defects of the chromosomes that were recorded when the software segmented them.
     """
-    chromosomes = edited.chromosomes
-    instances = [each.instance for each in chromosomes]
+    instances = [each.instance for each in edited.chromosomes]
     straightened = straighten_instances(edited.image, edited.background, instances)
+    chromosomes = tuple(
+        replace(each, axis=axis, crop=crop)
+        for each, axis, crop in zip(edited.chromosomes, straightened.axes, straightened.crops, strict=True)
+    )
+    return review_straightened(replace(edited, chromosomes=chromosomes), recorded_defects)
+
+
+def review_straightened(edited: Karyotype, recorded_defects: Sequence[CutDefect | None]) -> Karyotype:
+    """Review an edited proposal anew whose chromosomes are straightened, and complete it.
+
+    Parameters
+    ----------
+    edited, recorded_defects
+        See `revise_karyotype`; every chromosome has axis and crop.
+
+    Raises
+    ------
+    ValueError
+        One of them hasn't.
+    """
+    chromosomes = edited.chromosomes
     proposed_verdict = edited.proposed_verdict or edited.verdict
     verdict = proposed_verdict
     if edited.edited:
@@ -41,17 +61,17 @@ def revise_karyotype(edited: Karyotype, recorded_defects: Sequence[CutDefect | N
             np.array([each.probability for each in chromosomes], dtype=np.float64),
             np.array([each.set_by_person for each in chromosomes], dtype=np.bool_),
             complete=edited.complete,
+            unexplained=edited.open_unexplained,
         )
+    crops = [each.crop for each in chromosomes if each.crop is not None]
+    if len(crops) < len(chromosomes):
+        raise ValueError("a chromosome isn't straightened")
     reviewed = replace(
         edited,
-        chromosomes=tuple(
-            replace(each, axis=axis, crop=crop)
-            for each, axis, crop in zip(chromosomes, straightened.axes, straightened.crops, strict=True)
-        ),
         verdict=verdict,
         proposed_verdict=proposed_verdict if edited.edited else None,
         losses_believed=0 if verdict.losses_uncertain else None,
-        banding=estimate_banding(straightened.crops, fluorescent=edited.image.inverted),
+        banding=estimate_banding(crops, fluorescent=edited.image.inverted),
     )
     remaining = [_still_holds(defect, each) for defect, each in zip(recorded_defects, chromosomes, strict=True)]
     return complete_karyotype(reviewed, recorded_defects=remaining)

@@ -34,10 +34,18 @@ from analysis.karyotyping.scored_metaphase import (
     score_alternatives,
     score_metaphase,
 )
+from analysis.karyotyping.unexplained_objects import (
+    MeasuredStain,
+    find_unexplained,
+    measure_unexplained,
+    probability_of_none,
+)
 from analysis.parameters.names import ParameterSetName
 from analysis.parameters.weights import read_manifest
 from analysis.segmentation.contours.segmenter import segment_by_contours
 from analysis.segmentation.hypotheses import RevisableSegmentation
+from analysis.segmentation.mask_extent import short_masks
+from analysis.segmentation.pile_explanations import explain_piles
 from analysis.segmentation.segmenter import load_detector_segmenter
 from analysis.selection.features import ProposalFeatures
 from analysis.selection.rescoring import RescoringModel, load_rescoring_model
@@ -49,6 +57,7 @@ from analysis.structures.instance import Instance
 from analysis.structures.iscn import IscnResult
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 from analysis.structures.segmentation import Segmentation
+from analysis.structures.unexplained import UnexplainedObject
 
 
 @runtime_checkable
@@ -172,8 +181,9 @@ class Karyotyper:
         scored = self._score(image, segmentation, protocol_banding)
         scored = self._rescore(scored, protocol_banding)
         assignment = self._assign_classes(scored)
-        confidence = self._estimate_confidence(scored, assignment)
-        reviewed = self._review(scored, assignment, confidence, protocol_banding)
+        unexplained = self._find_unexplained(scored, protocol_banding)
+        confidence = self._estimate_confidence(scored, assignment, unexplained)
+        reviewed = self._review(scored, assignment, confidence, unexplained, protocol_banding)
         completed = complete_karyotype(reviewed, class_scores=scored.scores)
         return replace(completed, seconds=time.perf_counter() - started_s)
 
@@ -238,6 +248,29 @@ class Karyotyper:
         boxes_px = hypotheses.proposals.boxes_px.astype(np.float64) / hypotheses.working.factor
         return ProposalScores(hypotheses.features, selected, classes, boxes_px)
 
+    def measure_unexplained_stain(self, image: GreyImage) -> tuple[Segmentation, MeasuredStain]:
+        """Measure the stain of a cell that its chromosomes don't explain, whatever its probability.
+
+        Parameters
+        ----------
+        image
+            The picture.
+
+        Returns
+        -------
+        tuple
+            The chromosomes, and the stain.
+
+        Raises
+        ------
+        NoMetaphaseError
+            Where the segmentation finds no metaphase.
+        """
+        banding = self._settings.banding
+        scored = self._rescore(self._score(image, self._segmenter(image), banding), banding)
+        domain = classifier_domain(scored.embedded.banding, banding, self._settings.review)
+        return scored.segmentation, measure_unexplained(scored.embedded, self._classifier, domain)
+
     def _score(
         self, image: GreyImage, segmentation: Segmentation, protocol_banding: str | None
     ) -> ScoredMetaphase:
@@ -269,16 +302,34 @@ class Karyotyper:
         log_none = np.full(len(areas_px), -np.inf) if evidence.log_none is None else evidence.log_none
         return assign(evidence.log_prob, np.where(oversized, 0.0, log_none), costs)
 
+    def _find_unexplained(
+        self, scored: ScoredMetaphase, protocol_banding: str | None
+    ) -> tuple[UnexplainedObject, ...]:
+        """List the stain that no chromosome explains, where classes can be read at all."""
+        embedded, review = scored.embedded, self._settings.review
+        if scored.quality.certainty < review.unreadable_below:
+            return ()
+        domain = classifier_domain(embedded.banding, protocol_banding, review)
+        return find_unexplained(embedded, self._classifier, domain)
+
     @staticmethod
-    def _estimate_confidence(scored: ScoredMetaphase, assignment: Assignment) -> float:
+    def _estimate_confidence(
+        scored: ScoredMetaphase, assignment: Assignment, unexplained: Sequence[UnexplainedObject]
+    ) -> float:
         """Probability that all of a cell is right; NaN without the detector's classes: nobody measured it then."""
         if not scored.evidence.fused:
             return float("nan")
         left_out = [each.score for each in scored.segmentation.left_out]
-        return confidence_of_cell(assignment, scored.object_scores, left_out)
+        explained = probability_of_none(unexplained)
+        return explained * confidence_of_cell(assignment, scored.object_scores, left_out)
 
     def _review(
-        self, scored: ScoredMetaphase, assignment: Assignment, confidence: float, protocol_banding: str | None
+        self,
+        scored: ScoredMetaphase,
+        assignment: Assignment,
+        confidence: float,
+        unexplained: tuple[UnexplainedObject, ...],
+        protocol_banding: str | None,
     ) -> Karyotype:
         """Say what the proposal asks of a person; classes that can't be read aren't shown."""
         embedded, segmentation, review = scored.embedded, scored.segmentation, self._settings.review
@@ -290,6 +341,8 @@ class Karyotyper:
             banding=embedded.banding,
             protocol_banding=protocol_banding,
             cell_confidence=confidence,
+            unexplained=unexplained,
+            short_masks=short_masks(segmentation.instances),
             settings=review,
         )
         chromosomes = classed_chromosomes(scored, assignment, segmentation.instances)
@@ -309,6 +362,8 @@ class Karyotyper:
             protocol_banding=protocol_banding,
             losses_believed=LOSSES_BELIEVED if losses_reportable(confidence, review) else 0,
             weights=self._weights,
+            unexplained=unexplained,
+            piles=explain_piles(segmentation) if isinstance(segmentation, RevisableSegmentation) else (),
         )
 
     def _with_detector_classes(self, image: GreyImage, instances: Sequence[Instance]) -> tuple[Instance, ...]:

@@ -30,10 +30,14 @@ from analysis.karyotyping.proposal_model import (
     FORMAT,
     VERSION,
     ChromosomeModel,
+    ExplainingChromosomeModel,
+    ExplanationModel,
     MaskModel,
+    PileModel,
     ProposalModel,
     ProposedClassModel,
     ReasonModel,
+    UnexplainedModel,
     UnselectedModel,
     VerdictModel,
 )
@@ -41,12 +45,14 @@ from analysis.karyotyping.proposal_picture import check_image, find_image, image
 from analysis.karyotyping.proposal_text import load_json, parse_proposal, proposal_text
 from analysis.karyotyping.proposal_v1 import is_version_1, upgraded
 from analysis.karyotyping.run_lengths import decode_run_lengths, encode_run_lengths
+from analysis.structures.alternatives import Pile, PileExplanation
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
 from analysis.structures.iscn import IscnResult
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 from analysis.structures.review import ReviewReason, ReviewVerdict
 from analysis.structures.segmentation import UnselectedProposal
+from analysis.structures.unexplained import UnexplainedObject
 from scanner.portable.atomic_files import write_atomic
 
 _PROBABILITY_DIGITS = 4
@@ -92,7 +98,7 @@ def read_proposal(path: Path, image: GreyImage | None = None) -> Karyotype:
         picture = replace(picture, remarks=model.picture_remarks or picture.remarks, plane=model.picture_plane)
     masks = _checked_masks(model, path)
     _check_verdicts(model, path)
-    recorded = _recorded_karyotype(model, masks, picture)
+    recorded = _recorded_karyotype(model, masks, picture, path)
     if first_version or recorded.edited or model.proposed_verdict is not None:
         return revise_karyotype(recorded, [each.not_compared for each in model.chromosomes])
     return _restored(recorded, model, path)
@@ -168,6 +174,47 @@ def proposal_model(karyotype: Karyotype, folder: Path | None = None) -> Proposal
             for each in karyotype.left_out
         ),
         weights=dict(karyotype.weights),
+        unexplained=tuple(_unexplained_model(each, image) for each in karyotype.unexplained),
+        piles=tuple(_pile_model(each, image) for each in karyotype.piles),
+        cell_edits=karyotype.cell_edits,
+        superseded=tuple(_chromosome_model(each, image, not_compared=None) for each in karyotype.superseded),
+    )
+
+
+def _unexplained_model(unexplained: UnexplainedObject, image: GreyImage) -> UnexplainedModel:
+    return UnexplainedModel(
+        box_px=unexplained.box_px,
+        mask=_mask_model(unexplained.box_px, unexplained.mask, image),
+        reason=unexplained.reason,
+        probability=round(unexplained.probability, _PROBABILITY_DIGITS),
+        stain_probability=round(unexplained.stain_probability, _PROBABILITY_DIGITS),
+        dismissed=unexplained.dismissed,
+    )
+
+
+def _mask_model(box_px: tuple[int, int, int, int], mask: NDArray[np.bool_], image: GreyImage) -> MaskModel:
+    counts = encode_run_lengths(mask, box_px, image.height_px, image.width_px)
+    return MaskModel(size=(image.height_px, image.width_px), counts=counts)
+
+
+def _pile_model(pile: Pile, image: GreyImage) -> PileModel:
+    return PileModel(
+        explanations=tuple(
+            ExplanationModel(
+                probability=round(explanation.probability, _PROBABILITY_DIGITS),
+                chromosomes=tuple(
+                    ExplainingChromosomeModel(
+                        box_px=each.box_px,
+                        mask=_mask_model(each.box_px, each.mask, image),
+                        score=round(float(each.score), _PROBABILITY_DIGITS),
+                        route=each.route,
+                        extent_px=None if each.extent_px is None else _rounded(each.extent_px),
+                    )
+                    for each in explanation.instances
+                ),
+            )
+            for explanation in pile.explanations
+        )
     )
 
 
@@ -177,14 +224,13 @@ def _chromosome_model(
     instance = chromosome.instance
     class_name, flipped = chromosome.proposed or (chromosome.class_name, chromosome.flipped)
     xmin, ymin, xmax, ymax = (int(side) for side in instance.box_px)
-    counts = encode_run_lengths(instance.mask, (xmin, ymin, xmax, ymax), image.height_px, image.width_px)
     return ChromosomeModel.model_validate(
         {
             "id": chromosome.id,
             "class": chromosome.class_name,
             "probability": round(chromosome.probability, _PROBABILITY_DIGITS),
             "box_px": (xmin, ymin, xmax, ymax),
-            "mask": MaskModel(size=(image.height_px, image.width_px), counts=counts),
+            "mask": _mask_model((xmin, ymin, xmax, ymax), instance.mask, image),
             "flipped": chromosome.flipped,
             "proposed": ProposedClassModel.model_validate({"class": class_name, "flipped": flipped}),
             "confirmed": chromosome.confirmed,
@@ -242,7 +288,7 @@ def _checked_masks(model: ProposalModel, path: Path) -> list[NDArray[np.bool_]]:
             raise ProposalFileError(
                 f"{each.id} is the id of chromosomes[{first}] too", place=f"{at}.id", path=path
             )
-        full = _decoded(each, size, at, path)
+        full = _decoded(each.mask, each.box_px, size, at, path)
         rows, columns = np.flatnonzero(full.any(axis=1)), np.flatnonzero(full.any(axis=0))
         tight = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
         content = full[tight[1] : tight[3], tight[0] : tight[2]].tobytes()
@@ -255,16 +301,18 @@ def _checked_masks(model: ProposalModel, path: Path) -> list[NDArray[np.bool_]]:
     return masks
 
 
-def _decoded(each: ChromosomeModel, size: tuple[int, int], at: str, path: Path) -> NDArray[np.bool_]:
+def _decoded(
+    mask: MaskModel, box_px: tuple[int, int, int, int], size: tuple[int, int], at: str, path: Path
+) -> NDArray[np.bool_]:
     """The mask in the full image, once it is sure that it lies in its box and the box in the picture."""
-    xmin, ymin, xmax, ymax = each.box_px
+    xmin, ymin, xmax, ymax = box_px
     if not (xmin < xmax <= size[1] and ymin < ymax <= size[0]):
-        problem = f"{list(each.box_px)} isn't a box within the picture of {size[1]} x {size[0]} px"
+        problem = f"{list(box_px)} isn't a box within the picture of {size[1]} x {size[0]} px"
         raise ProposalFileError(problem, place=f"{at}.box_px", path=path)
-    if each.mask.size != size:
+    if mask.size != size:
         raise ProposalFileError("isn't the size of the picture", place=f"{at}.mask.size", path=path)
     try:
-        full = decode_run_lengths(each.mask.counts, *size)
+        full = decode_run_lengths(mask.counts, *size)
     except ValueError as error:
         raise ProposalFileError(str(error), place=f"{at}.mask.counts", path=path) from error
     inside = int(np.count_nonzero(full[ymin:ymax, xmin:xmax]))
@@ -291,7 +339,9 @@ def _verdict_from_model(model: VerdictModel) -> ReviewVerdict:
     return ReviewVerdict(reasons, model.mostly_confirmed)
 
 
-def _recorded_karyotype(model: ProposalModel, masks: Sequence[NDArray[np.bool_]], image: GreyImage) -> Karyotype:
+def _recorded_karyotype(
+    model: ProposalModel, masks: Sequence[NDArray[np.bool_]], image: GreyImage, path: Path
+) -> Karyotype:
     """What a file records, without what follows from it."""
     return Karyotype(
         image=image,
@@ -311,7 +361,60 @@ def _recorded_karyotype(model: ProposalModel, masks: Sequence[NDArray[np.bool_]]
         losses_believed=model.losses_believed,
         proposed_verdict=None if model.proposed_verdict is None else _verdict_from_model(model.proposed_verdict),
         weights=dict(model.weights),
+        unexplained=tuple(
+            _unexplained_from_model(each, model, f"unexplained[{place}]", path)
+            for place, each in enumerate(model.unexplained)
+        ),
+        piles=tuple(
+            _pile_from_model(each, model, f"piles[{place}]", path) for place, each in enumerate(model.piles)
+        ),
+        cell_edits=model.cell_edits,
+        superseded=tuple(
+            _chromosome_from_model(each, _mask_within(each.mask, each.box_px, model, f"superseded[{place}]", path))
+            for place, each in enumerate(model.superseded)
+        ),
     )
+
+
+def _unexplained_from_model(
+    unexplained: UnexplainedModel, model: ProposalModel, at: str, path: Path
+) -> UnexplainedObject:
+    return UnexplainedObject(
+        unexplained.box_px,
+        _mask_within(unexplained.mask, unexplained.box_px, model, at, path),
+        unexplained.reason,
+        unexplained.probability,
+        unexplained.stain_probability,
+        unexplained.dismissed,
+    )
+
+
+def _pile_from_model(pile: PileModel, model: ProposalModel, at: str, path: Path) -> Pile:
+    explanations = []
+    for number, explanation in enumerate(pile.explanations):
+        instances = tuple(
+            Instance(
+                each.box_px,
+                _mask_within(
+                    each.mask, each.box_px, model, f"{at}.explanations[{number}].chromosomes[{row}]", path
+                ),
+                each.score,
+                each.route,
+                extent_px=each.extent_px,
+            )
+            for row, each in enumerate(explanation.chromosomes)
+        )
+        explanations.append(PileExplanation(explanation.probability, instances))
+    return Pile(tuple(explanations))
+
+
+def _mask_within(
+    mask: MaskModel, box_px: tuple[int, int, int, int], model: ProposalModel, at: str, path: Path
+) -> NDArray[np.bool_]:
+    """A mask cropped to its box."""
+    full = _decoded(mask, box_px, (model.height_px, model.width_px), at, path)
+    xmin, ymin, xmax, ymax = box_px
+    return np.ascontiguousarray(full[ymin:ymax, xmin:xmax])
 
 
 def _chromosome_from_model(model: ChromosomeModel, mask: NDArray[np.bool_]) -> KaryotypedChromosome:

@@ -8,29 +8,18 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.structures.band_reading import CutDefect, Rearrangement
 from analysis.structures.banding import BandingKind
-from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
+from analysis.structures.cell_edit import RecordedEdit
+from analysis.structures.class_field import ClassName
 from analysis.structures.instance import SegmentationRoute
 from analysis.structures.review import ReviewFinding, ReviewLevel
+from analysis.structures.unexplained import UnexplainedReason
 
 FORMAT: Final = "karyoscan-proposal"
 VERSION: Final = 2
-CLASSES: Final = (*CLASS_NAMES, MARKER, UNCLASSIFIED)
-
-
-def _existing_class(value: object) -> object:
-    if value not in CLASSES:
-        raise PydanticCustomError("no_class", "there is no class {name}", {"name": repr(value)})
-    return value
-
-
-ClassName = Annotated[
-    str, BeforeValidator(_existing_class), WithJsonSchema({"enum": list(CLASSES), "type": "string"})
-]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -158,6 +147,44 @@ class UnselectedModel(_StrictModel):
     score: Probability
 
 
+class UnexplainedModel(_StrictModel):
+    """An object that is dark and of chromosome-like size, and lies in no mask."""
+
+    box_px: BoxPx = Field(description="xmin, ymin, xmax, ymax in image px, half open")
+    mask: MaskModel
+    reason: UnexplainedReason
+    probability: Probability = Field(description="that it is a chromosome that was missed")
+    stain_probability: Probability = Field(
+        description="that it is a chromosome's stain: of one that was missed, or a part that the mask of one lacks"
+    )
+    dismissed: bool = Field(default=False, description="whether a person said that it is no chromosome")
+
+
+class ExplainingChromosomeModel(_StrictModel):
+    """A chromosome of one explanation of a pile."""
+
+    box_px: BoxPx = Field(description="xmin, ymin, xmax, ymax in image px, half open")
+    mask: MaskModel
+    score: Probability = Field(description="that this is exactly one chromosome")
+    route: SegmentationRoute = Field(description="how its pixels were told from others'")
+    extent_px: ExtentPx | None
+
+
+class ExplanationModel(_StrictModel):
+    """One explanation of a pile."""
+
+    probability: Probability
+    chromosomes: tuple[ExplainingChromosomeModel, ...]
+
+
+class PileModel(_StrictModel):
+    """Connected stain that may be explained in several ways."""
+
+    explanations: tuple[ExplanationModel, ...] = Field(
+        description="what was proposed first, then from the likeliest on"
+    )
+
+
 class ProposalModel(_StrictModel):
     """A karyotype proposal of KaryoScan."""
 
@@ -191,3 +218,15 @@ class ProposalModel(_StrictModel):
     losses_believed: Count | None = Field(description="autosomes that may be called lost; null for all")
     left_out: tuple[UnselectedModel, ...]
     weights: dict[str, Sha256] = Field(description="sha256 of the nets that proposed it")
+    unexplained: tuple[UnexplainedModel, ...] = Field(
+        default=(), description="what is dark, of chromosome-like size and in no mask, as the software proposed it"
+    )
+    piles: tuple[PileModel, ...] = Field(
+        default=(), description="stain with other explanations than the proposed one"
+    )
+    cell_edits: tuple[RecordedEdit, ...] = Field(
+        default=(), description="edits of the cell in the order in which they were made, see karyoscan refine"
+    )
+    superseded: tuple[ChromosomeModel, ...] = Field(
+        default=(), description="chromosomes as they were before edits of the cell changed or removed them"
+    )

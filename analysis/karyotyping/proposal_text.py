@@ -8,7 +8,7 @@ import math
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -20,14 +20,19 @@ from analysis.karyotyping.proposal_model import (
     ChromosomeModel,
     ComparedModel,
     DefectModel,
+    ExplanationModel,
     MaskModel,
     NotComparedModel,
+    PileModel,
     ProposalModel,
     ProposedClassModel,
     ReasonModel,
+    UnexplainedModel,
     UnselectedModel,
     VerdictModel,
 )
+
+ParsedModel = TypeVar("ParsedModel", bound=BaseModel)
 
 MAX_BYTES: Final = 64 * 2**20
 """Largest file that is read; a proposal of a metaphase has about 40 KiB."""
@@ -45,6 +50,10 @@ _MODELS: Final[dict[str, tuple[type[BaseModel], ...]]] = {
     "homologues": (ComparedModel, NotComparedModel),
     "defects": (DefectModel,),
     "left_out": (UnselectedModel,),
+    "unexplained": (UnexplainedModel,),
+    "piles": (PileModel,),
+    "explanations": (ExplanationModel,),
+    "superseded": (ChromosomeModel,),
 }
 """Models by the key they stand under."""
 
@@ -126,15 +135,37 @@ def parse_proposal(content: dict[str, Any], path: Path) -> ProposalModel:
     ProposalFileError
         With the place of the first key that is unknown, or else of the first value that can't be.
     """
+    return parse_strictly(ProposalModel, content, path, what="a karyotype proposal")
+
+
+def parse_strictly(model: type[ParsedModel], content: dict[str, Any], path: Path, *, what: str) -> ParsedModel:
+    """Check the keys and values of a JSON object by a strict model.
+
+    Parameters
+    ----------
+    model
+        The model.
+    content
+        As `load_json` gives it.
+    path
+        The file, for messages.
+    what
+        What it should be, for messages.
+
+    Raises
+    ------
+    ProposalFileError
+        With the place of the first key that is unknown, or else of the first value that can't be.
+    """
     try:
         # Through text, because enumerations and tuples are JSON's strings and lists.
-        return ProposalModel.model_validate_json(json.dumps(content))
+        return model.model_validate_json(json.dumps(content))
     except ValidationError as error:
         problems = error.errors(include_url=False)
         first = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
         place, problem = _place(first["loc"]), _problem(first)
         if not place or (first["type"] == "missing" and len(first["loc"]) == 1):
-            problem = f"{problem}; this isn't a karyotype proposal"
+            problem = f"{problem}; this isn't {what}"
         raise ProposalFileError(problem, place=place, path=path) from error
 
 

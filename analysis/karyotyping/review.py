@@ -19,10 +19,13 @@ from analysis.karyotyping.review_rules import (
     confidence_reasons,
     count_reasons,
     reason,
+    short_mask_reasons,
+    unexplained_reasons,
 )
 from analysis.karyotyping.review_settings import ReviewSettings
 from analysis.structures.banding import BandingEstimate
 from analysis.structures.review import UNREADABLE, ReviewFinding, ReviewReason, ReviewVerdict
+from analysis.structures.unexplained import UnexplainedObject
 
 _OF_THE_PICTURE: Final = frozenset(
     {
@@ -47,6 +50,8 @@ def review_proposal(
     banding: BandingEstimate | None = None,
     protocol_banding: str | None = None,
     cell_confidence: float | None = None,
+    unexplained: Sequence[UnexplainedObject] = (),
+    short_masks: Sequence[int] = (),
     settings: ReviewSettings | None = None,
 ) -> ReviewVerdict:
     """Review a cell's proposal.
@@ -69,6 +74,10 @@ def review_proposal(
     cell_confidence
         Probability that every chromosome of the cell is segmented and named rightly and none missed; NaN where
         software segmented it and nobody measured how well, None where a person or another system did.
+    unexplained
+        What no chromosome explains.
+    short_masks
+        Ids of chromosomes whose mask doesn't reach the sides of their box.
     settings
         Thresholds.
     """
@@ -81,6 +90,8 @@ def review_proposal(
         losses = losses_reportable(cell_confidence, settings)
         reasons += class_reasons(classes, probability, len(possible_markers), settings, losses=losses)
         reasons += confidence_reasons(cell_confidence, settings)
+    reasons += unexplained_reasons(unexplained, settings)
+    reasons += short_mask_reasons(short_masks, settings)
     return ReviewVerdict(_reviews_first(reasons))
 
 
@@ -91,6 +102,7 @@ def review_edited_proposal(
     set_by_person: NDArray[np.bool_],
     *,
     complete: bool = False,
+    unexplained: Sequence[UnexplainedObject] = (),
     settings: ReviewSettings | None = None,
 ) -> ReviewVerdict:
     """Review a proposal anew that a person edited.
@@ -111,6 +123,8 @@ def review_edited_proposal(
     complete
         Whether a person said that no chromosome was missed: what isn't there is lost then, as it is where most
         chromosomes were named.
+    unexplained
+        What no chromosome explains, and nobody dismissed.
     settings
         Thresholds.
     """
@@ -123,6 +137,8 @@ def review_edited_proposal(
         losses = mostly_confirmed or complete or not proposed.losses_uncertain
         sure = np.where(set_by_person, 1.0, probability)
         reasons += class_reasons(classes, sure, 0, settings, losses=losses)
+    if not complete:
+        reasons += unexplained_reasons(unexplained, settings)
     if not (mostly_confirmed or complete):
         # A few edits don't make a doubtful segmentation sound.
         reasons += [each for each in proposed.reasons if each.finding in _OF_THE_SEGMENTATION]

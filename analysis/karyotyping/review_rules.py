@@ -23,6 +23,7 @@ from analysis.structures.review import (
     ReviewReason,
     chromosome_level,
 )
+from analysis.structures.unexplained import UnexplainedObject
 
 READ_BANDINGS: Final = frozenset({BandingKind.G, BandingKind.Q, BandingKind.DAPI})
 """Bandings that are read at all: G-bands, which the classifier learned, and their near negatives under emitted
@@ -226,6 +227,43 @@ def confidence_reasons(cell_confidence: float | None, settings: ReviewSettings) 
     text = f"all chromosomes are cut and named rightly with {100 * cell_confidence:.0f} % probability"
     review = cell_confidence < settings.likely_wrong_below
     return [reason(ReviewFinding.CELL_UNCERTAIN, text, review=review)]
+
+
+def unexplained_reasons(unexplained: Sequence[UnexplainedObject], settings: ReviewSettings) -> list[ReviewReason]:
+    """Ask whether all stain of the cell is explained.
+
+    Parameters
+    ----------
+    unexplained
+        What no chromosome explains.
+    settings
+        Thresholds.
+    """
+    if not unexplained:
+        return []
+    likely = max(each.probability for each in unexplained)
+    text = (
+        f"{_counted(len(unexplained), 'piece')} of stain in no chromosome, "
+        f"a missed one with up to {100 * likely:.0f} % probability"
+    )
+    return [reason(ReviewFinding.UNEXPLAINED, text, review=likely >= settings.likely_missed_from)]
+
+
+def short_mask_reasons(short_masks: Sequence[int], settings: ReviewSettings) -> list[ReviewReason]:
+    """Ask whether the chromosomes are drawn as far as they reach.
+
+    Parameters
+    ----------
+    short_masks
+        Ids of chromosomes whose mask doesn't reach the sides of their box.
+    settings
+        Thresholds.
+    """
+    if not short_masks:
+        return []
+    numbers = _listed([str(number) for number in short_masks], settings)
+    text = f"{_counted(len(short_masks), 'chromosome')} drawn shorter than detected (number {numbers})"
+    return [reason(ReviewFinding.MASK_SHORT, text, review=len(short_masks) > settings.few_short_masks)]
 
 
 def _deviations(counts: Mapping[str, int]) -> list[str]:

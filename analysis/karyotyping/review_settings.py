@@ -26,6 +26,11 @@ class ReviewSettings:
         With a larger fraction of objects that are doubtful or without a class no karyotype is reported.
     few_uncertain, few_unclassified
         So many doubtful classes, or objects without a class, still leave a proposal a matter of checking.
+    few_short_masks
+        So many chromosomes that are drawn short still leave a proposal a matter of checking.
+    likely_missed_from
+        Probability of an unexplained object from which a cell must be reviewed: it is likelier a missed chromosome
+        than not.
     min_objects
         Of fewer chromosomes bands and sizes of a cell say nothing.
     unreadable_below, unclear_below
@@ -50,6 +55,8 @@ class ReviewSettings:
     uncertain_fraction: float = 1 / 3
     few_uncertain: int = 4
     few_unclassified: int = 2
+    few_short_masks: int = 2
+    likely_missed_from: float = 0.5
     min_objects: int = 8
     unreadable_below: float = 0.58
     unclear_below: float = 0.8

@@ -26,6 +26,7 @@ class ParameterSetName(StrEnum):
     SELECTION = "selection"
     STREAM_BLOBS = "stream-blobs"
     STREAM_MASKS = "stream-masks"
+    UNEXPLAINED_STAIN = "unexplained-stain"
 
 
 _TEXTS: Final = {
@@ -69,6 +70,10 @@ _TEXTS: Final = {
     ParameterSetName.SELECTION: "How a cell's proposals are weighed by the initial selection.",
     ParameterSetName.STREAM_BLOBS: "What a piece of stain is: chromosomes alone, more than one of them, or noise.",
     ParameterSetName.STREAM_MASKS: "Amodal mask of one chromosome, asked for by a box or a point.",
+    ParameterSetName.UNEXPLAINED_STAIN: (
+        "Logistic regression of whether stain that lies in no mask is a chromosome that was missed, or a part "
+        "of one; probability from which it is listed."
+    ),
 }
 
 DESCRIPTIONS: Final[Mapping[str, str]] = MappingProxyType({name.value: text for name, text in _TEXTS.items()})

@@ -21,6 +21,7 @@ from analysis.segmentation.pixel_assignment import (
     contour_context,
     instances_of,
 )
+from analysis.selection.alternatives import PileAlternatives
 from analysis.selection.features import ProposalFeatures, compute_proposal_features
 from analysis.selection.measurements import ProposalMeasurements
 from analysis.structures.box_proposals import BoxProposals
@@ -189,10 +190,13 @@ class RevisableSegmentation(Segmentation):
         The proposals.
     rows
         The proposal behind each instance.
+    alternatives
+        Other explanations of its piles, where the selection lists them.
     """
 
     hypotheses: SegmentationHypotheses = field(kw_only=True, compare=False, repr=False)
     rows: tuple[int, ...] = field(kw_only=True, compare=False)
+    alternatives: tuple[PileAlternatives, ...] = field(default=(), kw_only=True, compare=False, repr=False)
 
     @property
     def selected(self) -> NDArray[np.bool_]:

@@ -86,14 +86,48 @@ def find_nucleus_fragments(
     for body in bodies:
         height, width = body.mask.shape
         covered[body.y0_px : body.y0_px + height, body.x0_px : body.x0_px + width] |= body.mask
-    reach = 2 * max(1, round(settings.halo_widths * width_px)) + 1
-    wide = cv2.dilate(covered, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    others = np.asarray(wide, dtype=np.uint8)
+    others = _with_halo(covered, width_px, settings)
     return [
         _contact(body, density.shape, width_px, settings) >= settings.min_contact_widths
         or _surroundings(body, density, others, width_px, settings) >= settings.min_surroundings
         for body in bodies
     ]
+
+
+def surroundings_ratio(
+    body: Region,
+    density: NDArray[np.float32],
+    covered: NDArray[np.bool_],
+    width_px: float,
+    settings: NucleusFragmentSettings = NUCLEUS_FRAGMENTS,
+) -> float:
+    """Density around a body over its own: high within a nucleus, near 0 on the slide and where little is free.
+
+    Parameters
+    ----------
+    body
+        The body.
+    density
+        float32, shape (h, w): optical density.
+    covered
+        bool, the same shape: other bodies, which are no surroundings.
+    width_px
+        Typical width of a chromosome.
+    settings
+        What the surroundings are.
+    """
+    inside = _inside(body, density.shape)
+    occupied = _with_halo(covered.astype(np.uint8), width_px, settings)
+    return _surroundings(inside, density, occupied, width_px, settings)
+
+
+def _with_halo(
+    covered: NDArray[np.uint8], width_px: float, settings: NucleusFragmentSettings
+) -> NDArray[np.uint8]:
+    """Bodies and the halo round them, in which chromosomes fade out."""
+    reach = 2 * max(1, round(settings.halo_widths * width_px)) + 1
+    wide = cv2.dilate(covered, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    return np.asarray(wide, dtype=np.uint8)
 
 
 def _inside(body: Region, size: tuple[int, ...]) -> Region:

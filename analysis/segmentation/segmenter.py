@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from analysis.detection.detector import Detector
 from analysis.detection.non_maximum_suppression import suppress_overlapping
 from analysis.detection.preprocessing import SCALE, relative_density
-from analysis.errors import NoMetaphaseError
+from analysis.errors import NoMetaphaseError, WeightsError
 from analysis.imaging.fluorescence import as_absorbing, fluorescence_levels
 from analysis.imaging.foreground import Foreground, find_foreground
 from analysis.imaging.working_image import WorkingImage, at_image_size, make_working_image
@@ -26,6 +26,7 @@ from analysis.segmentation.hypotheses import (
 from analysis.segmentation.mask_net.box_prompts import BoxPromptedMasks
 from analysis.segmentation.mask_net.input import mask_net_picture
 from analysis.segmentation.mask_net.predictor import MaskPredictor
+from analysis.segmentation.prompted_cell import PromptedCell
 from analysis.segmentation.settings import (
     DETECTOR_SCALE,
     FALLBACK,
@@ -150,6 +151,29 @@ class DetectorSegmenter:
         if not padded:
             boxes += _padding_px(working) * np.asarray([-1.0, -1.0, 1.0, 1.0])
         return self._detected(working).classes_at(boxes)
+
+    def prompted_cell(self, image: GreyImage) -> PromptedCell:
+        """The metaphase of a picture, to prompt the mask net in; the detector detects in it once.
+
+        Raises
+        ------
+        NoMetaphaseError
+            If nothing is stained on the image.
+        WeightsError
+            Without a mask net.
+        """
+        if self.masks is None:
+            raise WeightsError("without the weights of the mask net nothing can be prompted")
+        working, foreground = _preprocessed(as_absorbing(image))
+        return PromptedCell(
+            working=working,
+            stain=foreground.mask,
+            predictor=self.masks,
+            picture=mask_net_picture(working.density, foreground.level, working.width_px),
+            size=(image.height_px, image.width_px),
+            detections=self._detected(working),
+            padding_px=_padding_px(working),
+        )
 
     def measure(self, image: GreyImage) -> tuple[ProposalMeasurements, NDArray[np.float64]]:
         """Detect, suppress and measure proposals: what the selection rests on.

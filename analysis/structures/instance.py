@@ -43,6 +43,8 @@ class SegmentationRoute(StrEnum):
     """By the two-stage net that the product's detector is compared with."""
     LABEL = "label"
     """From labels of a data set."""
+    EDIT = "edit"
+    """By a person's edit of the cell, with the mask net's help or without."""
     PROPOSAL_FILE = "proposal"
     """Read from a proposal file, which does not say."""
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.structures.alternatives import Pile
 from analysis.structures.band_reading import BandReading
 from analysis.structures.banding import BandingEstimate
+from analysis.structures.cell_edit import RecordedEdit
 from analysis.structures.crop import ChromosomeCrop
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
@@ -17,6 +19,7 @@ from analysis.structures.iscn import IscnResult
 from analysis.structures.medial_axis import MedialAxis
 from analysis.structures.review import ReviewVerdict
 from analysis.structures.segmentation import UnselectedProposal
+from analysis.structures.unexplained import UnexplainedObject, open_unexplained
 
 EditRecord = Mapping[str, str | int | float | bool | None]
 """What was done to a chromosome by hand: names and plain values, as the editor that did it defines them."""
@@ -106,6 +109,16 @@ class Karyotype:
         The verdict on what the software proposed; None where that is ``verdict``.
     weights
         sha256 of the weights that it was proposed with, by their names; empty where they aren't recorded.
+    unexplained
+        What is dark, of chromosome-like size and in no mask, as the software proposed it; likeliest first.
+    piles
+        Stain with other explanations than the proposed one.
+    cell_edits
+        Edits of the cell in the order in which they were made; classes changed by hand in a file aren't among
+        them.
+    superseded
+        Chromosomes as they were before edits of the cell changed or removed them: with those that no edit touched
+        they are the cell as it was proposed.
     """
 
     image: GreyImage
@@ -125,6 +138,10 @@ class Karyotype:
     losses_believed: int | None = None
     proposed_verdict: ReviewVerdict | None = None
     weights: Mapping[str, str] = field(default_factory=dict)
+    unexplained: tuple[UnexplainedObject, ...] = ()
+    piles: tuple[Pile, ...] = ()
+    cell_edits: tuple[RecordedEdit, ...] = ()
+    superseded: tuple[KaryotypedChromosome, ...] = ()
 
     @property
     def edited(self) -> bool:
@@ -133,8 +150,14 @@ class Karyotype:
         return (
             deleted
             or self.complete
+            or bool(self.cell_edits)
             or any(entry.confirmed or entry.proposed is not None or entry.edits for entry in self.chromosomes)
         )
+
+    @property
+    def open_unexplained(self) -> tuple[UnexplainedObject, ...]:
+        """What is unexplained still: neither dismissed nor within a chromosome that was added since."""
+        return open_unexplained(self.unexplained, [each.instance for each in self.chromosomes])
 
     @property
     def remark(self) -> str:

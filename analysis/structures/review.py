@@ -41,6 +41,8 @@ class ReviewFinding(StrEnum):
     CELL_UNCERTAIN = "cell_in_doubt"
     MISSING_CLASSES = "not_found"
     CUTS_UNMEASURED = "cuts_unmeasured"
+    UNEXPLAINED = "unexplained_stain"
+    MASK_SHORT = "mask_short_of_extent"
     EDITED = "edited_by_a_person"
 
 

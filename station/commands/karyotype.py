@@ -41,6 +41,12 @@ class Ideograms(StrEnum):
     B850 = "850"
 
 
+IdeogramsOption = Annotated[Ideograms, typer.Option(help="ideograms beside the pairs, at so many bands")]
+StraightenOption = Annotated[
+    bool, typer.Option("--straighten", help="straighten the chromosomes of the karyogram along their axes")
+]
+
+
 def classify(
     crops: Annotated[Path, typer.Argument(help="folder of pictures, one chromosome each")],
     cells: Annotated[
@@ -86,9 +92,7 @@ def karyotype(
         BandingOption | None,
         typer.Option(help="what the chromosomes are stained with; default: estimated from the bands"),
     ] = None,
-    ideograms: Annotated[
-        Ideograms, typer.Option(help="ideograms beside the pairs, at so many bands")
-    ] = Ideograms.NONE,
+    ideograms: IdeogramsOption = Ideograms.NONE,
     accession: Annotated[
         str, typer.Option(help="written on karyogram and PDF; with --cells default: what --case says")
     ] = "",
@@ -96,6 +100,7 @@ def karyotype(
         int | None,
         typer.Option(help="plane to take of pictures that have several, from 1 on; default: the sharpest", min=1),
     ] = None,
+    straighten: StraightenOption = False,
     discard_edits: Annotated[
         bool, typer.Option("--discard-edits", help="make proposals in --out anew that a person edited")
     ] = False,
@@ -111,7 +116,7 @@ def karyotype(
         raise UsageError("--plane is for pictures: files of a case and proposals name their own planes")
     refuse_twins(images or [])
     refuse_overwriting(images or [], out)
-    options = _sheet_options(ideograms, accession)
+    options = sheet_options(ideograms, accession, straighten=straighten)
     if edit is not None:
         _make_folder(out)
         _edited(edit, out, options)
@@ -140,11 +145,22 @@ def _make_folder(out: Path) -> None:
         raise UsageError(f"{out}: can't be made: {error.strerror}") from error
 
 
-def _sheet_options(ideograms: Ideograms, accession: str) -> SheetOptions:
+def sheet_options(ideograms: Ideograms, accession: str, *, straighten: bool) -> SheetOptions:
+    """Options of the karyogram sheet, from those of a command.
+
+    Parameters
+    ----------
+    ideograms
+        Resolution of the ideograms, or none.
+    accession
+        Of the case; none where empty.
+    straighten
+        Whether the chromosomes are straightened.
+    """
     from analysis.karyogram.sheet import SheetOptions
 
     resolution = None if ideograms is Ideograms.NONE else int(ideograms.value)
-    return SheetOptions(ideograms=resolution, accession=accession)
+    return SheetOptions(ideograms=resolution, accession=accession, straighten=straighten)
 
 
 def _edited(proposal: Path, out: Path, options: SheetOptions) -> None:

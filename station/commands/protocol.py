@@ -112,7 +112,7 @@ def export(
 
 
 def schema(
-    kind: Annotated[str, typer.Argument(help="protocol, rig or proposal")],
+    kind: Annotated[str, typer.Argument(help="protocol, rig, proposal or edits")],
 ) -> None:
     """Print the JSON Schema of a file, for editors and other programs."""
     from station.errors import UsageError

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from acquisition.protocol import Protocol
 from analysis.karyotyping.proposal_model import ProposalModel
+from analysis.karyotyping.refine.edit_list import EditList
 from scanner.rig import Rig
 
 
@@ -19,12 +20,14 @@ class SchemaOf(StrEnum):
     PROTOCOL = "protocol"
     RIG = "rig"
     PROPOSAL = "proposal"
+    EDITS = "edits"
 
 
 _MODELS: dict[SchemaOf, tuple[type[BaseModel], str]] = {
     SchemaOf.PROTOCOL: (Protocol, "A scan protocol of KaryoScan"),
     SchemaOf.RIG: (Rig, "An instrument of KaryoScan: rig.yaml"),
     SchemaOf.PROPOSAL: (ProposalModel, "A karyotype proposal of KaryoScan: the JSON file of a cell"),
+    SchemaOf.EDITS: (EditList, "Edits of a karyotype proposal of KaryoScan"),
 }
 
 

@@ -104,6 +104,10 @@ def test_json_keeps_the_contract(karyotype: Karyotype) -> None:
         "losses_believed",
         "left_out",
         "weights",
+        "unexplained",
+        "piles",
+        "cell_edits",
+        "superseded",
     ]
     assert (content["image"], content["width_px"], content["height_px"]) == ("drawn.png", 1440, 1080)
     assert content["iscn"] is None

@@ -19,6 +19,7 @@ from station.commands.train.plausibility import plausibility
 from station.commands.train.proposals import proposals
 from station.commands.train.rescoring import rescoring
 from station.commands.train.selection import selection
+from station.commands.train.unexplained import unexplained
 
 train_app = typer.Typer(
     help="Train the weights that the product ships, and refit what rests on them.",
@@ -44,6 +45,7 @@ train_app.command("assignment", epilog=examples("karyoscan train assignment --pr
 train_app.command("cover", epilog=examples("karyoscan train cover --trials 40"))(cover)
 train_app.command("rescoring", epilog=examples("karyoscan train rescoring --processes 2"))(rescoring)
 train_app.command("confidence", epilog=examples("karyoscan train confidence --processes 2"))(confidence)
+train_app.command("unexplained", epilog=examples("karyoscan train unexplained --processes 2"))(unexplained)
 train_app.command("bands", epilog=examples("karyoscan train bands --step 2"))(bands)
 train_app.command("peer", epilog=examples("karyoscan train peer --minutes 20"))(peer)
 
