@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from station.commands.messages import say
 from station.commands.options import RigArgument, examples, record_text
 from station.errors import UsageError
 from station.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from station.instrument.new_rig import NewRig
 
 PageFolderOption = Annotated[
     Path | None,
@@ -69,9 +72,7 @@ def rig_new(
     pixel_size: Annotated[list[str] | None, typer.Option(help="NAME=UM, um on the slide a pixel; repeat")] = None,
 ) -> None:
     """Write a rig folder from a Micro-Manager configuration; what nobody says stays TODO, and can't move."""
-    from scanner.adapters import how_to_install
     from scanner.rig_draft import RigAnswers
-    from scanner.unfinished_rig import TODO
     from station.instrument import new_rig
     from station.instrument.new_rig import parse_answer, parse_by_objective
 
@@ -92,17 +93,25 @@ def rig_new(
         objectives=tuple(objective or ()),
     )
     written = new_rig.write_new_rig(name, configuration, out or Path("rigs") / file_name_part(name), answers)
-    say(f"Written: {written.folder}")
-    for value in written.unfinished:
+    _report_new_rig(written)
+
+
+def _report_new_rig(rig: NewRig) -> None:
+    """Say what was written, what is still open, and what is missing."""
+    from scanner.adapters import how_to_install
+    from scanner.unfinished_rig import TODO
+
+    say(f"Written: {rig.folder}")
+    for value in rig.unfinished:
         say(f"{TODO} line {value.line}, {value.key}: {value.how}")
-    for remark in written.remarks:
+    for remark in rig.remarks:
         say(remark)
-    for adapter in written.missing:
+    for adapter in rig.missing:
         say(f"Not installed here: {adapter}")
-    if written.missing:
+    if rig.missing:
         say(f"To get them: {how_to_install()}")
-    if written.unfinished:
-        say(f"The rig is refused until these {len(written.unfinished)} values are filled in")
+    if rig.unfinished:
+        say(f"The rig is refused until these {len(rig.unfinished)} values are filled in")
 
 
 @rig_app.command(

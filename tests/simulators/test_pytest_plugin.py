@@ -187,7 +187,7 @@ def test_the_example_project_passes_against_the_installed_package(tmp_path):
     shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns("__pycache__"))
     done = run_python("-m", "pytest", "-p", "no:cacheprovider", "-q", folder=project)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "14 passed" in done.stdout
+    assert "17 passed" in done.stdout
 
 
 def test_simulators_come_alone():

@@ -25,6 +25,7 @@ from scanner.live_view import LiveView
 from simulators.faults import Fault, FaultKind
 from station.cli import main
 from station.errors import UsageError
+from station.exit_codes import ExitCode
 from station.instrument.live import watch
 from station.instrument.live.server import serving
 from station.instrument.live.session import LIVE_SESSION, LiveSession
@@ -247,7 +248,7 @@ def test_the_light_goes_off_when_the_last_viewer_is_gone(monkeypatch):
         ("/../rig.yaml", "GET", {}, 404),
         ("/picture.jpg?after=-1", "GET", {}, 400),
         ("/picture.jpg?after=" + "9" * 5000, "GET", {}, 400),
-        ("/state.json", "HEAD", {}, 200),
+        ("/state.json", "HEAD", {}, 501),
     ],
 )
 def test_nothing_else_is_answered(bench, session, path, method, headers, status):
@@ -446,7 +447,7 @@ def test_a_camera_that_hangs_in_its_call_is_told_and_the_end_still_comes(tmp_pat
         assert state(url)["hanging"]["what"] == "picture"
         process.terminate()
         rest, _ = process.communicate(timeout=60)
-        assert process.returncode == 1
+        assert process.returncode == ExitCode.DEVICE_HANGS
         assert b"hasn't answered" in rest
         assert b"light off, stage halted, focus down" in rest
     finally:

@@ -92,7 +92,7 @@ def position_rows(rig: Rig, positions: InstrumentPositions) -> list[LiveRow]:
     objective = positions.objective
     rows.append(LiveRow("objective", "none of the rig's" if objective is None else objective.name))
     if objective is not None:
-        rows.append(LiveRow("pixel size", f"{objective.um_per_px:g}", "um"))
+        rows.append(LiveRow("pixel size", f"{rig.um_per_px(objective):g}", "um"))
     light = {None: UNANSWERED, True: "on", False: "off"}[positions.light_on]
     rows.append(LiveRow("transmitted light", light))
     rows.append(LiveRow("oil on the slide", _yes_or_no(positions.slide_oiled)))
@@ -105,7 +105,7 @@ def _picture(
     picture = numbered.picture
     height_px, width_px = picture.pixels.shape
     objective = None if positions is None else positions.objective
-    width_um = None if objective is None else width_px * objective.um_per_px
+    width_um = None if objective is None else width_px * rig.um_per_px(objective)
     bar_um = None if width_um is None else scale_bar_um(width_um)
     return {
         "number": numbered.number,

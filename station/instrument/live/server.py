@@ -75,7 +75,7 @@ class LiveServer(ThreadingHTTPServer):
 
 
 class LiveRequestHandler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD for the page, the next picture and the state; everything else is refused."""
+    """Answers GET for the page, the next picture and the state; everything else is refused."""
 
     server: LiveServer
     server_version = "KaryoScan"
@@ -97,10 +97,6 @@ class LiveRequestHandler(BaseHTTPRequestHandler):
             self._send_picture(address.query)
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there are /, /picture.jpg and /state.json\n")
-
-    def do_HEAD(self) -> None:
-        """Answer without the body."""
-        self.do_GET()
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Requests go to the log, not to the terminal."""
@@ -146,8 +142,7 @@ class LiveRequestHandler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        self.wfile.write(body)
 
 
 @contextmanager

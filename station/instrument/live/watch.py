@@ -250,7 +250,7 @@ def _leave_hanging(instrument: Instrument, ending: EndingSettings) -> NoReturn:
             f"({result}); switch it off and on before the next start"
         )
         sys.stderr.flush()
-    os._exit(ExitCode.FAILED)
+    os._exit(ExitCode.DEVICE_HANGS)
 
 
 def _bring_simulated_specimen(instrument: Instrument) -> None:
