@@ -43,6 +43,7 @@ from analysis.karyogram.sheet_geometry import (
     ReviewMark,
     SheetText,
 )
+from analysis.segmentation.mask_extent import short_masks
 from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 from station.pdf_document import PdfPage, build_pdf, embedded_font, paragraph_styles, printable
@@ -382,6 +383,7 @@ def _table(entries: Sequence[KaryotypedChromosome], width: float) -> Table:
     """Chromosomes by class, in columns beside each other."""
     order = {name: place for place, name in enumerate((*CLASS_NAMES, MARKER))}
     ordered = sorted(entries, key=lambda entry: (order.get(entry.class_name, len(order)), entry.id))
+    short = set(short_masks([entry.instance for entry in ordered]))
     rows = max(1, -(-len(ordered) // _SETTINGS.table_columns))
     head = ["no.", "class", "certainty", "mark", "short arm", "beside", ""]
     lines: list[list[str]] = [head * _SETTINGS.table_columns]
@@ -389,7 +391,7 @@ def _table(entries: Sequence[KaryotypedChromosome], width: float) -> Table:
         cells: list[str] = []
         for column in range(_SETTINGS.table_columns):
             at = column * rows + row
-            cells += [*_row_of(ordered[at]), ""] if at < len(ordered) else [""] * len(head)
+            cells += [*_row_of(ordered[at], short=at in short), ""] if at < len(ordered) else [""] * len(head)
         lines.append(cells)
     columns = _SETTINGS.table_columns
     widths = [fraction * width / columns for fraction in _SETTINGS.column_fractions]
@@ -408,7 +410,7 @@ def _table(entries: Sequence[KaryotypedChromosome], width: float) -> Table:
     return table
 
 
-def _row_of(chromosome: KaryotypedChromosome) -> list[str]:
+def _row_of(chromosome: KaryotypedChromosome, *, short: bool) -> list[str]:
     certainty = (
         ""
         if chromosome.class_name == UNCLASSIFIED
@@ -421,7 +423,7 @@ def _row_of(chromosome: KaryotypedChromosome) -> list[str]:
         str(chromosome.id),
         chromosome.class_name,
         certainty,
-        mark_of(chromosome).value,
+        mark_of(chromosome, short=short).value,
         "below" if chromosome.flipped else "above",
         beside + (" ..." if len(chromosome.instance.overlaps) > _SETTINGS.most_neighbours else ""),
     ]

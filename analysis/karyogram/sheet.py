@@ -16,6 +16,7 @@ from analysis.karyogram.layout import lay_out
 from analysis.karyogram.sheet_geometry import KaryogramItem, KaryogramSheet, ReviewMark
 from analysis.karyogram.sheet_settings import SHEET
 from analysis.karyogram.straight_pictures import straight_pictures
+from analysis.segmentation.mask_extent import short_masks
 from analysis.straightening.crops import crops_of_cell, cut_instances
 from analysis.straightening.medial_axis import medial_axes
 from analysis.structures.classes import UNCLASSIFIED
@@ -89,14 +90,20 @@ def footer_of(karyotype: Karyotype) -> str:
     return FOOTER_EDITED if karyotype.edited else FOOTER
 
 
-def mark_of(chromosome: KaryotypedChromosome) -> ReviewMark:
-    """What a chromosome asks of a person; without a class it lies in the tray and needs no mark."""
-    if (
-        chromosome.set_by_person
-        or chromosome.class_name == UNCLASSIFIED
-        or chromosome.probability >= DOUBTFUL_BELOW
-    ):
+def mark_of(chromosome: KaryotypedChromosome, *, short: bool = False) -> ReviewMark:
+    """What a chromosome asks of a person; without a class it lies in the tray and needs no mark.
+
+    Parameters
+    ----------
+    chromosome
+        The chromosome.
+    short
+        Whether it is drawn shorter than it was detected.
+    """
+    if chromosome.set_by_person or chromosome.class_name == UNCLASSIFIED:
         return ReviewMark.NONE
+    if chromosome.probability >= DOUBTFUL_BELOW:
+        return ReviewMark.CHECK if short else ReviewMark.NONE
     return ReviewMark.REVIEW if chromosome.probability < REVIEW_BELOW else ReviewMark.CHECK
 
 
@@ -111,6 +118,7 @@ def _items(karyotype: Karyotype, derivatives: frozenset[int], *, straighten: boo
     if not entries:
         return []
     instances = [entry.instance for entry in entries]
+    short = short_masks(instances)
     axes, crops = _straightened(karyotype)
     centromeres = _centromeres(karyotype, crops)
     grown = grown_for_display(instances, (karyotype.image.height_px, karyotype.image.width_px))
@@ -131,13 +139,13 @@ def _items(karyotype: Karyotype, derivatives: frozenset[int], *, straighten: boo
         KaryogramItem(
             shown.picture,
             entry.class_name,
-            mark_of(entry),
+            mark_of(entry, short=row in short),
             shown.centromere_px,
             entry.id in derivatives,
             shown.length_px,
             enlargement,
         )
-        for entry, shown in zip(entries, pictures, strict=True)
+        for row, (entry, shown) in enumerate(zip(entries, pictures, strict=True))
     ]
 
 

@@ -11,6 +11,7 @@ from analysis.banding.technique import estimate_banding
 from analysis.karyotyping.completion import complete_karyotype
 from analysis.karyotyping.review import review_edited_proposal
 from analysis.karyotyping.scored_metaphase import straighten_instances
+from analysis.segmentation.mask_extent import short_masks
 from analysis.structures.band_reading import CutDefect
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 
@@ -62,6 +63,7 @@ def review_straightened(edited: Karyotype, recorded_defects: Sequence[CutDefect 
             np.array([each.set_by_person for each in chromosomes], dtype=np.bool_),
             complete=edited.complete,
             unexplained=edited.open_unexplained,
+            short_masks=[chromosomes[row].id for row in short_masks([each.instance for each in chromosomes])],
         )
     crops = [each.crop for each in chromosomes if each.crop is not None]
     if len(crops) < len(chromosomes):

@@ -103,6 +103,7 @@ def review_edited_proposal(
     *,
     complete: bool = False,
     unexplained: Sequence[UnexplainedObject] = (),
+    short_masks: Sequence[int] = (),
     settings: ReviewSettings | None = None,
 ) -> ReviewVerdict:
     """Review a proposal anew that a person edited.
@@ -125,6 +126,8 @@ def review_edited_proposal(
         chromosomes were named.
     unexplained
         What no chromosome explains, and nobody dismissed.
+    short_masks
+        Ids of chromosomes whose mask doesn't reach the sides of their box.
     settings
         Thresholds.
     """
@@ -139,6 +142,7 @@ def review_edited_proposal(
         reasons += class_reasons(classes, sure, 0, settings, losses=losses)
     if not complete:
         reasons += unexplained_reasons(unexplained, settings)
+        reasons += short_mask_reasons(short_masks, settings)
     if not (mostly_confirmed or complete):
         # A few edits don't make a doubtful segmentation sound.
         reasons += [each for each in proposed.reasons if each.finding in _OF_THE_SEGMENTATION]
