@@ -58,8 +58,9 @@ class StorageFault:
     kind
         What goes wrong.
     files
-        Pattern of the files it concerns, relative to the folder, such as ``captures/*.tiff``; all, where empty.
-        ``journal/<kind of record>`` and ``exposure`` for those two.
+        Pattern of the files it concerns, relative to the folder or to one within it (the run of a slide in the
+        folder of a batch), such as ``captures/*.tiff``; all, where empty. ``journal/<kind of record>`` and
+        ``exposure`` for those two.
     nth
         First of these files that goes wrong, counted from 1.
     times
@@ -80,7 +81,7 @@ class StorageFault:
 
     def concerns(self, target: str) -> bool:
         """Whether it is about the file of this relative name."""
-        return not self.files or fnmatch(target, self.files)
+        return not self.files or fnmatch(target, self.files) or fnmatch(target, f"*/{self.files}")
 
 
 class StorageFaultPlan(CountingPlan[StorageFault]):

@@ -51,6 +51,26 @@ def test_only_the_files_that_are_meant_go_wrong(tmp_path):
     write_json_atomic(folder / "captures" / "c1.json", 1)
 
 
+def test_a_pattern_reaches_the_run_folders_within_the_folder_of_a_batch(tmp_path):
+    slides = [tmp_path / f"slot-{number}" for number in (1, 2)]
+    for slide in slides:
+        (slide / "captures").mkdir(parents=True)
+    faults = parse_storage_faults("disk_full@journal.log:4; disk_full@captures/*.tiff")
+    with faulty_disk(tmp_path, faults):
+        # Making a journal and each of its records counts; the fault counts on over the slides.
+        for slide, kinds in zip(slides, (["written"], []), strict=True):
+            with Journal.create(slide / "journal.log") as log:
+                for kind in kinds:
+                    log.append(kind)
+                if slide is slides[1]:
+                    with pytest.raises(DiskFullError):
+                        log.append("refused")
+        with pytest.raises(DiskFullError):
+            write_json_atomic(slides[1] / "captures" / "c1.tiff", 1)
+        write_json_atomic(slides[1] / "captures.json", 1)
+    assert [[r.kind for r in read_journal(slide / "journal.log")] for slide in slides] == [["written"], []]
+
+
 def test_a_full_disk_stops_the_journal_at_a_whole_record(tmp_path):
     faults = parse_storage_faults("disk_full@journal:3")
     with faulty_disk(tmp_path, faults), Journal.create(tmp_path / "journal") as log:
