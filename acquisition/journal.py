@@ -11,21 +11,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sys
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from acquisition.errors import JournalError
+from acquisition.deadline import disk_calls
+from acquisition.errors import DeadlineError, JournalError
 from acquisition.storage.atomic import storage_errors
 from acquisition.storage.spool import NO_LINK
 from scanner.portable.atomic_files import sync_folder
 from scanner.portable.disk import open_descriptor, sync_data, sync_file
+
+_log = logging.getLogger(__name__)
 
 NUMBER, KIND, PREVIOUS = "n", "kind", "prev"
 
@@ -104,6 +108,7 @@ class Journal:
         self._previous = content.last_digest
         self._is_torn = False
         self._lock = threading.Lock()
+        self._disk = disk_calls("journal")
         self._closed = False
 
     @classmethod
@@ -149,11 +154,16 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Close the file; a second call does nothing."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                os.close(self._handle)
+        """Close the file; a second call does nothing. A disk that gives no answer is left to itself."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._disk.call(lambda: os.close(self._handle), "closing")
+        except DeadlineError as error:
+            _log.warning("%s: %s", self.path, error)
+        finally:
+            self._disk.close()
 
     def append(self, kind: str, *, sync: bool = True, **values: object) -> None:
         """Add a record.
@@ -171,8 +181,11 @@ class Journal:
         Raises
         ------
         DiskFullError, StorageError
-            It was not recorded.
+            It was not recorded; or nobody knows, since the disk gave no answer for `DISK_DEADLINE_S`.
         """
+        self._answered(lambda: self._append(kind, sync=sync, values=values), f"record {kind!r}")
+
+    def _append(self, kind: str, *, sync: bool, values: Mapping[str, object]) -> None:
         record: dict[str, object] = {NUMBER: 0, KIND: kind, PREVIOUS: "", **values}
         with self._lock, storage_errors(self.path):
             record[NUMBER], record[PREVIOUS] = self._count, self._previous
@@ -203,9 +216,23 @@ class Journal:
         self._bytes += written
 
     def sync(self) -> None:
-        """Return when all records are on the disk."""
+        """Return when all records are on the disk.
+
+        Raises
+        ------
+        StorageError
+            The disk failed, or gave no answer for `DISK_DEADLINE_S`.
+        """
+
+        def sync() -> None:
+            with storage_errors(self.path):
+                sync_data(self._handle)
+
+        self._answered(sync, "bringing records to the disk")
+
+    def _answered(self, call: Callable[[], None], what: str) -> None:
         with storage_errors(self.path):
-            sync_data(self._handle)
+            self._disk.call(call, what)
 
 
 def read_journal(path: Path) -> tuple[JournalRecord, ...]:

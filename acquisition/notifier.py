@@ -18,11 +18,18 @@ from typing import Final
 import psutil
 
 from acquisition.deadline import call_within
-from acquisition.errors import DeadlineError
-from acquisition.protocol import NotifyCommand, NotifyFile, NotifyTarget, Occasion
+from acquisition.errors import DeadlineError, ProtocolError
+from acquisition.protocol import (
+    NotifyCommand,
+    NotifyFile,
+    NotifyTarget,
+    Occasion,
+)
+from acquisition.protocol.load import plain_text, protocol_fault
 from acquisition.records import RunStatus
 from acquisition.storage.spool import NO_LINK
 from scanner.portable.disk import open_descriptor
+from scanner.strict_yaml import read_text_file
 
 _log = logging.getLogger(__name__)
 
@@ -77,8 +84,10 @@ def is_protocol_of_this_machine(path: Path, text: str, run_folder: Path) -> bool
     """
     try:
         real = path.resolve(strict=True)
-        return not real.is_relative_to(run_folder.resolve()) and real.read_text(encoding="utf-8") == text
-    except (OSError, UnicodeDecodeError):
+        if real.is_relative_to(run_folder.resolve()):
+            return False
+        return plain_text(read_text_file(real, protocol_fault)) == plain_text(text)
+    except (OSError, ProtocolError):
         return False
 
 

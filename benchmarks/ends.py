@@ -24,7 +24,7 @@ from pathlib import Path
 from rich.console import Console
 
 from acquisition.journal import read_journal
-from acquisition.protocol import load_protocol
+from acquisition.protocol import read_protocol
 from acquisition.run.control import RunControl
 from acquisition.run.interruption import interruptions_handled
 from acquisition.run.listener import RunListener
@@ -145,10 +145,10 @@ def end_of(name: str) -> Callable[[], None]:
 def child(end: str, phase: str, folder: Path) -> None:
     """Scan in this process, and write down what the simulated instrument is like at the end."""
     protocol_path = folder / "ends.yaml"
-    protocol = load_protocol(protocol_path)
+    protocol = read_protocol(protocol_path)
     request = ScanRequest(RIG, protocol_path, folder / "run", seed=3, cells=2)
     control = RunControl()
-    with open_instrument(RIG, lying_slide(request, protocol)) as instrument:
+    with open_instrument(RIG, lying_slide(request, protocol.protocol)) as instrument:
         try:
             with (
                 RichListener(Console(force_terminal=True)) as display,

@@ -36,7 +36,7 @@ import numpy as np
 from acquisition.casebook import open_casebook
 from acquisition.plan.scan_plan import plan_fields
 from acquisition.plan.stopping import stop_reason
-from acquisition.protocol import Protocol, Stop
+from acquisition.protocol import Protocol, Stop, read_protocol
 from acquisition.records import CandidateRecord, FieldRecord
 from acquisition.run.control import RunControl
 from acquisition.storage.atomic import write_json_atomic
@@ -145,7 +145,7 @@ def run(instrument: Instrument, root: Path, name: str, contents: dict[str, Any])
     path = root / f"{name}.yaml"
     # JSON is YAML.
     write_json_atomic(path, contents)
-    protocol = Protocol.model_validate(contents)
+    protocol = read_protocol(path)
     request = ScanRequest(RIG, path, root / name, seed=instrument.twin.settings.seed, slide=name)
     phases = Phases(instrument.twin.clock)
     instrument.microscope.resume()  # a run leaves its instrument stopped

@@ -338,6 +338,13 @@ STORAGE_FAULTS: tuple[FaultEntry, ...] = (
         "the stage waits before memory fills; nothing is lost",
     ),
     FaultEntry(
+        StorageFaultKind.DISK_HANGS,
+        "file pattern",
+        "a file, a record or a commit gets no answer, as on a share whose server is gone",
+        "waited for 30 s; then light off, focus down, the run ends with the reason and can be resumed",
+        "StorageError",
+    ),
+    FaultEntry(
         StorageFaultKind.PROCESS_KILLED,
         "file pattern",
         "the process is killed (SIGKILL) once a file has got its name",

@@ -12,6 +12,7 @@ import errno
 import os
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,8 @@ class StorageFaultKind(StrEnum):
     """No room when a file is begun, or when a SQLite database commits rows."""
     DISK_SLOW = "disk_slow"
     """A file waits for the disk when it is begun."""
+    DISK_HANGS = "disk_hangs"
+    """A file, a record or a commit gets no answer, as on a share whose server is gone."""
     PROCESS_KILLED = "process_killed"
     """The process is killed once a file has got its name, a journal record is written or a frame is exposed."""
 
@@ -130,6 +133,7 @@ class FaultyDisk:
         self._kill = kill
         self._on = True
         self._named: str | None = None
+        self._closed = threading.Event()
 
     def begin(self, path: str) -> None:
         """A file is about to be opened for writing.
@@ -137,13 +141,16 @@ class FaultyDisk:
         Raises
         ------
         OSError
-            The disk is full.
+            The disk is full; or it hung, and the rehearsal is over.
         """
         name = self._name(path)
         if name is None:
             return
         if self._faults.strikes(StorageFaultKind.DISK_SLOW, name):
             self._sleep(SLOW_S)
+        if self._faults.strikes(StorageFaultKind.DISK_HANGS, name):
+            self._closed.wait()
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
         if self._faults.strikes(StorageFaultKind.DISK_FULL, name):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
@@ -153,9 +160,13 @@ class FaultyDisk:
         Raises
         ------
         sqlite3.OperationalError
-            The disk is full, in SQLite's words; the transaction stays open, as SQLite leaves it.
+            The disk is full, in SQLite's words; the transaction stays open, as SQLite leaves it. Or the disk hung,
+            and the rehearsal is over.
         """
         name = self._name(path) if self._on else None
+        if name is not None and self._faults.strikes(StorageFaultKind.DISK_HANGS, name):
+            self._closed.wait()
+            raise sqlite3.OperationalError("disk I/O error")
         if name is not None and self._faults.strikes(StorageFaultKind.DISK_FULL, name):
             raise sqlite3.OperationalError("database or disk is full")
 
@@ -175,8 +186,9 @@ class FaultyDisk:
             self._kill()
 
     def close(self) -> None:
-        """Sound again."""
+        """Sound again; who still waits for an answer gets an error."""
         self._on = False
+        self._closed.set()
 
     def hear(self, event: str, arguments: tuple[object, ...]) -> None:
         """What the interpreter is about to ask of the operating system.

@@ -23,6 +23,7 @@ from reportlab.platypus import Flowable, Image, PageBreak, Paragraph, SimpleDocT
 from acquisition.storage.atomic import write_bytes_atomic
 from analysis.case.summary import CaseCell, CaseSummary, CellRole
 from analysis.karyogram.text import drawable
+from scanner.counted import counted
 from station.pdf_document import PdfPage, build_pdf, embedded_font, paragraph_styles, printable
 
 NOTICE: Final = "Proposal by software, for research use only. Not reviewed."
@@ -182,10 +183,10 @@ def write_case(case: CaseSummary, folder: Path, pictures: Mapping[str, str]) -> 
 
 
 def _figures(case: CaseSummary) -> str:
-    counted = case.count(CellRole.COUNTED, CellRole.ANALYSED, CellRole.KARYOTYPED)
+    counted_cells = case.count(CellRole.COUNTED, CellRole.ANALYSED, CellRole.KARYOTYPED)
     parts = [
-        f"{len(case.cells)} cells",
-        f"{counted} counted",
+        counted(len(case.cells), "cell"),
+        f"{counted_cells} counted",
         f"{case.count(CellRole.ANALYSED, CellRole.KARYOTYPED)} analysed",
         f"{case.count(CellRole.KARYOTYPED)} karyotyped",
         f"{case.count(CellRole.EXCLUDED)} excluded",
@@ -198,7 +199,7 @@ def _figures(case: CaseSummary) -> str:
 
 
 def _further(count: int) -> str:
-    return f"{count} more picture{'s' * (count > 1)} of the same cells"
+    return f"{counted(count, 'more picture')} of the same cells"
 
 
 def _table(case_cells: tuple[CaseCell, ...], style: ParagraphStyle) -> Table:

@@ -46,6 +46,7 @@ from analysis.karyogram.sheet_geometry import (
 from analysis.segmentation.mask_extent import short_masks
 from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
+from scanner.counted import counted
 from station.pdf_document import PdfPage, build_pdf, embedded_font, paragraph_styles, printable
 
 
@@ -370,7 +371,7 @@ def _figures(karyotype: Karyotype) -> list[str]:
         f"Picture: {Path(image.source).name}",
         f"{image.width_px} x {image.height_px} px, {', '.join(kind)}",
         *([f"Read with: {'; '.join(image.remarks)}"] if image.remarks else []),
-        f"{len(entries) - left_out} chromosomes with a class, {left_out} objects without",
+        f"{counted(len(entries) - left_out, 'chromosome')} with a class, {counted(left_out, 'object')} without",
     ]
     if karyotype.bands.level is not None:
         lines.append(f"Bands a haploid set: about {karyotype.bands.level.bands}")

@@ -20,6 +20,7 @@ from acquisition.records import RunStatus
 from acquisition.run.control import RunControl
 from acquisition.run.listener import RunListener
 from scanner.coordinates import SlideFrame
+from scanner.counted import counted
 from scanner.errors import ScannerError
 from scanner.portable.file_names import file_name_part
 
@@ -283,7 +284,7 @@ class SlideBatch:
             self._is_over()
             status, reason = SlideStatus.NOT_REACHED, result.error or "stopped by a person before its end"
         elif result.status in FINISHED:
-            found = f"{result.cells} metaphase{'s' * (result.cells != 1)}" + (
+            found = f"{counted(result.cells, 'metaphase')}" + (
                 "" if result.enough else ", fewer than the protocol asks for"
             )
             status, reason = SlideStatus.FINISHED, found
@@ -392,7 +393,7 @@ class SlideBatch:
     def _missing_reason(self, entry: WorklistEntry, unread: int) -> str:
         reason = "no such label in the tray"
         if unread:
-            reason += f"; {unread} label{'s' * (unread != 1)} could not be read"
+            reason += f"; {counted(unread, 'label')} could not be read"
         strangers = {
             report.barcode: report.slot
             for report in self._reports.values()

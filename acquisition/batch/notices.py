@@ -25,6 +25,8 @@ class BatchNotices:
         What is wanted, and its protocols by path.
     folder
         Folder of the batch: files of targets are relative to it, and programs are started in it.
+    trusted
+        Whether the protocols are of this machine; see `send_notices`.
     now
         Time source.
     """
@@ -35,8 +37,10 @@ class BatchNotices:
         protocols: Mapping[Path, Protocol],
         folder: Path,
         *,
+        trusted: bool = True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._trusted = trusted
         self._worklist = worklist
         self._protocols = protocols
         self._folder = folder
@@ -107,7 +111,9 @@ class BatchNotices:
         self, targets: Iterable[NotifyTarget], occasions: tuple[Occasion, ...], message: dict[str, Any]
     ) -> None:
         about = {"batch": self._folder.name, **message}
-        self._faults.extend(send_notices(tuple(targets), occasions, about, self._folder, now=self._now))
+        self._faults.extend(
+            send_notices(tuple(targets), occasions, about, self._folder, trusted=self._trusted, now=self._now)
+        )
 
 
 def _occasions_of(report: BatchReport) -> tuple[Occasion, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from acquisition.batch.barcodes import is_rounded, near_misses, shortened
 from acquisition.batch.spreadsheet import TableRow, read_table
 from acquisition.errors import WorklistError
+from scanner.counted import counted
 
 COLUMNS = ("barcode", "accession", "protocol", "priority")
 ROUTINE_PRIORITY = 5
@@ -75,16 +76,18 @@ class Worklist:
         return "; ".join(f"{barcode} in line {lines[barcode]} is nearly the same" for barcode in near)
 
 
-def load_worklist(path: Path) -> Worklist:
+def load_worklist(path: Path, named_protocols: Mapping[str, Path] | None = None) -> Worklist:
     """Read a worklist.
 
     The first line names the columns: ``barcode,accession,protocol,priority`` in any order; ``priority`` may be
-    left out or empty. Protocols are files, relative to the worklist's folder.
+    left out or empty. Protocols are files, relative to the worklist's folder; or else named ones.
 
     Parameters
     ----------
     path
         CSV, see `read_table` for what spreadsheets may have made of it.
+    named_protocols
+        Files of protocols that go by a name; a file of the worklist's folder comes first.
 
     Raises
     ------
@@ -96,7 +99,7 @@ def load_worklist(path: Path) -> Worklist:
     if not rows:
         raise WorklistError(f"empty; wanted a line with {', '.join(COLUMNS)} and one a slide", path=path, line=1)
     columns = _read_heading(path, rows[0])
-    protocols = _Protocols(path)
+    protocols = _Protocols(path, named_protocols or {})
     entries = [_read_row(path, row, columns, protocols) for row in rows[1:]]
     _refuse_twins(path, entries)
     return Worklist(
@@ -120,16 +123,20 @@ def _read_heading(path: Path, row: TableRow) -> tuple[str, ...]:
 class _Protocols:
     """Protocol files of a worklist, each looked for once."""
 
-    def __init__(self, worklist: Path) -> None:
+    def __init__(self, worklist: Path, named: Mapping[str, Path]) -> None:
         self._worklist = worklist
+        self._named = named
         self._files: dict[str, Path] = {}
 
     def find(self, name: str, line: int) -> Path:
         """Path of a protocol; `WorklistError` where there is none."""
         if name not in self._files:
             file = self._worklist.parent / name
+            if not file.is_file() and name in self._named:
+                file = self._named[name]
             if not file.is_file():
-                reason = f"protocol: no such file {name} (relative to the worklist's folder)"
+                names = f", and none of the packaged ones: {', '.join(self._named)}" if self._named else ""
+                reason = f"protocol: no such file {name} (relative to the worklist's folder){names}"
                 raise WorklistError(reason, path=self._worklist, line=line)
             self._files[name] = file
         return self._files[name]
@@ -138,7 +145,9 @@ class _Protocols:
 def _read_row(path: Path, row: TableRow, columns: tuple[str, ...], protocols: _Protocols) -> WorklistEntry:
     line = row.line
     if len(row.cells) != len(columns):
-        raise WorklistError(f"found {len(row.cells)} cells, the heading has {len(columns)}", path=path, line=line)
+        raise WorklistError(
+            f"found {counted(len(row.cells), 'cell')}, the heading has {len(columns)}", path=path, line=line
+        )
     cells = dict(zip(columns, row.cells, strict=True))
     for name in ("barcode", "accession", "protocol"):
         if not cells[name]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Engine, delete, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -26,7 +28,8 @@ from acquisition.casebook.models import (
     RunRow,
 )
 from acquisition.casebook.schema import check_is_casebook, upgrade
-from acquisition.errors import CasebookError
+from acquisition.deadline import disk_calls
+from acquisition.errors import CasebookError, DeadlineError
 from acquisition.records import (
     CandidateRecord,
     CandidateStatus,
@@ -43,6 +46,10 @@ from acquisition.records import (
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+_log = logging.getLogger(__name__)
+
+_Parameters = ParamSpec("_Parameters")
+_Answer = TypeVar("_Answer")
 _Record = TypeVar("_Record", bound="DataclassInstance")
 
 
@@ -67,12 +74,25 @@ def open_casebook(path: Path, *, create: bool = True) -> Casebook:
     return Casebook(sqlite_engine(path), path)
 
 
+def _answered(
+    method: Callable[Concatenate[Casebook, _Parameters], _Answer],
+) -> Callable[Concatenate[Casebook, _Parameters], _Answer]:
+    """Let a method of the casebook wait for its disk only so long: a share whose server is gone never answers."""
+
+    @wraps(method)
+    def bounded(self: Casebook, /, *arguments: _Parameters.args, **keywords: _Parameters.kwargs) -> _Answer:
+        return self._within_deadline(lambda: method(self, *arguments, **keywords), method.__name__)
+
+    return bounded
+
+
 class Casebook:
     """Runs with their fields, candidates, captures, karyotypes and events.
 
     Each write is one durable transaction: when the method returns, the record is on the disk. Several threads
     may use one casebook, and several processes one file. Obtain one from `open_casebook`; close it, or use it
-    as a context manager. All methods raise `CasebookError` where the database refuses.
+    as a context manager. All methods raise `CasebookError` where the database refuses, or where its disk gives no
+    answer for `DISK_DEADLINE_S`; what was to be written may then be there all the same.
 
     Parameters
     ----------
@@ -84,6 +104,7 @@ class Casebook:
 
     def __init__(self, engine: Engine, path: Path) -> None:
         self._engine = engine
+        self._disk = disk_calls("casebook")
         self._writer = writer(engine)
         self.path = path
 
@@ -96,14 +117,21 @@ class Casebook:
         self.close()
 
     def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
+        """Close all connections; a disk that gives no answer is left to itself."""
+        try:
+            self._disk.call(self._engine.dispose, "closing")
+        except DeadlineError as error:
+            _log.warning("%s: %s", self.path, error)
+        finally:
+            self._disk.close()
 
+    @_answered
     def begin_run(self, run: RunRecord) -> None:
         """Record a new run as running."""
         with self._write(f"run {run.uid}") as session:
             session.add(RunRow(**_values(run), status=RunStatus.RUNNING))
 
+    @_answered
     def record_field(self, run_uid: str, record: FieldRecord) -> None:
         """Record what became of a field; an index can be recorded once in a run.
 
@@ -117,6 +145,7 @@ class Casebook:
         with self._write(f"field {record.index} of run {run_uid}") as session:
             session.add(FieldRow(run_id=self._run_id(session, run_uid), **_values(record)))
 
+    @_answered
     def record_candidates(self, run_uid: str, records: Sequence[CandidateRecord]) -> None:
         """Record candidates, all or none; their fields have to be recorded already.
 
@@ -131,11 +160,13 @@ class Casebook:
             run_id = self._run_id(session, run_uid)
             session.add_all(CandidateRow(run_id=run_id, **_values(record)) for record in records)
 
+    @_answered
     def remove_candidates(self, run_uid: str) -> None:
         """Take out candidates that a run ranked before its scan was through; refused once one was photographed."""
         with self._write(f"candidates of run {run_uid}") as session:
             session.execute(delete(CandidateRow).where(CandidateRow.run_id == self._run_id(session, run_uid)))
 
+    @_answered
     def set_candidate_status(
         self, run_uid: str, candidate_uid: str, status: CandidateStatus, error: str | None = None
     ) -> None:
@@ -164,6 +195,7 @@ class Casebook:
             row.status = status
             row.error = error
 
+    @_answered
     def decide(
         self,
         run_uid: str,
@@ -216,6 +248,7 @@ class Casebook:
             session.add(DecisionRow(run_id=run_id, **_values(decision)))
         return decision
 
+    @_answered
     def record_capture(self, run_uid: str, record: CaptureRecord) -> None:
         """Record a picture; its candidate has to be recorded already.
 
@@ -229,6 +262,7 @@ class Casebook:
         with self._write(f"capture {record.uid} of run {run_uid}") as session:
             session.add(CaptureRow(run_id=self._run_id(session, run_uid), **_values(record)))
 
+    @_answered
     def record_karyotype(self, run_uid: str, record: KaryotypeRecord) -> None:
         """Record the proposal for a capture; a second one for the same capture replaces the first.
 
@@ -242,6 +276,7 @@ class Casebook:
         with self._write(f"karyotype of capture {record.capture_uid} of run {run_uid}") as session:
             session.merge(KaryotypeRow(run_id=self._run_id(session, run_uid), **_values(record)))
 
+    @_answered
     def record_event(self, run_uid: str, record: RunEvent) -> None:
         """Add an event to the run.
 
@@ -256,6 +291,7 @@ class Casebook:
             values = {**_values(record), "context": dict(record.context)}
             session.add(RunEventRow(run_id=self._run_id(session, run_uid), **values))
 
+    @_answered
     def finish_run(self, run_uid: str, status: RunStatus, finished_at: datetime, error: str | None = None) -> None:
         """Close a running run; how a run ended is said once and never rewritten.
 
@@ -283,6 +319,7 @@ class Casebook:
                 raise CasebookError(f"run {run_uid} is already finished: {row.status}", path=self.path)
             row.status, row.finished_at, row.error = status, finished_at, error
 
+    @_answered
     def reopen_run(self, run_uid: str, event: RunEvent) -> None:
         """Let an ended run go on; the event, recorded in the same transaction, keeps how it had ended.
 
@@ -304,37 +341,45 @@ class Casebook:
             values = {**_values(event), "context": {**event.context, "before": former}}
             session.add(RunEventRow(run_id=row.id, **values))
 
+    @_answered
     def runs(self) -> tuple[RunSummary, ...]:
         """All runs, in the order in which they began."""
         with self._read() as session:
             rows = session.scalars(select(RunRow).order_by(RunRow.started_at, RunRow.id))
             return tuple(_summary(row) for row in rows)
 
+    @_answered
     def run(self, uid: str) -> RunSummary:
         """One run; `CasebookError` where there is none of that uid."""
         with self._read() as session:
             return _summary(session.get_one(RunRow, self._run_id(session, uid)))
 
+    @_answered
     def fields(self, run_uid: str) -> tuple[FieldRecord, ...]:
         """Fields by index."""
         return self._children(run_uid, FieldRow, FieldRecord, FieldRow.index)
 
+    @_answered
     def candidates(self, run_uid: str) -> tuple[CandidateRecord, ...]:
         """Candidates by rank."""
         return self._children(run_uid, CandidateRow, CandidateRecord, CandidateRow.rank, CandidateRow.uid)
 
+    @_answered
     def decisions(self, run_uid: str) -> tuple[DecisionRecord, ...]:
         """Everything reviewers said, in the order in which they said it."""
         return self._children(run_uid, DecisionRow, DecisionRecord, DecisionRow.id)
 
+    @_answered
     def captures(self, run_uid: str) -> tuple[CaptureRecord, ...]:
         """Captures in the order in which they were taken."""
         return self._children(run_uid, CaptureRow, CaptureRecord, CaptureRow.taken_at, CaptureRow.uid)
 
+    @_answered
     def karyotypes(self, run_uid: str) -> tuple[KaryotypeRecord, ...]:
         """Karyotype proposals by capture uid."""
         return self._children(run_uid, KaryotypeRow, KaryotypeRecord, KaryotypeRow.capture_uid)
 
+    @_answered
     def events(self, run_uid: str) -> tuple[RunEvent, ...]:
         """Events in the order in which they were recorded."""
         return self._children(run_uid, RunEventRow, RunEvent, RunEventRow.id)
@@ -355,6 +400,12 @@ class Casebook:
         if found is None:
             raise CasebookError(f"no run {uid}", path=self.path)
         return found
+
+    def _within_deadline(self, call: Callable[[], _Answer], what: str) -> _Answer:
+        try:
+            return self._disk.call(call, what)
+        except DeadlineError as error:
+            raise CasebookError(str(error), path=self.path) from error
 
     @contextmanager
     def _write(self, what: str) -> Iterator[Session]:

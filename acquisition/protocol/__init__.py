@@ -10,7 +10,7 @@ from acquisition.protocol.area import (
 )
 from acquisition.protocol.capture import CaptureSettings, KaryotypeSettings, Ranking, ZStack
 from acquisition.protocol.faults import ErrorPolicy, FaultKind, FaultRule, Then
-from acquisition.protocol.load import load_protocol
+from acquisition.protocol.load import ProtocolFile, load_protocol, read_protocol
 from acquisition.protocol.model import Protocol
 from acquisition.protocol.notify import NotifyCommand, NotifyFile, NotifyTarget, Occasion
 from acquisition.protocol.scan import (
@@ -51,10 +51,12 @@ __all__ = [
     "Occasion",
     "PolygonArea",
     "Protocol",
+    "ProtocolFile",
     "Ranking",
     "Scan",
     "Stop",
     "Then",
     "ZStack",
     "load_protocol",
+    "read_protocol",
 ]

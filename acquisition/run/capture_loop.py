@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acquisition.deadline import call_within
+from acquisition.deadline import BoundedCalls
 from acquisition.errors import (
     AcquisitionError,
     DeadlineError,
@@ -99,6 +99,8 @@ class CaptureLoop:
         if context.protocol.capture.exposure is ExposureMode.FIXED:
             self._exposure_ms = context.protocol.capture.exposure_ms
         self._failed_in_a_row = 0
+        # One thread: a locator that hangs on one picture is not asked again, and no more is left behind.
+        self._locating = BoundedCalls("locator", context.finders.locator_deadline_s)
 
     def run(self, candidates: Sequence[RankedCandidate]) -> None:
         """Photograph the candidates, by rank as far as travel allows.
@@ -286,8 +288,7 @@ class CaptureLoop:
             return control.abort_requested
 
         try:
-            return call_within(
-                finders.locator_deadline_s,
+            return self._locating.call(
                 lambda: locator(frame.pixels, frame.view.camera.um_per_px),
                 "search at high magnification",
                 is_aborted=is_aborted,

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
+from typing import Final
 
-from acquisition.errors import StorageError
+from acquisition.deadline import BoundedCalls
+from acquisition.errors import DeadlineError, StorageError
 from acquisition.storage.atomic import write_bytes_atomic
+
+POLL_DEADLINE_S: Final = 5.0
+"""A file is looked for in milliseconds, over a network too."""
 
 
 class RunCommand(StrEnum):
@@ -37,6 +44,7 @@ class RunControl:
         self._batch_file: Path | None = None
         self._stop = self._abort = self._pause = self._ending = False
         self._ended = threading.Event()
+        self._disk = BoundedCalls("run-control", POLL_DEADLINE_S)
 
     def begin_batch(self, file: Path) -> None:
         """A batch begins; its runs obey commands in this file beside their own."""
@@ -84,7 +92,9 @@ class RunControl:
         """Take up what other processes wrote; a file that was read is gone, which tells them that it was."""
         for file in (self._batch_file, self._file):
             if file is not None:
-                self._take_up(file)
+                # A disk that gives no answer tells no command either; what the run writes there says so.
+                with suppress(DeadlineError):
+                    self._disk.call(partial(self._take_up, file), "listening for commands")
 
     def _take_up(self, file: Path) -> None:
         read = file.with_name(f"{file.name}.read")

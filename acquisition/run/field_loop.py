@@ -17,6 +17,7 @@ from acquisition.run.faults import FaultCounter
 from acquisition.run.field_focus import FieldFocus
 from acquisition.run.field_search import FieldSearch
 from scanner.coordinates import StagePoint
+from scanner.counted import counted
 from scanner.errors import AutofocusError, DeviceError, MoveStoppedError
 from scanner.focus.surface import FocusSurface
 from scanner.frame import Exposure, Frame
@@ -128,7 +129,7 @@ class FieldLoop:
                 return False
             following = fields[position + 1] if position + 1 < len(fields) else None
             self._field(planned, following)
-            self._context.listener.step("scan", f"{len(self._search.finds)} sightings")
+            self._context.listener.step("scan", counted(len(self._search.finds), "sighting"))
         return True
 
     def _cross(self) -> bool:

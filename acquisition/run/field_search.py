@@ -31,6 +31,7 @@ from acquisition.workers import Workers
 from analysis.finder import Candidate
 from analysis.finder.drift import FieldSummary
 from scanner.coordinates import ImagePoint, ObjectiveView, StagePoint
+from scanner.counted import counted
 from scanner.frame import Exposure, Frame
 
 LONG_WAIT_S: Final = 5.0
@@ -237,7 +238,7 @@ class FieldSearch:
             if len(self._under) < left:
                 progress_s = self._now_s()
             for _ in range(left - len(self._under)):
-                self._context.listener.step("search", f"{len(self.finds)} sightings")
+                self._context.listener.step("search", counted(len(self.finds), "sighting"))
             left = min(left, len(self._under))
             if self._under and self._now_s() - start_s > LONG_WAIT_S:
                 on_long_wait()
@@ -245,8 +246,8 @@ class FieldSearch:
             if self._now_s() - progress_s > patience_s or not self._is_under_way():
                 self._leave(*self._under)
                 raise SearchError(
-                    f"the finder came to no answer for {patience_s:g} s; {len(self._left)} fields are left to be "
-                    "searched when the run is resumed"
+                    f"the finder came to no answer for {patience_s:g} s; {counted(len(self._left), 'field')} left "
+                    "to be searched when the run is resumed"
                 )
 
     def _is_under_way(self) -> bool:

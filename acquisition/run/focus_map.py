@@ -5,6 +5,7 @@ from __future__ import annotations
 from acquisition.plan.tiling import PlannedField, spread_out
 from acquisition.records import EventLevel
 from acquisition.run.context import RunContext
+from scanner.counted import counted
 from scanner.errors import DeviceError, FocusError, MoveStoppedError
 from scanner.focus.search import FocusSweep, search_focus
 from scanner.focus.surface import FocusPoint, FocusSurface
@@ -98,7 +99,7 @@ def measure_focus_surface(context: RunContext, fields: tuple[PlannedField, ...])
             context.listener.step("focus", f"z {point.z_um:.1f} um")
     if not points:
         raise FocusError(
-            f"none of {len(fields) - len(untried)} fields could be focused",
+            f"none of {counted(len(fields) - len(untried), 'field')} could be focused",
             device=context.microscope.rig.devices.focus,
             axis="z",
         ) from last
@@ -136,7 +137,7 @@ def _told(context: RunContext, surface: FocusSurface, fields: tuple[PlannedField
     context.note(
         EventLevel.INFO,
         "focus_surface",
-        f"focus surface through {len(surface.points)} points, residual {surface.rms_um:.2f} um, "
+        f"focus surface through {counted(len(surface.points), 'point')}, residual {surface.rms_um:.2f} um, "
         f"uncertainty at most {unsure_um:.1f} um",
         points=len(surface.points),
         rejected=len(surface.rejected),

@@ -11,6 +11,7 @@ from acquisition.records import CaptureRecord, EventLevel, KaryotypeRecord, Kary
 from acquisition.run.context import RunContext
 from acquisition.run.integrity import recorded_proposal
 from acquisition.run.run_log import RunLog
+from scanner.counted import counted
 
 POLL_S: Final = 0.5
 """How soon a stop is heard while the analysis is waited for."""
@@ -88,7 +89,7 @@ class CaptureKaryotyping:
             context.note(
                 EventLevel.WARNING,
                 "karyotypes_left",
-                f"{self._handoff.waiting} captures were not karyotyped: the run was stopped",
+                f"{counted(self._handoff.waiting, 'capture')} not karyotyped: the run was stopped",
                 left=self._handoff.waiting,
             )
 

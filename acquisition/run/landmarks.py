@@ -24,6 +24,7 @@ from acquisition.storage import read_capture
 from scanner.calibration.errors import CalibrationError
 from scanner.calibration.shift import image_shift
 from scanner.coordinates import ImagePoint, SlidePoint, StagePoint
+from scanner.counted import counted
 from scanner.errors import FocusError
 from scanner.focus.search import search_focus
 from scanner.focus.surface import FocusSurface
@@ -202,7 +203,9 @@ def _measured_shift_um(context: RunContext, place: _Place, stored: NDArray[np.ui
 
 def _tell(context: RunContext, shifts: Mapping[str, tuple[float, float]]) -> None:
     told = ", ".join(f"{name}: {x:+.1f}, {y:+.1f} um" for name, (x, y) in shifts.items())
-    context.note(EventLevel.INFO, "slide_recognised", f"{len(shifts)} landmarks found where they were ({told})")
+    context.note(
+        EventLevel.INFO, "slide_recognised", f"slide recognised by {counted(len(shifts), 'landmark')} ({told})"
+    )
 
 
 def _judge(shifts: Mapping[_Name, tuple[float, float]]) -> None:

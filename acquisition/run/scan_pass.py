@@ -25,6 +25,7 @@ from acquisition.run.run_log import Progress, RecordedFind, RunLog
 from acquisition.storage import FrameSpool
 from acquisition.storage.overview import Overview, OverviewGrid
 from acquisition.storage.spool import frame_bytes
+from scanner.counted import counted
 from scanner.focus.surface import FocusSurface
 
 # Fewer frames than this in the spool, and the scan would wait for every hiccup of the finder.
@@ -217,7 +218,7 @@ class ScanPass:
         self._context.note(
             EventLevel.INFO,
             "seen_enough",
-            f"scan ended before its area ({reason.value}): {left} fields are not needed",
+            f"scan ended before its area ({reason.value}): {counted(left, 'field')} not needed",
             reason=reason.value,
             fields_left=left,
         )
@@ -232,7 +233,9 @@ class ScanPass:
                 return FrameSpool.reopen(path, shape, [waiting.slot for waiting in progress.waiting.values()])
             except StorageError as error:
                 # The frames are gone: their fields are photographed again.
-                context.note(EventLevel.WARNING, "frames_lost", f"{len(progress.waiting)} frames: {error}")
+                context.note(
+                    EventLevel.WARNING, "frames_lost", f"{counted(len(progress.waiting), 'frame')}: {error}"
+                )
                 self._done.difference_update(progress.waiting)
                 progress.lost.update(progress.waiting)
                 progress.waiting.clear()

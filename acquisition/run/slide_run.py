@@ -64,6 +64,7 @@ from acquisition.run.scanned_area import scanned_area
 from acquisition.run.states import RunMachine, RunState, RunStep
 from acquisition.run.steps import note_steps
 from acquisition.run.unfinished import FINISHED, captures_to_karyotype, unfinished_work
+from scanner.counted import counted
 from scanner.errors import MoveStoppedError, ScannerError
 from scanner.focus.surface import FocusSurface
 
@@ -404,7 +405,7 @@ class SlideRun:
         self._context.note(
             EventLevel.INFO,
             "analysable",
-            f"{len(ranked)} cells found, about {expected.mean:.0f} of them analysable "
+            f"{counted(len(ranked), 'cell')} found, about {expected.mean:.0f} of them analysable "
             f"({expected.low:.0f} to {expected.high:.0f})",
             **expected.to_json(),
         )
@@ -470,8 +471,9 @@ class SlideRun:
                 datetime.now(UTC),
                 EventLevel.INFO,
                 "resumed",
-                f"continued after {len(records)} steps: {len(progress.searched)} fields done, "
-                f"{len(progress.waiting)} to be searched, {len(progress.captures)} cells photographed",
+                f"continued after {counted(len(records), 'step')}: {counted(len(progress.searched), 'field')} "
+                f"done, {len(progress.waiting)} to be searched, "
+                f"{counted(len(progress.captures), 'cell')} photographed",
             ),
         )
         if not journal.is_chained:

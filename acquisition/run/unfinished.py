@@ -9,6 +9,7 @@ from acquisition.records import CaptureRecord, KaryotypeStatus, RunStatus
 from acquisition.review import rejected_cells
 from acquisition.run.run_log import Progress
 from acquisition.storage.run_folder import REPORT_NAME, RUN_JSON_NAME
+from scanner.counted import counted
 
 FINISHED = (RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS)
 """How a run ends that did what its protocol asks for."""
@@ -67,7 +68,7 @@ def unfinished_work(
     """
     lacking = []
     if karyotypes and (captures := captures_to_karyotype(casebook, run_uid, progress)):
-        lacking.append(f"{len(captures)} captures without a karyotype")
+        lacking.append(f"{counted(len(captures), 'capture')} without a karyotype")
     if progress.ended not in FINISHED:
         lacking.append("the end of the run in the journal")
     if derived:

@@ -6,6 +6,7 @@ import errno
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import DiskFullError, StorageError
+from acquisition.deadline import call_disk
+from acquisition.errors import DeadlineError, DiskFullError, StorageError
 from scanner.portable.atomic_files import write_atomic
 
 # Windows has no quotas of this kind, and no such error number.
@@ -22,9 +24,14 @@ _NO_ROOM: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's errors about `path` into `StorageError`, a full disk into `DiskFullError`."""
+    """Turn the operating system's errors about `path` into `StorageError`, a full disk into `DiskFullError`.
+
+    A disk that gives no answer in time is an error of the disk, too.
+    """
     try:
         yield
+    except DeadlineError as error:
+        raise StorageError(str(error), path=path) from error
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _NO_ROOM:
@@ -49,10 +56,10 @@ def write_bytes_atomic(path: Path, content: bytes) -> None:
     DiskFullError
         There is no room; `path` is as it was before.
     StorageError
-        Anything else went wrong; `path` is as it was before.
+        Anything else went wrong; `path` is as it was before. Or the disk gave no answer for `DISK_DEADLINE_S`.
     """
     with storage_errors(path):
-        write_atomic(path, content)
+        call_disk(partial(write_atomic, path, content), "writing")
 
 
 def write_json_atomic(path: Path, value: object) -> None:

@@ -31,7 +31,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from acquisition.errors import DiskFullError, FolderInUseError, StorageError
+from acquisition.deadline import disk_calls
+from acquisition.errors import DeadlineError, DiskFullError, FolderInUseError, StorageError
 from acquisition.storage.atomic import storage_errors
 from scanner.portable.file_lock import FileLock, LockHeldError, read_lock_owner
 from scanner.portable.process import is_running
@@ -69,6 +70,7 @@ class RunFolder:
     def __init__(self, path: Path, lock: FileLock) -> None:
         self.path = path
         self._lock = lock
+        self._disk = disk_calls("run-folder")
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
@@ -140,9 +142,11 @@ class RunFolder:
         A lock file that can't be removed blocks nobody on this machine, since the lock itself ends here.
         """
         try:
-            self._lock.release()
-        except OSError:
+            self._disk.call(self._lock.release, "releasing the lock")
+        except (OSError, DeadlineError):
             _log.warning("%s: the lock file can't be removed", self.path / LOCK_NAME, exc_info=True)
+        finally:
+            self._disk.close()
 
     @property
     def captures(self) -> Path:
@@ -210,9 +214,15 @@ class RunFolder:
         return self.path / REPORT_NAME
 
     def free_bytes(self) -> int:
-        """Room that is left on the disk of the folder."""
+        """Room that is left on the disk of the folder.
+
+        Raises
+        ------
+        StorageError
+            The disk doesn't say, or gives no answer.
+        """
         with storage_errors(self.path):
-            return shutil.disk_usage(self.path).free
+            return self._disk.call(lambda: shutil.disk_usage(self.path), "asking for free room").free
 
     def require_free(self, bytes_needed: int) -> None:
         """Raise `DiskFullError`, naming both figures, unless `bytes_needed` are free."""

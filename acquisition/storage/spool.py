@@ -7,9 +7,11 @@ is not photographed again because it had not been searched yet.
 
 from __future__ import annotations
 
+import logging
 import os
 import zlib
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -17,10 +19,13 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import StorageError
+from acquisition.deadline import call_disk, disk_calls
+from acquisition.errors import DeadlineError, StorageError
 from acquisition.storage.atomic import storage_errors
 from scanner.portable.atomic_files import sync_folder
 from scanner.portable.disk import open_descriptor, read_at, reserve_space, sync_data, sync_file, write_at
+
+_log = logging.getLogger(__name__)
 
 Shape = tuple[int, int]
 _SAMPLE = np.dtype(np.uint16)
@@ -52,6 +57,7 @@ class FrameSpool:
         self.shape = shape
         self.slots = slots
         self._handle = handle
+        self._disk = disk_calls("spool")
         taken = set(used)
         self._free = [slot for slot in reversed(range(slots)) if slot not in taken]
 
@@ -152,7 +158,9 @@ class FrameSpool:
         slot = self._free[-1]
         content = np.ascontiguousarray(pixels).data.cast("B")
         with storage_errors(self.path):
-            written = write_at(self._handle, content, slot * len(content))
+            written = self._disk.call(
+                lambda: write_at(self._handle, content, slot * len(content)), "keeping a frame"
+            )
         if written != len(content):
             raise StorageError(f"only {written} of {len(content)} bytes could be written", path=self.path)
         return self._free.pop()
@@ -172,13 +180,18 @@ class FrameSpool:
         """Close the file; a second call does nothing."""
         if self._handle >= 0:
             handle, self._handle = self._handle, -1
-            os.close(handle)
+            try:
+                self._disk.call(lambda: os.close(handle), "closing")
+            except DeadlineError as error:
+                _log.warning("%s: %s", self.path, error)
+            finally:
+                self._disk.close()
 
     def remove(self) -> None:
         """Close and delete the file: nobody needs its frames any more."""
         self.close()
         with storage_errors(self.path):
-            self.path.unlink(missing_ok=True)
+            call_disk(partial(self.path.unlink, missing_ok=True), "removing")
 
 
 def frame_bytes(shape: Shape) -> int:

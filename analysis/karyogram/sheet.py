@@ -183,7 +183,7 @@ def _captions(karyotype: Karyotype, items: list[KaryogramItem], accession: str) 
         for entry in karyotype.chromosomes
         if not entry.set_by_person and entry.class_name != UNCLASSIFIED
     ]
-    figures = [f"{len(items) - left_out} chromosomes"]
+    figures = [f"{len(items) - left_out} chromosome{'s' * (len(items) - left_out != 1)}"]
     if probabilities:
         mean = 100 * float(np.mean(probabilities))
         figures.append(f"mean certainty {f'{mean:.0f}' if mean < _ROUNDS_TO_ALL else 'over 99'} %")

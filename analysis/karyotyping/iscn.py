@@ -46,7 +46,9 @@ def compose_iscn(classes: Iterable[str], *, losses_believed: int | None = None) 
     if counts["X"] == 0:
         return IscnResult(None, "no X chromosome was recognised")
     if 2 * unclassified > total:
-        return IscnResult(None, f"{unclassified} objects beside {total} chromosomes have no class")
+        return IscnResult(
+            None, f"{unclassified} object{'s' * (unclassified != 1)} beside {total} chromosomes without a class"
+        )
     ploidy = 2 if total <= MAX_NEAR_DIPLOID else 3 if total <= MAX_NEAR_TRIPLOID else 4
     missing = sum(max(0, ploidy - counts[name]) for name in AUTOSOMES)
     missing += max(0, ploidy - counts["X"] - counts["Y"])

@@ -73,7 +73,11 @@ def count_reasons(classes: Sequence[str], objects: int) -> list[ReviewReason]:
     if objects == 0:
         return [reason(ReviewFinding.NO_CHROMOSOMES, "no chromosome was found")]
     if objects < MIN_COUNT:
-        return [reason(ReviewFinding.TOO_FEW, f"{objects} chromosomes are no whole cell ({MIN_COUNT} at least)")]
+        return [
+            reason(
+                ReviewFinding.TOO_FEW, f"{_counted(objects, 'chromosome')}, no whole cell ({MIN_COUNT} at least)"
+            )
+        ]
     if count > MAX_COUNT:
         return [reason(ReviewFinding.TOO_MANY, f"{count} chromosomes are more than one cell")]
     if count > MAX_NEAR_DIPLOID:
@@ -282,4 +286,4 @@ def _listed(names: Sequence[str], settings: ReviewSettings) -> str:
 
 
 def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number > 1)}"
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -223,7 +223,7 @@ class DetectorSegmenter:
 
     def _check_count(self, count: int, image: GreyImage) -> None:
         if count < self.settings.min_chromosomes:
-            raise NoMetaphaseError(f"{image.source}: no metaphase found ({count} chromosomes)")
+            raise NoMetaphaseError(f"{image.source}: no metaphase found ({count} chromosome{'s' * (count != 1)})")
 
     def _is_incomplete(self, hypotheses: SegmentationHypotheses, segmented: SegmentedMetaphase) -> bool:
         """Tell whether an image unlike the training set has stain left that looks like chromosomes."""

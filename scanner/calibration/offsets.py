@@ -16,6 +16,7 @@ from scanner.calibration.pictures import CalibrationPicture, PictureSink, discar
 from scanner.calibration.results import ObjectiveOffset, PixelGeometry
 from scanner.calibration.shift import MIN_OBJECT_PX
 from scanner.coordinates import ImagePoint, ObjectiveView, StagePoint
+from scanner.counted import counted
 from scanner.errors import FocusError, LimitError
 from scanner.focus.measure import object_mask, relative_transmission
 from scanner.microscope import Microscope
@@ -107,7 +108,7 @@ def take_references(
             break
     if len(references) < MIN_TARGETS:
         raise BlankCalibrationFieldError(
-            "objective offsets", f"{len(references)} structures to compare, {MIN_TARGETS} needed"
+            "objective offsets", f"{counted(len(references), 'structure')} to compare, {MIN_TARGETS} needed"
         )
     return tuple(references)
 
@@ -208,7 +209,7 @@ def _judged(name: str, offsets: Sequence[tuple[float, float]], foci: Sequence[fl
     procedure = f"offset of {name}"
     if len(offsets) < MIN_TARGETS:
         raise BlankCalibrationFieldError(
-            procedure, f"{len(offsets)} structures found again through it, {MIN_TARGETS} needed"
+            procedure, f"{counted(len(offsets), 'structure')} found again through it, {MIN_TARGETS} needed"
         )
     xs, ys = [x for x, _ in offsets], [y for _, y in offsets]
     residual_um = math.hypot(spread(xs), spread(ys))

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from acquisition.storage import write_json_atomic
+from scanner.counted import counted
 from station.exit_codes import ExitCode
 from station.quantities import clock, size
 from station.run.batch_check import BatchCheck, CheckedRow, RowOutcome, check_batch
@@ -78,7 +79,7 @@ def _lines(check: BatchCheck) -> list[str]:
         lines.append(f"{check.slots} slots; which slides lie in them is read when the batch runs.")
     slides = sum(row.is_scanned for row in check.rows)
     changes = f", {clock(check.change_seconds)} of it for changing slides" if check.change_seconds else ""
-    lines.append(f"Time: at most {clock(check.seconds)} for {slides} slide{'s' * (slides != 1)}{changes}.")
+    lines.append(f"Time: at most {clock(check.seconds)} for {counted(slides, 'slide')}{changes}.")
     lines.append(
         f"Disk: at most {size(check.stored_bytes)} stay; {size(check.needed_bytes)} must be free, "
         f"{size(check.free_bytes)} are."

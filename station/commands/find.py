@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from acquisition.storage import write_json_atomic
+from scanner.counted import counted
 
 if TYPE_CHECKING:
     from analysis.finder import Candidate
@@ -34,7 +35,7 @@ def find(
     if json_file is not None:
         write_json_atomic(json_file, [row(candidate) for candidate in candidates])
     table = Table(
-        "x px", "y px", "radius px", "score", "analysable", "rank", title=f"{len(candidates)} candidates"
+        "x px", "y px", "radius px", "score", "analysable", "rank", title=counted(len(candidates), "candidate")
     )
     for candidate in candidates:
         places = (candidate.x_px, candidate.y_px, candidate.radius_px)

@@ -11,6 +11,7 @@ import typer
 from acquisition.storage import write_json_atomic
 from analysis.case.clones import CaseOrigin
 from analysis.errors import AnalysisError
+from scanner.counted import counted
 from station.commands.messages import complain, say
 from station.commands.options import JsonOption
 from station.errors import UsageError
@@ -219,6 +220,7 @@ def _pictures(
         count = len(result.chromosomes)
         review = ": ".join(filter(None, (result.verdict.level.value, result.remark)))
         remarks = "".join(f"; {remark}" for remark in result.image.remarks)
-        say(f"{image}: {text}, {count} chromosomes, {result.seconds:.2f} s, {review}{remarks} -> {files}")
+        objects = counted(count, "chromosome")
+        say(f"{image}: {text}, {objects}, {result.seconds:.2f} s, {review}{remarks} -> {files}")
     if refused:
         raise typer.Exit(ExitCode.FAILED)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from acquisition.storage import write_json_atomic
+from scanner.counted import counted
 from station.commands.options import (
     JsonOption,
     OptionalRigOption,
@@ -108,7 +109,7 @@ def export(
 
     sequence = scan_sequence(protocol, rig)
     write_sequence(sequence, out)
-    typer.echo(f"{len(sequence.stage_positions)} fields -> {out}")
+    typer.echo(f"{counted(len(sequence.stage_positions), 'field')} -> {out}")
 
 
 def schema(
@@ -141,7 +142,7 @@ def _show(explanation: Explanation, console: Console, *, at_most: bool) -> None:
         table.add_row(
             "[bold]disk[/bold]", "", f"[bold]{bound}{stored}[/bold]; {needed} must be free", end_section=True
         )
-        table.add_row("oil", f"{result.oil_drops} drop{'s' * (result.oil_drops != 1)}", "", end_section=True)
+        table.add_row("oil", counted(result.oil_drops, "drop"), "", end_section=True)
     for reach in result.reach:
         ways, allowed = f"{reach.low_um:.0f} .. {reach.high_um:.0f}", f"{reach.min_um:g} .. {reach.max_um:g}"
         table.add_row(f"{reach.axis} um", ways, f"allowed {allowed}")

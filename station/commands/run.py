@@ -13,6 +13,7 @@ from rich.table import Table
 from acquisition.records import RunStatus
 from acquisition.run.control import RunCommand, RunControl
 from acquisition.run.interruption import interruptions_handled
+from scanner.counted import counted
 from station.commands.messages import complain, printable_text
 from station.commands.options import ProtocolOption, RigOption, record_text
 from station.errors import UsageError
@@ -29,6 +30,13 @@ TrustNoticesOption = Annotated[
     typer.Option(
         "--trust-notices",
         help="send the notices of a run whose protocol is not on this machine: its programs are started",
+    ),
+]
+RecordedProtocolOption = Annotated[
+    bool,
+    typer.Option(
+        "--recorded-protocol",
+        help="go on with the protocol that the record has, though its file has other values by now",
     ),
 ]
 FaultsOption = Annotated[
@@ -81,6 +89,7 @@ def resume(
     folder: Annotated[Path, typer.Argument(help="folder of a run that was cut off, or ended early")],
     seed: Annotated[int | None, typer.Option(help="simulated rigs: another slide lies on the stage now")] = None,
     trust_notices: TrustNoticesOption = False,
+    recorded_protocol: RecordedProtocolOption = False,
 ) -> None:
     """Go on with a run at its first unfinished field, once its slide is recognised."""
     from station.run.progress import RichListener
@@ -90,7 +99,14 @@ def resume(
     control = RunControl()
     try:
         with RichListener(console) as listener, interruptions_handled(control, listener.message):
-            result = run_resume(folder, control, listener, seed=seed, trust_notices=trust_notices)
+            result = run_resume(
+                folder,
+                control,
+                listener,
+                seed=seed,
+                trust_notices=trust_notices,
+                recorded_protocol=recorded_protocol,
+            )
     except KeyboardInterrupt:
         _end_interrupted(folder)
     else:
@@ -112,6 +128,7 @@ def batch(
         Path | None, typer.Option("--json", help="with --check: write it to this file as well")
     ] = None,
     trust_notices: TrustNoticesOption = False,
+    recorded_protocol: RecordedProtocolOption = False,
 ) -> None:
     """Scan a tray of slides against a worklist; what can't be identified is parked, never guessed."""
     from station.run.batch_request import BatchRequest
@@ -124,10 +141,10 @@ def batch(
         return
     if json_file is not None:
         raise UsageError("--json goes with --check; the record of a night is batch.json in --out")
-    _run_batch(request, trust_notices=trust_notices)
+    _run_batch(request, trust_notices=trust_notices, recorded_protocol=recorded_protocol)
 
 
-def _run_batch(request: BatchRequest, *, trust_notices: bool) -> None:
+def _run_batch(request: BatchRequest, *, trust_notices: bool, recorded_protocol: bool) -> None:
     from station.run.batch import run_batch
     from station.run.progress import RichListener
 
@@ -135,7 +152,13 @@ def _run_batch(request: BatchRequest, *, trust_notices: bool) -> None:
     control = RunControl()
     try:
         with RichListener(console) as listener, interruptions_handled(control, listener.message):
-            report = run_batch(request, control, listener, trust_notices=trust_notices)
+            report = run_batch(
+                request,
+                control,
+                listener,
+                trust_notices=trust_notices,
+                recorded_protocol=recorded_protocol,
+            )
     except KeyboardInterrupt:
         _end_interrupted(request.out)
     else:
@@ -210,7 +233,10 @@ def _end_batch(console: Console, folder: Path, report: BatchReport, *, stopped: 
         raise typer.Exit(ExitCode.NOTHING_DONE)
     if report.needs_person:
         parked, missing = report.count(SlideStatus.PARKED), report.count(SlideStatus.MISSING)
-        complain(f"{parked} slides were parked and {missing} are missing; the table says why for each")
+        complain(
+            f"{counted(parked, 'slide')} {'was' if parked == 1 else 'were'} parked and {missing} "
+            f"{'is' if missing == 1 else 'are'} missing; the table says why for each"
+        )
         raise typer.Exit(ExitCode.PARTLY_DONE)
 
 

@@ -24,6 +24,11 @@ def protocol_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in PACKAGED_PROTOCOLS.glob("*.yaml")))
 
 
+def packaged_protocols() -> dict[str, Path]:
+    """Files of the packaged protocols, by their names."""
+    return {name: PACKAGED_PROTOCOLS / f"{name}.yaml" for name in protocol_names()}
+
+
 def resolve_rig(given: Path) -> Path:
     """Folder of a rig: a path that exists, else the packaged rig of that name.
 
@@ -43,7 +48,7 @@ def resolve_protocol(given: Path) -> Path:
     UsageError
         As `resolve_rig`.
     """
-    return _resolve(given, {name: PACKAGED_PROTOCOLS / f"{name}.yaml" for name in protocol_names()}, "protocol")
+    return _resolve(given, packaged_protocols(), "protocol")
 
 
 def _resolve(given: Path, packaged: dict[str, Path], kind: str) -> Path:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scanner.calibration.common_steps import find_exposure
 from scanner.coordinates import StagePoint
 from scanner.core import ScanCore
+from scanner.counted import counted
 from scanner.errors import DeviceError, DeviceNotReadyError, LimitError, ScannerError
 from scanner.microscope import Microscope
 from scanner.rig import Rig, Span, load_rig
@@ -196,7 +197,7 @@ def _exercise(
 def _note(loaded: list[tuple[Rig, Path]], loaded_rig: tuple[Rig, Path]) -> str:
     loaded.append(loaded_rig)
     rig = loaded_rig[0]
-    calibrated = f", {len(rig.calibration)} calibrations" if rig.calibration else ", never calibrated"
+    calibrated = f", {counted(len(rig.calibration), 'calibration')}" if rig.calibration else ", never calibrated"
     return f"{rig.name}: {', '.join(objective.name for objective in rig.objectives)}{calibrated}"
 
 
@@ -247,7 +248,7 @@ def _peripherals(microscope: Microscope) -> str:
     if slides.has_loader:
         state = slides.state()
         stage = "a slide on the stage" if state.on_stage else "stage empty"
-        found.append(f"loader: {len(state.occupied)} slides, {stage}")
+        found.append(f"loader: {counted(len(state.occupied), 'slide')}, {stage}")
     if slides.has_label_camera:
         picture = slides.label_picture()
         found.append(f"label camera: {picture.shape[1]} x {picture.shape[0]} px")

@@ -11,6 +11,7 @@ from statistics import median
 
 from acquisition.plan.density import yields_of
 from acquisition.records import CandidateRecord, CandidateStatus, FieldRecord, FieldStatus
+from scanner.counted import counted
 from station.report.record import ReportArea, ReportedTrueCell, RunOnDisk
 
 MAX_WIDTH_PX = 960.0
@@ -156,7 +157,7 @@ def _density(run: RunOnDisk, frame: _Frame) -> tuple[DensityField, ...]:
 
 def _map_field(field: FieldRecord, frame: _Frame, size_um: tuple[float, float]) -> MapField:
     failed = field.status is FieldStatus.FAILED
-    told = f"failed: {field.error or 'no reason recorded'}" if failed else f"{field.candidates} candidates"
+    told = f"failed: {field.error or 'no reason recorded'}" if failed else counted(field.candidates, "candidate")
     return MapField(
         frame.x(field.slide_x_um - size_um[0] / 2),
         frame.y(field.slide_y_um - size_um[1] / 2),

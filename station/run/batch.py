@@ -14,7 +14,7 @@ from acquisition.batch.report import BATCH_NAME, BatchReport, SlideReport, Slide
 from acquisition.batch.tray import tray_of
 from acquisition.batch.worklist import Worklist, WorklistEntry, load_worklist
 from acquisition.errors import AcquisitionError, ResumeError
-from acquisition.protocol import Protocol, load_protocol
+from acquisition.protocol import Protocol
 from acquisition.records import RunStatus
 from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
@@ -32,11 +32,13 @@ from scanner.portable.file_names import file_name_part
 from simulators.fault_scenario import FaultScenario
 from station.compose import Instrument, open_instrument
 from station.errors import UsageError
+from station.installation.packaged import packaged_protocols
 from station.report.batch_page import build_batch_page
+from station.run.batch_protocols import BatchProtocols, read_batch_protocols
 from station.run.batch_request import BatchRequest
 from station.run.finished import cells_wanted, finished_run
 from station.run.rehearsal import read_scenario, rehearsed
-from station.run.resume import read_request, resume_slide
+from station.run.resume import NOTICES_NOT_TRUSTED, read_request, resume_slide
 from station.run.scan import ScanRequest, ScanResult, lying_slide, scan_slide
 from station.run.simulated_tray import fill_feeder
 
@@ -47,7 +49,12 @@ _BEGUN: Final = frozenset({REQUEST_NAME, LOCK_NAME, CONTROL_NAME})
 
 
 def run_batch(
-    request: BatchRequest, control: RunControl, listener: RunListener, *, trust_notices: bool = False
+    request: BatchRequest,
+    control: RunControl,
+    listener: RunListener,
+    *,
+    trust_notices: bool = False,
+    recorded_protocol: bool = False,
 ) -> BatchReport:
     """Scan every slide of the tray that the worklist wants; a batch that was stopped there is gone on with.
 
@@ -61,10 +68,13 @@ def run_batch(
         Hears of progress.
     trust_notices
         As for `station.run.resume.run_resume`, for the slides that are gone on with.
+    recorded_protocol
+        Whether a batch that is gone on with keeps the protocols that it began with, though their files have other
+        values by now.
 
     Raises
     ------
-    WorklistError, ProtocolError, UsageError
+    WorklistError, ProtocolError, UsageError, ResumeError
         Something is wrong with what was asked; nothing has moved.
     FolderInUseError
         Another batch works in the folder.
@@ -73,21 +83,32 @@ def run_batch(
     """
     if (request.out / JOURNAL_NAME).exists():
         raise UsageError(f"{request.out}: holds a run, with which a batch would be mixed; name another folder")
-    worklist = load_worklist(request.worklist)
+    worklist = load_worklist(request.worklist, packaged_protocols())
     for warning in worklist.warnings:
         listener.message(f"{request.worklist.name}: {warning}")
     verify_all()
-    protocols = {path: load_protocol(path) for path in {entry.protocol for entry in worklist.entries}}
+    protocols = read_batch_protocols(worklist, request.out, as_recorded=recorded_protocol)
+    trust_notices = trust_notices or protocols.trusted
+    if not trust_notices:
+        listener.message(NOTICES_NOT_TRUSTED)
     scenario = read_scenario(request.faults, request.rig)
-    done = _read_done(request.out, worklist, protocols, listener)
+    done = _read_done(request.out, worklist, protocols.protocols, listener)
     with locked_folder(request.out):
-        write_json_atomic(request.out / REQUEST_NAME, request.to_json())
+        write_json_atomic(request.out / REQUEST_NAME, request.to_json() | protocols.to_json())
         control.begin_batch(request.out / CONTROL_NAME)
-        notices = BatchNotices(worklist, protocols, request.out)
+        notices = BatchNotices(worklist, protocols.protocols, request.out, trusted=trust_notices)
         try:
             with open_instrument(request.rig) as instrument:
-                _fill(request, instrument, worklist, protocols)
-                run_slide = _runner(request, instrument, protocols, control, listener, trust_notices=trust_notices)
+                _fill(request, instrument, worklist, protocols.protocols)
+                run_slide = _runner(
+                    request,
+                    instrument,
+                    protocols,
+                    control,
+                    listener,
+                    trust_notices=trust_notices,
+                    recorded_protocol=recorded_protocol,
+                )
                 batch = SlideBatch(
                     tray_of(instrument.microscope),
                     worklist,
@@ -143,14 +164,16 @@ def _write_page(folder: Path, listener: RunListener) -> Path | None:
 def _runner(
     request: BatchRequest,
     instrument: Instrument,
-    protocols: dict[Path, Protocol],
+    protocols: BatchProtocols,
     control: RunControl,
     listener: RunListener,
     *,
     trust_notices: bool,
+    recorded_protocol: bool,
 ) -> Callable[[SlideJob], SlideResult]:
     def run_slide(job: SlideJob) -> SlideResult:
-        protocol = protocols[job.entry.protocol]
+        file = protocols.files[job.entry.protocol]
+        protocol = file.protocol
         require_same_case(job.folder, job.entry)
         finished = finished_run(job.folder, job.entry.barcode, protocol).result
         if finished is not None:
@@ -158,14 +181,22 @@ def _runner(
         control.begin_again()
         if (job.folder / JOURNAL_NAME).is_file():
             result = resume_slide(
-                instrument, job.folder, control, listener, frame=job.frame, trust_notices=trust_notices
+                instrument,
+                job.folder,
+                control,
+                listener,
+                frame=job.frame,
+                trust_notices=trust_notices,
+                recorded_protocol=recorded_protocol,
             )
         else:
             _set_aside(job.folder)
             scan = ScanRequest(
                 request.rig, job.entry.protocol, job.folder, slide=job.entry.barcode, accession=job.entry.accession
             )
-            result = scan_slide(instrument, scan, protocol, control, listener, frame=job.frame)
+            result = scan_slide(
+                instrument, scan, file, control, listener, frame=job.frame, trusted_notices=trust_notices
+            )
         return _result_of(result, protocol)
 
     return run_slide

@@ -12,13 +12,17 @@ from typing import Any, Final
 from acquisition.batch.report import SlideStatus, read_report
 from acquisition.batch.worklist import Worklist, WorklistEntry, load_worklist
 from acquisition.dry_run import Estimate, estimate
+from acquisition.errors import ResumeError
 from acquisition.protocol import load_protocol
+from scanner.counted import counted
 from scanner.rig import Rig
 from simulators.specimen.slide import SlideSettings
 from station.compose import agreed_rig
+from station.installation.packaged import packaged_protocols
 from station.protocol.checking import ProtocolCheck, check_protocol
 from station.protocol.explanation import free_bytes
 from station.quantities import size
+from station.run.batch_protocols import read_batch_protocols
 from station.run.batch_request import BatchRequest
 from station.run.simulated_tray import read_tray
 
@@ -178,7 +182,7 @@ def check_batch(request: BatchRequest) -> BatchCheck:
     WorklistError, RigError, UsageError, StorageError
         Worklist, rig, tray or an earlier record of the batch can't be read.
     """
-    worklist = load_worklist(request.worklist)
+    worklist = load_worklist(request.worklist, packaged_protocols())
     rig = agreed_rig(request.rig)
     paths = dict.fromkeys(entry.protocol for entry in worklist.entries)
     protocols = {path: check_protocol(path, rig) for path in paths}
@@ -205,18 +209,23 @@ def check_batch(request: BatchRequest) -> BatchCheck:
         free_bytes=free_bytes(request.out),
         refusals=(),
     )
-    return _with_refusals(check, rig)
+    return _with_refusals(check, rig, request.out)
 
 
-def _with_refusals(check: BatchCheck, rig: Rig) -> BatchCheck:
+def _with_refusals(check: BatchCheck, rig: Rig, folder: Path) -> BatchCheck:
     refusals = []
+    if not any(protocol.error is not None for protocol in check.protocols):
+        try:
+            read_batch_protocols(check.worklist, folder)
+        except ResumeError as error:
+            refusals.append(str(error))
     if rig.devices.label_camera is None:
         refusals.append(f"rig {rig.name} has no label camera: no slide can be identified")
     if not check.rows:
         refusals.append("the worklist names no slide")
     wanted = sum(row.is_scanned for row in check.rows)
     if wanted > check.slots:
-        refusals.append(f"{wanted} slides are wanted, rig {rig.name} holds {check.slots} at a time")
+        refusals.append(f"{counted(wanted, 'slide')} wanted, rig {rig.name} holds {check.slots} at a time")
     if check.needed_bytes > check.free_bytes:
         refusals.append(
             f"the disk has no room for the night: {size(check.needed_bytes)} needed, {size(check.free_bytes)} free"

@@ -52,6 +52,7 @@ def run_resume(
     *,
     seed: int | None = None,
     trust_notices: bool = False,
+    recorded_protocol: bool = False,
 ) -> ScanResult:
     """Go on with the run in a folder.
 
@@ -66,6 +67,8 @@ def run_resume(
     trust_notices
         Whether files are written and programs started that the run's protocol names for notices, though that
         protocol is not a file of this machine.
+    recorded_protocol
+        Whether the run goes on with the protocol that it began with, though its file has other values by now.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def run_resume(
     """
     start_s = time.perf_counter()
     verify_all()
-    with _taken_up(folder) as run:
+    with _taken_up(folder, recorded_protocol=recorded_protocol) as run:
         request = run.request if seed is None else replace(run.request, seed=seed)
         with open_instrument(run.request.rig, lying_slide(request, run.protocol)) as instrument:
             return run.go_on(instrument, control, listener, start_s, trust_notices=trust_notices)
@@ -89,6 +92,7 @@ def resume_slide(
     *,
     frame: SlideFrame | None = None,
     trust_notices: bool = False,
+    recorded_protocol: bool = False,
 ) -> ScanResult:
     """Go on with the run in a folder, its slide lying on the stage of an instrument that is open already.
 
@@ -98,7 +102,7 @@ def resume_slide(
         As for `station.run.scan.scan_slide`.
     folder
         Folder of the run.
-    trust_notices
+    trust_notices, recorded_protocol
         As for `run_resume`.
 
     Raises
@@ -107,7 +111,7 @@ def resume_slide(
         As `run_resume`.
     """
     start_s = time.perf_counter()
-    with _taken_up(folder) as run:
+    with _taken_up(folder, recorded_protocol=recorded_protocol) as run:
         return run.go_on(instrument, control, listener, start_s, frame=frame, trust_notices=trust_notices)
 
 
@@ -121,6 +125,7 @@ class _TakenUp:
     folder: RunFolder
     casebook: Casebook
     protocol_yaml: str
+    protocol_change: str
 
     def go_on(
         self,
@@ -137,12 +142,8 @@ class _TakenUp:
         )
         if self.protocol.notify and not is_trusted:
             GuardedListener(listener).message(NOTICES_NOT_TRUSTED)
-        changes = protocol_changes(self.request.protocol, self.protocol)
-        if changes:
-            text = (
-                f"{self.request.protocol.name} was changed since the run began ({', '.join(changes)}); "
-                "the run goes on with what it began with"
-            )
+        if self.protocol_change:
+            text = f"{self.request.protocol.name}: {self.protocol_change}; the run goes on with what it began with"
             event = RunEvent(datetime.now(UTC), EventLevel.WARNING, "protocol_changed", text)
             self.casebook.record_event(self.run_uid, event)
             GuardedListener(listener).message(text)
@@ -160,7 +161,7 @@ class _TakenUp:
 
 
 @contextmanager
-def _taken_up(folder: Path) -> Iterator[_TakenUp]:
+def _taken_up(folder: Path, *, recorded_protocol: bool) -> Iterator[_TakenUp]:
     request = read_request(folder)
     with (
         RunFolder.reopen(folder) as locked,
@@ -168,11 +169,20 @@ def _taken_up(folder: Path) -> Iterator[_TakenUp]:
         open_casebook(locked.casebook, create=False) as casebook,
     ):
         summary = _the_run(casebook)
-        # The protocol as it was used; the file may have been edited since.
+        # The protocol as it was used.
         protocol = load_protocol(request.protocol, text=summary.record.protocol_yaml)
+        change = protocol_change(request.protocol, protocol)
+        if change and not recorded_protocol:
+            raise ResumeError(
+                f"{change} since the run began. Put the file back to resume, go on with the protocol as it was "
+                "(--recorded-protocol), or scan the slide anew",
+                path=request.protocol,
+            )
         require_same_rig(request.rig, summary.record.rig_yaml)
         require_same_configuration(request.rig, folder)
-        yield _TakenUp(request, summary.record.uid, protocol, locked, casebook, summary.record.protocol_yaml)
+        yield _TakenUp(
+            request, summary.record.uid, protocol, locked, casebook, summary.record.protocol_yaml, change
+        )
 
 
 def read_request(folder: Path) -> ScanRequest:
@@ -263,25 +273,26 @@ def require_same_configuration(rig: Path, folder: Path) -> None:
         )
 
 
-def protocol_changes(path: Path, recorded: Protocol) -> tuple[str, ...]:
-    """Name the keys of a protocol's file that were changed since the run began.
+def protocol_change(path: Path, recorded: Protocol) -> str:
+    """Say what was changed in a protocol's file since it was recorded; comments and white space don't count.
 
     Parameters
     ----------
     path
         The file.
     recorded
-        The protocol of the run, with which it goes on in any case.
+        The protocol as the record has it.
 
     Returns
     -------
-    tuple of str
-        See `changed_keys`; empty where the file is gone or can't be read.
+    str
+        With the keys whose values differ; empty where none does, or where the file is gone, which changes nothing.
     """
     try:
-        return changed_keys(recorded, load_protocol(path))
-    except ProtocolError:
-        return ()
+        changed = changed_keys(recorded, load_protocol(path))
+    except ProtocolError as error:
+        return "" if isinstance(error.__cause__, FileNotFoundError) else f"the protocol was changed ({error})"
+    return f"the protocol was changed ({', '.join(changed)})" if changed else ""
 
 
 def _parsed_rig(path: Path, text: str) -> Rig:

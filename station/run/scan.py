@@ -9,19 +9,23 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
+from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from acquisition.batch.report import BATCH_NAME
 from acquisition.casebook import Casebook, open_casebook
+from acquisition.deadline import call_disk
+from acquisition.errors import DeadlineError
 from acquisition.journal import read_journal
 from acquisition.notifier import occasions_of, send_notices
 from acquisition.plan.density import cell_figures
-from acquisition.protocol import DetectedArea, Protocol, load_protocol
+from acquisition.protocol import DetectedArea, Protocol, ProtocolFile, read_protocol
 from acquisition.records import CandidateStatus, EventLevel, KaryotypeStatus, RunEvent, RunRecord, RunStatus
 from acquisition.review import rejected_cells
 from acquisition.run.context import RunContext, RunFinders, RunInstrument, RunStorage, SearchResources
@@ -35,6 +39,7 @@ from analysis.parameters.store import verify_all
 from scanner.configuration_check import MismatchKind
 from scanner.configuration_file import configuration_digest
 from scanner.coordinates import SlideFrame
+from scanner.counted import counted
 from scanner.rig import RIG_FILE, load_rig
 from simulators.specimen.pictures import LABEL_PADDING_PX
 from station.compose import (
@@ -125,11 +130,11 @@ def run_scan(request: ScanRequest, control: RunControl, listener: RunListener) -
         raise UsageError(
             f"{request.out}: holds the record of a batch, with which a run would be mixed; name another folder"
         )
-    protocol = load_protocol(request.protocol)
+    protocol = read_protocol(request.protocol)
     verify_all()
     scenario = read_scenario(request.faults, request.rig)
     with (
-        open_instrument(request.rig, lying_slide(request, protocol)) as instrument,
+        open_instrument(request.rig, lying_slide(request, protocol.protocol)) as instrument,
         rehearsed(instrument, scenario, request.out, request.seed),
     ):
         return scan_slide(instrument, request, protocol, control, listener)
@@ -138,11 +143,12 @@ def run_scan(request: ScanRequest, control: RunControl, listener: RunListener) -
 def scan_slide(
     instrument: Instrument,
     request: ScanRequest,
-    protocol: Protocol,
+    protocol: ProtocolFile,
     control: RunControl,
     listener: RunListener,
     *,
     frame: SlideFrame | None = None,
+    trusted_notices: bool = True,
 ) -> ScanResult:
     """Run a protocol on the slide that lies on an instrument's stage.
 
@@ -153,11 +159,13 @@ def scan_slide(
     request
         Where the run is written, and what the record says of rig, protocol and slide.
     protocol
-        What to do.
+        What to do; its text goes into the record, whatever becomes of the file meanwhile.
     control, listener
         Requests, and who hears of progress.
     frame
         How the slide lies on the stage; default: as the rig says.
+    trusted_notices
+        Whether the protocol is of this machine, see `acquisition.notifier.send_notices`.
 
     Raises
     ------
@@ -166,7 +174,7 @@ def scan_slide(
     """
     start_s = time.perf_counter()
     # A finder that can't be loaded is told before there is anything of the run.
-    choose_finder(protocol.find.model)
+    choose_finder(protocol.protocol.find.model)
     with (
         RunFolder.create(request.out) as folder,
         log_to(folder.path / LOG_NAME),
@@ -178,7 +186,9 @@ def scan_slide(
             folder.request, {**request.as_json(), CONFIGURATION_KEY: rig_configuration_digest(request.rig)}
         )
         casebook.begin_run(_run_record(run_uid, request, instrument, protocol))
-        session = RunSession(request, run_uid, instrument, protocol, folder, casebook, frame)
+        session = RunSession(
+            request, run_uid, instrument, protocol.protocol, folder, casebook, frame, trusted_notices
+        )
         return session.carry_out(SlideRun.run, control, listener, start_s)
 
 
@@ -361,15 +371,15 @@ def rig_configuration_digest(rig: Path) -> str:
     return configuration_digest(configuration)
 
 
-def _run_record(run_uid: str, request: ScanRequest, instrument: Instrument, protocol: Protocol) -> RunRecord:
+def _run_record(run_uid: str, request: ScanRequest, instrument: Instrument, protocol: ProtocolFile) -> RunRecord:
     rig_file = request.rig if request.rig.is_file() else request.rig / RIG_FILE
     return RunRecord(
         uid=run_uid,
         slide=request.slide,
         rig=instrument.rig.name,
         rig_yaml=rig_file.read_text(encoding="utf-8"),
-        protocol=protocol.name,
-        protocol_yaml=request.protocol.read_text(encoding="utf-8"),
+        protocol=protocol.protocol.name,
+        protocol_yaml=protocol.text,
         software_version=metadata.version("karyoscan"),
         started_at=datetime.now(UTC),
     )
@@ -472,12 +482,15 @@ def remark_on(outcome: RunOutcome, protocol: Protocol, failed_captures: int) -> 
     if not outcome.candidates:
         return "nothing photographed: no metaphase was detected on the scanned area"
     if not failed_captures:
-        return f"nothing photographed: none of {outcome.candidates} candidates was left to be photographed"
+        return (
+            f"nothing photographed: none of {counted(outcome.candidates, 'candidate')} was left to be photographed"
+        )
     if outcome.status is RunStatus.COMPLETED_WITH_ERRORS:
-        return f"nothing photographed: {failed_captures} captures failed; the report gives the reason of each"
+        captures = counted(failed_captures, "capture")
+        return f"nothing photographed: {captures} failed; the report gives the reason of each"
     low, high = protocol.scan.objective, protocol.capture.objective
     return (
-        f"completed, nothing confirmed: none of {failed_captures} candidates of the {low} scan "
+        f"completed, nothing confirmed: none of {counted(failed_captures, 'candidate')} of the {low} scan "
         f"was confirmed at {high}. Check that the slide lies as the rig file says (orientation, "
         "mirrored axes), and calibrate the objectives' offsets: karyoscan rig calibrate"
     )
@@ -496,12 +509,18 @@ def _cells(casebook: Casebook, run_uid: str) -> dict[str, Any]:
 
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
-    """Keep the run's log, tracebacks included, beside its record."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    """Keep the run's log, tracebacks included, beside its record.
+
+    A thread writes it: nobody who has something to log waits for a disk that gives no answer.
+    """
+    file = logging.FileHandler(path, encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    lines: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    handler, writer = QueueHandler(lines), QueueListener(lines, file)
     handler.setLevel(logging.INFO)
     root = logging.getLogger()
     level = root.level
+    writer.start()
     root.addHandler(handler)
     root.setLevel(min(level, logging.INFO))
     try:
@@ -510,3 +529,7 @@ def log_to(path: Path) -> Iterator[None]:
         root.removeHandler(handler)
         root.setLevel(level)
         handler.close()
+        # Threads that still wait for the disk end with the process.
+        with suppress(DeadlineError):
+            call_disk(writer.stop, "writing the log")
+            call_disk(file.close, "closing the log")

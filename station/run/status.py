@@ -25,6 +25,7 @@ from scanner.errors import RigError
 from scanner.rig import Rig
 from scanner.strict_yaml import load_strict
 from station.errors import UsageError
+from station.installation.packaged import packaged_protocols
 from station.quantities import clock
 from station.run.batch_request import read_batch_request
 
@@ -360,7 +361,7 @@ def _slides_left(folder: Path, report: BatchReport) -> int | None:
     if request is None:
         return None
     try:
-        worklist = load_worklist(request.worklist)
+        worklist = load_worklist(request.worklist, packaged_protocols())
     except AcquisitionError:
         return None
     decided = {slide.barcode for slide in report.slides}

@@ -11,14 +11,20 @@ from pathlib import Path
 import psutil
 import pytest
 
+from acquisition import deadline, journal
+from acquisition.errors import StorageError
 from acquisition.handoff import Handoff, KaryotypeTask, process_pool
+from acquisition.journal import Journal
 from acquisition.records import EventLevel, KaryotypeRecord, KaryotypeStatus, RunStatus
+from acquisition.run import control
 from acquisition.run.context import SearchResources
 from acquisition.run.control import RunControl
 from acquisition.run.search_task import prepare_search
+from acquisition.run.unfinished import FINISHED
 from acquisition.storage import overview
 from acquisition.workers import spawned
 from analysis.finder import Candidate
+from simulators.storage_faults import faulty_disk, parse_storage_faults
 
 DEADLINE_S = 8.0
 """A worker of these tests starts within this time on a busy machine."""
@@ -109,7 +115,10 @@ def test_a_finder_that_hangs_at_high_magnification_costs_its_cell_only(bench, ru
     assert session.outcome.captures == []
     (failed,) = (event for event in session.events if event.kind == "capture_failed")
     assert failed.level is EventLevel.ERROR
-    assert "search at high magnification: no answer for 0.2 s" in failed.message
+    assert "search at high magnification: not tried, since" in failed.message
+    (retried,) = (event for event in session.events if event.kind == "capture_retried")
+    assert "search at high magnification: no answer for 0.2 s" in retried.message
+    assert sum(thread.name == "locator" for thread in threading.enumerate()) == 1, "no more is left behind"
     require_safe(bench)
 
 
@@ -139,3 +148,66 @@ def test_an_overview_that_can_not_be_made_ends_the_run_with_its_reason(bench, ru
     assert session.status in {RunStatus.FAILED, RunStatus.PARKED}
     assert f"the disk gave no answer for {overview.DEADLINE_S:g} s" in session.outcome.error
     require_safe(bench)
+
+
+@pytest.fixture
+def short_deadline(monkeypatch):
+    """A disk is waited for for a few seconds: enough for one that works, on a busy machine."""
+    with monkeypatch.context() as patch:
+        patch.setattr(deadline, "DISK_DEADLINE_S", 3.0)
+        yield patch
+
+
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        ("disk_hangs@journal.log:12", "journal.log: record"),
+        ("disk_hangs@journal.log:24", "journal.log: record"),
+        ("disk_hangs@casebook.sqlite:6", "casebook.sqlite: record_"),
+        ("disk_hangs@captures/*", "cell-0001.ome.tiff: writing: no answer"),
+    ],
+)
+def test_a_share_that_hangs_ends_the_run_safe_and_told_and_it_goes_on_once_the_share_is_back(
+    bench, run_in, tmp_path, short_deadline, faults, words
+):
+    start_s = time.monotonic()
+    with faulty_disk(tmp_path / "run", parse_storage_faults(f"{faults} x*")) as disk:
+
+        def conclude(_outcome):
+            require_safe(bench)
+            if "casebook" in faults:
+                # Whoever reads the casebook next would wait for it as well.
+                disk.close()
+
+        session = run_in("run", conclude=conclude)
+        require_safe(bench)
+        assert session.outcome.status in {RunStatus.PARKED, RunStatus.FAILED}
+        assert words in session.outcome.error
+        assert "no answer" in session.outcome.error
+    assert time.monotonic() - start_s < IN_TIME_S
+    short_deadline.undo()
+    again = run_in("resume")
+    assert again.outcome.status in FINISHED
+    assert again.records[-1].kind == "ended"
+    require_safe(bench)
+
+
+def test_a_sync_that_never_returns_is_an_error_of_the_journal(tmp_path, short_deadline, hanging, monkeypatch):
+    monkeypatch.setattr(journal, "sync_data", hanging)
+    with Journal.create(tmp_path / "journal.log") as log:
+        with pytest.raises(StorageError, match=r"journal\.log: record 'started': no answer for 3 s"):
+            log.append("started")
+        with pytest.raises(StorageError, match="not tried, since record 'started' still has no answer"):
+            log.append("ended")
+
+
+def test_a_control_file_on_a_share_that_hangs_gives_no_command_and_keeps_nobody(tmp_path, hanging, monkeypatch):
+    monkeypatch.setattr(control, "POLL_DEADLINE_S", 0.2)
+    monkeypatch.setattr(Path, "replace", hanging)
+    (tmp_path / "control").write_text("stop\n")
+    listening = RunControl(tmp_path / "control")
+    start_s = time.monotonic()
+    for _ in range(100):
+        listening.poll()
+    assert time.monotonic() - start_s < 5.0
+    assert not listening.stop_requested

@@ -65,6 +65,17 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, line, words):
     assert (caught.value.path, caught.value.line) == (path, line)
 
 
+def test_a_protocol_goes_by_its_name_where_no_file_of_the_folder_does(tmp_path):
+    packaged = tmp_path / "packaged.yaml"
+    packaged.write_text("")
+    named = {"quick": packaged, "blood.yaml": packaged}
+    path = write(tmp_path, "barcode,accession,protocol\nA,1,quick\nB,2,blood.yaml\n")
+    assert [entry.protocol.name for entry in load_worklist(path, named).entries] == ["packaged.yaml", "blood.yaml"]
+    path = write(tmp_path, "barcode,accession,protocol\nA,1,quik\n")
+    with pytest.raises(WorklistError, match=r"no such file quik .*none of the packaged ones: quick, blood\.yaml"):
+        load_worklist(path, named)
+
+
 def test_the_shipped_example_is_a_worklist():
     worklist = load_worklist(Path(__file__).parents[2] / "protocols" / "worklist_example.csv")
     assert [entry.barcode for entry in worklist.entries][:2] == ["M240120001", "A240122001"]

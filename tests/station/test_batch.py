@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from acquisition.batch.report import BatchReport, SlideReport, SlideStatus, write_report
 from acquisition.batch.worklist import load_worklist
+from acquisition.casebook import open_casebook
 from acquisition.errors import DiskFullError, ResumeError, StorageError
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
@@ -20,6 +22,7 @@ from station.errors import UsageError
 from station.exit_codes import ExitCode
 from station.report.batch_page import build_batch_page
 from station.run.batch import require_same_case, run_batch
+from station.run.batch_check import check_batch
 from station.run.batch_request import BatchRequest
 from station.run.scan import ScanRequest
 
@@ -165,6 +168,54 @@ def test_the_exit_code_says_how_the_night_went(asked, monkeypatch, statuses, end
     monkeypatch.setattr("station.run.batch.run_batch", lambda *_, **_options: report)
     arguments = ["--rig", str(asked.rig), "--worklist", str(asked.worklist), "--out", str(asked.out)]
     assert CliRunner().invoke(app, ["batch", *arguments]).exit_code == code
+
+
+def test_a_batch_goes_on_with_the_protocols_that_it_began_with_or_is_refused(asked, monkeypatch):
+    """A value that was changed meanwhile is refused by name, before anything moves; a remark is none."""
+    protocol = asked.worklist.with_name("quick.yaml")
+    control = RunControl()
+    control.request_stop()
+    assert run_batch(asked, control, SilentListener()).ended
+    protocol.write_text("# a remark\n" + PROTOCOL)
+    checked = check_batch(asked)
+    assert not any("protocol" in text for text in checked.refusals)
+
+    protocol.write_text(PROTOCOL.replace("number: 1", "number: 2"))
+    words = r"quick\.yaml: the protocol was changed \(capture\.number\) since the batch began.*--recorded-protocol"
+    with monkeypatch.context() as patch:
+        patch.setattr("station.run.batch.open_instrument", lambda *_: pytest.fail("the instrument was opened"))
+        with pytest.raises(ResumeError, match=words):
+            run(asked)
+    assert any(re.search(words, text) for text in check_batch(asked).refusals)
+
+    messages = Messages()
+    report = run_batch(asked, RunControl(), messages, recorded_protocol=True)
+    assert report.count(SlideStatus.FINISHED) == 2
+    assert any("--trust-notices" in text for text in messages.texts)
+    assert not (asked.out / "told.jsonl").exists(), "a text of the folder is not of this machine"
+    with open_casebook(asked.out / "slot-1-KS-1" / "casebook.sqlite", create=False) as casebook:
+        assert casebook.runs()[0].record.protocol_yaml == PROTOCOL
+
+
+def test_the_record_of_a_slide_has_the_protocol_it_was_scanned_by(asked):
+    """A file that is edited in the middle of the night changes no slide, and no record of one."""
+
+    class Editor(SilentListener):
+        def phase(self, name, total):
+            if name == "scan":
+                asked.worklist.with_name("quick.yaml").write_text(PROTOCOL.replace("number: 1", "number: 2"))
+
+    run_batch(asked, RunControl(), Editor())
+    for folder in ("slot-1-KS-1", "slot-2-KS-2"):
+        with open_casebook(asked.out / folder / "casebook.sqlite", create=False) as casebook:
+            assert casebook.runs()[0].record.protocol_yaml == PROTOCOL
+
+
+def test_a_damaged_request_of_a_batch_is_one_line(asked):
+    asked.out.mkdir()
+    (asked.out / "request.json").write_text('{"protocols": [1]}')
+    with pytest.raises(StorageError, match=r"request\.json: the request of the batch can't be read"):
+        run(asked)
 
 
 def test_a_run_is_not_gone_on_with_under_another_accession(asked):

@@ -109,7 +109,7 @@ def test_more_slides_than_the_frame_holds_are_refused(asked):
     rows = [f"F-{number},case-{number},blood.yaml," for number in range(9)]
     asked.worklist.write_text("\n".join(["barcode,accession,protocol,priority", *rows]))
     check = check_batch(replace(asked, rig=FRAME, tray=None))
-    assert any("9 slides are wanted, rig simulated-frame holds 8" in text for text in check.refusals)
+    assert any("9 slides wanted, rig simulated-frame holds 8" in text for text in check.refusals)
 
 
 def test_a_rig_that_can_read_no_label_is_refused(asked):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acquisition.casebook import open_casebook
-from acquisition.protocol import load_protocol
+from acquisition.protocol import read_protocol
 from acquisition.records import FieldStatus, RunStatus
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
@@ -37,9 +37,9 @@ karyotype: {enabled: false}
 def test_a_run_whose_casebook_is_full_stops_safely_and_goes_on_with_room(tmp_path, nth):
     path, out = tmp_path / "quick.yaml", tmp_path / "run"
     path.write_text(PROTOCOL)
-    protocol = load_protocol(path)
+    protocol = read_protocol(path)
     asked = ScanRequest(RIG, path, out, seed=5, cells=1)
-    with open_instrument(RIG, lying_slide(asked, protocol)) as instrument:
+    with open_instrument(RIG, lying_slide(asked, protocol.protocol)) as instrument:
         twin = instrument.twin
         with faulty_disk(out, parse_storage_faults(f"disk_full@casebook.sqlite:{nth} x*")):
             parked = scan_slide(instrument, asked, protocol, RunControl(), SilentListener())

@@ -141,7 +141,19 @@ def test_notices_of_a_protocol_that_is_not_of_this_machine_are_sent_only_where_s
     notices = out / "notices.jsonl"
     assert notices.read_text().count("\n") == 1
 
-    path.write_text(path.read_text() + "# edited\n")
+    (out / "report.html").unlink()
+    original = path.read_text()
+    path.write_text(original.replace("number: 1", "number: 2"))
+    capsys.readouterr()
+    assert command("resume", str(out)) == 1
+    refusal = capsys.readouterr().err
+    assert "small.yaml: the protocol was changed (capture.number) since the run began" in refusal
+    assert "--recorded-protocol" in refusal
+    assert command("resume", str(out), "--recorded-protocol") == 0
+    assert "the run goes on with what it began with" in " ".join(capsys.readouterr().out.split())
+    assert notices.read_text().count("\n") == 1, "the text of the folder stands in no file of this machine"
+
+    path.write_text(original + "# edited\n")
     (out / "report.html").unlink()
     capsys.readouterr()
     assert command("resume", str(out)) == 0

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from acquisition.batch.tray import FeederTray
-from acquisition.protocol import load_protocol
+from acquisition.protocol import read_protocol
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
 from simulators.faults import TwinFault, TwinFaultKind
@@ -58,7 +58,7 @@ def fields_seen(instrument: Instrument) -> int:
 def test_only_the_slide_with_the_label_of_the_run_is_gone_on_with(tmp_path):
     path = tmp_path / "quick.yaml"
     path.write_text(PROTOCOL)
-    protocol, out = load_protocol(path), tmp_path / "run"
+    protocol, out = read_protocol(path), tmp_path / "run"
 
     def resumed(instrument: Instrument) -> ScanResult:
         return resume_slide(instrument, out, RunControl(), SilentListener())

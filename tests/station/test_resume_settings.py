@@ -1,4 +1,4 @@
-"""A run is resumed after remarks in rig and protocol, and not after another value of the rig."""
+"""A run is resumed after remarks in rig and protocol, and not after another value of either."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from acquisition.errors import ResumeError
 from acquisition.protocol import load_protocol
-from station.run.resume import protocol_changes, require_same_configuration, require_same_rig
+from station.run.resume import protocol_change, require_same_configuration, require_same_rig
 from station.run.scan import CONFIGURATION_KEY, rig_configuration_digest
 
 ROOT = Path(__file__).parents[2]
@@ -55,11 +55,13 @@ def test_changes_of_a_protocol_are_named(tmp_path):
     text = PROTOCOL.read_text(encoding="utf-8")
     path = tmp_path / "demo.yaml"
     path.write_text(f"# remark\n{text}", encoding="utf-8")
-    assert protocol_changes(path, recorded) == ()
+    assert protocol_change(path, recorded) == ""
     path.write_text(text.replace("banding: G", "banding: R"), encoding="utf-8")
-    assert protocol_changes(path, recorded) == ("banding",)
+    assert protocol_change(path, recorded) == "the protocol was changed (banding)"
+    path.write_text("version: [", encoding="utf-8")
+    assert protocol_change(path, recorded).startswith(f"the protocol was changed ({path}:1: ")
     path.unlink()
-    assert protocol_changes(path, recorded) == ()
+    assert protocol_change(path, recorded) == ""
 
 
 def test_a_configuration_that_commands_something_else_is_refused_and_a_comment_is_not(tmp_path):
