@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from acquisition.errors import StorageError
 from acquisition.records import KaryotypeRecord, KaryotypeStatus
-from acquisition.workers import DEADLINE_S, RETRIES, Workers, prepare_process, spawned
+from acquisition.workers import DEADLINE_S, Workers, prepare_process, spawned
 from analysis.errors import AnalysisError, ImageError
 from analysis.imaging.image_file import read_image
 
@@ -129,7 +129,7 @@ def process_pool(workers: int) -> Executor:
 class Handoff(Workers[KaryotypeTask, KaryotypeRecord]):
     """Gives captures to workers while the scan goes on, and collects their answers.
 
-    A capture on which workers died twice is recorded as failed.
+    A capture on which workers died is answered as failed; how often it is tried again is for the run to decide.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class Handoff(Workers[KaryotypeTask, KaryotypeRecord]):
     work
         What a worker does with a task; has to be importable by name.
     retries
-        How often a capture whose worker died or hung is given to a new one.
+        How often a capture whose worker died or hung is given to a new one before it is answered as failed.
     deadline_s
         A worker that takes longer for a capture is killed.
     """
@@ -151,7 +151,7 @@ class Handoff(Workers[KaryotypeTask, KaryotypeRecord]):
         *,
         workers: int = 1,
         work: Work = karyotype_capture,
-        retries: int = RETRIES,
+        retries: int = 0,
         deadline_s: float = DEADLINE_S,
     ) -> None:
         super().__init__(
@@ -161,5 +161,5 @@ class Handoff(Workers[KaryotypeTask, KaryotypeRecord]):
 
 def _lost(task: KaryotypeTask, error: BaseException) -> KaryotypeRecord:
     return KaryotypeRecord(
-        task.capture_uid, KaryotypeStatus.FAILED, 0.0, error=f"the analysis died on it every time: {error}"
+        task.capture_uid, KaryotypeStatus.FAILED, 0.0, error=f"the analysis died on it: {error}"
     )

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Final, Generic, TypeVar
@@ -72,9 +72,30 @@ def spawned(workers: int, prepare: Callable[[], None] = prepare_process) -> Exec
 
 
 @dataclass(frozen=True, slots=True)
+class _Queued(Generic[Task]):
+    """A task that waits.
+
+    Attributes
+    ----------
+    task
+        What is to be done.
+    attempt
+        How often a worker died or hung on it.
+    is_suspect
+        Whether it goes alone: a worker died while it was under way, maybe because of it.
+    """
+
+    task: Task
+    attempt: int = 0
+    is_suspect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Running(Generic[Task]):
     task: Task
     attempt: int
+    is_suspect: bool
+    is_alone: bool
     executor: Executor
     since_s: float
 
@@ -106,7 +127,8 @@ class Workers(Generic[Task, Answer]):
     Notes
     -----
     Used from one thread. A worker that dies breaks its pool: a new pool is made, and what was under way is tried
-    again, one task at a time, so that the one that kills is told from those that were only near.
+    again, one task at a time, so that the one that kills is told from those that were only near. A worker that
+    dies counts against a task only where it was under way alone.
     """
 
     def __init__(
@@ -128,7 +150,7 @@ class Workers(Generic[Task, Answer]):
         self._deadline_s = deadline_s
         self._now_s = now_s
         self._executor: Executor | None = None
-        self._queue: deque[tuple[Task, int]] = deque()
+        self._queue: deque[_Queued[Task]] = deque()
         self._running: dict[Future[Answer], _Running[Task]] = {}
 
     def warm_up(self, prepare: Callable[[], object]) -> None:
@@ -161,7 +183,7 @@ class Workers(Generic[Task, Answer]):
         WorkerError
             The system starts no processes; the task stays queued.
         """
-        self._queue.append((task, 0))
+        self._queue.append(_Queued(task))
         self._feed()
 
     @property
@@ -224,27 +246,29 @@ class Workers(Generic[Task, Answer]):
     def _feed(self) -> None:
         while self._queue and len(self._running) < self._room():
             executor = self._ready_executor()
-            task, attempt = self._queue[0]
+            queued = self._queue[0]
             try:
-                future = executor.submit(self._work, task)
+                future = executor.submit(self._work, queued.task)
             except BrokenExecutor:
                 self._discard(executor)
                 continue
             except OSError as error:
                 raise _not_started(error) from error
             self._queue.popleft()
-            self._running[future] = _Running(task, attempt, executor, self._now_s())
+            self._running[future] = _Running(
+                queued.task, queued.attempt, queued.is_suspect, True, executor, self._now_s()
+            )
 
     def _room(self) -> int:
         # What was under way when a worker died goes alone: dying again then accuses the right task.
-        suspects = any(running.attempt for running in self._running.values()) or self._queue[0][1] > 0
+        suspects = any(running.is_suspect for running in self._running.values()) or self._queue[0].is_suspect
         return 1 if suspects else self._at_a_time
 
     def _answers(self, future: Future[Answer]) -> list[Answer]:
         running = self._running.pop(future)
         error = None if future.cancelled() else future.exception()
         if future.cancelled():
-            self._queue.appendleft((running.task, running.attempt))
+            self._queue.appendleft(_Queued(running.task, running.attempt, running.is_suspect))
             return []
         if error is None:
             return [future.result()]
@@ -252,13 +276,18 @@ class Workers(Generic[Task, Answer]):
             # What the work itself raises would raise again.
             return [self._lost(running.task, error)]
         self._discard(running.executor)
-        return self._again(running, error)
+        near = [f for f, other in self._running.items() if other.executor is running.executor]
+        for other in near:
+            self._running[other] = replace(self._running[other], is_alone=False)
+        return self._again(replace(running, is_alone=False) if near else running, error)
 
     def _again(self, running: _Running[Task], error: BaseException) -> list[Answer]:
-        if running.attempt >= self._retries:
+        if running.is_alone and running.attempt >= self._retries:
             return [self._lost(running.task, error)]
         _log.warning("%s; %s is given to a new worker", error, running.task)
-        self._queue.appendleft((running.task, running.attempt + 1))
+        # Of several, nobody can tell who killed the worker: that counts for none of them.
+        attempt = running.attempt + running.is_alone
+        self._queue.appendleft(_Queued(running.task, attempt, is_suspect=True))
         return []
 
     def _overdue_answers(self) -> list[Answer]:
@@ -283,7 +312,7 @@ class Workers(Generic[Task, Answer]):
                 else:
                     # Only near: it is no suspect.
                     running = self._running.pop(future)
-                    self._queue.appendleft((running.task, running.attempt))
+                    self._queue.appendleft(_Queued(running.task, running.attempt, running.is_suspect))
         for future in overdue:
             error = WorkerError(f"a worker gave no answer for {self._deadline_s:g} s and was killed")
             answers += self._again(self._running.pop(future), error)

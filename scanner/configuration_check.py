@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from scanner.configuration_file import ConfigurationFile, PixelSizePreset
+from scanner.yaml_core import KeyPath
 
 if TYPE_CHECKING:
     # A rig is read through this check.
@@ -41,6 +42,8 @@ class Mismatch:
     ----------
     kind
         What does not agree.
+    location
+        Keys and indices that lead to the rig's value; `key` names it for people.
     key
         Key of the rig.
     text
@@ -48,6 +51,7 @@ class Mismatch:
     """
 
     kind: MismatchKind
+    location: KeyPath
     key: str
     text: str
 
@@ -74,6 +78,7 @@ def compare_with_file(rig: Rig, configuration: ConfigurationFile) -> tuple[Misma
     found += [
         Mismatch(
             MismatchKind.DOUBLED_LABEL,
+            ("devices", "turret"),
             f"devices.turret {turret}",
             f"two positions have the label {label!r}, so that the core takes either; give each its own",
         )
@@ -84,8 +89,8 @@ def compare_with_file(rig: Rig, configuration: ConfigurationFile) -> tuple[Misma
     if rig.devices.reflector is not None:
         filters = configuration.state_labels.get(rig.devices.reflector, {})
         found += _filter_mismatches(rig, tuple(filters.values())) if filters else []
-    for objective in rig.objectives:
-        found += _pixel_size_mismatches(objective, turret, labels, configuration.pixel_sizes)
+    for index, objective in enumerate(rig.objectives):
+        found += _pixel_size_mismatches(index, objective, turret, labels, configuration.pixel_sizes)
     return tuple(found)
 
 
@@ -98,6 +103,7 @@ def _stand_in_mismatches(rig: Rig, configuration: ConfigurationFile) -> list[Mis
     return [
         Mismatch(
             MismatchKind.STAND_IN,
+            ("devices", "turret"),
             f"devices.turret {turret}",
             f"is a device of {DEMONSTRATION}, which says that it turned and turns nothing: another objective than "
             "the program believes would be driven to the slide. A turret turned by hand serves one objective: "
@@ -127,6 +133,7 @@ def compare_with_core(rig: Rig, core: ScanCore) -> tuple[Mismatch, ...]:
         found.append(
             Mismatch(
                 MismatchKind.CAMERA_SIZE,
+                ("camera", "width_px"),
                 "camera.width_px, camera.height_px",
                 f"the camera gives {width_px} x {height_px} px, the rig {rig.camera.width_px} x "
                 f"{rig.camera.height_px}: fields would be planned wrongly; correct the rig, or binning and "
@@ -139,6 +146,7 @@ def compare_with_core(rig: Rig, core: ScanCore) -> tuple[Mismatch, ...]:
         found.append(
             Mismatch(
                 MismatchKind.BIT_DEPTH,
+                ("camera", "bit_depth"),
                 "camera.bit_depth",
                 f"the camera gives {bit_depth} bits, the rig says {rig.camera.bit_depth}: no exposure would ever "
                 "reach the full scale; correct the rig, or the pixel type in the configuration",
@@ -156,6 +164,7 @@ def _filter_mismatches(rig: Rig, labels: tuple[str, ...]) -> list[Mismatch]:
     return [
         Mismatch(
             MismatchKind.FILTER_LABEL,
+            ("reflector", path.value),
             f"reflector.{path.value}",
             f"{label!r} is no label of {rig.devices.reflector}, which has {', '.join(map(repr, labels))}: these "
             "filters could never be selected",
@@ -176,6 +185,7 @@ def _lamp_mismatches(rig: Rig, core: ScanCore) -> list[Mismatch]:
     return [
         Mismatch(
             MismatchKind.LAMP_PROPERTY,
+            ("lamp", "ready_property"),
             "lamp.ready_property",
             f"the configuration has no property {lamp.ready_property!r} of {device!r}: the run would wait in vain",
         )
@@ -186,17 +196,22 @@ def _label_mismatches(rig: Rig, labels: tuple[str, ...]) -> list[Mismatch]:
     return [
         Mismatch(
             MismatchKind.TURRET_LABEL,
+            ("objectives", index, "label"),
             f"objectives.{objective.name}.label",
             f"{objective.label!r} is no label of the turret {rig.devices.turret}, which has "
             f"{', '.join(repr(label) for label in labels)}: the objective could never be selected",
         )
-        for objective in rig.objectives
+        for index, objective in enumerate(rig.objectives)
         if objective.label not in labels
     ]
 
 
 def _pixel_size_mismatches(
-    objective: Objective, turret: str, labels: Mapping[int, str], presets: tuple[PixelSizePreset, ...]
+    index: int,
+    objective: Objective,
+    turret: str,
+    labels: Mapping[int, str],
+    presets: tuple[PixelSizePreset, ...],
 ) -> list[Mismatch]:
     positions = {label: str(position) for position, label in labels.items()}
     found = []
@@ -210,6 +225,7 @@ def _pixel_size_mismatches(
             found.append(
                 Mismatch(
                     MismatchKind.PIXEL_SIZE,
+                    ("objectives", index, "um_per_px"),
                     f"objectives.{objective.name}.um_per_px",
                     f"the rig says {objective.um_per_px:g} um, the preset {preset.name!r} of the configuration "
                     f"{preset.um_per_px:g} um a px: one of them is wrong, and places would be off by as much; "

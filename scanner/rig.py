@@ -34,7 +34,7 @@ from scanner.rig_quantities import (
     Tolerance,
 )
 from scanner.slots import overlapping_slides
-from scanner.strict_yaml import load_strict, read_text_file
+from scanner.strict_yaml import cross_check, key_lines, line_of, load_strict, read_text_file
 from scanner.unfinished_rig import refuse_unfinished
 
 RIG_FILE = "rig.yaml"
@@ -227,7 +227,7 @@ class FocusConfig(StrictModel):
     @model_validator(mode="after")
     def _down_inside(self) -> Self:
         if self.down_um not in self.z:
-            raise ValueError(f"down_um {self.down_um} must lie within z {self.z}")
+            raise cross_check(f"{self.down_um:g} must lie within z {self.z}", "down_um")
         return self
 
 
@@ -261,9 +261,9 @@ class Objective(StrictModel):
     @model_validator(mode="after")
     def _aperture_suits_immersion(self) -> Self:
         if self.immersion == "air" and self.numerical_aperture >= 1.0:
-            raise ValueError(
-                f"numerical_aperture {self.numerical_aperture:g} can't be that of a dry objective (below 1); "
-                "is its immersion oil?"
+            raise cross_check(
+                f"{self.numerical_aperture:g} can't be that of a dry objective (below 1); is its immersion oil?",
+                "numerical_aperture",
             )
         return self
 
@@ -405,52 +405,77 @@ class Rig(StrictModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [objective.name for objective in self.objectives]
-        if len(set(names)) != len(names):
-            raise ValueError(f"objective names must differ, found {', '.join(names)}")
-        for objective in self.objectives:
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise cross_check(f"objective names must differ, found {', '.join(names)}", "objectives", index)
+        for index, objective in enumerate(self.objectives):
             if objective.focus.min_um not in self.focus.z or objective.focus.max_um not in self.focus.z:
-                raise ValueError(
-                    f"focus envelope {objective.focus} of {objective.name} leaves the drive's {self.focus.z}"
+                raise cross_check(
+                    f"focus envelope {objective.focus} of {objective.name} leaves the drive's {self.focus.z}",
+                    "objectives",
+                    index,
+                    "focus",
                 )
             if self.focus.down_um in objective.focus:
-                raise ValueError(f"focus.down_um {self.focus.down_um} lies in the envelope of {objective.name}")
+                raise cross_check(
+                    f"{self.focus.down_um:g} lies in the envelope of {objective.name}", "focus", "down_um"
+                )
             if self.focus.down_um > objective.focus.max_um:
-                raise ValueError(
-                    f"focus.down_um {self.focus.down_um:g} lies above the envelope {objective.focus} of "
-                    f"{objective.name}, through the slide: a higher z is nearer to the specimen, so down "
-                    f"has to lie below {objective.focus.min_um:g}"
+                raise cross_check(
+                    f"{self.focus.down_um:g} lies above the envelope {objective.focus} of {objective.name}, "
+                    "through the slide: a higher z is nearer to the specimen, so down has to lie below "
+                    f"{objective.focus.min_um:g}",
+                    "focus",
+                    "down_um",
                 )
         self._check_slides()
         self._check_autofocus()
+        self._check_parts()
         return self
 
     def _check_autofocus(self) -> None:
-        with_offset = [o.name for o in self.objectives if o.autofocus_offset is not None]
+        with_offset = [i for i, o in enumerate(self.objectives) if o.autofocus_offset is not None]
         if self.autofocus is None and with_offset:
-            raise ValueError(f"autofocus_offset of {with_offset[0]} needs autofocus and devices.autofocus")
+            index = with_offset[0]
+            raise cross_check(
+                f"of {self.objectives[index].name} needs autofocus and devices.autofocus",
+                "objectives",
+                index,
+                "autofocus_offset",
+            )
         if self.autofocus is not None and not with_offset:
-            raise ValueError("autofocus needs an autofocus_offset for at least one objective")
+            raise cross_check("needs an autofocus_offset for at least one objective", "autofocus")
 
     def _check_slides(self) -> None:
         slots = [slot.name for slot in self.slots]
-        if len(set(slots)) != len(slots):
-            raise ValueError(f"slot names must differ, found {', '.join(slots)}")
+        for index, name in enumerate(slots):
+            if name in slots[:index]:
+                raise cross_check(f"slot names must differ, found {', '.join(slots)}", "slots", index)
         for one, other in overlapping_slides(self.slides):
-            raise ValueError(f"slots {one} and {other} overlap")
-        for role in ("loader", "oiler", "autofocus", "reflector"):
-            if (getattr(self, role) is None) != (getattr(self.devices, role) is None):
-                raise ValueError(f"{role} and devices.{role} have to be given together")
-        if self.loader is not None and self.stage.load is None:
-            raise ValueError("a loader needs stage.load, the position at which slides are changed")
-        if self.label_camera is not None and self.devices.label_camera is None:
-            raise ValueError("label_camera needs devices.label_camera")
-        if self.devices.label_camera is not None and self.label_camera is None and self.stage.load is None:
-            raise ValueError("a label camera needs its reading position: give label_camera, or stage.load")
-        if self.loader is not None and len(self.slots) > 1:
-            raise ValueError("a loader lays one slide on the stage: slots must name one at most")
+            raise cross_check(f"slots {one} and {other} overlap", "slots", slots.index(other))
         load = self.stage.load
         if load is not None and not (load.x_um in self.stage.x and load.y_um in self.stage.y):
-            raise ValueError(f"stage.load ({load.x_um:g}, {load.y_um:g}) lies outside the stage's limits")
+            raise cross_check(f"({load.x_um:g}, {load.y_um:g}) lies outside the stage's limits", "stage", "load")
+
+    def _check_parts(self) -> None:
+        """What only makes sense together."""
+        for role in ("loader", "oiler", "autofocus", "reflector"):
+            here, device = getattr(self, role) is not None, getattr(self.devices, role) is not None
+            if here != device:
+                at = (role,) if here else ("devices", role)
+                raise cross_check(f"{role} and devices.{role} have to be given together", *at)
+        if self.loader is not None and self.stage.load is None:
+            raise cross_check("a loader needs stage.load, the position at which slides are changed", "loader")
+        if self.label_camera is not None and self.devices.label_camera is None:
+            raise cross_check("needs devices.label_camera", "label_camera")
+        if self.devices.label_camera is not None and self.label_camera is None and self.stage.load is None:
+            raise cross_check(
+                "a label camera needs its reading position: give label_camera, or stage.load",
+                "devices",
+                "label_camera",
+            )
+        if self.loader is not None and len(self.slots) > 1:
+            raise cross_check("a loader lays one slide on the stage: slots must name one at most", "slots")
 
     def objective(self, name: str) -> Objective:
         """The objective of this name.
@@ -534,5 +559,6 @@ def load_rig(folder: Path, *, tolerated: Collection[MismatchKind] = ()) -> tuple
     mismatches = compare_with_file(rig, read_configuration_file(cfg))
     for mismatch in mismatches:
         if mismatch.kind not in tolerated:
-            raise RigError(f"{mismatch.key}: {mismatch.text}", path=path)
+            line = line_of(mismatch.location, key_lines(text))
+            raise RigError(f"{mismatch.key}: {mismatch.text}", path=path, line=line)
     return rig, cfg

@@ -19,7 +19,7 @@ Fault = Callable[[str, Path, int | None], Exception]
 CROSS_CHECK = "cross_check"
 
 
-def cross_check(message: str, *at: str) -> PydanticCustomError:
+def cross_check(message: str, *at: str | int) -> PydanticCustomError:
     """Error of a model's validator about one key below it: `at` leads to the key, whose line is then told."""
     # Braces would be taken for places to fill in.
     return PydanticCustomError(CROSS_CHECK, "{message}", {"message": message, "at": at})

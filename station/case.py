@@ -40,6 +40,8 @@ class CaseRun:
         Ideograms and accession of the cells' karyograms.
     discard_edits
         Whether proposals that a person edited are made anew; else they are kept, drawn and counted.
+    plane
+        Which plane is taken of pictures that have several, counted from 1; the sharpest where it is None.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class CaseRun:
     name: str | None = None
     options: SheetOptions | None = None
     discard_edits: bool = False
+    plane: int | None = None
 
     @property
     def sheet_options(self) -> SheetOptions:
@@ -81,7 +84,7 @@ def run_case(
         The folder isn't there, holds nothing to karyotype, or a picture that a result would replace.
     """
     edited = frozenset() if run.discard_edits else edited_stems(run.out)
-    pictures = case_pictures(run.folder, edited)
+    pictures = case_pictures(run.folder, edited, plane=run.plane)
     refuse_overwriting([cell.path for cell in pictures.cells], run.out)
     if pictures.own_drawings:
         progress(f"left out, drawn by KaryoScan itself: {', '.join(map(drawable, pictures.own_drawings))}")
@@ -123,9 +126,10 @@ def _case_cell(
 
 
 def _karyotype(run: CaseRun, karyotyper: Karyotyper, path: Path, *, edited: bool) -> Karyotype:
+    image = read_image(path, run.plane, single_as_it_is=True)
     if edited:
-        return read_proposal(run.out / f"{output_stem(path)}.json", read_image(path))
-    return karyotyper.karyotype(read_image(path))
+        return read_proposal(run.out / f"{output_stem(path)}.json", image)
+    return karyotyper.karyotype(image)
 
 
 def _reason(error: AnalysisError) -> str:

@@ -128,7 +128,7 @@ def refuse_overwriting(images: Sequence[Path], out: Path) -> None:
                 )
 
 
-def case_pictures(folder: Path, edited: frozenset[str] = frozenset()) -> CasePictures:
+def case_pictures(folder: Path, edited: frozenset[str] = frozenset(), *, plane: int | None = None) -> CasePictures:
     """Sort the pictures of a case's folder by the cell that they show.
 
     Focus planes of a capture are recognised by its metadata; copies, exports and retakes by the picture itself
@@ -141,6 +141,8 @@ def case_pictures(folder: Path, edited: frozenset[str] = frozenset()) -> CasePic
         The pictures.
     edited
         Stems whose proposal a person edited.
+    plane
+        Which plane is taken of pictures that have several; the sharpest where it is None.
 
     Raises
     ------
@@ -163,7 +165,7 @@ def case_pictures(folder: Path, edited: frozenset[str] = frozenset()) -> CasePic
     readable: list[_Picture] = []
     for path in paths:
         try:
-            readable.append(_read(path))
+            readable.append(_read(path, plane))
         except AnalysisError:
             # Its own cell: karyotyping it tells why it can't be.
             unreadable.append(CellPictures(path))
@@ -185,8 +187,8 @@ def is_own_drawing(path: Path) -> bool:
     return False
 
 
-def _read(path: Path) -> _Picture:
-    image = read_image(path)
+def _read(path: Path, plane: int | None) -> _Picture:
+    image = read_image(path, plane, single_as_it_is=True)
     metadata: CaptureMetadata | None = None
     if path.name.lower().endswith(_OME_ENDINGS):
         try:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
-from xml.sax.saxutils import escape
 
 import jinja2
 from reportlab.lib import colors
@@ -24,7 +23,7 @@ from acquisition.storage.atomic import write_bytes_atomic
 from analysis.case.summary import CaseCell, CaseSummary, CellRole
 from analysis.karyogram.text import drawable
 from scanner.counted import counted
-from station.pdf_document import PdfPage, build_pdf, embedded_font, paragraph_styles, printable
+from station.pdf_document import PdfPage, build_pdf, draw_line, embedded_font, paragraph_styles, paragraph_text
 
 NOTICE: Final = "Proposal by software, for research use only. Not reviewed."
 
@@ -143,22 +142,25 @@ def case_pdf(case: CaseSummary, pictures: Mapping[str, Path]) -> bytes:
     styles = paragraph_styles()
     small = styles["Small"]
     story: list[Flowable] = [
-        Paragraph(f"Case {_text(case.name)}", styles["Heading2"]),
-        Paragraph(_text(case.clones.text or "no karyotype"), styles["Heading1"]),
-        Paragraph(_text(f"{_figures(case)}. {NOTICE}"), styles["Normal"]),
+        Paragraph(f"Case {paragraph_text(case.name)}", styles["Heading2"]),
+        Paragraph(paragraph_text(case.clones.text or "no karyotype"), styles["Heading1"]),
+        Paragraph(paragraph_text(f"{_figures(case)}. {NOTICE}"), styles["Normal"]),
         Spacer(1, 4 * mm),
     ]
     if case.clones.nonclonal:
         changes = "; ".join(f"{change.item} ({', '.join(change.cells)})" for change in case.clones.nonclonal)
-        story += [Paragraph(_text(f"In too few cells to be a clone: {changes}."), small), Spacer(1, 4 * mm)]
+        story += [
+            Paragraph(paragraph_text(f"In too few cells to be a clone: {changes}."), small),
+            Spacer(1, 4 * mm),
+        ]
     for candidate in case.candidates:
         line = f"Candidate: {candidate.text} ({', '.join(candidate.cells)})."
-        story += [Paragraph(_text(line), small), Spacer(1, 4 * mm)]
+        story += [Paragraph(paragraph_text(line), small), Spacer(1, 4 * mm)]
     story.append(_table(case.cells, small))
     for cell in case.cells:
         if cell.role is CellRole.KARYOTYPED and cell.name in pictures:
-            story += [PageBreak(), Paragraph(_text(f"{case.name}, cell {cell.name}"), styles["Heading3"])]
-            story += [_fitted(pictures[cell.name]), Paragraph(_text(_remark(cell)), small)]
+            story += [PageBreak(), Paragraph(paragraph_text(f"{case.name}, cell {cell.name}"), styles["Heading3"])]
+            story += [_fitted(pictures[cell.name]), Paragraph(paragraph_text(_remark(cell)), small)]
     return build_pdf(
         story, _PAPER, title=f"Case {case.name}", subject=NOTICE, draw_page=partial(_foot, name=case.name)
     )
@@ -216,7 +218,7 @@ def _table(case_cells: tuple[CaseCell, ...], style: ParagraphStyle) -> Table:
             cell.level,
             _why(cell),
         )
-        rows.append([Paragraph(_text(text), style) for text in texts])
+        rows.append([Paragraph(paragraph_text(text), style) for text in texts])
     widths = [width * mm for width in _SETTINGS.column_mm]
     table = Table(rows, colWidths=widths, repeatRows=1)
     table.setStyle(
@@ -255,17 +257,11 @@ def _why(case_cell: CaseCell) -> str:
 
 def _foot(canvas: Canvas, document: SimpleDocTemplate, name: str) -> None:
     canvas.saveState()
-    canvas.setFont(embedded_font(), _SETTINGS.foot_pt)
     canvas.setFillGray(_SETTINGS.foot_grey)
-    canvas.drawString(_PAPER.margin_mm * mm, _SETTINGS.foot_mm * mm, printable(f"Case {name}. {NOTICE}"))
+    draw_line(canvas, (_PAPER.margin_mm * mm, _SETTINGS.foot_mm * mm), f"Case {name}. {NOTICE}", _SETTINGS.foot_pt)
     right = _PAPER.size_pt[0] - _PAPER.margin_mm * mm
-    canvas.drawRightString(right, _SETTINGS.foot_mm * mm, str(document.page))
+    draw_line(canvas, (right, _SETTINGS.foot_mm * mm), str(document.page), _SETTINGS.foot_pt, anchor=1.0)
     canvas.restoreState()
-
-
-def _text(text: str) -> str:
-    """Text for a paragraph of the PDF."""
-    return escape(printable(text))
 
 
 def _finalized(value: object) -> object:

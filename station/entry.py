@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -23,6 +24,7 @@ def main() -> None:
         os.environ.setdefault(PYMMCORE_LOG, os.devnull)
     from station.cli import main as run_command
 
+    _let_any_name_be_printed()
     try:
         run_command()
     except OSError as error:
@@ -31,6 +33,13 @@ def main() -> None:
         _end_without_output(error)
     finally:
         _flush_output()
+
+
+def _let_any_name_be_printed() -> None:
+    """Print ``?`` for what an output can't write: file names that aren't UTF-8, letters of another encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _flush_output() -> None:

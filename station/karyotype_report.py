@@ -47,7 +47,7 @@ from analysis.segmentation.mask_extent import short_masks
 from analysis.structures.classes import CLASS_NAMES, MARKER, UNCLASSIFIED
 from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 from scanner.counted import counted
-from station.pdf_document import PdfPage, build_pdf, embedded_font, paragraph_styles, printable
+from station.pdf_document import PdfPage, build_pdf, draw_line, embedded_font, paragraph_styles, paragraph_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +206,8 @@ class KaryogramFlowable(Flowable):  # type: ignore[misc]
         canvas.drawPath(path, stroke=0, fill=1)
 
     def _text(self, canvas: Canvas, text: SheetText) -> None:
-        font, letters = embedded_font(), printable(text.text)
-        canvas.setFont(font, text.size_px)
         canvas.setFillColor(_INKS[text.ink])
-        width = canvas.stringWidth(letters, font, text.size_px)
-        canvas.drawString(text.x - text.anchor * width, self._up(text.y), letters)
+        draw_line(canvas, (text.x, self._up(text.y)), text.text, text.size_px, anchor=text.anchor)
 
 
 class MetaphaseFlowable(Flowable):  # type: ignore[misc]
@@ -331,11 +328,10 @@ def karyotype_pdf(
 
 def _foot(canvas: Canvas, document: SimpleDocTemplate, text: str) -> None:
     canvas.saveState()
-    canvas.setFont(embedded_font(), _SETTINGS.foot_pt)
     canvas.setFillGray(_SETTINGS.foot_grey)
-    canvas.drawString(_PAGE.margin_mm * mm, _SETTINGS.foot_mm * mm, printable(text))
+    draw_line(canvas, (_PAGE.margin_mm * mm, _SETTINGS.foot_mm * mm), text, _SETTINGS.foot_pt)
     right = _PAGE.size_pt[0] - _PAGE.margin_mm * mm
-    canvas.drawRightString(right, _SETTINGS.foot_mm * mm, str(document.page))
+    draw_line(canvas, (right, _SETTINGS.foot_mm * mm), str(document.page), _SETTINGS.foot_pt, anchor=1.0)
     canvas.restoreState()
 
 
@@ -346,20 +342,20 @@ def _findings(karyotype: Karyotype, notes: Mapping[str, str]) -> list[Flowable]:
     verdict = karyotype.verdict
     level = verdict.level.value, karyotype.bands.summary
     findings: list[Flowable] = [
-        Paragraph(escape(printable(karyotype.iscn.text or "no ISCN")), styles["Heading2"]),
+        Paragraph(paragraph_text(karyotype.iscn.text or "no ISCN"), styles["Heading2"]),
         Paragraph(escape("; ".join(filter(None, level))), styles["Heading4"]),
     ]
     reasons = [reason.text for reason in verdict.reasons]
     if karyotype.iscn.text is None and karyotype.iscn.reason not in reasons:
         reasons.insert(0, karyotype.iscn.reason)
-    findings += [Paragraph(f"- {escape(printable(reason))}", small) for reason in reasons]
+    findings += [Paragraph(f"- {paragraph_text(reason)}", small) for reason in reasons]
     if notes:
         findings += [Spacer(1, 2 * mm), Paragraph("Notes", styles["Heading4"])]
-        findings += [Paragraph(escape(printable(f"{name}: {note}")), small) for name, note in notes.items()]
+        findings += [Paragraph(paragraph_text(f"{name}: {note}"), small) for name, note in notes.items()]
     return [
         *findings,
         Spacer(1, 2 * mm),
-        *(Paragraph(escape(printable(line)), small) for line in _figures(karyotype)),
+        *(Paragraph(paragraph_text(line), small) for line in _figures(karyotype)),
     ]
 
 

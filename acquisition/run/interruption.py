@@ -76,17 +76,50 @@ def interruptions_handled(
         yield
         return
     handler = InterruptionHandler(control, report)
+    with _signals_to(handler), _console_events(handler):
+        yield
+
+
+@contextmanager
+def _signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     numbers = [number for name in HANDLED_SIGNALS if (number := getattr(signal, name, None)) is not None]
     before = {
         number: signal.signal(number, handler) for number in numbers if signal.getsignal(number) != signal.SIG_IGN
     }
     try:
-        with _console_events(handler):
-            yield
+        yield
     finally:
         for number, former in before.items():
             # None: installed by something that isn't Python; there is no way to give it back.
             signal.signal(number, signal.SIG_DFL if former is None else former)
+
+
+@contextmanager
+def interruptions_raised() -> Iterator[None]:
+    """Let what would end the process raise `KeyboardInterrupt` within the block, once.
+
+    For work on an instrument that isn't a run: its ``finally`` brings the safe state, and what comes while it does
+    so is passed over. Signals that are ignored when the block begins stay ignored; in another thread than the main
+    one nothing changes.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Such a signal came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    is_raised = False
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal is_raised
+        if not is_raised:
+            is_raised = True
+            raise KeyboardInterrupt(signal.Signals(number).name)
+
+    with _signals_to(handle):
+        yield
 
 
 def _is_handled(control: RunControl) -> bool:

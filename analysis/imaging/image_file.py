@@ -57,7 +57,7 @@ class GreyImageSettings:
 _SETTINGS: Final = GreyImageSettings()
 
 
-def read_image(path: Path, plane: int | None = None) -> GreyImage:
+def read_image(path: Path, plane: int | None = None, *, single_as_it_is: bool = False) -> GreyImage:
     """Read an image file into canonical form.
 
     See `read_samples` for the kinds of files and which of several planes is taken, `to_grey` for how samples
@@ -69,13 +69,15 @@ def read_image(path: Path, plane: int | None = None) -> GreyImage:
         The file.
     plane
         Which plane to take, counted from 1; the sharpest where it is None.
+    single_as_it_is
+        Whether a file of one plane is read whichever plane is wanted.
 
     Raises
     ------
     ImageError
         If the file is missing, empty, truncated, not an image, shows nothing, or is too small or too large.
     """
-    samples = read_samples(path, plane)
+    samples = read_samples(path, plane, single_as_it_is=single_as_it_is)
     if samples.array.min() == samples.array.max():
         raise ImageError(
             "all pixels have the same value, so that nothing can be detected; check the light and the exposure",

@@ -56,7 +56,7 @@ class Samples:
     plane: int | None = None
 
 
-def read_samples(path: Path, plane: int | None = None) -> Samples:
+def read_samples(path: Path, plane: int | None = None, *, single_as_it_is: bool = False) -> Samples:
     """Read an image file's samples.
 
     JPEG, PNG, BMP and TIFF. Of a file of several pictures of one size (z-stack, channels, composite) the sharpest
@@ -69,6 +69,8 @@ def read_samples(path: Path, plane: int | None = None) -> Samples:
         The file.
     plane
         Which plane to take, counted from 1; the sharpest where it is None.
+    single_as_it_is
+        Whether a file of one plane is read whichever plane is wanted: for folders of both kinds.
 
     Raises
     ------
@@ -77,8 +79,8 @@ def read_samples(path: Path, plane: int | None = None) -> Samples:
     """
     data = _read_bytes(path)
     if data[:4] in _TIFF_MAGIC:
-        return _read_tiff(data, path, plane)
-    if plane not in (None, 1):
+        return _read_tiff(data, path, plane, single_as_it_is=single_as_it_is)
+    if plane not in (None, 1) and not single_as_it_is:
         raise ImageError(f"has one plane, so that there is no plane {plane}", path=path)
     _refuse_truncated(data, path)
     orientation = _checked_header(data, path)
@@ -147,11 +149,12 @@ def _upright(array: NDArray[Any], orientation: int, remarks: tuple[str, ...]) ->
     return Samples(np.ascontiguousarray(array), (*remarks, "turned as the orientation in the file says"))
 
 
-def _read_tiff(data: bytes, path: Path, plane: int | None) -> Samples:
+def _read_tiff(data: bytes, path: Path, plane: int | None, *, single_as_it_is: bool) -> Samples:
     """Read the wanted or the sharpest plane of a TIFF, colour as BGR."""
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as tiff:
             pages = _full_pages(tiff, path)
+            plane = None if single_as_it_is and len(pages) == 1 else plane
             if plane is not None and not 1 <= plane <= len(pages):
                 raise ImageError(f"has {len(pages)} planes, so that there is no plane {plane}", path=path)
             if plane is not None:

@@ -42,7 +42,9 @@ def compose_iscn(classes: Iterable[str], *, losses_believed: int | None = None) 
     unclassified = counts.pop(UNCLASSIFIED, 0)
     total = sum(counts.values())
     if not MIN_COUNT <= total <= MAX_COUNT:
-        return IscnResult(None, f"{total} chromosomes aren't one whole cell ({MIN_COUNT} to {MAX_COUNT})")
+        return IscnResult(
+            None, f"{total} chromosome{'s' * (total != 1)}, not one whole cell ({MIN_COUNT} to {MAX_COUNT})"
+        )
     if counts["X"] == 0:
         return IscnResult(None, "no X chromosome was recognised")
     if 2 * unclassified > total:

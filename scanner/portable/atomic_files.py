@@ -58,7 +58,7 @@ def open_atomic(path: Path, *, mode: int = FILE_MODE) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             sync_file(file.fileno())
-        _replace(part, path)
+        rename(part, path)
     except BaseException:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -127,12 +127,26 @@ def _warn_unsynced(device: int) -> None:
     )
 
 
-def _replace(part: Path, path: Path) -> None:
+def rename(path: Path, target: Path) -> None:
+    """Give a file or folder another name; on Windows, wait for a moment where something in it is open.
+
+    Parameters
+    ----------
+    path
+        What there is.
+    target
+        Its new name on the same file system; a file of that name is replaced.
+
+    Raises
+    ------
+    OSError
+        It can't be renamed.
+    """
     for _ in range(_REPLACE_ATTEMPTS if sys.platform == "win32" else 0):
         try:
-            os.replace(part, path)
+            os.replace(path, target)
         except PermissionError:
             time.sleep(_REPLACE_PAUSE_S)
         else:
             return
-    os.replace(part, path)
+    os.replace(path, target)

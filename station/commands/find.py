@@ -12,6 +12,7 @@ from rich.table import Table
 
 from acquisition.storage import write_json_atomic
 from scanner.counted import counted
+from station.commands.messages import printable_text
 
 if TYPE_CHECKING:
     from analysis.finder import Candidate
@@ -45,7 +46,7 @@ def find(
         )
     console = Console()
     console.print(table)
-    console.print(f"Found by {chosen}.", highlight=False)
+    console.print(f"Found by {printable_text(str(chosen))}.", highlight=False)
 
 
 def row(candidate: Candidate) -> dict[str, float | None]:

@@ -65,7 +65,7 @@ def classify(
     else:
         for entry in done:
             way = "  short arm down" if entry.flipped else ""
-            typer.echo(f"{entry.file}  {entry.class_name}  {entry.probability:.3f}{way}")
+            say(f"{entry.file}  {entry.class_name}  {entry.probability:.3f}{way}")
     for other in refused:
         complain(other.reason if other.file in other.reason else f"{other.file}: {other.reason}")
     typer.echo(f"{len(done)} classified, {len(refused)} refused")
@@ -113,8 +113,8 @@ def karyotype(
     if sum((cells is not None, bool(images), edit is not None)) != 1:
         raise UsageError("karyotype takes either pictures, or --cells and a folder, or --edit and a proposal")
     _refuse_unordered(counted, analysed, laid_out)
-    if plane is not None and not images:
-        raise UsageError("--plane is for pictures: files of a case and proposals name their own planes")
+    if plane is not None and edit is not None:
+        raise UsageError("--plane is for pictures: a proposal names its own plane")
     refuse_twins(images or [])
     refuse_overwriting(images or [], out)
     options = sheet_options(ideograms, accession, straighten=straighten)
@@ -128,7 +128,7 @@ def karyotype(
         from analysis.case.summary import CasePolicy
         from station.case import CaseRun
 
-        run = CaseRun(cells, out, case, options, discard_edits)
+        run = CaseRun(cells, out, case, options, discard_edits, plane)
         _case(run, karyotyper, CasePolicy(counted, analysed, laid_out, origin))
         return
     _pictures(images or [], out, karyotyper, options, plane=plane, discard_edits=discard_edits)

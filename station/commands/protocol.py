@@ -12,6 +12,7 @@ from rich.table import Table
 
 from acquisition.storage import write_json_atomic
 from scanner.counted import counted
+from station.commands.messages import printable_text, say
 from station.commands.options import (
     JsonOption,
     OptionalRigOption,
@@ -48,12 +49,12 @@ def check(
         checked = check_protocol(path, instrument)
         refused = refused or checked.refused
         if checked.error is not None:
-            typer.echo(f"refused  {checked.error}")
+            say(f"refused  {checked.error}")
             continue
         for finding in checked.findings:
-            typer.echo(f"{finding.level.value:8} {checked.where(finding)}: {finding}")
+            say(f"{finding.level.value:8} {checked.where(finding)}: {finding}")
         if not checked.findings:
-            typer.echo(f"ok       {path}")
+            say(f"ok       {path}")
     if refused:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -95,7 +96,7 @@ def new(
     """Begin a protocol from a shipped one, comments included."""
     from station.protocol.template import new_protocol
 
-    typer.echo(f"Written: {new_protocol(name, like, folder)}")
+    say(f"Written: {new_protocol(name, like, folder)}")
 
 
 @protocol_app.command("export", epilog=examples("karyoscan protocol export demo --rig simulated --out demo.json"))
@@ -109,7 +110,7 @@ def export(
 
     sequence = scan_sequence(protocol, rig)
     write_sequence(sequence, out)
-    typer.echo(f"{counted(len(sequence.stage_positions), 'field')} -> {out}")
+    say(f"{counted(len(sequence.stage_positions), 'field')} -> {out}")
 
 
 def schema(
@@ -154,7 +155,7 @@ def _show(explanation: Explanation, console: Console, *, at_most: bool) -> None:
     for finding in result.findings:
         level = finding.level.value
         line = f"[{colours[level]}]{level}[/] {escape(checked.where(finding))}: {escape(str(finding))}"
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(printable_text(line), highlight=False, soft_wrap=True)
 
 
 def _cells(forecast: Forecast) -> str:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from acquisition.errors import StorageError
+from acquisition.run.interruption import interruptions_raised
 from scanner.calibration.pictures import PictureSink, discard_picture
 from scanner.calibration.record import write_calibration
 from scanner.calibration.results import Result
 from scanner.calibration.session import CalibrationPlan, Procedure, calibrate
 from scanner.configuration_check import MismatchKind
 from scanner.coordinates import SlidePoint
-from scanner.errors import DeviceError, ScannerError
+from scanner.errors import DeviceError
 from scanner.rig import load_rig
 from station.compose import Instrument, open_instrument
 from station.instrument.calibration_page import CalibrationLog, write_calibration_page
@@ -74,7 +75,7 @@ def run_calibration(
 ) -> CalibrationOutcome:
     """Open the instrument, measure, make it safe, and write the rig if all went well, then the page.
 
-    A calibration that is refused leaves a page too: the pictures show why.
+    A calibration that is refused or interrupted leaves a page too: the pictures show why.
 
     Parameters
     ----------
@@ -89,6 +90,8 @@ def run_calibration(
         A procedure refused, or the instrument could not be made safe; nothing was written to the rig.
     StorageError
         The page can't be written: before anything moved, where its folder can't be; else after the rig was.
+    KeyboardInterrupt
+        A person or a signal ended it; the instrument is safe, and nothing was written to the rig.
     """
     rig, _ = load_rig(request.rig, tolerated=(MismatchKind.PIXEL_SIZE,))
     folder = result_folder(rig, request.out, ResultKind.CALIBRATION)
@@ -99,15 +102,19 @@ def run_calibration(
         on_result(result)
 
     try:
-        with open_instrument(request.rig, tolerated=(MismatchKind.PIXEL_SIZE,)) as instrument:
+        with (
+            interruptions_raised(),
+            open_instrument(request.rig, tolerated=(MismatchKind.PIXEL_SIZE,)) as instrument,
+        ):
             results = calibrate_instrument(instrument, request, keep, log.add_picture)
         if request.write:
             write_calibration(request.rig, results)
-    except ScannerError as error:
+    except BaseException as error:
         if folder is not None:
             # The refusal is what the user has to read, whatever becomes of the page.
             with suppress(StorageError):
-                write_calibration_page(log, folder, refusal=str(error), written=False)
+                refusal = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+                write_calibration_page(log, folder, refusal=refusal or type(error).__name__, written=False)
         raise
     if folder is None:
         return CalibrationOutcome(results, None)

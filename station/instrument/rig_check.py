@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.run.interruption import interruptions_raised
 from scanner.calibration.common_steps import find_exposure
 from scanner.coordinates import StagePoint
 from scanner.core import ScanCore
@@ -122,7 +123,7 @@ def check_rig(folder: Path, *, home: bool = False, turret: bool = False) -> RigC
         return RigCheck(folder.resolve().name, steps.done)
     rig, cfg = loaded[0]
     pictures: list[CheckPicture] = []
-    with ExitStack() as claimed:
+    with interruptions_raised(), ExitStack() as claimed:
         steps.make("exclusive use", lambda: _claim(claimed, rig))
         if not steps.failed:
             _check_devices(steps, rig, cfg, pictures, home=home, turret=turret)

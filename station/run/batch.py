@@ -13,7 +13,7 @@ from acquisition.batch.notices import BatchNotices
 from acquisition.batch.report import BATCH_NAME, BatchReport, SlideReport, SlideStatus, read_report, write_report
 from acquisition.batch.tray import tray_of
 from acquisition.batch.worklist import Worklist, WorklistEntry, load_worklist
-from acquisition.errors import AcquisitionError, ResumeError
+from acquisition.errors import AcquisitionError, ResumeError, StorageError
 from acquisition.protocol import Protocol
 from acquisition.records import RunStatus
 from acquisition.run.control import RunControl
@@ -28,6 +28,7 @@ from acquisition.storage.run_folder import (
 )
 from analysis.parameters.store import verify_all
 from scanner.errors import ScannerError
+from scanner.portable.atomic_files import rename
 from scanner.portable.file_names import file_name_part
 from simulators.fault_scenario import FaultScenario
 from station.compose import Instrument, open_instrument
@@ -239,10 +240,24 @@ def _result_of(result: ScanResult, protocol: Protocol) -> SlideResult:
 
 
 def _set_aside(folder: Path) -> None:
-    """A run that never came to its journal took no picture and can't be gone on with: its folder makes room."""
-    if folder.exists():
-        number = 1 + sum(1 for _ in folder.parent.glob(f"{folder.name}-not-begun-*"))
-        folder.rename(folder.with_name(f"{folder.name}-not-begun-{number}"))
+    """A run that never came to its journal took no picture and can't be gone on with: its folder makes room.
+
+    Raises
+    ------
+    StorageError
+        It can't be renamed, as on Windows while a program has a file of it open.
+    """
+    if not folder.exists():
+        return
+    number = 1 + sum(1 for _ in folder.parent.glob(f"{folder.name}-not-begun-*"))
+    try:
+        rename(folder, folder.with_name(f"{folder.name}-not-begun-{number}"))
+    except OSError as error:
+        raise StorageError(
+            f"holds a run that never began, and can't be renamed ({error.strerror or error}): close what has its "
+            "files open, or move it away",
+            path=folder,
+        ) from error
 
 
 def _fill(

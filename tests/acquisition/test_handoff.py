@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from acquisition.handoff import Handoff, KaryotypeTask, karyotype_capture, process_pool
-from acquisition.records import KaryotypeRecord, KaryotypeStatus
+from acquisition.records import KaryotypeRecord, KaryotypeStatus, RunStatus
 
 
 def answer(task: KaryotypeTask) -> KaryotypeRecord:
@@ -71,7 +71,7 @@ def test_nothing_submitted_needs_no_worker():
 
 
 def test_a_worker_that_dies_is_replaced_and_its_capture_tried_once_more(tmp_path):
-    handoff = Handoff(lambda: process_pool(1), workers=1, work=die_on_the_marked_one)
+    handoff = Handoff(lambda: process_pool(1), workers=1, work=die_on_the_marked_one, retries=1)
     for uid in ("a", "b", "c"):
         handoff.submit(KaryotypeTask(uid, str(tmp_path), ""))
     records = drain(handoff)
@@ -82,7 +82,7 @@ def test_a_worker_that_dies_is_replaced_and_its_capture_tried_once_more(tmp_path
 
 
 def test_a_capture_that_kills_every_worker_is_marked_and_the_others_are_not(tmp_path):
-    handoff = Handoff(lambda: process_pool(1), workers=1, work=die_on_the_marked_one)
+    handoff = Handoff(lambda: process_pool(1), workers=1, work=die_on_the_marked_one, retries=1)
     for uid in ("a", "always", "c", "d"):
         handoff.submit(KaryotypeTask(uid, str(tmp_path), ""))
     records = drain(handoff)
@@ -90,3 +90,29 @@ def test_a_capture_that_kills_every_worker_is_marked_and_the_others_are_not(tmp_
     assert records["always"].status is KaryotypeStatus.FAILED
     assert "died" in (records["always"].error or "")
     assert [records[uid].status for uid in "acd"] == [KaryotypeStatus.PROPOSED] * 3
+
+
+def count_and_die(task: KaryotypeTask) -> KaryotypeRecord:
+    with (Path(task.run_dir) / "tried").open("a") as tried:
+        tried.write(f"{task.capture_uid}\n")
+    os._exit(1)
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_capture_on_which_workers_die_is_tried_as_often_as_the_protocol_says(run_in, tmp_path, retries):
+    protocol = run_in.protocol(errors={"karyotype": {"retries": retries, "then": "skip_and_mark"}})
+    session = run_in("run", protocol=protocol, handoff=Handoff(lambda: process_pool(1), work=count_and_die))
+    assert session.outcome.status is RunStatus.COMPLETED_WITH_ERRORS
+    assert (tmp_path / "run" / "tried").read_text().split() == ["cell-0001"] * (1 + retries)
+    (failed,) = session.karyotypes
+    assert (failed.status, failed.error[:16]) == (KaryotypeStatus.FAILED, "the analysis die")
+
+
+def test_of_several_captures_under_way_only_the_one_that_kills_is_given_up(tmp_path):
+    handoff = Handoff(lambda: process_pool(2), workers=2, work=die_on_the_marked_one)
+    for uid in ("a", "always", "c"):
+        handoff.submit(KaryotypeTask(uid, str(tmp_path), ""))
+    records = drain(handoff)
+    handoff.close()
+    assert [records[uid].status for uid in "ac"] == [KaryotypeStatus.PROPOSED] * 2
+    assert records["always"].status is KaryotypeStatus.FAILED

@@ -89,7 +89,7 @@ def test_a_finder_worker_that_stands_still_is_replaced_and_every_field_searched(
 @pytest.mark.slow
 def test_a_karyotype_worker_that_stands_still_marks_its_capture_and_the_other_is_done(bench, run_in):
     once = {"karyotype": {"retries": 0, "then": "skip_and_mark"}}
-    handoff = Handoff(lambda: process_pool(1), work=stand_still_on_the_first, deadline_s=DEADLINE_S, retries=0)
+    handoff = Handoff(lambda: process_pool(1), work=stand_still_on_the_first, deadline_s=DEADLINE_S)
     start_s = time.monotonic()
     session = run_in("run", protocol=run_in.protocol(number=2, errors=once), handoff=handoff)
     assert time.monotonic() - start_s < IN_TIME_S

@@ -6,7 +6,12 @@ import pytest
 
 from acquisition.records import RunStatus
 from acquisition.run.control import RunControl
-from acquisition.run.interruption import HANDLED_SIGNALS, InterruptionHandler, interruptions_handled
+from acquisition.run.interruption import (
+    HANDLED_SIGNALS,
+    InterruptionHandler,
+    interruptions_handled,
+    interruptions_raised,
+)
 from acquisition.run.listener import GuardedListener
 
 PRESENT = [name for name in HANDLED_SIGNALS if hasattr(signal, name)]
@@ -24,6 +29,25 @@ def test_each_signal_that_would_end_the_process_is_a_stop_and_the_next_an_abort(
         assert control.abort_requested
     assert len(lines) == 4
     assert all(name in line for line in lines)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_outside_of_runs_each_such_signal_raises_once_so_that_making_safe_is_not_interrupted(name):
+    before, made_safe = signal.getsignal(signal.SIGINT), []
+
+    def work():
+        with interruptions_raised():
+            try:
+                signal.raise_signal(getattr(signal, name))
+            finally:
+                signal.raise_signal(getattr(signal, name))
+                signal.raise_signal(signal.SIGINT)
+                made_safe.append(True)
+
+    with pytest.raises(KeyboardInterrupt, match=name):
+        work()
+    assert made_safe
     assert signal.getsignal(signal.SIGINT) is before
 
 

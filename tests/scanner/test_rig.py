@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_a_typing_error_is_named_with_its_line_and_what_is_allowed(tmp_path, rig
         (lambda d: d["camera"].update(bit_depth=40), "camera.bit_depth: found 40"),
         (lambda d: d["stage"].pop("x"), "stage.x: required key is missing"),
         (lambda d: d["stage"]["x"].update(min_um=80000), "must be below max_um"),
-        (lambda d: d["focus"].update(down_um=-5), "down_um -5"),
+        (lambda d: d["focus"].update(down_um=-5), "focus.down_um: -5 must lie"),
         (lambda d: d["focus"].update(down_um=2000), "envelope of 10x"),
         (lambda d: d["focus"].update(down_um=4000), "through the slide"),
         (lambda d: d["stage"]["motion"].update(speed_um_s=1e-30), "stage.motion.speed_um_s: found 1e-30"),
@@ -72,6 +73,45 @@ def test_a_wrong_rig_is_refused_with_a_reason(tmp_path, rig_data, change, messag
         load_rig(write(tmp_path, rig_data))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "written"),
+    [
+        (lambda d: d["focus"].update(down_um=4000), "focus.down_um", "down_um: 4000"),
+        (lambda d: d["objectives"][0].update(numerical_aperture=1.4), "objectives.0.numerical_aperture", "1.4"),
+        (lambda d: d["objectives"][1].update(name="10x"), "objectives.1", "- name: 10x"),
+        (lambda d: d["objectives"][1]["focus"].update(max_um=9999), "objectives.1.focus", "focus:"),
+        (lambda d: d["stage"].update(load={"x_um": 1e6, "y_um": 0}), "stage.load", "load:"),
+        (lambda d: d["devices"].update(oiler="Oiler"), "devices.oiler", "oiler: Oiler"),
+    ],
+)
+def test_what_contradicts_something_else_is_named_with_its_own_key_and_line(
+    tmp_path, rig_data, change, key, written
+):
+    change(rig_data)
+    folder = write(tmp_path, rig_data)
+    with pytest.raises(RigError) as caught:
+        load_rig(folder)
+    assert f"rig.yaml:{caught.value.line}: {key}: " in str(caught.value)
+    assert written in (folder / "rig.yaml").read_text().splitlines()[caught.value.line - 1]
+
+
+def test_what_the_configuration_contradicts_is_named_with_its_line(tmp_path, rig_data):
+    shutil.copytree(SIMULATED, tmp_path / "rig")
+    path = tmp_path / "rig" / "rig.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("um_per_px: 0.645", "um_per_px: 0.325"))
+    configuration = tmp_path / "rig" / "micro-manager.cfg"
+    configuration.write_text(
+        configuration.read_text()
+        + "\nConfigPixelSize,10x,Turret,Label,10x/0.45\nPixelSize_um,10x,0.645\n".replace(
+            "Turret", rig_data["devices"]["turret"]
+        )
+    )
+    with pytest.raises(RigError, match=r"objectives\.10x\.um_per_px: the rig says 0\.325") as caught:
+        load_rig(tmp_path / "rig")
+    assert "um_per_px: 0.325" in path.read_text().splitlines()[caught.value.line - 1]
 
 
 @pytest.mark.parametrize(

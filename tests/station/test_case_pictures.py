@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from acquisition.storage import CaptureMetadata, Immersion, ObjectiveMetadata, write_capture
 from analysis.case.summary import FurtherPicture, PictureKind
@@ -53,6 +54,15 @@ def test_focus_planes_of_a_capture_are_one_cell_however_blurred(tmp_path):
     assert pictures.cells[0].further == tuple(
         FurtherPicture(f"p0001-z{number:02d}.ome.tiff", PictureKind.FOCUS_PLANE) for number in (1, 2, 3)
     )
+
+
+def test_the_plane_that_is_asked_for_is_taken_of_files_that_have_several(tmp_path):
+    first, second = ((40 + 200 * cell(seed)).astype(np.uint8) for seed in (1, 2))
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack([first, second]), photometric="minisblack")
+    assert cv2.imwrite(str(tmp_path / "single.png"), second)
+    by_plane = {plane: case_pictures(tmp_path, plane=plane).cells for plane in (1, 2, 3)}
+    # Plane 2 is the same picture as the single one; plane 3 there is none, so that its file tells when it is read.
+    assert [len(cells) for cells in by_plane.values()] == [2, 1, 2]
 
 
 def test_planes_alone_are_karyotyped_by_the_sharpest(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,24 @@ def test_a_run_stays_completed_where_its_summary_can_not_be_shown(tmp_path: Path
     assert "the summary can't be shown" in done.stderr
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_that_an_output_can_not_write_are_printed_with_question_marks(tmp_path: Path, encoding: str) -> None:
+    folder = tmp_path / os.fsdecode(b"uml_\xfc-\xe7\xb4\xb0")
+    folder.mkdir()
+    protocol = folder / "p.yaml"
+    protocol.write_text((ROOT / "protocols" / "quick.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    checked = command("protocol", "check", str(protocol), PYTHONIOENCODING=encoding)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "uml_?-" in checked.stdout
+    shutil.copytree(ROOT / "hardware_configs" / "simulated", folder / "rig")
+    rig = command("rig", "check", str(folder / "rig"), PYTHONIOENCODING=encoding)
+    assert (rig.returncode, rig.stderr) == (0, "")
+    found = command("find", str(folder / "none.png"), "--um-per-px", "0.6", PYTHONIOENCODING=encoding)
+    assert found.returncode == 1
+    assert "Traceback" not in found.stderr
+    assert "none.png: no such file" in found.stderr
 
 
 def test_a_run_and_a_batch_never_share_a_folder(tmp_path: Path) -> None:

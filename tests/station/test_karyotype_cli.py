@@ -87,7 +87,7 @@ def test_an_edited_proposal_is_drawn_and_counted_anew(tmp_path, call):
     path.write_text(json.dumps(proposal))
     code, out, _ = call("karyotype", "--edit", path, "--out", tmp_path / "out")
     assert code == 0
-    assert "no ISCN: 1 chromosomes" in out
+    assert "no ISCN: 1 chromosome, not one whole cell" in out
     content = json.loads((tmp_path / "out" / "cell.json").read_text())
     assert content["iscn"] is None
     kept = {"proposed": {"class": "7", "flipped": True}, "confirmed": False, "not_compared": None}
@@ -97,6 +97,6 @@ def test_an_edited_proposal_is_drawn_and_counted_anew(tmp_path, call):
 
 
 def test_a_plane_is_taken_of_pictures_only(tmp_path, call):
-    code, _, complaint = call("karyotype", "--cells", tmp_path, "--plane", 2, "--out", tmp_path / "out")
+    code, _, complaint = call("karyotype", "--edit", tmp_path / "p.json", "--plane", 2, "--out", tmp_path / "out")
     assert code == 1
     assert "--plane is for pictures" in complaint

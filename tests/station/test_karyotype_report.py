@@ -22,7 +22,7 @@ from analysis.structures.karyotype import Karyotype, KaryotypedChromosome
 from analysis.structures.review import ReviewFinding, ReviewReason, ReviewVerdict
 from station.cell_files import ENDINGS, write_cell
 from station.karyotype_report import karyotype_pdf
-from station.pdf_document import printable
+from station.pdf_document import paragraph_text, printable
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +93,30 @@ def test_the_pdf_has_its_true_date_and_names_no_folder(cell, monkeypatch):
     assert b"/CreationDate (D:20231114221320+00'00')" in karyotype_pdf(cell)
 
 
-@pytest.mark.parametrize("name", ["Żółć.png", "Ωμέγα.png", "Клетка.png"])
-def test_latin_greek_and_cyrillic_are_printed(name):
+@pytest.mark.parametrize(
+    "name", ["Żółć.png", "Ωμέγα.png", "Клетка.png", "細胞-一.png", "さいぼう細胞.png", "세포 1.png"]
+)
+def test_european_and_east_asian_letters_are_printed(name):
     assert printable(name) == name
 
 
+@pytest.mark.parametrize(
+    ("text", "font"),
+    [("胞", "STSong-Light"), ("さ胞", "HeiseiMin-W3"), ("세胞", "HYSMyeongJo-Medium"), ("A&B", None)],
+)
+def test_a_paragraph_names_the_font_of_letters_that_the_embedded_one_lacks(text, font):
+    assert paragraph_text(text) == ("A&amp;B" if font is None else f'<font name="{font}">{text}</font>')
+
+
+def test_an_accession_in_chinese_stands_on_sheet_foot_and_findings(cell):
+    content = karyotype_pdf(replace(cell, iscn=IscnResult(None, "胞 <1>")), SheetOptions(accession="細胞 7"))
+    assert b"STSong-Light" in content
+    assert b"UniGB-UCS2-H" in content
+    assert "\N{REPLACEMENT CHARACTER}" not in text_of(content)
+
+
 def test_what_the_font_lacks_and_what_cannot_be_drawn_is_replaced(cell):
-    assert printable("胞\udcfc\n") == "\N{REPLACEMENT CHARACTER}" * 3
+    assert printable("\N{COPTIC SMALL LETTER ALFA}𠀀\udcfc\n") == "\N{REPLACEMENT CHARACTER}" * 4
     odd = replace(cell, image=replace(cell.image, source="/somewhere/uml_\udcfc.png"))
     assert karyotype_pdf(odd).startswith(b"%PDF-")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import re
 import shutil
+import signal
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,10 +18,11 @@ from acquisition.errors import StorageError
 from scanner.calibration.session import Procedure
 from scanner.coordinates import SlidePoint, StagePoint
 from scanner.errors import ScannerError
+from scanner.microscope import Microscope
 from scanner.rig import load_rig
 from station.cli import main
-from station.compose import open_oil_ledger, rig_state_folder
-from station.instrument.calibrate import CalibrationRequest, run_calibration
+from station.compose import Instrument, open_oil_ledger, rig_state_folder
+from station.instrument.calibrate import CalibrationRequest, calibrate_instrument, run_calibration
 from station.instrument.check_page import CHECK_PICTURE_NAME, CheckPicture, picture_facts, write_check_page
 from station.instrument.result_folder import ResultKind, result_folder
 from station.instrument.rig_check import RigCheck, RigCheckState, RigCheckStep, check_rig
@@ -279,6 +282,33 @@ def test_offsets_keep_the_structures_through_both_objectives(rig_folder: Path, t
         assert f"structure {number} through 10x" in html
         assert f"structure {number} through 63x" in html
     assert "Nothing was written to the rig" in html
+
+
+def test_an_interrupted_calibration_leaves_a_page_and_a_safe_instrument(
+    rig_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Instrument] = []
+
+    def interrupted(microscope: Microscope, *_arguments: object) -> None:
+        microscope.light(on=True)
+        signal.raise_signal(signal.SIGTERM)
+
+    def calibrating(instrument: Instrument, *arguments: Any) -> Any:
+        opened.append(instrument)
+        return calibrate_instrument(instrument, *arguments)
+
+    monkeypatch.setattr("station.instrument.calibrate.calibrate", interrupted)
+    monkeypatch.setattr("station.instrument.calibrate.calibrate_instrument", calibrating)
+    request = CalibrationRequest(rig_folder, frozenset({Procedure.PIXELS}), FIELD_WITH_CELLS, out=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run_calibration(request)
+    page = Page(tmp_path / "calibration.html")
+    assert "interrupted" in page.html
+    assert "Nothing was written to the rig" in page.html
+    twin = opened[0].twin
+    assert twin is not None
+    assert not twin.lamp_open
+    assert twin.focus_um() == pytest.approx(opened[0].rig.focus.down_um)
 
 
 def test_a_refused_calibration_leaves_a_page_with_its_reason(rig_folder: Path, tmp_path: Path) -> None:
