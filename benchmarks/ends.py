@@ -142,8 +142,17 @@ def end_of(name: str) -> Callable[[], None]:
     return strike
 
 
+def hear_signals() -> None:
+    """Undo what a shell does for commands in the background, and ``nohup``: ignored signals end nothing."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in SIGNALS:
+        if name != "SIGINT":
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
 def child(end: str, phase: str, folder: Path) -> None:
     """Scan in this process, and write down what the simulated instrument is like at the end."""
+    hear_signals()
     protocol_path = folder / "ends.yaml"
     protocol = read_protocol(protocol_path)
     request = ScanRequest(RIG, protocol_path, folder / "run", seed=3, cells=2)

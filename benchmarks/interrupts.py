@@ -1,10 +1,9 @@
 """Two and three interrupts at any moment: ``python benchmarks/interrupts.py [--times 200] [--json FILE]``.
 
 A small run (four fields, two cells, one process, simulated instrument) is interrupted 0 to 600 ms after one of
-its phases began: by two or three SIGINT, as a person who presses Ctrl-C again and again. The second may come within
-the clean-up of the first, or after the end. Afterwards light, stage and focus of the simulated instrument are read,
-the journal's last record and the state in the casebook; then the run is gone on with. It ends with 1 where one run
-is not safe, not recorded or can't be resumed.
+its phases began, by two or three SIGINT. The second may come within the clean-up of the first, or after the end.
+Afterwards light, stage and focus of the simulated instrument are read, the journal's last record and the state in
+the casebook; then the run is gone on with. It ends with 1 where one is not safe, not recorded or can't be resumed.
 """
 
 from __future__ import annotations
@@ -189,6 +188,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=14)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    # A shell lets commands in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     stream = random.Random(options.seed)
     rows: list[Row] = []
     started_s = time.monotonic()

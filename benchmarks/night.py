@@ -145,6 +145,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     count = options.slides
+    # Processes inherit what ``nohup`` ignores.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with tempfile.TemporaryDirectory(prefix="night-") as name:
         folder = Path(name)
         write_inputs(folder, count)

@@ -26,7 +26,7 @@ _FLOAT: Final = re.compile(
 )
 _TEXT: Final = "tag:yaml.org,2002:str"
 _PLAIN: Final = "plain"
-_UNWRITABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_UNWRITABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ class _Builder:
             line = _line(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
                 raise YamlTextError("a key that is no plain text", line)
-            key = str(key_node.value)
+            key = _writable(key_node, line)
             child = (*key_path, key)
             if key in data:
                 raise YamlTextError(f"{'.'.join(str(part) for part in child)}: key given twice", line)
@@ -201,7 +201,7 @@ class _Builder:
         return data
 
     def _scalar(self, node: yaml.ScalarNode, line: int) -> str | int | float | bool | None:
-        text = str(node.value)
+        text = _writable(node, line)
         if node.tag != _PLAIN:
             return text
         if _BOOLEAN.fullmatch(text):
@@ -217,6 +217,15 @@ class _Builder:
             return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         base = {"0o": 8, "0x": 16}.get(text[:2], 10)
         return int(text[2:] if base != 10 else text, base)
+
+
+def _writable(node: yaml.ScalarNode, line: int) -> str:
+    """Text of a scalar; quoted ones may hold as an escape what no file holds as it is."""
+    text = str(node.value)
+    found = _UNWRITABLE.search(text)
+    if found is not None:
+        raise YamlTextError(f"found the character {found.group()!a}, which can't be shown", line)
+    return text
 
 
 def _line(node: yaml.Node) -> int:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 _ROUNDED: Final = re.compile(r"\d+([.,]\d+)?[eE]\+?\d+")
+_FAILED_CELL: Final = re.compile(r"#+|#(N/A|NAME\?|REF!|VALUE!|DIV/0!|NUM!|NULL!)|=.*|\+.*\(.*\)", re.IGNORECASE)
+_CONVERTED: Final = re.compile(r"\d+[.,]\d+|'.*|\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|TRUE|FALSE", re.IGNORECASE)
 _LIKE_ENOUGH: Final = 0.85
 """Similarity of two barcodes (`difflib.SequenceMatcher.ratio`) from which one may be the other misread: one sign
 of seven changed gives 0.86."""
@@ -20,6 +22,16 @@ _FEWEST: Final = 2
 def is_rounded(barcode: str) -> bool:
     """Tell whether a spreadsheet turned a barcode into a rounded number, such as ``1,23457E+11``."""
     return _ROUNDED.fullmatch(barcode) is not None
+
+
+def is_failed_cell(barcode: str) -> bool:
+    """Tell whether a barcode is what a spreadsheet shows for a formula, or where it can't show the value."""
+    return _FAILED_CELL.fullmatch(barcode) is not None
+
+
+def is_converted(barcode: str) -> bool:
+    """Tell whether a barcode may be what a spreadsheet made of it: a decimal number, a date, a quoted text."""
+    return _CONVERTED.fullmatch(barcode) is not None
 
 
 def shortened(barcodes: Iterable[str]) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +18,7 @@ MAX_ROWS: Final = 20_000
 """A loader holds 80 slides; a laboratory's year has some thousand: a longer table isn't meant for one night."""
 MAX_CELL: Final = 1_000
 _SEPARATORS: Final = ",;\t"
-_DECLARATION: Final = "sep="
+_DECLARED: Final = re.compile(r"""\s*"?sep=(?P<separator>[^"\s]|\t)"?[\s,;]*""", re.IGNORECASE)
 """First line with which some spreadsheets name the separator."""
 
 
@@ -39,20 +41,23 @@ class TableRow:
 def read_table(path: Path) -> tuple[TableRow, ...]:
     """Read the rows of a CSV file.
 
-    UTF-8 with or without a byte-order mark, or UTF-16 with one; comma, semicolon or tab, or what a first line
-    ``sep=`` names. Empty rows are left out, and so are empty cells at the end of a row that the first row hasn't.
+    UTF-8 with or without a byte-order mark, or UTF-16 with one; line ends of any system; comma, semicolon or tab,
+    or what a first line ``sep=`` names, quoted or not. Empty rows are left out, and so are empty cells at the end
+    of a row that the first row hasn't.
 
     Raises
     ------
     WorklistError
-        The file isn't there, is no regular file, has another encoding, is no CSV, or is too large.
+        The file isn't there, is no regular file, has another encoding, is no CSV, is too large, or has a letter
+        that can't be seen.
     """
     text = _decode(_read_bytes(path), path)
     first, _, rest = text.partition("\n")
     skipped = 0
     separator = _likely_separator(first)
-    if first.strip().lower().startswith(_DECLARATION) and len(first.strip()) == len(_DECLARATION) + 1:
-        separator, text, skipped = first.strip()[-1], rest, 1
+    declared = _DECLARED.fullmatch(first)
+    if declared is not None:
+        separator, text, skipped = declared["separator"], rest, 1
     rows = _parse(text, separator, path, skipped)
     if not rows:
         return ()
@@ -87,15 +92,18 @@ def _decode(content: bytes, path: Path) -> str:
             path=path,
             line=line,
         ) from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     for line, row in enumerate(text.split("\n"), start=1):
-        control = next((sign for sign in row if _is_control(sign)), None)
-        if control is not None:
-            raise WorklistError(f"found the control character {control!r}", path=path, line=line)
+        invisible = next((sign for sign in row if _is_invisible(sign)), None)
+        if invisible is not None:
+            kind = "control" if unicodedata.category(invisible) == "Cc" else "invisible"
+            raise WorklistError(f"found the {kind} character {invisible!a}", path=path, line=line)
     return text
 
 
-def _is_control(sign: str) -> bool:
-    return sign not in "\t\r" and (ord(sign) < 0x20 or 0x7F <= ord(sign) < 0xA0)
+def _is_invisible(sign: str) -> bool:
+    """Control characters, and those of format: a label never has them, and nobody sees why it differs."""
+    return sign != "\t" and unicodedata.category(sign) in {"Cc", "Cf"}
 
 
 def _likely_separator(heading: str) -> str:
@@ -109,6 +117,8 @@ def _parse(text: str, separator: str, path: Path, skipped: int) -> list[TableRow
         for row in reader:
             line = reader.line_num + skipped
             cells = tuple(cell.strip() for cell in row)
+            if any("\n" in cell for cell in cells):
+                raise WorklistError("a cell of several lines; is a quote missing?", path=path, line=line)
             if any(len(cell) > MAX_CELL for cell in cells):
                 raise WorklistError(f"a cell of more than {MAX_CELL:,} characters", path=path, line=line)
             if any(cells):

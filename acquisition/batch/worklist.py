@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from acquisition.batch.barcodes import is_rounded, near_misses, shortened
+from acquisition.batch.barcodes import is_converted, is_failed_cell, is_rounded, near_misses, shortened
 from acquisition.batch.spreadsheet import TableRow, read_table
 from acquisition.errors import WorklistError
 from scanner.counted import counted
@@ -132,6 +132,9 @@ class _Protocols:
         """Path of a protocol; `WorklistError` where there is none."""
         if name not in self._files:
             file = self._worklist.parent / name
+            if not file.is_file():
+                # As the table was written on Windows.
+                file = self._worklist.parent / name.replace("\\", "/")
             if not file.is_file() and name in self._named:
                 file = self._named[name]
             if not file.is_file():
@@ -159,6 +162,13 @@ def _read_row(path: Path, row: TableRow, columns: tuple[str, ...], protocols: _P
             path=path,
             line=line,
         )
+    if is_failed_cell(cells["barcode"]):
+        raise WorklistError(
+            f"barcode: found {cells['barcode']}, a formula or an error of the spreadsheet; enter the barcode "
+            "itself",
+            path=path,
+            line=line,
+        )
     priority = _read_priority(path, line, cells.get("priority", ""))
     protocol = protocols.find(cells["protocol"], line)
     return WorklistEntry(line, cells["barcode"], cells["accession"], protocol, priority)
@@ -167,7 +177,13 @@ def _read_row(path: Path, row: TableRow, columns: tuple[str, ...], protocols: _P
 def _warnings(entries: Iterable[WorklistEntry]) -> tuple[str, ...]:
     """What is allowed and yet hardly meant."""
     lines = {entry.barcode: entry.line for entry in entries}
-    return tuple(
+    converted = tuple(
+        f"line {line}: barcode {barcode} looks like what a spreadsheet makes of a number, a date or a text: "
+        "does the label say so?"
+        for barcode, line in lines.items()
+        if is_converted(barcode)
+    )
+    return converted + tuple(
         f"line {lines[barcode]}: barcode {barcode} is shorter than the others: were leading zeros lost?"
         for barcode in shortened(lines)
     )

@@ -33,6 +33,8 @@ _START_OF_SCAN: Final = 0xDA
 _NOISE_SIGMA_PX: Final = 1.5
 """Blur that takes the noise of a camera off and leaves the edges of chromosomes."""
 
+_INKS: Final = 4
+"""Cyan, magenta, yellow and black."""
 _REDUCED: Final = 1
 """Bit of a TIFF page's NewSubfileType: a thumbnail or a level of a pyramid."""
 
@@ -173,7 +175,13 @@ def _read_tiff(data: bytes, path: Path, plane: int | None, *, single_as_it_is: b
     # tifffile raises whatever a broken tag leads to: zlib, struct, index and its own errors alike.
     except Exception as error:
         # LZW and JPEG need a package it doesn't bring along; OpenCV has them built in.
-        decoded = _decode(data) if "imagecodecs" in str(error) else None
+        lacks_codec = "imagecodecs" in str(error)
+        decoded = _decode(data) if lacks_codec else None
+        if decoded is None and lacks_codec:
+            raise ImageError(
+                "a TIFF in a compression that can't be read here; save it uncompressed, or as LZW or deflate",
+                path=path,
+            ) from error
         if decoded is None:
             raise ImageError("a TIFF that can't be read, truncated or damaged", path=path) from error
         return Samples(decoded)
@@ -214,6 +222,9 @@ def _sharpest(pages: list[tifffile.TiffPage]) -> tuple[int, NDArray[Any]]:
 def _structure(samples: NDArray[Any]) -> float:
     """Energy of the gradient (Tenengrad), of details larger than the noise."""
     grey = np.nan_to_num(samples.astype(np.float32), posinf=0.0, neginf=0.0)
+    if samples.dtype.kind in "ui":
+        # Planes of one file may have other numbers of bits.
+        grey /= np.iinfo(samples.dtype).max
     smooth = cv2.GaussianBlur(grey.mean(axis=2) if grey.ndim == 3 else grey, (0, 0), _NOISE_SIGMA_PX)
     across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     return float((across**2 + down**2).mean())
@@ -226,11 +237,21 @@ def _page_samples(page: tifffile.TiffPage) -> NDArray[Any]:
         return _looked_up(array, np.asarray(page.colormap))
     if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1:
         array = np.moveaxis(array, 0, -1)
+    if page.photometric == tifffile.PHOTOMETRIC.SEPARATED and array.ndim == 3 and array.shape[2] == _INKS:
+        return _of_inks(array)
     if array.ndim == 3 and array.shape[2] >= 3:
         array = array[..., [2, 1, 0, *range(3, min(array.shape[2], 4))]]
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u":
         array = np.iinfo(array.dtype).max - array
     return array
+
+
+def _of_inks(inks: NDArray[Any]) -> NDArray[Any]:
+    """Colours of a picture for printing, shape (h, w, 3), BGR; inks: cyan, magenta, yellow, black, 0 for none."""
+    full = float(np.iinfo(inks.dtype).max)
+    left = 1.0 - inks.astype(np.float32) / full
+    light = left[..., :3] * left[..., 3:] * full
+    return np.ascontiguousarray(np.rint(light[..., ::-1]).astype(inks.dtype))
 
 
 def _looked_up(indices: NDArray[Any], colormap: NDArray[Any]) -> NDArray[np.uint8]:

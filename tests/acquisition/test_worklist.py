@@ -56,6 +56,12 @@ def test_spreadsheets_write_semicolons_marks_and_other_orders(tmp_path):
         ("barcode,accession,protocol,priority\nA,1,blood.yaml,soon\n", 2, "found 'soon'"),
         ("barcode,accession,protocol\nA,1,blood.yaml\nA,2,blood.yaml\n", 3, "stands in line 2 already"),
         ('barcode,accession,protocol\n"A,1,blood.yaml\n', 2, "no CSV"),
+        ('barcode,accession,protocol\n"A\n1",1,blood.yaml\n', 3, "a cell of several lines"),
+        ("barcode,accession,protocol\n007\u200b,1,blood.yaml\n", 2, r"invisible character '\\u200b'"),
+        ("barcode,accession,protocol\nA\x1b[31m,1,blood.yaml\n", 2, r"control character '\\x1b'"),
+        ("barcode,accession,protocol\n#N/A,1,blood.yaml\n", 2, "an error of the spreadsheet"),
+        ("barcode,accession,protocol\n####,1,blood.yaml\n", 2, "an error of the spreadsheet"),
+        ("barcode,accession,protocol\n=A1,1,blood.yaml\n", 2, "a formula or an error"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path, text, line, words):
@@ -76,6 +82,14 @@ def test_a_protocol_goes_by_its_name_where_no_file_of_the_folder_does(tmp_path):
         load_worklist(path, named)
 
 
+@pytest.mark.parametrize("barcode", ["12.0", "1.5", "'007", "01.02.2024", "2024-01-02", "TRUE"])
+def test_what_a_spreadsheet_may_have_made_of_a_barcode_is_named(tmp_path, barcode):
+    worklist = load_worklist(write(tmp_path, f"barcode,accession,protocol\n{barcode},1,blood.yaml\n"))
+    assert [entry.barcode for entry in worklist.entries] == [barcode]
+    (warning,) = worklist.warnings
+    assert warning.startswith(f"line 2: barcode {barcode} looks like what a spreadsheet makes")
+
+
 def test_the_shipped_example_is_a_worklist():
     worklist = load_worklist(Path(__file__).parents[2] / "protocols" / "worklist_example.csv")
     assert [entry.barcode for entry in worklist.entries][:2] == ["M240120001", "A240122001"]
@@ -94,6 +108,11 @@ def test_a_worklist_that_is_not_there(tmp_path):
         ("barcode\taccession\tprotocol\n007\t1\tblood.yaml\n".encode("utf-16"), "007"),
         ("barcode,accession,protocol,,\n007,Müx,blood.yaml,,\n,,,,\n".encode("utf-8-sig"), "007"),
         (b"barcode;accession;protocol;priority\n007;1;blood.yaml;;\n", "007"),
+        (b"sep=\t\nbarcode\taccession\tprotocol\n007\t1\tblood.yaml\n", "007"),
+        (b'"sep=;"\r\nbarcode;accession;protocol\r\n007;1;blood.yaml\r\n', "007"),
+        (b"sep=;,,\nbarcode;accession;protocol\n007;1;blood.yaml\n", "007"),
+        (b"barcode,accession,protocol\r007,1,blood.yaml\r", "007"),
+        (b"barcode,accession,protocol\n007,1,.\\blood.yaml\n", "007"),
     ],
 )
 def test_tables_are_read_as_spreadsheets_leave_them(tmp_path, content, barcode):

@@ -336,3 +336,35 @@ def test_the_size_is_checked_before_a_picture_is_unpacked(tmp_path: Path) -> Non
 def test_a_folder_is_no_picture(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="not a regular file"):
         read_image(tmp_path)
+
+
+def test_planes_of_different_bits_are_compared_by_their_structure(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.tif"
+    noise = np.random.default_rng(1).normal(230, 2, picture().shape).clip(0, 255)
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(picture())
+        tiff.write((257 * noise).astype(np.uint16))
+    assert read_image(path).plane == 1
+
+
+def test_inks_of_a_picture_for_printing_are_darkness(tmp_path: Path) -> None:
+    path = tmp_path / "inks.tif"
+    inks = np.zeros((*picture().shape, 4), np.uint8)
+    inks[..., :3] = (255 - picture())[..., None] // 2
+    inks[..., 3] = (255 - picture()) // 2
+    tifffile.imwrite(path, inks, photometric="separated")
+    read, plain = read_image(path), to_grey(picture(), "plain")
+    assert not read.inverted
+    assert np.corrcoef(read.pixels.ravel(), plain.pixels.ravel())[0, 1] > 0.99
+
+
+def test_a_compression_that_can_not_be_read_is_named_as_such(tmp_path: Path, monkeypatch) -> None:
+    def no_codec(*_arguments: object) -> None:
+        raise ValueError("<COMPRESSION.ZSTD: 50000> requires the 'imagecodecs' package")
+
+    path = tmp_path / "zstd.tif"
+    tifffile.imwrite(path, picture())
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", no_codec)
+    monkeypatch.setattr("cv2.imdecode", lambda *_arguments: None)
+    with pytest.raises(ImageError, match="a TIFF in a compression that can't be read here"):
+        read_image(path)

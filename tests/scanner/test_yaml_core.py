@@ -77,6 +77,8 @@ def test_a_key_is_a_word_whatever_it_looks_like():
         ("? [a, b]\n: 1\n", 1, "a key that is no plain text"),
         ("a: 1\n---\nb: 2\n", 2, "a second document"),
         ("a: 1\nb: \x1b[31m\n", 2, "control character"),
+        ('a: 1\nb: "\\e[31m"\n', 2, r"found the character '\x1b'"),
+        ('a: 1\n"b\\ud800": 1\n', 2, r"found the character '\ud800'"),
         ("a: [1, 2\n", None, "not YAML"),
         ("a: " + "9" * 5000, 1, "a number of 5000 characters"),
         ("a: " + "[" * 60 + "]" * 60, 1, "nested more than 24 levels deep"),
