@@ -26,7 +26,15 @@ class FrameSource(Protocol):
         """Expose; returns at the end of the exposure with the time, in s, when it ended."""
 
     def read(self, exposure_ms: float, exposed_at_s: float) -> NDArray[Any]:
-        """Wait for the oldest frame that was not read, and hand it over."""
+        """Wait for the oldest frame that was not read, and hand it over.
+
+        Parameters
+        ----------
+        exposure_ms
+            Its exposure.
+        exposed_at_s
+            When that ended.
+        """
 
     def set_exposure(self, exposure_ms: float) -> None:
         """Set the exposure; nothing waits to be read."""

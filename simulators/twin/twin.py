@@ -418,10 +418,6 @@ class Twin:
         """
         return self._camera.expose(exposure_ms, camera, lamp)
 
-    def end_hang(self) -> None:
-        """Let a call go that hangs: it raises."""
-        self._state.hang_is_over.set()
-
     @property
     def read_out_end_s(self) -> float:
         """When the last frame has been read out, on the twin's clock; infinite where that hangs."""

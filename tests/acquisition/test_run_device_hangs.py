@@ -30,7 +30,7 @@ class Ending:
         self.lamp_open = self._bench.twin._state.lamp_open
         self.z_um = self._bench.twin.focus_um()
         self.journal = self._path.read_text(encoding="utf-8")
-        self._bench.twin.end_hang()
+        self._bench.twin._state.hang_is_over.set()
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ CALLED_FROM_OUTSIDE: dict[str, str] = {
     "pile_alternatives": "alternatives of the proposal file, which are being built on it",
     "empty_energy": "the same",
     "read_gathered": "the fit of the selection, which is being built on it",
+    "set_binning": "the core, which calls a camera's setters by their names",
     "clear_by_hand": "tests of scripts that drive a loader, see docs/how-to/testing-your-scripts.md",
 }
 """Public code that nothing of the product uses, with who does."""

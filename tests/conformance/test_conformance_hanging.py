@@ -67,7 +67,7 @@ def twin_hanging(kind: TwinFaultKind, name: str = "simulated") -> Iterator[Hangi
         twin.faults.add(TwinFault(kind, "Camera"))
         yield Hanging(core, microscope, twin._state.hang_is_over)
     finally:
-        twin.end_hang()
+        twin._state.hang_is_over.set()
         core.unloadAllDevices()
 
 
