@@ -119,6 +119,13 @@ DEVICE_FAULTS: tuple[FaultEntry, ...] = (
         "FrameError",
     ),
     FaultEntry(
+        TwinFaultKind.TRIGGER_IGNORED,
+        "Camera",
+        "a camera that exposes while it reads out ignores a trigger: all frames after it come one too early",
+        "a frame counts only where it can't be of a later exposure; else all are discarded, the fields repeated",
+        "FrameError",
+    ),
+    FaultEntry(
         TwinFaultKind.CAMERA_SNAP_HANGS,
         "Camera",
         "the call that exposes never returns, as in a C++ adapter whose camera died",

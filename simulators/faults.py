@@ -33,6 +33,8 @@ class TwinFaultKind(StrEnum):
     """The camera hands over the frame before this one again."""
     CAMERA_HANGS = "camera_hangs"
     """The frame never comes: the camera stays busy."""
+    TRIGGER_IGNORED = "trigger_ignored"
+    """A camera that overlaps doesn't expose when it is triggered, and says nothing."""
     CAMERA_SNAP_HANGS = "camera_snap_hangs"
     """The call that exposes never returns; the camera's lock stays held."""
     LIBRARY_HANGS = "library_hangs"

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from pymmcore_plus import Keyword
 
 from simulators.devices import TwinCamera
+from simulators.faults import TwinFaultKind
 
 BINNINGS: Final = (1, 2, 4)
 _POLL_S: Final = 0.0005
@@ -128,7 +129,10 @@ class TwinOverlappingCamera(TwinCamera):
 
     def _trigger(self, _value: int) -> None:
         clock, twin = self.twin.clock, self.twin
-        if clock.now_s() + self.get_exposure() / _MS_PER_S < self._free_at_s - _SLACK_S:
+        is_ignored = twin.faults.strikes(TwinFaultKind.TRIGGER_IGNORED, self.get_label())
+        if is_ignored:
+            twin.note("fault", f"{self.get_label()}: trigger ignored")
+        if is_ignored or clock.now_s() + self.get_exposure() / _MS_PER_S < self._free_at_s - _SLACK_S:
             self.ignored_triggers += 1
             return
         frame = self._expose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -160,6 +161,8 @@ class OverlappedFrames:
         self._motion = motion
         self._free_at_s = 0.0
         self._is_running = False
+        # When the exposures may have ended at the soonest whose frames were not read, s.
+        self._soonest_s: deque[float] = deque()
 
     def set_exposure(self, exposure_ms: float) -> None:
         """Set the exposure; the sequence begins anew with the next one."""
@@ -180,13 +183,21 @@ class OverlappedFrames:
         calls.wait_until(self._label, self._free_at_s - exposure_s, stoppable=False)
         begun_s = calls.now()
         self._set(self._config.trigger_property, self._config.trigger_value)
-        ended_s = begun_s + exposure_s + self._config.trigger_delay_ms / MS_PER_S
-        calls.wait_until(self._label, ended_s, stoppable=False)
+        calls.wait_until(
+            self._label, begun_s + exposure_s + self._config.trigger_delay_ms / MS_PER_S, stoppable=False
+        )
+        # A trigger that was carried out late began its exposure late.
+        ended_s = calls.now()
         self._free_at_s = ended_s + self._read_out_ms / MS_PER_S
+        self._soonest_s.append(begun_s + exposure_s)
         return ended_s
 
     def read(self, exposure_ms: float, exposed_at_s: float) -> NDArray[Any]:
-        """Wait for the oldest frame, and hand it over.
+        """Wait for the oldest frame, and hand it over where it can't be that of a later exposure.
+
+        Frames carry no name: a camera that ignored a trigger would shift all that follow by one, and each would be
+        taken for a picture of another place. So a frame counts only while the next exposure can't have been read
+        out yet, or once as many frames are there as were exposed.
 
         Parameters
         ----------
@@ -198,22 +209,41 @@ class OverlappedFrames:
         Raises
         ------
         FrameError
-            It did not come in time. Which exposure a later frame is of can't be known: all are discarded.
+            It did not come in time, or there are more or fewer frames than exposures. All are discarded.
         """
         calls, core = self._calls, self._calls.core
-        expected_s = exposed_at_s + self._settings.sure_read_out * self._read_out_ms / MS_PER_S
-        calls.wait_until(self._label, expected_s, stoppable=False)
+        sure_s = self._settings.sure_read_out * self._read_out_ms / MS_PER_S
+        calls.wait_until(self._label, exposed_at_s + sure_s, stoppable=False)
         allowance_s = _allowance_s(exposure_ms, self._read_out_ms, self._motion)
         deadline_s, wall_deadline_s = calls.now() + allowance_s, time.monotonic() + allowance_s
         with calls.device_errors(self._label, "read-out"):
-            while not core.getRemainingImageCount():
+            while not self._is_the_oldest(core.getRemainingImageCount()):
                 # Frames come through a thread of the core, which runs by the clock on the wall.
                 if calls.now() >= deadline_s and time.monotonic() >= wall_deadline_s:
                     self.discard()
-                    raise _missing(self._label, f"idle within {allowance_s:.3f} s")
+                    raise _missing(self._label, f"as many frames as exposures within {allowance_s:.3f}")
                 calls.wait_until(self._label, calls.now() + self._settings.poll_s, stoppable=False)
                 time.sleep(self._settings.poll_s)
+            self._soonest_s.popleft()
             return np.asarray(core.popNextImage())
+
+    def _is_the_oldest(self, frames: int) -> bool:
+        """Whether the first of so many frames is certainly that of the oldest exposure."""
+        exposures = len(self._soonest_s)
+        if frames > exposures:
+            self.discard()
+            raise FrameError(
+                "more frames than exposures",
+                device=self._label,
+                defect=FrameDefect.MISSING,
+                wanted=str(exposures),
+                actual=str(frames),
+            )
+        if frames == exposures:
+            return True
+        # Without the oldest exposure, so many frames would include that of a later one.
+        soonest_s = self._soonest_s[frames] + self._settings.overlap_fraction * self._read_out_ms / MS_PER_S
+        return frames > 0 and self._calls.now() < soonest_s
 
     def discard(self) -> None:
         """End the sequence with what is in it; the next exposure begins another."""
@@ -229,8 +259,9 @@ class OverlappedFrames:
     def _stop(self) -> None:
         if self._is_running:
             self._is_running = False
-            self._calls.core.stopSequenceAcquisition(self._label)
             self._free_at_s = 0.0
+            self._soonest_s.clear()
+            self._calls.core.stopSequenceAcquisition(self._label)
 
     def _set(self, name: str | None, value: str) -> None:
         if name is not None:

@@ -49,6 +49,9 @@ class FrameSettings:
         much faster than its rig says, and every question costs time.
     poll_s
         Time between two questions afterwards.
+    overlap_fraction
+        A frame that is there so early after the next exposure, as a fraction of the rig's read-out time, can't be
+        of that one: no camera is twice as fast as its rig says.
     sample_step_px
         Levels are counted on every so many rows and columns: the stage waits for the answer.
     """
@@ -58,6 +61,7 @@ class FrameSettings:
     saturated_fraction: float = 0.5
     sure_read_out: float = 0.95
     poll_s: float = 0.0002
+    overlap_fraction: float = 0.5
     sample_step_px: int = 8
 
 

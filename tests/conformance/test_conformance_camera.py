@@ -15,7 +15,7 @@ from scanner.core import ScanCore
 from scanner.errors import DeviceNotReadyError, FrameError, PositionError
 from scanner.microscope import Microscope
 from scanner.rig import CameraConfig, Rig, load_rig
-from simulators.clock import RealClock
+from simulators.clock import InstantClock, RealClock
 from simulators.devices import twin_of
 from simulators.faults import TwinFault, TwinFaultKind
 
@@ -140,6 +140,20 @@ def core_of(microscope: Microscope) -> ScanCore:
     return microscope._calls.core
 
 
+def keep_frames(twin) -> list:
+    """All frames that the camera will have handed over, in the order of their exposures."""
+    kept = []
+    expose = twin.expose
+
+    def keeping(*arguments):
+        frame = expose(*arguments)
+        kept.append(frame.copy())
+        return frame
+
+    twin.expose = keeping
+    return kept
+
+
 def places(frames) -> list[float]:
     return [frame.view.stage.x_um for frame in frames]
 
@@ -227,6 +241,39 @@ def test_a_frame_that_never_comes_is_an_error_and_the_next_picture_is_sound(over
         overlapping.move_to(THERE)
         frame = overlapping.read(overlapping.expose(EXPOSURE_MS))
     assert frame.view.stage.distance_um(THERE) <= 2.0
+
+
+@pytest.mark.parametrize("clock", [InstantClock, RealClock])
+@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+def test_a_trigger_that_is_ignored_never_lends_a_place_another_picture(overlapping, clock, nth):
+    twin = twin_of(core_of(overlapping))
+    twin.clock = clock()
+    overlapping.move_to(HERE)
+    twin.faults.add(TwinFault(TwinFaultKind.TRIGGER_IGNORED, "Camera", nth))
+    kept = keep_frames(twin)
+    targets = [HERE.shifted(40.0 * number, 0.0) for number in range(6)]
+    frames, errors, waiting = [], [], None
+    with overlapping.overlapped():
+        for target in [*targets, None]:
+            following = None
+            if target is not None:
+                overlapping.move_to(target)
+                following = overlapping.expose(EXPOSURE_MS)
+            try:
+                if waiting is not None:
+                    frames.append(overlapping.read(waiting))
+            except FrameError as error:
+                errors.append(error)
+            waiting = following
+    assert errors, "nobody noticed"
+    assert len(frames) >= len(targets) - 2
+    # What each frame truly shows is known by its pixels: the twin kept them in the order of the exposures.
+    by_pixels = {
+        pixels.tobytes(): sights for pixels, sights in zip(kept, twin.handed_over[-len(kept) :], strict=True)
+    }
+    for frame in frames:
+        (sight,) = by_pixels[frame.pixels.tobytes()]
+        assert sight.slide_x_um == pytest.approx(frame.view.stage.x_um, abs=2.0)
 
 
 def test_the_camera_exposes_while_it_reads_out(overlapping):

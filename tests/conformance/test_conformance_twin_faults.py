@@ -197,6 +197,8 @@ def test_the_table_has_every_fault_of_stage_focus_turret_lamp_and_camera():
         TwinFaultKind.LABEL_UNREADABLE,
         TwinFaultKind.LABEL_DUPLICATE,
         TwinFaultKind.OIL_EMPTY,
+        # tests/conformance/test_conformance_camera.py
+        TwinFaultKind.TRIGGER_IGNORED,
         # tests/conformance/test_conformance_light_and_steps.py
         TwinFaultKind.LAMP_NEVER_READY,
         TwinFaultKind.FILTERS_STUCK,
