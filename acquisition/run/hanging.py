@@ -14,7 +14,7 @@ from typing import Final
 
 from acquisition.deadline import call_within
 from acquisition.errors import DeadlineError
-from acquisition.records import EventLevel, RunStatus
+from acquisition.records import EventLevel, RunEvent, RunStatus
 from acquisition.run.context import RunContext
 from acquisition.run.run_log import RunLog
 from scanner.watchdog import HungCall
@@ -55,19 +55,19 @@ class HangResponse:
             "lower the focus by hand where that is not done, restart the device, and resume the run"
         )
         self._attempt("message", RECORD_PATIENCE_S, lambda: context.listener.message(reason))
-        self._attempt(
-            "event",
-            RECORD_PATIENCE_S,
-            lambda: context.note(
-                EventLevel.ERROR,
-                "device_hangs",
-                reason,
-                device=hung.device,
-                action=hung.action,
-                waited_s=round(hung.waited_s, 1),
-                not_done="; ".join(not_done),
-            ),
+        event = RunEvent(
+            datetime.now(UTC),
+            EventLevel.ERROR,
+            "device_hangs",
+            reason,
+            {
+                "device": hung.device,
+                "action": hung.action,
+                "waited_s": round(hung.waited_s, 1),
+                "not_done": "; ".join(not_done),
+            },
         )
+        self._attempt("event", RECORD_PATIENCE_S, lambda: context.casebook.record_event(context.run_uid, event))
         self._attempt(
             "end in the casebook",
             RECORD_PATIENCE_S,
