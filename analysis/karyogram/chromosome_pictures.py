@@ -65,6 +65,9 @@ class DrawnOutlineSettings:
         Holes up to this many squared widths are pale bands; a ring chromosome has larger ones.
     fragment
         Loose pieces smaller than this fraction of the chromosome are dirt or of a neighbour.
+    burr_widths
+        A burr is what a disc of this radius doesn't fit into, or what hangs on the chromosome by that, and stands
+        off its side by more than this: dirt, or the tip of a neighbour. At the ends of the axis it is a satellite.
     least_perimeter_px
         Floor of a perimeter that is divided by: a pixel's.
     edge_px
@@ -77,6 +80,7 @@ class DrawnOutlineSettings:
     gap_widths: float = 0.22
     hole_squared_widths: float = 0.35
     fragment: float = 0.08
+    burr_widths: float = 0.2
     least_perimeter_px: float = 4.0
     edge_px: float = 0.8
     cover_from: float = 0.25
@@ -85,6 +89,8 @@ class DrawnOutlineSettings:
 
 _TONE: Final = ToneSettings()
 _OUTLINE: Final = DrawnOutlineSettings()
+_END_PARTS: Final = 12
+"""Part of an axis, from either end, that belongs to the tip."""
 _FAR_PX: Final = np.float32(1e6)
 """Distance to a neighbour that isn't there: larger than any picture."""
 
@@ -152,11 +158,13 @@ def tone_of(objects: Sequence[ObjectPixels]) -> Tone:
     return Tone(dark, float(np.clip(exponent, _TONE.least_exponent, _TONE.most_exponent)))
 
 
-def grown_for_display(instances: Sequence[Instance], size: tuple[int, int]) -> list[Instance]:
+def grown_for_display(
+    instances: Sequence[Instance], size: tuple[int, int], axes: Sequence[MedialAxis] | None = None
+) -> list[Instance]:
     """Widen the masks of a cell to what a technician would cut out.
 
-    Pale bands and the fading rim are taken in, loose fragments left out; no pixel is taken from another chromosome
-    that isn't this one's too.
+    Pale bands and the fading rim are taken in, loose fragments and burrs left out; no pixel is taken from another
+    chromosome that isn't this one's too.
 
     Parameters
     ----------
@@ -164,6 +172,8 @@ def grown_for_display(instances: Sequence[Instance], size: tuple[int, int]) -> l
         All chromosomes of the cell.
     size
         Height and width of the image.
+    axes
+        Their medial axes in px of their boxes, which tell burrs from satellites; burrs stay where they are None.
     """
     if not instances:
         return []
@@ -174,7 +184,48 @@ def grown_for_display(instances: Sequence[Instance], size: tuple[int, int]) -> l
         xmin, ymin, xmax, ymax = entry.box_px
         window = owners[ymin:ymax, xmin:xmax]
         window += (entry.mask & (window < 255)).astype(np.uint8)
-    return [_grown(entry, owners, width) for entry in instances]
+    lines = [None] * len(instances) if axes is None else list(axes)
+    return [_grown(entry, owners, width, axis) for entry, axis in zip(instances, lines, strict=True)]
+
+
+def _without_burrs(mask: NDArray[np.bool_], points: NDArray[np.float64], width: float) -> NDArray[np.bool_]:
+    """A mask without what stands off its sides: too thin for a disc, and not at a tip of the axis."""
+    margin = max(1, round(_OUTLINE.burr_widths * width)) + 1
+    padded = _padded(mask, margin)
+    body = cv2.morphologyEx(padded, cv2.MORPH_OPEN, _disc(_OUTLINE.burr_widths * width))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(body, connectivity=8)
+    if count < 2:
+        return mask
+    at = points + margin
+    areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
+    areas[0] = 0.0
+    kept = np.zeros(body.shape, np.bool_)
+    for label in range(1, count):
+        part = np.asarray(labels == label, np.bool_)
+        if areas[label] >= _OUTLINE.fragment * areas.max() or _at_tip(part, at):
+            kept |= part
+    neighbours = np.asarray(cv2.connectedComponents(kept.astype(np.uint8), connectivity=8)[1], np.int32)
+    away = cv2.distanceTransform((~kept).astype(np.uint8), cv2.DIST_L2, 3)
+    thin = (padded > 0) & ~kept
+    thin_count, thin_labels = cv2.connectedComponents(thin.astype(np.uint8), connectivity=8)
+    shown = kept.copy()
+    for label in range(1, thin_count):
+        part = np.asarray(thin_labels == label, np.bool_)
+        around = cv2.dilate(part.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        # What joins two parts is a pale band or a stalk; what hardly stands off is the outline itself.
+        joins = len(set(np.unique(neighbours[around]).tolist()) - {0}) > 1
+        if joins or float(away[part].max()) < _OUTLINE.burr_widths * width or _at_tip(part, at):
+            shown |= part
+    return np.ascontiguousarray(shown[margin:-margin, margin:-margin])
+
+
+def _at_tip(part: NDArray[np.bool_], points: NDArray[np.float64]) -> bool:
+    """Whether the middle of a part is nearer to a tip of an axis than to the rest of it."""
+    rows, columns = np.nonzero(part)
+    away = np.hypot(points[:, 0] - columns.mean(), points[:, 1] - rows.mean())
+    near_end = max(1, len(points) // _END_PARTS)
+    nearest = int(np.argmin(away))
+    return nearest < near_end or nearest >= len(points) - near_end
 
 
 def _perimeter(mask: NDArray[np.bool_]) -> float:
@@ -183,7 +234,7 @@ def _perimeter(mask: NDArray[np.bool_]) -> float:
     return max(sum(cv2.arcLength(line, True) for line in outlines), _OUTLINE.least_perimeter_px)
 
 
-def _grown(instance: Instance, owners: NDArray[np.uint8], width: float) -> Instance:
+def _grown(instance: Instance, owners: NDArray[np.uint8], width: float, axis: MedialAxis | None) -> Instance:
     margin = max(2, round((_OUTLINE.growth_widths + _OUTLINE.gap_widths) * width) + 1)
     height_px, width_px = owners.shape
     xmin, ymin, xmax, ymax = instance.box_px
@@ -194,7 +245,10 @@ def _grown(instance: Instance, owners: NDArray[np.uint8], width: float) -> Insta
     others = (owners[y0:y1, x0:x1] > own) & (own == 0)
     closed = cv2.morphologyEx(_padded(own, margin), cv2.MORPH_CLOSE, _disc(_OUTLINE.gap_widths * width))
     body = _without_fragments(np.asarray(closed[margin:-margin, margin:-margin] > 0, dtype=np.bool_))
-    body = _filled(body, _OUTLINE.hole_squared_widths * width**2) & ~others
+    body = _filled(body, _OUTLINE.hole_squared_widths * width**2)
+    if axis is not None:
+        body = _without_burrs(body, axis.points_px + np.array([xmin - x0, ymin - y0], np.float64), width)
+    body = body & ~others
     to_own = cv2.distanceTransform((~body).astype(np.uint8), cv2.DIST_L2, 3)
     to_others = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3) if others.any() else _FAR_PX
     shown = (to_own <= max(1.0, _OUTLINE.growth_widths * width)) & (to_own < to_others)

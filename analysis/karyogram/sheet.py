@@ -121,7 +121,7 @@ def _items(karyotype: Karyotype, derivatives: frozenset[int], *, straighten: boo
     short = short_masks(instances)
     axes, crops = _straightened(karyotype)
     centromeres = _centromeres(karyotype, crops)
-    grown = grown_for_display(instances, (karyotype.image.height_px, karyotype.image.width_px))
+    grown = grown_for_display(instances, (karyotype.image.height_px, karyotype.image.width_px), axes)
     lengths = sorted(axis.length_px for axis in axes)
     tall = lengths[max(0, round(SHEET.tall_percentile * (len(lengths) - 1)))]
     enlargement = float(

@@ -90,8 +90,8 @@ def review_proposal(
         losses = losses_reportable(cell_confidence, settings)
         reasons += class_reasons(classes, probability, len(possible_markers), settings, losses=losses)
         reasons += confidence_reasons(cell_confidence, settings)
-    reasons += unexplained_reasons(unexplained, settings)
-    reasons += short_mask_reasons(short_masks, settings)
+        reasons += unexplained_reasons(unexplained, settings)
+        reasons += short_mask_reasons(short_masks, settings)
     return ReviewVerdict(_reviews_first(reasons))
 
 

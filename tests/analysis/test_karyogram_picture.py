@@ -131,3 +131,43 @@ def test_a_picture_is_as_small_as_its_chromosome_however_large_its_window() -> N
 def test_a_cell_without_chromosomes_has_no_pictures() -> None:
     assert grown_for_display([], (10, 10)) == []
     assert upright_pictures([], []) == []
+
+
+def upright_axis(top: float, bottom: float) -> MedialAxis:
+    """The axis of an upright mask 16 px wide, in px of its box."""
+    points = np.stack([np.full(64, 7.5), np.linspace(top, bottom, 64)], axis=1)
+    return MedialAxis(points.astype(np.float32), bottom - top, 16.0)
+
+
+def test_burrs_go_and_satellites_and_small_unevenness_stay() -> None:
+    mask = np.zeros((120, 80), np.bool_)
+    mask[20:100, 32:48] = True
+    satellite, stalk, bump = np.s_[8:14, 37:43], np.s_[14:20, 39:41], np.s_[40:50, 48:50]
+    for part in (satellite, stalk, bump):
+        mask[part] = True
+    axis = upright_axis(1.0, 91.0)
+    plain = full(grown_for_display([instance(mask)], mask.shape, [axis])[0], mask.shape)
+    spiked, dotted = mask.copy(), mask.copy()
+    spiked[60:63, 48:66] = True
+    dotted[70:72, 48:54], dotted[67:75, 54:60] = True, True
+    for marred in (spiked, dotted):
+        shown = full(grown_for_display([instance(marred)], mask.shape, [axis])[0], mask.shape)
+        # A little of the foot of a burr is rounded off.
+        assert np.count_nonzero(shown != plain) < 40
+        assert not shown[:, 53:].any()
+        kept = full(grown_for_display([instance(marred)], mask.shape)[0], mask.shape)
+        assert np.count_nonzero(kept) > np.count_nonzero(plain)
+    assert plain[satellite].all()
+    assert plain[stalk].all()
+    assert plain[bump].all()
+
+
+def test_a_hole_is_not_made_a_notch() -> None:
+    mask = np.zeros((120, 80), np.bool_)
+    mask[20:100, 32:48] = True
+    mask[55:60, 34:46] = False
+    axis = MedialAxis(
+        np.stack([np.full(64, 40.0), np.linspace(20, 99, 64)], axis=1).astype(np.float32), 80.0, 16.0
+    )
+    shown = full(grown_for_display([instance(mask)], mask.shape, [axis])[0], mask.shape)
+    assert shown[20:100, 32:48].all()
