@@ -22,7 +22,8 @@ from pymmcore_plus import DeviceInitializationState, PropertyType
 from pymmcore_plus.experimental.unicore import UniMMCore
 from pymmcore_plus.experimental.unicore.devices._device_base import Device
 
-from scanner.configuration_file import decode_configuration
+from scanner.adapters import how_to_install, missing_adapters
+from scanner.configuration_file import decode_configuration, read_configuration_file
 from scanner.errors import DeviceError, DeviceNotReadyError, MoveTimeoutError, RigError
 
 POLL_S = 0.001
@@ -209,9 +210,15 @@ class ScanCore(UniMMCore):
                 return inner
             inner = inner.__cause__
         found = _CFG_LINE.search(str(error))
-        if found is None:
-            return RigError(_one_line(str(error)), path=path)
-        return RigError(_one_line(_CFG_COMMAND.sub(":", found.group(2))), path=path, line=int(found.group(1)))
+        line = None if found is None else int(found.group(1))
+        missing = missing_adapters(read_configuration_file(path), self.getDeviceAdapterNames())
+        if missing:
+            # The core stops at the first one, and names neither the others nor where they come from.
+            names = "; ".join(str(adapter) for adapter in missing)
+            return RigError(f"not installed: {names}. To get them: {how_to_install()}", path=path, line=line)
+        return RigError(
+            _one_line(_CFG_COMMAND.sub(":", found.group(2)) if found else str(error)), path=path, line=line
+        )
 
     # -- properties ----------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ CALLED_FROM_OUTSIDE: dict[str, str] = {
     "empty_energy": "the same",
     "read_gathered": "the fit of the selection, which is being built on it",
     "set_binning": "the core, which calls a camera's setters by their names",
+    "do_GET": "http.server, which finds it by its name",
     "clear_by_hand": "tests of scripts that drive a loader, see docs/how-to/testing-your-scripts.md",
 }
 """Public code that nothing of the product uses, with who does."""

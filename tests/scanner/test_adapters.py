@@ -18,6 +18,7 @@ from scanner.adapters import (
 )
 from scanner.configuration_file import read_configuration_file
 from scanner.core import ScanCore
+from scanner.errors import RigError
 
 INSTALLED = Path(mm_test_adapters.__file__).parent / "libs"
 CONFIGURATIONS = Path(__file__).parent / "configurations"
@@ -65,6 +66,18 @@ def test_adapters_that_are_absent_are_named_with_their_devices(name, expected):
     assert {adapter.name for adapter in missing} == expected
     assert all(adapter.labels for adapter in missing)
     assert missing_adapters(configuration, needed_adapters(configuration)) == ()
+
+
+@pytest.mark.parametrize("name", ["zeiss-axio-tango-hamamatsu", "prior-basler", "asi-tiger-andor"])
+def test_a_configuration_that_can_not_be_loaded_names_all_adapters_it_lacks(name):
+    path = CONFIGURATIONS / f"{name}.cfg"
+    core = ScanCore()
+    with pytest.raises(RigError, match="not installed: adapter SerialManager, for COM") as caught:
+        core.loadSystemConfiguration(path)
+    for adapter in missing_adapters(read_configuration_file(path), core.getDeviceAdapterNames()):
+        assert str(adapter) in str(caught.value)
+    assert "To get them: " in str(caught.value)
+    assert caught.value.path == path
 
 
 def test_a_camera_needs_its_vendor_too():

@@ -21,6 +21,7 @@ import yaml
 
 from simulators.specimen.karyotype import parse_karyotype
 from simulators.specimen.metaphase import render_metaphase
+from tests.station.posix_comparison import STEPS, compare
 
 ROOT = Path(__file__).parents[2]
 REHEARSAL = Path(__file__).parent / "windows_rehearsal"
@@ -140,6 +141,14 @@ def test_a_rig_on_a_serial_line_is_checked(run):
     assert "fault" not in run("-m", "station.cli", "rig", "check", ROOT / "hardware_configs" / "tango-serial")
 
 
+@pytest.mark.slow
+def test_the_live_picture_is_kept(run, tmp_path):
+    run("-m", "station.cli", "rig", "look", ROOT / "hardware_configs" / "simulated", "--once", tmp_path / "look")
+    state = json.loads((tmp_path / "look" / "state.json").read_bytes())
+    assert state["faults"] == []
+    assert (tmp_path / "look" / "picture.png").stat().st_size > 10_000
+
+
 def write_protocol(folder):
     data = yaml.safe_load((ROOT / "protocols" / "demo.yaml").read_text(encoding="utf-8"))
     data["scan"]["area"] = {"x_min_um": 30_000, "y_min_um": 11_000, "x_max_um": 31_600, "y_max_um": 12_200}
@@ -176,3 +185,13 @@ def test_a_drawn_cell_is_karyotyped(run, tmp_path):
     # Merged and cut chromosomes are the net's affair; that most are there shows that the whole pipeline ran.
     assert len(proposal["chromosomes"]) > 35
     assert (tmp_path / "out" / "cell.karyogram.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="compares with POSIX")
+@pytest.mark.parametrize("step", STEPS)
+def test_results_are_the_same_with_and_without_posix(tmp_path, step):
+    """`python -m tests.station.posix_comparison table.md` writes them side by side."""
+    rows = compare(step, tmp_path)
+    assert len(rows) >= 4
+    assert [row for row in rows if row[1] != row[2]] == []
