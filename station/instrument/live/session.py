@@ -29,6 +29,8 @@ class LiveSessionSettings:
         Time after a fault until the instrument is asked again.
     patience_s
         A device that hasn't answered so long beyond the exposure is reported as hanging.
+    hang_end_s
+        After so long without an answer the program ends by itself: nobody may sit there to switch the light off.
     """
 
     picture_period_s: float = 0.2
@@ -36,6 +38,7 @@ class LiveSessionSettings:
     viewer_timeout_s: float = 15.0
     retry_s: float = 1.0
     patience_s: float = 5.0
+    hang_end_s: float = 30.0
 
 
 LIVE_SESSION: Final = LiveSessionSettings()
@@ -149,6 +152,12 @@ class LiveSession:
     def watched(self) -> bool:
         """Whether somebody waits for a picture, or asked for one lately."""
         return self._waiting > 0 or self._now() - self._asked_at_s < self._settings.viewer_timeout_s
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a device hasn't answered for so long that nothing is to be expected of it any more."""
+        step = self._step
+        return step is not None and self._now() - step[1] > step[2] + self._settings.hang_end_s
 
     def wait_for_picture(self, after: int, timeout_s: float) -> NumberedPicture | None:
         """Wait for a picture; whoever asks is watching, so that the light goes on.

@@ -116,7 +116,7 @@ def watch_instrument(
         serving(request.port, instrument.rig, session) as url,
     ):
         on_ready(url)
-        while not control.stop_requested:
+        while not (control.stop_requested or session.is_stuck):
             time.sleep(_POLL_S)
         # Requests that wait for a picture are answered, so that the server can close.
         session.end()
@@ -211,6 +211,8 @@ def _watched(
             yield instrument, session
         finally:
             session.end()
+            if not session.is_stuck:
+                thread.join(ending.thread_s)
             _end_safely(instrument, thread, ending)
             control.mark_safe()
 
@@ -220,8 +222,7 @@ def _report_end(_interruption: str) -> None:
 
 
 def _end_safely(instrument: Instrument, thread: threading.Thread, ending: EndingSettings) -> None:
-    """Wait for the instrument's thread, then make the instrument safe; a device that hangs ends the process."""
-    thread.join(ending.thread_s)
+    """Make the instrument safe; a device that hangs, and its thread with it, ends the process."""
     if thread.is_alive():
         _leave_hanging(instrument, ending)
     faults = make_safe(instrument.microscope)
@@ -246,8 +247,8 @@ def _leave_hanging(instrument: Instrument, ending: EndingSettings) -> NoReturn:
     _log.error("%s: a device hangs; %s", instrument.rig.name, result)
     with suppress(OSError):
         complain(
-            f"{instrument.rig.name}: a device hasn't answered for {ending.thread_s:.0f} s and is left as it is "
-            f"({result}); switch it off and on before the next start"
+            f"{instrument.rig.name}: a device doesn't answer and is left as it is ({result}); switch it off and "
+            "on before the next start"
         )
         sys.stderr.flush()
     os._exit(ExitCode.DEVICE_HANGS)
