@@ -8,13 +8,15 @@ from acquisition.plan.tiling import PlannedField
 from acquisition.protocol import FocusFallback, FocusStrategy
 from acquisition.records import EventLevel
 from acquisition.run.context import RunContext
-from acquisition.run.focus_map import COARSE_DEPTHS, sweep_for
+from acquisition.run.focus_map import COARSE_DEPTHS, RANGE_DEVIATIONS, sweep_for
 from scanner.errors import AutofocusError, FocusError
 from scanner.focus.search import search_focus
 from scanner.focus.surface import FocusSurface
 
 REFOCUS_STEPS: Final = 4.0
 """A search around the surface reaches this many coarse steps to either side."""
+LOCK_DEPTHS: Final = 2.0
+"""A lock may always differ from the surface by so many depths of field: less isn't seen in a picture."""
 AUTOFOCUS_ATTEMPTS: Final = 3
 """A hardware autofocus that failed on so many fields in a row isn't asked again: each costs its deadline."""
 
@@ -67,7 +69,7 @@ class FieldFocus:
         if not microscope.autofocus_holds:
             microscope.focus_to(expected_um)
         try:
-            microscope.lock_autofocus(expected_um)
+            microscope.lock_autofocus(expected_um, tolerance_um=self._tolerance_um(planned))
         except AutofocusError as error:
             if not self.take_over(planned, error):
                 raise
@@ -146,6 +148,11 @@ class FieldFocus:
         depth_um = self._context.microscope.objective.depth_of_field_um
         sweep = sweep_for(depth_um, REFOCUS_STEPS * COARSE_DEPTHS * depth_um, self._exposure_ms)
         search_focus(self._context.microscope, self._surface.z_um(planned.centre), sweep)
+
+    def _tolerance_um(self, planned: PlannedField) -> float:
+        """How far from the surface the specimen can be; the surer the surface, the sooner a creep shows."""
+        depths_um = LOCK_DEPTHS * self._context.microscope.objective.depth_of_field_um
+        return max(depths_um, RANGE_DEVIATIONS * self._surface.deviation_um(planned.centre))
 
     def _search_or_predict(self, planned: PlannedField) -> None:
         try:

@@ -45,7 +45,7 @@ class FocusWindow:
         return z_um in self.envelope and abs(z_um - self.expected_um) <= self.tolerance_um
 
     def __str__(self) -> str:
-        return f"{self.expected_um:.1f} +- {self.tolerance_um:g} um within {self.envelope} um"
+        return f"{self.expected_um:.1f} +- {self.tolerance_um:.1f} within {self.envelope}"
 
 
 class HardwareFocus:

@@ -306,7 +306,7 @@ class Microscope:
         """Whether the hardware autofocus has locked on the specimen and holds it, as far as was heard."""
         return self._autofocus is not None and self._autofocus.is_holding
 
-    def lock_autofocus(self, expected_um: float) -> float:
+    def lock_autofocus(self, expected_um: float, *, tolerance_um: float | None = None) -> float:
         """Let the hardware autofocus focus where the stage rests; the focus stands near the specimen.
 
         A continuous one holds the focus until it is released; every move of the focus, and so every change of
@@ -316,6 +316,8 @@ class Microscope:
         ----------
         expected_um
             Focus by the focus map.
+        tolerance_um
+            How sure that is; never more than the rig allows, which is the default.
 
         Returns
         -------
@@ -337,7 +339,9 @@ class Microscope:
             raise DeviceNotReadyError("the rig has no hardware autofocus", device=self.rig.name)
         objective = self.objective
         self._prepare_focus(expected_um)
-        window = FocusWindow(expected_um, autofocus.config.surface_tolerance_um, objective.focus)
+        most_um = autofocus.config.surface_tolerance_um
+        sure_um = most_um if tolerance_um is None else min(most_um, tolerance_um)
+        window = FocusWindow(expected_um, sure_um, objective.focus)
         return autofocus.lock(window, objective)
 
     def release_autofocus(self) -> None:
