@@ -13,10 +13,17 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.datasets.label_corrections import corrected_labels, read_label_corrections
 from analysis.datasets.tables import SIDES, not_empty, table_rows, whole_number
 from analysis.errors import DatasetError
 
 _Item = TypeVar("_Item")
+
+SPLITS: Final = ("train", "val", "fit", "test", "test2")
+"""Splits of the set, disjoint by case: nets learn from train; what chooses among their proposals and scores cells
+is fitted on val and fit; test and test2 are for figures alone."""
+TEST_SPLITS: Final = frozenset({"test", "test2"})
+"""Splits that no training and no fit may read."""
 
 TSENG_PADDING_PX: Final = (7.0, 8.0, 5.0, 4.0)
 """Slide between a mask and the published box of the Tseng set: left, top, right, bottom.
@@ -25,6 +32,9 @@ Calibrated on the train split: medians over 265 isolated chromosomes of 19 cells
 beyond what the eye takes for the edge, a pixel or two more on the upper left; the half-height border of a mask
 lies some 2 px within that edge.
 """
+TSENG_MASK_PADDING_PX: Final = TSENG_PADDING_PX
+"""Slide between the box of a drawn mask and the published box. It changes with how far out masks reach: measured
+by ``karyoscan evaluate padding`` on the train split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +65,18 @@ class TsengImage:
     difficult: bool = False
 
 
-def load_tseng(folder: Path, split: str) -> tuple[TsengImage, ...]:
-    """Load the list of a split (``"train"``, ``"val"``, ``"test"``) with its boxes.
+def load_tseng(folder: Path, split: str, *, corrected: bool = False) -> tuple[TsengImage, ...]:
+    """Load the list of a split with its boxes, to evaluate on; trainers take `load_tseng_for_training`.
 
     Parameters
     ----------
     folder
         Of the set.
     split
-        ``"train"``, ``"val"`` or ``"test"`` (by case).
+        One of `SPLITS`.
+    corrected
+        Whether labels are corrected by our list, see `analysis.datasets.label_corrections`; cells that it leaves
+        out are missing then.
 
     Raises
     ------
@@ -88,9 +101,32 @@ def load_tseng(folder: Path, split: str) -> tuple[TsengImage, ...]:
         array = np.asarray([sides for _, sides in entries], np.int32)
         path = folder / "images" / f"{row['image']}.jpg"
         names = tuple(name for name, _ in entries)
+        if corrected and (corrections := read_label_corrections().get(row["image"])):
+            labels = corrected_labels(array, names, corrections)
+            if labels is None:
+                continue
+            array, names = labels
         difficult = row.get("difficult", "").strip().lower() in {"1", "true", "yes"}
         images.append(TsengImage(row["image"], row["case"], path, array, names, difficult))
     return not_empty(images, folder, split)
+
+
+def load_tseng_for_training(folder: Path, split: str, *, corrected: bool = False) -> tuple[TsengImage, ...]:
+    """Load a split for training or fitting; the same as `load_tseng`, but test splits are refused.
+
+    Parameters
+    ----------
+    folder, split, corrected
+        As of `load_tseng`.
+
+    Raises
+    ------
+    DatasetError
+        As of `load_tseng`, and for a test split.
+    """
+    if split in TEST_SPLITS:
+        raise DatasetError(f"nothing is trained, fitted or chosen on the split {split!r}", path=folder)
+    return load_tseng(folder, split, corrected=corrected)
 
 
 def spread_evenly(items: Sequence[_Item], limit: int | None) -> list[_Item]:

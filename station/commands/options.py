@@ -15,11 +15,19 @@ LONGEST_NAME: Final = 200
 """Characters of a slide's name or an accession: more fits on no label."""
 DATA_VARIABLE: Final = "KARYOSCAN_DATA"
 SPLITS: Final = ("train", "val", "test")
+TSENG_SPLITS: Final = (*SPLITS, "fit", "test2")
+"""Splits of the Tseng set, which has more than the others."""
 
 
 def _split(value: str) -> str:
     if value not in SPLITS:
         raise UsageError(not_allowed("--split", value, SPLITS))
+    return value
+
+
+def _tseng_split(value: str) -> str:
+    if value not in TSENG_SPLITS:
+        raise UsageError(not_allowed("--split", value, TSENG_SPLITS))
     return value
 
 
@@ -74,6 +82,9 @@ DataOption = Annotated[
     Path | None, typer.Option("--data", envvar=DATA_VARIABLE, help="root of the labelled data sets")
 ]
 SplitOption = Annotated[str, typer.Option("--split", callback=_split, help="train, val or test")]
+TsengSplitOption = Annotated[
+    str, typer.Option("--split", callback=_tseng_split, help="train, val, fit, test or test2")
+]
 LimitOption = Annotated[int | None, typer.Option("--limit", help="only as many, the first ones", min=1)]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="write the figures to this file as well")]
 ReportOption = Annotated[Path | None, typer.Option("--report", help="folder for figures as pictures and tables")]

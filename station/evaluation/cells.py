@@ -13,6 +13,7 @@ import numpy as np
 
 from acquisition.storage import write_json_atomic, write_png_atomic
 from acquisition.workers import prepare_process, spawned
+from analysis.datasets.tseng import SPLITS
 from analysis.evaluation.aneuploidy import aneuploidy_figures
 from analysis.evaluation.cells import CellRecord, count_cells, gband612_records, tseng_records
 from analysis.evaluation.risk import RiskStudy, risk_picture, study
@@ -23,6 +24,7 @@ from station.errors import UsageError
 Progress = Callable[[int, int], None]
 
 DATASETS: Final = ("tseng", "gband612")
+GBAND612_SPLITS: Final = frozenset({"train", "val", "test"})
 _PORTIONS: Final = 8
 """Parts a process's share is cut into, so that progress can be told."""
 
@@ -65,9 +67,9 @@ def evaluate_cells(
     data
         Root of the data sets.
     split
-        ``train``, ``val`` or ``test``.
+        ``train``, ``val`` or ``test``; of the Tseng set also ``fit`` and ``test2``.
     datasets
-        Which of `DATASETS`.
+        Which of `DATASETS`; gband612 is left out of splits that it hasn't.
     limit
         At most as many cells of each, spread evenly.
     jobs
@@ -82,8 +84,10 @@ def evaluate_cells(
     DatasetError
         A set isn't there or isn't what it should be.
     """
-    if split not in {"train", "val", "test"}:
-        raise UsageError(f"--split: found {split!r}; allowed: train, val, test")
+    if split not in SPLITS:
+        raise UsageError(f"--split: found {split!r}; allowed: {', '.join(SPLITS)}")
+    if split not in GBAND612_SPLITS:
+        datasets = [dataset for dataset in datasets if dataset != "gband612"]
     unknown = sorted(set(datasets) - set(DATASETS))
     if unknown:
         raise UsageError(f"there are no cells in {unknown[0]!r}; allowed: {', '.join(DATASETS)}")

@@ -102,5 +102,5 @@ def test_the_command_tells_what_a_refit_is_worth(monkeypatch: pytest.MonkeyPatch
 
 
 def test_nothing_is_chosen_on_the_test_split(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="nothing is chosen on the test split"):
+    with pytest.raises(DatasetError, match="nothing is trained, fitted or chosen on the split"):
         cached_proposals(tmp_path, "test", tmp_path / "kept")

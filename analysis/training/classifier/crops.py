@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.datasets.labelled_cells import LabelledCell, bioimlab_cells, gband612_cells, mfish_cells, tseng_views
-from analysis.datasets.tseng import load_tseng
+from analysis.datasets.tseng import load_tseng_for_training
 from analysis.straightening.crops import crops_of_cell
 from analysis.straightening.medial_axis import medial_axes
 from analysis.structures.crop import CROP_COLUMNS, CROP_ROWS, ChromosomeCrop, ObjectPixels
@@ -239,7 +239,7 @@ def _cell_sources(data_dir: Path, segment: Cut, read: Read) -> dict[str, Callabl
 def _tseng_parts(
     data_dir: Path, crops_dir: Path, split: str, segment: Cut, read: Read, *, keep: bool
 ) -> Iterator[str]:
-    entries = load_tseng(data_dir / "tseng", split)
+    entries = load_tseng_for_training(data_dir / "tseng", split)
     order = np.random.default_rng(TSENG_ORDER_SEED).permutation(len(entries))[: TSENG_IMAGES[split]]
     for part, start in enumerate(range(0, len(order), PART_IMAGES)):
         paths = {name: crops_dir / f"{name}-{split}-{part:03d}.npz" for name in ("tseng_boxes", "tseng")}

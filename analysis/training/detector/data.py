@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng
+from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng_for_training
 from analysis.detection.preprocessing import density_of, relative_density
 from analysis.errors import DatasetError
 from analysis.imaging.foreground import otsu
@@ -115,7 +115,7 @@ def prepare_cells(
     """
     if split not in {"train", "val"}:
         raise DatasetError(f"the detector isn't trained with the split {split!r}", path=data_dir)
-    entries = load_tseng(data_dir, split)
+    entries = load_tseng_for_training(data_dir, split)
     if limit is not None and limit < len(entries):
         at = np.linspace(0, len(entries) - 1, limit).round().astype(int)
         entries = tuple(entries[k] for k in at)

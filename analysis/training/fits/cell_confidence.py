@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.datasets.labelled_boxes import padded_boxes
-from analysis.datasets.tseng import TSENG_PADDING_PX, load_tseng
+from analysis.datasets.tseng import TSENG_PADDING_PX, load_tseng_for_training
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.karyotyping.cell_confidence import SIGNS, CellConfidence, cell_signs
@@ -72,7 +72,7 @@ def karyotyped_cells(
     DatasetError
         If the set isn't there.
     """
-    for entry in load_tseng(data_dir / "tseng", split)[part[0] :: part[1]]:
+    for entry in load_tseng_for_training(data_dir / "tseng", split)[part[0] :: part[1]]:
         image = read_image(entry.path)
         try:
             found = karyotyper.karyotype(image)

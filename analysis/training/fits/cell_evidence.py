@@ -14,7 +14,7 @@ from analysis.classification.classifier import Classifier
 from analysis.classification.fusion import FusionWeights, detector_log_prob, fuse_class_evidence
 from analysis.datasets.labelled_boxes import instances_from_boxes, padded_boxes
 from analysis.datasets.labelled_cells import NO_CHROMOSOME
-from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng
+from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng_for_training
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.imaging.working_image import find_stained
@@ -117,7 +117,7 @@ def collect_evidence(
     DatasetError
         If the set isn't there.
     """
-    entries = load_tseng(data_dir / "tseng", split)
+    entries = load_tseng_for_training(data_dir / "tseng", split)
     if limit is not None and limit < len(entries):
         entries = tuple(entries[k] for k in np.linspace(0, len(entries) - 1, limit).round().astype(int))
     for entry in entries[part[0] :: part[1]]:

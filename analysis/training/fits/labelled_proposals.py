@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.datasets.labelled_boxes import grown_boxes
-from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng
+from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng_for_training
 from analysis.detection.detector import DETECTOR_WEIGHTS, Detector
-from analysis.errors import DatasetError, NoMetaphaseError
+from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.parameters.manifest import read_manifest
 from analysis.parameters.store import PARAMETERS_FOLDER
@@ -114,9 +114,7 @@ def cached_proposals(
     WeightsError
         Where weights are missing or damaged.
     """
-    if split == "test":
-        raise DatasetError("nothing is chosen on the test split", path=data_dir)
-    entries = load_tseng(data_dir, split)
+    entries = load_tseng_for_training(data_dir, split)
     if limit is not None and limit < len(entries):
         at = np.linspace(0, len(entries) - 1, max(1, limit)).round().astype(int)
         entries = tuple(entries[k] for k in at)

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.datasets.labelled_boxes import grown_boxes
-from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng
+from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng_for_training
 from analysis.errors import AnalysisError, DatasetError
 from analysis.imaging.foreground import find_foreground
 from analysis.imaging.image_file import read_image
@@ -184,7 +184,7 @@ def fit_plausibility(
         If the set isn't there, or its pictures hold too few pieces or splits to fit anything to.
     """
     rng = np.random.default_rng(seed)
-    listed = load_tseng(data_dir, "train")
+    listed = load_tseng_for_training(data_dir, "train")
     chosen = [listed[k] for k in rng.permutation(len(listed))[:images]]
     first = _collect_all(chosen[:_FIRST_ROUND_IMAGES], know_nothing(), seed, workers, None)
     _require_both_kinds(first.is_one, "pieces", data_dir)

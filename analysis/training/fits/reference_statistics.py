@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from analysis.datasets.gband612 import gband612_cells
-from analysis.datasets.tseng import load_tseng
+from analysis.datasets.tseng import load_tseng_for_training
 from analysis.errors import NoMetaphaseError
 from analysis.homologues.alignment import align
 from analysis.homologues.comparison import pairs_of
@@ -166,7 +166,7 @@ def tseng_pictures(folder: Path, split: str, count: int) -> tuple[Path, ...]:
     """
     seen: Counter[str] = Counter()
     ranked = []
-    for entry in load_tseng(folder, split):
+    for entry in load_tseng_for_training(folder, split):
         ranked.append((seen[entry.case], entry.case, entry.path))
         seen[entry.case] += 1
     return tuple(path for _, _, path in sorted(ranked)[:count])

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.tseng import TsengImage, load_tseng
+from analysis.datasets.tseng import TsengImage, load_tseng_for_training
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.karyotyping.pipeline import Karyotyper
@@ -82,7 +82,7 @@ def score_proposals(
     DatasetError
         If the set isn't there.
     """
-    for entry in load_tseng(data_dir / "tseng", split)[part[0] :: part[1]]:
+    for entry in load_tseng_for_training(data_dir / "tseng", split)[part[0] :: part[1]]:
         try:
             yield _seen_proposals(entry, karyotyper)
         except NoMetaphaseError:

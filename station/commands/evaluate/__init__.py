@@ -7,6 +7,7 @@ import typer
 from station.commands.evaluate.bands import banding, levels, structural
 from station.commands.evaluate.cells import aneuploidy, cells, risk
 from station.commands.evaluate.datasets import bioimlab, clusters, gband612, mfish, tseng
+from station.commands.evaluate.drawn import drawn, labels, padding
 from station.commands.evaluate.finder import finder
 from station.commands.evaluate.group import EvaluationGroup
 from station.commands.evaluate.segmentation import segmentation
@@ -27,6 +28,14 @@ evaluate_app.command(epilog=examples("karyoscan evaluate finder --split val --fi
     finder
 )
 evaluate_app.command(epilog=examples("karyoscan evaluate cells --split val --jobs 2 --report figures"))(cells)
+evaluate_app.command(
+    epilog=examples(
+        "karyoscan evaluate drawn --split val --predictions now.jsonl",
+        "karyoscan evaluate drawn --split fit --predictions now.jsonl --before before.jsonl --corrected",
+    )
+)(drawn)
+evaluate_app.command(epilog=examples("karyoscan evaluate labels --split fit --aneuploid --out labels"))(labels)
+evaluate_app.command(epilog=examples("karyoscan evaluate padding --limit 60"))(padding)
 evaluate_app.command(epilog=examples("karyoscan evaluate aneuploidy --split val --jobs 2"))(aneuploidy)
 evaluate_app.command(epilog=examples("karyoscan evaluate risk --split val --report figures"))(risk)
 evaluate_app.command(epilog=examples("karyoscan evaluate structural --split val --limit 16"))(structural)

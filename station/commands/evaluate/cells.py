@@ -11,7 +11,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from acquisition.storage import write_json_atomic
-from station.commands.options import DataOption, JsonOption, LimitOption, ReportOption, SplitOption, data_root
+from station.commands.options import DataOption, JsonOption, LimitOption, ReportOption, TsengSplitOption, data_root
 
 if TYPE_CHECKING:
     from station.evaluation.cells import CellsEvaluation
@@ -22,19 +22,22 @@ JobsOption = Annotated[int, typer.Option(help="processes", min=1)]
 
 def cells(
     data: DataOption = None,
-    split: SplitOption = "test",
+    split: TsengSplitOption = "test",
     limit: LimitOption = None,
     jobs: JobsOption = 1,
     report: ReportOption = None,
     json_file: JsonOption = None,
 ) -> None:
-    """Whole cells of tseng and gband612 in one pass: classes, interactions by kind, aneuploidy, risk."""
+    """Whole cells of tseng and gband612 in one pass: classes, interactions by kind, aneuploidy, risk.
+
+    The splits fit and test2 are tseng's alone. By the masks that are drawn: ``karyoscan evaluate drawn``.
+    """
     _evaluate(_PARTS, data, split, limit=limit, jobs=jobs, report=report, json_file=json_file)
 
 
 def aneuploidy(
     data: DataOption = None,
-    split: SplitOption = "test",
+    split: TsengSplitOption = "test",
     limit: LimitOption = None,
     jobs: JobsOption = 1,
     report: ReportOption = None,
@@ -46,7 +49,7 @@ def aneuploidy(
 
 def risk(
     data: DataOption = None,
-    split: SplitOption = "test",
+    split: TsengSplitOption = "test",
     limit: LimitOption = None,
     jobs: JobsOption = 1,
     report: ReportOption = None,

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from acquisition.storage import write_json_atomic
-from station.commands.options import DataOption, JsonOption, LimitOption, SplitOption, data_root
+from station.commands.options import DataOption, JsonOption, LimitOption, SplitOption, TsengSplitOption, data_root
 
 if TYPE_CHECKING:
     from station.evaluation.datasets import ProgressCallback
@@ -22,7 +22,7 @@ _Evaluation = Callable[["ProgressCallback"], dict[str, Any]]
 
 def tseng(
     data: DataOption = None,
-    split: SplitOption = "test",
+    split: TsengSplitOption = "test",
     limit: LimitOption = None,
     contours: Annotated[
         bool, typer.Option("--contours", help="segment by contours, without the detector")
