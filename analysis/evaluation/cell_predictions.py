@@ -27,6 +27,8 @@ from analysis.structures.karyotype import Karyotype
 
 FORMAT: Final = "karyoscan-cell-prediction"
 VERSION: Final = 1
+CLASSIFIED_AT_ONCE: Final = ""
+"""Class of an alternative's new object: the editor classifies it when the alternative is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class PredictedObject:
     Attributes
     ----------
     class_name
-        "1".."22", "X", "Y", or "?" for none.
+        "1".."22", "X", "Y", or "?" for none; `CLASSIFIED_AT_ONCE` for a new object of an alternative.
     probability
         In [0, 1]: that the class is right.
     box_px
@@ -173,10 +175,33 @@ def prediction_of(
         iscn=None if karyotype is None else karyotype.iscn.text,
         level="" if karyotype is None else karyotype.verdict.level.value,
         reasons=() if karyotype is None else tuple(each.finding.value for each in karyotype.verdict.reasons),
-        unexplained_px=(),
-        alternatives=(),
+        unexplained_px=() if karyotype is None else tuple(each.box_px for each in karyotype.open_unexplained),
+        alternatives=() if karyotype is None else tuple(_alternatives(karyotype, size_px)),
         seconds=seconds,
     )
+
+
+def _alternatives(karyotype: Karyotype, size_px: tuple[int, int]) -> Iterator[PredictedAlternative]:
+    """Yield the other explanations of a karyotype's piles."""
+    places = {each.instance.box_px: number for number, each in enumerate(karyotype.chromosomes)}
+    for pile in karyotype.piles:
+        proposed, *others = pile.explanations
+        replaced = tuple(sorted(places[each.box_px] for each in proposed.instances if each.box_px in places))
+        for explanation in others:
+            yield PredictedAlternative(
+                replaced,
+                tuple(
+                    predicted_object(_own_class(karyotype, places, each), 1.0, each, size_px)
+                    for each in explanation.instances
+                ),
+                explanation.probability,
+            )
+
+
+def _own_class(karyotype: Karyotype, places: Mapping[tuple[int, int, int, int], int], instance: Instance) -> str:
+    """Class of an instance that the proposal has as well; of a new one `CLASSIFIED_AT_ONCE`."""
+    place = places.get(instance.box_px)
+    return CLASSIFIED_AT_ONCE if place is None else karyotype.chromosomes[place].class_name
 
 
 def predicted_object(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from analysis.datasets.labelled_boxes import grown_boxes
 from analysis.datasets.tseng import TSENG_MASK_PADDING_PX, TSENG_PADDING_PX, TsengImage
 from analysis.evaluation.aneuploidy import deviations
-from analysis.evaluation.cell_predictions import CellPrediction, PredictedObject
+from analysis.evaluation.cell_predictions import CLASSIFIED_AT_ONCE, CellPrediction, PredictedObject
 from analysis.metrics.corrections import (
     STRICT_RULE,
     CorrectionKind,
@@ -146,22 +146,9 @@ def measure_cell(
     by_extent = match(box_iou(truth_px, extent_px))
     masks = prediction.masks()
     stain = labelled_stain(image.pixels, tseng_image.boxes_px)
-    true_objects = _drawn(tseng_image.classes, truth_px)
-    objects = _drawn(classes, mask_px)
-    alternatives = [
-        DrawnAlternative(
-            frozenset(each.replaces),
-            tuple(
-                _drawn(
-                    [member.class_name for member in each.objects],
-                    _padded(each.objects, prediction.size_px, mask_padding_px),
-                )
-            ),
-            each.probability,
-        )
-        for each in prediction.alternatives
-    ]
-    with_alternatives = cheapest_corrections(objects, true_objects, alternatives)
+    true_objects, objects = _drawn(tseng_image.classes, truth_px), _drawn(classes, mask_px)
+    alternatives = _drawn_alternatives(prediction, mask_padding_px)
+    corrections = cheapest_corrections(objects, true_objects, alternatives)
     return MeasuredCell(
         image=prediction.image,
         case=prediction.case,
@@ -175,11 +162,27 @@ def measure_cell(
         unexplained=len(prediction.unexplained_px),
         iscn=prediction.iscn,
         level=prediction.level,
-        corrections=with_alternatives,
+        corrections=corrections,
         corrections_strict=cheapest_corrections(objects, true_objects, alternatives, STRICT_RULE),
-        corrections_plain=cheapest_corrections(objects, true_objects) if alternatives else with_alternatives,
+        corrections_plain=cheapest_corrections(objects, true_objects) if alternatives else corrections,
         seconds=prediction.seconds,
     )
+
+
+def _drawn_alternatives(prediction: CellPrediction, mask_padding_px: Sequence[float]) -> list[DrawnAlternative]:
+    return [
+        DrawnAlternative(
+            frozenset(each.replaces),
+            tuple(
+                _drawn(
+                    [member.class_name for member in each.objects],
+                    _padded(each.objects, prediction.size_px, mask_padding_px),
+                )
+            ),
+            each.probability,
+        )
+        for each in prediction.alternatives
+    ]
 
 
 def _padded(
@@ -191,7 +194,10 @@ def _padded(
 
 def _drawn(classes: Iterable[str], boxes_px: NDArray[np.float64]) -> list[DrawnObject]:
     return [
-        DrawnObject(name, (float(row[0]), float(row[1]), float(row[2]), float(row[3])))
+        DrawnObject(
+            None if name == CLASSIFIED_AT_ONCE else name,
+            (float(row[0]), float(row[1]), float(row[2]), float(row[3])),
+        )
         for name, row in zip(classes, boxes_px, strict=True)
     ]
 

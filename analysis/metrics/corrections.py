@@ -11,9 +11,9 @@ to the other. Each of these is one operation:
   takes n - 1 drags;
 - choose one of the alternatives that are offered for a pile: objects are replaced by others.
 
-Chromosomes that a separation or an added box newly makes are taken for rightly classified, as the editor
-classifies them at once. All choices depend on each other (an alternative changes what there is to separate), so
-that the sequence is found as an integer linear program over all of them (`scipy.optimize.milp`, HiGHS).
+Chromosomes that a separation, an alternative or an added box newly makes are taken for rightly classified, as the
+editor classifies them at once. All choices depend on each other (an alternative changes what there is to
+separate), so that the sequence is found as an integer linear program over all of them (`scipy.optimize.milp`).
 
 Of the true chromosomes only boxes and classes are given. What counts as right is defined by boxes alone therefore,
 see `CorrectionRule`.
@@ -90,12 +90,12 @@ class DrawnObject:
     Attributes
     ----------
     class_name
-        "1".."22", "X", "Y", "mar", or "?" for none.
+        "1".."22", "X", "Y", "mar", or "?" for none; None where the editor classifies it when it is made.
     box_px
         xmin, ymin, xmax, ymax of its mask, padded as the true boxes are.
     """
 
-    class_name: str
+    class_name: str | None
     box_px: BoxPx
 
 
@@ -201,7 +201,7 @@ def _groups(
     groups = []
     for i, j in zip(*np.nonzero((iou >= rule.least_iou) | same), strict=True):
         right = iou[i, j] >= rule.least_iou
-        classes = None if names[j] == true_names[i] else (names[j], true_names[i])
+        classes = _wrong_class(names[j], true_names[i])
         kind = None if right else CorrectionKind.OUTLINE
         groups.append(_Group((int(j),), (int(i),), kind, 0 if right else 1, classes))
     for j in range(len(pieces)):
@@ -214,11 +214,16 @@ def _groups(
     for i in range(len(true_objects)):
         for parts in _sets(np.flatnonzero(of_piece[i] >= rule.covered), common[i], rule.most_parts):
             if _hull_iou(boxes_px[list(parts)], true_px[i]) >= rule.least_iou:
-                rightly = any(names[j] == true_names[i] for j in parts)
+                rightly = any(_wrong_class(names[j], true_names[i]) is None for j in parts)
                 largest = max(parts, key=lambda j: common[i, j])
-                classes = None if rightly else (names[largest], true_names[i])
+                classes = None if rightly else _wrong_class(names[largest], true_names[i])
                 groups.append(_Group(parts, (i,), CorrectionKind.JOIN, len(parts) - 1, classes))
     return groups
+
+
+def _wrong_class(name: str | None, true_name: str | None) -> tuple[str, str] | None:
+    """Class that an object has and class that it ought to have; None where nothing is to be moved."""
+    return None if name is None or true_name is None or name == true_name else (name, true_name)
 
 
 _MOST_CANDIDATES: Final = 7

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,9 +138,7 @@ def evaluate_drawn(
     images = spread_evenly(load_tseng(data / "tseng", split, corrected=corrected), limit)
     earlier = {} if before is None else {each.image: each for each in read_predictions(before)}
     if before is not None:
-        images = [each for each in images if each.name in earlier]
-        if not images:
-            raise UsageError(f"{before}: holds none of the cells of split {split} that are asked for")
+        images = _in_common(images, earlier, before)
     measured: list[MeasuredCell] = []
     measured_before: list[MeasuredCell] = []
     for number, (tseng_image, prediction) in enumerate(predicted_cells(images, split, predictions), start=1):
@@ -157,6 +155,16 @@ def evaluate_drawn(
     return DrawnEvaluation(
         title, _version(measured), _version(measured_before), compare_cells(measured_before, measured)
     )
+
+
+def _in_common(
+    images: Sequence[TsengImage], earlier: Mapping[str, CellPrediction], path: Path
+) -> list[TsengImage]:
+    """Cells that the file of the version before holds as well."""
+    common = [each for each in images if each.name in earlier]
+    if not common:
+        raise UsageError(f"{path}: holds none of the cells that are asked for")
+    return common
 
 
 def _version(measured: Sequence[MeasuredCell]) -> DrawnVersion:

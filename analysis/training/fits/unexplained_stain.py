@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.datasets.labelled_boxes import grown_boxes, padded_boxes
-from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng, spread_evenly
+from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng_for_training, spread_evenly
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.karyotyping.pipeline import Karyotyper
@@ -98,7 +98,7 @@ def labelled_stain(
     DatasetError
         If the set isn't there.
     """
-    for entry in spread_evenly(load_tseng(data_dir / "tseng", split), limit)[part[0] :: part[1]]:
+    for entry in spread_evenly(load_tseng_for_training(data_dir / "tseng", split), limit)[part[0] :: part[1]]:
         image = read_image(entry.path)
         try:
             segmentation, measured = karyotyper.measure_unexplained_stain(image)

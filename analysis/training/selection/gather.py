@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from analysis.classification.classifier import Classifier
-from analysis.datasets.tseng import TsengImage, load_tseng
+from analysis.datasets.tseng import TsengImage, load_tseng_for_training
 from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.karyotyping.scored_metaphase import classifier_domain, embed_metaphase
@@ -94,7 +94,7 @@ def gather_cells(
         raise DatasetError(
             f"the selection is fitted on {' and '.join(SPLITS)} alone, not on {split!r}", path=data_dir
         )
-    entries = load_tseng(data_dir / "tseng", split)
+    entries = load_tseng_for_training(data_dir / "tseng", split)
     if limit is not None and limit < len(entries):
         entries = tuple(entries[k] for k in np.linspace(0, len(entries) - 1, limit).round().astype(int))
     folder.mkdir(parents=True, exist_ok=True)
