@@ -111,14 +111,6 @@ class CellPrediction:
             masks.append(decode_run_lengths(each.run_lengths, *self.size_px)[ymin:ymax, xmin:xmax].copy())
         return masks
 
-    def covered(self, masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-        """Pixels that lie in some of its masks: bool, shape ``size_px``."""
-        covered = np.zeros(self.size_px, np.bool_)
-        for each, mask in zip(self.objects, masks, strict=True):
-            xmin, ymin, xmax, ymax = each.box_px
-            covered[ymin:ymax, xmin:xmax] |= mask
-        return covered
-
 
 def predict_cell(tseng_image: TsengImage, split: str, karyotyper: Karyotyper) -> CellPrediction:
     """Karyotype one labelled cell.

@@ -27,7 +27,14 @@ from analysis.metrics.corrections import (
     DrawnObject,
     cheapest_corrections,
 )
-from analysis.metrics.drawn_masks import StainCover, labelled_stain, mask_fragments, stain_cover
+from analysis.metrics.drawn_masks import (
+    LOW_PERCENTILE,
+    StainCover,
+    covered_pixels,
+    labelled_stain,
+    mask_fragments,
+    stain_cover,
+)
 from analysis.metrics.enumeration import Count
 from analysis.metrics.interactions import FEW_INTERACTIONS
 from analysis.metrics.statistics import bootstrap
@@ -37,8 +44,6 @@ from analysis.structures.grey_image import GreyImage
 from analysis.structures.review import ReviewLevel
 
 NORMAL_KARYOTYPES: Final = frozenset({"46,XX", "46,XY"})
-_LOW_PERCENTILE: Final = 10.0
-"""Percentile reported of the stain covered beside mean and worst: one cell in ten is worse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +150,7 @@ def measure_cell(
     pairs = match(box_iou(truth_px, mask_px))
     by_extent = match(box_iou(truth_px, extent_px))
     masks = prediction.masks()
+    placed = zip((each.box_px for each in prediction.objects), masks, strict=True)
     stain = labelled_stain(image.pixels, tseng_image.boxes_px)
     true_objects, objects = _drawn(tseng_image.classes, truth_px), _drawn(classes, mask_px)
     alternatives = _drawn_alternatives(prediction, mask_padding_px)
@@ -157,7 +163,7 @@ def measure_cell(
         true_classes=tseng_image.classes,
         classes=tuple(name for name in classes if name != UNCLASSIFIED),
         classes_right=sum(tseng_image.classes[i] == classes[j] for i, j in pairs),
-        cover=stain_cover(stain, tseng_image.boxes_px, prediction.covered(masks)),
+        cover=stain_cover(stain, tseng_image.boxes_px, covered_pixels(placed, prediction.size_px)),
         fragments=mask_fragments(masks),
         unexplained=len(prediction.unexplained_px),
         iscn=prediction.iscn,
@@ -256,7 +262,7 @@ def _enumerated(of: Callable[[MeasuredCell], Count]) -> _Measure:
 
 
 def _low(of: Callable[[MeasuredCell], float]) -> _Measure:
-    return lambda measured: float(np.percentile([of(cell) for cell in measured], _LOW_PERCENTILE))
+    return lambda measured: float(np.percentile([of(cell) for cell in measured], LOW_PERCENTILE))
 
 
 def _least(of: Callable[[MeasuredCell], float]) -> _Measure:

@@ -9,12 +9,26 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.datasets.labelled_boxes import instances_from_boxes, padded_boxes, ranked_boxes
-from analysis.datasets.tseng import TSENG_PADDING_PX, TsengImage, load_tseng, spread_evenly
+from analysis.datasets.labelled_boxes import grown_boxes, instances_from_boxes, padded_boxes, ranked_boxes
+from analysis.datasets.tseng import (
+    TSENG_MASK_PADDING_PX,
+    TSENG_PADDING_PX,
+    TsengImage,
+    load_tseng,
+    spread_evenly,
+)
 from analysis.errors import NoMetaphaseError
 from analysis.imaging.image_file import read_image
 from analysis.imaging.working_image import find_stained
 from analysis.metrics.coco import CocoImage, CocoObject, coco_figures
+from analysis.metrics.drawn_masks import (
+    LOW_PERCENTILE,
+    StainCover,
+    covered_pixels,
+    labelled_stain,
+    mask_fragments,
+    stain_cover,
+)
 from analysis.metrics.enumeration import (
     Count,
     bootstrap_interval,
@@ -24,6 +38,7 @@ from analysis.metrics.enumeration import (
 from analysis.metrics.interactions import FEW_INTERACTIONS, Interactions, count_interactions
 from analysis.metrics.karyotyper import ProposedChromosome, ProposesKaryotypes
 from analysis.structures.boxes import box_areas, box_intersections, box_iou, match
+from analysis.structures.instance import Instance
 from analysis.structures.segmentation import UnselectedProposal
 
 
@@ -37,6 +52,9 @@ class _Outcome:
     class_right: int
     end_to_end_right: int
     interactions: Interactions
+    by_mask: Count
+    cover: StainCover
+    fragments: int
     seconds: float
 
 
@@ -71,7 +89,9 @@ def evaluate_tseng(
         ``_per_image`` twins; ``class_top1``: classes right given the true boxes, jointly assigned;
         ``end_to_end_top1``: boxes matched at IoU .5 and class right, over all true chromosomes;
         ``interactions_mean`` edits a cell and ``share_le2`` cells with at most two; ``seconds_median`` an
-        image; ``_ci95_low`` and ``_ci95_high`` by bootstrap over cases. All shares are fractions of 1.
+        image; of the masks that are drawn ``mask_wcr, mask_aer``, ``stain_covered_mean``, ``_p10`` and ``_worst``,
+        and ``loose_fragments_mean`` a cell (`analysis.evaluation.drawn_cells` has more); ``_ci95_low`` and
+        ``_ci95_high`` by bootstrap over cases. All shares are fractions of 1.
 
     Raises
     ------
@@ -124,8 +144,23 @@ def _evaluate_image(tseng_image: TsengImage, karyotyper: ProposesKaryotypes) -> 
         interactions=count_interactions(
             box_intersections(truth, boxes), box_areas(truth), box_areas(boxes), tseng_image.classes, found_classes
         ),
+        by_mask=_count_by_mask(tseng_image, found, size),
+        cover=stain_cover(
+            labelled_stain(image.pixels, tseng_image.boxes_px),
+            tseng_image.boxes_px,
+            covered_pixels([(each.box_px, each.mask) for each in found], size),
+        ),
+        fragments=mask_fragments([instance.mask for instance in found]),
         seconds=seconds,
     )
+
+
+def _count_by_mask(tseng_image: TsengImage, instances: Sequence[Instance], size: tuple[int, ...]) -> Count:
+    """Count matches of the padded boxes of the masks."""
+    boxes_px = np.array([instance.box_px for instance in instances], np.float64).reshape(-1, 4)
+    truth_px = tseng_image.boxes_px.astype(np.float64)
+    matched = len(match(box_iou(truth_px, grown_boxes(boxes_px, TSENG_MASK_PADDING_PX, size))))
+    return Count(tseng_image.case, matched, len(instances) - matched, len(truth_px) - matched)
 
 
 def _box(row: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[float, float, float, float]:
@@ -145,6 +180,13 @@ def _figures(outcomes: Sequence[_Outcome]) -> dict[str, float | int]:
     figures["end_to_end_top1"] = float(right[:, 1].sum() / right[:, 2].sum())
     figures["interactions_mean"] = float(edits.mean())
     figures["share_le2"] = float(np.mean(edits <= FEW_INTERACTIONS))
+    by_mask = enumeration_figures([outcome.by_mask for outcome in outcomes])
+    figures["mask_wcr"], figures["mask_aer"] = by_mask["wcr"], by_mask["aer"]
+    covered = [outcome.cover.fraction for outcome in outcomes]
+    figures["stain_covered_mean"] = float(np.mean(covered))
+    figures["stain_covered_p10"] = float(np.percentile(covered, LOW_PERCENTILE))
+    figures["stain_covered_worst"] = float(min(covered))
+    figures["loose_fragments_mean"] = float(np.mean([outcome.fragments for outcome in outcomes]))
     figures["seconds_median"] = float(np.median([outcome.seconds for outcome in outcomes]))
     figures.update(enumeration_intervals(counts))
     for column, name in enumerate(("class_top1", "end_to_end_top1")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -324,6 +325,13 @@ def test_training_is_refused_the_test_splits(tseng_folder: Path, split: str) -> 
     assert load_tseng(tseng_folder, split)
     with pytest.raises(DatasetError, match="nothing is trained"):
         load_tseng_for_training(tseng_folder, split)
+
+
+def test_trainers_read_cells_by_the_loader_that_refuses_test_splits() -> None:
+    composing = {"sources.py", "quality.py"}  # fields of the finder's test split are composed of test cells
+    root = Path(__file__).parents[2] / "analysis" / "training"
+    direct = {path.name for path in root.rglob("*.py") if re.search(r"\bload_tseng\b", path.read_text("utf-8"))}
+    assert direct == composing
 
 
 @pytest.fixture
