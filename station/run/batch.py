@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -49,6 +49,17 @@ _BEGUN: Final = frozenset({REQUEST_NAME, LOCK_NAME, CONTROL_NAME})
 """What is in the folder of a batch that was cut off before its first record."""
 
 
+@dataclass(frozen=True, slots=True)
+class _BatchPlan:
+    """What a batch was asked, as it was read."""
+
+    request: BatchRequest
+    worklist: Worklist
+    protocols: BatchProtocols
+    trust_notices: bool
+    recorded_protocol: bool
+
+
 def run_batch(
     request: BatchRequest,
     control: RunControl,
@@ -82,16 +93,13 @@ def run_batch(
     ScannerError, StorageError
         The batch could not begin, or its record can't be written.
     """
-    if (request.out / JOURNAL_NAME).exists():
-        raise UsageError(f"{request.out}: holds a run, with which a batch would be mixed; name another folder")
-    worklist = load_worklist(request.worklist, packaged_protocols())
-    for warning in worklist.warnings:
-        listener.message(f"{request.worklist.name}: {warning}")
+    worklist = _wanted_slides(request, listener)
     verify_all()
     protocols = read_batch_protocols(worklist, request.out, as_recorded=recorded_protocol)
     trust_notices = trust_notices or protocols.trusted
     if not trust_notices:
         listener.message(NOTICES_NOT_TRUSTED)
+    plan = _BatchPlan(request, worklist, protocols, trust_notices, recorded_protocol)
     scenario = read_scenario(request.faults, request.rig)
     done = _read_done(request.out, worklist, protocols.protocols, listener)
     with locked_folder(request.out):
@@ -101,25 +109,8 @@ def run_batch(
         try:
             with open_instrument(request.rig) as instrument:
                 _fill(request, instrument, worklist, protocols.protocols)
-                run_slide = _runner(
-                    request,
-                    instrument,
-                    protocols,
-                    control,
-                    listener,
-                    trust_notices=trust_notices,
-                    recorded_protocol=recorded_protocol,
-                )
-                batch = SlideBatch(
-                    tray_of(instrument.microscope),
-                    worklist,
-                    run_slide,
-                    request.out,
-                    control,
-                    GuardedListener(listener),
-                    done=done,
-                    on_parked=notices.parked,
-                    on_missing=notices.missing,
+                batch = _slide_batch(
+                    plan, instrument, control=control, listener=listener, notices=notices, done=done
                 )
                 report = _run(batch, instrument, scenario, request.out)
         except (ScannerError, AcquisitionError) as error:
@@ -127,6 +118,48 @@ def run_batch(
             _write_page(request.out, listener)
             raise
         return _finish(request.out, report, notices, control, listener)
+
+
+def _slide_batch(
+    plan: _BatchPlan,
+    instrument: Instrument,
+    *,
+    control: RunControl,
+    listener: RunListener,
+    notices: BatchNotices,
+    done: dict[str, SlideReport],
+) -> SlideBatch:
+    """The batch over the slides that lie in an instrument's tray."""
+    run_slide = _runner(
+        plan.request,
+        instrument,
+        plan.protocols,
+        control,
+        listener,
+        trust_notices=plan.trust_notices,
+        recorded_protocol=plan.recorded_protocol,
+    )
+    return SlideBatch(
+        tray_of(instrument.microscope),
+        plan.worklist,
+        run_slide,
+        plan.request.out,
+        control,
+        GuardedListener(listener),
+        done=done,
+        on_parked=notices.parked,
+        on_missing=notices.missing,
+    )
+
+
+def _wanted_slides(request: BatchRequest, listener: RunListener) -> Worklist:
+    """The worklist, its warnings given out; a folder that holds a run is refused."""
+    if (request.out / JOURNAL_NAME).exists():
+        raise UsageError(f"{request.out}: holds a run, with which a batch would be mixed; name another folder")
+    worklist = load_worklist(request.worklist, packaged_protocols())
+    for warning in worklist.warnings:
+        listener.message(f"{request.worklist.name}: {warning}")
+    return worklist
 
 
 def _run(batch: SlideBatch, instrument: Instrument, scenario: FaultScenario, folder: Path) -> BatchReport:
