@@ -247,7 +247,8 @@ def _grown(instance: Instance, owners: NDArray[np.uint8], width: float, axis: Me
     body = _without_fragments(np.asarray(closed[margin:-margin, margin:-margin] > 0, dtype=np.bool_))
     body = _filled(body, _OUTLINE.hole_squared_widths * width**2)
     if axis is not None:
-        body = _without_burrs(body, axis.points_px + np.array([xmin - x0, ymin - y0], np.float64), width)
+        points = axis.points_px.astype(np.float64) + np.array([xmin - x0, ymin - y0], np.float64)
+        body = _without_burrs(body, points, width)
     body = body & ~others
     to_own = cv2.distanceTransform((~body).astype(np.uint8), cv2.DIST_L2, 3)
     to_others = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3) if others.any() else _FAR_PX
