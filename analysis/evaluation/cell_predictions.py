@@ -251,7 +251,7 @@ def append_prediction(path: Path, prediction: CellPrediction) -> None:
         ],
         "seconds": prediction.seconds,
     }
-    with path.open("a", encoding="utf-8") as stream:
+    with path.open("a", encoding="utf-8", newline="\n") as stream:
         stream.write(json.dumps(line) + "\n")
 
 
