@@ -86,7 +86,7 @@ def test_a_move_that_fails_costs_an_attempt_and_no_picture_of_another_place(benc
 
 
 @pytest.mark.parametrize(
-    "kind", ["camera_raises", "black_frame", "frame_dropped", "camera_hangs", "garbage_frame"]
+    "kind", ["camera_raises", "black_frame", "frame_dropped", "camera_hangs", "garbage_frame", "trigger_ignored"]
 )
 def test_a_frame_that_fails_costs_its_own_attempt(bench, run_in, kind):
     # The search of the focus takes some pictures before the fields; the fault strikes the second field.
