@@ -48,6 +48,8 @@ NTH_WRITE = 60
 """Write of a journal that finds the disk full: with some 40 records a slide, in the second one."""
 FILES = ("captures/*.tiff", "karyograms/*.json", "report.html")
 FULL_DISK = "no room on the disk"
+SETTLING_SLIDES, FEWEST_SLIDES = 7, 8
+"""Slides in which a process loads what all need, and the fewest after them of which a slope says anything."""
 MOST_GROWTH_MB = 1.5
 """Slope of the memory over the slides of a session that still counts as flat."""
 PATIENCE_S = 1800.0
@@ -123,10 +125,12 @@ def watch(
         print("HUNG: killed", flush=True)
 
 
-def growth_mb(memory_mb: dict[int, float]) -> float:
-    """Slope of the memory over the slides of a session; the first two load what all need."""
-    counts = sorted(memory_mb)[2:]
-    return 0.0 if len(counts) < 3 else float(np.polyfit(counts, [memory_mb[count] for count in counts], 1)[0])
+def growth_mb(memory_mb: dict[int, float]) -> float | None:
+    """Slope of the memory over the slides of a session, MB a slide; None where there are too few to tell."""
+    counts = sorted(memory_mb)[SETTLING_SLIDES:]
+    if len(counts) < FEWEST_SLIDES:
+        return None
+    return float(np.polyfit(counts, [memory_mb[count] for count in counts], 1)[0])
 
 
 def print_session(code: int, slides: list[dict[str, Any]], memory_mb: dict[int, float]) -> None:
@@ -136,7 +140,8 @@ def print_session(code: int, slides: list[dict[str, Any]], memory_mb: dict[int, 
         names = [s["barcode"] for s in slides if s["status"] != "finished" and s["reason"] == reason]
         print(f"  {count} ({names[0]}..{names[-1]}): {reason}" if count > 1 else f"  {names[0]}: {reason}")
     print("  memory, MB by slides done:", {done: round(value) for done, value in sorted(memory_mb.items())})
-    print(f"  growth {growth_mb(memory_mb):+.2f} MB a slide", flush=True)
+    growth = growth_mb(memory_mb)
+    print("  growth", "not assessed" if growth is None else f"{growth:+.2f} MB a slide", flush=True)
 
 
 def main() -> None:
@@ -174,7 +179,7 @@ def main() -> None:
             faults_found.append(f"{count} slides were to be in the record")
         if statuses["finished"] != count:
             faults_found.append(f"{statuses['finished']} of {count} finished in the end")
-        grown_mb = max(growth_mb(memory_mb) for memory_mb in memories_mb)
+        grown_mb = max(growth_mb(memory_mb) or 0.0 for memory_mb in memories_mb)
         if grown_mb > MOST_GROWTH_MB:
             faults_found.append(f"memory grows by {grown_mb:.2f} MB a slide")
         print(f"{found}; {time.monotonic() - started_s:.0f} s")
