@@ -49,7 +49,8 @@ LATEST_S = 0.6
 WIDEST_GAP_S = 0.05
 """Between two signals: within it two of them met in the clean-up of the first."""
 PATIENCE_S = 120.0
-KARYOTYPING_S = 0.3
+KARYOTYPING_S = 1.5
+"""A cell; longer than a capture takes, so that the analysis is waited for at the end."""
 PROTOCOL = Protocol.model_validate(
     {
         "version": 1,
@@ -185,9 +186,11 @@ def interrupted(instrument: Instrument, path: Path, phase: str, delays_s: Sequen
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--phases", help=f"some of: {', '.join(PHASES)}")
     parser.add_argument("--seed", type=int, default=14)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    phases = options.phases.split(",") if options.phases else PHASES
     # A shell lets commands in the background ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     stream = random.Random(options.seed)
@@ -195,8 +198,8 @@ def main() -> None:
     started_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="interrupts-") as name, open_instrument(RIG) as instrument:
         for number in range(options.times):
-            phase = PHASES[number % len(PHASES)]
-            signals = 2 + number // len(PHASES) % 2
+            phase = phases[number % len(phases)]
+            signals = 2 + number // len(phases) % 2
             first_s = LATEST_S * number / max(1, options.times - 1)
             delays_s = [first_s, *(stream.uniform(0.0, WIDEST_GAP_S) for _ in range(signals - 1))]
             # A run that hangs would keep all others from coming.
@@ -208,7 +211,7 @@ def main() -> None:
             if options.json:
                 options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
     print(f"{'phase':10} {'signals':8} {'runs':5} {'safe':5} {'recorded':9} {'resumable':10} ended as")
-    for phase in PHASES:
+    for phase in phases:
         for signals in (2, 3):
             of = [row for row in rows if (row.phase, row.signals) == (phase, signals)]
             ends = ", ".join(f"{end} {count}" for end, count in Counter(row.ended for row in of).most_common())

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from acquisition import deadline
 from acquisition.batch.batch import SlideBatch, SlideJob, SlideResult, slide_folder_name
 from acquisition.batch.report import BatchReport, SlideReport, SlideStatus, read_report
 from acquisition.batch.tray import FeederTray, FrameTray, tray_of
 from acquisition.batch.worklist import load_worklist
-from acquisition.errors import DiskFullError
+from acquisition.errors import DiskFullError, StorageError
 from acquisition.records import RunStatus
 from acquisition.run.control import RunControl
 from acquisition.run.listener import SilentListener
@@ -346,20 +347,35 @@ def test_a_finished_slide_is_parked_when_the_worklist_names_another_case(night):
     assert len(night.jobs) == SLOTS
 
 
-@pytest.mark.parametrize("nth", [1, 2])
-def test_a_night_whose_record_can_not_be_written_ends_with_the_slide_put_back(night, nth):
+@pytest.mark.parametrize("times", ["", "x*"])
+@pytest.mark.parametrize("nth", range(1, SLOTS + 3))
+def test_a_night_whose_record_can_not_be_written_ends_with_the_slide_put_back(night, nth, times):
+    """Each of its writes once: before the first slide, after each, and at the end."""
     with (
-        faulty_disk(night.folder, parse_storage_faults(f"disk_full@batch.json:{nth}")),
+        faulty_disk(night.folder, parse_storage_faults(f"disk_full@batch.json:{nth} {times}")),
         pytest.raises(DiskFullError, match=r"batch\.json: no room on the disk"),
     ):
         night.run()
-    assert len(night.jobs) == nth - 1
+    assert len(night.jobs) == min(nth - 1, SLOTS)
     assert not night.feeder.sensors().on_stage
     assert night.feeder.sensors().occupied == {1, 2, 3, 4}
     assert night.feeder.twin.collisions == ()
     before = read_report(night.folder)
     assert (before is None) is (nth == 1)
     # With room again, the night goes on.
+    assert night.run().count(SlideStatus.FINISHED) == SLOTS
+
+
+def test_a_night_whose_share_hangs_ends_with_the_slide_put_back(night, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(deadline, "DISK_DEADLINE_S", 2.0)
+        with (
+            faulty_disk(night.folder, parse_storage_faults("disk_hangs@batch.json:2")),
+            pytest.raises(StorageError, match=r"batch\.json: writing: no answer for 2 s"),
+        ):
+            night.run()
+    assert len(night.jobs) == 1
+    assert not night.feeder.sensors().on_stage
     assert night.run().count(SlideStatus.FINISHED) == SLOTS
 
 
