@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from acquisition.batch.report import BATCH_NAME, BatchReport, SlideReport, Slide
 from acquisition.batch.tray import tray_of
 from acquisition.batch.worklist import Worklist, WorklistEntry, load_worklist
 from acquisition.errors import AcquisitionError, ResumeError, StorageError
-from acquisition.protocol import Protocol
+from acquisition.protocol import Protocol, ProtocolFile
 from acquisition.records import RunStatus
 from acquisition.run.control import RunControl
 from acquisition.run.listener import GuardedListener, RunListener
@@ -47,17 +47,6 @@ _log = logging.getLogger(__name__)
 
 _BEGUN: Final = frozenset({REQUEST_NAME, LOCK_NAME, CONTROL_NAME})
 """What is in the folder of a batch that was cut off before its first record."""
-
-
-@dataclass(frozen=True, slots=True)
-class _BatchPlan:
-    """What a batch was asked, as it was read."""
-
-    request: BatchRequest
-    worklist: Worklist
-    protocols: BatchProtocols
-    trust_notices: bool
-    recorded_protocol: bool
 
 
 def run_batch(
@@ -93,25 +82,25 @@ def run_batch(
     ScannerError, StorageError
         The batch could not begin, or its record can't be written.
     """
-    worklist = _wanted_slides(request, listener)
+    worklist = _read_worklist(request, listener)
     verify_all()
-    protocols = read_batch_protocols(worklist, request.out, as_recorded=recorded_protocol)
-    trust_notices = trust_notices or protocols.trusted
-    if not trust_notices:
+    protocols = read_batch_protocols(
+        worklist, request.out, as_recorded=recorded_protocol, trust_notices=trust_notices
+    )
+    is_trusted = trust_notices or protocols.trusted
+    if not is_trusted:
         listener.message(NOTICES_NOT_TRUSTED)
-    plan = _BatchPlan(request, worklist, protocols, trust_notices, recorded_protocol)
     scenario = read_scenario(request.faults, request.rig)
     done = _read_done(request.out, worklist, protocols.protocols, listener)
     with locked_folder(request.out):
         write_json_atomic(request.out / REQUEST_NAME, request.to_json() | protocols.to_json())
         control.begin_batch(request.out / CONTROL_NAME)
-        notices = BatchNotices(worklist, protocols.protocols, request.out, trusted=trust_notices)
+        notices = BatchNotices(worklist, protocols.protocols, request.out, trusted=is_trusted)
         try:
             with open_instrument(request.rig) as instrument:
                 _fill(request, instrument, worklist, protocols.protocols)
-                batch = _slide_batch(
-                    plan, instrument, control=control, listener=listener, notices=notices, done=done
-                )
+                runner = _SlideRunner(request, instrument, protocols, control, listener)
+                batch = _batch_of(runner, worklist, done, notices)
                 report = _run(batch, instrument, scenario, request.out)
         except (ScannerError, AcquisitionError) as error:
             notices.failed(error)
@@ -120,46 +109,29 @@ def run_batch(
         return _finish(request.out, report, notices, control, listener)
 
 
-def _slide_batch(
-    plan: _BatchPlan,
-    instrument: Instrument,
-    *,
-    control: RunControl,
-    listener: RunListener,
-    notices: BatchNotices,
-    done: dict[str, SlideReport],
-) -> SlideBatch:
-    """The batch over the slides that lie in an instrument's tray."""
-    run_slide = _runner(
-        plan.request,
-        instrument,
-        plan.protocols,
-        control,
-        listener,
-        trust_notices=plan.trust_notices,
-        recorded_protocol=plan.recorded_protocol,
-    )
-    return SlideBatch(
-        tray_of(instrument.microscope),
-        plan.worklist,
-        run_slide,
-        plan.request.out,
-        control,
-        GuardedListener(listener),
-        done=done,
-        on_parked=notices.parked,
-        on_missing=notices.missing,
-    )
-
-
-def _wanted_slides(request: BatchRequest, listener: RunListener) -> Worklist:
-    """The worklist, its warnings given out; a folder that holds a run is refused."""
+def _read_worklist(request: BatchRequest, listener: RunListener) -> Worklist:
     if (request.out / JOURNAL_NAME).exists():
         raise UsageError(f"{request.out}: holds a run, with which a batch would be mixed; name another folder")
     worklist = load_worklist(request.worklist, packaged_protocols())
     for warning in worklist.warnings:
         listener.message(f"{request.worklist.name}: {warning}")
     return worklist
+
+
+def _batch_of(
+    runner: _SlideRunner, worklist: Worklist, done: dict[str, SlideReport], notices: BatchNotices
+) -> SlideBatch:
+    return SlideBatch(
+        tray_of(runner.instrument.microscope),
+        worklist,
+        runner,
+        runner.request.out,
+        runner.control,
+        GuardedListener(runner.listener),
+        done=done,
+        on_parked=notices.parked,
+        on_missing=notices.missing,
+    )
 
 
 def _run(batch: SlideBatch, instrument: Instrument, scenario: FaultScenario, folder: Path) -> BatchReport:
@@ -195,45 +167,54 @@ def _write_page(folder: Path, listener: RunListener) -> Path | None:
         return None
 
 
-def _runner(
-    request: BatchRequest,
-    instrument: Instrument,
-    protocols: BatchProtocols,
-    control: RunControl,
-    listener: RunListener,
-    *,
-    trust_notices: bool,
-    recorded_protocol: bool,
-) -> Callable[[SlideJob], SlideResult]:
-    def run_slide(job: SlideJob) -> SlideResult:
-        file = protocols.files[job.entry.protocol]
-        protocol = file.protocol
+@dataclass(frozen=True, slots=True)
+class _SlideRunner:
+    """Scans a slide of the batch, or goes on with its run."""
+
+    request: BatchRequest
+    instrument: Instrument
+    protocols: BatchProtocols
+    control: RunControl
+    listener: RunListener
+
+    def __call__(self, job: SlideJob) -> SlideResult:
+        file = self.protocols.files[job.entry.protocol]
         require_same_case(job.folder, job.entry)
-        finished = finished_run(job.folder, job.entry.barcode, protocol).result
+        finished = finished_run(job.folder, job.entry.barcode, file.protocol).result
         if finished is not None:
             return finished
-        control.begin_again()
-        if (job.folder / JOURNAL_NAME).is_file():
-            result = resume_slide(
-                instrument,
-                job.folder,
-                control,
-                listener,
-                frame=job.frame,
-                trust_notices=trust_notices,
-                recorded_protocol=recorded_protocol,
-            )
-        else:
-            _set_aside(job.folder)
-            scan = ScanRequest(
-                request.rig, job.entry.protocol, job.folder, slide=job.entry.barcode, accession=job.entry.accession
-            )
-            result = scan_slide(
-                instrument, scan, file, control, listener, frame=job.frame, trusted_notices=trust_notices
-            )
-        return _result_of(result, protocol)
+        self.control.begin_again()
+        is_begun = (job.folder / JOURNAL_NAME).is_file()
+        result = self._go_on(job) if is_begun else self._begin(job, file)
+        return _result_of(result, file.protocol)
 
-    return run_slide
+    def _go_on(self, job: SlideJob) -> ScanResult:
+        # Whether its own record is of this machine is checked anew: the folder may hold another one's.
+        return resume_slide(
+            self.instrument,
+            job.folder,
+            self.control,
+            self.listener,
+            frame=job.frame,
+            trust_notices=self.protocols.trust_notices,
+            recorded_protocol=self.protocols.as_recorded,
+        )
+
+    def _begin(self, job: SlideJob, file: ProtocolFile) -> ScanResult:
+        _set_aside(job.folder)
+        entry = job.entry
+        scan = ScanRequest(
+            self.request.rig, entry.protocol, job.folder, slide=entry.barcode, accession=entry.accession
+        )
+        return scan_slide(
+            self.instrument,
+            scan,
+            file,
+            self.control,
+            self.listener,
+            frame=job.frame,
+            trusted_notices=self.protocols.trust_notices or self.protocols.trusted,
+        )
 
 
 def require_same_case(folder: Path, worklist_entry: WorklistEntry) -> None:

@@ -31,11 +31,17 @@ class BatchProtocols:
         Text of every protocol of this batch, also of earlier sessions, by absolute path.
     trusted
         Whether each stands in a file of this machine as it is: else its notices start no program.
+    trust_notices
+        Whether a person trusts their notices all the same.
+    as_recorded
+        Whether the batch goes on with what it began with where a file has other values by now.
     """
 
     files: Mapping[Path, ProtocolFile]
     recorded: Mapping[str, str]
     trusted: bool
+    trust_notices: bool
+    as_recorded: bool
 
     @property
     def protocols(self) -> dict[Path, Protocol]:
@@ -47,7 +53,9 @@ class BatchProtocols:
         return {PROTOCOLS_KEY: dict(self.recorded)}
 
 
-def read_batch_protocols(worklist: Worklist, folder: Path, *, as_recorded: bool = False) -> BatchProtocols:
+def read_batch_protocols(
+    worklist: Worklist, folder: Path, *, as_recorded: bool = False, trust_notices: bool = False
+) -> BatchProtocols:
     """Read the protocols of a worklist, and hold them against those with which the batch began.
 
     Parameters
@@ -58,6 +66,8 @@ def read_batch_protocols(worklist: Worklist, folder: Path, *, as_recorded: bool 
         Folder of the batch; of earlier versions it doesn't say.
     as_recorded
         Whether the batch goes on with what it began with where a file has other values by now.
+    trust_notices
+        Whether a person trusts their notices wherever they come from.
 
     Raises
     ------
@@ -88,6 +98,8 @@ def read_batch_protocols(worklist: Worklist, folder: Path, *, as_recorded: bool 
         files,
         {**recorded, **{str(path.resolve()): file.text for path, file in files.items()}},
         all(_is_trusted(file, folder) for file in files.values()),
+        trust_notices,
+        as_recorded,
     )
 
 
