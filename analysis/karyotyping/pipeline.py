@@ -19,7 +19,6 @@ from analysis.assignment.joint_assignment import AssignmentCosts, assign, load_a
 from analysis.assignment.oversize import OVERSIZE, oversize_ratio
 from analysis.classification.classifier import CLASSIFIER_WEIGHTS, Classifier
 from analysis.classification.fusion import FusionWeights, load_fusion_weights
-from analysis.errors import NoMetaphaseError
 from analysis.imaging.background import estimate_background
 from analysis.karyotyping.cell_confidence import confidence_of_cell
 from analysis.karyotyping.completion import complete_karyotype
@@ -31,7 +30,6 @@ from analysis.karyotyping.scored_metaphase import (
     ScoredMetaphase,
     classifier_domain,
     embed_metaphase,
-    score_alternatives,
     score_metaphase,
 )
 from analysis.karyotyping.unexplained_objects import (
@@ -47,7 +45,6 @@ from analysis.segmentation.hypotheses import RevisableSegmentation
 from analysis.segmentation.mask_extent import short_masks
 from analysis.segmentation.pile_explanations import explain_piles
 from analysis.segmentation.segmenter import load_detector_segmenter
-from analysis.selection.features import ProposalFeatures
 from analysis.selection.rescoring import RescoringModel, load_rescoring_model
 from analysis.structures.assignment import Assignment
 from analysis.structures.class_evidence import ClassEvidence
@@ -79,28 +76,6 @@ class ClassifiesBoxes(Protocol):
             Whether the boxes have slide around their chromosomes.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class ProposalScores:
-    """Every proposal of a metaphase, n of them, with its classes by both nets.
-
-    Attributes
-    ----------
-    features
-        What speaks for and against each.
-    selected
-        bool, shape (n,): the initial selection.
-    class_probability
-        float64, shape (n, 24): by both nets; NaN for proposals that weren't classified.
-    boxes_px
-        float64, shape (n, 4): boxes with the slide around them that the detector learned, in image px.
-    """
-
-    features: ProposalFeatures
-    selected: NDArray[np.bool_]
-    class_probability: NDArray[np.float64]
-    boxes_px: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,34 +195,6 @@ class Karyotyper:
         assignment = assign(evidence.log_prob, None, self._costs(evidence, self._settings.fusion.sharpness))
         return classed_chromosomes(scored, assignment, instances)
 
-    def score_all_proposals(self, image: GreyImage, *, least_score: float) -> ProposalScores:
-        """Classify every proposal of a cell, as the rescoring classifies those that nearly were selected.
-
-        Parameters
-        ----------
-        image
-            A picture whose segmentation can be revised.
-        least_score
-            Proposals of lower scores aren't classified.
-
-        Raises
-        ------
-        NoMetaphaseError
-            Where the segmentation finds no metaphase, or leaves no choice.
-        """
-        segmentation = self._segmenter(image)
-        if not isinstance(segmentation, RevisableSegmentation):
-            raise NoMetaphaseError(f"{image.source}: the segmentation leaves no choice")
-        banding = self._settings.banding
-        embedded = embed_metaphase(image, segmentation, self._classifier, banding)
-        hypotheses, selected = segmentation.hypotheses, segmentation.selected
-        others = np.flatnonzero(~selected & (hypotheses.proposals.score >= least_score))
-        domain = classifier_domain(embedded.banding, banding, self._settings.review)
-        fusion = self._settings.fusion
-        classes = score_alternatives(embedded, segmentation, others, self._classifier, fusion, domain)
-        boxes_px = hypotheses.proposals.boxes_px.astype(np.float64) / hypotheses.working.factor
-        return ProposalScores(hypotheses.features, selected, classes, boxes_px)
-
     def measure_unexplained_stain(self, image: GreyImage) -> tuple[Segmentation, MeasuredStain]:
         """Measure the stain of a cell that its chromosomes don't explain, whatever its probability.
 
@@ -316,12 +263,14 @@ class Karyotyper:
     def _estimate_confidence(
         scored: ScoredMetaphase, assignment: Assignment, unexplained: Sequence[UnexplainedObject]
     ) -> float:
-        """Probability that all of a cell is right; NaN without the detector's classes: nobody measured it then."""
-        if not scored.evidence.fused:
+        """Probability that all of a cell is right; NaN where it wasn't rescored: nobody measured it then."""
+        segmentation = scored.segmentation
+        if not isinstance(segmentation, RevisableSegmentation) or not segmentation.rescored:
             return float("nan")
-        left_out = [each.score for each in scored.segmentation.left_out]
-        explained = probability_of_none(unexplained)
-        return explained * confidence_of_cell(assignment, scored.object_scores, left_out)
+        left_out = [each.score for each in segmentation.left_out]
+        return probability_of_none(unexplained) * confidence_of_cell(
+            assignment, scored.object_scores, left_out, segmentation.alternatives
+        )
 
     def _review(
         self,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from analysis.classification.classifier import Classifier
 from analysis.classification.fusion import FusionWeights
-from analysis.karyotyping.scored_metaphase import EmbeddedMetaphase, score_alternatives
+from analysis.karyotyping.scored_metaphase import EmbeddedMetaphase, classify_proposals
 from analysis.segmentation.hypotheses import RevisableSegmentation
+from analysis.selection.alternatives import pile_alternatives
+from analysis.selection.energy import SelectionEnergy
+from analysis.selection.initial_selection import class_certainty, load_selection_settings
 from analysis.selection.rescoring import RescoringModel
 
 
@@ -18,7 +23,7 @@ def rescore_metaphase(
     fusion: FusionWeights,
     domain: str | None,
 ) -> EmbeddedMetaphase:
-    """Select a metaphase's chromosomes again by what both nets score; the same one where nothing changes.
+    """Select a metaphase's chromosomes again by what both nets score; the same one where they have no say.
 
     Parameters
     ----------
@@ -34,13 +39,22 @@ def rescore_metaphase(
     segmentation = embedded.segmentation
     if not isinstance(segmentation, RevisableSegmentation) or not segmentation.rows:
         return embedded
-    features, selected = segmentation.hypotheses.features, segmentation.selected
-    candidates = model.prescreen(features, selected)
-    if not candidates.size:
+    hypotheses, selected = segmentation.hypotheses, segmentation.selected
+    certainty = class_certainty(hypotheses.measurements, load_selection_settings())
+    if certainty < model.settings.min_certainty:
         return embedded
-    classes = score_alternatives(embedded, segmentation, candidates, classifier, fusion, domain)
-    reselected = model.reselect(features, selected, classes)
+    candidates = model.prescreen(hypotheses.features, selected)
+    evidence = classify_proposals(embedded, segmentation, candidates, classifier, fusion, domain)
+    energy = model.energy(hypotheses.features, evidence, selected, hypotheses.working.factor)
+    reselected = model.reselect(energy, selected)
     if np.array_equal(reselected, selected):
-        return embedded
+        return replace(embedded, segmentation=_rescored(segmentation, energy))
     revised = segmentation.reselect([int(row) for row in np.flatnonzero(reselected)])
-    return embedded.resegmented(revised, classifier, domain) if revised.instances else embedded
+    if not revised.instances:
+        return embedded
+    return embedded.resegmented(_rescored(revised, energy), classifier, domain)
+
+
+def _rescored(segmentation: RevisableSegmentation, energy: SelectionEnergy) -> RevisableSegmentation:
+    alternatives = pile_alternatives(energy, segmentation.selected)
+    return replace(segmentation, alternatives=alternatives, rescored=True)

@@ -15,8 +15,9 @@ class ReviewSettings:
         Confidence of a `BandingEstimate` from which the picture decides where there is no protocol: the one from
         which on a mismatch with a protocol is warned of.
     auto_cell_from
-        Probability that all of a cell is right from which on it needs no review: at most one such cell in ten is
-        expected to be wrong.
+        Probability that all of a cell is right from which on it needs no review. Of 712 cells (fit,
+        cross-validated over cases) 154 are above. 7 of them disagree with their labels; looked at, 3 show a
+        chromosome without label, 3 a label whose box doesn't fit, and one a fleck labelled Y.
     likely_wrong_below
         The same probability below which a cell must be reviewed: it is more likely wrong than right.
     losses_from
@@ -49,7 +50,7 @@ class ReviewSettings:
     """
 
     sure_banding_from: float = 0.9
-    auto_cell_from: float = 0.9
+    auto_cell_from: float = 0.88
     likely_wrong_below: float = 0.5
     losses_from: float = 0.5
     uncertain_fraction: float = 1 / 3

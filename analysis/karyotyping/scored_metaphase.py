@@ -15,11 +15,11 @@ from analysis.karyotyping.cell_quality import CellQualityMeasures, measure_cell_
 from analysis.karyotyping.review_settings import ReviewSettings
 from analysis.nets.embedding import DOMAINS
 from analysis.segmentation.hypotheses import RevisableSegmentation
+from analysis.selection.evidence import ClassifiedProposals, ProposalMask
 from analysis.straightening.crops import CellScale, crops_of_cell, cut_instances, scale_of_cell
 from analysis.straightening.medial_axis import medial_axes
 from analysis.structures.banding import BandingEstimate
 from analysis.structures.class_evidence import ClassEvidence, ClassScores
-from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.crop import ChromosomeCrop, ObjectPixels
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance
@@ -269,15 +269,15 @@ def score_metaphase(
     return ScoredMetaphase(embedded, scores, evidence, quality)
 
 
-def score_alternatives(
+def classify_proposals(
     embedded: EmbeddedMetaphase,
     segmentation: RevisableSegmentation,
     rows: NDArray[np.intp],
     classifier: Classifier,
     fusion: FusionWeights,
     domain: str | None,
-) -> NDArray[np.float64]:
-    """Classes of a metaphase's proposals by both nets.
+) -> ClassifiedProposals:
+    """Classify a metaphase's selected proposals and others, by both nets.
 
     Parameters
     ----------
@@ -291,22 +291,23 @@ def score_alternatives(
         See `score_metaphase`.
     domain
         Banding that the classifier is told, see `classifier_domain`.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        Shape (proposals, 24): probabilities; rows of NaN for proposals that weren't classified.
     """
     hypotheses = segmentation.hypotheses
     made = hypotheses.alternatives(rows, np.asarray(segmentation.rows, np.intp))
     made_rows = [int(row) for row, each in zip(rows, made, strict=True) if each is not None]
     instances = [each for each in made if each is not None]
     _, embeddings = embedded.embed_others(instances, classifier, domain)
-    scores = classifier.score_embeddings(embedded.embeddings.joined(embeddings))
-    detector = detector_log_prob([*segmentation.instances, *instances])
-    table = np.full((len(segmentation.selected), len(CLASS_NAMES)), np.nan)
-    table[[*segmentation.rows, *made_rows]] = np.exp(fuse_class_evidence(scores, detector, None, fusion).log_prob)
-    return table
+    every = embedded.embeddings.joined(embeddings)
+    scores = classifier.score_embeddings(every)
+    instances = [*segmentation.instances, *instances]
+    return ClassifiedProposals(
+        rows=np.asarray([*segmentation.rows, *made_rows], np.intp),
+        fused=fuse_class_evidence(scores, detector_log_prob(instances), None, fusion).log_prob,
+        classifier=scores.log_prob.astype(np.float64),
+        log_none=scores.log_none.astype(np.float64),
+        sizes=every.features.numpy().astype(np.float64),
+        masks=tuple(ProposalMask(each.box_px, each.mask) for each in instances),
+    )
 
 
 def _identity(instance: Instance) -> tuple[tuple[int, int, int, int], bytes]:

@@ -63,9 +63,8 @@ _TEXTS: Final = {
         "(single), and whether a split cuts between chromosomes and through none (split)."
     ),
     ParameterSetName.RESCORING: (
-        "Log odds that a detector's proposal is a chromosome, given the others of its cell: by the "
-        "detector's classes, and by those of detector and classifier; log odds from which one is "
-        "classified."
+        "Terms of the score of a selection among a cell's proposals, single and of pairs, by attention among "
+        "them, with classes of detector and classifier; which proposals are classified."
     ),
     ParameterSetName.SELECTION: "How a cell's proposals are weighed by the initial selection.",
     ParameterSetName.STREAM_BLOBS: "What a piece of stain is: chromosomes alone, more than one of them, or noise.",

@@ -192,11 +192,14 @@ class RevisableSegmentation(Segmentation):
         The proposal behind each instance.
     alternatives
         Other explanations of its piles, where the selection lists them.
+    rescored
+        Whether the selection was made with its proposals classified: what isn't, has no alternatives either.
     """
 
     hypotheses: SegmentationHypotheses = field(kw_only=True, compare=False, repr=False)
     rows: tuple[int, ...] = field(kw_only=True, compare=False)
     alternatives: tuple[PileAlternatives, ...] = field(default=(), kw_only=True, compare=False, repr=False)
+    rescored: bool = field(default=False, kw_only=True, compare=False)
 
     @property
     def selected(self) -> NDArray[np.bool_]:

@@ -93,8 +93,9 @@ def pile_alternatives(
     settings
         Which are kept.
     """
-    scored = [(energy.gain(selected, rows), rows) for rows in _local_changes(energy, selected)]
-    changes = [(gain, rows) for gain, rows in scored if gain > _LEAST_LOG_ODDS]
+    listed = list(_local_changes(energy, selected))
+    gains = energy.gains_of(selected, listed).tolist()
+    changes = [(gain, rows) for gain, rows in zip(gains, listed, strict=True) if gain > _LEAST_LOG_ODDS]
     piles = [
         _alternatives_of([changes[place] for place in group], energy, selected, settings)
         for group in _piles([rows for _, rows in changes], energy)

@@ -7,7 +7,7 @@ a softmax over configurations that differ in one pile gives their probabilities,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,12 +65,37 @@ class SelectionEnergy:
         rows
             Shape (m,): proposals that change.
         """
-        sign = np.where(selected[rows], -1.0, 1.0)
-        beside = self.pair[rows] @ selected
-        among = 0.5 * float(sign @ self.pair[np.ix_(rows, rows)] @ sign)
+        return float(self.gains_of(selected, [rows])[0])
+
+    def gains_of(self, selected: NDArray[np.bool_], changes: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
+        """Gain of each of several changes.
+
+        Parameters
+        ----------
+        selected
+            bool, shape (n,): the selection before.
+        changes
+            Rows of the proposals that each adds or removes, all at once.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            One a change.
+        """
+        longest = max((len(rows) for rows in changes), default=0)
+        if not longest:
+            return np.zeros(len(changes))
+        at = np.zeros((len(changes), longest), np.intp)
+        sign = np.zeros((len(changes), longest))
+        for place, rows in enumerate(changes):
+            at[place, : len(rows)] = rows
+            sign[place, : len(rows)] = np.where(selected[rows], -1.0, 1.0)
+        field = self.single + self.pair @ selected
+        among = np.einsum("mi,mj,mij->m", sign, sign, self.pair[at[:, :, None], at[:, None, :]])
         held = self.class_probability[selected].sum(axis=0)
-        places = self._places((held + sign @ self.class_probability[rows])[None])[0] - self._places(held[None])[0]
-        return float(sign @ (self.single[rows] + beside)) + among + float(places)
+        after = held + np.einsum("mi,mic->mc", sign, self.class_probability[at])
+        places = self._places(after) - self._places(held[None])
+        return np.asarray((sign * field[at]).sum(axis=1) + 0.5 * among + places, np.float64)
 
     def gains(self, selected: NDArray[np.bool_]) -> NDArray[np.float64]:
         """See `SelectionObjective.gains`."""
@@ -86,8 +111,8 @@ class SelectionEnergy:
         Changes of one proposal at a time would never get there: beside its halves a whole looks worse than they do
         alone.
         """
-        for rows in self.exchanges(selected):
-            yield self.gain(selected, rows), rows
+        changes = list(self.exchanges(selected))
+        yield from zip(self.gains_of(selected, changes).tolist(), changes, strict=True)
 
     def exchanges(self, selected: NDArray[np.bool_]) -> Iterator[NDArray[np.intp]]:
         """Rows of the changes that take some proposals out and put others that compete with them in their place.

@@ -161,7 +161,7 @@ class ProposalFeatures:
         same_class = measurements.classes[rows] @ measurements.classes.T
         most_inside, most_held = inside.max(axis=1, initial=0.0), holds.max(axis=1, initial=0.0)
         probability = np.where(np.isnan(class_scores), 1.0 / class_scores.shape[1], class_scores)
-        third, fills = _class_places(probability, selected, rows)
+        third, fills = class_places(probability, selected, rows)
         sides = np.maximum((self.boxes_px[rows, 2:] - self.boxes_px[rows, :2]).prod(axis=1), 1)
         own = np.clip(probability[rows], _LEAST_CLASS_PROBABILITY, None)
         columns = (
@@ -281,10 +281,25 @@ def compute_proposal_features(
     )
 
 
-def _class_places(
+def class_places(
     probability: NDArray[np.float64], selected: NDArray[np.bool_], rows: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How much of each proposal would be a third of its class, and how much fills a place that is empty."""
+    """Measure how much of each proposal would be a third of its class, and how much fills a place that is empty.
+
+    Parameters
+    ----------
+    probability
+        Shape (n, 24): classes of the proposals.
+    selected
+        bool, shape (m, n): what else is selected for each of the rows.
+    rows
+        Shape (m,): proposals that are measured.
+
+    Returns
+    -------
+    tuple
+        float64, shape (m,) each.
+    """
     own = probability[rows]
     mine = selected[np.arange(len(rows)), rows]
     held = selected @ probability - np.where(mine[:, None], own, 0.0)

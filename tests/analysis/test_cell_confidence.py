@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from analysis.errors import WeightsError
 from analysis.karyotyping.cell_confidence import (
@@ -19,14 +20,17 @@ from analysis.karyotyping.cell_quality import CellQualityMeasures
 from analysis.karyotyping.iscn import LOSSES_BELIEVED, compose_iscn
 from analysis.karyotyping.review import losses_reportable, review_edited_proposal, review_proposal
 from analysis.karyotyping.review_settings import ReviewSettings
+from analysis.selection.alternatives import PileAlternative, PileAlternatives
+from analysis.structures.assignment import Assignment
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.review import ReviewFinding, ReviewLevel
 from analysis.training.fits.cell_confidence import (
-    KaryotypedCell,
-    cross_validated_confidence,
+    confidence_figures,
+    cross_validated_probability,
     fit_confidence,
     write_confidence,
 )
+from analysis.training.selection.assigned import AssignedCell
 
 PAIRS = [name for name in CLASS_NAMES[:22] for _ in range(2)]
 NORMAL = [*PAIRS, "X", "Y"]
@@ -35,18 +39,23 @@ SURE = np.full(46, 0.999)
 GOOD = np.full(46, 0.9)
 
 
+def assigned(classes: list[str], probability: NDArray[np.float64]) -> Assignment:
+    return Assignment(tuple(classes), probability.astype(np.float32), "XY", 5.0, (), ())
+
+
+def pile(probability: float) -> PileAlternatives:
+    return PileAlternatives((0,), probability, (PileAlternative((), (0,), 1.0 - probability),))
+
+
 def test_a_flawless_cell_is_sure_and_every_sign_of_trouble_tells() -> None:
     confidence = load_confidence()
-    best = confidence.of(cell_signs(NORMAL, SURE, GOOD, [0.05]))
+    best = confidence.of(cell_signs(assigned(NORMAL, SURE), GOOD, [0.05]))
     assert best >= ReviewSettings().auto_cell_from
     one_doubtful = SURE.copy()
     one_doubtful[3] = 0.4
-    assert confidence.of(cell_signs(NORMAL, one_doubtful, GOOD, [0.05])) < best
-    assert confidence.of(cell_signs(NORMAL, SURE, GOOD, [0.05, 0.7])) < best - 0.05
-    assert confidence.of(cell_signs(NORMAL[1:], SURE[1:], GOOD[1:], [0.05])) < best - 0.05
-    poor = GOOD.copy()
-    poor[0] = 0.1
-    assert confidence.of(cell_signs(NORMAL, SURE, poor, [0.05])) < best
+    assert confidence.of(cell_signs(assigned(NORMAL, one_doubtful), GOOD, [0.05])) < best
+    assert confidence.of(cell_signs(assigned(NORMAL, SURE), GOOD, [0.05], [pile(0.5)])) < best - 0.02
+    assert confidence.of(cell_signs(assigned(NORMAL[1:], SURE[1:]), GOOD[1:], [0.05])) < best - 0.05
 
 
 @given(st.lists(st.sampled_from([*CLASS_NAMES, "?"]), max_size=60), st.data())
@@ -56,7 +65,9 @@ def test_whatever_a_cell_looks_like_it_has_a_probability(classes: list[str], dat
         return data.draw(st.lists(st.floats(0.0, 1.0), min_size=count, max_size=count))
 
     chance, scores = np.asarray(drawn(len(classes))), np.asarray(drawn(len(classes)))
-    signs = cell_signs(classes, chance, scores, drawn(data.draw(st.integers(0, 3))))
+    signs = cell_signs(
+        assigned(classes, chance), scores, drawn(data.draw(st.integers(0, 3))), [pile(each) for each in drawn(2)]
+    )
     assert signs.shape == (len(SIGNS),)
     assert np.isfinite(signs).all()
     assert 0.0 <= load_confidence().of(signs) <= 1.0
@@ -107,29 +118,32 @@ def test_a_gain_beside_a_doubted_loss_is_still_told() -> None:
     assert "nothing found for X or Y" in one_x.reasons_text
 
 
-def simulated(count: int) -> list[KaryotypedCell]:
+def simulated(count: int) -> list[AssignedCell]:
     rng = np.random.default_rng(2)
     cells = []
     for number in range(count):
-        doubt = float(rng.uniform(0.0, 4.0))
-        signs = np.asarray([1.0, doubt, 0.8, rng.uniform(0.0, 0.6), 0.0])
-        cells.append(
-            KaryotypedCell(f"case {number % 9}", signs, bool(rng.random() < 1.0 / (1.0 + np.exp(3 * doubt - 6))))
-        )
+        uncertainty = float(rng.uniform(0.0, 4.0))
+        signs = np.zeros(len(SIGNS))
+        signs[[0, SIGNS.index("class uncertainty")]] = 1.0, uncertainty
+        right = bool(rng.random() < 1.0 / (1.0 + np.exp(3 * uncertainty - 6)))
+        true = (*NORMAL, "21") if number % 50 == 0 else tuple(NORMAL)
+        cells.append(AssignedCell(str(number), f"case {number % 9}", signs, right, true, tuple(NORMAL)))
     return cells
 
 
 def test_a_fit_finds_what_makes_cells_wrong() -> None:
     cells = simulated(200)
     confidence = fit_confidence(cells)
-    assert confidence.weights[SIGNS.index("doubt")] == pytest.approx(-3.0, abs=1.0)
-    figures = cross_validated_confidence(cells, least=0.9)
+    assert confidence.weights[SIGNS.index("class uncertainty")] == pytest.approx(-3.0, abs=1.0)
+    figures = confidence_figures(cells, cross_validated_probability(cells), least=0.9)
     assert figures["auc"] > 0.85
     assert figures["sure_wrong"] <= 0.15 * figures["sure"] * figures["cells"]
+    assert figures["called_normal"] == 4
+    assert figures["sure_called_normal"] <= 4
 
 
 def test_weights_are_written_and_read_and_others_refused(tmp_path: Path) -> None:
-    confidence = CellConfidence(np.asarray([1.5, -2.0, 0.25, -3.0, -1.0]))
+    confidence = CellConfidence(np.linspace(-2.0, 1.5, len(SIGNS)).round(2))
     write_confidence(confidence, tmp_path, figures={"cells": 2}, command="this")
     assert np.array_equal(load_confidence(tmp_path).weights, confidence.weights)
     manifest = json.loads((tmp_path / "cell-confidence.json").read_text())

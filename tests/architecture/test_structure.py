@@ -24,9 +24,6 @@ USERS_INTERFACE: dict[str, str] = {
 CALLED_FROM_OUTSIDE: dict[str, str] = {
     "take_landmark": "scripts that drive a stage without encoders, see docs/explanation/faults.md",
     "check_landmark": "scripts that drive a stage without encoders, see docs/explanation/faults.md",
-    "pile_alternatives": "alternatives of the proposal file, which are being built on it",
-    "empty_energy": "the same",
-    "read_gathered": "the fit of the selection, which is being built on it",
     "set_binning": "the core, which calls a camera's setters by their names",
     "do_GET": "http.server, which finds it by its name",
     "clear_by_hand": "tests of scripts that drive a loader, see docs/how-to/testing-your-scripts.md",

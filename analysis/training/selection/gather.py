@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from analysis.classification.classifier import Classifier
+from analysis.datasets.label_corrections import corrected_labels, read_label_corrections
 from analysis.datasets.tseng import TsengImage, load_tseng_for_training
 from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.imaging.image_file import read_image
@@ -113,6 +114,9 @@ def gather_cells(
 def read_gathered(folder: Path, split: str) -> Iterator[SelectionExample]:
     """Read the records of a split, by the weights in use, in the order of their names.
 
+    Labels are corrected by our list (`analysis.datasets.label_corrections`), whatever it was when they were
+    gathered; cells that it leaves out are passed over.
+
     Parameters
     ----------
     folder
@@ -120,8 +124,14 @@ def read_gathered(folder: Path, split: str) -> Iterator[SelectionExample]:
     split
         One of `SPLITS`.
     """
+    corrections = read_label_corrections()
     for path in sorted(folder.glob(f"{weights_key()}-{split}-*.npz")):
-        yield read_example(path)
+        example = read_example(path)
+        labels = corrected_labels(
+            example.true_boxes_px.astype(np.int32), example.true_classes, corrections.get(example.name, ())
+        )
+        if labels is not None:
+            yield replace(example, true_boxes_px=labels[0].astype(np.float64), true_classes=labels[1])
 
 
 def weights_key(folder: Path = PARAMETERS_FOLDER) -> str:

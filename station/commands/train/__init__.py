@@ -24,7 +24,7 @@ from station.commands.train.unexplained import unexplained
 train_app = typer.Typer(
     help="Train the weights that the product ships, and refit what rests on them.",
     no_args_is_help=True,
-    epilog=examples("karyoscan train finder --minutes 45", "karyoscan train rescoring --processes 2"),
+    epilog=examples("karyoscan train finder --minutes 45", "karyoscan train rescoring"),
 )
 train_app.command(
     "finder",
@@ -43,8 +43,8 @@ train_app.command("plausibility", epilog=examples("karyoscan train plausibility 
 train_app.command("fusion", epilog=examples("karyoscan train fusion --processes 2"))(fusion)
 train_app.command("assignment", epilog=examples("karyoscan train assignment --processes 2"))(assignment)
 train_app.command("cover", epilog=examples("karyoscan train cover --trials 40"))(cover)
-train_app.command("rescoring", epilog=examples("karyoscan train rescoring --processes 2"))(rescoring)
-train_app.command("confidence", epilog=examples("karyoscan train confidence --processes 2"))(confidence)
+train_app.command("rescoring", epilog=examples("karyoscan train rescoring"))(rescoring)
+train_app.command("confidence", epilog=examples("karyoscan train confidence"))(confidence)
 train_app.command("unexplained", epilog=examples("karyoscan train unexplained --processes 2"))(unexplained)
 train_app.command("bands", epilog=examples("karyoscan train bands --step 2"))(bands)
 train_app.command("peer", epilog=examples("karyoscan train peer --minutes 20"))(peer)

@@ -9,6 +9,9 @@ import typer
 
 OutFolder = Annotated[Path, typer.Option(help="folder for the parameter set: content and manifest")]
 
+FormerProcesses = Annotated[int | None, typer.Option("--processes", hidden=True, help="has no effect any more")]
+"""An option of fits that don't segment any picture: command lines that have it still work."""
+
 
 def parameters_folder(out: Path) -> Path:
     """Folder of an ``--out`` option; of a JSON file, which the option asked for once, the folder it is in."""

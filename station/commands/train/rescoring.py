@@ -3,44 +3,76 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import typer
 
-from station.commands.options import DataOption, ProcessesOption, data_root
-from station.commands.train.outputs import OutFolder, command_line, parameters_folder, report_location
-from station.training.portions import Portion, in_processes
-
-if TYPE_CHECKING:
-    from analysis.training.fits.rescoring import ScoredProposals
+from station.commands.train.outputs import (
+    FormerProcesses,
+    OutFolder,
+    command_line,
+    parameters_folder,
+    report_location,
+)
 
 
 def rescoring(
     out: OutFolder = Path("training/rescoring"),
-    data: DataOption = None,
-    processes: ProcessesOption = 1,
+    proposals: Annotated[
+        Path, typer.Option(help="folder that `karyoscan train proposals` filled with the splits fit and val")
+    ] = Path("training/proposals"),
+    epochs: Annotated[int, typer.Option(help="passes over all cells", min=1)] = 14,
+    folds: Annotated[
+        int, typer.Option(help="nets, each fitted to the cases of all other folds; their mean ships", min=2)
+    ] = 4,
+    processes: FormerProcesses = None,
 ) -> None:
-    """Refit the rescoring of proposals once their chromosomes are classified (val split, minutes)."""
-    from analysis.training.fits.rescoring import cross_validated, fit_rescoring_model, write_rescoring_model
-
-    cells = in_processes(score_portion, data_root(data), processes)
-    figures = cross_validated(cells)
-    path = write_rescoring_model(
-        fit_rescoring_model(cells), parameters_folder(out), figures=figures, command=command_line("rescoring")
-    )
-    for name in ("first", "second"):
-        typer.echo(f"{name:7}" + "  ".join(f"{key} {value:.4g}" for key, value in figures[name].items()))
-    typer.echo(f"{figures['better']} cells better, {figures['worse']} worse, of {figures['cells']}")
-    report_location(path)
-
-
-def score_portion(portion: Portion) -> list[ScoredProposals]:
-    """Score the cells of a portion, in a process of its own."""
+    """Refit the rescoring of proposals once their chromosomes are classified (fit split, half an hour)."""
     import torch
 
-    from analysis.karyotyping.pipeline import load_karyotyper
-    from analysis.training.fits.rescoring import score_proposals
+    from analysis.classification.classifier import Classifier
+    from analysis.classification.fusion import load_fusion_weights
+    from analysis.errors import DatasetError
+    from analysis.training.selection.figures import selection_figures
+    from analysis.training.selection.fit import SelectionFitSettings, selections_of
+    from analysis.training.selection.gather import read_gathered
+    from analysis.training.selection.prescreen import fit_prescreen
+    from analysis.training.selection.rescoring_fit import (
+        ensemble_energies,
+        fit_folds,
+        held_out_energies,
+        prepare_split,
+        write_rescoring_model,
+    )
 
     torch.set_num_threads(1)
-    part = (portion.number, portion.count)
-    return list(score_proposals(portion.data, "val", load_karyotyper(rescoring=False), part=part))
+    if next(read_gathered(proposals, "fit"), None) is None:
+        raise DatasetError(
+            "no proposals by the weights in use: run `karyoscan train proposals` first", path=proposals
+        )
+    prescreen = fit_prescreen(read_gathered(proposals, "fit"))
+    classifier, fusion = Classifier.load(), load_fusion_weights()
+    fit = prepare_split(read_gathered(proposals, "fit"), prescreen, classifier, fusion, with_moves=True)
+    val = prepare_split(read_gathered(proposals, "val"), prescreen, classifier, fusion, with_moves=False)
+    settings = SelectionFitSettings(epochs=epochs)
+    command = " && ".join(
+        (
+            "karyoscan train proposals --split fit",
+            "karyoscan train proposals --split val",
+            command_line("rescoring", epochs=epochs, folds=folds),
+        )
+    )
+    figures = {"initial": selection_figures(fit.cells, [cell.initial for cell in fit.cells])}
+    ensemble = fit_folds(fit, prescreen, settings, folds=folds, progress=typer.echo)
+    selections = selections_of(held_out_energies(ensemble, fit.cells), fit.cells)
+    figures["cross_validated"] = selection_figures(fit.cells, selections)
+    if val.cells:
+        figures["val_initial"] = selection_figures(val.cells, [cell.initial for cell in val.cells])
+        energies = ensemble_energies(ensemble, val.cells)
+        figures["val"] = selection_figures(val.cells, selections_of(energies, val.cells))
+    for name, each in figures.items():
+        typer.echo(f"{name:16}{each.text()}")
+    path = write_rescoring_model(
+        ensemble, parameters_folder(out), settings=settings, figures=figures, command=command
+    )
+    report_location(path)
