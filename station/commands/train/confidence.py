@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from station.commands.train.outputs import (
+    FormerData,
     FormerProcesses,
     OutFolder,
     command_line,
@@ -25,6 +26,7 @@ def confidence(
         "training/rescoring"
     ),
     processes: FormerProcesses = None,
+    data: FormerData = None,
 ) -> None:
     """Refit how likely a whole cell is right, after everything else was fitted (fit split, minutes)."""
     import torch

@@ -12,6 +12,9 @@ OutFolder = Annotated[Path, typer.Option(help="folder for the parameter set: con
 FormerProcesses = Annotated[int | None, typer.Option("--processes", hidden=True, help="has no effect any more")]
 """An option of fits that don't segment any picture: command lines that have it still work."""
 
+FormerData = Annotated[Path | None, typer.Option("--data", hidden=True, help="has no effect any more")]
+"""An option of fits that read what `karyoscan train proposals` gathered: command lines that have it still work."""
+
 
 def parameters_folder(out: Path) -> Path:
     """Folder of an ``--out`` option; of a JSON file, which the option asked for once, the folder it is in."""

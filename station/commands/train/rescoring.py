@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from station.commands.train.outputs import (
+    FormerData,
     FormerProcesses,
     OutFolder,
     command_line,
@@ -26,6 +27,7 @@ def rescoring(
         int, typer.Option(help="nets, each fitted to the cases of all other folds; their mean ships", min=2)
     ] = 4,
     processes: FormerProcesses = None,
+    data: FormerData = None,
 ) -> None:
     """Refit the rescoring of proposals once their chromosomes are classified (fit split, half an hour)."""
     import torch
