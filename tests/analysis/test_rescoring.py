@@ -51,6 +51,7 @@ from analysis.training.selection.rescoring_fit import (
     PreparedSplit,
     fit_folds,
     held_out_energies,
+    rescoring_figures,
     write_rescoring_model,
 )
 from simulators.specimen.chromosome import ChromosomeAppearance, render_chromosome
@@ -296,6 +297,9 @@ def test_a_fit_learns_that_halves_belong_to_no_class(split: PreparedSplit, tmp_p
     energies = held_out_energies(nets, split.cells)
     before = selection_figures(split.cells, [cell.initial for cell in split.cells])
     after = selection_figures(split.cells, selections_of(energies, split.cells))
+    figures = rescoring_figures(nets, split, PreparedSplit(split.cells[:2], ()))
+    assert (figures["initial"], figures["cross_validated"]) == (before, after)
+    assert figures["val"].cells == 2
     assert before.aer > 0.3
     assert after.aer == 0.0
     assert after.whole == 1.0

@@ -145,17 +145,33 @@ def held_out_energies(ensemble: SelectionEnsemble, cells: Sequence[PreparedCell]
     return [energies_of([nets[number]], [cell])[0] for cell, number in zip(cells, fold, strict=True)]
 
 
-def ensemble_energies(ensemble: SelectionEnsemble, cells: Sequence[PreparedCell]) -> list[SelectionEnergy]:
-    """Energies of cells by the nets together.
+def rescoring_figures(
+    ensemble: SelectionEnsemble, fit: PreparedSplit, val: PreparedSplit
+) -> dict[str, SelectionFigures]:
+    """Measure the nets of `fit_folds`, and the first pass beside them.
 
     Parameters
     ----------
     ensemble
         The nets.
-    cells
-        Prepared.
+    fit
+        What they were fitted to: each cell is measured by the net that wasn't fitted to its case.
+    val
+        Other cells, measured by the mean of the nets; may be empty.
+
+    Returns
+    -------
+    dict
+        ``initial`` and ``cross_validated``; where there are other cells, ``val_initial`` and ``val``.
     """
-    return energies_of(_members(ensemble), cells)
+    initial = selection_figures(fit.cells, [cell.initial for cell in fit.cells])
+    selections = selections_of(held_out_energies(ensemble, fit.cells), fit.cells)
+    figures = {"initial": initial, "cross_validated": selection_figures(fit.cells, selections)}
+    if val.cells:
+        figures["val_initial"] = selection_figures(val.cells, [cell.initial for cell in val.cells])
+        selections = selections_of(energies_of(_members(ensemble), val.cells), val.cells)
+        figures["val"] = selection_figures(val.cells, selections)
+    return figures
 
 
 def write_rescoring_model(

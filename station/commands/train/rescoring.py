@@ -35,15 +35,13 @@ def rescoring(
     from analysis.classification.classifier import Classifier
     from analysis.classification.fusion import load_fusion_weights
     from analysis.errors import DatasetError
-    from analysis.training.selection.figures import selection_figures
-    from analysis.training.selection.fit import SelectionFitSettings, selections_of
+    from analysis.training.selection.fit import SelectionFitSettings
     from analysis.training.selection.gather import read_gathered
     from analysis.training.selection.prescreen import fit_prescreen
     from analysis.training.selection.rescoring_fit import (
-        ensemble_energies,
         fit_folds,
-        held_out_energies,
         prepare_split,
+        rescoring_figures,
         write_rescoring_model,
     )
 
@@ -64,14 +62,8 @@ def rescoring(
             command_line("rescoring", epochs=epochs, folds=folds),
         )
     )
-    figures = {"initial": selection_figures(fit.cells, [cell.initial for cell in fit.cells])}
     ensemble = fit_folds(fit, prescreen, settings, folds=folds, progress=typer.echo)
-    selections = selections_of(held_out_energies(ensemble, fit.cells), fit.cells)
-    figures["cross_validated"] = selection_figures(fit.cells, selections)
-    if val.cells:
-        figures["val_initial"] = selection_figures(val.cells, [cell.initial for cell in val.cells])
-        energies = ensemble_energies(ensemble, val.cells)
-        figures["val"] = selection_figures(val.cells, selections_of(energies, val.cells))
+    figures = rescoring_figures(ensemble, fit, val)
     for name, each in figures.items():
         typer.echo(f"{name:16}{each.text()}")
     path = write_rescoring_model(
