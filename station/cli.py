@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
+from station.commands.casebook import casebook_app
 from station.commands.diagnosis import doctor, list_faults
 from station.commands.evaluate import evaluate_app
 from station.commands.evaluate.segmentation import segmentation
@@ -48,6 +49,7 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_options)
     _add_run_commands(app)
+    app.add_typer(casebook_app, name="casebook", rich_help_panel=RUN_PANEL)
     app.add_typer(protocol_app, name="protocol", rich_help_panel=SETUP_PANEL)
     app.add_typer(rig_app, name="rig", rich_help_panel=SETUP_PANEL)
     app.command(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from acquisition.errors import AcquisitionError
 from analysis.errors import AnalysisError
 from scanner.errors import ScannerError
+from station.laboratory.errors import LaboratoryError
 
 
 class UsageError(Exception):
@@ -15,4 +16,4 @@ class NoAnswerError(Exception):
     """A running process did not take up what it was told."""
 
 
-EXPECTED_ERRORS = (ScannerError, AcquisitionError, AnalysisError, UsageError, NoAnswerError)
+EXPECTED_ERRORS = (ScannerError, AcquisitionError, AnalysisError, UsageError, NoAnswerError, LaboratoryError)

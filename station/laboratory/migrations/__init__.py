@@ -1,0 +1,1 @@
+"""Migrations of the laboratory's casebook, run by Alembic."""
