@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, undefer
 
 from station.laboratory.audit import AuditAction, AuditTrail
 from station.laboratory.cases import unsigned_case
-from station.laboratory.errors import ConflictError, InvalidRecordError, MissingRecordError
+from station.laboratory.errors import InvalidRecordError, MissingRecordError
 from station.laboratory.permissions import Actor, Permission
 from station.laboratory.records import (
     CellEditRecord,
@@ -155,7 +155,7 @@ class CellRepository:
         draft
             The proposal after the edit.
         action, operation, content
-            Whether an edit is made, taken back or made again; and the edit as `analysis.structures.cell_edit` has it.
+            What is done; and the edit as `analysis.structures.cell_edit` has it.
 
         Raises
         ------
@@ -184,18 +184,8 @@ class CellRepository:
         )
         self._session.add_all([version, entry])
         self._session.flush()
-        self._append(
-            AuditAction.CELL_EDITED,
-            row,
-            outcome[0],
-            {
-                **outcome[1],
-                "edit": entry.number,
-                "action": action,
-                "operation": operation,
-                "sha256": version.sha256,
-            },
-        )
+        done = {"edit": entry.number, "action": action, "operation": operation, "sha256": version.sha256}
+        self._append(AuditAction.CELL_EDITED, row, before, {**after, **done})
         return reviewed_cell(row), _edit_record(entry)
 
     def proposals(self, cell_uid: str) -> tuple[ProposalVersion, ...]:
