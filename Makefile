@@ -11,11 +11,20 @@ TEST_PROCESSES ?= 2
 UNNEEDED := s3fs aiobotocore botocore aiohttp aioitertools aiosignal aiohappyeyeballs frozenlist multidict \
 	propcache yarl jmespath wrapt
 
-.PHONY: demo test lint types imports unit format clean
+STATION_DATA ?= laboratory
+
+.PHONY: demo station test lint types imports unit format clean
 
 demo: $(STAMP)
 	@rm -rf $(DEMO_OUT)
 	$(BIN)/karyoscan scan --rig hardware_configs/simulated --protocol protocols/demo.yaml --out $(DEMO_OUT)
+
+# The demo's slide in a laboratory that is ready: it is scanned while the administrator is made.
+station: $(STAMP)
+	@mkdir -p $(STATION_DATA)/runs
+	@test -d $(STATION_DATA)/runs/demo || nohup $(BIN)/karyoscan scan --rig simulated --protocol demo \
+		--out $(STATION_DATA)/runs/demo --accession DEMO-1 > $(STATION_DATA)/runs/demo.console.log 2>&1 &
+	$(BIN)/karyoscan serve --data $(STATION_DATA)
 
 test: lint types imports unit
 

@@ -78,6 +78,22 @@ class JournalContent:
     is_chained: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class JournalPosition:
+    """How far a reader came in a journal that grows.
+
+    Attributes
+    ----------
+    offset_bytes
+        Where the next record begins.
+    records
+        How many lie before it.
+    """
+
+    offset_bytes: int = 0
+    records: int = 0
+
+
 class Journal:
     """An append-only file of records.
 
@@ -244,6 +260,46 @@ def read_journal(path: Path) -> tuple[JournalRecord, ...]:
         It is absent, damaged or altered.
     """
     return _parse(path).records
+
+
+def read_journal_after(path: Path, position: JournalPosition) -> tuple[tuple[JournalRecord, ...], JournalPosition]:
+    """Read what was added to a journal that another process writes.
+
+    Checksums and numbers of the new records are checked; that each follows the one before it, only `read_journal`
+    checks.
+
+    Parameters
+    ----------
+    path
+        The journal.
+    position
+        How far an earlier call came.
+
+    Returns
+    -------
+    tuple of JournalRecord
+        The whole records after `position`; a line that is still being written is left to the next call.
+    JournalPosition
+        Where the next call goes on.
+
+    Raises
+    ------
+    JournalError
+        It is absent or damaged, or no record begins at `position`.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(position.offset_bytes)
+            content = file.read()
+    except OSError as error:
+        raise JournalError(f"can't be read: {error.strerror}", path=path) from error
+    records: list[JournalRecord] = []
+    start = 0
+    while (end := content.find(b"\n", start)) >= 0:
+        record, _ = _record(content[start:end], position.records + len(records), path)
+        records.append(record)
+        start = end + 1
+    return tuple(records), JournalPosition(position.offset_bytes + start, position.records + len(records))
 
 
 def _parse(path: Path) -> JournalContent:

@@ -22,6 +22,7 @@ from station.commands.refine import refine
 from station.commands.review import review
 from station.commands.rig import rig_app
 from station.commands.run import batch, control, resume, scan, status
+from station.commands.serve import serve
 from station.commands.train import train_app
 from station.errors import EXPECTED_ERRORS
 from station.exit_codes import ExitCode
@@ -103,6 +104,10 @@ def _add_run_commands(app: typer.Typer) -> None:
         ),
     )(scan)
     app.command(rich_help_panel=RUN_PANEL, epilog=examples("karyoscan resume runs/demo"))(resume)
+    app.command(
+        rich_help_panel=RUN_PANEL,
+        epilog=examples("karyoscan serve --data laboratory", "karyoscan serve --data laboratory --port 0"),
+    )(serve)
     app.command(
         rich_help_panel=RUN_PANEL,
         epilog=examples(

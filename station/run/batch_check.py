@@ -190,7 +190,7 @@ def check_batch(request: BatchRequest) -> BatchCheck:
         path: None if checked.error is not None else estimate(load_protocol(path), rig)
         for path, checked in protocols.items()
     }
-    labels = _labels(request, rig)
+    labels = tray_labels(request, rig)
     finished = _finished(request.out)
     rows: list[CheckedRow] = []
     begun: set[str] = set()
@@ -203,7 +203,7 @@ def check_batch(request: BatchRequest) -> BatchCheck:
         worklist=worklist,
         rows=tuple(rows),
         protocols=tuple(protocols.values()),
-        slots=rig.loader.slots if rig.loader is not None else len(rig.slides),
+        slots=slot_count(rig),
         labels=labels,
         change_s=0.0 if rig.loader is None else rig.loader.change_s,
         free_bytes=free_bytes(request.out),
@@ -249,7 +249,26 @@ def _outcome(
     return RowOutcome.IF_NEEDED if worklist_entry.accession in begun else RowOutcome.SCANNED
 
 
-def _labels(request: BatchRequest, rig: Rig) -> dict[str, str] | None:
+def slot_count(rig: Rig) -> int:
+    """How many slides a rig holds at a time."""
+    return rig.loader.slots if rig.loader is not None else len(rig.slides)
+
+
+def tray_labels(request: BatchRequest, rig: Rig) -> dict[str, str] | None:
+    """Barcode by slot of a simulated tray; None where labels are known only once they are read.
+
+    Parameters
+    ----------
+    request
+        Of the batch.
+    rig
+        Its rig.
+
+    Raises
+    ------
+    UsageError
+        The table of the tray can't be read.
+    """
     if request.tray is None:
         return None
     slides = read_tray(request.tray, SlideSettings(), slots=None if rig.loader is None else rig.loader.slots)

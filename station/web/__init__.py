@@ -1,0 +1,1 @@
+"""The station in a browser: its API, and the pages that use it."""

@@ -1,0 +1,1 @@
+"""Nights: worklists, and the processes that carry them out."""
