@@ -33,7 +33,7 @@ def _own_protocol(station: Station) -> None:
     station.context.protocols.write("small", PROTOCOL, expected_version=0, author="anna")
 
 
-def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], timeout_s: float = 180.0) -> Any:
     """Wait for another process."""
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:

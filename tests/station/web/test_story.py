@@ -19,6 +19,8 @@ from tests.station.web.test_nights import TRAY, until
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
 
+playwright_api.expect.set_options(timeout=120_000)
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium"),
@@ -44,7 +46,7 @@ def page(browser: Any) -> Iterator[Any]:
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("console", lambda line: complaints.append(line.text) if _is_complaint(line) else None)
     opened.on("dialog", lambda dialog: dialog.accept())
-    opened.set_default_timeout(30_000)
+    opened.set_default_timeout(120_000)
     yield opened
     opened.close()
     assert complaints == []
@@ -139,7 +141,7 @@ def test_from_the_first_run_to_a_night_that_is_stopped(page: Any, tmp_path: Path
         write_protocol(page)
         begin_night(page)
         folder = station.data.runs / "first-night"
-        page.locator(".slot.running a").click(timeout=60_000)
+        page.locator(".slot.running a").click()
         page.get_by_role("heading", name="first-night / ").wait_for()
         page.get_by_role("button", name="Pause").click()
         page.get_by_text("Waits for the command resume").wait_for()
