@@ -20,6 +20,7 @@
     +-- RunAbortedError    a person aborted the run
     +-- NotConfirmedError  high magnification shows no metaphase where the scan saw one
     +-- CasebookError      the database can't be opened, migrated or written
+        +-- NewerCasebookError  a newer version of the software wrote it
 """
 
 from __future__ import annotations
@@ -117,3 +118,7 @@ class NotConfirmedError(AcquisitionError):
 
 class CasebookError(AcquisitionError):
     """The database can't be opened, migrated or written."""
+
+
+class NewerCasebookError(CasebookError):
+    """A newer version of the software wrote the database."""

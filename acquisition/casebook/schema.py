@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from acquisition.casebook.engine import APPLICATION_ID, sqlite_engine, writer
-from acquisition.errors import CasebookError
+from acquisition.errors import CasebookError, NewerCasebookError
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -94,7 +94,7 @@ def _is_current(connection: Connection, scripts: ScriptDirectory, path: Path) ->
     present = set(MigrationContext.configure(connection).get_current_heads())
     unknown = present - {script.revision for script in scripts.walk_revisions()}
     if unknown:
-        raise CasebookError(
+        raise NewerCasebookError(
             f"was written by a newer version of the software (schema {', '.join(sorted(unknown))})", path=path
         )
     return present == set(scripts.get_heads())

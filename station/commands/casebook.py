@@ -16,6 +16,7 @@ from rich.table import Table
 
 from station.commands.messages import say
 from station.commands.options import examples
+from station.errors import UsageError
 from station.exit_codes import ExitCode
 from station.laboratory.permissions import AccountRole, Actor
 
@@ -115,6 +116,75 @@ def list_cases(
         )
     Console().print(shown)
     say(f"{len(matches.cases)} of {matches.total}")
+
+
+@casebook_app.command(
+    "index",
+    epilog=examples("karyoscan casebook index laboratory", "karyoscan casebook index laboratory archive/2025"),
+)
+def index(
+    folder: FolderArgument,
+    roots: Annotated[
+        list[Path] | None,
+        typer.Argument(help="folders below which runs lie; default: runs/ of the laboratory", show_default=False),
+    ] = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Take run folders and batches into the casebook; those that are as they were are passed over."""
+    from station.laboratory.indexer import Indexer
+
+    absent = [root for root in roots or () if not root.is_dir()]
+    if absent:
+        raise UsageError(f"{absent[0]}: no such folder")
+    with opened_casebook(folder, database) as casebook:
+        report = Indexer(casebook, roots or ()).index()
+    for each in report.folders:
+        if each.message:
+            say(f"{each.folder}: {each.state}: {each.message}")
+    for failed, reason in report.failed:
+        say(f"{failed}: not taken in: {reason}")
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(report.counts().items())) or "no run"
+    say(f"{counts}; {report.changed} read, {report.batches} batches read")
+    if report.failed:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@casebook_app.command(
+    "runs", epilog=examples("karyoscan casebook runs laboratory", "karyoscan casebook runs lab --problems")
+)
+def list_runs(
+    folder: FolderArgument,
+    database: DatabaseOption = None,
+    problems: Annotated[
+        bool,
+        typer.Option("--problems", help="only folders that are missing, incomplete, damaged, newer, or copies"),
+    ] = False,
+    limit: Annotated[int, typer.Option(help="at most so many", min=1)] = 50,
+) -> None:
+    """List runs, the newest first; or folders that something is wrong with, and slides that were left."""
+    with opened_casebook(folder, database) as casebook, casebook.read(command_line_actor()) as work:
+        if problems:
+            for record in work.runs.folders(with_problems=True):
+                say(f"{record.folder}: {record.state} ({record.checked_at:%Y-%m-%d %H:%M}): {record.message}")
+            for batch in work.runs.batches(limit=limit):
+                for slide in batch.slides:
+                    if slide.reason:
+                        say(f"{batch.folder}: slide {slide.barcode or '?'}: {slide.status}: {slide.reason}")
+            return
+        runs = work.runs.recent(limit=limit)
+        total = work.runs.count()
+    shown = Table("began", "slide", "accession", "status", "cells", "folder", box=SIMPLE_HEAD, pad_edge=False)
+    for run in runs:
+        shown.add_row(
+            f"{run.started_at:%Y-%m-%d %H:%M}",
+            escape(run.slide),
+            escape(run.accession),
+            run.status.value.replace("_", " "),
+            str(run.captured),
+            escape(run.folder or run.folder_message),
+        )
+    Console().print(shown)
+    say(f"{len(runs)} of {total}")
 
 
 @casebook_app.command("audit", epilog=examples("karyoscan casebook audit laboratory"))

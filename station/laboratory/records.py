@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from acquisition.batch.report import SlideReport
 from acquisition.records import KaryotypeStatus, RunStatus
 from analysis.case.clones import CaseOrigin
 from analysis.structures.review import ReviewLevel
@@ -308,6 +309,34 @@ class IndexedRun:
     karyotyped: int
     indexed_at: datetime
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedBatch:
+    """A batch as the casebook has it.
+
+    Attributes
+    ----------
+    folder
+        As for `IndexedRun`.
+    worklist
+        Name of its file.
+    started_at, finished_at
+        As its record says, ISO 8601; None where it says nothing.
+    ended
+        Why it ended early.
+    slides
+        What became of each.
+    """
+
+    uid: str
+    folder: str
+    worklist: str
+    started_at: str | None
+    finished_at: str | None
+    ended: str
+    slides: tuple[SlideReport, ...]
+    indexed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from sqlalchemy import Row, Select, func, select, update
 from sqlalchemy.orm import Session
 
+from acquisition.batch.report import SlideReport, SlideStatus
 from acquisition.records import RunStatus
 from station.laboratory.audit import AuditAction, AuditTrail
 from station.laboratory.cases import unsigned_case
 from station.laboratory.errors import MissingRecordError
 from station.laboratory.permissions import Actor, Permission
-from station.laboratory.records import FolderState, IndexedRun, RunFolderRecord
-from station.laboratory.tables import IndexedRunRow, ReviewedCellRow, RunFolderRow
+from station.laboratory.records import FolderState, IndexedBatch, IndexedRun, RunFolderRecord
+from station.laboratory.tables import BatchRow, IndexedRunRow, ReviewedCellRow, RunFolderRow
 from station.laboratory.versioned import change_row, row_of
 
 
@@ -84,6 +85,17 @@ class RunRepository:
             RunFolderRecord(row.folder, row.run_uid, row.state, row.message, row.checked_at)
             for row in self._session.scalars(statement)
         )
+
+    def batches(self, *, limit: int = 50) -> tuple[IndexedBatch, ...]:
+        """Batches, the one that was taken in last first.
+
+        Parameters
+        ----------
+        limit
+            At most so many.
+        """
+        rows = self._session.scalars(select(BatchRow).order_by(BatchRow.uid.desc()).limit(limit))
+        return tuple(_indexed_batch(row) for row in rows)
 
     def assign_case(self, run_uid: str, expected_version: int, case_uid: str | None) -> IndexedRun:
         """Give a run with its cells to a case; the indexer leaves it there.
@@ -161,4 +173,20 @@ def _indexed_run(pair: Row[IndexedRunRow, RunFolderRow]) -> IndexedRun:
         karyotyped=row.karyotyped,
         indexed_at=row.indexed_at,
         version=row.version,
+    )
+
+
+def _indexed_batch(row: BatchRow) -> IndexedBatch:
+    report = row.report
+    return IndexedBatch(
+        uid=row.uid,
+        folder=row.folder,
+        worklist=report["worklist"],
+        started_at=report["started_at"],
+        finished_at=report["finished_at"],
+        ended=report["ended"],
+        slides=tuple(
+            SlideReport(**{**slide, "status": SlideStatus(slide["status"])}) for slide in report["slides"]
+        ),
+        indexed_at=row.indexed_at,
     )

@@ -13,7 +13,7 @@ from station.laboratory.audit import AuditAction, AuditTrail, canonical_json
 from station.laboratory.cases import case_record, unsigned_case
 from station.laboratory.errors import ConflictError, InvalidRecordError
 from station.laboratory.permissions import Actor, Permission
-from station.laboratory.records import CaseRecord, CaseStatus, Signature, SignatureMeaning, UserAccount
+from station.laboratory.records import CaseRecord, CaseStatus, ReviewRole, Signature, SignatureMeaning, UserAccount
 from station.laboratory.tables import CaseRow, ProposalVersionRow, ReviewedCellRow, SignatureRow, new_uid
 from station.laboratory.versioned import VERSION_KEY, row_of
 
@@ -138,9 +138,10 @@ class SignatureRepository:
         return tuple(_signature(row) for row in rows)
 
     def content_sha256(self, case_uid: str) -> str:
-        """SHA-256 of what a signature is given to: the case, its cells with their roles, their proposals' digests.
+        """SHA-256 of what a signature is given to: the case, its reviewed cells, their proposals' digests.
 
-        Equal to that of a signature, it says that nothing changed since.
+        Cells that nobody gave a role don't belong to it: the indexer may bring some at any time. Equal to that of
+        a signature, it says that nothing changed since.
         """
         case = row_of(self._session, CaseRow, case_uid, "case")
         cells = self._session.execute(
@@ -150,7 +151,7 @@ class SignatureRepository:
                 (ProposalVersionRow.cell_uid == ReviewedCellRow.uid)
                 & (ProposalVersionRow.number == ReviewedCellRow.proposal_number),
             )
-            .where(ReviewedCellRow.case_uid == case_uid)
+            .where(ReviewedCellRow.case_uid == case_uid, ReviewedCellRow.role != ReviewRole.NOT_REVIEWED)
             .order_by(ReviewedCellRow.uid)
         )
         content = {

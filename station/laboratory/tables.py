@@ -242,6 +242,19 @@ class RunFolderRow(LaboratoryBase):
     checked_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class BatchRow(LaboratoryBase):
+    """A batch, as its folder told it last."""
+
+    __tablename__ = "batch"
+    __table_args__ = (UniqueConstraint("folder"),)
+
+    uid: Mapped[str] = mapped_column(String(UID_LENGTH), primary_key=True)
+    folder: Mapped[str] = mapped_column(Text)
+    report: Mapped[dict[str, Any]] = mapped_column(JSON)
+    fingerprint: Mapped[str] = mapped_column(Text)
+    indexed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class ReviewedCellRow(LaboratoryBase):
     """A cell: what the run says of it, what people decided, and its proposal in short."""
 
