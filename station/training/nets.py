@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.parameters.weights import WEIGHTS_DIR
@@ -45,6 +46,9 @@ def train_detector(
     decay_from: float,
     resume: bool,
     seed: int,
+    composed_fraction: float,
+    composed_sources: tuple[str, ...],
+    drawers: int,
     progress: Callable[[str], None],
 ) -> None:
     """Train the detector at a constant rate, or take the rate down from the last checkpoint and write weights.
@@ -65,10 +69,18 @@ def train_detector(
         Go on from the last checkpoint.
     seed
         Seed of everything random.
+    composed_fraction
+        Fraction of the examples that show composed cells.
+    composed_sources
+        Folders of the data root with single chromosomes to compose of; none for the set that is the default.
+    drawers
+        Processes that compose cells ahead.
     progress
         Called with a line about each step.
     """
-    settings = DetectorTrainSettings(seed=seed)
+    settings = DetectorTrainSettings(seed=seed, composed_fraction=composed_fraction, drawers=drawers)
+    if composed_sources:
+        settings = replace(settings, composed_sources=composed_sources)
     result = _train_detector(
         data,
         out,

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from analysis.errors import DatasetError
 from analysis.nets.detector_net import DetectorNet, DetectorOutput, points
 from analysis.parameters.weights import read_manifest
 from analysis.training.detector.augmentation import PADDING_PX, DetectorAugmentation, draw_example
-from analysis.training.detector.data import DetectorCell, Single, centre_shift, prepare_cells
+from analysis.training.detector.data import NO_CLASS, DetectorCell, Single, centre_shift, prepare_cells
 from analysis.training.detector.figures import typical_shift
 from analysis.training.detector.loss import DetectorLossWeights, Target, assign_points, detector_loss
 from analysis.training.detector.trainer import (
+    DetectorCells,
     DetectorTask,
     DetectorTrainSettings,
     detector_trainer,
@@ -173,6 +175,21 @@ def test_right_answers_cost_less() -> None:
     assert float(nothing["score"]) < 0.1
 
 
+def test_a_chromosome_without_a_class_teaches_its_box_alone() -> None:
+    net, places = DetectorNet(8), points(96, 96)
+    boxes = torch.tensor([[20.0, 16.0, 44.0, 76.0]])
+    output = sure_output(places, boxes, net)
+    labelled, unlabelled = (
+        detector_loss(
+            net, places, output, [Target(boxes, torch.tensor([each]), torch.zeros(0, 4))], DetectorLossWeights()
+        )
+        for each in (7, NO_CLASS)
+    )
+    assert float(labelled["classes"]) > 1.0
+    assert float(unlabelled["classes"]) == 0.0
+    assert float(unlabelled["overlap"]) == float(labelled["overlap"])
+
+
 def test_typical_shift_is_measured() -> None:
     cell = cell_of([(100, 80, 140, 180), (220, 200, 330, 240)])
     boxes = cell.truth_px + np.asarray([1, 2, 1, 2], np.float32)
@@ -208,7 +225,7 @@ def test_stints_decay_and_resumption(drawn_set: Path, tmp_path: Path) -> None:
 def test_a_step_goes_down_the_gradient(drawn_set: Path, tmp_path: Path) -> None:
     cells = prepare_cells(drawn_set / "tseng", tmp_path / "cache", "train")
     settings = replace(TINY, warm_up_steps=1, weight_decay=0.0)
-    task = DetectorTask(settings, cells, ())
+    task = DetectorTask(settings, DetectorCells(cells))
     before = [value.detach().clone() for value in task.net.parameters()]
     detector_trainer(task, settings, tmp_path, silent).run(Budget(steps=1))
     task.close()
@@ -230,6 +247,64 @@ def test_a_resumed_run_is_the_same_run(drawn_set: Path, tmp_path: Path) -> None:
         state = torch.load(out / "decay.ckpt", weights_only=True)
         results.append(state["net"])
     assert all(torch.equal(value, results[1][key]) for key, value in results[0].items())
+
+
+@pytest.fixture
+def single_crops(tmp_path: Path) -> Path:
+    """Crops of single chromosomes as gband612 has them, and nothing of the Tseng set."""
+    folder = tmp_path / "crops" / "gband612"
+    folder.mkdir(parents=True)
+    rows = ["file,case,cell,class,split"]
+    names = [*(str(1 + number // 2) for number in range(44)), "X", "mar"]
+    with zipfile.ZipFile(folder / "crops.zip", "w") as archive:
+        for cell, split in enumerate(("train", "train", "val")):
+            for number in range(46):
+                rod = np.zeros((70 - number, 30), np.float32)
+                rod[6:-6, 8:-8] = 0.4
+                rod[12:16, 8:-8] = 0.7
+                grey = (255.0 * 10.0**-rod).astype(np.uint8)
+                name = f"{cell}-{number}.png"
+                archive.writestr(name, cv2.imencode(".png", grey)[1].tobytes())
+                rows.append(f"{name},{cell},{cell},{names[number]},{split}")
+    (folder / "crops.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path / "crops"
+
+
+COMPOSED = replace(TINY, composed_fraction=1.0, composed_check_cells=2)
+
+
+@pytest.mark.parametrize("drawers", [0, 2])
+def test_composed_cells_alone_need_no_real_ones(single_crops: Path, tmp_path: Path, drawers: int) -> None:
+    out = tmp_path / "out"
+    settings = replace(COMPOSED, drawers=drawers)
+    first = train_detector(single_crops, out, minutes=0.005, settings=settings)
+    decayed = train_detector(single_crops, out, minutes=5.0, decay_steps=3, settings=settings)
+    assert decayed.steps == first.steps + 3
+    assert set(decayed.metrics) >= {"ap50", "map", "mar", "aer", "acc", "wcr", "class_top1"}
+    manifest = read_manifest("detector", out)
+    assert manifest.data == {"gband612": 2}
+    assert "--composed-fraction 1" in manifest.command
+    Detector.load(out).candidates(np.zeros((100, 120), np.float32))
+
+
+def test_drawing_ahead_changes_nothing(single_crops: Path, tmp_path: Path) -> None:
+    results = []
+    for drawers in (0, 2):
+        out = tmp_path / str(drawers)
+        settings = replace(COMPOSED, drawers=drawers)
+        train_detector(single_crops, out, minutes=1e-9, settings=settings)
+        train_detector(single_crops, out, minutes=1e-9, decay_steps=4, settings=settings)
+        train_detector(single_crops, out, minutes=5.0, decay_steps=4, settings=settings)
+        results.append(torch.load(out / "decay.ckpt", weights_only=True)["net"])
+    assert all(torch.equal(value, results[1][key]) for key, value in results[0].items())
+
+
+def test_real_and_composed_cells_are_mixed(drawn_set: Path, single_crops: Path, tmp_path: Path) -> None:
+    (single_crops / "gband612").rename(drawn_set / "gband612")
+    settings = replace(TINY, composed_fraction=0.5)
+    train_detector(drawn_set, tmp_path / "out", minutes=1e-9, settings=settings)
+    train_detector(drawn_set, tmp_path / "out", minutes=5.0, decay_steps=4, settings=settings)
+    assert read_manifest("detector", tmp_path / "out").data == {"tseng": 2, "gband612": 2}
 
 
 def test_training_leaves_the_arithmetic_of_the_process_as_it_was(tmp_path):

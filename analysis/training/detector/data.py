@@ -25,6 +25,9 @@ from analysis.structures.classes import CLASS_NAMES
 from analysis.training.engine.checkpoint import whole_file
 from analysis.training.engine.progress import Progress
 
+NO_CLASS: Final = -1
+"""Class index of a chromosome whose class nobody said."""
+
 DENSITY_STEPS: Final = 150.0
 """Relative densities up to 1.7 are kept as bytes."""
 
@@ -71,7 +74,7 @@ class DetectorCell:
     truth_px
         float32, shape (n, 4): boxes as published.
     classes
-        int64, shape (n,).
+        int64, shape (n,); `NO_CLASS` where nobody said.
     singles
         Isolated chromosomes of the cell.
     """

@@ -15,7 +15,7 @@ from analysis.metrics.coco import CocoImage, CocoObject, coco_figures
 from analysis.metrics.enumeration import Count, enumeration_figures
 from analysis.structures.box_proposals import BoxProposals
 from analysis.structures.boxes import box_iou, match
-from analysis.training.detector.data import DENSITY_STEPS, DetectorCell
+from analysis.training.detector.data import DENSITY_STEPS, NO_CLASS, DetectorCell
 
 NMS_IOU: Final = 0.6
 _MOST: Final = 100
@@ -106,8 +106,9 @@ def _enumeration(
         pairs = match(box_iou(truth, own[kept]))
         counts.append(Count(cell.case, len(pairs), int(kept.sum()) - len(pairs), len(truth) - len(pairs)))
         classes = each.class_probability[kept].argmax(axis=1) if kept.any() else np.zeros(0, np.int64)
-        right += sum(int(classes[j] == cell.classes[i]) for i, j in pairs)
-        matched += len(pairs)
+        labelled = [(i, j) for i, j in pairs if cell.classes[i] != NO_CLASS]
+        right += sum(int(classes[j] == cell.classes[i]) for i, j in labelled)
+        matched += len(labelled)
     figures = enumeration_figures(counts)
     named = {key: figures[key] for key in ("wcr", "aer", "acc")}
     return {**named, "class_top1": right / max(matched, 1)}

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from analysis.nets.detector_net import DetectorNet, DetectorOutput, boxes_at
+from analysis.training.detector.data import NO_CLASS
 
 POINTS_A_BOX: Final = 9
 _IOU_POWER: Final = 6.0
@@ -42,7 +43,7 @@ class Target(NamedTuple):
     boxes
         float32, shape (n, 4), in input px.
     classes
-        int64, shape (n,).
+        int64, shape (n,); nothing is learned about the class where it is `NO_CLASS`.
     ignored
         float32, shape (m, 4): nothing is learned about points in these boxes.
     """
@@ -194,7 +195,11 @@ def detector_loss(
         logits = output.borders[where].float()
         parts |= _border_losses(detector_net, places[where[1]], logits, torch.cat(box), share, loss_weights)
         entropy = functional.cross_entropy(
-            output.classes[where], torch.cat(label), reduction="none", label_smoothing=loss_weights.label_smoothing
+            output.classes[where],
+            torch.cat(label),
+            reduction="none",
+            label_smoothing=loss_weights.label_smoothing,
+            ignore_index=NO_CLASS,
         )
         parts["classes"] = loss_weights.classes * (entropy * share).sum()
     return parts

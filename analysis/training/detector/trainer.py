@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +20,15 @@ import torch
 from torch import Tensor
 
 from analysis.detection.detector import DETECTOR_WEIGHTS, Detector
-from analysis.errors import DatasetError
 from analysis.nets.detector_net import DetectorNet, points
 from analysis.parameters.weights import Manifest, write_weights
 from analysis.training.detector.augmentation import DetectorAugmentation, Example, draw_example
+from analysis.training.detector.composed import (
+    ComposedExampleSettings,
+    DrawComposedExamples,
+    composed_check_cells,
+    examples_from_arrays,
+)
 from analysis.training.detector.data import DetectorCell, Single, prepare_cells
 from analysis.training.detector.figures import detector_figures
 from analysis.training.detector.loss import DetectorLossWeights, Target, detector_loss
@@ -35,16 +40,22 @@ from analysis.training.engine.arithmetic import (
     weight_groups,
 )
 from analysis.training.engine.average import AverageSettings
-from analysis.training.engine.checkpoint import read_checkpoint
+from analysis.training.engine.decay import begin_decay, continue_from_decay
+from analysis.training.engine.drawing import BatchSource, Request, batch_source
 from analysis.training.engine.parallel import ThreadedGradients
 from analysis.training.engine.progress import Budget, Progress, silent
 from analysis.training.engine.schedule import ConstantSchedule, LinearDecaySchedule
-from analysis.training.engine.trainer import CHECKPOINT_NAME, Interval, Trainer, TrainerSettings, TrainingTask
+from analysis.training.engine.trainer import Interval, Trainer, TrainerSettings, TrainingTask
+from analysis.training.masks.singles import SingleBank, load_bank
+
+_COMPOSED_SOURCES: Final = ("gband612",)
+"""Sets of single chromosomes that cells are composed of."""
+
+_MIX_STREAM: Final = 2
+"""Last part of the seeds that decide which examples are composed."""
 
 _CLIP_NORM: Final = 10.0
 """Gradients of the first steps are larger than this now and then, those of later ones hardly ever."""
-
-_DECAY_NAME: Final = "decay.ckpt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,17 @@ class DetectorTrainSettings:
         Pictures of val looked at in passing, and of train trained on; None for all.
     bfloat16
         Whether to compute in half precision; None to take what is faster on this machine.
+    composed_fraction
+        Fraction of the examples that show composed cells. With 1 no picture of the Tseng set is read, and figures
+        in passing are those of composed cells.
+    composed
+        How these are drawn.
+    composed_sources
+        Folders of the data root with single chromosomes that cells are composed of, as `load_bank` takes them.
+    composed_check_cells
+        Composed cells that figures are measured on where there are no others.
+    drawers
+        Processes that draw composed examples ahead; with 0 they are drawn where they are taken.
     """
 
     width: int = 32
@@ -80,6 +102,44 @@ class DetectorTrainSettings:
     bfloat16: bool | None = None
     augment: DetectorAugmentation = field(default_factory=DetectorAugmentation)
     loss: DetectorLossWeights = field(default_factory=DetectorLossWeights)
+    composed_fraction: float = 0.0
+    composed: ComposedExampleSettings = field(default_factory=ComposedExampleSettings)
+    composed_sources: tuple[str, ...] = _COMPOSED_SOURCES
+    composed_check_cells: int = 40
+    drawers: int = 0
+
+    @property
+    def reads_real_cells(self) -> bool:
+        """Whether any example shows a real cell."""
+        return self.composed_fraction < 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorCells:
+    """What the detector is trained and measured on.
+
+    Attributes
+    ----------
+    train
+        Real cells of the train split; none where all examples are composed.
+    val
+        Cells that are measured in passing.
+    bank
+        Single chromosomes that cells are composed of; None where no example is composed.
+    composed_of
+        Names of the sets that these come from.
+    """
+
+    train: Sequence[DetectorCell] = ()
+    val: Sequence[DetectorCell] = ()
+    bank: SingleBank | None = None
+    composed_of: str = "composed"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Pictures and cells of each set that is trained on."""
+        counts = {"tseng": len(self.train)} if self.train else {}
+        return counts if self.bank is None else {**counts, self.composed_of: len(self.bank.by_cell)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +172,12 @@ def train_detector(
     settings: DetectorTrainSettings | None = None,
     progress: Progress | None = None,
 ) -> DetectorTrainResult:
-    """Train the detector on the train split of the Tseng set; figures on val.
+    """Train the detector on the train split of the Tseng set, on composed cells, or both; figures on val.
 
     Parameters
     ----------
     data_dir
-        Data root with ``tseng``.
+        Data root with ``tseng`` (unless all examples are composed) and ``gband612`` (where some are).
     out_dir
         Gets prepared pictures, checkpoints, ``log.jsonl`` and, from a decay, weights with their manifest. Keep it
         outside of a repository.
@@ -143,29 +203,60 @@ def train_detector(
     settings, tell = settings or DetectorTrainSettings(), progress or silent
     with training_arithmetic():
         out_dir.mkdir(parents=True, exist_ok=True)
-        folder, cache = data_dir / "tseng", out_dir / "prepared"
-        train = prepare_cells(folder, cache, "train", limit=settings.train_images, progress=tell)
-        some_val = prepare_cells(folder, cache, "val", limit=settings.validate_images, progress=tell)
-        with closing(DetectorTask(settings, train, some_val)) as task:
+        cells = _prepared(data_dir, out_dir / "prepared", settings, tell)
+        with closing(DetectorTask(settings, cells)) as task, ExitStack() as stack:
             trainer = detector_trainer(task, settings, out_dir, tell)
             if decay_steps is None:
-                return _run_stable_phase(trainer, minutes, resume=resume)
-            decay = _begin_decay(trainer, settings, decay_steps, decay_from, resume=resume)
+                if resume:
+                    trainer.resume()
+                task.draw_ahead(stack, trainer.step)
+                return _run_stable_phase(trainer, minutes)
+            decay = begin_decay(trainer, settings.warm_up_steps, decay_steps, decay_from, resume=resume)
+            task.draw_ahead(stack, trainer.step)
             trainer.note(branched_at=decay.first_step)
             if not trainer.run(Budget(steps=decay.first_step + decay.steps, seconds=60.0 * minutes)):
                 return DetectorTrainResult(None, trainer.step, {})
-            val = prepare_cells(folder, cache, "val", progress=tell) if settings.validate_images else some_val
-            metrics = task.figures(trainer.average.weights, val)
-            manifest = _manifest(settings, trainer, decay, metrics, half=task.half, pictures=len(train))
-            path = write_weights(out_dir, stored_weights(trainer.average.weights), manifest)
-            _continue_from_decay(trainer, settings)
-            tell(json.dumps({"step": trainer.step, "images": len(val), **metrics}))
-            return DetectorTrainResult(path, trainer.step, metrics)
+            if settings.reads_real_cells and settings.validate_images:
+                val = prepare_cells(data_dir / "tseng", out_dir / "prepared", "val", progress=tell)
+                cells = replace(cells, val=val)
+            result = _finished(trainer, task, decay, cells, out_dir)
+            tell(json.dumps({"step": result.steps, "images": len(cells.val), **result.metrics}))
+            return result
 
 
-def _run_stable_phase(trainer: Trainer, minutes: float, *, resume: bool) -> DetectorTrainResult:
-    if resume:
-        trainer.resume()
+def _finished(
+    trainer: Trainer, task: DetectorTask, decay: LinearDecaySchedule, cells: DetectorCells, out_dir: Path
+) -> DetectorTrainResult:
+    """Measure and write the weights of a decay's end."""
+    metrics = task.figures(trainer.average.weights, cells.val)
+    manifest = _manifest(task.settings, trainer, decay, metrics, half=task.half, counts=cells.counts)
+    path = write_weights(out_dir, stored_weights(trainer.average.weights), manifest)
+    continue_from_decay(trainer, task.settings.warm_up_steps)
+    return DetectorTrainResult(path, trainer.step, metrics)
+
+
+def _prepared(
+    data_dir: Path, cache_dir: Path, settings: DetectorTrainSettings, progress: Progress
+) -> DetectorCells:
+    """Prepare what is trained on; the Tseng set isn't touched where all examples are composed."""
+
+    def chromosomes(split: str) -> SingleBank:
+        return load_bank(data_dir, cache_dir, split, sources=settings.composed_sources, progress=progress)
+
+    bank = chromosomes("train") if settings.composed_fraction > 0.0 else None
+    composed_of = ", ".join(settings.composed_sources)
+    if not settings.reads_real_cells:
+        check = composed_check_cells(
+            chromosomes("val"), settings.composed.cell, seed=settings.seed, count=settings.composed_check_cells
+        )
+        return DetectorCells(val=check, bank=bank, composed_of=composed_of)
+    folder = data_dir / "tseng"
+    train = prepare_cells(folder, cache_dir, "train", limit=settings.train_images, progress=progress)
+    val = prepare_cells(folder, cache_dir, "val", limit=settings.validate_images, progress=progress)
+    return DetectorCells(train, val, bank, composed_of)
+
+
+def _run_stable_phase(trainer: Trainer, minutes: float) -> DetectorTrainResult:
     trainer.run(Budget(seconds=60.0 * minutes))
     return DetectorTrainResult(None, trainer.step, {})
 
@@ -177,15 +268,16 @@ def _manifest(
     metrics: dict[str, float],
     *,
     half: bool,
-    pictures: int,
+    counts: dict[str, int],
 ) -> Manifest:
+    option = f" --composed-fraction {settings.composed_fraction:g}" if settings.composed_fraction else ""
     return Manifest(
         name=DETECTOR_WEIGHTS,
         net="DetectorNet",
         arguments={"width": settings.width},
-        data={"tseng": pictures},
+        data=counts,
         split="train (by case); choices on val",
-        command=f"karyoscan train detector, then with --decay-steps {decay.steps}",
+        command=f"karyoscan train detector{option}, then with --decay-steps {decay.steps}",
         settings={
             **asdict(settings),
             "bfloat16": half,
@@ -205,40 +297,86 @@ class DetectorTask(TrainingTask):
     ----------
     settings
         How the detector is trained.
-    train, val
-        Cells of the train split, and those of val that are looked at in passing.
+    detector_cells
+        What it is trained and measured on.
     """
 
     net: DetectorNet
 
-    def __init__(
-        self, settings: DetectorTrainSettings, train: Sequence[DetectorCell], val: Sequence[DetectorCell]
-    ) -> None:
+    def __init__(self, settings: DetectorTrainSettings, detector_cells: DetectorCells) -> None:
         torch.manual_seed(settings.seed)
         net = DetectorNet(settings.width)
         channels_last(net)
         super().__init__(net)
-        self._settings, self._train, self._val = settings, train, val
-        self._singles: tuple[Single, ...] = tuple(single for cell in train for single in cell.singles)
+        self.settings, self._train, self._val = settings, detector_cells.train, detector_cells.val
+        self._singles: tuple[Single, ...] = tuple(single for cell in self._train for single in cell.singles)
+        self._draw: DrawComposedExamples | None = None
+        self._source: BatchSource | None = None
+        if detector_cells.bank is not None:
+            self._draw = DrawComposedExamples(detector_cells.bank, settings.composed, settings.augment)
+            self._source = BatchSource(self._draw)
         self._places = points(settings.augment.window_px, settings.augment.window_px)
         self._parallel = ThreadedGradients(net, min(settings.threads, settings.batch))
         self.half = self._is_faster_in_half() if settings.bfloat16 is None else settings.bfloat16
 
+    def draw_ahead(self, stack: ExitStack, step: int) -> None:
+        """Let processes draw composed examples ahead; nothing where none are composed.
+
+        Parameters
+        ----------
+        stack
+            The processes end with it.
+        step
+            Steps done before.
+        """
+        if self._draw is None:
+            return
+        self._source = stack.enter_context(batch_source(self._draw, self.settings.drawers))
+        for ahead in range(step, step + self._source.ahead):
+            self._source.ask(self._request(ahead))
+
     def gradients(self, step: int) -> dict[str, float]:
         """Gradients of the batch of a step, see `TrainingTask.gradients`."""
-        first, count = step * self._settings.batch, self._parallel.threads
-        numbers = [range(first + k, first + self._settings.batch, count) for k in range(count)]
-        return self._parallel(self._losses, numbers)
+        first, count = step * self.settings.batch, self._parallel.threads
+        composed = self._composed(step)
+        numbers = [range(first + k, first + self.settings.batch, count) for k in range(count)]
+        return self._parallel(
+            lambda net, part: self._losses(net, part, composed),
+            numbers,
+        )
 
-    def _losses(self, detector_net: DetectorNet, numbers: range) -> dict[str, Tensor]:
-        pictures, targets = _batch([self._example(number) for number in numbers])
+    def _composed(self, step: int) -> dict[int, Example]:
+        """Composed examples of a step by their numbers, those of later steps asked for."""
+        if self._source is None:
+            return {}
+        if self._source.ahead:
+            self._source.ask(self._request(step + self._source.ahead))
+        request = self._request(step)
+        arrays = self._source.take(request)
+        return dict(zip((number for _, number in request), examples_from_arrays(arrays), strict=True))
+
+    def _request(self, step: int) -> Request:
+        """Composed examples of a step; the batch may hold none."""
+        first, seed = step * self.settings.batch, self.settings.seed
+        numbers = range(first, first + self.settings.batch)
+        return tuple((seed, number) for number in numbers if self._is_composed(number))
+
+    def _is_composed(self, number: int) -> bool:
+        rng = np.random.default_rng((self.settings.seed, number, _MIX_STREAM))
+        return bool(rng.random() < self.settings.composed_fraction)
+
+    def _losses(
+        self, detector_net: DetectorNet, numbers: range, composed: Mapping[int, Example]
+    ) -> dict[str, Tensor]:
+        examples = [composed[number] if number in composed else self._example(number) for number in numbers]
+        pictures, targets = _batch(examples)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
             output = detector_net(pictures)
-        return detector_loss(detector_net, self._places, output, targets, self._settings.loss)
+        return detector_loss(detector_net, self._places, output, targets, self.settings.loss)
 
     def _example(self, number: int) -> Example:
         """Draw an example: it depends on seed and number alone, so that a resumed run sees the same."""
-        settings, count = self._settings, len(self._train)
+        settings, count = self.settings, len(self._train)
         order = np.random.default_rng((settings.seed, number // count)).permutation(count)
         rng = np.random.default_rng((settings.seed, number, 1))
         return draw_example(self._train[int(order[number % count])], self._singles, rng, settings.augment)
@@ -257,7 +395,7 @@ class DetectorTask(TrainingTask):
         detector_cells
             What they are measured on.
         """
-        net = DetectorNet(self._settings.width)
+        net = DetectorNet(self.settings.width)
         net.load_state_dict(dict(tensors))
         channels_last(net)
         net.eval()
@@ -268,7 +406,7 @@ class DetectorTask(TrainingTask):
         self._parallel.close()
 
     def _is_faster_in_half(self) -> bool:
-        side = self._settings.augment.window_px
+        side = self.settings.augment.window_px
         picture = torch.zeros(1, 1, side, side).contiguous(memory_format=torch.channels_last)
         return is_faster_in_half(lambda: self.net(picture))
 
@@ -308,34 +446,6 @@ def detector_trainer(
         folder=out_dir,
         progress=progress,
     )
-
-
-def _begin_decay(
-    trainer: Trainer, settings: DetectorTrainSettings, steps: int, start_factor: float, *, resume: bool
-) -> LinearDecaySchedule:
-    """Branch a decay off the stable checkpoint, or go on with an unfinished one that was branched off there."""
-    if not trainer.resume(CHECKPOINT_NAME):
-        raise DatasetError("there is no checkpoint to branch a decay off", path=trainer.path(CHECKPOINT_NAME))
-    branch = trainer.step
-    trainer.checkpoint_name = _DECAY_NAME
-    if resume and trainer.resume(keep_schedule=False):
-        going = trainer.schedule
-        if isinstance(going, LinearDecaySchedule) and (going.first_step, going.steps) == (branch, steps):
-            return going
-        trainer.resume(CHECKPOINT_NAME)
-    decay = LinearDecaySchedule(settings.warm_up_steps, branch, steps, start_factor)
-    trainer.schedule, trainer.spent_s = decay, 0.0
-    return decay
-
-
-def _continue_from_decay(trainer: Trainer, settings: DetectorTrainSettings) -> None:
-    """Let what comes next go on from the end of the decay."""
-    stable = trainer.path(CHECKPOINT_NAME)
-    if stable is not None:
-        trainer.spent_s += float(read_checkpoint(stable)["spent_s"])
-    trainer.checkpoint_name = CHECKPOINT_NAME
-    trainer.schedule = ConstantSchedule(settings.warm_up_steps)
-    trainer.save()
 
 
 def _batch(examples: Sequence[Example]) -> tuple[Tensor, list[Target]]:

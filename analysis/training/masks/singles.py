@@ -15,7 +15,8 @@ from analysis.datasets.gband612 import gband612_cells
 from analysis.errors import DatasetError
 from analysis.imaging.chromosome_width import estimate_width
 from analysis.straightening.crops import object_from_picture
-from analysis.training.detector.data import DENSITY_STEPS, prepare_cells
+from analysis.structures.classes import CLASS_NAMES
+from analysis.training.detector.data import DENSITY_STEPS, NO_CLASS, prepare_cells
 from analysis.training.engine.checkpoint import whole_file
 from analysis.training.engine.progress import Progress
 
@@ -45,12 +46,15 @@ class FreeSingle:
         Typical width of a chromosome in its cell.
     cell
         Number of its cell: chromosomes of one cell are stained alike.
+    class_index
+        0..21 for 1..22, 22 X, 23 Y; `NO_CLASS` where nobody said.
     """
 
     level: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     width_px: float
     cell: int
+    class_index: int = NO_CLASS
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,10 @@ def load_bank(
 
 
 def singles_of_cell(
-    levels: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.bool_]], cell_number: int
+    levels: Sequence[NDArray[np.float32]],
+    masks: Sequence[NDArray[np.bool_]],
+    cell_number: int,
+    class_indices: Sequence[int] | None = None,
 ) -> list[FreeSingle]:
     """Relate the chromosomes of a cell to its typical stain and width.
 
@@ -143,20 +150,23 @@ def singles_of_cell(
         bool, of the same shape each.
     cell_number
         Number of the cell.
+    class_indices
+        Of the chromosomes, see `FreeSingle`; None where nobody said.
     """
-    pairs = [(level, mask) for level, mask in zip(levels, masks, strict=True) if mask.any()]
-    if not pairs:
+    classes = [NO_CLASS] * len(masks) if class_indices is None else class_indices
+    labelled = [each for each in zip(levels, masks, classes, strict=True) if each[1].any()]
+    if not labelled:
         return []
-    width = _width([mask for _, mask in pairs])
-    typical = float(np.median(np.concatenate([level[mask] for level, mask in pairs])))
+    width = _width([mask for _, mask, _ in labelled])
+    typical = float(np.median(np.concatenate([level[mask] for level, mask, _ in labelled])))
     if width < _MIN_WIDTH_PX or typical <= 0.0:
         return []
     made = []
-    for level, mask in pairs:
+    for level, mask, class_index in labelled:
         if max(mask.shape) > _MAX_LENGTH * width or np.count_nonzero(mask) < 0.8 * width**2:
             continue
         steps = np.rint(np.clip(level / typical * LEVEL_STEPS, 0.0, 255.0)).astype(np.uint8)
-        made.append(FreeSingle(steps, mask, width, cell_number))
+        made.append(FreeSingle(steps, mask, width, cell_number, class_index))
     return made
 
 
@@ -174,7 +184,8 @@ def _width(masks: Sequence[NDArray[np.bool_]]) -> float:
 def _tseng(data_dir: Path, cache_dir: Path, split: str, cell_count: int | None) -> Iterator[list[FreeSingle]]:
     for number, cell in enumerate(prepare_cells(data_dir / "tseng", cache_dir, split, limit=cell_count)):
         levels = [single.density.astype(np.float32) / np.float32(DENSITY_STEPS) for single in cell.singles]
-        yield singles_of_cell(levels, [_outlined(level, _EDGE) for level in levels], number)
+        masks = [_outlined(level, _EDGE) for level in levels]
+        yield singles_of_cell(levels, masks, number, [single.class_index for single in cell.singles])
 
 
 def _crops(folder: Path, split: str, cell_count: int | None) -> Iterator[list[FreeSingle]]:
@@ -189,7 +200,12 @@ def _crops(folder: Path, split: str, cell_count: int | None) -> Iterator[list[Fr
             )
             for piece in objects
         ]
-        yield singles_of_cell(levels, [_outlined(level, _SHARPENED_EDGE) for level in levels], number)
+        masks = [_outlined(level, _SHARPENED_EDGE) for level in levels]
+        yield singles_of_cell(levels, masks, number, [_class_index(name) for name in cell.classes])
+
+
+def _class_index(name: str) -> int:
+    return CLASS_NAMES.index(name) if name in CLASS_NAMES else NO_CLASS
 
 
 def _outlined(level: NDArray[np.float32], edge: float) -> NDArray[np.bool_]:
@@ -221,6 +237,7 @@ def _write(path: Path, singles: Sequence[FreeSingle]) -> None:
             shape=np.asarray([single.level.shape for single in singles], np.int32).reshape(-1, 2),
             width_px=np.asarray([single.width_px for single in singles], np.float32),
             cell=np.asarray([single.cell for single in singles], np.int32),
+            class_index=np.asarray([single.class_index for single in singles], np.int32),
         )
 
 
@@ -229,8 +246,10 @@ def _read(path: Path, first_cell: int) -> list[FreeSingle]:
         level, shapes = arrays["level"], arrays["shape"]
         mask = np.unpackbits(arrays["mask"], count=len(level)).astype(np.bool_)
         widths, cells = arrays["width_px"], arrays["cell"]
+        # Files of earlier versions have no classes.
+        classes = arrays["class_index"] if "class_index" in arrays else np.full(len(cells), NO_CLASS)
     made, at = [], 0
-    for (height, width), width_px, cell in zip(shapes, widths, cells, strict=True):
+    for (height, width), width_px, cell, class_index in zip(shapes, widths, cells, classes, strict=True):
         size = int(height) * int(width)
         shape = (int(height), int(width))
         made.append(
@@ -239,6 +258,7 @@ def _read(path: Path, first_cell: int) -> list[FreeSingle]:
                 mask[at : at + size].reshape(shape),
                 float(width_px),
                 first_cell + int(cell),
+                int(class_index),
             )
         )
         at += size

@@ -34,7 +34,11 @@ train_app.command("finder-quality", epilog=examples("karyoscan train finder-qual
 train_app.command("classifier", epilog=examples("karyoscan train classifier --minutes 50"))(classifier)
 train_app.command(
     "detector",
-    epilog=examples("karyoscan train detector --minutes 90", "karyoscan train detector --decay-steps 2000"),
+    epilog=examples(
+        "karyoscan train detector --minutes 90",
+        "karyoscan train detector --decay-steps 2000",
+        "karyoscan train detector --composed --minutes 90",
+    ),
 )(detector)
 train_app.command("mask-net", epilog=examples("karyoscan train mask-net --steps 9000 --minutes 60"))(mask_net)
 train_app.command("selection", epilog=examples("karyoscan train selection --limit 100"))(selection)
