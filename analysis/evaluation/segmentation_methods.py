@@ -15,6 +15,7 @@ import torch
 from analysis.detection.detector import Detector
 from analysis.evaluation.baselines import BASELINES
 from analysis.evaluation.box_free.segmenter import load_stream_segmenter
+from analysis.evaluation.boxes_alone import BoxesAlone
 from analysis.evaluation.segmenters import CellOutcome, run_segmenters, segmenter_figures
 from analysis.segmentation.contours.segmenter import segment_by_contours
 from analysis.segmentation.mask_net.predictor import MaskPredictor
@@ -35,7 +36,9 @@ class SegmentationMethods:
     stream
         Folder of the stream's weights: alone, and inside of the detector.
     other_detector
-        Folder of a detector's weights that were trained for a shorter time.
+        Folder of a detector's weights that aren't the product's.
+    boxes_alone
+        Whether the detectors' boxes are measured alone too: only where boxes are labelled, they have no masks.
     peer
         Folder of the two-stage peer's weights.
     fluorescence
@@ -45,6 +48,7 @@ class SegmentationMethods:
     baselines: bool = False
     stream: Path | None = None
     other_detector: Path | None = None
+    boxes_alone: bool = False
     peer: Path | None = None
     fluorescence: bool = False
 
@@ -68,13 +72,21 @@ class SegmentationMethods:
             if self.fluorescence:
                 chosen["detector, fluorescence, masks only"] = replace(fused, cuts=False, fluorescence=True)
         if self.other_detector is not None:
-            chosen["detector, short"] = DetectorSegmenter(Detector.load(self.other_detector))
+            other = DetectorSegmenter(Detector.load(self.other_detector), masks=self._mask_net(), cuts=False)
+            chosen["other detector"] = replace(other, fluorescence=self.fluorescence)
+            if self.boxes_alone:
+                chosen["other detector, boxes alone"] = BoxesAlone(other)
+                chosen["detector, boxes alone"] = BoxesAlone(detector)
         if self.peer is not None:
             # Its library is no dependency of the product.
             from analysis.evaluation.peer import PeerSegmenter, load_peer
 
             chosen["peer"] = PeerSegmenter(load_peer(self.peer))
         return {**chosen, **BASELINES} if self.baselines else chosen
+
+    def _mask_net(self) -> MaskPredictor:
+        """The product's mask net, or the one that is measured."""
+        return MaskPredictor.load() if self.stream is None else MaskPredictor.load(self.stream)
 
 
 def run_segmentation_methods(

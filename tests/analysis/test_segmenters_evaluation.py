@@ -17,9 +17,14 @@ from analysis.errors import NoMetaphaseError
 from analysis.evaluation.baselines import BASELINES, convex_hull_splitting, threshold_alone, threshold_watershed
 from analysis.evaluation.box_free.blob_classifier import BlobAnswer
 from analysis.evaluation.box_free.external_blobs import judge_cut_blobs, outline_of
+from analysis.evaluation.boxes_alone import BoxesAlone
 from analysis.evaluation.clusters import evaluate_cut_blobs
+from analysis.evaluation.segmentation_methods import SegmentationMethods
 from analysis.evaluation.segmenters import CellOutcome, run_segmenters, segmenter_figures, write_report
 from analysis.imaging.image_file import to_grey
+from analysis.parameters.weights import WEIGHTS_DIR
+from analysis.segmentation.segmenter import DetectorSegmenter
+from analysis.structures.box_proposals import BoxProposals
 from analysis.structures.boxes import box_iou, match
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance, SegmentationRoute
@@ -67,6 +72,34 @@ def test_peers_part_what_touches_and_the_floor_does_not() -> None:
     scene = drawn(touching=True)
     assert len(threshold_alone(scene).instances) == 8
     assert len(convex_hull_splitting(scene).instances) == 9
+
+
+class _RodsProposed:
+    """Proposes two rods of `drawn`, and the slide between them with a low score."""
+
+    def candidates(self, relative: NDArray[np.float32], *, scale: float) -> BoxProposals:
+        del relative, scale
+        boxes = np.asarray([[24, 24, 52, 96], [114, 24, 142, 96], [60, 20, 100, 100]], np.float32)
+        return BoxProposals(boxes, np.asarray([0.9, 0.6, 0.3], np.float32), np.full((3, 24), 1 / 24, np.float32))
+
+
+def test_boxes_alone_are_the_likely_proposals_without_their_slide() -> None:
+    segmented = BoxesAlone(DetectorSegmenter(_RodsProposed()))(drawn(touching=False))
+    assert [entry.extent_px for entry in segmented.instances] == [
+        pytest.approx((30, 30, 46, 90), abs=0.01),
+        pytest.approx((120, 30, 136, 90), abs=0.01),
+    ]
+    assert [entry.score for entry in segmented.instances] == [pytest.approx(0.9), pytest.approx(0.6)]
+    assert [entry.score for entry in segmented.left_out] == [pytest.approx(0.3)]
+    for entry in segmented.instances:
+        x0, y0, x1, y1 = entry.box_px
+        assert entry.mask.shape == (y1 - y0, x1 - x0)
+
+
+def test_another_detector_is_measured_beside_the_products() -> None:
+    beside = SegmentationMethods(other_detector=WEIGHTS_DIR, boxes_alone=True).segmenters()
+    assert {"detector", "other detector", "other detector, boxes alone"} <= set(beside)
+    assert "other detector, boxes alone" not in SegmentationMethods(other_detector=WEIGHTS_DIR).segmenters()
 
 
 def test_the_watershed_parts_at_a_narrow_neck() -> None:

@@ -217,8 +217,7 @@ def train_detector(
             if not trainer.run(Budget(steps=decay.first_step + decay.steps, seconds=60.0 * minutes)):
                 return DetectorTrainResult(None, trainer.step, {})
             if settings.reads_real_cells and settings.validate_images:
-                val = prepare_cells(data_dir / "tseng", out_dir / "prepared", "val", progress=tell)
-                cells = replace(cells, val=val)
+                cells = replace(cells, val=prepare_cells(data_dir / "tseng", out_dir / "prepared", "val"))
             result = _finished(trainer, task, decay, cells, out_dir)
             tell(json.dumps({"step": result.steps, "images": len(cells.val), **result.metrics}))
             return result

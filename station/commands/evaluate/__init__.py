@@ -45,6 +45,7 @@ evaluate_app.command(
     epilog=examples(
         "karyoscan evaluate segmentation tseng --split val --baselines --limit 20",
         "karyoscan evaluate segmentation clusters --mask-net training/mask-net",
+        "karyoscan evaluate segmentation mfish --split test --weights training/composed-detector",
     )
 )(segmentation)
 

@@ -12,9 +12,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from acquisition.storage import write_json_atomic
-from station.commands.options import DataOption, JsonOption, LimitOption, SplitOption, data_root
+from station.commands.options import DataOption, JsonOption, LimitOption, TsengSplitOption, data_root
 
 if TYPE_CHECKING:
+    from analysis.evaluation.segmentation_methods import SegmentationMethods
     from analysis.segmentation.protocol import Segmenter
 
 _SHOWN = (
@@ -35,7 +36,7 @@ class SegmentationSet(StrEnum):
 def segmentation(
     dataset: Annotated[SegmentationSet, typer.Argument(help="labelled data set")],
     data: DataOption = None,
-    split: SplitOption = "val",
+    split: TsengSplitOption = "val",
     limit: LimitOption = None,
     baselines: Annotated[bool, typer.Option("--baselines", help="classical methods beside ours")] = False,
     mask_net: Annotated[
@@ -44,8 +45,11 @@ def segmentation(
             "--mask-net", "--stream", help="folder of the mask net's weights: alone, and inside of the detector"
         ),
     ] = None,
-    short_detector: Annotated[
-        Path | None, typer.Option(help="folder of a detector's weights that were trained for a shorter time")
+    other_detector: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights", "--short-detector", help="folder of another detector's weights, to measure it beside"
+        ),
     ] = None,
     peer: Annotated[Path | None, typer.Option(help="folder of the two-stage peer's weights")] = None,
     processes: Annotated[int, typer.Option(help="tseng: at once, one thread each", min=1)] = 1,
@@ -54,10 +58,16 @@ def segmentation(
 ) -> None:
     """Segmentation methods side by side, in one run."""
     from analysis.evaluation.segmentation_methods import SegmentationMethods, run_segmentation_methods
+    from analysis.evaluation.segmenters import write_report
 
     root = data_root(data)
     methods = SegmentationMethods(
-        baselines, mask_net, short_detector, peer, fluorescence=dataset is SegmentationSet.MFISH
+        baselines=baselines,
+        stream=mask_net,
+        other_detector=other_detector,
+        boxes_alone=dataset is SegmentationSet.TSENG,
+        peer=peer,
+        fluorescence=dataset is SegmentationSet.MFISH,
     )
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -68,8 +78,6 @@ def segmentation(
 
         figures: dict[str, dict[str, Any]]
         if dataset is SegmentationSet.TSENG:
-            from analysis.evaluation.segmenters import write_report
-
             outcomes, measured = run_segmentation_methods(
                 root / "tseng", split, methods, limit=limit, processes=processes, progress=tell
             )
@@ -77,15 +85,22 @@ def segmentation(
             if report is not None:
                 write_report(report, outcomes, measured)
         else:
-            figures = {
-                name: _figures(dataset, root, split, segmenter, limit)
-                for name, segmenter in methods.segmenters().items()
-            }
-            if dataset is SegmentationSet.CLUSTERS and mask_net is not None:
-                figures["stream, by outline"] = _cut_blobs(root, mask_net)
+            figures = _set_figures(dataset, root, split, methods, limit)
     _print(console, figures)
     if json_file is not None:
         write_json_atomic(json_file, figures)
+
+
+def _set_figures(
+    dataset: SegmentationSet, root: Path, split: str, methods: SegmentationMethods, limit: int | None
+) -> dict[str, dict[str, Any]]:
+    """Figures of every method on a set whose pictures need no processes of their own."""
+    figures = {
+        name: _figures(dataset, root, split, segmenter, limit) for name, segmenter in methods.segmenters().items()
+    }
+    if dataset is SegmentationSet.CLUSTERS and methods.stream is not None:
+        figures["stream, by outline"] = _cut_blobs(root, methods.stream)
+    return figures
 
 
 def _figures(
