@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -153,7 +153,9 @@ def serve(
         # The token stands behind the hash, which browsers send to nobody.
         link = None if accounts.has_administrator() else f"{url}setup#{accounts.issue_setup_token().token}"
         on_ready(url, link)
-        uvicorn.Server(config).run(sockets=[listener])
+        # The server ends by Ctrl-C, and raises it once more when it has ended.
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listening(address: ServerAddress) -> socket.socket:

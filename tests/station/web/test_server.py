@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import signal
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -13,6 +15,8 @@ import pytest
 from station.errors import UsageError
 from station.laboratory.permissions import AccountRole
 from station.web.app import PAGES
+from station.web.live.run_library import RunLibrary
+from station.web.nights.launcher import Launcher
 from station.web.server import ServerAddress
 from tests.station.web.conftest import PASSWORD, Station, sent, station_in
 
@@ -42,6 +46,22 @@ def test_the_link_of_the_first_run_works_once(tmp_path: Path) -> None:
         assert sent(client, "POST", "/setup", first)["user"]["roles"] == ["administrator"]
         assert client.post("/api/setup", json={**first, "name": "eve"}).status_code >= 400
         assert client.get("/api/session").json()["user"]["name"] == "anna"
+
+
+def test_the_command_prints_its_addresses_and_ends_by_ctrl_c(tmp_path: Path) -> None:
+    command = [*Launcher(RunLibrary(tmp_path)).command, "serve", "--data", str(tmp_path / "lab"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        first, second = process.stdout.readline(), process.stdout.readline()
+        link = re.search(r"open (http://127\.0\.0\.1:\d+/)setup#(\S{20,})", first)
+        assert link is not None, first
+        assert link[1] in second
+        assert httpx.get(f"{link[1]}api/health", timeout=60).json()["status"] == "well"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 0, process.stdout.read()
+    refused = subprocess.run([*command, "--host", "0.0.0.0"], capture_output=True, text=True)  # noqa: S104
+    assert refused.returncode == 1
+    assert "passwords would travel in clear" in refused.stderr
 
 
 def test_administrators_make_users_and_reset_their_passwords(station: Station) -> None:
