@@ -15,7 +15,7 @@ from typing import Any, Final
 from acquisition.casebook import open_casebook
 from acquisition.errors import AcquisitionError, JournalError
 from acquisition.journal import JournalPosition, read_journal_after
-from acquisition.protocol import DetectedArea, load_protocol
+from acquisition.protocol import DetectedArea, KeepFields, load_protocol
 from acquisition.run.states import RunState
 from acquisition.storage.run_folder import CASEBOOK_NAME, JOURNAL_NAME
 from scanner.errors import RigError
@@ -40,6 +40,8 @@ class FeedSettings:
         Time between two computations of progress and remaining time, which read the whole journal.
     keep_alive_s
         Something is sent at least so often, so that a connection that was lost is noticed.
+    longest_s
+        An answer ends after this time, and the browser asks again: who was logged out meanwhile gets no further.
     events
         Events in words that a page gets: the last ones.
     """
@@ -48,6 +50,7 @@ class FeedSettings:
     idle_poll_s: float = 3.0
     status_s: float = 2.0
     keep_alive_s: float = 15.0
+    longest_s: float = 300.0
     events: int = 100
 
 
@@ -134,14 +137,14 @@ class RunFeed:
             return self._status
 
     async def events(self, position: JournalPosition) -> AsyncIterator[bytes]:
-        """Server-sent events after a position, without end.
+        """Server-sent events after a position.
 
         ``changes`` carries an id, by which a browser that lost the connection goes on; ``status`` has none.
         ``reload`` asks the page to read everything anew: the journal isn't the one that it was.
         """
         sent_status: dict[str, Any] = {}
-        sent_at_s = self.now_s()
-        while True:
+        begun_s = sent_at_s = self.now_s()
+        while self.now_s() - begun_s <= self.settings.longest_s:
             try:
                 changes, position = await asyncio.to_thread(self._changes_after, position)
             except JournalError:
@@ -234,6 +237,7 @@ def _plan(folder: Path) -> dict[str, Any]:
         "field_um": [rig.camera.width_px * um_per_px, rig.camera.height_px * um_per_px],
         "overlap": protocol.scan.overlap,
         "captures_wanted": protocol.capture.number,
+        "keeps_overview": protocol.scan.keep_fields is not KeepFields.NONE,
     }
 
 

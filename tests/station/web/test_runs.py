@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -18,7 +19,7 @@ from acquisition.storage.run_folder import CASEBOOK_NAME, JOURNAL_NAME
 from station.laboratory.permissions import AccountRole
 from station.run.scan import ScanRequest, run_scan
 from station.web.live.run_changes import changes_of, merge_changes, plain_changes
-from station.web.live.run_feed import position_of, position_text
+from station.web.live.run_feed import FeedSettings, RunFeed, position_of, position_text
 from station.web.live.run_library import RunLibrary
 from tests.station.web.conftest import PROTOCOL, RIGS, Station, sent
 
@@ -106,6 +107,20 @@ def test_a_place_where_no_record_begins_asks_the_page_to_load_anew(station: Stat
     for position in ("17-1", "999999999-5"):
         assert next(events(client, "finished", after=position))[0] == "reload"
     assert position_of("nonsense") == JournalPosition()
+
+
+def test_an_answer_ends_so_that_whoever_was_logged_out_gets_no_further(finished_run: Path) -> None:
+    now_s = iter(range(1000))
+    feed = RunFeed(
+        finished_run, FeedSettings(poll_s=0, idle_poll_s=0, status_s=0, longest_s=30), lambda: next(now_s)
+    )
+
+    async def all_events() -> list[bytes]:
+        return [event async for event in feed.events(JournalPosition())]
+
+    names = [event.split(b"\n")[0] for event in asyncio.run(all_events())]
+    assert names[:2] == [b"event: changes", b"event: status"]
+    assert len(names) < 20
 
 
 class Follower(SilentListener):

@@ -4,7 +4,7 @@ import { html, repeat } from "../vendor/lit.js";
 import { StationElement, clock, complaint, moment, shown, statusTag, words } from "../parts.js";
 import { texts } from "../texts.js";
 import { RunState } from "../run_state.js";
-import { call, encoded, get, may } from "../api.js";
+import { call, encoded, get, may, refreshSession } from "../api.js";
 import "./slide_map.js";
 
 const TILES_MS = 10000;
@@ -60,7 +60,10 @@ class RunView extends StationElement {
     source.addEventListener("reload", () => this.#begin());
     // The browser asks again by itself, with the position of the last event.
     source.onopen = () => { this.lost = false; };
-    source.onerror = () => { this.lost = true; };
+    source.onerror = () => {
+      this.lost = true;
+      if (source.readyState === EventSource.CLOSED) refreshSession().catch(() => {});
+    };
     this.source = source;
   }
 
@@ -76,7 +79,7 @@ class RunView extends StationElement {
       map?.refreshTiles();
     }
     // The overview is begun after the plan: a page that was there before asks once more.
-    if (changes.fields && this.run && !this.run.overview && now - this.overviewAt > OVERVIEW_MS) {
+    if (changes.fields && this.run?.plan.keeps_overview && !this.run.overview && now - this.overviewAt > OVERVIEW_MS) {
       this.overviewAt = now;
       get(`/runs/${encoded(this.name)}`).then((snapshot) => { if (this.run && snapshot.overview) this.#begin(); }).catch(() => {});
     }
