@@ -11,6 +11,17 @@ from numpy.typing import NDArray
 
 _Range = tuple[float, float]
 _WHITE: Final = 255.0
+_BASE: Final = 10.0
+"""Of optical density."""
+_LEAST_BLUR_PX: Final = 0.3
+"""A pixel gathers light over its own width."""
+_LEAST_SHARPENED_PX: Final = 0.6
+"""Over less there is nothing to sharpen."""
+_RESAMPLED_PX: Final = 0.8
+"""Over which a resampling smooths noise."""
+_BRIGHT_PERCENTILE: Final = 99.0
+_LEAST_BRIGHT: Final = 0.1
+"""Of the dye: what counts as the brightest, and a bound for fields that hardly have any."""
 _SMALL: Final = 0.25
 """Size at which the glow is blurred: it is smooth."""
 
@@ -101,7 +112,7 @@ def photograph(
     """
     is_blurred = rng.random() < settings.defocus_fraction
     blur_px = float(rng.uniform(*(settings.defocus if is_blurred else settings.blur))) * width_px
-    focused = np.asarray(cv2.GaussianBlur(level, (0, 0), max(blur_px, 0.3)), dtype=np.float32)
+    focused = np.asarray(cv2.GaussianBlur(level, (0, 0), max(blur_px, _LEAST_BLUR_PX)), dtype=np.float32)
     if rng.random() < settings.fluorescence_fraction:
         grey = _shining(focused, width_px, rng, settings)
         return CellPicture(_exported(grey, width_px, rng, settings), inverted=True)
@@ -115,7 +126,7 @@ def photograph(
         light = np.full_like(light, _WHITE)
     if len(boxes_px) and rng.random() < settings.pasted_fraction:
         light[_pasted(density.shape, boxes_px, width_px, rng, settings)] = _WHITE
-    grey = light * np.float32(10.0) ** -density
+    grey = light * np.float32(_BASE) ** -density
     return CellPicture(_exported(grey, width_px, rng, settings), inverted=False)
 
 
@@ -128,9 +139,9 @@ def _shining(
     small = cv2.resize(dye, None, fx=_SMALL, fy=_SMALL, interpolation=cv2.INTER_AREA)
     glow = cv2.resize(cv2.GaussianBlur(small, (0, 0), over_px * _SMALL), dye.shape[::-1])
     dye = dye + np.float32(rng.uniform(*settings.glow)) * glow
-    bright = float(np.percentile(dye[::2, ::2], 99.0))
+    bright = float(np.percentile(dye[::2, ::2], _BRIGHT_PERCENTILE))
     slide = np.float32(rng.uniform(*settings.dark_slide))
-    gain = np.float32((rng.uniform(*settings.brightest) - float(slide)) / max(bright, 0.1))
+    gain = np.float32((rng.uniform(*settings.brightest) - float(slide)) / max(bright, _LEAST_BRIGHT))
     return np.asarray(_WHITE - (slide + gain * dye), dtype=np.float32)
 
 
@@ -166,11 +177,11 @@ def _exported(
     """Noise, sharpening and compression: uint8 of the same shape."""
     noise = rng.standard_normal(grey.shape, dtype=np.float32)
     if rng.random() < settings.correlated_fraction:
-        noise = np.asarray(2.0 * cv2.GaussianBlur(noise, (0, 0), 0.8), dtype=np.float32)
+        noise = np.asarray(2.0 * cv2.GaussianBlur(noise, (0, 0), _RESAMPLED_PX), dtype=np.float32)
     low, high = np.log(settings.noise)
     grey = grey + np.float32(np.exp(rng.uniform(low, high))) * noise
     if rng.random() < settings.sharpened_fraction:
-        over_px = max(0.6, float(rng.uniform(*settings.sharpened_over)) * width_px)
+        over_px = max(_LEAST_SHARPENED_PX, float(rng.uniform(*settings.sharpened_over)) * width_px)
         amount = np.float32(rng.uniform(*settings.sharpening))
         grey = grey + amount * (grey - cv2.GaussianBlur(grey, (0, 0), over_px))
     pixels = np.clip(np.rint(grey), 0, _WHITE).astype(np.uint8)

@@ -54,7 +54,8 @@ class ChromosomeSettings:
     bands: _Range = (0.35, 1.0)
     """Contrast of the bands over that of the crops, which were sharpened: cells with hardly any, and others."""
     edge: float = 0.055
-    """Softness of a body's edge in widths."""
+    least_edge_px: float = 0.4
+    """Softness of a body's edge in widths, and the least in px."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,7 @@ def _restained(
     patch: ChromosomePatch, look: _CellLook, stain: float, settings: ChromosomeSettings
 ) -> NDArray[np.float32]:
     """Stain of a chromosome with its cell's contrast of bands: pale bands of real cells aren't empty."""
-    edge_px = max(0.4, settings.edge * look.width_px)
+    edge_px = max(settings.least_edge_px, settings.edge * look.width_px)
     body = cv2.GaussianBlur(patch.mask.astype(np.float32), (0, 0), edge_px)
     mean = np.float32(patch.level[patch.mask].mean())
     bands = np.float32(look.bands)

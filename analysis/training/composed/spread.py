@@ -41,6 +41,8 @@ class SpreadSettings:
     """Of a chromosome's area under others when it is laid: nobody could outline one that shows less."""
     touching_px: tuple[float, float] = (-1.6, 1.4)
     """Gap of bodies that touch: some run into one another by the blur of their edges."""
+    target: tuple[float, float] = (0.2, 0.8)
+    """Of the neighbour's frame, where a chromosome is pushed to: ends touch sides, not always the middle."""
     touching_hidden: float = 0.15
     """Of a pushed body's area at most; more is a crossing."""
     least_inside: float = 0.75
@@ -159,8 +161,7 @@ def place_beside(
     direction = np.asarray([np.cos(direction_rad), np.sin(direction_rad)])
     size = np.asarray(patch.mask.shape[::-1], np.float64)
     extent = np.asarray(neighbour.mask.shape[::-1], np.float64)
-    # Not always towards the very middle: ends touch sides.
-    target = np.asarray([neighbour.x_px, neighbour.y_px]) + extent * rng.uniform(0.2, 0.8, 2)
+    target = np.asarray([neighbour.x_px, neighbour.y_px]) + extent * rng.uniform(*settings.target, 2)
     near, far = 0.0, float(np.hypot(*size) + np.hypot(*extent)) / 2.0
     for _ in range(settings.search_steps):
         half = 0.5 * (near + far)

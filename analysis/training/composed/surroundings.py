@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import cv2
 import numpy as np
@@ -11,6 +12,18 @@ from numpy.typing import NDArray
 from analysis.training.composed.field import SlideField
 
 _Range = tuple[float, float]
+
+_BELL_REACH: Final = 1.8
+"""Radii beyond which a bell has no stain that an 8-bit picture would show."""
+_LEAST_RADIUS_PX: Final = 0.3
+"""Smaller bodies are a pixel."""
+_DENT: Final = 2.5
+_DENT_POINTS: Final = 8.0
+"""Strength of broad dents in an outline once they are smoothed, and points that they span."""
+_RIM: Final = 0.15
+"""Strength of the unevenness from point to point."""
+_MARGIN_PX: Final = 5.0
+"""Slide about an outline, for its soft edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +48,8 @@ class SurroundingsSettings:
     nucleolus_radius: _Range = (0.4, 1.2)
     nucleolus_stain: _Range = (-0.25, 0.4)
     """Paler or darker than what is about them."""
+    nucleolus_place: _Range = (0.25, 0.7)
+    """Of the corner of its patch, over the nucleus: inside of it."""
     tries: int = 8
     """Places that are tried for a nucleus."""
 
@@ -45,14 +60,20 @@ class SurroundingsSettings:
     """Over the disc of the cell."""
     cytoplasm_grain: float = 0.35
     """Of its own stain."""
+    cytoplasm_dents: tuple[float, float] = (5.0, 0.3)
+    """Size and strength of the unevenness of its border."""
 
     debris_mean: float = 1.6
     """Of the Poisson distribution of the number of scraps: broken chromosomes, threads, shreds."""
     scrap_radius: _Range = (0.25, 1.1)
     scrap_stain: _Range = (0.2, 1.6)
+    scrap_grain: tuple[float, float] = (0.6, 0.25)
+    """Size and strength of a scrap's inner unevenness."""
     thread_fraction: float = 0.3
     thread_length: _Range = (1.0, 6.0)
     thread_width: _Range = (0.08, 0.3)
+    thread_smoothing: float = 2.5
+    """Of its steps, two dozen a thread: bends, not corners."""
     soft: _Range = (0.05, 0.16)
     """Edges of scraps, from as sharp as the slide to out of focus."""
 
@@ -71,6 +92,9 @@ class SurroundingsSettings:
     ring_radius: _Range = (0.12, 0.5)
     ring_light: _Range = (0.2, 0.9)
     """How far below the empty slide's density their middle is."""
+
+    ring_rims: tuple[float, float] = (1.15, 0.7)
+    """Of the dark ring and of its bright middle, over the radius."""
 
     blurs_mean: float = 1.5
     """Of the Poisson distribution of the number of bodies far out of focus."""
@@ -142,7 +166,7 @@ def _nucleus(
     for _ in range(int(rng.integers(0, settings.nucleoli_most + 1))):
         body = _bell(float(rng.uniform(*settings.nucleolus_radius)) * width_px)
         body *= np.float32(rng.uniform(*settings.nucleolus_stain))
-        corner = rng.uniform(0.25, 0.7, 2) * np.asarray(mask.shape)
+        corner = rng.uniform(*settings.nucleolus_place, 2) * np.asarray(mask.shape)
         part = level[
             int(corner[0]) : int(corner[0]) + body.shape[0], int(corner[1]) : int(corner[1]) + body.shape[1]
         ]
@@ -167,7 +191,8 @@ def _add_cytoplasm(
     x = (np.arange(width, dtype=np.float32) - np.float32(middle_x)) / np.float32(max(reach[0], 1.0))
     y = (np.arange(height, dtype=np.float32) - np.float32(middle_y)) / np.float32(max(reach[1], 1.0))
     distance = x[None, :] ** 2 + y[:, None] ** 2
-    distance *= 1.0 + 0.3 * _grain((height, width), 5.0 * width_px, rng)
+    dents, strength = settings.cytoplasm_dents
+    distance *= 1.0 + strength * _grain((height, width), dents * width_px, rng)
     stain = np.float32(rng.uniform(*settings.cytoplasm_stain))
     cloud = stain * np.clip(1.0 - distance, 0.0, 0.5) * 2.0
     slide.level += cloud * (
@@ -181,15 +206,15 @@ def _scrap(width_px: float, rng: np.random.Generator, settings: SurroundingsSett
     mask = _uneven_disc(axes, 2.0 * settings.nucleus_outline, rng)
     soft_px = max(0.5, float(rng.uniform(*settings.soft)) * width_px)
     edge = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), soft_px)
-    uneven = np.maximum(1.0 + 0.25 * _grain(mask.shape, 0.6 * width_px, rng), 0.0)
+    grain, strength = settings.scrap_grain
+    uneven = np.maximum(1.0 + strength * _grain(mask.shape, grain * width_px, rng), 0.0)
     return np.asarray(np.float32(rng.uniform(*settings.scrap_stain)) * edge * uneven, dtype=np.float32)
 
 
 def _thread(width_px: float, rng: np.random.Generator, settings: SurroundingsSettings) -> NDArray[np.float32]:
     """Draw a bent thread."""
-    steps = cv2.GaussianBlur(rng.normal(0.0, 2.0, (24, 2)), (1, 13), 1.0, sigmaY=2.5) + rng.normal(
-        0.0, 0.5, (1, 2)
-    )
+    bends = cv2.GaussianBlur(rng.normal(0.0, 2.0, (24, 2)), (1, 13), 1.0, sigmaY=settings.thread_smoothing)
+    steps = bends + rng.normal(0.0, 0.5, (1, 2))
     points = np.cumsum(steps, axis=0)
     reach = float(np.ptp(points, axis=0).max())
     points *= float(rng.uniform(*settings.thread_length)) * width_px / max(reach, 1.0)
@@ -216,10 +241,12 @@ def _add_specks(
         if has_rings:
             radius_px = float(rng.uniform(*settings.ring_radius)) * width_px
             dark, light = float(rng.uniform(*settings.speck_stain)), float(rng.uniform(*settings.ring_light))
-            spot = (dark + light) * _bell(1.15 * radius_px) / 2.0
+            spot = (dark + light) * _bell(settings.ring_rims[0] * radius_px) / 2.0
             _add_centred(slide, np.asarray(spot, np.float32), middle)
             _add_centred(
-                slide, np.asarray(-(dark + 2.0 * light) / 2.0 * _bell(0.7 * radius_px), np.float32), middle
+                slide,
+                np.asarray(-(dark + 2.0 * light) / 2.0 * _bell(settings.ring_rims[1] * radius_px), np.float32),
+                middle,
             )
         else:
             radius_px = float(rng.uniform(*settings.speck_radius)) * width_px
@@ -249,8 +276,8 @@ def _bell(radius_px: float, radius_y_px: float | None = None) -> NDArray[np.floa
 
 
 def _squares(radius_px: float) -> NDArray[np.float32]:
-    half = int(np.ceil(1.8 * radius_px)) + 1
-    line = np.arange(-half, half + 1, dtype=np.float32) / np.float32(max(radius_px, 0.3))
+    half = int(np.ceil(_BELL_REACH * radius_px)) + 1
+    line = np.arange(-half, half + 1, dtype=np.float32) / np.float32(max(radius_px, _LEAST_RADIUS_PX))
     return np.asarray(line**2, dtype=np.float32)
 
 
@@ -260,13 +287,13 @@ def _uneven_disc(half_axes_px: NDArray[np.float64], outline: float, rng: np.rand
     angles = np.linspace(0.0, 2.0 * np.pi, count, endpoint=False)
     noise = np.tile(rng.normal(0.0, outline, count), 3)[None]
     # Broad dents, and a rim that isn't quite smooth.
-    broad = 2.5 * cv2.GaussianBlur(noise, (0, 0), 8.0)[0, count : 2 * count]
-    uneven = 1.0 + broad + 0.15 * cv2.GaussianBlur(noise, (0, 0), 1.0)[0, count : 2 * count]
+    broad = _DENT * cv2.GaussianBlur(noise, (0, 0), _DENT_POINTS)[0, count : 2 * count]
+    uneven = 1.0 + broad + _RIM * cv2.GaussianBlur(noise, (0, 0), 1.0)[0, count : 2 * count]
     turn = float(rng.uniform(0.0, np.pi))
     x, y = half_axes_px[0] * np.cos(angles) * uneven, half_axes_px[1] * np.sin(angles) * uneven
     points = np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], axis=1)
-    points += 5.0 - points.min(axis=0)
-    size = np.ceil(points.max(axis=0)).astype(int) + 5
+    points += _MARGIN_PX - points.min(axis=0)
+    size = np.ceil(points.max(axis=0)).astype(int) + int(_MARGIN_PX)
     mask = np.zeros((int(size[1]), int(size[0])), np.uint8)
     cv2.fillPoly(mask, [np.rint(points).astype(np.int32)], 1)
     return np.asarray(mask > 0, dtype=np.bool_)
