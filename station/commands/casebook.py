@@ -200,6 +200,66 @@ def audit(folder: FolderArgument, database: DatabaseOption = None) -> None:
     say(f"{verification.entries} entries, each follows the one before it; {verification.anchors} anchors agree")
 
 
+@casebook_app.command(
+    "backup",
+    epilog=examples(
+        "karyoscan casebook backup laboratory", "karyoscan casebook backup laboratory --out /mnt/safe/casebook.zip"
+    ),
+)
+def backup(
+    folder: FolderArgument,
+    database: DatabaseOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="new file; default: backups/ of the laboratory", show_default=False)
+    ] = None,
+) -> None:
+    """Write a verified backup of database, pictures and audit anchor, while others work; runs aren't in it."""
+    from station.laboratory.audit import AuditAction
+    from station.laboratory.backup import back_up, new_backup_path
+
+    with opened_casebook(folder, database) as casebook:
+        summary = back_up(casebook.place, out or new_backup_path(casebook.place))
+        actor = command_line_actor()
+        with casebook.write(actor) as work:
+            after = {"backup": summary.path.name, "audit_entries": summary.audit_entries}
+            work.audit.append(actor, AuditAction.CASEBOOK_BACKED_UP, work.profile.read().uid, after=after)
+    say(f"{summary.path}: {sum(summary.rows.values())} rows, {summary.files} files, verified")
+
+
+@casebook_app.command("verify", epilog=examples("karyoscan casebook verify laboratory/backups/casebook.zip"))
+def verify(path: Annotated[Path, typer.Argument(help="backup")]) -> None:
+    """Read a backup whole and compare every part with its checksum."""
+    from station.laboratory.backup import verify_backup
+
+    summary = verify_backup(path)
+    say(f"{path}: of {summary.made_at}, schema {summary.schema}: {sum(summary.rows.values())} rows, whole")
+
+
+@casebook_app.command("restore", epilog=examples("karyoscan casebook restore casebook.zip restored"))
+def restore(
+    path: Annotated[Path, typer.Argument(help="backup")], folder: FolderArgument, database: DatabaseOption = None
+) -> None:
+    """Make a casebook from a backup, where there is none: all of it, or nothing."""
+    from station.laboratory.backup import restore as restore_backup
+    from station.laboratory.casebook import CasebookPlace
+
+    summary = restore_backup(path, CasebookPlace(folder, database))
+    say(f"{folder}: {sum(summary.rows.values())} rows of {summary.made_at} restored, audit trail verified")
+
+
+@casebook_app.command("migrate", epilog=examples("karyoscan casebook migrate laboratory"))
+def migrate(folder: FolderArgument, database: DatabaseOption = None) -> None:
+    """Bring a casebook of an older version to this one's schema, after a backup."""
+    from station.laboratory.backup import migrate as migrate_casebook
+    from station.laboratory.casebook import CasebookPlace
+
+    before, after, path = migrate_casebook(CasebookPlace(folder, database), command_line_actor())
+    if path is None:
+        say(f"{folder}: is of the present schema ({before})")
+    else:
+        say(f"{folder}: schema {before} became {after}; backup of before: {path}")
+
+
 @user_app.command(
     "add", epilog=examples("karyoscan casebook user add laboratory weber --full-name 'A. Weber' --role technician")
 )

@@ -19,6 +19,7 @@
     |   +-- LockedOutError         too many wrong tries
     +-- PasswordRefusedError       a new password is too weak
     +-- AuditTrailError            the audit trail can't be continued
+    +-- BackupError                a backup can't be written, or isn't what it says
 """
 
 from __future__ import annotations
@@ -190,3 +191,7 @@ class PasswordRefusedError(LaboratoryError):
 
 class AuditTrailError(LaboratoryError):
     """The audit trail can't be continued."""
+
+
+class BackupError(LaboratoryError):
+    """A backup can't be written, or isn't what it says."""
