@@ -14,6 +14,7 @@ from station.commands.diagnosis import doctor, list_faults
 from station.commands.evaluate import evaluate_app
 from station.commands.evaluate.segmentation import segmentation
 from station.commands.find import find
+from station.commands.import_karyograms import import_karyograms
 from station.commands.karyotype import classify, karyotype
 from station.commands.messages import complain
 from station.commands.options import examples
@@ -83,6 +84,15 @@ def make_app() -> typer.Typer:
         rich_help_panel=ANALYSIS_PANEL,
         epilog=examples("karyoscan find field.tif --um-per-px 0.645 --json candidates.json"),
     )(find)
+    app.command(
+        "import-karyograms",
+        rich_help_panel=ANALYSIS_PANEL,
+        epilog=examples(
+            "karyoscan import-karyograms archive --out imported",
+            "karyoscan import-karyograms archive --out imported --metaphase-pattern '{cell}_meta' "
+            "--karyogram-pattern '{cell}_kary' --layout our-sheets.yaml",
+        ),
+    )(import_karyograms)
     app.add_typer(evaluate_app, name="evaluate", rich_help_panel=DEVELOPMENT_PANEL)
     # The name of earlier versions.
     app.command("evaluate-segmentation", hidden=True)(segmentation)
