@@ -18,7 +18,7 @@ from analysis.evaluation.box_free.segmenter import load_stream_segmenter
 from analysis.evaluation.boxes_alone import BoxesAlone
 from analysis.evaluation.segmenters import CellOutcome, run_segmenters, segmenter_figures
 from analysis.segmentation.contours.segmenter import segment_by_contours
-from analysis.segmentation.mask_net.predictor import MaskPredictor
+from analysis.segmentation.instance_masks.predictor import InstanceMaskPredictor
 from analysis.segmentation.protocol import Segmenter
 from analysis.segmentation.segmenter import DetectorSegmenter
 
@@ -34,7 +34,7 @@ class SegmentationMethods:
     baselines
         Classical ways.
     stream
-        Folder of the stream's weights: alone, and inside of the detector.
+        Folder of the stream's weights.
     other_detector
         Folder of a detector's weights that aren't the product's.
     boxes_alone
@@ -62,15 +62,13 @@ class SegmentationMethods:
         """
         detector = DetectorSegmenter(Detector.load())
         chosen: dict[str, Segmenter] = {"contours": segment_by_contours, "detector": detector}
+        masks = InstanceMaskPredictor.load()
+        chosen["detector, masks"] = replace(detector, masks=masks)
         if self.fluorescence:
             chosen["detector, fluorescence"] = replace(detector, fluorescence=True)
+            chosen["detector, fluorescence, masks"] = replace(detector, masks=masks, fluorescence=True)
         if self.stream is not None:
-            fused = replace(detector, masks=MaskPredictor.load(self.stream))
             chosen["stream"] = load_stream_segmenter(self.stream)
-            chosen["detector, masks"] = fused
-            chosen["detector, masks only"] = replace(fused, cuts=False)
-            if self.fluorescence:
-                chosen["detector, fluorescence, masks only"] = replace(fused, cuts=False, fluorescence=True)
         if self.other_detector is not None:
             other = DetectorSegmenter(Detector.load(self.other_detector), masks=self._mask_net(), cuts=False)
             chosen["other detector"] = replace(other, fluorescence=self.fluorescence)

@@ -25,6 +25,7 @@ class ParameterSetName(StrEnum):
     RESCORING = "rescoring"
     SELECTION = "selection"
     STREAM_BLOBS = "stream-blobs"
+    INSTANCE_MASKS = "instance-masks"
     STREAM_MASKS = "stream-masks"
     UNEXPLAINED_STAIN = "unexplained-stain"
 
@@ -68,6 +69,9 @@ _TEXTS: Final = {
     ),
     ParameterSetName.SELECTION: "How a cell's proposals are weighed by the initial selection.",
     ParameterSetName.STREAM_BLOBS: "What a piece of stain is: chromosomes alone, more than one of them, or noise.",
+    ParameterSetName.INSTANCE_MASKS: (
+        "Amodal mask of one chromosome at the picture's own resolution, asked for by a box or a stroke."
+    ),
     ParameterSetName.STREAM_MASKS: "Amodal mask of one chromosome, asked for by a box or a point.",
     ParameterSetName.UNEXPLAINED_STAIN: (
         "Logistic regression of whether stain that lies in no mask is a chromosome that was missed, or a part "

@@ -7,7 +7,6 @@ as the boxes on either side.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,9 +76,6 @@ _SPLIT_ROUTES: Final = {
 
 Boxes = NDArray[np.float32]
 
-BoxMaskPredictor = Callable[[Region, Boxes], list[NDArray[np.bool_]]]
-"""Gives each box of a connected piece its pixels, in the frame of the piece."""
-
 
 @dataclass(frozen=True, slots=True)
 class PixelAssignment:
@@ -105,8 +101,6 @@ def split_cluster(
     boxes: Boxes,
     context: ContourContext,
     *,
-    mask_net: BoxMaskPredictor | None = None,
-    cuts: bool = True,
     settings: ClusterSplittingSettings = CLUSTER_SPLITTING,
 ) -> list[PixelAssignment]:
     """Give the pixels of a connected piece to the boxes it fills.
@@ -119,10 +113,6 @@ def split_cluster(
         float32, shape (n, 4): close-fitting boxes in working px, at least one.
     context
         What is typical on this image.
-    mask_net
-        Divides what no cut fits; without one, pixels are grown there.
-    cuts
-        Whether cuts are tried first.
     settings
         How pixels follow boxes.
     """
@@ -136,33 +126,11 @@ def split_cluster(
             whole = PixelAssignment(held[0], region, route)
             assignments.append(_clipped(whole, boxes[held[0]], context.width_px, settings))
             continue
-        parts = None
-        if cuts or mask_net is None:
-            parts = _best_cut(describe(region, SegmentationRoute.SINGLE, context), boxes, held, context, settings)
+        parts = _best_cut(describe(region, SegmentationRoute.SINGLE, context), boxes, held, context, settings)
         if parts is not None:
             waiting.extend(parts)
-        elif mask_net is not None:
-            assignments.extend(_by_mask_net(region, boxes, held, mask_net))
         else:
             assignments.extend(_by_watershed(region, boxes, held, context, settings))
-    return assignments
-
-
-def _by_mask_net(
-    region: Region, boxes: Boxes, held: list[int], mask_net: BoxMaskPredictor
-) -> list[PixelAssignment]:
-    """Predict the pixels of every box by the mask net."""
-    masks = mask_net(region, boxes[held])
-    assignments = []
-    for box, own in zip(held, masks, strict=True):
-        # It was selected, whether the net predicts pixels of its own or not.
-        route, part = (
-            (SegmentationRoute.DETECTOR_MASK_NET, own)
-            if own.any()
-            else (SegmentationRoute.DETECTOR_BOX, _filled(boxes[box] - _corner(region), region.mask, 0.0))
-        )
-        if part.any():
-            assignments.append(PixelAssignment(box, region.part(part), route))
     return assignments
 
 

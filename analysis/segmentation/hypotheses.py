@@ -13,19 +13,20 @@ from numpy.typing import NDArray
 
 from analysis.imaging.working_image import WorkingImage
 from analysis.segmentation.box_geometry import sides_of, window_of
-from analysis.segmentation.cluster_splitting import BoxMaskPredictor, PixelAssignment, split_cluster
-from analysis.segmentation.mask_net.box_prompts import BoxPromptedMasks
+from analysis.segmentation.cluster_splitting import PixelAssignment, split_cluster
+from analysis.segmentation.instance_masks.division import BoxMasks, divide_stain
 from analysis.segmentation.nucleus_fragments import find_nucleus_fragments
 from analysis.segmentation.pixel_assignment import (
     assign_pixels,
     contour_context,
+    find_pale,
     instances_of,
 )
 from analysis.selection.alternatives import PileAlternatives
 from analysis.selection.features import ProposalFeatures, compute_proposal_features
 from analysis.selection.measurements import ProposalMeasurements
 from analysis.structures.box_proposals import BoxProposals
-from analysis.structures.instance import Instance
+from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.region import Region, cropped
 from analysis.structures.segmentation import Segmentation, UnselectedProposal
 
@@ -71,10 +72,8 @@ class SegmentationHypotheses:
         bool, shape (h, w): stain, in working px.
     working
         The working image.
-    mask_net
-        Divides piles; None for cuts by contours alone.
-    cuts
-        Whether cuts by contours are tried first.
+    masks
+        Predicts masks for boxes; None for cuts by contours.
     size
         (height, width) of the image.
     """
@@ -84,8 +83,7 @@ class SegmentationHypotheses:
     measurements: ProposalMeasurements
     mask: NDArray[np.bool_]
     working: WorkingImage
-    mask_net: BoxMaskPredictor | None
-    cuts: bool
+    masks: BoxMasks | None
     size: tuple[int, ...]
 
     @cached_property
@@ -106,9 +104,7 @@ class SegmentationHypotheses:
             Shape (m,): rows of the proposals, best score first.
         """
         tight_px = self.tight_px[selected]
-        assignments = assign_pixels(
-            tight_px, self.mask, self.working, self.mask_net, cuts=self.cuts, split_cache=self._split_cache
-        )
+        assignments = self._assigned(tight_px)
         regions = [assignment.region for assignment in assignments]
         fragments = find_nucleus_fragments(regions, self.working.density, self.working.width_px)
         bodies = [each for each, is_fragment in zip(assignments, fragments, strict=True) if not is_fragment]
@@ -121,6 +117,19 @@ class SegmentationHypotheses:
             tuple(int(selected[assignment.box]) for assignment in placed),
             tuple(assignment.region for assignment in placed),
         )
+
+    def _assigned(self, tight_px: NDArray[np.float32]) -> list[PixelAssignment]:
+        """Pixels of each box: as the net predicts them, else by contours."""
+        if self.masks is None:
+            return assign_pixels(tight_px, self.mask, self.working, split_cache=self._split_cache)
+        regions = divide_stain(self.masks.of_selected(tight_px), tight_px, self.mask, self.working.width_px)
+        assignments = [
+            find_pale(number, tight_px[number], self.working)
+            if region is None
+            else PixelAssignment(number, region, SegmentationRoute.DETECTOR_MASK_NET)
+            for number, region in enumerate(regions)
+        ]
+        return [assignment for assignment in assignments if assignment is not None]
 
     def left_out(self, selected: NDArray[np.intp]) -> tuple[UnselectedProposal, ...]:
         """List the proposals that aren't among the selected rows, shape (m,)."""
@@ -146,10 +155,35 @@ class SegmentationHypotheses:
         tuple
             In the order of ``rows``; None where nothing stained is there.
         """
-        if isinstance(self.mask_net, BoxPromptedMasks) and len(rows):
-            self.mask_net.predict(self.tight_px[rows])
+        if self.masks is not None:
+            return self._predicted_alternatives(rows, selected, self.masks)
         labels = cv2.connectedComponents(self.mask.astype(np.uint8), connectivity=4)[1]
         return tuple(self._alternative(int(row), selected, np.asarray(labels, np.int32)) for row in rows)
+
+    def _predicted_alternatives(
+        self, rows: NDArray[np.intp], selected: NDArray[np.intp], masks: BoxMasks
+    ) -> tuple[Instance | None, ...]:
+        """Masks of proposals among the selected ones that they don't compete with."""
+        overlap = self.measurements.overlap
+        others = [selected[overlap[row, selected] <= _COMPETING_IOU] for row in rows]
+        predicted = masks.predict(
+            self.tight_px[rows], [self.tight_px[each[each != row]] for row, each in zip(rows, others, strict=True)]
+        )
+        out: list[Instance | None] = []
+        for row, mask in zip(rows, predicted, strict=True):
+            only = np.asarray([row], np.intp)
+            tight_px = self.tight_px[only]
+            nothing_else = np.zeros(self.mask.shape, np.bool_)
+            region = divide_stain([mask], tight_px, nothing_else, self.working.width_px)[0]
+            if region is None:
+                out.append(None)
+                continue
+            assignment = PixelAssignment(0, region, SegmentationRoute.DETECTOR_MASK_NET)
+            instances, _ = instances_of(
+                self.proposals.take(only), tight_px / self.working.factor, [assignment], self.working, self.size
+            )
+            out.append(instances[0] if instances else None)
+        return tuple(out)
 
     def _alternative(self, row: int, selected: NDArray[np.intp], labels: NDArray[np.int32]) -> Instance | None:
         piece = self.measurements.piece[row]
@@ -169,9 +203,7 @@ class SegmentationHypotheses:
             and _intersect(self.tight_px[row], self.tight_px[other])
         ]
         rows = np.asarray([row, *neighbours], np.intp)
-        assignments = split_cluster(
-            region, self.tight_px[rows], contour_context(self.working), mask_net=self.mask_net, cuts=self.cuts
-        )
+        assignments = split_cluster(region, self.tight_px[rows], contour_context(self.working))
         own_assignments = [assignment for assignment in assignments if assignment.box == 0]
         extents_px = self.tight_px[rows] / self.working.factor
         instances, _ = instances_of(

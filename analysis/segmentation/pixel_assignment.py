@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.imaging.working_image import WorkingImage
 from analysis.segmentation.box_geometry import distance_to_mask, sides_of, window_of
-from analysis.segmentation.cluster_splitting import BoxMaskPredictor, PixelAssignment, split_cluster
+from analysis.segmentation.cluster_splitting import PixelAssignment, split_cluster
 from analysis.segmentation.contours.plausibility import load_plausibility
 from analysis.segmentation.contours.settings import CONTOURS
 from analysis.segmentation.contours.split_tree import ContourContext
@@ -105,9 +105,7 @@ def assign_pixels(
     tight: NDArray[np.float32],
     mask: NDArray[np.bool_],
     working: WorkingImage,
-    mask_net: BoxMaskPredictor | None,
     *,
-    cuts: bool,
     split_cache: dict[bytes, list[PixelAssignment]] | None = None,
     settings: PixelAssignmentSettings = PIXEL_ASSIGNMENT,
 ) -> list[PixelAssignment]:
@@ -121,8 +119,6 @@ def assign_pixels(
         bool, shape (h, w): stain.
     working
         The working image.
-    mask_net, cuts
-        As ``mask_net`` and ``cuts`` of `SegmentationHypotheses`.
     split_cache
         Splits of pieces by their boxes, read and filled: selections of one cell have most of them in common.
     settings
@@ -143,9 +139,7 @@ def assign_pixels(
     for label, numbers in boxes_of.items():
         key = tight[numbers].tobytes()
         if key not in splits:
-            splits[key] = split_cluster(
-                _piece(labels, stats, label), tight[numbers], cell, mask_net=mask_net, cuts=cuts
-            )
+            splits[key] = split_cluster(_piece(labels, stats, label), tight[numbers], cell)
         assignments += [PixelAssignment(numbers[each.box], each.region, each.route) for each in splits[key]]
     min_part_px = settings.min_part * working.width_px**2
     free = {
@@ -157,7 +151,7 @@ def assign_pixels(
     assignments = [
         _completed(each, tight[each.box], labels, free, max_gap_px, settings=settings) for each in assignments
     ]
-    pale_assignments = [_pale(number, tight[number], working, settings) for number in pale]
+    pale_assignments = [find_pale(number, tight[number], working, settings) for number in pale]
     assignments += [assignment for assignment in pale_assignments if assignment is not None]
     return sorted(assignments, key=lambda assignment: assignment.box)
 
@@ -257,10 +251,25 @@ def _completed(
     return PixelAssignment(assignment.box, cropped(canvas, left, top), assignment.route)
 
 
-def _pale(
-    number: int, box: NDArray[np.float32], working: WorkingImage, settings: PixelAssignmentSettings
+def find_pale(
+    number: int,
+    box: NDArray[np.float32],
+    working: WorkingImage,
+    settings: PixelAssignmentSettings = PIXEL_ASSIGNMENT,
 ) -> PixelAssignment | None:
-    """Find what is stained in a box that the threshold of the cell left empty."""
+    """Find what is stained in a box that the threshold of the cell left empty; None where nothing is.
+
+    Parameters
+    ----------
+    number
+        Of the box.
+    box
+        float32, shape (4,): close-fitting, in working px.
+    working
+        The working image.
+    settings
+        Which stain belongs to a box.
+    """
     window = window_of(box)
     inside = working.density[window]
     if inside.size == 0:

@@ -23,9 +23,9 @@ from analysis.segmentation.hypotheses import (
     SegmentationHypotheses,
     SegmentedMetaphase,
 )
-from analysis.segmentation.mask_net.box_prompts import BoxPromptedMasks
-from analysis.segmentation.mask_net.input import mask_net_picture
-from analysis.segmentation.mask_net.predictor import MaskPredictor
+from analysis.segmentation.instance_masks.division import BoxMasks, PredictsMasks
+from analysis.segmentation.instance_masks.predictor import InstanceMaskPredictor
+from analysis.segmentation.instance_masks.prompts import stain_level
 from analysis.segmentation.prompted_cell import PromptedCell
 from analysis.segmentation.settings import (
     DETECTOR_SCALE,
@@ -79,9 +79,7 @@ class DetectorSegmenter:
     selection
         Prices of the selection among the proposals of a cell.
     masks
-        Divides piles; None where there are no weights for it.
-    cuts
-        Whether cuts of the contours are tried before the mask net.
+        Predicts the masks of the selected boxes; None for cuts by contours, and growing where no cut fits.
     fluorescence
         Whether fluorescence is segmented by the detector too, as if it were bright field; else by contours.
     metaphase
@@ -93,8 +91,7 @@ class DetectorSegmenter:
     detector: Proposer
     settings: SegmentationSettings = field(default_factory=SegmentationSettings)
     selection: SelectionSettings = field(default_factory=load_selection_settings)
-    masks: MaskPredictor | None = None
-    cuts: bool = True
+    masks: PredictsMasks | None = None
     fluorescence: bool = False
     metaphase: MetaphaseSettings = METAPHASE
     fallback: FallbackSettings = FALLBACK
@@ -169,7 +166,7 @@ class DetectorSegmenter:
             working=working,
             stain=foreground.mask,
             predictor=self.masks,
-            picture=mask_net_picture(working.density, foreground.level, working.width_px),
+            level=stain_level(working.density, foreground.level),
             size=(image.height_px, image.width_px),
             detections=self._detected(working),
             padding_px=_padding_px(working),
@@ -198,18 +195,16 @@ class DetectorSegmenter:
         """Detect chromosomes, suppress duplicates, measure what is left."""
         proposals = suppress_overlapping(self._detected(working), iou=self.selection.nms_iou)
         tight_px = tight_boxes(proposals.boxes_px, _padding_px(working))
-        mask_net = None
+        masks = None
         if self.masks is not None:
-            picture = mask_net_picture(working.density, foreground.level, working.width_px)
-            mask_net = BoxPromptedMasks(self.masks, picture)
+            masks = BoxMasks(self.masks, stain_level(working.density, foreground.level), working.width_px)
         return SegmentationHypotheses(
             proposals=proposals,
             tight_px=tight_px,
             measurements=measure_proposals(proposals, tight_px, foreground.mask),
             mask=foreground.mask,
             working=working,
-            mask_net=mask_net,
-            cuts=self.cuts,
+            masks=masks,
             size=size,
         )
 
@@ -250,15 +245,15 @@ def load_detector_segmenter(*, masks: bool = True) -> DetectorSegmenter:
     Parameters
     ----------
     masks
-        Whether piles are divided by the mask net, faster and no worse than by cuts of the contours; else by those.
+        Whether masks are those of the instance mask net; else stain is cut by contours.
 
     Raises
     ------
     WeightsError
         Where they are missing or damaged.
     """
-    net = MaskPredictor.load() if masks else None
-    return DetectorSegmenter(Detector.load(), masks=net, cuts=not masks, fluorescence=True)
+    predictor = InstanceMaskPredictor.load() if masks else None
+    return DetectorSegmenter(Detector.load(), masks=predictor, fluorescence=True)
 
 
 def detector_scale(working: WorkingImage) -> float:

@@ -22,15 +22,10 @@ from analysis.nets.layers import folded
 from analysis.nets.mask_net import BlobNet, MaskNet
 from analysis.parameters.store import load_parameters
 from analysis.parameters.weights import load_weights, read_manifest
-from analysis.segmentation.cluster_splitting import split_cluster
-from analysis.segmentation.contours.plausibility import load_plausibility
-from analysis.segmentation.contours.split_tree import ContourContext
-from analysis.segmentation.mask_net.box_prompts import BoxPromptedMasks
 from analysis.segmentation.mask_net.input import (
     BLOB_PX,
     CROP_PX,
     MASK_NET_WIDTH_PX,
-    MaskNetPicture,
     blob_crop,
     box_channel,
     crop_at,
@@ -42,6 +37,7 @@ from analysis.segmentation.mask_net.predictor import MaskPredictor, PromptedMask
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import SegmentationRoute
 from analysis.structures.region import Region, cropped
+from analysis.training.engine.drawing import batch_source
 from analysis.training.fits.mask_cover import (
     RANGES,
     SimulatedPile,
@@ -50,9 +46,10 @@ from analysis.training.fits.mask_cover import (
     simulated_piles,
     write_cover,
 )
-from analysis.training.masks.batches import draw_batch, drawing
+from analysis.training.masks.batches import DrawScenes, as_mask_batch, draw_batch
+from analysis.training.masks.desk import SceneBody
 from analysis.training.masks.examples import UNKNOWN, blob_examples, mask_examples
-from analysis.training.masks.scene import Scene, SceneBody, SceneSettings, draw_scene
+from analysis.training.masks.scene import Scene, SceneSettings, draw_scene
 from analysis.training.masks.singles import FreeSingle, SingleBank, load_bank, singles_of_cell
 from analysis.training.masks.trainer import StreamTrainSettings, train_stream
 from analysis.training.masks.warp import ChromosomePose, warped
@@ -298,16 +295,6 @@ def test_points_lie_inside_and_apart() -> None:
     assert away.min() >= 1.3 * MASK_NET_WIDTH_PX - 1e-3
 
 
-def test_the_net_parts_what_no_cut_fits() -> None:
-    level, masks = crossing()
-    boxes = np.asarray([[50, 20, 59, 90], [20, 50, 100, 59]], np.float32)
-    cell = ContourContext(9.0, 5.0, 0.3, level, load_plausibility())
-    net = BoxPromptedMasks(Knowing(masks), MaskNetPicture(level, 1.0))
-    shares = split_cluster(cropped(level > 0.0), boxes, cell, mask_net=net, cuts=False)
-    assert [share.route for share in shares] == [SegmentationRoute.DETECTOR_MASK_NET] * 2
-    assert [share.region.area_px for share in shares] == [630, 720]
-
-
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
@@ -496,10 +483,10 @@ def test_training_taken_up_again_ends_as_it_would_have(crop_set: Path, tmp_path:
 def test_batches_drawn_ahead_are_the_same() -> None:
     seeds = [((5, number), (5, number + 1)) for number in range(3)]
     here = [draw_batch(BANK, TINY.scene, 2, each) for each in seeds]
-    with drawing(BANK, TINY.scene, 2, 1) as ahead:
+    with batch_source(DrawScenes(BANK, TINY.scene, 2), 1) as ahead:
         for each in seeds:
             ahead.ask(each)
-        there = [ahead.take(each) for each in seeds]
+        there = [as_mask_batch(ahead.take(each)) for each in seeds]
     for first, second in zip(here, there, strict=True):
         assert torch.equal(first.prompted, second.prompted)
         assert torch.equal(first.target, second.target)

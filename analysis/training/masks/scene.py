@@ -6,19 +6,16 @@ density, as transmittances multiply, so that shared areas look as they do on a s
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.training.masks.desk import LAYOUT, SceneBody, SceneDesk, paint
 from analysis.training.masks.singles import SingleBank
 from analysis.training.masks.warp import ChromosomePatch, ChromosomePose, cut_to, warped
-
-SCENE_PX: Final = 160
-_TRIES: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +24,8 @@ class SceneSettings:
 
     Attributes
     ----------
+    side_px
+        Of the square scene.
     width_px
         Width of a chromosome in px.
     log_width, log_stretch
@@ -53,6 +52,7 @@ class SceneSettings:
         Greatest blur, and greatest standard deviation of pixel noise.
     """
 
+    side_px: int = 160
     width_px: float = 9.0
     log_width: float = 0.2
     log_stretch: float = 0.15
@@ -71,54 +71,6 @@ class SceneSettings:
     contrast: tuple[float, float] = (0.35, 1.6)
     blur_px: float = 1.2
     noise: float = 0.08
-
-
-@dataclass(frozen=True, slots=True)
-class SceneLayoutSettings:
-    """How bodies come to lie."""
-
-    cluster_fraction: float = 0.85
-    """Scenes with more than one chromosome in the middle; the others teach what one alone is."""
-    cluster_odds: float = 0.42
-    """Of the geometric distribution of a cluster's size: pairs and threes are the rule, as on slides."""
-    same_cell_fraction: float = 0.8
-    """Chromosomes of the scene's own cell, which is stained alike; a few of others keep the net from relying on
-    it."""
-    parallel_spread_rad: float = 0.15
-    """How far chromosomes side by side are off from parallel."""
-    nucleus_loose: float = 0.4
-    """Chance that a nucleus lies near instead of at a chromosome."""
-    dirt_loose: float = 0.6
-    """The same of dirt, which lies anywhere."""
-    dirt_most: int = 3
-    """Scraps in a dirty scene at most."""
-    middle_px: float = 12.0
-    """How far the first body lies from the middle at most."""
-    hidden: tuple[float, float] = (0.02, 0.4)
-    """Of a crossing body's area: less is a touch, more hides what nobody could outline."""
-    aim: float = 0.3
-    """Half range of where a body is pushed to, over the partner's size: ends touch sides."""
-    search_margin_px: float = 4.0
-    """Beyond which two bodies can't touch."""
-    search_steps: int = 7
-    """Halvings, to a pixel."""
-    apart_px: tuple[float, float] = (3.0, 9.0)
-    """Gap of bodies that lie near."""
-    touching_px: tuple[float, float] = (-1.6, 1.2)
-    """Gap of bodies that touch: some run into one another by the blur of their edges."""
-    touching_overlap: float = 0.15
-    """Of a body's area at most; more is a crossing."""
-    border_px: float = 4.0
-    """A body whose middle is nearer to the border would hardly show."""
-    most_bend_rad: float = 2.4
-    """Chromosomes that bend more are rings, which banded preparations hardly have."""
-    width_spread: float = 0.06
-    """Standard deviation of the logarithm of widths within a cell."""
-    bent_parts: tuple[float, ...] = (1.0, 0.5, 0.25)
-    """Parts of the length that a bend is spread over: an arc, a bend, a kink."""
-
-
-_LAYOUT: Final = SceneLayoutSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,33 +157,13 @@ _CAMERA: Final = SceneCameraSettings()
 
 
 @dataclass(frozen=True, slots=True)
-class SceneBody:
-    """Something that lies in a scene.
-
-    Attributes
-    ----------
-    x_px, y_px
-        Place of its mask's upper left corner; may lie outside of the scene.
-    mask
-        bool, amodal.
-    is_chromosome
-        False for dirt and nuclei.
-    """
-
-    x_px: int
-    y_px: int
-    mask: NDArray[np.bool_]
-    is_chromosome: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Scene:
     """A simulated piece of a metaphase.
 
     Attributes
     ----------
     level
-        float32, shape (SCENE_PX, SCENE_PX): density over the typical stain of its chromosomes.
+        float32, shape (side, side): density over the typical stain of its chromosomes.
     bodies
         All that lies in it.
     """
@@ -242,7 +174,7 @@ class Scene:
     def mask_of(self, body: SceneBody) -> NDArray[np.bool_]:
         """Mask of a body in the frame of the scene: bool, shape (height, width)."""
         out = np.zeros(self.level.shape, np.bool_)
-        _laid(out, body.mask, body.x_px, body.y_px, np.logical_or)
+        paint(out, body.mask, body.x_px, body.y_px, np.logical_or)
         return out
 
 
@@ -258,25 +190,23 @@ def draw_scene(bank: SingleBank, rng: np.random.Generator, settings: SceneSettin
     settings
         How much scenes vary.
     """
-    desk = _Desk(settings, rng)
+    desk = SceneDesk.empty(settings.side_px, rng, settings.log_stain)
     rows = bank.by_cell[int(rng.integers(len(bank.by_cell)))]
     width_px = settings.width_px * float(np.exp(rng.uniform(-settings.log_width, settings.log_width)))
     condensed = float(rng.uniform(*settings.log_condensed))
     wanted = (
-        min(settings.most, 1 + int(rng.geometric(_LAYOUT.cluster_odds)))
-        if rng.random() < _LAYOUT.cluster_fraction
+        min(settings.most, 1 + int(rng.geometric(LAYOUT.cluster_odds)))
+        if rng.random() < LAYOUT.cluster_fraction
         else 1
     )
 
     def chromosome() -> ChromosomePatch | None:
         # Mostly of one cell, which is stained alike.
-        pool = rows if rng.random() < _LAYOUT.same_cell_fraction else range(len(bank))
+        pool = rows if rng.random() < LAYOUT.same_cell_fraction else range(len(bank))
         single = bank.singles[pool[int(rng.integers(len(pool)))]]
-        pose = _pose(width_px, condensed, rng, settings)
+        pose = random_pose(width_px, condensed, rng, settings)
         if rng.random() < settings.parallel_fraction:
-            pose = replace(
-                pose, angle_rad=desk.direction_rad + float(rng.normal(0.0, _LAYOUT.parallel_spread_rad))
-            )
+            pose = replace(pose, angle_rad=desk.direction_rad + float(rng.normal(0.0, LAYOUT.parallel_spread_rad)))
         desk.direction_rad = pose.angle_rad
         return warped(single, pose)
 
@@ -284,128 +214,41 @@ def draw_scene(bank: SingleBank, rng: np.random.Generator, settings: SceneSettin
     for _ in range(wanted - 1):
         desk.attach(chromosome(), crossing=rng.random() < settings.crossing_fraction)
     if rng.random() < settings.nucleus_fraction:
-        desk.attach(_nucleus(width_px, rng), crossing=False, is_chromosome=False, loose=_LAYOUT.nucleus_loose)
+        desk.attach(_nucleus(width_px, rng), crossing=False, is_chromosome=False, loose=LAYOUT.nucleus_loose)
     if rng.random() < settings.dirt_fraction:
-        for _ in range(int(rng.integers(1, _LAYOUT.dirt_most + 1))):
-            desk.attach(_dirt(width_px, rng), crossing=False, is_chromosome=False, loose=_LAYOUT.dirt_loose)
+        for _ in range(int(rng.integers(1, LAYOUT.dirt_most + 1))):
+            desk.attach(_dirt(width_px, rng), crossing=False, is_chromosome=False, loose=LAYOUT.dirt_loose)
     for _ in range(int(rng.integers(0, settings.neighbours_most + 1))):
         desk.attach(chromosome(), crossing=False, loose=1.0)
-    return Scene(_finished(desk.level, desk.chromosomes(), rng, settings), tuple(desk.bodies))
+    return Scene(photographed(desk.level, desk.chromosomes(), rng, settings), tuple(desk.bodies))
 
 
-@dataclass(slots=True)
-class _Desk:
-    """The scene while it is laid."""
+def random_pose(
+    width_px: float, condensed: float, rng: np.random.Generator, settings: SceneSettings
+) -> ChromosomePose:
+    """Draw how a chromosome lies.
 
-    settings: SceneSettings
-    rng: np.random.Generator
-    level: NDArray[np.float32] = field(init=False)
-    taken: NDArray[np.bool_] = field(init=False)
-    bodies: list[SceneBody] = field(default_factory=list)
-    direction_rad: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.level = np.zeros((SCENE_PX, SCENE_PX), np.float32)
-        self.taken = np.zeros((SCENE_PX, SCENE_PX), np.bool_)
-
-    def chromosomes(self) -> NDArray[np.bool_]:
-        """Where chromosomes lie."""
-        out = np.zeros(self.taken.shape, np.bool_)
-        for body in self.bodies:
-            if body.is_chromosome:
-                _laid(out, body.mask, body.x_px, body.y_px, np.logical_or)
-        return out
-
-    def lay_first(self, patch: ChromosomePatch | None) -> None:
-        """Lay a body about the middle."""
-        if patch is not None:
-            middle = SCENE_PX / 2.0 + self.rng.uniform(-_LAYOUT.middle_px, _LAYOUT.middle_px, 2)
-            x, y = (int(v) for v in middle - np.asarray(patch.mask.shape[::-1]) / 2.0)
-            self._lay(patch, x, y, is_chromosome=True)
-
-    def attach(
-        self, patch: ChromosomePatch | None, *, crossing: bool, is_chromosome: bool = True, loose: float = 0.0
-    ) -> None:
-        """Lay a body across, at, or (with the chance ``loose``) near another one."""
-        if patch is None or not self.bodies:
-            return
-        apart = self.rng.random() < loose
-        for _ in range(_TRIES):
-            partner = self.bodies[int(self.rng.integers(len(self.bodies)))]
-            place = self._across(patch, partner) if crossing else self._beside(patch, partner, apart=apart)
-            if place is not None:
-                self._lay(patch, *place, is_chromosome=is_chromosome)
-                return
-
-    def _across(self, patch: ChromosomePatch, partner: SceneBody) -> tuple[int, int] | None:
-        """Find a place where the two share some of their area."""
-        rows, columns = np.nonzero(partner.mask)
-        at = int(self.rng.integers(rows.size))
-        own_rows, own_columns = np.nonzero(patch.mask)
-        own = int(self.rng.integers(own_rows.size))
-        x = int(partner.x_px + columns[at] - own_columns[own])
-        y = int(partner.y_px + rows[at] - own_rows[own])
-        area = np.count_nonzero(patch.mask)
-        shared = self._shared(patch.mask, x, y)
-        hidden = shared / min(area, np.count_nonzero(partner.mask))
-        return (x, y) if _LAYOUT.hidden[0] < hidden < _LAYOUT.hidden[1] and self._is_inside(patch, x, y) else None
-
-    def _beside(self, patch: ChromosomePatch, partner: SceneBody, *, apart: bool) -> tuple[int, int] | None:
-        """Push a body towards another one until they touch, or nearly do."""
-        angle = float(self.rng.uniform(0.0, 2.0 * np.pi))
-        direction = np.asarray([np.cos(angle), np.sin(angle)])
-        size = np.asarray(patch.mask.shape[::-1], np.float64)
-        middle = np.asarray([partner.x_px, partner.y_px]) + np.asarray(partner.mask.shape[::-1]) / 2.0
-        # Not always towards the very middle: ends touch sides.
-        middle = middle + self.rng.uniform(-_LAYOUT.aim, _LAYOUT.aim, 2) * np.asarray(partner.mask.shape[::-1])
-        near, far = 0.0, float(np.hypot(*size) + np.hypot(*partner.mask.shape)) / 2.0 + _LAYOUT.search_margin_px
-        for _ in range(_LAYOUT.search_steps):
-            half = 0.5 * (near + far)
-            x, y = (int(v) for v in np.rint(middle + half * direction - size / 2.0))
-            if self._shared(patch.mask, x, y) > 0:
-                near = half
-            else:
-                far = half
-        gap = float(self.rng.uniform(*(_LAYOUT.apart_px if apart else _LAYOUT.touching_px)))
-        x, y = (int(v) for v in np.rint(middle + (far + gap) * direction - size / 2.0))
-        if not self._is_inside(patch, x, y):
-            return None
-        shared = self._shared(patch.mask, x, y)
-        return (
-            (x, y)
-            if shared <= (0.0 if apart else _LAYOUT.touching_overlap * np.count_nonzero(patch.mask))
-            else None
-        )
-
-    def _is_inside(self, patch: ChromosomePatch, x: int, y: int) -> bool:
-        height, width = patch.mask.shape
-        middle_x, middle_y = x + width / 2.0, y + height / 2.0
-        border = _LAYOUT.border_px
-        return bool(border < middle_x < SCENE_PX - border and border < middle_y < SCENE_PX - border)
-
-    def _shared(self, mask: NDArray[np.bool_], x: int, y: int) -> int:
-        own, there = _windows(mask.shape, x, y)
-        return int(np.count_nonzero(mask[own] & self.taken[there]))
-
-    def _lay(self, patch: ChromosomePatch, x: int, y: int, *, is_chromosome: bool) -> None:
-        own, there = _windows(patch.mask.shape, x, y)
-        factor = float(np.exp(self.rng.normal(0.0, self.settings.log_stain)))
-        self.level[there] += np.float32(factor) * patch.level[own]
-        self.taken[there] |= patch.mask[own]
-        self.bodies.append(SceneBody(x, y, patch.mask, is_chromosome))
-
-
-def _pose(width_px: float, condensed: float, rng: np.random.Generator, settings: SceneSettings) -> ChromosomePose:
+    Parameters
+    ----------
+    width_px
+        Typical width of a chromosome of its cell, in px of the scene.
+    condensed
+        Logarithm of the length of the cell's chromosomes over their usual one.
+    rng
+        Decides everything.
+    settings
+        How much poses vary.
+    """
     bend = 0.0
     if rng.random() < settings.bent_fraction:
-        bend = float(np.clip(rng.normal(0.0, settings.bend_rad), -_LAYOUT.most_bend_rad, _LAYOUT.most_bend_rad))
+        bend = float(np.clip(rng.normal(0.0, settings.bend_rad), -LAYOUT.most_bend_rad, LAYOUT.most_bend_rad))
     return ChromosomePose(
-        width_px=width_px * float(np.exp(rng.normal(0.0, _LAYOUT.width_spread))),
+        width_px=width_px * float(np.exp(rng.normal(0.0, LAYOUT.width_spread))),
         angle_rad=float(rng.uniform(0.0, 2.0 * np.pi)),
         mirrored=bool(rng.random() < 0.5),
         stretch=float(np.exp(condensed + rng.uniform(-settings.log_stretch, settings.log_stretch))),
         bend_rad=bend,
-        bent_part=float(rng.choice(_LAYOUT.bent_parts)),
+        bent_part=float(rng.choice(LAYOUT.bent_parts)),
     )
 
 
@@ -435,9 +278,9 @@ def _dirt(width_px: float, rng: np.random.Generator) -> ChromosomePatch | None:
         points = np.cumsum(steps * width_px * _OTHERS.thread_step, axis=0)
         points -= points.min(axis=0) - _OTHERS.thread_margin_px[0]
         size = np.ceil(points.max(axis=0) + _OTHERS.thread_margin_px[1]).astype(int)
-        mask = np.zeros((min(int(size[1]), SCENE_PX), min(int(size[0]), SCENE_PX)), np.uint8)
+        mask = np.zeros((int(size[1]), int(size[0])), np.uint8)
         cv2.polylines(
-            mask, [np.rint(points).astype(np.int32)], False, 1, int(rng.integers(1, _LAYOUT.dirt_most + 1))
+            mask, [np.rint(points).astype(np.int32)], False, 1, int(rng.integers(1, LAYOUT.dirt_most + 1))
         )
         soft = cv2.GaussianBlur(mask.astype(np.float32) * np.float32(stain), (0, 0), _OTHERS.thread_blur_px)
         return cut_to(np.asarray(soft, dtype=np.float32), mask > 0)
@@ -467,13 +310,30 @@ def _round_body(
     return cut_to(level.astype(np.float32), mask > 0)
 
 
-def _finished(
+def photographed(
     level: NDArray[np.float32],
     chromosome_mask: NDArray[np.bool_],
     rng: np.random.Generator,
     settings: SceneSettings,
 ) -> NDArray[np.float32]:
-    """Slide, stain, focus, noise; then in units of the typical stain again."""
+    """Slide, stain, focus, noise; then in units of the typical stain again.
+
+    Parameters
+    ----------
+    level
+        float32, shape (h, w): stain of the scene.
+    chromosome_mask
+        bool, shape (h, w): where chromosomes lie.
+    rng
+        Decides everything.
+    settings
+        How much pictures vary.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Shape (h, w), at least 0.
+    """
     out = level
     blur_px = float(rng.uniform(_CAMERA.least_blur_px, settings.blur_px))
     low, high = settings.contrast
@@ -496,7 +356,7 @@ def _finished(
         coarse = rng.uniform(0.0, float(rng.uniform(*_CAMERA.haze)), (4, 4)).astype(np.float32)
         out = out + cv2.resize(coarse, out.shape[::-1], interpolation=cv2.INTER_CUBIC)
     if rng.random() < _CAMERA.pasted_fraction:
-        out = out + np.float32(rng.uniform(*_CAMERA.pasted)) * _half_plane(rng)
+        out = out + np.float32(rng.uniform(*_CAMERA.pasted)) * _half_plane(out.shape[0], rng)
     out = np.maximum(out, 0.0) ** np.float32(np.exp(rng.uniform(-settings.gamma, settings.gamma)))
     sigma = np.float32(rng.uniform(0.0, settings.noise))
     out = np.maximum(out + sigma * rng.standard_normal(out.shape, dtype=np.float32), np.float32(0.0))
@@ -504,30 +364,9 @@ def _finished(
     return np.asarray(out / np.float32(max(typical, _CAMERA.least_typical)), dtype=np.float32)
 
 
-def _half_plane(rng: np.random.Generator) -> NDArray[np.float32]:
+def _half_plane(side_px: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """One side of a straight border: the edge of a white polygon that was pasted in."""
     angle = float(rng.uniform(0.0, 2.0 * np.pi))
-    grid = np.arange(SCENE_PX, dtype=np.float32) - np.float32(rng.uniform(*_CAMERA.pasted_place) * SCENE_PX)
+    grid = np.arange(side_px, dtype=np.float32) - np.float32(rng.uniform(*_CAMERA.pasted_place) * side_px)
     side = grid[None, :] * np.float32(np.cos(angle)) + grid[:, None] * np.float32(np.sin(angle)) > 0.0
     return side.astype(np.float32)
-
-
-def _windows(shape: tuple[int, ...], x: int, y: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where a patch laid at (x, y) and the scene meet: in the patch, and in the scene."""
-    height, width = shape
-    x0, y0 = max(0, x), max(0, y)
-    x1, y1 = max(x0, min(SCENE_PX, x + width)), max(y0, min(SCENE_PX, y + height))
-    x0, y0 = min(x0, SCENE_PX), min(y0, SCENE_PX)
-    x1, y1 = max(x0, min(x1, SCENE_PX)), max(y0, min(y1, SCENE_PX))
-    return (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)), (slice(y0, y1), slice(x0, x1))
-
-
-def _laid(
-    out: NDArray[np.bool_],
-    mask: NDArray[np.bool_],
-    x: int,
-    y: int,
-    rule: Callable[[NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.bool_]],
-) -> None:
-    own, there = _windows(mask.shape, x, y)
-    out[there] = rule(out[there], mask[own])

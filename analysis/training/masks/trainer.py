@@ -32,11 +32,12 @@ from analysis.training.engine.arithmetic import (
     weight_groups,
 )
 from analysis.training.engine.average import AverageSettings
+from analysis.training.engine.drawing import BatchSource, Request, batch_source
 from analysis.training.engine.parallel import ThreadedGradients
 from analysis.training.engine.progress import Budget, Progress, silent
 from analysis.training.engine.schedule import CosineSchedule
 from analysis.training.engine.trainer import Interval, Trainer, TrainerSettings, TrainingTask
-from analysis.training.masks.batches import Batches, MaskBatch, Seeds, draw_batch, drawing
+from analysis.training.masks.batches import DrawScenes, MaskBatch, as_mask_batch, draw_batch
 from analysis.training.masks.scene import SceneSettings
 from analysis.training.masks.singles import SOURCES, SingleBank, load_bank
 
@@ -166,7 +167,8 @@ def train_stream(
             trainer = stream_trainer(task, settings, steps, out_dir, tell)
             if resume:
                 trainer.resume()
-            with drawing(bank, settings.scene, settings.prompts, settings.drawers) as batches:
+            draw = DrawScenes(bank, settings.scene, settings.prompts)
+            with batch_source(draw, settings.drawers) as batches:
                 task.draw_from(batches, trainer.step)
                 # The time is that of this call, whatever earlier ones took.
                 finished = trainer.run(Budget(steps=steps, seconds=trainer.spent_s + 60.0 * minutes))
@@ -205,10 +207,10 @@ class StreamTask(TrainingTask):
         super().__init__(net)
         self._settings = settings
         self._parallel = ThreadedGradients(net, min(settings.threads, settings.scenes))
-        self._batches: Batches | None = None
+        self._batches: BatchSource | None = None
         self.half = self._is_faster_in_half() if settings.bfloat16 is None else settings.bfloat16
 
-    def draw_from(self, batches: Batches, step: int) -> None:
+    def draw_from(self, batches: BatchSource, step: int) -> None:
         """Say where scenes come from, and ask for those of the first steps.
 
         Parameters
@@ -231,9 +233,9 @@ class StreamTask(TrainingTask):
         parts = self._seeds(step)
         for seeds in self._seeds(step + batches.ahead):
             batches.ask(seeds)
-        return self._parallel(self._losses, [batches.take(seeds) for seeds in parts])
+        return self._parallel(self._losses, [as_mask_batch(batches.take(seeds)) for seeds in parts])
 
-    def _seeds(self, step: int) -> list[Seeds]:
+    def _seeds(self, step: int) -> list[Request]:
         """Seeds of a step's scenes, a part for each thread."""
         first, count = step * self._settings.scenes, self._parallel.threads
         return [

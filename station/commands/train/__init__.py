@@ -13,6 +13,7 @@ from station.commands.train.detector import detector
 from station.commands.train.evidence import assignment, fusion
 from station.commands.train.finder import finder
 from station.commands.train.finder_quality import finder_quality
+from station.commands.train.instance_masks import instance_masks
 from station.commands.train.mask_net import mask_net
 from station.commands.train.peer import peer
 from station.commands.train.plausibility import plausibility
@@ -40,6 +41,12 @@ train_app.command(
         "karyoscan train detector --composed --minutes 90",
     ),
 )(detector)
+train_app.command(
+    "instance-masks",
+    epilog=examples(
+        "karyoscan train instance-masks --minutes 90", "karyoscan train instance-masks --decay-steps 800"
+    ),
+)(instance_masks)
 train_app.command("mask-net", epilog=examples("karyoscan train mask-net --steps 9000 --minutes 60"))(mask_net)
 train_app.command("selection", epilog=examples("karyoscan train selection --limit 100"))(selection)
 train_app.command("proposals", epilog=examples("karyoscan train proposals --split fit"))(proposals)
