@@ -16,7 +16,6 @@ from analysis.karyotyping.scored_metaphase import EmbeddedMetaphase
 from analysis.parameters.names import ParameterSetName
 from analysis.parameters.store import PARAMETERS_FOLDER, load_parameters
 from analysis.segmentation.hypotheses import RevisableSegmentation
-from analysis.segmentation.mask_net.box_prompts import BoxPromptedMasks
 from analysis.segmentation.prompted_cell import PromptedCell
 from analysis.segmentation.unexplained_stain import STAIN_MEASURES, UncoveredStain, find_uncovered_stain
 from analysis.structures.instance import Instance, SegmentationRoute
@@ -84,11 +83,11 @@ def load_unexplained_model(folder: Path = PARAMETERS_FOLDER) -> UnexplainedStain
 def prompted_cell_of(segmentation: RevisableSegmentation) -> PromptedCell | None:
     """The metaphase of a segmentation, to prompt the mask net in; None where there is no mask net."""
     hypotheses = segmentation.hypotheses
-    mask_net = hypotheses.mask_net
-    if not isinstance(mask_net, BoxPromptedMasks):
+    masks = hypotheses.masks
+    if masks is None:
         return None
     size = (int(hypotheses.size[0]), int(hypotheses.size[1]))
-    return PromptedCell(hypotheses.working, hypotheses.mask, mask_net.predictor, mask_net.picture, size)
+    return PromptedCell(hypotheses.working, hypotheses.mask, masks.predictor, masks.level, size)
 
 
 @dataclass(frozen=True, slots=True)

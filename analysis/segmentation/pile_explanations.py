@@ -15,8 +15,7 @@ from analysis.structures.instance import Instance
 def explain_piles(segmentation: RevisableSegmentation) -> tuple[Pile, ...]:
     """Cut the other explanations that the selection lists.
 
-    Only the pieces of stain that an explanation touches are cut again. One that leaves the masks as they are is no
-    other explanation, and left out.
+    One that leaves the masks as they are is no other explanation, and left out.
 
     Parameters
     ----------
@@ -41,15 +40,10 @@ def _pile(segmentation: RevisableSegmentation, alternatives: PileAlternatives) -
 def _cut(
     segmentation: RevisableSegmentation, pile: PileAlternatives, alternative: PileAlternative
 ) -> tuple[Instance, ...]:
-    """The chromosomes of a pile by another selection; those of other pieces stay out of it."""
+    """The chromosomes of a pile by another selection of the whole cell: masks depend on neighbours' boxes."""
     hypotheses = segmentation.hypotheses
     members = (set(pile.rows) - set(alternative.rows_out)) | set(alternative.rows_in)
-    pieces = {int(hypotheses.measurements.piece[row]) for row in members | set(pile.rows)}
-    beside = {
-        row
-        for row in segmentation.rows
-        if int(hypotheses.measurements.piece[row]) in pieces and row not in alternative.rows_out
-    }
+    beside = set(segmentation.rows) - set(alternative.rows_out)
     scores = hypotheses.proposals.score
     selected = np.asarray(sorted(members | beside, key=lambda row: -scores[row]), np.intp)
     if len(selected) == 0:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import cv2
 import numpy as np
@@ -12,47 +12,16 @@ from numpy.typing import NDArray
 
 from analysis.imaging.working_image import WorkingImage
 from analysis.segmentation.box_geometry import largest_component
-from analysis.segmentation.mask_net.input import CROP_PX, MASK_NET_WIDTH_PX, MaskNetPicture
-from analysis.segmentation.mask_net.placement import probability_in
-from analysis.segmentation.mask_net.predictor import PromptedMask
+from analysis.segmentation.instance_masks.division import PredictsMasks
+from analysis.segmentation.instance_masks.predictor import PredictedMask
+from analysis.segmentation.instance_masks.prompts import MaskPrompt
 from analysis.structures.box_proposals import BoxProposals
 from analysis.structures.classes import CLASS_NAMES
+from analysis.structures.instance import Instance
 from analysis.structures.region import Region, cropped
 
-_SCRIBBLE_SPACING_WIDTHS: Final = 1.0
-"""Points along a scribble at which the net is prompted lie this far apart: one a width meets every arm."""
-_MOST_SCRIBBLE_POINTS: Final = 12
-"""Of a scribble: the longest chromosome is some ten widths long."""
 _INSIDE: Final = 0.5
 """Probability from which a pixel belongs to the chromosome."""
-
-
-class MaskPrompts(Protocol):
-    """Anything that predicts masks for boxes and points, such as a `MaskPredictor`."""
-
-    def at_boxes(self, level: NDArray[np.float32], boxes_px: NDArray[np.float32]) -> list[PromptedMask]:
-        """Predict masks for boxes.
-
-        Parameters
-        ----------
-        level
-            float32, shape (h, w): the mask net's picture.
-        boxes_px
-            float32, shape (n, 4): close-fitting boxes in its px.
-        """
-        ...
-
-    def at_points(self, level: NDArray[np.float32], points_px: NDArray[np.float32]) -> list[PromptedMask]:
-        """Predict masks for points.
-
-        Parameters
-        ----------
-        level
-            float32, shape (h, w): the mask net's picture.
-        points_px
-            float32, shape (n, 2): x, y in its px.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +52,33 @@ class PromptedCell:
         bool, shape (h, w): stained pixels, in working px.
     predictor
         Predicts masks.
-    picture
-        The metaphase at the mask net's scale.
+    level
+        float32, shape (h, w): see `stain_level`.
     size
         (height, width) of the image.
     detections
         The detector's proposals, not suppressed, in working px; None where it wasn't asked.
     padding_px
         Slide round a chromosome in the boxes of those, in working px.
+    neighbours_px
+        float32, shape (m, 4): boxes of the chromosomes that are there already, in working px; the net shares stain
+        out among them and the one that it is prompted for.
     """
 
     working: WorkingImage
     stain: NDArray[np.bool_]
-    predictor: MaskPrompts
-    picture: MaskNetPicture
+    predictor: PredictsMasks
+    level: NDArray[np.float32]
     size: tuple[int, int]
     detections: BoxProposals | None = None
     padding_px: float = 0.0
+    neighbours_px: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+
+    def beside(self, instances: Sequence[Instance]) -> PromptedCell:
+        """The same metaphase with these chromosomes as neighbours of what is prompted for."""
+        boxes_px = [each.box_px if each.extent_px is None else each.extent_px for each in instances]
+        rows = np.asarray(boxes_px, np.float32).reshape(-1, 4) * np.float32(self.working.factor)
+        return replace(self, neighbours_px=rows)
 
     def classes_in(self, boxes_px: NDArray[np.float64]) -> NDArray[np.float64]:
         """Classes of chromosomes by the detector.
@@ -121,59 +100,31 @@ class PromptedCell:
 
     def at_boxes(self, boxes_px: NDArray[np.float64]) -> list[PromptedRegion]:
         """Predict masks for close-fitting boxes, shape (n, 4), in working px."""
-        if len(boxes_px) == 0:
-            return []
-        boxes = (boxes_px * self.picture.scale).astype(np.float32)
-        return [self._placed(mask) for mask in self.predictor.at_boxes(self.picture.level, boxes)]
+        rows = np.asarray(boxes_px, np.float32)
+        return self._predicted([MaskPrompt(box_px=row, neighbours_px=self.neighbours_px) for row in rows])
 
     def at_points(self, points_px: NDArray[np.float64]) -> list[PromptedRegion]:
         """Predict masks for points, shape (n, 2), x and y in working px."""
-        if len(points_px) == 0:
-            return []
-        points = (points_px * self.picture.scale).astype(np.float32)
-        return [self._placed(mask) for mask in self.predictor.at_points(self.picture.level, points)]
+        rows = np.asarray(points_px, np.float32)
+        return self._predicted([MaskPrompt(stroke_px=row[None], neighbours_px=self.neighbours_px) for row in rows])
 
     def along(self, points_px: NDArray[np.float64]) -> PromptedRegion:
-        """Predict the mask of the chromosome that a scribble runs along.
+        """Predict the mask of the chromosome that a scribble, shape (n, 2), x and y in working px, runs along."""
+        stroke_px = np.asarray(points_px, np.float32)
+        return self._predicted([MaskPrompt(stroke_px=stroke_px, neighbours_px=self.neighbours_px)])[0]
 
-        The net is prompted with points of the scribble; what most of them agree on is the chromosome. Its quality
-        is the mean of the answers that took part.
+    def _predicted(self, prompts: Sequence[MaskPrompt]) -> list[PromptedRegion]:
+        if not prompts:
+            return []
+        return [_placed(mask) for mask in self.predictor(self.level, prompts)]
 
-        Parameters
-        ----------
-        points_px
-            float64, shape (n, 2): the scribble, x and y in working px.
-        """
-        prompts = _along_polyline(points_px, _SCRIBBLE_SPACING_WIDTHS * self.working.width_px)
-        answers = self.at_points(prompts)
-        parts = [each for each in answers if each.region is not None]
-        if not parts:
-            return PromptedRegion(None, 0.0)
-        frame = common_frame([each.region for each in parts if each.region is not None])
-        votes = np.zeros(frame.mask.shape, np.float64)
-        for each in parts:
-            if each.region is not None:
-                votes += each.quality * in_frame(each.region, frame)
-        total = sum(each.quality for each in parts)
-        agreed = largest_component(votes > _INSIDE * total)
-        # Where the answers have nothing in common, the surest is taken.
-        best = max(parts, key=lambda each: each.quality)
-        region = cropped(agreed, frame.x0_px, frame.y0_px) if agreed.any() else best.region
-        return PromptedRegion(region, float(np.mean([each.quality for each in parts])))
 
-    def _placed(self, predicted: PromptedMask) -> PromptedRegion:
-        """A mask of the net's picture in working px."""
-        scale = self.picture.scale
-        side = int(np.ceil(CROP_PX / scale)) + 1
-        x0, y0 = int(np.floor(predicted.x0_px / scale)), int(np.floor(predicted.y0_px / scale))
-        frame = Region(x0, y0, np.ones((side, side), np.bool_))
-        inside = largest_component(probability_in(frame, predicted, scale) > _INSIDE)
-        return PromptedRegion(cropped(inside, x0, y0) if inside.any() else None, predicted.quality)
-
-    @property
-    def width_px(self) -> float:
-        """Typical width of a chromosome, in working px."""
-        return MASK_NET_WIDTH_PX / self.picture.scale
+def _placed(predicted: PredictedMask) -> PromptedRegion:
+    """A predicted mask as a region of the working image."""
+    inside = largest_component(predicted.probability > _INSIDE)
+    frame = predicted.frame
+    region = cropped(inside, frame.left_px, frame.top_px) if inside.any() else None
+    return PromptedRegion(region, predicted.quality)
 
 
 def common_frame(regions: Sequence[Region]) -> Region:
@@ -208,16 +159,6 @@ def in_frame(region: Region, frame: Region) -> NDArray[np.bool_]:
     if x1 > x0 and y1 > y0:
         out[y0:y1, x0:x1] = region.mask[y0 - top : y1 - top, x0 - left : x1 - left]
     return out
-
-
-def _along_polyline(points_px: NDArray[np.float64], spacing_px: float) -> NDArray[np.float64]:
-    """Points at even distances along a polyline, both ends included."""
-    moves = np.diff(points_px, axis=0)
-    steps = np.hypot(moves[:, 0], moves[:, 1])
-    arc = np.concatenate([[0.0], np.cumsum(steps)])
-    count = int(np.clip(round(arc[-1] / spacing_px) + 1, 1, _MOST_SCRIBBLE_POINTS))
-    at = np.linspace(0.0, arc[-1], count) if count > 1 else np.array([arc[-1] / 2.0])
-    return np.stack([np.interp(at, arc, points_px[:, axis]) for axis in (0, 1)], axis=1)
 
 
 def covered_by(

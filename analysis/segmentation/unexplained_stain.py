@@ -142,11 +142,12 @@ def find_uncovered_stain(
     low_px, high_px = settings.min_area * median_px, settings.max_area * median_px
     pieces = [piece for piece in connected_regions(free, min_area_px=low_px) if piece.area_px <= high_px]
     pieces = sorted(pieces, key=lambda piece: -piece.area_px)[: settings.most_objects]
-    pieces += _uncovered_proposals(cell, covered, left_out, (low_px, high_px), settings)
+    pieces += _uncovered_proposals(cell.beside(instances), covered, left_out, (low_px, high_px), settings)
     if not pieces:
         return []
-    by_point = cell.at_points(np.stack([_deepest_point(piece) for piece in pieces]))
-    by_box = cell.at_boxes(np.stack([_box_of(piece) for piece in pieces]))
+    prompted = cell.beside(instances)
+    by_point = prompted.at_points(np.stack([_deepest_point(piece) for piece in pieces]))
+    by_box = prompted.at_boxes(np.stack([_box_of(piece) for piece in pieces]))
     density = float(np.mean(cell.working.density[covered])) if covered.any() else 1.0
     scene = _Scene(cell, covered, median_px, max(density, settings.least_density), instances, left_out)
     made = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -25,9 +26,9 @@ from analysis.karyotyping.unexplained_objects import (
     probability_of_none,
 )
 from analysis.segmentation.hypotheses import RevisableSegmentation
+from analysis.segmentation.instance_masks.predictor import PredictedMask
+from analysis.segmentation.instance_masks.prompts import MaskPrompt, cropped_to, frame_of, stain_level
 from analysis.segmentation.mask_extent import short_masks
-from analysis.segmentation.mask_net.input import CROP_PX, MASK_NET_WIDTH_PX, mask_net_picture
-from analysis.segmentation.mask_net.predictor import PromptedMask
 from analysis.segmentation.prompted_cell import PromptedCell
 from analysis.segmentation.segmenter import load_detector_segmenter
 from analysis.segmentation.unexplained_stain import STAIN_MEASURES, find_uncovered_stain
@@ -48,19 +49,15 @@ GOOD = CellQualityMeasures(objects=46, band_contrast=0.5, certainty=0.97, size_r
 class StainPrompts:
     """Takes the connected stain at a prompt for the chromosome, as a perfect net would of one that lies alone."""
 
-    def at_boxes(self, level: NDArray[np.float32], boxes_px: NDArray[np.float32]) -> list[PromptedMask]:
-        return self.at_points(level, np.stack([boxes_px[:, :2], boxes_px[:, 2:]]).mean(axis=0))
-
-    def at_points(self, level: NDArray[np.float32], points_px: NDArray[np.float32]) -> list[PromptedMask]:
+    def __call__(self, level: NDArray[np.float32], prompts: Sequence[MaskPrompt]) -> list[PredictedMask]:
         labels = cv2.connectedComponents((level > 0.5).astype(np.uint8), connectivity=8)[1]
-        padded = np.pad(labels, CROP_PX)
         made = []
-        for x, y in points_px:
-            left, top = round(float(x)) - CROP_PX // 2, round(float(y)) - CROP_PX // 2
-            window = padded[top + CROP_PX : top + 2 * CROP_PX, left + CROP_PX : left + 2 * CROP_PX]
-            own = window[CROP_PX // 2, CROP_PX // 2]
+        for prompt in prompts:
+            frame = frame_of(prompt)
+            window = np.rint(cropped_to(labels.astype(np.float32), frame)).astype(int)
+            own = window[frame.side_px // 2, frame.side_px // 2]
             inside = (window == own) & (own > 0)
-            made.append(PromptedMask(left, top, inside.astype(np.float32), 0.9 if own else 0.0))
+            made.append(PredictedMask(frame, inside.astype(np.float32), 0.9 if own else 0.0))
         return made
 
 
@@ -76,9 +73,8 @@ def prompted(density: NDArray[np.float32]) -> PromptedCell:
     image = GreyImage(np.clip(235.0 * 10.0**-smooth + noise, 0, 255).astype(np.uint8), "rods")
     working = make_working_image(image)
     foreground = find_foreground(working.density, working.nuclei, working.width_px)
-    picture = mask_net_picture(working.density, foreground.level, working.width_px)
-    assert picture.scale == pytest.approx(MASK_NET_WIDTH_PX / working.width_px)
-    return PromptedCell(working, foreground.mask, StainPrompts(), picture, SIZE)
+    level = stain_level(working.density, foreground.level)
+    return PromptedCell(working, foreground.mask, StainPrompts(), level, SIZE)
 
 
 def rods_density() -> NDArray[np.float32]:

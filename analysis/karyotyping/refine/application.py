@@ -138,12 +138,10 @@ class _Draft:
 
     def addition(self, *, without: int | None = None) -> PromptedAddition:
         """What asks the mask net, in view of all chromosomes but one."""
-        others = {
-            number: (each.instance.box_px, each.instance.mask)
-            for number, each in self.chromosomes.items()
-            if number != without
-        }
-        return PromptedAddition(self.context.prompted, self.context.density, others)
+        others = {number: each.instance for number, each in self.chromosomes.items() if number != without}
+        cell = self.context.prompted.beside(list(others.values()))
+        masks = {number: (each.box_px, each.mask) for number, each in others.items()}
+        return PromptedAddition(cell, self.context.density, masks)
 
     def add(
         self, placed: PlacedMask, score: float, extent_px: tuple[float, float, float, float] | None = None
