@@ -15,6 +15,7 @@ from analysis.imaging.working_image import WorkingImage
 from analysis.segmentation.box_geometry import sides_of, window_of
 from analysis.segmentation.cluster_splitting import PixelAssignment, split_cluster
 from analysis.segmentation.instance_masks.division import BoxMasks, divide_stain
+from analysis.segmentation.instance_masks.overlaps import overlapping_groups, union_of
 from analysis.segmentation.nucleus_fragments import find_nucleus_fragments
 from analysis.segmentation.pixel_assignment import (
     assign_pixels,
@@ -123,13 +124,29 @@ class SegmentationHypotheses:
         if self.masks is None:
             return assign_pixels(tight_px, self.mask, self.working, split_cache=self._split_cache)
         regions = divide_stain(self.masks.of_selected(tight_px), tight_px, self.mask, self.working.width_px)
+        divided = self._divided_by_contours(regions, tight_px)
         assignments = [
-            find_pale(number, tight_px[number], self.working)
+            divided[number]
+            if number in divided
+            else find_pale(number, tight_px[number], self.working)
             if region is None
             else PixelAssignment(number, region, SegmentationRoute.DETECTOR_MASK_NET)
             for number, region in enumerate(regions)
         ]
         return [assignment for assignment in assignments if assignment is not None]
+
+    def _divided_by_contours(
+        self, regions: Sequence[Region | None], tight_px: NDArray[np.float32]
+    ) -> dict[int, PixelAssignment]:
+        """Divide by contours what the net took for each of several chromosomes."""
+        context = contour_context(self.working)
+        divided: dict[int, PixelAssignment] = {}
+        for numbers in overlapping_groups(regions, self.working.width_px):
+            whole = union_of([region for number in numbers if (region := regions[number]) is not None])
+            for each in split_cluster(whole, tight_px[numbers], context):
+                number = numbers[each.box]
+                divided[number] = PixelAssignment(number, each.region, each.route)
+        return divided
 
     def left_out(self, selected: NDArray[np.intp]) -> tuple[UnselectedProposal, ...]:
         """List the proposals that aren't among the selected rows, shape (m,)."""
