@@ -70,6 +70,11 @@ class DrawInstanceMasks:
     def _bank(self) -> SingleBank:
         return load_bank(self.data_dir, self.cache_dir, self.split, sources=("gband612",))
 
+    @property
+    def singles(self) -> int:
+        """Single chromosomes that scenes are composed of."""
+        return len(self._bank)
+
     def __call__(self, request: Request) -> Arrays:
         """Draw the scenes of a request."""
         examples: list[InstanceMaskExample] = []

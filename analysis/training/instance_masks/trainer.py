@@ -167,15 +167,20 @@ def train_instance_masks(
                 finished = trainer.run(Budget(steps=last, seconds=60.0 * minutes))
             if decay is None or not finished:
                 return InstanceMaskTrainResult(None, trainer.step, {})
-            return _finish(task, trainer, decay, out_dir, cells=len(train))
+            return _finish(task, trainer, decay, out_dir, examples={"tseng": len(train), "gband612": draw.singles})
 
 
 def _finish(
-    task: InstanceMaskTask, trainer: Trainer, decay: LinearDecaySchedule, out_dir: Path, *, cells: int
+    task: InstanceMaskTask,
+    trainer: Trainer,
+    decay: LinearDecaySchedule,
+    out_dir: Path,
+    *,
+    examples: dict[str, int],
 ) -> InstanceMaskTrainResult:
     """Write the weights of a decay's end."""
     metrics = task.validate(trainer.average.weights)
-    manifest = _manifest(task.settings, trainer, decay, metrics, half=task.half, cells=cells)
+    manifest = _manifest(task.settings, trainer, decay, metrics, half=task.half, examples=examples)
     path = write_weights(out_dir, stored_weights(trainer.average.weights), manifest)
     continue_from_decay(trainer, task.settings.warm_up_steps)
     return InstanceMaskTrainResult(path, trainer.step, metrics)
@@ -335,13 +340,13 @@ def _manifest(
     metrics: dict[str, float],
     *,
     half: bool,
-    cells: int,
+    examples: dict[str, int],
 ) -> Manifest:
     return Manifest(
         name=INSTANCE_MASK_WEIGHTS,
         net="InstanceMaskNet",
         arguments={"width": settings.width},
-        data={"tseng": cells, "gband612": 1},
+        data=examples,
         split="train (by case); figures on scenes of val",
         command=f"karyoscan train instance-masks && karyoscan train instance-masks --decay-steps {decay.steps}",
         settings={**asdict(settings), "bfloat16": half, "branched_at": decay.first_step},
