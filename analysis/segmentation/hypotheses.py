@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from analysis.imaging.working_image import WorkingImage
 from analysis.segmentation.box_geometry import sides_of, window_of
 from analysis.segmentation.cluster_splitting import PixelAssignment, split_cluster
-from analysis.segmentation.instance_masks.division import BoxMasks, divide_stain
-from analysis.segmentation.instance_masks.overlaps import overlapping_groups, union_of
+from analysis.segmentation.instance_masks.division import BoxMasks, divide_stain, others_of
+from analysis.segmentation.instance_masks.overlaps import are_apart, overlapping_groups, stroke_along, union_of
+from analysis.segmentation.instance_masks.predictor import PredictedMask
 from analysis.segmentation.nucleus_fragments import find_nucleus_fragments
 from analysis.segmentation.pixel_assignment import (
     assign_pixels,
@@ -123,8 +124,9 @@ class SegmentationHypotheses:
         """Pixels of each box: as the net predicts them, else by contours."""
         if self.masks is None:
             return assign_pixels(tight_px, self.mask, self.working, split_cache=self._split_cache)
-        regions = divide_stain(self.masks.of_selected(tight_px), tight_px, self.mask, self.working.width_px)
-        divided = self._divided_by_contours(regions, tight_px)
+        predicted = self.masks.of_selected(tight_px)
+        regions = divide_stain(predicted, tight_px, self.mask, self.masks.level, self.working.width_px)
+        divided = self._divided_overlaps(self.masks, predicted, regions, tight_px)
         assignments = [
             divided[number]
             if number in divided
@@ -135,18 +137,46 @@ class SegmentationHypotheses:
         ]
         return [assignment for assignment in assignments if assignment is not None]
 
-    def _divided_by_contours(
-        self, regions: Sequence[Region | None], tight_px: NDArray[np.float32]
+    def _divided_overlaps(
+        self,
+        masks: BoxMasks,
+        predicted: Sequence[PredictedMask],
+        regions: Sequence[Region | None],
+        tight_px: NDArray[np.float32],
     ) -> dict[int, PixelAssignment]:
-        """Divide by contours what the net took for each of several chromosomes."""
-        context = contour_context(self.working)
-        divided: dict[int, PixelAssignment] = {}
-        for numbers in overlapping_groups(regions, self.working.width_px):
+        """Part what the net took for each of several chromosomes, which boxes alone didn't tell apart.
+
+        Contours say which arms belong together; a line along each piece then tells the net which chromosome is
+        meant. Where it still takes one for another, the pieces stay as the contours part them.
+        """
+        context, width_px = contour_context(self.working), self.working.width_px
+        groups = overlapping_groups(regions, width_px)
+        if not groups:
+            return {}
+        by_contours: dict[int, PixelAssignment] = {}
+        for numbers in groups:
             whole = union_of([region for number in numbers if (region := regions[number]) is not None])
             for each in split_cluster(whole, tight_px[numbers], context):
                 number = numbers[each.box]
-                divided[number] = PixelAssignment(number, each.region, each.route)
-        return divided
+                by_contours[number] = PixelAssignment(number, each.region, each.route)
+        meant = [number for numbers in groups for number in numbers]
+        others = others_of(tight_px)
+        strokes = [stroke_along(by_contours[n].region) if n in by_contours else None for n in meant]
+        again = masks.predict(tight_px[meant], [others[number] for number in meant], strokes)
+        revised = [*predicted]
+        for number, mask in zip(meant, again, strict=True):
+            revised[number] = mask
+        by_net = divide_stain(revised, tight_px, self.mask, masks.level, width_px)
+        parted: dict[int, PixelAssignment] = {}
+        for numbers in groups:
+            apart = are_apart([by_net[number] for number in numbers])
+            for number in numbers:
+                region = by_net[number]
+                if apart and region is not None:
+                    parted[number] = PixelAssignment(number, region, SegmentationRoute.DETECTOR_MASK_NET)
+                elif number in by_contours:
+                    parted[number] = by_contours[number]
+        return parted
 
     def left_out(self, selected: NDArray[np.intp]) -> tuple[UnselectedProposal, ...]:
         """List the proposals that aren't among the selected rows, shape (m,)."""
@@ -191,7 +221,7 @@ class SegmentationHypotheses:
             only = np.asarray([row], np.intp)
             tight_px = self.tight_px[only]
             nothing_else = np.zeros(self.mask.shape, np.bool_)
-            region = divide_stain([mask], tight_px, nothing_else, self.working.width_px)[0]
+            region = divide_stain([mask], tight_px, nothing_else, masks.level, self.working.width_px)[0]
             if region is None:
                 out.append(None)
                 continue

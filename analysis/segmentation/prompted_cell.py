@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from analysis.imaging.working_image import WorkingImage
 from analysis.segmentation.box_geometry import largest_component
-from analysis.segmentation.instance_masks.division import PredictsMasks
+from analysis.segmentation.instance_masks.division import PredictsMasks, with_rim
 from analysis.segmentation.instance_masks.predictor import PredictedMask
-from analysis.segmentation.instance_masks.prompts import MaskPrompt
+from analysis.segmentation.instance_masks.prompts import MaskPrompt, cropped_to
 from analysis.structures.box_proposals import BoxProposals
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.instance import Instance
@@ -116,15 +116,15 @@ class PromptedCell:
     def _predicted(self, prompts: Sequence[MaskPrompt]) -> list[PromptedRegion]:
         if not prompts:
             return []
-        return [_placed(mask) for mask in self.predictor(self.level, prompts)]
+        return [self._placed(mask) for mask in self.predictor(self.level, prompts)]
 
-
-def _placed(predicted: PredictedMask) -> PromptedRegion:
-    """A predicted mask as a region of the working image."""
-    inside = largest_component(predicted.probability > _INSIDE)
-    frame = predicted.frame
-    region = cropped(inside, frame.left_px, frame.top_px) if inside.any() else None
-    return PromptedRegion(region, predicted.quality)
+    def _placed(self, predicted: PredictedMask) -> PromptedRegion:
+        """A predicted mask as a region of the working image."""
+        inside, frame = largest_component(predicted.probability > _INSIDE), predicted.frame
+        if not inside.any():
+            return PromptedRegion(None, predicted.quality)
+        inside = with_rim(inside, cropped_to(self.level, frame), self.working.width_px)
+        return PromptedRegion(cropped(inside, frame.left_px, frame.top_px), predicted.quality)
 
 
 def common_frame(regions: Sequence[Region]) -> Region:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from analysis.nets.instance_mask_net import InstanceMaskNet
-from analysis.segmentation.instance_masks.division import BoxMasks, divide_stain
+from analysis.segmentation.instance_masks.division import BoxMasks, divide_stain, with_rim
 from analysis.segmentation.instance_masks.predictor import InstanceMaskPredictor, PredictedMask
 from analysis.segmentation.instance_masks.prompts import (
     CROPS,
@@ -76,8 +76,9 @@ def divided(
     masks: Sequence[NDArray[np.bool_]], stained: NDArray[np.bool_], *, likely: float = 0.9
 ) -> list[NDArray[np.bool_]]:
     boxes = np.stack([box_around(mask) for mask in masks])
-    predicted = BoxMasks(KnownMasks(masks, likely), stained.astype(np.float32), WIDTH_PX).of_selected(boxes)
-    return [pixels(region, stained.shape) for region in divide_stain(predicted, boxes, stained, WIDTH_PX)]
+    level = stained.astype(np.float32)
+    predicted = BoxMasks(KnownMasks(masks, likely), level, WIDTH_PX).of_selected(boxes)
+    return [pixels(region, stained.shape) for region in divide_stain(predicted, boxes, stained, level, WIDTH_PX)]
 
 
 def overlap(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
@@ -198,18 +199,38 @@ def test_small_holes_are_filled_and_loops_stay_open() -> None:
     assert not loop[120, 120]
 
 
+def test_the_rim_of_an_outline_belongs_to_its_mask() -> None:
+    shape = (200, 200)
+    body, level = bar(shape, 40, 60, 160, 76), np.zeros(shape, np.float32)
+    level[58:78, 38:162], level[60:76, 40:160] = 0.4, 1.0
+    level[78:90, 38:162] = 0.2
+    boxes = box_around(body)[None]
+    predicted = BoxMasks(KnownMasks([body]), level, WIDTH_PX).of_selected(boxes)
+    (own,) = divide_stain(predicted, boxes, np.zeros(shape, np.bool_), level, WIDTH_PX)
+    assert overlap(pixels(own, shape), bar(shape, 38, 58, 162, 78)) > 0.97
+    assert overlap(with_rim(body, level, WIDTH_PX), bar(shape, 38, 58, 162, 78)) > 0.97
+
+
+def test_the_rim_between_two_masks_is_shared_out() -> None:
+    shape = (200, 200)
+    above, below = bar(shape, 40, 60, 160, 76), bar(shape, 40, 79, 160, 95)
+    first, second = divided([above, below], bar(shape, 40, 60, 160, 95))
+    assert not (first & second).any()
+    assert (first | second)[62:93, 44:156].all()
+
+
 def test_nothing_likely_gives_no_region() -> None:
     mask = bar((200, 200), 40, 90, 160, 106)
     boxes = box_around(mask)[None]
     predicted = BoxMasks(KnownMasks([mask], likely=0.3), mask.astype(np.float32), WIDTH_PX).of_selected(boxes)
-    assert divide_stain(predicted, boxes, mask, WIDTH_PX) == [None]
+    assert divide_stain(predicted, boxes, mask, mask.astype(np.float32), WIDTH_PX) == [None]
 
 
 def test_a_box_beyond_the_picture_gives_no_region() -> None:
     mask = bar((200, 200), 40, 90, 160, 106)
     far = box_of(900, 900, 950, 950)[None]
     predicted = [PredictedMask(CropFrame(0, 0, 96), np.ones((96, 96), np.float32), 1.0)]
-    assert divide_stain(predicted, far, mask, WIDTH_PX) == [None]
+    assert divide_stain(predicted, far, mask, mask.astype(np.float32), WIDTH_PX) == [None]
 
 
 def test_masks_are_asked_for_once() -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.segmentation.instance_masks.overlaps import overlapping_groups, shared_px, union_of
+from analysis.segmentation.instance_masks.overlaps import (
+    are_apart,
+    overlapping_groups,
+    shared_px,
+    stroke_along,
+    union_of,
+)
 from analysis.structures.region import Region
 
 WIDTH_PX = 16.0
@@ -35,3 +41,17 @@ def test_a_union_holds_every_mask() -> None:
     whole = union_of(regions)
     assert (whole.x0_px, whole.y0_px, whole.mask.shape) == (-5, 3, (27, 35))
     assert np.count_nonzero(whole.mask) == 25 * 7 + 15 * 22 - shared_px(*regions)
+
+
+def test_masks_of_one_chromosome_are_not_apart() -> None:
+    assert are_apart([bar(0, 0, 100, 16), bar(42, -40, 58, 60)])
+    assert not are_apart([bar(0, 0, 100, 16), bar(10, 0, 100, 16)])
+    assert not are_apart([bar(0, 0, 100, 16), None])
+
+
+def test_a_stroke_runs_along_a_mask() -> None:
+    stroke = stroke_along(bar(10, 20, 110, 36))
+    assert stroke is not None
+    assert np.allclose(stroke[:, 1], 27.5, atol=0.6)
+    assert np.ptp(stroke[:, 0]) > 70
+    assert stroke_along(bar(0, 0, 4, 4)) is None

@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 
 from analysis.errors import DatasetError
 from analysis.nets.instance_mask_net import InstanceMaskOutput
+from analysis.structures.boxes import box_iou
 from analysis.training.instance_masks.batches import InstanceMaskBatch
 from analysis.training.instance_masks.cells import MaskTrainingCell, prepare_mask_cells
 from analysis.training.instance_masks.examples import draw_examples
 from analysis.training.instance_masks.loss import instance_mask_losses
-from analysis.training.instance_masks.scenes import SCENE, MaskScene, real_scene
+from analysis.training.instance_masks.scenes import SCENE, MaskScene, WindowSettings, real_scene
+
+ONE_BOX_SELDOM = WindowSettings()
+ONE_BOX_OFTEN = WindowSettings(same_box_fraction=1.0)
 
 
 def bar_cell() -> MaskTrainingCell:
@@ -33,9 +37,9 @@ def bar_cell() -> MaskTrainingCell:
     )
 
 
-def scenes(count: int) -> list[MaskScene]:
+def scenes(count: int, settings: WindowSettings = ONE_BOX_SELDOM) -> list[MaskScene]:
     cell = bar_cell()
-    return [real_scene(cell, [], np.random.default_rng((3, number))) for number in range(count)]
+    return [real_scene(cell, [], np.random.default_rng((3, number)), settings) for number in range(count)]
 
 
 def test_isolated_chromosomes_are_cut_out_with_their_halo() -> None:
@@ -94,6 +98,26 @@ def test_examples_turn_with_their_answers() -> None:
                 assert abs(columns[-1] - reach_columns[-1]) <= 7
                 turned.add((rows.size > columns.size, bool(example.prompted[3].any())))
     assert len(turned) >= 3
+
+
+def test_a_stroke_says_which_of_two_with_one_box_is_meant() -> None:
+    ambiguous = 0
+    for number, scene in enumerate(scenes(80, ONE_BOX_OFTEN)):
+        boxes = scene.boxes_px
+        overlap = box_iou(boxes, boxes) - np.eye(len(boxes))
+        same = {tuple(boxes[k]) for k in np.flatnonzero(overlap.max(axis=1, initial=0.0) >= 0.6)}
+        rng = np.random.default_rng(number)
+        asked = [k for k, target in enumerate(scene.targets) if tuple(target.box_px) in same and target.whole]
+        examples = draw_examples(
+            MaskScene(scene.level, tuple(scene.targets[k] for k in asked), boxes), rng, 6, 320
+        )
+        for example in examples:
+            if example.prompted[1].any():
+                ambiguous += 1
+                stroke = example.prompted[3] > 0.5
+                assert np.count_nonzero(stroke & (example.target > 0.5)) > 0.6 * np.count_nonzero(stroke)
+                assert stroke.any() or example.target.sum() < 300
+    assert ambiguous >= 8
 
 
 def test_the_same_seed_draws_the_same_examples() -> None:

@@ -36,6 +36,9 @@ class DivisionSettings:
         Stain that no mask holds goes to the nearest one within this distance.
     rest_probability
         Where several are as near, to the one whose probability there is highest; from this on farther ones too.
+    rim_level, rim_widths
+        Stain over the typical one from which the rim of a mask belongs to it, and how far: an outline at half of
+        the edge's height leaves out a px of stain on either side.
     least_hole
         Larger holes are slide between the arms of a bent chromosome.
     smooth_px
@@ -49,6 +52,8 @@ class DivisionSettings:
     bridge_probability: float = 0.12
     rest_widths: float = 0.45
     rest_probability: float = 0.15
+    rim_level: float = 0.35
+    rim_widths: float = 0.12
     least_hole: float = 0.12
     smooth_px: float = 1.0
 
@@ -94,7 +99,10 @@ class BoxMasks:
     cache: dict[bytes, PredictedMask] = field(default_factory=dict, compare=False, repr=False)
 
     def predict(
-        self, boxes_px: NDArray[np.float32], neighbours_px: Sequence[NDArray[np.float32]]
+        self,
+        boxes_px: NDArray[np.float32],
+        neighbours_px: Sequence[NDArray[np.float32]],
+        strokes_px: Sequence[NDArray[np.float32] | None] | None = None,
     ) -> list[PredictedMask]:
         """Predict masks for boxes, those not in the cache together.
 
@@ -104,8 +112,15 @@ class BoxMasks:
             float32, shape (n, 4): close-fitting boxes.
         neighbours_px
             For each of them float32, shape (m, 4): boxes of other chromosomes.
+        strokes_px
+            For each of them float32, shape (k, 2): a line along the chromosome, or None. It says which one is
+            meant where several have nearly the same box.
         """
-        prompts = [_prompt(box, others) for box, others in zip(boxes_px, neighbours_px, strict=True)]
+        strokes = [None] * len(boxes_px) if strokes_px is None else strokes_px
+        prompts = [
+            _prompt(box, others, stroke)
+            for box, others, stroke in zip(boxes_px, neighbours_px, strokes, strict=True)
+        ]
         keys = [_key(prompt) for prompt in prompts]
         new = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self.cache}
         if new:
@@ -114,28 +129,36 @@ class BoxMasks:
 
     def of_selected(self, boxes_px: NDArray[np.float32]) -> list[PredictedMask]:
         """Predict masks for boxes, shape (n, 4), each the others' neighbour."""
-        others = [np.delete(boxes_px, k, axis=0) for k in range(len(boxes_px))]
-        return self.predict(boxes_px, others)
+        return self.predict(boxes_px, others_of(boxes_px))
 
 
-def _prompt(box: NDArray[np.float32], others: NDArray[np.float32]) -> MaskPrompt:
-    """Ask by a box; of its neighbours those that reach into its crop."""
+def others_of(boxes_px: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """For each of n boxes, shape (n, 4), the others: float32, shape (n - 1, 4)."""
+    return [np.delete(boxes_px, k, axis=0) for k in range(len(boxes_px))]
+
+
+def _prompt(
+    box: NDArray[np.float32], others: NDArray[np.float32], stroke: NDArray[np.float32] | None
+) -> MaskPrompt:
+    """Ask by a box, and a stroke where there is one; of its neighbours those that reach into its crop."""
     frame = frame_of(MaskPrompt(box_px=box))
     low = np.asarray([frame.left_px, frame.top_px], np.float32)
     near = (others[:, 2:] > low).all(axis=1) & (others[:, :2] < low + frame.side_px).all(axis=1)
-    return MaskPrompt(box_px=box, neighbours_px=others[near])
+    return MaskPrompt(box_px=box, stroke_px=stroke, neighbours_px=others[near])
 
 
 def _key(prompt: MaskPrompt) -> bytes:
     box = np.asarray(prompt.box_px, np.float32)
     order = np.lexsort(prompt.neighbours_px.T)
-    return box.tobytes() + prompt.neighbours_px[order].tobytes()
+    stroke = b"" if prompt.stroke_px is None else prompt.stroke_px.tobytes() + b"stroke"
+    return box.tobytes() + prompt.neighbours_px[order].tobytes() + stroke
 
 
 def divide_stain(
     predicted: Sequence[PredictedMask],
     boxes_px: NDArray[np.float32],
     stained: NDArray[np.bool_],
+    level: NDArray[np.float32],
     width_px: float,
     settings: DivisionSettings = DIVISION,
 ) -> list[Region | None]:
@@ -149,6 +172,8 @@ def divide_stain(
         float32, shape (n, 4): close-fitting boxes.
     stained
         bool, shape (h, w): stain outside of nuclei.
+    level
+        float32, shape (h, w): see `stain_level`.
     width_px
         Typical width of a chromosome.
     settings
@@ -169,14 +194,12 @@ def divide_stain(
         for number, (area, body) in enumerate(zip(areas, bodies, strict=True))
         if area is not None and body is not None
     ]
-    rest = stained.copy()
-    for _, area, body in found:
-        rest[area.window] &= ~body
-    owner = _owners(found, rest, width_px, settings)
+    near_px = settings.rest_widths * width_px
+    whole = _extended(found, stained, near_px, settings.rest_probability)
+    rimmed = _extended(whole, level > settings.rim_level, settings.rim_widths * width_px, None)
     out: list[Region | None] = [None] * len(areas)
-    for number, area, body in found:
-        whole = _connected_to(body | (owner[area.window] == number), body)
-        filled = _smoothed(_filled(whole, settings.least_hole * width_px**2), settings.smooth_px)
+    for number, area, body in rimmed:
+        filled = _smoothed(_filled(body, settings.least_hole * width_px**2), settings.smooth_px)
         out[number] = cropped(filled, area.window[1].start, area.window[0].start)
     return out
 
@@ -251,11 +274,16 @@ def _joined(
     return bridged
 
 
-def _owners(
-    found: Sequence[_Found], rest: NDArray[np.bool_], width_px: float, settings: DivisionSettings
-) -> NDArray[np.int32]:
-    """Whose the stain is that no body holds: the nearest one's, or that of the higher probability; -1 of none."""
-    reach_px = settings.rest_widths * width_px
+def _extended(
+    found: Sequence[_Found], stained: NDArray[np.bool_], reach_px: float, far_probability: float | None
+) -> list[_Found]:
+    """Give the stain that no body holds to the nearest, or to that of the higher probability.
+
+    Where it is likelier than ``far_probability``, a body gets stain farther off than ``reach_px`` as well.
+    """
+    rest = stained.copy()
+    for _, area, body in found:
+        rest[area.window] &= ~body
     claim = np.zeros(rest.shape, np.float32)
     owner = np.full(rest.shape, -1, np.int32)
     for number, area, body in found:
@@ -264,12 +292,39 @@ def _owners(
             continue
         away = cv2.distanceTransform((~body).astype(np.uint8), cv2.DIST_L2, 3)
         near = np.clip(1.0 - away / np.float32(reach_px + 1.0), 0.0, 1.0)
-        allowed = free & ((away <= reach_px) | (area.probability > settings.rest_probability))
+        within = away <= reach_px
+        allowed = free & (within if far_probability is None else within | (area.probability > far_probability))
         strength = np.where(allowed, area.probability + near, 0.0)
         better = strength > claim[area.window]
         claim[area.window][better] = strength[better]
         owner[area.window][better] = number
-    return owner
+    return [
+        (number, area, _connected_to(body | (owner[area.window] == number), body)) for number, area, body in found
+    ]
+
+
+def with_rim(
+    mask: NDArray[np.bool_],
+    level: NDArray[np.float32],
+    width_px: float,
+    settings: DivisionSettings = DIVISION,
+) -> NDArray[np.bool_]:
+    """Add to a mask, that stands alone, the stain at its outline.
+
+    Parameters
+    ----------
+    mask
+        bool, shape (h, w).
+    level
+        float32, the same shape: see `stain_level`.
+    width_px
+        Typical width of a chromosome.
+    settings
+        How far, and what counts as stain.
+    """
+    away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    rim = (away <= settings.rim_widths * width_px) & (level > settings.rim_level)
+    return _smoothed(_connected_to(np.asarray(mask | rim), mask), settings.smooth_px)
 
 
 def _connected_to(own: NDArray[np.bool_], body: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +13,14 @@ from analysis.structures.region import Region
 
 _CROSSING_WIDTHS2: Final = 1.2
 """Area, in squared widths, that two crossing chromosomes share at the most, with some of their rims."""
+
+_MOST_SHARED: Final = 0.5
+"""Of the smaller mask: crossing chromosomes share less, one chromosome under two names more."""
+
+_LEAST_STROKE_PX: Final = 12
+_STROKE_SLICE_PX: Final = 3.0
+_STROKE_PLACES: Final = (0.1, 0.35, 0.65, 0.9)
+"""Of the px of a mask along its largest extent, where a line through it has its points."""
 
 
 def overlapping_groups(regions: Sequence[Region | None], width_px: float) -> list[list[int]]:
@@ -58,6 +67,42 @@ def shared_px(first: Region, second: Region) -> int:
         each.mask[y0 - each.y0_px : y1 - each.y0_px, x0 - each.x0_px : x1 - each.x0_px] for each in (first, second)
     ]
     return int(np.count_nonzero(parts[0] & parts[1]))
+
+
+def are_apart(regions: Sequence[Region | None]) -> bool:
+    """Whether there is a mask for each, and none of two shares most of its px with the other."""
+    masks = [region for region in regions if region is not None]
+    return len(masks) == len(regions) and not any(
+        shared_px(one, other) > _MOST_SHARED * min(one.area_px, other.area_px)
+        for number, one in enumerate(masks)
+        for other in masks[:number]
+    )
+
+
+def stroke_along(region: Region) -> NDArray[np.float32] | None:
+    """Draw a line along a mask, through the middle of its px at some places.
+
+    Parameters
+    ----------
+    region
+        The mask, in working px.
+
+    Returns
+    -------
+    NDArray[np.float32] or None
+        Shape (n, 2): x, y in working px; None where it is too small to have a direction.
+    """
+    inner = cv2.erode(np.pad(region.mask, 1).astype(np.uint8), np.ones((3, 3), np.uint8))[1:-1, 1:-1]
+    rows, columns = np.nonzero(inner)
+    if rows.size < _LEAST_STROKE_PX:
+        return None
+    points = np.stack([columns, rows], axis=1).astype(np.float32)
+    centred = points - points.mean(axis=0)
+    _, vectors = np.linalg.eigh(centred.T @ centred)
+    along = centred @ vectors[:, 1]
+    places = np.quantile(along, _STROKE_PLACES)
+    line = [points[np.abs(along - place) < _STROKE_SLICE_PX].mean(axis=0) for place in places]
+    return np.asarray(line, np.float32) + np.asarray([region.x0_px, region.y0_px], np.float32)
 
 
 def union_of(regions: Sequence[Region]) -> Region:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.datasets.tseng import TsengImage, load_tseng, spread_evenly
+from analysis.datasets.tseng import TsengImage, load_tseng_for_training, spread_evenly
 from analysis.errors import DatasetError, NoMetaphaseError
 from analysis.imaging.foreground import find_foreground
 from analysis.imaging.image_file import read_image
@@ -172,7 +172,7 @@ def prepare_mask_cells(
     """
     if split not in {"train", "val"}:
         raise DatasetError(f"the mask net isn't trained with the split {split!r}", path=data_dir)
-    entries = spread_evenly(load_tseng(data_dir, split), limit)
+    entries = spread_evenly(load_tseng_for_training(data_dir, split), limit)
     paths = [cache_dir / split / f"{entry.name}.npz" for entry in entries]
     missing = [(entry, path) for entry, path in zip(entries, paths, strict=True) if not path.is_file()]
     if missing and progress is not None:

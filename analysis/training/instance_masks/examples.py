@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.segmentation.instance_masks.prompts import CropFrame, MaskPrompt, cropped_to, prompted_crop
+from analysis.structures.boxes import box_iou
 from analysis.training.instance_masks.scenes import MaskScene, MaskTarget
 
 
@@ -27,6 +28,11 @@ class MaskPromptSettings:
         Of the prompts, those by a point or a stroke.
     point_fraction
         Of those, points.
+    boxed_stroke_fraction
+        Of the prompts by a box, those with a stroke as well.
+    same_box_overlap
+        Intersection over union of two chromosomes' boxes from which a box alone doesn't say which of them is
+        meant: a stroke is always given as well, and where the mask isn't known the net isn't asked.
     lonely_fraction
         Of the prompts, those that don't say where the neighbours are.
     dropped_fraction, doubled_fraction
@@ -47,6 +53,8 @@ class MaskPromptSettings:
     part_kept: tuple[float, float] = (0.5, 0.8)
     stroke_fraction: float = 0.2
     point_fraction: float = 0.5
+    boxed_stroke_fraction: float = 0.12
+    same_box_overlap: float = 0.6
     lonely_fraction: float = 0.1
     dropped_fraction: float = 0.08
     doubled_fraction: float = 0.1
@@ -103,6 +111,7 @@ def draw_examples(
         k
         for k, target in enumerate(scene.targets)
         if (target.box_px[2:] - target.box_px[:2]).max() <= room
+        and (target.whole or _largest_overlap(target.box_px, scene.boxes_px) < _PROMPTS.same_box_overlap)
         and (target.is_chromosome or rng.random() < _PROMPTS.noise_fraction * len(scene.targets))
     ]
     crowd = np.asarray([_company(scene.targets[k], scene.boxes_px) for k in fitting])
@@ -115,6 +124,12 @@ def _company(target: MaskTarget, boxes_px: NDArray[np.float32]) -> float:
     box = target.box_px
     met = (np.minimum(boxes_px[:, 2:], box[2:]) > np.maximum(boxes_px[:, :2], box[:2])).all(axis=1)
     return float(np.count_nonzero(met)) - 1.0
+
+
+def _largest_overlap(box: NDArray[np.float32], boxes_px: NDArray[np.float32]) -> float:
+    """Largest intersection over union of a box with others, itself left out."""
+    others = boxes_px[(boxes_px != box).any(axis=1)]
+    return float(box_iou(box[None], others).max(initial=0.0)) if len(others) else 0.0
 
 
 def _example(scene: MaskScene, number: int, rng: np.random.Generator, side_px: int) -> InstanceMaskExample:
@@ -150,9 +165,13 @@ def _prompt(scene: MaskScene, number: int, rng: np.random.Generator) -> MaskProm
         if stroke is not None:
             return MaskPrompt(stroke_px=stroke, neighbours_px=neighbours)
     box = target.box_px.copy()
-    if rng.random() < _PROMPTS.part_fraction:
+    stroke = None
+    ambiguous = _largest_overlap(box, scene.boxes_px) >= _PROMPTS.same_box_overlap
+    if target.is_chromosome and (ambiguous or rng.random() < _PROMPTS.boxed_stroke_fraction):
+        stroke = _stroke(target.mask * target.labelled, rng, point_fraction=0.0)
+    elif rng.random() < _PROMPTS.part_fraction:
         box = _part_of(box, rng)
-    return MaskPrompt(box_px=_noisy(box, rng), neighbours_px=neighbours)
+    return MaskPrompt(box_px=_noisy(box, rng), stroke_px=stroke, neighbours_px=neighbours)
 
 
 def _neighbours(scene: MaskScene, number: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -190,14 +209,16 @@ def _noisy(box: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.flo
     return np.concatenate([low, high]).astype(np.float32)
 
 
-def _stroke(mask: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32] | None:
+def _stroke(
+    mask: NDArray[np.float32], rng: np.random.Generator, point_fraction: float = _PROMPTS.point_fraction
+) -> NDArray[np.float32] | None:
     """Draw a point on a chromosome, or a rough line along it; None where too little of it is known."""
     inner = cv2.erode((mask > 0.5).astype(np.uint8), np.ones((5, 5), np.uint8))
     rows, columns = np.nonzero(inner)
     if rows.size < 12:
         return None
     points = np.stack([columns, rows], axis=1).astype(np.float32)
-    if rng.random() < _PROMPTS.point_fraction:
+    if rng.random() < point_fraction:
         at = int(rng.integers(len(points)))
         return points[at : at + 1]
     centred = points - points.mean(axis=0)

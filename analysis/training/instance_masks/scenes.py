@@ -7,6 +7,7 @@ Chromosomes that are added in density bring their whole masks, hidden parts incl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,6 +23,12 @@ from analysis.training.masks.warp import warped
 
 SCENE: Final = SceneSettings(side_px=272, width_px=15.5, log_width=0.28, log_condensed=(-0.25, 0.25))
 """Widths of 11 to 21 px, as the working image keeps them."""
+
+_LEAST_CROSSING_WIDTHS: Final = 2.5
+"""Shorter bodies that lie across each other are hardly told apart by anybody."""
+
+_LEAST_STRETCH: Final = 0.55
+"""Stretched or pressed more than this, bands no longer look like bands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,11 @@ class WindowSettings:
     parallel_fraction, parallel_spread_rad
         Of the added chromosomes, those that lie as another one does, and how far from parallel: side by side they
         are the hardest to part.
+    same_box_fraction
+        Of the windows, those in which a chromosome is laid across another one so that their boxes nearly coincide.
+    same_box_turn_rad, same_box_offset, same_box_log_length
+        Least angle between the two; standard deviations of how far their middles are apart, over the length, and
+        of the logarithm of the ratio of their lengths.
     log_stain
         Standard deviation of the logarithm of an added chromosome's stain.
     photographed_fraction
@@ -61,6 +73,10 @@ class WindowSettings:
     crossing_fraction: float = 0.4
     parallel_fraction: float = 0.3
     parallel_spread_rad: float = 0.15
+    same_box_fraction: float = 0.3
+    same_box_turn_rad: float = 0.5
+    same_box_offset: float = 0.05
+    same_box_log_length: float = 0.12
     log_stain: float = 0.12
     photographed_fraction: float = 0.5
     stained: float = 0.5
@@ -165,6 +181,8 @@ def real_scene(
         pool = own if own and (not others or rng.random() < settings.own_fraction) else others
         if pool:
             _add(desk, pool[int(rng.integers(len(pool)))], window.width_px, rng, settings)
+    if rng.random() < settings.same_box_fraction:
+        _add_same_box(desk, window, [*own, *others], before, rng, settings)
     added = []
     for body in desk.bodies[before:]:
         mask = np.zeros(desk.level.shape, np.bool_)
@@ -278,6 +296,50 @@ def _add(
         pose = replace(pose, angle_rad=_direction(partner.mask) + spread)
     patch = warped(single, pose)
     desk.attach(patch, crossing=rng.random() < settings.crossing_fraction)
+
+
+def _add_same_box(
+    desk: SceneDesk,
+    window: _Window,
+    pool: Sequence[FreeSingle],
+    first_added: int,
+    rng: np.random.Generator,
+    settings: WindowSettings,
+) -> None:
+    """Lay a chromosome across one whose mask is known, so that a box alone doesn't say which of them is meant."""
+    masked = [*desk.bodies[first_added:], *(_body_of(mask) for mask in window.isolated if mask is not None)]
+    if not masked or not pool:
+        return
+    partner = masked[int(rng.integers(len(masked)))]
+    length_px = _length(partner.mask)
+    if length_px < _LEAST_CROSSING_WIDTHS * window.width_px:
+        return
+    single = pool[int(rng.integers(len(pool)))]
+    # Mirrored at the box' middle line a body has the same box.
+    direction = _direction(partner.mask)
+    turn = float(np.angle(np.exp(-4j * direction))) / 2.0
+    if abs(turn) < settings.same_box_turn_rad:
+        turn = float(rng.uniform(settings.same_box_turn_rad, np.pi - settings.same_box_turn_rad))
+    pose = random_pose(window.width_px, 0.0, rng, SCENE)
+    ratio = length_px / max(1.0, _length(single.mask) * pose.width_px / single.width_px)
+    stretch = ratio * float(np.exp(rng.normal(0.0, settings.same_box_log_length)))
+    if not _LEAST_STRETCH < stretch < 1.0 / _LEAST_STRETCH:
+        return
+    pose = replace(pose, angle_rad=direction + turn, stretch=stretch, bend_rad=0.4 * pose.bend_rad)
+    desk.lay_over(warped(single, pose), partner, settings.same_box_offset * length_px)
+
+
+def _body_of(mask: NDArray[np.bool_]) -> SceneBody:
+    x0, y0, x1, y1 = (int(value) for value in _box_of(mask))
+    return SceneBody(x0, y0, mask[y0:y1, x0:x1], is_chromosome=True)
+
+
+def _length(mask: NDArray[np.bool_]) -> float:
+    """Largest extent of a mask in px."""
+    rows, columns = np.nonzero(mask)
+    angle = _direction(mask)
+    along = columns * np.cos(angle) + rows * np.sin(angle)
+    return float(np.ptp(along)) + 1.0 if along.size else 0.0
 
 
 def _direction(mask: NDArray[np.bool_]) -> float:

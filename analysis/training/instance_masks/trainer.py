@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -41,6 +42,8 @@ _VAL_SEED: Final = 77
 _VAL_SIDE_PX: Final = 192
 _SLACK_PX: Final = 6
 """Beyond a box, in which a mask counts."""
+_STROKE_LEVEL: Final = 0.3
+"""Of a softly drawn stroke, from which a pixel is on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,11 +295,20 @@ def _figures(masks: Tensor, batch: InstanceMaskBatch) -> list[Sequence[float]]:
             # As at work, where a mask is kept to its box and a little more.
             wide = functional.max_pool2d(batch.prompted[number, 1:2], 2 * _SLACK_PX + 1, 1, _SLACK_PX)[0]
             mask = mask & (wide > 0.0)
+        else:
+            mask = _under_stroke(mask, batch.prompted[number, 3] > _STROKE_LEVEL)
         shared = float((mask & target & labelled).sum())
         overlap = shared / max(1.0, float(((mask | target) & labelled).sum()))
         held = torch.cat([mask.any(dim=1)[reach[0]], mask.any(dim=0)[reach[1]]]).float()
         out.append((float(batch.whole[number]), float(boxed), overlap, float(held.mean())))
     return out
+
+
+def _under_stroke(mask: Tensor, stroke: Tensor) -> Tensor:
+    """Parts of a mask that a stroke meets, as at work; the whole mask where it meets none."""
+    labels = cv2.connectedComponents(mask.numpy().astype(np.uint8), connectivity=8)[1]
+    met = np.unique(labels[stroke.numpy() & (labels > 0)])
+    return torch.from_numpy(np.isin(labels, met)) if met.size else mask
 
 
 def instance_mask_trainer(

@@ -168,6 +168,26 @@ class SceneDesk:
                 self._lay(patch, *place, is_chromosome=is_chromosome)
                 return
 
+    def lay_over(self, patch: ChromosomePatch | None, partner: SceneBody, offset_px: float) -> None:
+        """Lay a chromosome over another one, middle on middle.
+
+        Parameters
+        ----------
+        patch
+            The chromosome; nothing is laid where it is None.
+        partner
+            What it is laid over.
+        offset_px
+            Standard deviation of the distance between the middles, in either direction.
+        """
+        if patch is None:
+            return
+        middle = np.asarray([partner.x_px, partner.y_px]) + np.asarray(partner.mask.shape[::-1]) / 2.0
+        corner = middle + self.rng.normal(0.0, offset_px, 2) - np.asarray(patch.mask.shape[::-1]) / 2.0
+        x, y = (round(float(value)) for value in corner)
+        if self._is_inside(patch, x, y):
+            self._lay(patch, x, y, is_chromosome=True)
+
     def _across(self, patch: ChromosomePatch, partner: SceneBody) -> tuple[int, int] | None:
         """Find a place where the two share some of their area."""
         rows, columns = np.nonzero(partner.mask)
