@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from analysis.imaging.working_image import WorkingImage
 from analysis.segmentation.box_geometry import sides_of, window_of
 from analysis.segmentation.cluster_splitting import PixelAssignment, split_cluster
-from analysis.segmentation.instance_masks.division import BoxMasks, divide_stain, others_of
+from analysis.segmentation.instance_masks.division import BoxMasks, divide_stain
 from analysis.segmentation.instance_masks.overlaps import are_apart, overlapping_groups, stroke_along, union_of
 from analysis.segmentation.instance_masks.predictor import PredictedMask
 from analysis.segmentation.nucleus_fragments import find_nucleus_fragments
@@ -97,16 +97,20 @@ class SegmentationHypotheses:
         """Features of the proposals."""
         return compute_proposal_features(self.measurements, self.tight_px, self.mask)
 
-    def cut(self, selected: NDArray[np.intp]) -> SegmentedMetaphase:
+    def cut(self, selected: NDArray[np.intp], only: NDArray[np.intp] | None = None) -> SegmentedMetaphase:
         """Assign the stain to selected proposals, and remove what turns out to be pieces of nuclei.
 
         Parameters
         ----------
         selected
             Shape (m,): rows of the proposals, best score first.
+        only
+            Places in ``selected`` of those that get their stain, ascending, None for all; the others are merely
+            known to be there.
         """
         tight_px = self.tight_px[selected]
-        assignments = self._assigned(tight_px)
+        places = np.arange(len(selected)) if only is None else only
+        assignments = self._assigned(tight_px, places)
         regions = [assignment.region for assignment in assignments]
         fragments = find_nucleus_fragments(regions, self.working.density, self.working.width_px)
         bodies = [each for each, is_fragment in zip(assignments, fragments, strict=True) if not is_fragment]
@@ -120,39 +124,44 @@ class SegmentationHypotheses:
             tuple(assignment.region for assignment in placed),
         )
 
-    def _assigned(self, tight_px: NDArray[np.float32]) -> list[PixelAssignment]:
-        """Pixels of each box: as the net predicts them, else by contours."""
+    def _assigned(self, tight_px: NDArray[np.float32], places: NDArray[np.intp]) -> list[PixelAssignment]:
+        """Pixels of the boxes at some places: as the net predicts them, else by contours."""
         if self.masks is None:
-            return assign_pixels(tight_px, self.mask, self.working, split_cache=self._split_cache)
-        predicted = self.masks.of_selected(tight_px)
-        regions = divide_stain(predicted, tight_px, self.mask, self.masks.level, self.working.width_px)
-        divided = self._divided_overlaps(self.masks, predicted, regions, tight_px)
+            by_contours = assign_pixels(tight_px, self.mask, self.working, split_cache=self._split_cache)
+            return [assignment for assignment in by_contours if assignment.box in places]
+        own_px, level, width_px = tight_px[places], self.masks.level, self.working.width_px
+        others_px = [np.delete(tight_px, place, axis=0) for place in places]
+        predicted = self.masks.predict(own_px, others_px)
+        regions = divide_stain(predicted, own_px, self.mask, level, width_px)
+        parted: dict[int, PixelAssignment] = {}
+        groups = overlapping_groups(regions, width_px)
+        if groups:
+            parted = self._parted(self.masks, groups, predicted, regions, own_px, others_px)
         assignments = [
-            divided[number]
-            if number in divided
-            else find_pale(number, tight_px[number], self.working)
+            parted[number]
+            if number in parted
+            else find_pale(number, own_px[number], self.working)
             if region is None
             else PixelAssignment(number, region, SegmentationRoute.DETECTOR_MASK_NET)
             for number, region in enumerate(regions)
         ]
-        return [assignment for assignment in assignments if assignment is not None]
+        return [replace(each, box=int(places[each.box])) for each in assignments if each is not None]
 
-    def _divided_overlaps(
+    def _parted(
         self,
         masks: BoxMasks,
+        groups: Sequence[list[int]],
         predicted: Sequence[PredictedMask],
         regions: Sequence[Region | None],
         tight_px: NDArray[np.float32],
+        others_px: Sequence[NDArray[np.float32]],
     ) -> dict[int, PixelAssignment]:
         """Part what the net took for each of several chromosomes, which boxes alone didn't tell apart.
 
         Contours say which arms belong together; a line along each piece then tells the net which chromosome is
         meant. Where it still takes one for another, the pieces stay as the contours part them.
         """
-        context, width_px = contour_context(self.working), self.working.width_px
-        groups = overlapping_groups(regions, width_px)
-        if not groups:
-            return {}
+        context = contour_context(self.working)
         by_contours: dict[int, PixelAssignment] = {}
         for numbers in groups:
             whole = union_of([region for number in numbers if (region := regions[number]) is not None])
@@ -160,13 +169,12 @@ class SegmentationHypotheses:
                 number = numbers[each.box]
                 by_contours[number] = PixelAssignment(number, each.region, each.route)
         meant = [number for numbers in groups for number in numbers]
-        others = others_of(tight_px)
         strokes = [stroke_along(by_contours[n].region) if n in by_contours else None for n in meant]
-        again = masks.predict(tight_px[meant], [others[number] for number in meant], strokes)
         revised = [*predicted]
+        again = masks.predict(tight_px[meant], [others_px[number] for number in meant], strokes)
         for number, mask in zip(meant, again, strict=True):
             revised[number] = mask
-        by_net = divide_stain(revised, tight_px, self.mask, masks.level, width_px)
+        by_net = divide_stain(revised, tight_px, self.mask, masks.level, self.working.width_px)
         parted: dict[int, PixelAssignment] = {}
         for numbers in groups:
             apart = are_apart([by_net[number] for number in numbers])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.segmentation.hypotheses import RevisableSegmentation
 from analysis.selection.alternatives import PileAlternative, PileAlternatives
 from analysis.structures.alternatives import Pile, PileExplanation
+from analysis.structures.boxes import box_intersections
 from analysis.structures.instance import Instance
 
 
@@ -40,7 +42,7 @@ def _pile(segmentation: RevisableSegmentation, alternatives: PileAlternatives) -
 def _cut(
     segmentation: RevisableSegmentation, pile: PileAlternatives, alternative: PileAlternative
 ) -> tuple[Instance, ...]:
-    """The chromosomes of a pile by another selection of the whole cell: masks depend on neighbours' boxes."""
+    """The chromosomes of a pile by another selection; stain is shared out with its neighbours."""
     hypotheses = segmentation.hypotheses
     members = (set(pile.rows) - set(alternative.rows_out)) | set(alternative.rows_in)
     beside = set(segmentation.rows) - set(alternative.rows_out)
@@ -48,12 +50,19 @@ def _cut(
     selected = np.asarray(sorted(members | beside, key=lambda row: -scores[row]), np.intp)
     if len(selected) == 0:
         return ()
-    segmented = hypotheses.cut(selected)
+    segmented = hypotheses.cut(selected, _near(hypotheses.tight_px[selected], np.isin(selected, [*members])))
     return tuple(
         _alone(instance)
         for row, instance in zip(segmented.rows, segmented.instances, strict=True)
         if row in members
     )
+
+
+def _near(tight_px: NDArray[np.float32], is_member: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Places of a pile's boxes, and of those that stain is shared with: they meet the pile's."""
+    if not is_member.any():
+        return np.zeros(0, np.intp)
+    return np.flatnonzero(is_member | (box_intersections(tight_px, tight_px[is_member]) > 0.0).any(axis=1))
 
 
 def _alone(instance: Instance) -> Instance:

@@ -129,12 +129,7 @@ class BoxMasks:
 
     def of_selected(self, boxes_px: NDArray[np.float32]) -> list[PredictedMask]:
         """Predict masks for boxes, shape (n, 4), each the others' neighbour."""
-        return self.predict(boxes_px, others_of(boxes_px))
-
-
-def others_of(boxes_px: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """For each of n boxes, shape (n, 4), the others: float32, shape (n - 1, 4)."""
-    return [np.delete(boxes_px, k, axis=0) for k in range(len(boxes_px))]
+        return self.predict(boxes_px, [np.delete(boxes_px, k, axis=0) for k in range(len(boxes_px))])
 
 
 def _prompt(
