@@ -37,6 +37,7 @@ from analysis.karyotyping.unexplained_objects import (
     find_unexplained,
     measure_unexplained,
     probability_of_none,
+    withhold_chromosomes,
 )
 from analysis.parameters.names import ParameterSetName
 from analysis.parameters.weights import read_manifest
@@ -195,18 +196,23 @@ class Karyotyper:
         assignment = assign(evidence.log_prob, None, self._costs(evidence, self._settings.fusion.sharpness))
         return classed_chromosomes(scored, assignment, instances)
 
-    def measure_unexplained_stain(self, image: GreyImage) -> tuple[Segmentation, MeasuredStain]:
+    def measure_unexplained_stain(
+        self, image: GreyImage, withheld: int = 0
+    ) -> list[tuple[Segmentation, MeasuredStain]]:
         """Measure the stain of a cell that its chromosomes don't explain, whatever its probability.
 
         Parameters
         ----------
         image
             The picture.
+        withheld
+            Chromosomes, spread over the cell, that are left out of its selection for two further measurements:
+            with their proposals, and as if nothing had proposed them either.
 
         Returns
         -------
-        tuple
-            The chromosomes, and the stain.
+        list of tuple
+            The chromosomes, and the stain: of the cell, and those with chromosomes withheld.
 
         Raises
         ------
@@ -216,7 +222,16 @@ class Karyotyper:
         banding = self._settings.banding
         scored = self._rescore(self._score(image, self._segmenter(image), banding), banding)
         domain = classifier_domain(scored.embedded.banding, banding, self._settings.review)
-        return scored.segmentation, measure_unexplained(scored.embedded, self._classifier, domain)
+        segmentation = scored.segmentation
+        measured = [(segmentation, measure_unexplained(scored.embedded, self._classifier, domain))]
+        if withheld and isinstance(segmentation, RevisableSegmentation) and len(segmentation.rows) > withheld:
+            lacking, others = withhold_chromosomes(segmentation, withheld)
+            embedded = embed_metaphase(image, lacking, self._classifier, banding)
+            measured += [
+                (lacking, measure_unexplained(embedded, self._classifier, domain, proposals))
+                for proposals in (None, others)
+            ]
+        return measured
 
     def _score(
         self, image: GreyImage, segmentation: Segmentation, protocol_banding: str | None

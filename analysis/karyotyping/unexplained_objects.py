@@ -18,7 +18,9 @@ from analysis.parameters.store import PARAMETERS_FOLDER, load_parameters
 from analysis.segmentation.hypotheses import RevisableSegmentation
 from analysis.segmentation.prompted_cell import PromptedCell
 from analysis.segmentation.unexplained_stain import STAIN_MEASURES, UncoveredStain, find_uncovered_stain
+from analysis.structures.boxes import box_iou
 from analysis.structures.instance import Instance, SegmentationRoute
+from analysis.structures.segmentation import UnselectedProposal
 from analysis.structures.unexplained import UnexplainedObject
 
 UNEXPLAINED_FEATURES: Final = ("constant", *STAIN_MEASURES, "single chromosome", "class certainty")
@@ -26,6 +28,8 @@ UNEXPLAINED_FEATURES: Final = ("constant", *STAIN_MEASURES, "single chromosome",
 it is a single chromosome; probability of its best class."""
 _MOST_LOG_ODDS: Final = 8.0
 """Bound of log odds: nets are surer than they are right."""
+_SAME_PROPOSAL: Final = 0.3
+"""Overlap of boxes from which a proposal is of a chromosome that is withheld."""
 _GREATEST_EXPONENT: Final = 50.0
 """Keeps exponentials finite."""
 _LEAST_ABSENT: Final = 1e-6
@@ -106,7 +110,12 @@ class MeasuredStain:
     features: NDArray[np.float64]
 
 
-def measure_unexplained(embedded: EmbeddedMetaphase, classifier: Classifier, domain: str | None) -> MeasuredStain:
+def measure_unexplained(
+    embedded: EmbeddedMetaphase,
+    classifier: Classifier,
+    domain: str | None,
+    left_out: Sequence[UnselectedProposal] | None = None,
+) -> MeasuredStain:
     """Find and measure the stain of a metaphase that no chromosome explains.
 
     Nothing is measured where the segmentation has no mask net, or under fluorescence, of which the classifier
@@ -120,6 +129,8 @@ def measure_unexplained(embedded: EmbeddedMetaphase, classifier: Classifier, dom
         Says whether a piece is a single chromosome.
     domain
         Banding that the classifier is told, see `classifier_domain`.
+    left_out
+        Proposals that weren't selected; those of the segmentation where it is None.
     """
     segmentation = embedded.segmentation
     nothing = MeasuredStain((), np.zeros((0, len(UNEXPLAINED_FEATURES))))
@@ -128,7 +139,8 @@ def measure_unexplained(embedded: EmbeddedMetaphase, classifier: Classifier, dom
     cell = prompted_cell_of(segmentation)
     if cell is None:
         return nothing
-    left_out = segmentation.hypotheses.left_out(np.asarray(segmentation.rows, np.intp))
+    if left_out is None:
+        left_out = segmentation.hypotheses.left_out(np.asarray(segmentation.rows, np.intp))
     stain = find_uncovered_stain(cell, segmentation.instances, left_out)
     if not stain:
         return nothing
@@ -148,6 +160,34 @@ def measure_unexplained(embedded: EmbeddedMetaphase, classifier: Classifier, dom
         ]
     )
     return MeasuredStain(tuple(stain), features)
+
+
+def withhold_chromosomes(
+    segmentation: RevisableSegmentation, count: int
+) -> tuple[RevisableSegmentation, list[UnselectedProposal]]:
+    """Leave chromosomes out of a selection on purpose, to learn what it is like to miss one.
+
+    Parameters
+    ----------
+    segmentation
+        The cell, of more than ``count`` chromosomes.
+    count
+        So many of them, spread over the selection.
+
+    Returns
+    -------
+    tuple
+        The cell without them, and its proposals left out as if none had been of these chromosomes.
+    """
+    rows, step = segmentation.rows, len(segmentation.rows) // count
+    taken = [row for place, row in enumerate(rows) if place % step == 0][:count]
+    lacking = segmentation.reselect([row for row in rows if row not in taken])
+    hypotheses = segmentation.hypotheses
+    boxes_px = hypotheses.tight_px[taken] / hypotheses.working.factor
+    left_out = hypotheses.left_out(np.asarray(lacking.rows, np.intp))
+    extents_px = np.asarray([each.extent_px for each in left_out], np.float64).reshape(-1, 4)
+    near = np.flatnonzero((box_iou(extents_px, boxes_px) >= _SAME_PROPOSAL).any(axis=1))
+    return lacking, [each for number, each in enumerate(left_out) if number not in near]
 
 
 def find_unexplained(

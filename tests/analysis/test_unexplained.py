@@ -24,6 +24,7 @@ from analysis.karyotyping.unexplained_objects import (
     find_unexplained,
     measure_unexplained,
     probability_of_none,
+    withhold_chromosomes,
 )
 from analysis.segmentation.hypotheses import RevisableSegmentation
 from analysis.segmentation.instance_masks.predictor import PredictedMask
@@ -32,12 +33,18 @@ from analysis.segmentation.mask_extent import short_masks
 from analysis.segmentation.prompted_cell import PromptedCell
 from analysis.segmentation.segmenter import load_detector_segmenter
 from analysis.segmentation.unexplained_stain import STAIN_MEASURES, find_uncovered_stain
+from analysis.structures.boxes import box_iou
 from analysis.structures.classes import CLASS_NAMES
 from analysis.structures.grey_image import GreyImage
 from analysis.structures.instance import Instance, SegmentationRoute
 from analysis.structures.review import ReviewFinding, ReviewLevel, ReviewVerdict
 from analysis.structures.segmentation import UnselectedProposal
 from analysis.structures.unexplained import UnexplainedObject, UnexplainedReason, open_unexplained
+from analysis.training.fits.unexplained_stain import (
+    LabelledStain,
+    cross_validated_stain,
+    fit_unexplained_model,
+)
 from simulators.specimen.cell import render_cell
 
 SIZE = (420, 560)
@@ -159,6 +166,50 @@ def test_the_product_lists_a_chromosome_that_its_selection_lacks() -> None:
     assert open_unexplained(listed, [missed]) != listed
     probability = [each.probability for each in listed]
     assert probability == sorted(probability, reverse=True)
+
+
+def test_withheld_chromosomes_are_measured_with_and_without_their_proposals() -> None:
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(11)
+    cell = render_cell([*(str(k) for k in range(1, 23)), "X"] * 2, rng)
+    image = to_grey(np.clip(230.0 * 10.0**-cell.od, 0, 255).astype(np.uint8), "drawn")
+    whole = load_detector_segmenter()(image)
+    assert isinstance(whole, RevisableSegmentation)
+    lacking, others = withhold_chromosomes(whole, 3)
+    assert len(whole.rows) - len(lacking.rows) == 3
+    left_out = lacking.hypotheses.left_out(np.asarray(lacking.rows, np.intp))
+    assert len(left_out) - len(others) >= 3
+    withheld = set(whole.rows) - set(lacking.rows)
+    boxes = whole.hypotheses.tight_px[sorted(withheld)] / whole.hypotheses.working.factor
+    assert box_iou(np.asarray([each.extent_px for each in others], np.float64), boxes).max() < 0.3
+
+
+def labelled_cells(count: int, rng: np.random.Generator) -> list[LabelledStain]:
+    """Every fourth cell misses one; pieces tell by their fourth feature. Half of the cells have more withheld."""
+    cells = []
+    for number in range(count):
+        withheld = bool(number % 2)
+        missed = 3 if withheld else int(number % 8 == 0)
+        features = rng.normal(0.0, 1.0, (missed + 2, len(UNEXPLAINED_FEATURES)))
+        features[:, 0] = 1.0
+        features[:missed, 3] += 4.0
+        shows = np.eye(missed, missed + 2, dtype=np.bool_)
+        bare = np.ones(missed, np.bool_)
+        cells.append(LabelledStain(f"case {number // 4}", features, shows.any(axis=0), shows, bare, withheld))
+    return cells
+
+
+def test_how_often_a_chromosome_is_missed_is_fitted_without_those_withheld() -> None:
+    cells = labelled_cells(400, np.random.default_rng(5))
+    model = fit_unexplained_model(cells)
+    natural = np.concatenate([cell.features for cell in cells if not cell.withheld])
+    labels = np.concatenate([cell.is_chromosome for cell in cells if not cell.withheld])
+    assert np.mean(model.stain_probability(natural)) == pytest.approx(np.mean(labels), abs=0.01)
+    assert model.stain_weights[3] > 1.0
+    figures = cross_validated_stain(cells)
+    assert figures["cells"] == 200
+    assert figures["withheld"] == 600
+    assert figures["auc"] > 0.95
 
 
 def unexplained(probability: float, *, dismissed: bool = False) -> UnexplainedObject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +37,8 @@ _BARE: Final = 0.25
 """Part of a missed chromosome's box in some mask, below which hardly anything of it is drawn."""
 _MOST_MISSED: Final = 12
 """Cells of which more are missed have labels of another cell of the picture."""
+_WITHHELD: Final = 3
+"""Chromosomes left out of the selection of every cell on purpose."""
 _RIDGE: Final = 1.0
 _FOLDS: Final = 6
 _SEED: Final = 5
@@ -61,6 +63,8 @@ class LabelledStain:
         bool, shape (missed, n): which missed chromosome each is.
     bare
         bool, shape (missed,): missed chromosomes of which hardly anything is drawn.
+    withheld
+        Whether chromosomes were left out of its selection on purpose.
     """
 
     case: str
@@ -68,6 +72,7 @@ class LabelledStain:
     is_chromosome: Bools
     shows_missed: Bools
     bare: Bools
+    withheld: bool = False
 
 
 def labelled_stain(
@@ -101,13 +106,14 @@ def labelled_stain(
     for entry in spread_evenly(load_tseng_for_training(data_dir / "tseng", split), limit)[part[0] :: part[1]]:
         image = read_image(entry.path)
         try:
-            segmentation, measured = karyotyper.measure_unexplained_stain(image)
+            measurements = karyotyper.measure_unexplained_stain(image, _WITHHELD)
         except NoMetaphaseError:
             continue
         size = (image.height_px, image.width_px)
-        labelled = label_stain(entry, segmentation.instances, measured.stain, measured.features, size)
-        if labelled is not None:
-            yield labelled
+        for number, (segmentation, measured) in enumerate(measurements):
+            labelled = label_stain(entry, segmentation.instances, measured.stain, measured.features, size)
+            if labelled is not None:
+                yield replace(labelled, withheld=number > 0)
 
 
 def label_stain(
@@ -181,11 +187,24 @@ def _covered_part(box: Floats, covered: Bools) -> float:
 
 
 def fit_unexplained_model(cells: Sequence[LabelledStain]) -> UnexplainedStainModel:
-    """Fit the weights (logistic regression with a ridge)."""
+    """Fit the weights (logistic regression with a ridge).
+
+    Missed chromosomes are rare, and most are missed because they are hard to see: what one looks like that is
+    plainly there is learned from cells with chromosomes withheld. How often there is one at all is then fitted to
+    the others alone.
+    """
     rows = np.concatenate([cell.features for cell in cells])
+    natural = np.concatenate([np.full(len(cell.features), not cell.withheld) for cell in cells])
     stain = np.concatenate([cell.is_chromosome for cell in cells]).astype(np.float64)
     missed = np.concatenate([cell.shows_missed.any(axis=0) for cell in cells]).astype(np.float64)
-    weights = [ridge_logistic(rows, labels, _RIDGE) for labels in (stain, missed)]
+    weights = []
+    for labels in (stain, missed):
+        own = ridge_logistic(rows, labels, _RIDGE)
+        scores = np.column_stack([np.ones(len(rows)), rows @ own])[natural]
+        offset, scale = ridge_logistic(scores, labels[natural], _RIDGE)
+        own = own * scale
+        own[0] += offset
+        weights.append(own)
     return UnexplainedStainModel(weights[0], weights[1], LISTED_FROM)
 
 
@@ -203,42 +222,47 @@ def cross_validated_stain(cells: Sequence[LabelledStain]) -> dict[str, float]:
         ``cells``; ``pieces`` measured and those that are ``chromosomes``; ``auc`` of that, and ``missed_auc`` and
         ``missed_brier`` of being a missed one; ``missed`` chromosomes and those ``missed_listed``; the same of
         those of which hardly anything is drawn, ``bare`` and ``bare_listed``; ``false_offers`` a cell;
-        ``cells_with_false_offers`` as a fraction.
+        ``cells_with_false_offers`` as a fraction; ``withheld`` chromosomes and those ``withheld_listed``.
     """
     folds = case_folds([cell.case for cell in cells], _FOLDS, seed=_SEED)
-    scores: list[Floats] = [np.zeros(0)] * len(cells)
-    missed_scores: list[Floats] = [np.zeros(0)] * len(cells)
+    scored: list[tuple[LabelledStain, Floats, Floats]] = []
     for number in np.unique(folds):
         own = folds == number
         model = fit_unexplained_model([cell for cell, held in zip(cells, own, strict=True) if not held])
         for place in np.flatnonzero(own):
-            scores[int(place)] = model.stain_probability(cells[int(place)].features)
-            missed_scores[int(place)] = model.missed_probability(cells[int(place)].features)
-    listed = [score >= LISTED_FROM for score in scores]
-    false = [int(np.count_nonzero(one & ~cell.is_chromosome)) for one, cell in zip(listed, cells, strict=True)]
-    found: list[Bools] = [
-        np.asarray((cell.shows_missed & one[None]).any(axis=1), np.bool_)
-        for one, cell in zip(listed, cells, strict=True)
-    ]
-    labels, score = np.concatenate([cell.is_chromosome for cell in cells]), np.concatenate(scores)
-    missed = np.concatenate([cell.shows_missed.any(axis=0) for cell in cells])
-    missed_score = np.concatenate(missed_scores)
+            features = cells[int(place)].features
+            scored.append(
+                (cells[int(place)], model.stain_probability(features), model.missed_probability(features))
+            )
+    natural = [each for each in scored if not each[0].withheld]
+    labels = np.concatenate([cell.is_chromosome for cell, _, _ in natural])
+    is_missed = np.concatenate([cell.shows_missed.any(axis=0) for cell, _, _ in natural])
+    score, missed_score = (np.concatenate([each[k] for each in natural]) for k in (1, 2))
+    false = [int(np.count_nonzero((stain >= LISTED_FROM) & ~cell.is_chromosome)) for cell, stain, _ in natural]
+    bare = np.concatenate([cell.bare for cell, _, _ in natural])
+    found, withheld = _listed(natural), _listed([each for each in scored if each[0].withheld])
     return {
-        "cells": float(len(cells)),
+        "cells": float(len(natural)),
         "pieces": float(len(labels)),
         "chromosomes": float(np.count_nonzero(labels)),
         "auc": _auc(score, labels),
-        "missed_auc": _auc(missed_score, missed),
-        "missed_brier": float(np.mean((missed_score - missed) ** 2)),
-        "missed": float(sum(len(one) for one in found)),
-        "missed_listed": float(sum(np.count_nonzero(one) for one in found)),
-        "bare": float(sum(np.count_nonzero(cell.bare) for cell in cells)),
-        "bare_listed": float(
-            sum(int(np.count_nonzero(one & cell.bare)) for one, cell in zip(found, cells, strict=True))
-        ),
+        "missed_auc": _auc(missed_score, is_missed),
+        "missed_brier": float(np.mean((missed_score - is_missed) ** 2)),
+        "missed": float(len(found)),
+        "missed_listed": float(np.count_nonzero(found)),
+        "bare": float(np.count_nonzero(bare)),
+        "bare_listed": float(np.count_nonzero(found & bare)),
         "false_offers": float(np.mean(false)),
         "cells_with_false_offers": float(np.mean(np.asarray(false) > 0)),
+        "withheld": float(len(withheld)),
+        "withheld_listed": float(np.count_nonzero(withheld)),
     }
+
+
+def _listed(scored: Sequence[tuple[LabelledStain, Floats, Floats]]) -> Bools:
+    """Which missed chromosomes of cells are listed, by the probabilities of their stain."""
+    listed = [(cell.shows_missed & (stain >= LISTED_FROM)).any(axis=1) for cell, stain, _ in scored]
+    return np.concatenate([np.zeros(0, np.bool_), *listed])
 
 
 def _auc(score: Floats, labels: Bools) -> float:
