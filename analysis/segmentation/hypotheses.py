@@ -228,8 +228,9 @@ class SegmentationHypotheses:
         for row, mask in zip(rows, predicted, strict=True):
             only = np.asarray([row], np.intp)
             tight_px = self.tight_px[only]
-            nothing_else = np.zeros(self.mask.shape, np.bool_)
-            region = divide_stain([mask], tight_px, nothing_else, masks.level, self.working.width_px)[0]
+            region = divide_stain(
+                [mask], tight_px, self.mask, masks.level, self.working.width_px, with_rest=False
+            )[0]
             if region is None:
                 out.append(None)
                 continue

@@ -180,6 +180,47 @@ def test_an_arm_beyond_a_pale_band_is_joined() -> None:
     assert overlap(own, bar(shape, 40, 90, 160, 106)) > 0.95
 
 
+def test_a_nucleus_in_the_box_is_no_arm() -> None:
+    shape = (200, 200)
+    body, nucleus = bar(shape, 40, 90, 160, 106), bar(shape, 40, 116, 160, 130)
+    level = (body | nucleus).astype(np.float32)
+    boxes = box_around(body | nucleus)[None]
+    predicted = BoxMasks(KnownMasks([body | nucleus]), level, WIDTH_PX).of_selected(boxes)
+    (own,) = divide_stain(predicted, boxes, body, level, WIDTH_PX)
+    assert overlap(pixels(own, shape), body) > 0.95
+    # Its stain not handed to a nucleus, the same part is an arm.
+    (own,) = divide_stain(predicted, boxes, body | nucleus, level, WIDTH_PX)
+    assert np.count_nonzero(pixels(own, shape) & nucleus) > 0.9 * np.count_nonzero(nucleus)
+
+
+def test_what_is_thicker_than_a_chromosome_is_one_with_a_nucleus() -> None:
+    shape = (240, 240)
+    body, nucleus = bar(shape, 40, 90, 200, 106), bar(shape, 60, 106, 160, 180)
+    level = (body | nucleus).astype(np.float32)
+    boxes = box_around(body | nucleus)[None]
+    predicted = BoxMasks(KnownMasks([body | nucleus]), level, WIDTH_PX).of_selected(boxes)
+    (own,) = divide_stain(predicted, boxes, body, level, WIDTH_PX)
+    assert overlap(pixels(own, shape), body) > 0.85
+    # Where all of it is taken for nucleus, the net has the last word.
+    (own,) = divide_stain(predicted, boxes, np.zeros(shape, np.bool_), level, WIDTH_PX)
+    assert overlap(pixels(own, shape), body | nucleus) > 0.9
+
+
+def test_stain_is_not_shared_out_among_boxes_that_are_not_all() -> None:
+    shape = (200, 200)
+    body, stained = bar(shape, 40, 90, 160, 106), bar(shape, 40, 90, 160, 113)
+    level = stained.astype(np.float32)
+    boxes = box_around(body)[None]
+    predicted = BoxMasks(KnownMasks([body]), level, WIDTH_PX).of_selected(boxes)
+    taken, left = (
+        divide_stain(predicted, boxes, stained, level, WIDTH_PX, with_rest=with_rest)[0]
+        for with_rest in (True, False)
+    )
+    assert taken is not None
+    assert left is not None
+    assert taken.area_px > left.area_px
+
+
 def test_a_far_part_stays_apart() -> None:
     shape = (200, 200)
     arms = bar(shape, 40, 90, 90, 106) | bar(shape, 120, 90, 160, 106)

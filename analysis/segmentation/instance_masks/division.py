@@ -30,6 +30,10 @@ class DivisionSettings:
         Greatest gap to a part of the same mask, such as an arm beyond a pale band.
     least_part
         Smaller parts are dust.
+    nucleus_part
+        Of a part's px, those within nuclei, from which it isn't the chromosome's.
+    most_half_thickness
+        Radius of the largest disc within a chromosome: of one wide or folded it is about .8.
     bridge_probability
         Of the pixels between two parts, from which they are filled in.
     rest_widths
@@ -49,6 +53,8 @@ class DivisionSettings:
     slack_widths: float = 0.4
     gap_widths: float = 0.8
     least_part: float = 0.04
+    nucleus_part: float = 0.5
+    most_half_thickness: float = 0.95
     bridge_probability: float = 0.12
     rest_widths: float = 0.45
     rest_probability: float = 0.15
@@ -156,6 +162,8 @@ def divide_stain(
     level: NDArray[np.float32],
     width_px: float,
     settings: DivisionSettings = DIVISION,
+    *,
+    with_rest: bool = True,
 ) -> list[Region | None]:
     """Give every chromosome its pixels, and the stain that is left to the nearest.
 
@@ -173,6 +181,8 @@ def divide_stain(
         Typical width of a chromosome.
     settings
         How masks are made.
+    with_rest
+        Whether stain that no mask holds goes to the nearest: not where the boxes aren't all of the chromosomes.
 
     Returns
     -------
@@ -183,14 +193,18 @@ def divide_stain(
         _likelihood(mask, box, stained.shape, width_px, settings)
         for mask, box in zip(predicted, boxes_px, strict=True)
     ]
-    bodies = [None if area is None else _body(area.probability, width_px, settings) for area in areas]
+    nuclei = (level > settings.likely) & ~stained
+    bodies = [
+        None if area is None else _body(area.probability, nuclei[area.window], width_px, settings)
+        for area in areas
+    ]
     found = [
         (number, area, body)
         for number, (area, body) in enumerate(zip(areas, bodies, strict=True))
         if area is not None and body is not None
     ]
     near_px = settings.rest_widths * width_px
-    whole = _extended(found, stained, near_px, settings.rest_probability)
+    whole = _extended(found, stained, near_px, settings.rest_probability) if with_rest else found
     rimmed = _extended(whole, level > settings.rim_level, settings.rim_widths * width_px, None)
     out: list[Region | None] = [None] * len(areas)
     for number, area, body in rimmed:
@@ -232,11 +246,18 @@ def _likelihood(
 
 
 def _body(
-    probability: NDArray[np.float32], width_px: float, settings: DivisionSettings
+    probability: NDArray[np.float32], nuclei: NDArray[np.bool_], width_px: float, settings: DivisionSettings
 ) -> NDArray[np.bool_] | None:
-    """The largest likely part and what belongs to it, joined and without small holes."""
-    likely = (probability > settings.likely).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(likely, connectivity=8)
+    """The largest likely part and what belongs to it, joined and without small holes.
+
+    A nucleus that reaches into the box is no arm beyond a pale band, and what is thicker than any chromosome is
+    one with a nucleus.
+    """
+    likely = probability > settings.likely
+    if _is_thick(likely, width_px, settings):
+        bare = likely & ~nuclei
+        likely = bare if bare.any() else likely
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(likely.astype(np.uint8), connectivity=8)
     if count < 2:
         return None
     sizes = stats[:, cv2.CC_STAT_AREA]
@@ -245,8 +266,15 @@ def _body(
     for label in order[1:]:
         if sizes[label] < settings.least_part * width_px**2:
             break
-        body = _joined(body, labels == label, probability, width_px, settings)
+        part = labels == label
+        if np.count_nonzero(part & nuclei) < settings.nucleus_part * sizes[label]:
+            body = _joined(body, part, probability, width_px, settings)
     return _filled(body, settings.least_hole * width_px**2)
+
+
+def _is_thick(mask: NDArray[np.bool_], width_px: float, settings: DivisionSettings) -> bool:
+    inside = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)
+    return float(inside.max()) > settings.most_half_thickness * width_px
 
 
 def _joined(
