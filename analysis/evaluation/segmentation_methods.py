@@ -70,7 +70,7 @@ class SegmentationMethods:
         if self.stream is not None:
             chosen["stream"] = load_stream_segmenter(self.stream)
         if self.other_detector is not None:
-            other = DetectorSegmenter(Detector.load(self.other_detector), masks=self._mask_net(), cuts=False)
+            other = DetectorSegmenter(Detector.load(self.other_detector), masks=masks)
             chosen["other detector"] = replace(other, fluorescence=self.fluorescence)
             if self.boxes_alone:
                 chosen["other detector, boxes alone"] = BoxesAlone(other)
@@ -81,10 +81,6 @@ class SegmentationMethods:
 
             chosen["peer"] = PeerSegmenter(load_peer(self.peer))
         return {**chosen, **BASELINES} if self.baselines else chosen
-
-    def _mask_net(self) -> MaskPredictor:
-        """The product's mask net, or the one that is measured."""
-        return MaskPredictor.load() if self.stream is None else MaskPredictor.load(self.stream)
 
 
 def run_segmentation_methods(
