@@ -60,6 +60,20 @@ def make_app() -> typer.Typer:
             "karyoscan review runs/demo --list", "karyoscan review runs/demo --reject cand-0003 --reason debris"
         ),
     )(review)
+    _add_picture_commands(app)
+    app.add_typer(evaluate_app, name="evaluate", rich_help_panel=DEVELOPMENT_PANEL)
+    # The name of earlier versions.
+    app.command("evaluate-segmentation", hidden=True)(segmentation)
+    app.add_typer(train_app, name="train", rich_help_panel=DEVELOPMENT_PANEL)
+    app.command(rich_help_panel=SETUP_PANEL, epilog=examples("karyoscan schema protocol"))(schema)
+    app.command("faults", rich_help_panel=SETUP_PANEL, epilog=examples("karyoscan faults"))(list_faults)
+    app.command(rich_help_panel=SETUP_PANEL, epilog=examples("karyoscan doctor", "karyoscan doctor --rigs rigs"))(
+        doctor
+    )
+    return app
+
+
+def _add_picture_commands(app: typer.Typer) -> None:
     app.command(
         rich_help_panel=ANALYSIS_PANEL,
         epilog=examples(
@@ -93,16 +107,6 @@ def make_app() -> typer.Typer:
             "--karyogram-pattern '{cell}_kary' --layout our-sheets.yaml",
         ),
     )(import_karyograms)
-    app.add_typer(evaluate_app, name="evaluate", rich_help_panel=DEVELOPMENT_PANEL)
-    # The name of earlier versions.
-    app.command("evaluate-segmentation", hidden=True)(segmentation)
-    app.add_typer(train_app, name="train", rich_help_panel=DEVELOPMENT_PANEL)
-    app.command(rich_help_panel=SETUP_PANEL, epilog=examples("karyoscan schema protocol"))(schema)
-    app.command("faults", rich_help_panel=SETUP_PANEL, epilog=examples("karyoscan faults"))(list_faults)
-    app.command(rich_help_panel=SETUP_PANEL, epilog=examples("karyoscan doctor", "karyoscan doctor --rigs rigs"))(
-        doctor
-    )
-    return app
 
 
 def _add_run_commands(app: typer.Typer) -> None:

@@ -1,9 +1,8 @@
-"""Imported cells of a folder, read back: for training, and to measure against."""
+"""Records of imported cells, read back and exported."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,40 +20,6 @@ SUMMARY_FILE: Final = "import.json"
 COCO_FILE: Final = "coco.json"
 _MOST_BYTES: Final = 32_000_000
 """Of one cell's record: a thousand chromosomes of a large picture have less."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCell:
-    """An imported cell in its folder.
-
-    Attributes
-    ----------
-    cell
-        Its record.
-    folder
-        Where it lies; its crops are in `CROP_FOLDER` there.
-    """
-
-    cell: ImportedCell
-    folder: Path
-
-
-def load_imported_cells(folder: Path) -> list[StoredCell]:
-    """Read all imported cells of a folder, by name.
-
-    A split for training is by cell: chromosomes of one cell share light, stain and condensation.
-
-    Raises
-    ------
-    DatasetError
-        There is no such folder, it has no imported cell, or a record of it is damaged.
-    """
-    if not folder.is_dir():
-        raise DatasetError("there is no such folder", path=folder)
-    paths = sorted(folder.glob(f"*{CELL_ENDING}"))
-    if not paths:
-        raise DatasetError("no imported cell in it; karyoscan import-karyograms makes them", path=folder)
-    return [StoredCell(read_imported_cell(path), folder) for path in paths]
 
 
 def read_imported_cell(path: Path) -> ImportedCell:

@@ -7,7 +7,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class SheetSettings:
+class SheetReadingSettings:
     """How chromosomes, lines and labels of a sheet are separated.
 
     Attributes
@@ -197,6 +197,6 @@ class RegistrationSettings:
     min_unexplained: float = 0.2
 
 
-SHEET: Final = SheetSettings()
+SHEET: Final = SheetReadingSettings()
 LABEL: Final = PrintedLabelSettings()
 REGISTRATION: Final = RegistrationSettings()

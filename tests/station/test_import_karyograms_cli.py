@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.errors import DatasetError
-from analysis.karyogram_import.imported_folder import CELL_ENDING, CROP_FOLDER, load_imported_cells
+from analysis.karyogram_import.imported_folder import CELL_ENDING, CROP_FOLDER, read_imported_cell
 from station.cli import app, main
 from tests.analysis.drawn_karyograms import draw_cell, draw_sheet
 
@@ -49,10 +49,10 @@ def test_what_is_said_and_written(imported: tuple[Path, str]) -> None:
     assert [each["matched"] for each in summary["cells"]] == [3]
     assert summary["orphans"] == ["8_A.png"]
     assert [each["cell"] for each in summary["refused"]] == ["9"]
-    cells = load_imported_cells(out)
-    assert [each.class_name for stored in cells for each in stored.cell.usable] == SHOWN
-    for each in cells[0].cell.chromosomes:
-        crop = cv2.imread(str(cells[0].folder / CROP_FOLDER / each.crop), cv2.IMREAD_GRAYSCALE)
+    cell = read_imported_cell(out / f"7{CELL_ENDING}")
+    assert [each.class_name for each in cell.usable] == SHOWN
+    for each in cell.chromosomes:
+        crop = cv2.imread(str(out / CROP_FOLDER / each.crop), cv2.IMREAD_GRAYSCALE)
         assert crop is not None
         assert crop.min() < 200
         assert crop[0].min() == 255
@@ -85,9 +85,9 @@ def test_damaged_records_are_refused_by_the_reader(tmp_path: Path, imported: tup
     record["chromosomes"][0]["class"] = "23"
     (tmp_path / f"7{CELL_ENDING}").write_text(json.dumps(record))
     with pytest.raises(DatasetError, match=r"chromosomes\.0\.class.*import the cell again"):
-        load_imported_cells(tmp_path)
-    with pytest.raises(DatasetError, match="no imported cell in it"):
-        load_imported_cells(tmp_path / "..")
+        read_imported_cell(tmp_path / f"7{CELL_ENDING}")
+    with pytest.raises(DatasetError, match="can't be read"):
+        read_imported_cell(tmp_path / f"8{CELL_ENDING}")
 
 
 @pytest.mark.parametrize(
@@ -123,4 +123,4 @@ def test_a_layout_of_ones_own(archive: Path, tmp_path: Path) -> None:
         app, ["import-karyograms", str(archive), "--out", str(out), "--layout", str(layout)]
     )
     assert result.exit_code == 0, result.output
-    assert [stored.cell.layout for stored in load_imported_cells(out)] == ["ours"]
+    assert [read_imported_cell(path).layout for path in out.glob(f"*{CELL_ENDING}")] == ["ours"]

@@ -133,10 +133,6 @@ class BoxMasks:
             self.cache.update(zip(new, self.predictor(self.level, list(new.values())), strict=True))
         return [self.cache[key] for key in keys]
 
-    def of_selected(self, boxes_px: NDArray[np.float32]) -> list[PredictedMask]:
-        """Predict masks for boxes, shape (n, 4), each the others' neighbour."""
-        return self.predict(boxes_px, [np.delete(boxes_px, k, axis=0) for k in range(len(boxes_px))])
-
 
 def _prompt(
     box: NDArray[np.float32], others: NDArray[np.float32], stroke: NDArray[np.float32] | None
