@@ -125,7 +125,9 @@ def written_with(node):
     ]
     modes = [each for each in texts if isinstance(each, str) and re.fullmatch(r"[rwaxt+]*[wax+][rwaxt+]*", each)]
     if name == "write_text" or (name in {"open", "fdopen"} and modes):
-        return {word.arg for word in node.keywords}
+        keywords = {word.arg for word in node.keywords}
+        # Members of a zip file are bytes.
+        return None if "force_zip64" in keywords else keywords
     return None
 
 

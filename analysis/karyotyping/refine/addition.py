@@ -160,6 +160,7 @@ class PromptedAddition:
         if placed is None or not self._is_chromosome(placed):
             placed = self._free_stain(asked, limit, taken)
         if placed is None or not self._is_chromosome(placed):
+            self._refuse_held(asked, operation)
             raise NothingStainedError(
                 operation, "no chromosome is there that isn't one of the cell's already; point at stain in no mask"
             )
@@ -198,6 +199,14 @@ class PromptedAddition:
     def _refuse_same(self, placed: PlacedMask, operation: str) -> None:
         for number, other in self.others.items():
             if mask_iou(placed, other) >= self.settings.same_iou:
+                raise SameChromosomeError(
+                    operation, f"the chromosome there is {number}, which the cell has already"
+                )
+
+    def _refuse_held(self, asked: NDArray[np.bool_], operation: str) -> None:
+        """Say whose stain it is, where all that was asked for lies in one mask."""
+        for number, other in self.others.items():
+            if asked.any() and not (asked & ~in_picture(other, self.cell.size)).any():
                 raise SameChromosomeError(
                     operation, f"the chromosome there is {number}, which the cell has already"
                 )
