@@ -170,7 +170,7 @@ def sheet_picture(number: int) -> SheetPicture:
 
 def test_places_are_given_once() -> None:
     pictures = [sheet_picture(0), sheet_picture(1)]
-    first, second = [candidate(0.99, 0), candidate(0.97, 50)], [candidate(0.98, 1), candidate(0.5, 90)]
+    first, second = [candidate(0.99, 0), candidate(0.975, 50)], [candidate(0.98, 1), candidate(0.5, 90)]
     matched = assign_places(pictures, [first, second])
     # Together, the second place of the first picture and the first of the second are the most.
     assert [each.reason for each in matched] == [UnmatchedReason.TAKEN, None]
