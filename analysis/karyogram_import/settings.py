@@ -158,7 +158,8 @@ class RegistrationSettings:
     min_score
         Correlation from which on a place is a match. A system cuts its pictures out of the metaphase: of seven
         Ikaros pairs 312 of 321 right places reach .98, the lowest .967 (a neighbour lay across it). The best
-        wrong places are .96 for two small solid-stained chromosomes, below .93 for all others.
+        wrong places are .96 for the two small 19 of one cell, each in its homologue's place, below .93 for all
+        others.
     certain_score
         Correlation from which on the search ends: nothing but the right place, right way round, reaches it.
     min_margin
