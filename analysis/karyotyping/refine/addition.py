@@ -199,17 +199,13 @@ class PromptedAddition:
     def _refuse_same(self, placed: PlacedMask, operation: str) -> None:
         for number, other in self.others.items():
             if mask_iou(placed, other) >= self.settings.same_iou:
-                raise SameChromosomeError(
-                    operation, f"the chromosome there is {number}, which the cell has already"
-                )
+                raise _same(number, operation)
 
     def _refuse_held(self, asked: NDArray[np.bool_], operation: str) -> None:
         """Say whose stain it is, where all that was asked for lies in one mask."""
         for number, other in self.others.items():
             if asked.any() and not (asked & ~in_picture(other, self.cell.size)).any():
-                raise SameChromosomeError(
-                    operation, f"the chromosome there is {number}, which the cell has already"
-                )
+                raise _same(number, operation)
 
     def _is_chromosome(self, placed: PlacedMask) -> bool:
         """Whether a mask is as dark and of such a size as a chromosome of the cell may be."""
@@ -223,3 +219,9 @@ class PromptedAddition:
         typical = float(self.density[taken].mean()) if taken.any() else _LEAST_DENSITY
         own = float(self.density[y0:y1, x0:x1][mask].mean())
         return own >= self.settings.least_darkness * max(typical, _LEAST_DENSITY)
+
+
+def _same(number: int, operation: str) -> SameChromosomeError:
+    return SameChromosomeError(
+        operation, f"the chromosome there is {number}, which the cell has already; outline or separate that one"
+    )
